@@ -1,0 +1,200 @@
+//! How commands reach a server: options first, then `MINIO_KES_*`, then `KES_*` (contract, section 10).
+
+use std::path::PathBuf;
+
+use clap::ArgAction;
+
+use super::Error;
+use crate::client::{Client, Endpoint};
+use crate::tls::{Alpn, ApiKey, ClientTls, Credentials, Trust};
+
+const DEFAULT_SERVER: &str = "127.0.0.1:7373";
+
+/// Which server, who asks, and whom to trust.
+#[derive(Clone, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connect {
+    /// Servers of one cluster, tried in turn [env: MINIO_KES_SERVER] [default: 127.0.0.1:7373]
+    #[arg(short, long, global = true, value_name = "HOST[:PORT],…")]
+    server: Option<String>,
+    /// API key; better in the environment, where no process list shows it [env: MINIO_KES_API_KEY]
+    #[arg(short, long, global = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// PEM file of a client certificate, in place of an API key [env: MINIO_KES_CERT_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// PEM file of its private key [env: MINIO_KES_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// PEM file of the CA to trust [env: KEYRAFT_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Trust any server; for trying things out only
+    #[arg(short = 'k', long, global = true, action = ArgAction::SetTrue)]
+    insecure: bool,
+}
+
+/// What options and environment come to.
+#[derive(Debug)]
+pub struct Settings {
+    /// Servers of one cluster.
+    pub endpoints: Vec<Endpoint>,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// Whom to trust.
+    pub trust: Trust,
+}
+
+/// Reads an environment variable; none when it is unset or empty.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Connect {
+    /// A client of the servers asked for.
+    pub fn client(&self) -> Result<Client, Error> {
+        let settings = self.settings()?;
+        Ok(Client::new(settings.endpoints.clone(), settings.tls(Alpn::Either)?))
+    }
+
+    /// What the options and this process's environment come to.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        self.resolve(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn resolve(&self, env: Environment<'_>) -> Result<Settings, Error> {
+        Ok(Settings { endpoints: self.endpoints(env)?, credentials: self.credentials(env)?, trust: self.trust(env) })
+    }
+
+    fn endpoints(&self, env: Environment<'_>) -> Result<Vec<Endpoint>, Error> {
+        const NAMES: [&str; 3] = ["MINIO_KES_SERVER", "KES_SERVER", "MINIO_KMS_KES_ENDPOINT"];
+        let option = self.server.clone().map(|value| ("--server", value));
+        let named = option.or_else(|| NAMES.into_iter().find_map(|name| env(name).map(|value| (name, value))));
+        let (name, value) = named.unwrap_or(("--server", DEFAULT_SERVER.to_owned()));
+        Endpoint::parse_list(&value)
+            .map_err(|error| Error::Setting { name: name.to_owned(), reason: error.to_string() })
+    }
+
+    /// The credentials of the first place that has any.
+    fn credentials(&self, env: Environment<'_>) -> Result<Credentials, Error> {
+        let path = |name| env(name).map(PathBuf::from);
+        let places = [
+            Place {
+                names: ["--api-key", "--cert", "--key"],
+                api_key: self.api_key.clone(),
+                certificate: self.cert.clone(),
+                key: self.key.clone(),
+            },
+            Place {
+                names: ["MINIO_KES_API_KEY", "MINIO_KES_CERT_FILE", "MINIO_KES_KEY_FILE"],
+                api_key: env("MINIO_KES_API_KEY"),
+                certificate: path("MINIO_KES_CERT_FILE"),
+                key: path("MINIO_KES_KEY_FILE"),
+            },
+            Place {
+                names: ["KES_API_KEY", "KES_CLIENT_CERT", "KES_CLIENT_KEY"],
+                api_key: env("KES_API_KEY"),
+                certificate: path("KES_CLIENT_CERT"),
+                key: path("KES_CLIENT_KEY"),
+            },
+        ];
+        places.into_iter().find_map(|place| place.credentials().transpose()).unwrap_or(Ok(Credentials::Nothing))
+    }
+
+    fn trust(&self, env: Environment<'_>) -> Trust {
+        match self.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from)) {
+            _ if self.insecure => Trust::Anyone,
+            Some(ca) => Trust::Ca(ca),
+            None => Trust::System,
+        }
+    }
+}
+
+impl Settings {
+    /// TLS with these settings.
+    pub fn tls(&self, alpn: Alpn) -> Result<ClientTls, Error> {
+        ClientTls::new(&self.credentials, &self.trust, alpn).map_err(Error::Tls)
+    }
+}
+
+/// One place in which credentials may stand.
+struct Place {
+    names: [&'static str; 3],
+    api_key: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl Place {
+    fn credentials(self) -> Result<Option<Credentials>, Error> {
+        let [api_key, certificate, key] = self.names;
+        let wrong = |name: &str, reason: String| Err(Error::Setting { name: name.to_owned(), reason });
+        match (self.api_key, self.certificate, self.key) {
+            (None, None, None) => Ok(None),
+            (Some(text), None, None) => match text.parse::<ApiKey>() {
+                Ok(parsed) => Ok(Some(Credentials::ApiKey(parsed))),
+                Err(error) => wrong(api_key, error.to_string()),
+            },
+            (None, Some(certificate), Some(key)) => Ok(Some(Credentials::Files { certificate, key })),
+            (None, Some(_), None) => wrong(certificate, format!("needs {key} too")),
+            (None, None, Some(_)) => wrong(key, format!("needs {certificate} too")),
+            (Some(_), _, _) => wrong(api_key, format!("cannot go together with {certificate} and {key}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
+
+    fn resolve(options: &Connect, variables: &[(&str, &str)]) -> Result<Settings, Error> {
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        options.resolve(&move |name| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()))
+    }
+
+    fn port(settings: &Settings) -> u16 {
+        settings.endpoints[0].port
+    }
+
+    #[test]
+    fn options_come_before_new_names_before_old_ones() {
+        let all = [("KES_SERVER", "a:2"), ("MINIO_KES_SERVER", "a:1"), ("MINIO_KMS_KES_ENDPOINT", "https://a:3")];
+        let options = Connect { server: Some("a:9,b".into()), ..Connect::default() };
+        assert_eq!(port(&resolve(&options, &all).unwrap()), 9);
+        assert_eq!(port(&resolve(&Connect::default(), &all).unwrap()), 1);
+        assert_eq!(port(&resolve(&Connect::default(), &[all[0], all[2]]).unwrap()), 2);
+        assert_eq!(port(&resolve(&Connect::default(), &all[2..]).unwrap()), 3);
+        assert_eq!(port(&resolve(&Connect::default(), &[]).unwrap()), 7373);
+    }
+
+    #[test]
+    fn credentials_come_from_one_place() {
+        let none = Connect::default();
+        let files = [("KES_CLIENT_CERT", "c"), ("KES_CLIENT_KEY", "k")];
+        assert!(matches!(resolve(&none, &files).unwrap().credentials, Credentials::Files { .. }));
+        let both = [files[0], files[1], ("MINIO_KES_API_KEY", KEY)];
+        assert!(matches!(resolve(&none, &both).unwrap().credentials, Credentials::ApiKey(_)));
+        assert!(matches!(resolve(&none, &[]).unwrap().credentials, Credentials::Nothing));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named_and_no_secret_is_shown() {
+        let none = Connect::default();
+        let half = resolve(&none, &[("MINIO_KES_CERT_FILE", "c")]).unwrap_err().to_string();
+        assert_eq!(half, "MINIO_KES_CERT_FILE: needs MINIO_KES_KEY_FILE too");
+        let bad = resolve(&none, &[("KES_API_KEY", "kes:v1:secret")]).unwrap_err().to_string();
+        assert!(bad.starts_with("KES_API_KEY: ") && !bad.contains("secret"), "{bad}");
+        let both = Connect { api_key: Some(KEY.into()), cert: Some("c".into()), ..Connect::default() };
+        assert!(resolve(&both, &[]).unwrap_err().to_string().starts_with("--api-key: cannot go together"));
+    }
+
+    #[test]
+    fn trust_is_the_system_unless_told() {
+        let ca = [("KEYRAFT_CA", "/ca.crt")];
+        assert_eq!(resolve(&Connect::default(), &[]).unwrap().trust, Trust::System);
+        assert_eq!(resolve(&Connect::default(), &ca).unwrap().trust, Trust::Ca("/ca.crt".into()));
+        let insecure = Connect { insecure: true, ..Connect::default() };
+        assert_eq!(resolve(&insecure, &ca).unwrap().trust, Trust::Anyone);
+    }
+}

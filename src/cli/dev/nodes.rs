@@ -1,0 +1,200 @@
+//! The nodes' processes: started together, watched, and drained when the user has enough.
+
+mod log;
+mod ports;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Error;
+use super::layout::Layout;
+use crate::cli::output::WARN;
+use crate::client::local_cluster_status;
+
+/// Until every node serves: more than a full replay of a log takes.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// A little more than the nodes' own drain timeout.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Running nodes.
+pub struct Nodes {
+    layout: Layout,
+    /// Process ids of those that run, by number. An id that ended may be another process's by now.
+    running: BTreeMap<u16, u32>,
+    /// Ends, with its node's number, when a node does.
+    ends: JoinSet<(u16, ExitStatus)>,
+    stop: StopSignals,
+}
+
+/// Starts every node and waits until each serves.
+pub async fn start(layout: &Layout) -> Result<Nodes, Error> {
+    let taken = ports::taken(layout);
+    if !taken.is_empty() {
+        return Err(Error::PortsTaken(taken));
+    }
+    let stop = StopSignals::new().map_err(Error::Spawn)?;
+    let mut nodes = Nodes { layout: layout.clone(), running: BTreeMap::new(), ends: JoinSet::new(), stop };
+    let outcome = nodes.spawn_all().await;
+    if outcome.is_err() {
+        nodes.drain().await;
+    }
+    outcome.map(|()| nodes)
+}
+
+impl Nodes {
+    /// The process ids of those that run, in the nodes' order.
+    pub fn pids(&self) -> Vec<u32> {
+        self.running.values().copied().collect()
+    }
+
+    /// Reports nodes that end by themselves, and drains the rest on Ctrl-C, SIGTERM or a closed terminal.
+    pub async fn watch_until_told_to_stop(&mut self) -> Result<(), Error> {
+        loop {
+            tokio::select! {
+                () = self.stop.received() => break,
+                ended = self.ends.join_next() => match ended {
+                    Some(Ok((number, status))) => self.report_end(number, status),
+                    Some(Err(_)) => {}
+                    None => return Err(Error::AllEnded),
+                },
+            }
+        }
+        anstream::eprintln!("Draining; Ctrl-C again kills.");
+        self.drain().await;
+        Ok(())
+    }
+
+    async fn spawn_all(&mut self) -> Result<(), Error> {
+        for number in self.layout.numbers() {
+            let mut child = spawn(&self.layout, number)?;
+            self.running.extend(child.id().map(|id| (number, id)));
+            self.ends.spawn(async move { (number, child.wait().await.unwrap_or_default()) });
+        }
+        let layout = self.layout.clone();
+        tokio::select! {
+            served = all_serve(&layout) => served,
+            () = self.stop.received() => Err(Error::Interrupted),
+            Some(Ok((number, status))) = self.ends.join_next() => {
+                self.running.remove(&number);
+                let (node, log) = (layout.node_name(number), log::tail(&layout.node_log(number)));
+                Err(Error::EndedEarly { node, status: status.to_string(), log })
+            }
+        }
+    }
+
+    fn report_end(&mut self, number: u16, status: ExitStatus) {
+        self.running.remove(&number);
+        let (node, file) = (self.layout.node_name(number), self.layout.node_log(number));
+        anstream::eprintln!("{WARN}{node} ended ({status}).{WARN:#} The end of {}:", file.display());
+        anstream::eprintln!("{}", log::tail(&file));
+        let config = self.layout.node_config(number);
+        anstream::eprintln!("To start it again: keyraft server --config {}", config.display());
+    }
+
+    /// Asks all to stop, waits, and kills what is left after that or a second Ctrl-C.
+    async fn drain(&mut self) {
+        self.signal_all(Signal::TERM);
+        let ended = all_ended(&mut self.ends, &mut self.running);
+        let outcome = tokio::select! {
+            outcome = timeout(STOP_TIMEOUT, ended) => outcome.is_ok(),
+            () = self.stop.received() => false,
+        };
+        if !outcome {
+            anstream::eprintln!("{WARN}Killing {} nodes that have not stopped.{WARN:#}", self.running.len());
+            self.signal_all(Signal::KILL);
+            all_ended(&mut self.ends, &mut self.running).await;
+        }
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let ids = self.running.values().filter_map(|id| i32::try_from(*id).ok().and_then(Pid::from_raw));
+        for id in ids {
+            // The only error is that it has just ended, which is what was wanted.
+            let _ = kill_process(id, signal);
+        }
+    }
+}
+
+async fn all_ended(ends: &mut JoinSet<(u16, ExitStatus)>, running: &mut BTreeMap<u16, u32>) {
+    while let Some(ended) = ends.join_next().await {
+        if let Ok((number, _)) = ended {
+            running.remove(&number);
+        }
+    }
+}
+
+fn spawn(layout: &Layout, number: u16) -> Result<Child, Error> {
+    let path = layout.node_log(number);
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+    let log = log.map_err(|source| Error::File { path, source })?;
+    let program = std::env::current_exe().map_err(Error::Spawn)?;
+    Command::new(program)
+        .args(["server", "--config"])
+        .arg(layout.node_config(number))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(Error::Spawn)?)
+        .stderr(log)
+        // A group of its own: Ctrl-C in the terminal is for this process, which then drains the nodes in order.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Error::Spawn)
+}
+
+async fn all_serve(layout: &Layout) -> Result<(), Error> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        let mut waiting = Vec::new();
+        for number in layout.numbers() {
+            let state = state(layout, number).await;
+            if state != "serving" {
+                waiting.push((layout.node_name(number), state));
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::NotServing(waiting));
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn state(layout: &Layout, number: u16) -> String {
+    match local_cluster_status(&layout.node_data(number)).await {
+        Ok(status) => match &status.reason {
+            Some(reason) => format!("{} ({reason})", status.state()),
+            None => status.state().to_owned(),
+        },
+        Err(_) => "not answering yet".to_owned(),
+    }
+}
+
+/// What a user or a service manager sends to end a program.
+struct StopSignals([Signals; 3]);
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
+    }
+
+    async fn received(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Making a cluster's folder, once; finding it as it was, ever after.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::layout::{BorrowedFrom, Layout, Origin};
+use super::{Error, environment, node_config};
+use crate::cli::output::WARN;
+use crate::config::{Borrowed, render};
+use crate::crypto::RootKey;
+use crate::policy::Identity;
+use crate::tls::{ApiKey, ApiKeyError, Authority, Issued};
+
+const DEFAULT_PORT: u16 = 7373;
+const DEFAULT_NODES: u16 = 3;
+const DEFAULT_KEY_NAME: &str = "minio-default-key";
+
+/// For secrets, and for everything that leads to them.
+const SECRET: u32 = 0o600;
+/// For what anyone may know.
+const PUBLIC: u32 = 0o644;
+
+/// What the command line asks for; what it leaves open is as the folder has it, or the default.
+pub struct Wish {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Port of the first node's API.
+    pub port: Option<u16>,
+    /// How many nodes.
+    pub nodes: Option<u16>,
+    /// The KES configuration to borrow from.
+    pub config: Option<PathBuf>,
+}
+
+/// The cluster in the folder: made now when there is none, and otherwise just as it is.
+pub fn open_or_make(wish: &Wish) -> Result<Layout, Error> {
+    let dir = std::path::absolute(&wish.dir).map_err(at(&wish.dir))?;
+    let config = wish.config.as_deref().map(fingerprint).transpose()?;
+    match fs::read(Layout::origin_file(&dir)) {
+        Ok(json) => open(dir, &json, wish, config.as_ref()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(dir, wish, config),
+        Err(error) => Err(at(&Layout::origin_file(&dir))(error)),
+    }
+}
+
+fn open(dir: PathBuf, json: &[u8], wish: &Wish, config: Option<&BorrowedFrom>) -> Result<Layout, Error> {
+    let Ok(there) = serde_json::from_slice::<Origin>(json) else { return Err(Error::NotOurs(dir)) };
+    let differs = |what, there: String, asked: String| {
+        if there == asked { Ok(()) } else { Err(Error::Differs { dir: dir.clone(), what, there, asked }) }
+    };
+    if let Some(port) = wish.port {
+        differs("the port", there.port.to_string(), port.to_string())?;
+    }
+    if let Some(nodes) = wish.nodes {
+        differs("a number of nodes of", there.nodes.to_string(), nodes.to_string())?;
+    }
+    if let Some(asked) = config {
+        let there = there.config.as_ref().map_or_else(|| "made without a file".to_owned(), shown);
+        differs("the configuration", there, shown(asked))?;
+    }
+    Ok(Layout::new(dir, there))
+}
+
+fn shown(from: &BorrowedFrom) -> String {
+    format!("{} with content {}…", from.path.display(), &from.sha256[..8])
+}
+
+/// Writes everything beside the folder first and then gives it its name, so that there is never half a cluster.
+fn make(dir: PathBuf, wish: &Wish, config: Option<BorrowedFrom>) -> Result<Layout, Error> {
+    if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Error::NotOurs(dir));
+    }
+    let borrowed = config.as_ref().map(|from| borrow(&from.path)).transpose()?;
+    let origin = Origin {
+        port: wish.port.unwrap_or(DEFAULT_PORT),
+        nodes: wish.nodes.unwrap_or(DEFAULT_NODES),
+        key_name: borrowed.as_ref().and_then(|b| b.keys.first().cloned()).unwrap_or(DEFAULT_KEY_NAME.to_owned()),
+        config,
+    };
+    let layout = Layout::new(dir.clone(), origin);
+    if !layout.fits_sockets() {
+        return Err(Error::TooDeep(dir));
+    }
+    let mut unfinished = dir.clone().into_os_string();
+    unfinished.push(format!(".unfinished-{}", std::process::id()));
+    let staging = layout.moved_to(unfinished.into());
+    let written =
+        write_all(&layout, &staging, borrowed).and_then(|()| fs::rename(staging.dir(), &dir).map_err(at(&dir)));
+    if written.is_err() {
+        let _ = fs::remove_dir_all(staging.dir());
+    }
+    written.map(|()| layout)
+}
+
+/// Writes the files of `layout` to where `staging` says.
+fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> Result<(), Error> {
+    make_dir(staging.dir())?;
+    let (api, peers) = (Authority::new("Keyraft development")?, Authority::new("Keyraft development peers")?);
+    write(&staging.ca(), PUBLIC, &api.certificate_pem)?;
+    write(&staging.root_key(), SECRET, &RootKey::random().to_base64())?;
+    let api_key = if borrowed.is_none() { Some(write_admin(staging)?) } else { None };
+    write(&staging.environment(), SECRET, &environment::render(layout, api_key.as_ref()))?;
+    let admin = match &borrowed {
+        Some(borrowed) => borrowed.admin,
+        None => api_key.as_ref().map(ApiKey::identity),
+    };
+    let borrowed = borrowed.unwrap_or_else(node_config::nothing_borrowed);
+    for number in layout.numbers() {
+        write_certificates(staging, number, &api, &peers)?;
+        write_config(layout, staging, number, admin, &borrowed)?;
+    }
+    let origin = serde_json::to_string_pretty(layout.origin()).expect("an origin is plain data");
+    write(&Layout::origin_file(staging.dir()), PUBLIC, &origin)
+}
+
+/// The admin's key, and as files the certificate it stands for.
+fn write_admin(staging: &Layout) -> Result<ApiKey, Error> {
+    let refused = |error: ApiKeyError| Error::Certificate(error.to_string());
+    let api_key = ApiKey::generate().map_err(refused)?;
+    let pem = api_key.certificate().map_err(refused)?;
+    write(&staging.admin_certificate(), PUBLIC, &pem.certificate_pem)?;
+    write(&staging.admin_key(), SECRET, &pem.key_pem)?;
+    Ok(api_key)
+}
+
+fn write_certificates(staging: &Layout, number: u16, api: &Authority, peers: &Authority) -> Result<(), Error> {
+    let (dir, name) = (staging.node_dir(number), staging.node_name(number));
+    make_dir(&dir)?;
+    make_dir(&staging.node_data(number))?;
+    write_issued(&dir, "api", &api.issue_api(&name)?)?;
+    write_issued(&dir, "peer", &peers.issue_peer(&name)?)?;
+    write(&dir.join("peer-ca.crt"), PUBLIC, &peers.certificate_pem)
+}
+
+fn write_issued(dir: &Path, name: &str, issued: &Issued) -> Result<(), Error> {
+    write(&dir.join(format!("{name}.crt")), PUBLIC, &issued.certificate_pem)?;
+    write(&dir.join(format!("{name}.key")), SECRET, &issued.key_pem)
+}
+
+fn write_config(
+    layout: &Layout,
+    staging: &Layout,
+    number: u16,
+    admin: Option<Identity>,
+    borrowed: &Borrowed,
+) -> Result<(), Error> {
+    let config = node_config::of_node(layout, number, admin, borrowed);
+    write(&staging.node_config(number), SECRET, &render(&config))
+}
+
+fn borrow(path: &Path) -> Result<Borrowed, Error> {
+    let (mut borrowed, warnings) = Borrowed::load(path).map_err(Error::Borrowed)?;
+    // The nodes may be started from another working directory.
+    borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(at(&ca))).transpose()?;
+    for warning in warnings {
+        anstream::eprintln!("{WARN}Warning:{WARN:#} {warning}");
+    }
+    Ok(borrowed)
+}
+
+fn fingerprint(path: &Path) -> Result<BorrowedFrom, Error> {
+    let absolute = std::path::absolute(path).map_err(at(path))?;
+    let sha256 = hex::encode(Sha256::digest(fs::read(path).map_err(at(path))?));
+    Ok(BorrowedFrom { path: absolute, sha256 })
+}
+
+fn make_dir(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+}
+
+/// Writes a new file, on disk before this returns.
+fn write(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(at(path))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::File { path, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The command line: one file per command group.
+
+mod bench;
+mod cluster;
+mod connect;
+mod dev;
+mod encoding;
+mod error;
+mod identity;
+mod key;
+mod output;
+mod server;
+
+use std::future::Future;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+pub use self::error::Error;
+use self::output::Output;
+
+/// Colours of `--help`.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold());
+
+const AFTER_HELP: &str = "\
+Start here:
+  keyraft dev                          three nodes on this machine, for trying things out
+  source keyraft-dev/env               tell this shell where they are and who you are
+  keyraft key create my-key            then make a key
+  keyraft cluster status               and see who leads
+
+Environment:
+  MINIO_KES_SERVER    servers, separated by commas (127.0.0.1:7373); also KES_SERVER, MINIO_KMS_KES_ENDPOINT
+  MINIO_KES_API_KEY   your API key; also KES_API_KEY
+  MINIO_KES_CERT_FILE, MINIO_KES_KEY_FILE
+                      or your certificate and private key; also KES_CLIENT_CERT, KES_CLIENT_KEY
+  KEYRAFT_CA          PEM file of the CA to trust, in place of SSL_CERT_FILE and the system's
+  Options come first, then MINIO_KES_*, then KES_*.
+
+Exit codes:
+  0  done             1  failed or refused     2  wrong usage or settings
+  3  no server answered in time, or a leader is missing
+  4  not permitted    5  does not exist";
+
+/// A replicated key management server that speaks the KES API.
+#[derive(Parser)]
+#[command(name = "keyraft", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// Print JSON, as is done anyway when the output is not a terminal
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dev(dev::Args),
+    Server(server::Args),
+    Key(key::Args),
+    Identity(identity::Args),
+    Cluster(cluster::Args),
+    Bench(bench::Args),
+}
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// It could not be done; [`Error::report`] says so to the user.
+pub fn run(cli: Cli) -> Result<(), Error> {
+    let output = Output::new(cli.json);
+    match cli.command {
+        Command::Dev(args) => block_on(dev::run(&args, output)),
+        Command::Server(args) => server::run(&args),
+        Command::Key(args) => block_on(key::run(&args, output)),
+        Command::Identity(args) => identity::run(&args, output),
+        Command::Cluster(args) => block_on(cluster::run(&args, output)),
+        Command::Bench(args) => block_on(bench::run(&args, output)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(Error::Runtime)?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_is_documented() {
+        let mut command = super::Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        assert_documented(&command);
+    }
+
+    fn assert_documented(command: &clap::Command) {
+        assert!(command.get_about().is_some(), "{} says nothing about itself", command.get_name());
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            assert!(argument.get_help().is_some(), "{} of {} has no help", argument.get_id(), command.get_name());
+        }
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            assert!(sub.has_subcommands() || sub.get_after_help().is_some(), "{} has no example", sub.get_name());
+            assert_documented(sub);
+        }
+    }
+}

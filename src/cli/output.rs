@@ -1,0 +1,77 @@
+//! What commands print: text and tables for people, JSON for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::builder::styling::{AnsiColor, Style};
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+use super::Error;
+
+/// The style of what a line is about.
+pub const STRONG: Style = Style::new().bold();
+/// The style of what went well.
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// The style of what wants attention.
+pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// The style of labels.
+pub const DIM: Style = Style::new().dimmed();
+
+/// Standard output, in the form asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+    terminal: bool,
+}
+
+impl Output {
+    /// JSON when asked for, or when the output is no terminal.
+    pub fn new(json: bool) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        Self { json: json || !terminal, terminal }
+    }
+
+    /// Whether to print JSON.
+    pub fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints `value` as JSON, or else what `text` says for people.
+    pub fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Error> {
+        if self.json { self.json(value) } else { self.line(&text()) }
+    }
+
+    /// Prints JSON: on one line for a program, spread out for a person.
+    pub fn json(self, value: &impl Serialize) -> Result<(), Error> {
+        let text = if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        self.line(&text.map_err(|error| Error::Output(error.into()))?)
+    }
+
+    /// Prints bytes as they are.
+    pub fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Error::Output)
+    }
+
+    /// Prints a line of text; colours are taken out where there is no terminal.
+    pub fn line(self, text: &str) -> Result<(), Error> {
+        writeln!(anstream::stdout(), "{text}").map_err(Error::Output)
+    }
+}
+
+/// A table without lines, one row a thing.
+pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.add_rows(rows);
+    table.trim_fmt()
+}
+
+/// Labels and values, one a line; empty values are left out.
+pub fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
+    let shown = fields.iter().filter(|(_, value)| !value.is_empty());
+    let width = shown.clone().map(|(label, _)| label.len()).max().unwrap_or_default();
+    let lines = shown.map(|(label, value)| format!("{DIM}{label:width$}{DIM:#}  {value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}

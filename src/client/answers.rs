@@ -1,0 +1,206 @@
+//! The shapes of the API's answers (contract, section 1). Fields a server leaves out are empty.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// `GET /version`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Version {
+    /// The server's version.
+    pub version: String,
+    /// The commit it was built from.
+    pub commit: String,
+}
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The server's version.
+    pub version: String,
+    /// Operating system, by its Go name.
+    pub os: String,
+    /// Processor, by its Go name.
+    pub arch: String,
+    /// Seconds since the start.
+    pub uptime: u64,
+    /// Processors of the machine.
+    pub num_cpu: u64,
+    /// Processors that the server uses.
+    pub num_cpu_used: u64,
+    /// Bytes on the heap.
+    pub mem_heap_used: u64,
+    /// Bytes of stack.
+    pub mem_stack_used: u64,
+    /// Nanoseconds to the keystore.
+    pub keystore_latency: u64,
+    /// Whether the keystore cannot be reached.
+    pub keystore_unreachable: bool,
+    /// Whether the keystore cannot be used.
+    pub keystore_unavailable: bool,
+}
+
+/// One route in `GET /v1/api`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Api {
+    /// The HTTP method.
+    pub method: String,
+    /// The path, with a slash at the end where a name follows.
+    pub path: String,
+    /// The largest body in bytes.
+    pub max_body: i64,
+    /// Seconds; 0 for none.
+    pub timeout: i64,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyEntry {
+    /// Its name.
+    pub name: String,
+    /// Its cipher.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub algorithm: String,
+    /// When it was made, in RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub created_at: String,
+    /// Who made it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
+}
+
+/// A data key: the bytes, and the same sealed.
+#[derive(Debug)]
+pub struct DataKey {
+    /// The bytes.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// The same under the named key.
+    pub ciphertext: Vec<u8>,
+}
+
+/// A policy and its origin; `describe` leaves the patterns out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyEntry {
+    /// Its name.
+    pub name: String,
+    /// Patterns that allow.
+    pub allow: BTreeMap<String, serde_json::Value>,
+    /// Patterns that deny.
+    pub deny: BTreeMap<String, serde_json::Value>,
+    /// When it was made, in RFC 3339.
+    pub created_at: String,
+    /// Who made it.
+    pub created_by: String,
+}
+
+/// What an identity is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IdentityEntry {
+    /// Its policy.
+    pub policy: String,
+    /// Whether it is an admin.
+    pub admin: bool,
+    /// When it was assigned, in RFC 3339.
+    pub created_at: String,
+    /// Who assigned it.
+    pub created_by: String,
+}
+
+/// What the client itself is, and may do.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelfEntry {
+    /// Its identity.
+    pub identity: String,
+    /// Whether it is an admin.
+    pub admin: bool,
+    /// Its policy's name.
+    pub policy: String,
+    /// Patterns that allow.
+    pub allow: BTreeMap<String, serde_json::Value>,
+    /// Patterns that deny.
+    pub deny: BTreeMap<String, serde_json::Value>,
+}
+
+/// `GET /v1/cluster/status`, and the same from a node's local socket.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterStatus {
+    /// The cluster's id in hexadecimal.
+    pub cluster_id: Option<String>,
+    /// The node that answers.
+    pub node: NodeStatus,
+    /// Its state, where a node that is not up says so outside `node`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Why it is in that state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The leader's id.
+    pub leader: Option<u64>,
+    /// The current term.
+    pub term: Option<u64>,
+    /// Index of the last committed entry.
+    pub committed: Option<u64>,
+    /// Index of the last applied entry.
+    pub applied: Option<u64>,
+    /// Digest of the applied state in hexadecimal.
+    pub digest: Option<String>,
+    /// Every member.
+    pub members: Vec<MemberStatus>,
+    /// What newer servers add.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The node that answers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: Option<u64>,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its state.
+    pub state: String,
+    /// What newer servers add.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A member of the cluster.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// `leader`, `follower` or `learner`.
+    pub role: String,
+    /// `host:port` of its API.
+    pub address: String,
+    /// `host:port` of its peer listener.
+    pub peer_address: String,
+    /// Entries it has yet to hold, when known.
+    pub lag: Option<u64>,
+    /// What newer servers add.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ClusterStatus {
+    /// The state of the node that answers, wherever it stands.
+    pub fn state(&self) -> &str {
+        self.state.as_deref().unwrap_or(if self.node.state.is_empty() { "unknown" } else { &self.node.state })
+    }
+}

@@ -1,0 +1,117 @@
+//! What can go wrong with a request, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::Endpoint;
+use crate::tls::Refusal;
+
+/// Why a request brought no result.
+#[derive(Debug)]
+pub enum Error {
+    /// The server answered, and said no.
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The server's own words.
+        message: String,
+        /// Whether another endpoint had been asked before, which may have done part of it.
+        retried: bool,
+    },
+    /// No endpoint could be reached, or the connection broke; this is the last one's error.
+    Transport {
+        /// Where.
+        endpoint: Endpoint,
+        /// How.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An endpoint did not answer in time. What was asked may or may not have been done.
+    TimedOut {
+        /// Which.
+        endpoint: Endpoint,
+        /// The limit.
+        after: Duration,
+    },
+    /// The answer is not what the API promises: probably no KES-compatible server.
+    Malformed {
+        /// What was asked.
+        path: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The node's local socket cannot be used.
+    Socket {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Status { code, message, retried } => status_hint(*code, message, *retried),
+            Self::Transport { source, .. } => Some(transport_hint(source.as_ref())),
+            Self::TimedOut { .. } => Some("the outcome is unknown: look before you try again"),
+            Self::Malformed { .. } => Some("is this the address of a KES-compatible server?"),
+            Self::Socket { source, .. } => Some(socket_hint(source.kind())),
+        }
+    }
+}
+
+fn status_hint(code: u16, message: &str, retried: bool) -> Option<&'static str> {
+    match code {
+        400 if retried && message.ends_with("already exists") => {
+            Some("an earlier attempt of this command, at another server, may have made it")
+        }
+        400 if message == "tls: client certificate is required" => Some(NO_CERTIFICATE),
+        403 => Some("your identity's policy does not allow this; `keyraft identity of` shows who you are"),
+        404 if message == "key does not exist" => Some("`keyraft key ls` lists the keys there are"),
+        404 if message.trim() == "404 page not found" => Some("this server does not offer that"),
+        503 => Some("no leader answered in time; `keyraft cluster status` shows which nodes are up"),
+        _ => None,
+    }
+}
+
+const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KES_API_KEY, or --cert and --key";
+
+fn transport_hint(source: &(dyn std::error::Error + 'static)) -> &'static str {
+    match Refusal::of(source) {
+        Some(Refusal::Untrusted) => "set KEYRAFT_CA (or --ca) to the CA that signed the server's certificate",
+        Some(Refusal::WrongName) => "the server's certificate is for other names: use one of them as its address",
+        Some(Refusal::Expired) => "the server's certificate is not valid now: renew it, and check the clocks",
+        Some(Refusal::ClientCertificate) => NO_CERTIFICATE,
+        None => "is it running? MINIO_KES_SERVER (or --server) says where servers are; `keyraft dev` starts some",
+    }
+}
+
+fn socket_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => "ask as the user that runs the node",
+        _ => "the node is not running on this machine, or has another data folder",
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { code, message, .. } => write!(f, "{} ({code})", message.trim()),
+            Self::Transport { endpoint, source } => {
+                write!(f, "no answer from {endpoint}: {}", innermost(source.as_ref()))
+            }
+            Self::TimedOut { endpoint, after } => write!(f, "no answer from {endpoint} within {after:?}"),
+            Self::Malformed { path, reason } => write!(f, "the answer to {path} makes no sense: {reason}"),
+            Self::Socket { path, source } => write!(f, "no answer on {}: {source}", path.display()),
+        }
+    }
+}
+
+/// The error at the end of the chain: "connection refused" says more than "client error (Connect)".
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    error.source().map_or(error, innermost)
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,83 @@
+//! Listings: every name under a prefix, whichever way a server pages.
+
+use std::fmt::Write as _;
+
+use hyper::Method;
+use serde::Deserialize;
+
+use super::exchange::{Answer, Call};
+use super::{Client, Error};
+
+const NDJSON: &str = "application/x-ndjson";
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(alias = "identity")]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(alias = "identities", default)]
+    names: Vec<String>,
+    #[serde(default)]
+    continue_at: String,
+}
+
+impl Client {
+    /// All names under `prefix` at a listing route.
+    ///
+    /// Keyraft answers all of them as one stream of lines; other servers answer pages, whose continuation is asked
+    /// for as the next prefix (contract, section 3).
+    pub(super) async fn list(&self, route: &str, prefix: &str) -> Result<Vec<String>, Error> {
+        let prefix = prefix.strip_suffix('*').unwrap_or(prefix);
+        let mut names = Vec::new();
+        let mut from = prefix.to_owned();
+        loop {
+            let call = Call { accept: NDJSON, ..Call::new(Method::GET, path(route, &from)) };
+            let answer = self.exchange(&call).await?;
+            if answer.content_type.starts_with(NDJSON) {
+                return lines(&call, &answer);
+            }
+            let page: Page = answer.parse(&call.path)?;
+            names.extend(page.names.into_iter().filter(|name| name.starts_with(prefix)));
+            // A continuation that does not move on would never end.
+            if page.continue_at.is_empty() || page.continue_at <= from {
+                return Ok(names);
+            }
+            from = page.continue_at;
+        }
+    }
+}
+
+fn lines(call: &Call, answer: &Answer) -> Result<Vec<String>, Error> {
+    serde_json::Deserializer::from_slice(&answer.body)
+        .into_iter::<Line>()
+        .map(|line| line.map(|line| line.name))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::Malformed { path: call.path.clone(), reason: error.to_string() })
+}
+
+/// A route with a name behind it, every byte escaped that could end the segment or change its meaning.
+pub fn path(route: &str, name: &str) -> String {
+    let mut path = route.to_owned();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            write!(path, "%{byte:02X}").expect("writing to a String does not fail");
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        assert_eq!(path("/v1/key/create/", "my-key_1"), "/v1/key/create/my-key_1");
+        assert_eq!(path("/v1/key/list/", "a/b*ä?"), "/v1/key/list/a%2Fb%2A%C3%A4%3F");
+    }
+}

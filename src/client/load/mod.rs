@@ -1,0 +1,162 @@
+//! The load generator: a mix of operations from many clients at once, and how long each took.
+//!
+//! Light by design, since it usually shares a machine with the server: connections and requests are made
+//! beforehand, an HTTP/1.1 client drives its connection in its own task, and answers are read but not parsed.
+
+mod cpu;
+mod error;
+mod link;
+mod mix;
+mod pace;
+mod progress;
+mod report;
+mod requests;
+mod stock;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::cpu::CpuTimes;
+pub use self::error::Error;
+use self::link::Route;
+pub use self::mix::{Mix, MixError, Operation};
+use self::pace::Pace;
+pub use self::progress::{Phase, Progress};
+pub use self::report::{Cpu, Latency, OperationReport, Report};
+use self::requests::Requests;
+use self::stock::Stock;
+use self::tally::Tally;
+use self::worker::{Window, Worker};
+use super::{Client, Endpoint};
+use crate::tls::{Alpn, ClientTls, Credentials, Trust};
+
+/// How long answers may come after the end of the measurement.
+const LATE: Duration = Duration::from_secs(20);
+
+/// The version of HTTP to load a server with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http {
+    /// HTTP/1.1: each client has a connection of its own.
+    One,
+    /// HTTP/2: clients share connections.
+    Two,
+}
+
+/// What to do to a server, and for how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where; connections are spread over all.
+    pub endpoints: Vec<Endpoint>,
+    /// As whom.
+    pub credentials: Credentials,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Over which HTTP.
+    pub http: Http,
+    /// Which operations, how often each.
+    pub mix: Mix,
+    /// Clients that ask at the same time.
+    pub clients: usize,
+    /// Connections they share, over HTTP/2.
+    pub connections: usize,
+    /// Time before anything counts.
+    pub warm_up: Duration,
+    /// Time that counts.
+    pub duration: Duration,
+    /// Requests a second in all; as many as there can be when absent.
+    pub rate: Option<f64>,
+    /// Keys to work on.
+    pub keys: usize,
+    /// Whether keys that were made are kept.
+    pub keep: bool,
+    /// Server processes on this machine whose CPU time is of interest.
+    pub pids: Vec<u32>,
+}
+
+/// Runs a plan: makes keys, warms up, measures, and deletes what it made.
+///
+/// # Errors
+/// The server cannot be reached or refuses what the plan needs. Errors of single requests under load are counted
+/// instead.
+pub async fn run(plan: &Plan, progress: Arc<Progress>) -> Result<Report, Error> {
+    let tls = |alpn| ClientTls::new(&plan.credentials, &plan.trust, alpn).map_err(Error::Tls);
+    let client = Client::new(plan.endpoints.clone(), tls(Alpn::Either)?);
+    progress.enter(Phase::Preparing);
+    let stock = Stock::make(&client, plan).await?;
+    let measured = measure(plan, &tls(plan.http.alpn())?, &stock, &progress).await;
+    if !plan.keep {
+        progress.enter(Phase::CleaningUp);
+        let created = measured.as_ref().map(|(_, created)| created.as_slice()).unwrap_or_default();
+        stock.delete(&client, created, plan.clients).await;
+    }
+    measured.map(|(report, _)| report)
+}
+
+/// The report, and how many keys each client, by its number, created.
+async fn measure(
+    plan: &Plan,
+    tls: &ClientTls,
+    stock: &Stock,
+    progress: &Arc<Progress>,
+) -> Result<(Report, Vec<(usize, u64)>), Error> {
+    let workers = workers(plan, tls, stock, progress).await?;
+    let window = Window::starting_now(plan.warm_up, plan.duration);
+    progress.enter(Phase::WarmingUp);
+    let mut running: JoinSet<Tally> = workers.into_iter().map(|worker| worker.run(window)).collect();
+    progress.stopped_or(sleep_until(window.begin)).await;
+    let cpu = CpuTimes::now(&plan.pids)?;
+    progress.enter(Phase::Measuring);
+    progress.stopped_or(sleep_until(window.end)).await;
+    // The processes may be gone by now, which is for the report to say and not a reason to lose it.
+    let cpu = CpuTimes::now(&plan.pids).ok().map(|now| now.since(&cpu));
+    let measured = Instant::now() - window.begin;
+    let mut tallies = Vec::new();
+    let _ = timeout(LATE, async {
+        while let Some(tally) = running.join_next().await {
+            tallies.extend(tally);
+        }
+    })
+    .await;
+    let unanswered = running.len();
+    let created = tallies.iter().map(|tally| (tally.worker, tally.created)).collect();
+    Ok((Report::new(plan, measured, tallies, unanswered, cpu), created))
+}
+
+/// Every client, connected.
+async fn workers(plan: &Plan, tls: &ClientTls, stock: &Stock, progress: &Arc<Progress>) -> Result<Vec<Worker>, Error> {
+    let requests: Vec<_> = plan.endpoints.iter().map(|at| Arc::new(Requests::new(plan, at, stock))).collect();
+    let mut routes = Vec::new();
+    for number in 0..plan.connections {
+        let at = number % plan.endpoints.len();
+        routes.push((at, Route::new(&plan.endpoints[at], tls, plan.http).await?));
+    }
+    let mut workers = Vec::new();
+    for number in 0..plan.clients {
+        let (at, route) = &routes[number % routes.len()];
+        workers.push(Worker {
+            number,
+            link: route.link().await?,
+            requests: requests[*at].clone(),
+            mix: plan.mix.clone(),
+            pace: Pace::new(plan.rate, number, plan.clients),
+            progress: progress.clone(),
+        });
+    }
+    Ok(workers)
+}
+
+impl Http {
+    fn alpn(self) -> Alpn {
+        match self {
+            Self::One => Alpn::Http1,
+            Self::Two => Alpn::Http2,
+        }
+    }
+}

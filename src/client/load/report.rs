@@ -1,0 +1,176 @@
+//! The result of a load test.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::cpu::CpuUsed;
+use super::tally::{Latencies, Tally, latencies};
+use super::{Http, Plan};
+
+/// The result of a load test.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The servers.
+    pub servers: Vec<String>,
+    /// `1` or `2`.
+    pub http: u8,
+    /// Clients that asked at the same time.
+    pub clients: usize,
+    /// Connections they used.
+    pub connections: usize,
+    /// The rate asked for, in requests a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Seconds measured.
+    pub seconds: f64,
+    /// Requests answered well in that time.
+    pub requests: u64,
+    /// The same a second.
+    pub throughput: f64,
+    /// How long they took.
+    pub latency: Latency,
+    /// The same by operation.
+    pub operations: BTreeMap<&'static str, OperationReport>,
+    /// Requests that failed, by HTTP status or `connection`.
+    pub errors: BTreeMap<String, u64>,
+    /// Requests still without an answer long after the end.
+    pub unanswered: usize,
+    /// CPU time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
+}
+
+/// One operation's share.
+#[derive(Debug, Clone, Serialize)]
+pub struct OperationReport {
+    /// Requests answered well.
+    pub requests: u64,
+    /// The same a second.
+    pub throughput: f64,
+    /// How long they took.
+    pub latency: Latency,
+}
+
+/// Latencies in microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Latency {
+    /// Half were faster.
+    pub p50_us: f64,
+    /// Nine of ten were faster.
+    pub p90_us: f64,
+    /// All but one in a hundred were faster.
+    pub p99_us: f64,
+    /// All but one in a thousand were faster.
+    pub p999_us: f64,
+    /// The slowest.
+    pub max_us: f64,
+    /// The mean.
+    pub mean_us: f64,
+}
+
+/// CPU time a request, in microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Cpu {
+    /// Of the server processes that were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_us_per_request: Option<f64>,
+    /// Of the load generator itself.
+    pub client_us_per_request: f64,
+    /// Processors that the server processes kept busy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_processors: Option<f64>,
+}
+
+impl Report {
+    pub(super) fn new(
+        plan: &Plan,
+        measured: Duration,
+        tallies: Vec<Tally>,
+        unanswered: usize,
+        cpu: Option<CpuUsed>,
+    ) -> Self {
+        // A test that is stopped while it warms up has measured nothing, in no time.
+        let seconds = measured.as_secs_f64().max(1e-9);
+        let (by_operation, errors) = merge(tallies);
+        let mut all = latencies();
+        for one in by_operation.values() {
+            all.add(one).expect("all histograms have the same bounds");
+        }
+        Self {
+            servers: plan.endpoints.iter().map(ToString::to_string).collect(),
+            http: if plan.http == Http::One { 1 } else { 2 },
+            clients: plan.clients,
+            connections: plan.connections,
+            rate: plan.rate,
+            seconds,
+            requests: all.len(),
+            throughput: per(all.len(), seconds),
+            latency: Latency::of(&all),
+            operations: by_operation.iter().map(|(name, one)| (*name, OperationReport::of(one, seconds))).collect(),
+            errors,
+            unanswered,
+            cpu: cpu.filter(|_| !all.is_empty()).map(|used| Cpu::of(used, all.len(), seconds)),
+        }
+    }
+}
+
+type Merged = (BTreeMap<&'static str, Latencies>, BTreeMap<String, u64>);
+
+fn merge(tallies: Vec<Tally>) -> Merged {
+    let mut merged: BTreeMap<&'static str, Latencies> = BTreeMap::new();
+    let mut errors: BTreeMap<String, u64> = BTreeMap::new();
+    for tally in tallies {
+        for (operation, one) in tally.latencies {
+            let sum = merged.entry(operation.name()).or_insert_with(latencies);
+            sum.add(one).expect("all histograms have the same bounds");
+        }
+        for (kind, count) in tally.failures {
+            *errors.entry(kind).or_default() += count;
+        }
+    }
+    (merged, errors)
+}
+
+impl OperationReport {
+    fn of(latencies: &Latencies, seconds: f64) -> Self {
+        let requests = latencies.len();
+        Self { requests, throughput: per(requests, seconds), latency: Latency::of(latencies) }
+    }
+}
+
+impl Latency {
+    fn of(latencies: &Latencies) -> Self {
+        let at = |quantile| micros(latencies.value_at_quantile(quantile));
+        Self {
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: micros(latencies.max()),
+            mean_us: latencies.mean() / 1e3,
+        }
+    }
+}
+
+impl Cpu {
+    fn of(used: CpuUsed, requests: u64, seconds: f64) -> Self {
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / per(requests, 1.0);
+        Self {
+            server_us_per_request: used.servers.map(each),
+            client_us_per_request: each(used.own),
+            server_processors: used.servers.map(|time| time.as_secs_f64() / seconds),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn per(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a minute in nanoseconds is far below 2^52")]
+fn micros(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}

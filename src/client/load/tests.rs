@@ -1,0 +1,115 @@
+//! A load test against a server that keeps keys, and one that fails on purpose.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response};
+
+use super::*;
+use crate::client::test_server::TestServer;
+
+type Keys = Arc<Mutex<BTreeSet<String>>>;
+
+/// Answers like a KES server whose data keys are all zeros and whose ciphertexts are their plaintexts.
+fn pretend(keys: &Keys, request: &Request<Bytes>) -> (u16, &'static str) {
+    const ZEROS: &str = r#"{"plaintext":"AAAA","ciphertext":"AAAA"}"#;
+    let mut parts = request.uri().path().trim_start_matches("/v1/key/").split('/');
+    let (operation, name) = (parts.next().unwrap(), parts.next().unwrap_or_default().to_owned());
+    let mut keys = keys.lock().unwrap();
+    match operation {
+        "create" => (if keys.insert(name) { 200 } else { 400 }, ""),
+        "delete" => (if keys.remove(&name) { 200 } else { 404 }, ""),
+        "generate" | "decrypt" if keys.contains(&name) => (200, ZEROS),
+        "hmac" => (503, r#"{"message":"no"}"#),
+        _ => (404, ""),
+    }
+}
+
+async fn server(keys: &Keys) -> TestServer {
+    let keys = keys.clone();
+    TestServer::start(move |request| {
+        let (code, body) = pretend(&keys, &request);
+        Response::builder().status(code).body(Full::from(body)).unwrap()
+    })
+    .await
+}
+
+fn plan(server: &TestServer, http: Http, mix: &str) -> Plan {
+    Plan {
+        endpoints: vec![server.endpoint.clone()],
+        credentials: Credentials::Nothing,
+        trust: Trust::Ca(server.tls.ca.clone()),
+        http,
+        mix: mix.parse().unwrap(),
+        clients: 4,
+        connections: if http == Http::One { 4 } else { 2 },
+        warm_up: Duration::ZERO,
+        duration: Duration::from_secs(600),
+        rate: None,
+        keys: 3,
+        keep: false,
+        pids: Vec::new(),
+    }
+}
+
+/// Runs until `enough` requests are answered, well or not.
+async fn run_until(plan: Plan, enough: u64) -> Report {
+    let progress = Arc::new(Progress::default());
+    let running = tokio::spawn({
+        let progress = progress.clone();
+        async move { run(&plan, progress).await.unwrap() }
+    });
+    while progress.done() + progress.failed() < enough {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    progress.stop();
+    running.await.unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_of_request_is_answered_over_both_versions_and_no_key_is_left() {
+    for http in [Http::One, Http::Two] {
+        let keys = Keys::default();
+        let server = server(&keys).await;
+        let report = run_until(plan(&server, http, "create,generate,decrypt"), 200).await;
+        assert!(report.requests >= 200, "{report:?}");
+        assert_eq!(report.operations.len(), 3);
+        assert!(report.operations.values().all(|one| one.requests > 0));
+        assert!(report.errors.is_empty(), "{report:?}");
+        assert_eq!(report.unanswered, 0);
+        assert!(report.latency.p50_us <= report.latency.p99_us && report.latency.p99_us <= report.latency.max_us);
+        assert!(keys.lock().unwrap().is_empty(), "keys are left");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_status_and_not_as_throughput() {
+    let server = server(&Keys::default()).await;
+    let report = run_until(plan(&server, Http::One, "hmac"), 20).await;
+    assert_eq!(report.requests, 0);
+    assert_eq!(report.errors.keys().collect::<Vec<_>>(), ["503"]);
+}
+
+#[tokio::test]
+async fn new_connections_are_an_operation() {
+    let server = TestServer::start(|_| Response::new(Full::default())).await;
+    for http in [Http::One, Http::Two] {
+        let report = run_until(plan(&server, http, "connect"), 10).await;
+        assert!(report.requests >= 10 && report.errors.is_empty(), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_open_what_it_sealed_is_not_measured() {
+    let server = TestServer::start(|request| {
+        let lie = if request.uri().path().contains("decrypt") { "BBBB" } else { "AAAA" };
+        let body = format!(r#"{{"plaintext":"{lie}","ciphertext":"AAAA"}}"#);
+        Response::new(Full::from(body))
+    })
+    .await;
+    let outcome = run(&plan(&server, Http::One, "generate"), Arc::default()).await;
+    assert!(matches!(outcome, Err(Error::WrongAnswer { .. })));
+}

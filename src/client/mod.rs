@@ -1,0 +1,68 @@
+//! The client of the API: what the command line and the load generator speak to servers with.
+//!
+//! It works against any KES-compatible server. A request goes to one endpoint and, when that one cannot be reached
+//! or answers 503, with its body to the next (contract, section 7).
+
+mod access;
+mod answers;
+mod connection;
+mod endpoint;
+mod error;
+mod exchange;
+mod keys;
+mod listing;
+pub mod load;
+mod local;
+mod server;
+#[cfg(test)]
+pub(crate) mod test_server;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use self::answers::{
+    Api, ClusterStatus, DataKey, IdentityEntry, KeyEntry, MemberStatus, NodeStatus, PolicyEntry, SelfEntry, Status,
+    Version,
+};
+use self::connection::Connection;
+pub use self::endpoint::{Endpoint, EndpointError};
+pub use self::error::Error;
+pub use self::local::local_cluster_status;
+use crate::tls::ClientTls;
+
+/// How long one endpoint may take to answer: longer than the 15 s after which a server itself gives up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client of one or more servers of the same cluster. Keeps connections for the next request; requests may be
+/// made at the same time.
+pub struct Client {
+    tls: ClientTls,
+    timeout: Duration,
+    servers: Vec<Server>,
+    /// The server that answered last; the next request begins with it.
+    preferred: AtomicUsize,
+}
+
+struct Server {
+    endpoint: Endpoint,
+    /// Connections that no request uses.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Client {
+    /// A client of these endpoints, tried in this order.
+    pub fn new(endpoints: Vec<Endpoint>, tls: ClientTls) -> Self {
+        let servers = endpoints.into_iter().map(|endpoint| Server { endpoint, idle: Mutex::default() }).collect();
+        Self { tls, timeout: REQUEST_TIMEOUT, servers, preferred: AtomicUsize::new(0) }
+    }
+
+    /// The same client with another limit on how long one endpoint may take.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+}

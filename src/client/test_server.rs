@@ -1,0 +1,107 @@
+//! A real HTTPS server on a free port, whose answers a test chooses.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::{Client, Endpoint};
+use crate::config::TlsConfig;
+use crate::tls::{Alpn, ClientTls, Credentials, PublicTls, Trust};
+
+/// What a test server does with a request.
+pub type Handler = dyn Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync;
+
+/// The server's side of TLS, and the file with the certificate that a client has to trust.
+pub struct Loopback {
+    tls: PublicTls,
+    pub ca: PathBuf,
+    _folder: TempDir,
+}
+
+impl Loopback {
+    /// One with a new certificate for 127.0.0.1; whether it asks clients for a certificate is up to the test.
+    pub fn new(certificate_required: bool) -> Self {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let config = TlsConfig {
+            key,
+            cert: cert.clone(),
+            password: None,
+            verify_clients: false,
+            ca: None,
+            proxies: Vec::new(),
+            proxy_header: None,
+        };
+        Self { tls: PublicTls::load(&config, !certificate_required).unwrap(), ca: cert, _folder: folder }
+    }
+}
+
+/// The server; stops when dropped.
+pub struct TestServer {
+    pub endpoint: Endpoint,
+    pub tls: Arc<Loopback>,
+    task: JoinHandle<()>,
+}
+
+impl TestServer {
+    /// Starts one with a certificate of its own.
+    pub async fn start(handler: impl Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
+        Self::start_with(Arc::new(Loopback::new(false)), handler).await
+    }
+
+    /// Starts one that shares a certificate.
+    pub async fn start_with(
+        tls: Arc<Loopback>,
+        handler: impl Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
+        let task = tokio::spawn(serve(listener, tls.clone(), Arc::new(handler)));
+        Self { endpoint, tls, task }
+    }
+
+    /// A client of these endpoints that trusts this server.
+    pub fn client(&self, endpoints: Vec<Endpoint>, alpn: Alpn) -> Client {
+        let trust = Trust::Ca(self.tls.ca.clone());
+        Client::new(endpoints, ClientTls::new(&Credentials::Nothing, &trust, alpn).unwrap())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, tls: Arc<Loopback>, handler: Arc<Handler>) {
+    while let Ok((tcp, _)) = listener.accept().await {
+        tokio::spawn(converse(tcp, tls.clone(), handler.clone()));
+    }
+}
+
+async fn converse(tcp: TcpStream, tls: Arc<Loopback>, handler: Arc<Handler>) {
+    let Ok(accepted) = tls.tls.accept(tcp).await else { return };
+    let service = service_fn(|request: Request<Incoming>| {
+        let handler = handler.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            Ok::<_, Infallible>(handler(Request::from_parts(parts, body)))
+        }
+    });
+    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    let _ = server.serve_connection(TokioIo::new(accepted.stream), service).await;
+}

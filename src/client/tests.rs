@@ -1,0 +1,134 @@
+//! What the client does with servers that answer, refuse, fail and page.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response};
+
+use super::test_server::{Loopback, TestServer};
+use super::{Endpoint, Error};
+use crate::tls::Alpn;
+
+fn answer(code: u16, content_type: &str, body: &str) -> Response<Full<Bytes>> {
+    let body = Full::new(Bytes::from(body.to_owned()));
+    Response::builder().status(code).header("content-type", content_type).body(body).unwrap()
+}
+
+fn json(code: u16, body: &str) -> Response<Full<Bytes>> {
+    answer(code, "application/json", body)
+}
+
+/// An endpoint at which nothing listens.
+fn closed() -> Endpoint {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    Endpoint { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() }
+}
+
+fn echo(request: Request<Bytes>) -> Response<Full<Bytes>> {
+    let value: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    let text = value["plaintext"].as_str().unwrap_or_default();
+    json(200, &format!(r#"{{"ciphertext":"{text}"}}"#))
+}
+
+#[tokio::test]
+async fn both_versions_of_http_carry_a_request_and_its_body() {
+    let server = TestServer::start(echo).await;
+    for alpn in [Alpn::Http1, Alpn::Http2, Alpn::Either] {
+        let client = server.client(vec![server.endpoint.clone()], alpn);
+        for _ in 0..2 {
+            assert_eq!(client.encrypt("k", b"hello", b"").await.unwrap(), b"hello", "{alpn:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_or_answers_503_hands_over_to_the_next_with_the_body() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let up = TestServer::start(echo).await;
+    let away = TestServer::start_with(up.tls.clone(), move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        json(503, r#"{"message":"no leader"}"#)
+    })
+    .await;
+    let client = up.client(vec![closed(), away.endpoint.clone(), up.endpoint.clone()], Alpn::Either);
+    assert_eq!(client.encrypt("k", b"hello", b"").await.unwrap(), b"hello");
+    assert_eq!(client.encrypt("k", b"again", b"").await.unwrap(), b"again");
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "the endpoint that answered is asked first the next time");
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_keeps_the_servers_words() {
+    let refuse = |_| json(400, r#"{"message":"key already exists"}"#);
+    let server = TestServer::start(refuse).await;
+    let never = TestServer::start_with(server.tls.clone(), |_| panic!("asked")).await;
+    let client = server.client(vec![server.endpoint.clone(), never.endpoint.clone()], Alpn::Either);
+    let error = client.create_key("k").await.unwrap_err();
+    assert_eq!(error.to_string(), "key already exists (400)");
+    assert!(error.hint().is_none());
+
+    let client = server.client(vec![closed(), server.endpoint.clone()], Alpn::Either);
+    let error = client.create_key("k").await.unwrap_err();
+    assert!(error.hint().unwrap().contains("earlier attempt"));
+}
+
+#[tokio::test]
+async fn listings_come_whole_in_lines_and_in_pages() {
+    let lines = TestServer::start(|request| {
+        assert_eq!(request.headers()["accept"], "application/x-ndjson");
+        answer(200, "application/x-ndjson", "{\"name\":\"a\"}\n{\"name\":\"b\"}\n")
+    })
+    .await;
+    let client = lines.client(vec![lines.endpoint.clone()], Alpn::Either);
+    assert_eq!(client.list_keys("").await.unwrap(), ["a", "b"]);
+
+    let pages = TestServer::start(|request| match request.uri().path() {
+        "/v1/key/list/x" => json(200, r#"{"names":["x1","x2"],"continue_at":"x3"}"#),
+        "/v1/key/list/x3" => json(200, r#"{"names":["x3"],"continue_at":""}"#),
+        other => panic!("{other}"),
+    })
+    .await;
+    let client = pages.client(vec![pages.endpoint.clone()], Alpn::Either);
+    assert_eq!(client.list_keys("x*").await.unwrap(), ["x1", "x2", "x3"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_trusted_is_told_apart_from_one_that_is_away() {
+    let (server, other) = (TestServer::start(echo).await, TestServer::start(echo).await);
+    let client = server.client(vec![other.endpoint.clone()], Alpn::Either);
+    let error = client.version().await.unwrap_err();
+    assert!(matches!(error, Error::Transport { .. }));
+    assert!(error.hint().unwrap().contains("KEYRAFT_CA"), "{error}: {:?}", error.hint());
+
+    let error = server.client(vec![closed()], Alpn::Either).version().await.unwrap_err();
+    assert!(error.hint().unwrap().contains("is it running"));
+}
+
+#[tokio::test]
+async fn a_nodes_local_socket_tells_that_it_is_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = tokio::net::UnixListener::bind(dir.path().join("keyraft.sock")).unwrap();
+    let serving = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await.unwrap();
+        let body = r#"{"state":"sealed","reason":"no root key"}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    });
+    let status = super::local_cluster_status(dir.path()).await.unwrap();
+    assert_eq!((status.state(), status.reason.as_deref()), ("sealed", Some("no root key")));
+    serving.await.unwrap();
+    assert!(matches!(super::local_cluster_status(dir.path()).await.unwrap_err(), Error::Socket { .. }));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_says_so() {
+    let server = TestServer::start_with(Arc::new(Loopback::new(true)), echo).await;
+    for alpn in [Alpn::Http1, Alpn::Http2] {
+        let error = server.client(vec![server.endpoint.clone()], alpn).version().await.unwrap_err();
+        assert!(error.hint().unwrap().contains("MINIO_KES_API_KEY"), "{alpn:?}: {error:?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! The one source of wall time, and of time that neither steps nor stops while the machine sleeps.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Nanoseconds since the Unix epoch, by this machine's wall clock.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+pub fn unix_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Nanoseconds since this machine booted, sleep included (`CLOCK_BOOTTIME`): what leases are measured by.
+pub fn boot_ns() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+}
+
+/// A Unix time in nanoseconds as RFC 3339 in UTC; an unknown one is the zero date of contract section 8.
+pub fn rfc3339(unix_ns: Option<i64>) -> String {
+    const UNKNOWN: &str = "0001-01-01T00:00:00Z";
+    unix_ns
+        .and_then(|ns| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns)).ok())
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        assert_eq!(rfc3339(Some(1_646_128_800_000_000_000)), "2022-03-01T10:00:00Z");
+        assert_eq!(rfc3339(Some(1_500_000_000_250_000_000)), "2017-07-14T02:40:00.25Z");
+        assert_eq!(rfc3339(None), "0001-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,156 @@
+//! The `cluster` section: this node's place among its peers.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::section::Section;
+use super::settings::{ClusterConfig, PeerConfig, SnapshotConfig, TimingConfig};
+use super::{duration, value};
+
+const SETTINGS: &[&str] = &["name", "listen", "data", "tls", "peers", "timing", "snapshot"];
+
+/// Where the peer listener listens unless told: a hundred ports above the API.
+const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7473));
+
+/// The name of a node that has no peers, unless told.
+const ALONE: &str = "node-1";
+
+const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
+const ELECTION: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_secs(60);
+
+const LOG_BYTES: RangeInclusive<u64> = 64 * 1024..=1 << 40;
+const KEEP_ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
+const CHECKPOINT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+const TRANSFER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+/// The whole section, which a node needs; `address` is where its API listens.
+pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<ClusterConfig> {
+    if !top.gives("cluster") {
+        let message = "the section `cluster` is missing: add it with name, listen, data, tls and peers";
+        top.problem(top.line_of("cluster"), message);
+        return None;
+    }
+    let cluster = top.section("cluster", SETTINGS);
+    let listen = listen(&cluster, address);
+    let data = cluster.required("data", "/var/lib/keyraft", value::path);
+    let tls = peer_tls(&cluster);
+    let peers = peers(&cluster);
+    let name = name(&cluster, &peers);
+    let timing = timing(&cluster);
+    let snapshot = snapshot(&cluster);
+    let (name, data, PeerTls { cert, key, ca }) = (name?, data?, tls?);
+    let alone =
+        || PeerConfig { name: name.clone(), peer_address: listen.to_string(), api_address: address.to_string() };
+    let peers = if peers.is_empty() { vec![alone()] } else { peers };
+    Some(ClusterConfig { name, listen, cert, key, ca, data, peers, timing, snapshot })
+}
+
+fn listen(cluster: &Section<'_>, address: SocketAddr) -> SocketAddr {
+    let listen = cluster.value("listen", value::address).unwrap_or(LISTEN);
+    let same_ip = listen.ip() == address.ip() || listen.ip().is_unspecified() || address.ip().is_unspecified();
+    if same_ip && listen.port() == address.port() && listen.port() != 0 {
+        let message = format!("cluster.listen: {listen} is taken by the API at {address}; choose another port");
+        cluster.problem(cluster.line_of("listen"), message);
+    }
+    listen
+}
+
+struct PeerTls {
+    cert: PathBuf,
+    key: PathBuf,
+    ca: PathBuf,
+}
+
+fn peer_tls(cluster: &Section<'_>) -> Option<PeerTls> {
+    let tls = cluster.section("tls", &["cert", "key", "ca"]);
+    let cert = tls.required("cert", "peer.crt", value::path);
+    let key = tls.required("key", "peer.key", value::path);
+    let ca = tls.required("ca", "peer-ca.crt", value::path);
+    Some(PeerTls { cert: cert?, key: key?, ca: ca? })
+}
+
+/// The peers that the file lists, this node among them; none when it lists none.
+fn peers(cluster: &Section<'_>) -> Vec<PeerConfig> {
+    let mut peers = Vec::new();
+    for section in cluster.listed_sections("peers", &["name", "peer", "api"]) {
+        let Some(peer) = peer(&section) else { continue };
+        note_doubles(&section, &peers, &peer);
+        peers.push(peer);
+    }
+    peers
+}
+
+fn peer(section: &Section<'_>) -> Option<PeerConfig> {
+    let name = section.required("name", ALONE, value::node_name);
+    let peer_address = section.required("peer", "\"10.0.0.1:7473\"", value::endpoint);
+    let api_address = section.required("api", "\"10.0.0.1:7373\"", value::endpoint);
+    Some(PeerConfig { name: name?, peer_address: peer_address?, api_address: api_address? })
+}
+
+fn note_doubles(section: &Section<'_>, earlier: &[PeerConfig], peer: &PeerConfig) {
+    let mut addresses = earlier.iter().flat_map(|other| [&other.peer_address, &other.api_address]);
+    let twice = [
+        ("name", &peer.name, earlier.iter().any(|other| other.name == peer.name)),
+        ("peer", &peer.peer_address, addresses.clone().any(|other| *other == peer.peer_address)),
+        (
+            "api",
+            &peer.api_address,
+            peer.api_address == peer.peer_address || addresses.any(|other| *other == peer.api_address),
+        ),
+    ];
+    for (key, value, _) in twice.into_iter().filter(|(.., twice)| *twice) {
+        let message = format!("{}: '{value}' stands among the peers twice; each needs its own", section.path_of(key));
+        section.problem(section.line_of(key), message);
+    }
+}
+
+/// This node's name: one of its peers', or of its own choice when it is alone.
+fn name(cluster: &Section<'_>, peers: &[PeerConfig]) -> Option<String> {
+    // Whether the list is empty because of its own problems must not matter here.
+    if !cluster.gives("peers") {
+        return Some(cluster.value("name", value::node_name).unwrap_or_else(|| ALONE.to_owned()));
+    }
+    let name = cluster.required("name", ALONE, value::node_name)?;
+    if !peers.is_empty() && !peers.iter().any(|peer| peer.name == name) {
+        let names: Vec<_> = peers.iter().map(|peer| peer.name.as_str()).collect();
+        let message =
+            format!("cluster.name: '{name}' is not among the peers ({}); list this node too", names.join(", "));
+        cluster.problem(cluster.line_of("name"), message);
+    }
+    Some(name)
+}
+
+fn timing(cluster: &Section<'_>) -> TimingConfig {
+    let section = cluster.section("timing", &["heartbeat", "election_min", "election_max"]);
+    let before = section.problems();
+    let read = |key, range, ms| section.value(key, duration::within(range)).unwrap_or(Duration::from_millis(ms));
+    let timing = TimingConfig {
+        heartbeat: read("heartbeat", HEARTBEAT, 30),
+        election_min: read("election_min", ELECTION, 100),
+        election_max: read("election_max", ELECTION, 160),
+    };
+    let TimingConfig { heartbeat, election_min, election_max } = timing;
+    if section.problems() == before && !(heartbeat < election_min && election_min < election_max) {
+        let [heartbeat, min, max] = [heartbeat, election_min, election_max].map(duration::show);
+        let message = format!(
+            "cluster.timing: heartbeat ({heartbeat}) must be below election_min ({min}), and that below \
+             election_max ({max}); a good choice is 30ms, 100ms and 160ms"
+        );
+        section.problem(section.line, message);
+    }
+    timing
+}
+
+fn snapshot(cluster: &Section<'_>) -> SnapshotConfig {
+    let section = cluster.section("snapshot", &["log_bytes", "keep_entries", "checkpoint_every", "transfer_timeout"]);
+    let standard = SnapshotConfig::default();
+    let time = |key, range, standard| section.value(key, duration::within(range)).unwrap_or(standard);
+    SnapshotConfig {
+        log_bytes: section.value("log_bytes", value::count(LOG_BYTES)).unwrap_or(standard.log_bytes),
+        keep_entries: section.value("keep_entries", value::count(KEEP_ENTRIES)).unwrap_or(standard.keep_entries),
+        checkpoint_every: time("checkpoint_every", CHECKPOINT, standard.checkpoint_every),
+        transfer_timeout: time("transfer_timeout", TRANSFER, standard.transfer_timeout),
+    }
+}

@@ -1,0 +1,101 @@
+//! The small sections that KES has too: `admin`, `api`, `keys`, `cache` and `log`.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::section::{Section, Text};
+use super::settings::{CacheConfig, LogConfig, LogFormat, RouteConfig};
+use super::{SKIP_AUTH_ROUTES, duration, routes, value};
+use crate::policy::Identity;
+
+/// What KES users write to have no admin.
+const NO_ADMIN: [&str; 2] = ["disabled", "_"];
+
+/// Up to a year, as for everything that is kept without asking the leader.
+pub(super) const EXPIRY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(8760 * 3600);
+const CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
+const ROUTE_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+/// The admin; anything but an identity disables it, and is warned of unless that is plainly meant.
+pub(super) fn admin(top: &Section<'_>) -> Option<Identity> {
+    let admin = top.section("admin", &["identity"]);
+    let before = top.problems();
+    let Some(Text { line, value, .. }) = admin.text("identity") else {
+        if top.problems() == before {
+            top.warn(admin.line, "admin.identity is not given: there is no admin; write `disabled` if that is meant");
+        }
+        return None;
+    };
+    let identity = value.parse().ok();
+    if identity.is_none() && !NO_ADMIN.contains(&value.as_str()) {
+        let message = "admin.identity is no identity (64 lower-case hexadecimal digits), so there is no admin; \
+                       write `disabled` if that is meant";
+        admin.warn(line, message);
+    }
+    identity
+}
+
+/// Settings of routes, by path without a slash at the end.
+pub(super) fn api(top: &Section<'_>) -> BTreeMap<String, RouteConfig> {
+    let mut api = BTreeMap::new();
+    for (path, section) in top.named_sections("api", &["skip_auth", "timeout"]) {
+        let Some(route) = routes::named(path) else {
+            section.problem(section.line, format!("api: '{path}' is no route; `GET /v1/api` lists them"));
+            continue;
+        };
+        if api.insert(route.to_owned(), route_settings(route, &section)).is_some() {
+            section.problem(section.line, format!("api: the route {route} stands here twice; keep one"));
+        }
+    }
+    api
+}
+
+fn route_settings(route: &str, section: &Section<'_>) -> RouteConfig {
+    let skip_auth = section.value("skip_auth", value::switch).unwrap_or(false);
+    if skip_auth && !SKIP_AUTH_ROUTES.contains(&route) {
+        let allowed = SKIP_AUTH_ROUTES.join(", ");
+        let message = format!("api.{route}.skip_auth is allowed for {allowed} alone; remove it here");
+        section.problem(section.line_of("skip_auth"), message);
+    }
+    // Zero is how KES writes "the route's own".
+    let timeout = section.value("timeout", duration::within(ROUTE_TIMEOUT)).filter(|timeout| !timeout.is_zero());
+    RouteConfig { skip_auth, timeout }
+}
+
+/// Names of keys to create, in the order of the file and without doubles.
+pub(super) fn keys(top: &Section<'_>) -> Vec<String> {
+    let mut keys = Vec::new();
+    for section in top.listed_sections("keys", &["name"]) {
+        let Some(name) = section.required("name", "my-key", value::key_name) else { continue };
+        if keys.contains(&name) {
+            section.warn(section.line, format!("keys: '{name}' stands here twice"));
+        } else {
+            keys.push(name);
+        }
+    }
+    keys
+}
+
+/// How long opened keys stay in memory; and what KES calls `offline`, which another section takes.
+pub(super) fn cache(top: &Section<'_>) -> (CacheConfig, Option<Duration>) {
+    let cache = top.section("cache", &["expiry", "capacity"]);
+    let expiry = cache.section("expiry", &["any", "unused", "offline"]);
+    let config = CacheConfig {
+        any: expiry.value("any", duration::within(EXPIRY)).unwrap_or(Duration::from_secs(5 * 60)),
+        unused: expiry.value("unused", duration::within(EXPIRY)).unwrap_or(Duration::from_secs(30)),
+        capacity: cache.value("capacity", value::count(CAPACITY)).unwrap_or(10_000),
+    };
+    (config, expiry.value("offline", duration::within(EXPIRY)))
+}
+
+/// What is logged, and how.
+pub(super) fn log(top: &Section<'_>) -> LogConfig {
+    let log = top.section("log", &["error", "audit", "level", "format"]);
+    LogConfig {
+        error: log.value("error", value::switch).unwrap_or(true),
+        audit: log.value("audit", value::switch).unwrap_or(false),
+        level: log.value("level", value::filter).unwrap_or_else(|| "info".to_owned()),
+        format: log.value("format", value::format).unwrap_or(LogFormat::Text),
+    }
+}

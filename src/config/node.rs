@@ -1,0 +1,67 @@
+//! The `seal`, `consistency` and `limits` sections: the root key, and how far one node goes.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::section::Section;
+use super::settings::{ConsistencyConfig, LimitsConfig, SealConfig};
+use super::{duration, kes, value};
+
+const LEASE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(60);
+const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
+const STREAMS: RangeInclusive<u32> = 1..=65_536;
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
+const AUDIT_QUEUE: RangeInclusive<usize> = 16..=16_777_216;
+
+/// Where the root key comes from, which a node needs.
+pub(super) fn seal(top: &Section<'_>) -> Option<SealConfig> {
+    if !top.gives("seal") {
+        top.problem(top.line_of("seal"), "the section `seal` is missing: add `seal: {file: root.key}`");
+        return None;
+    }
+    let before = top.problems();
+    let seal = top.section("seal", &["file", "env"]);
+    let file = seal.value("file", value::path);
+    let env = seal.value("env", value::variable);
+    match (file, env) {
+        (Some(file), None) => Some(SealConfig::File(file)),
+        (None, Some(env)) => Some(SealConfig::Env(env)),
+        (Some(_), Some(_)) => {
+            seal.problem(seal.line, "seal: both file and env are given; keep the one that holds the root key");
+            None
+        }
+        (None, None) => {
+            if seal.problems() == before {
+                seal.problem(seal.line, "seal: neither file nor env is given; add `file: root.key`");
+            }
+            None
+        }
+    }
+}
+
+/// What a node may do while it reaches no leader; `offline` is what KES's own setting says.
+pub(super) fn consistency(top: &Section<'_>, offline: Option<Duration>) -> ConsistencyConfig {
+    let consistency = top.section("consistency", &["lease", "offline"]);
+    let own = consistency.value("offline", duration::within(kes::EXPIRY));
+    ConsistencyConfig {
+        lease: consistency.value("lease", duration::within(LEASE)).unwrap_or(Duration::from_secs(2)),
+        offline: own.or(offline).unwrap_or(Duration::from_secs(3600)),
+    }
+}
+
+/// Limits on what clients may use up.
+pub(super) fn limits(top: &Section<'_>) -> LimitsConfig {
+    const SETTINGS: &[&str] =
+        &["connections", "streams", "handshake_timeout", "header_timeout", "drain_timeout", "audit_queue"];
+    let limits = top.section("limits", SETTINGS);
+    let wait = |key, range| limits.value(key, duration::within(range)).unwrap_or(Duration::from_secs(10));
+    LimitsConfig {
+        connections: limits.value("connections", value::count(CONNECTIONS)).unwrap_or(10_000),
+        streams: limits.value("streams", value::count(STREAMS)).unwrap_or(256),
+        handshake_timeout: wait("handshake_timeout", WAIT),
+        header_timeout: wait("header_timeout", WAIT),
+        drain_timeout: wait("drain_timeout", DRAIN),
+        audit_queue: limits.value("audit_queue", value::count(AUDIT_QUEUE)).unwrap_or(16_384),
+    }
+}

@@ -1,0 +1,108 @@
+//! The `policy` section: patterns, and the identities each policy is assigned to.
+
+use std::collections::BTreeMap;
+
+use super::section::{Section, Text};
+use super::{routes, value};
+use crate::policy::{Identity, Pattern, Policy, PolicyName};
+
+/// Policies by name, each with the identities it is assigned to.
+pub(super) type Policies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
+
+/// The largest encoding of a policy, in bytes (contract, section 4).
+const MAX_ENCODED: usize = 64 * 1024;
+
+/// What an encoding spends on each pattern, and once on all else: an upper bound.
+const PATTERN_OVERHEAD: usize = 4;
+const POLICY_OVERHEAD: usize = 256;
+
+/// Reads every policy; `admin` must not be among their identities.
+pub(super) fn read(top: &Section<'_>, admin: Option<Identity>) -> Policies {
+    let mut policies = Policies::new();
+    let mut assigned = Assigned { admin, places: BTreeMap::new() };
+    for (name, section) in top.named_sections("policy", &["allow", "deny", "identities"]) {
+        let (policy, identities) = (policy(name, &section), assigned.identities(name, &section));
+        match PolicyName::parse(name) {
+            Ok(name) => drop(policies.insert(name, (policy, identities))),
+            Err(error) => section.problem(section.line, format!("policy: {error}")),
+        }
+    }
+    policies
+}
+
+fn policy(name: &str, section: &Section<'_>) -> Policy {
+    let policy = Policy::new(patterns(section, "allow"), patterns(section, "deny"));
+    let size = encoded_size(&policy);
+    if size > MAX_ENCODED {
+        let message = format!(
+            "policy.{name}: its patterns take {size} bytes, and {MAX_ENCODED} is the most; \
+             join those with the same beginning into one that ends in '*'"
+        );
+        section.problem(section.line, message);
+    }
+    policy
+}
+
+fn patterns(section: &Section<'_>, key: &str) -> Vec<Pattern> {
+    section.texts(key).iter().filter_map(|text| pattern(section, text)).collect()
+}
+
+fn pattern(section: &Section<'_>, text: &Text) -> Option<Pattern> {
+    let parse = |pattern: &str| Pattern::parse(pattern).map_err(|error| format!("can never match: {}", error.reason));
+    let pattern = section.parse(text, parse)?;
+    if !routes::reached_by(pattern.as_str()) {
+        let message = format!("{}: no request to this server matches '{}'; kept as it is", text.path, text.shown());
+        section.warn(text.line, message);
+    }
+    Some(pattern)
+}
+
+fn encoded_size(policy: &Policy) -> usize {
+    let patterns = policy.allow.iter().chain(&policy.deny);
+    POLICY_OVERHEAD + patterns.map(|pattern| pattern.as_str().len() + PATTERN_OVERHEAD).sum::<usize>()
+}
+
+/// Where each identity was assigned first: its policy and line.
+struct Assigned<'a> {
+    admin: Option<Identity>,
+    places: BTreeMap<Identity, (&'a str, u64)>,
+}
+
+impl<'a> Assigned<'a> {
+    /// The identities of one policy, sorted and without doubles.
+    fn identities(&mut self, policy: &'a str, section: &Section<'_>) -> Vec<Identity> {
+        let texts = section.texts("identities");
+        let mut identities: Vec<_> = texts
+            .iter()
+            .filter_map(|text| section.parse(text, value::identity).map(|identity| (text, identity)))
+            .filter_map(|(text, identity)| self.check(policy, section, text, identity))
+            .collect();
+        identities.sort();
+        identities
+    }
+
+    fn check(&mut self, policy: &'a str, section: &Section<'_>, text: &Text, identity: Identity) -> Option<Identity> {
+        if Some(identity) == self.admin {
+            let message = format!("{}: {identity} is the admin, who may do everything; remove it here", text.path);
+            section.problem(text.line, message);
+            return None;
+        }
+        match self.places.get(&identity).copied() {
+            None => {
+                self.places.insert(identity, (policy, text.line));
+                return Some(identity);
+            }
+            Some((first, line)) if first == policy => {
+                section.warn(text.line, format!("{}: {identity} stands on line {line} already", text.path));
+            }
+            Some((first, line)) => {
+                let message = format!(
+                    "{}: {identity} has the policy '{first}' already (line {line}); an identity has one policy",
+                    text.path
+                );
+                section.problem(text.line, message);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,98 @@
+//! The whole file: every section read, and what they say of each other compared.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+
+use super::environment::Environment;
+use super::finding::{Problems, Warning};
+use super::section::{Reading, Section};
+use super::{Borrowed, Config, LogConfig, RouteConfig, cluster, kes, node, policies, tls, tree, value};
+use crate::policy::Identity;
+
+const SECTIONS: &[&str] = &[
+    "version",
+    "address",
+    "admin",
+    "tls",
+    "api",
+    "policy",
+    "keys",
+    "cache",
+    "log",
+    "keystore",
+    "cluster",
+    "seal",
+    "consistency",
+    "limits",
+];
+
+/// Where the public API listens unless told; as KES.
+const ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7373));
+
+/// Reads a file with `read`, from its YAML to everything found in it.
+pub(super) fn whole<T>(
+    file: &Path,
+    text: &str,
+    environment: Environment<'_>,
+    read: fn(&Section<'_>) -> Option<T>,
+) -> Result<(T, Vec<Warning>), Problems> {
+    let reading = Reading::new(file, environment);
+    let found = match tree::parse(text) {
+        Ok(top) => read(&Section::top(&reading, &top, SECTIONS)),
+        Err(error) => {
+            reading.problem(error.line, error.message);
+            None
+        }
+    };
+    reading.finish(found)
+}
+
+/// A node's configuration; none when something it needs is missing, which is noted.
+pub(super) fn config(top: &Section<'_>) -> Option<Config> {
+    let common = common(top);
+    let address = address(top);
+    if top.gives("keystore") {
+        top.warn(top.line_of("keystore"), "keystore is ignored: Keyraft keeps the keys itself; remove the section");
+    }
+    let tls = tls::settings(top);
+    let cluster = cluster::settings(top, address);
+    let seal = node::seal(top);
+    let (cache, offline) = kes::cache(top);
+    let (consistency, limits) = (node::consistency(top, offline), node::limits(top));
+    let Common { admin, api, policies, keys, log } = common;
+    let (tls, cluster, seal) = (tls?, cluster?, seal?);
+    Some(Config { address, admin, tls, api, policies, keys, cache, log, cluster, seal, consistency, limits })
+}
+
+/// Where the API listens; when that is wrong, an address that nothing else clashes with.
+fn address(top: &Section<'_>) -> SocketAddr {
+    let before = top.problems();
+    let given = top.value("address", value::address);
+    let otherwise = if top.problems() == before { ADDRESS } else { SocketAddr::new(ADDRESS.ip(), 0) };
+    given.unwrap_or(otherwise)
+}
+
+/// What is borrowed; the sections about this machine are not looked into.
+#[expect(clippy::unnecessary_wraps, reason = "it is passed where `config` is, which may lack something")]
+pub(super) fn borrowed(top: &Section<'_>) -> Option<Borrowed> {
+    let Common { admin, api, policies, keys, log } = common(top);
+    let tls::ClientTrust { verify_clients, ca, proxies, proxy_header } = tls::borrowed(top);
+    Some(Borrowed { admin, api, policies, keys, log, verify_clients, ca, proxies, proxy_header })
+}
+
+/// What both readings take.
+struct Common {
+    admin: Option<Identity>,
+    api: BTreeMap<String, RouteConfig>,
+    policies: policies::Policies,
+    keys: Vec<String>,
+    log: LogConfig,
+}
+
+fn common(top: &Section<'_>) -> Common {
+    top.value("version", value::version);
+    let admin = kes::admin(top);
+    let (api, policies) = (kes::api(top), policies::read(top, admin));
+    Common { admin, api, policies, keys: kes::keys(top), log: kes::log(top) }
+}

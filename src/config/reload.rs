@@ -1,0 +1,29 @@
+//! What a running node cannot take over from a changed file.
+
+use super::Config;
+
+impl Config {
+    /// The settings in which `new` differs and which only a restart puts into force, by their names in the file.
+    ///
+    /// Everything else is taken over while the node runs: `admin`, `tls`, `api`, `keys`, and what is logged and at
+    /// which level. `policy` is not named: it is the cluster's first command, which a restart does not repeat.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let (ours, theirs) = (&self.cluster, &new.cluster);
+        let changed = [
+            ("address", self.address != new.address),
+            ("cache", self.cache != new.cache),
+            ("log.format", self.log.format != new.log.format),
+            ("cluster.name", ours.name != theirs.name),
+            ("cluster.listen", ours.listen != theirs.listen),
+            ("cluster.data", ours.data != theirs.data),
+            ("cluster.tls", (&ours.cert, &ours.key, &ours.ca) != (&theirs.cert, &theirs.key, &theirs.ca)),
+            ("cluster.peers", ours.peers != theirs.peers),
+            ("cluster.timing", ours.timing != theirs.timing),
+            ("cluster.snapshot", ours.snapshot != theirs.snapshot),
+            ("seal", self.seal != new.seal),
+            ("consistency", self.consistency != new.consistency),
+            ("limits", self.limits != new.limits),
+        ];
+        changed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! A configuration as a complete, commented YAML file that reads back as the same configuration.
+
+use std::fmt::{self, Display, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::policies::Policies;
+use super::{
+    ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, RouteConfig, SealConfig,
+    SnapshotConfig, TlsConfig, duration, environment,
+};
+use crate::policy::{Identity, Policy};
+
+/// The configuration as a file that [`Config::load`] reads back as an equal one.
+///
+/// It holds the password of `tls.key`, if there is one; paths must be UTF-8, others are not kept.
+pub fn render(config: &Config) -> String {
+    let mut text = String::new();
+    write(&mut text, config).expect("writing to a String does not fail");
+    text
+}
+
+fn write(out: &mut String, config: &Config) -> fmt::Result {
+    writeln!(out, "# The configuration of one Keyraft node. Values may be ${{NAME}} of the environment.\n")?;
+    writeln!(out, "version: v1\n\n# Where the HTTPS API listens.\naddress: {}\n", quoted(config.address))?;
+    writeln!(out, "# Who may do everything; anything but an identity disables it.")?;
+    let admin = config.admin.map_or_else(|| "disabled".to_owned(), |identity| identity.to_string());
+    writeln!(out, "admin:\n  identity: {}\n", quoted(admin))?;
+    tls(out, &config.tls)?;
+    api(out, config.api.iter())?;
+    policies(out, &config.policies)?;
+    keys(out, &config.keys)?;
+    cache(out, config)?;
+    log(out, &config.log)?;
+    cluster(out, &config.cluster)?;
+    seal(out, &config.seal)?;
+    consistency(out, config.consistency)?;
+    limits(out, config.limits)
+}
+
+fn tls(out: &mut String, tls: &TlsConfig) -> fmt::Result {
+    writeln!(out, "# TLS of the API. The files are read again when they change.\ntls:")?;
+    writeln!(out, "  key: {}\n  cert: {}", path(&tls.key), path(&tls.cert))?;
+    writeln!(out, "  password: {}  # of an encrypted key", quoted(tls.password.as_ref().map_or("", |p| &p.0)))?;
+    writeln!(
+        out,
+        "  auth: {}  # on: client certificates must chain to ca, or to the system's roots",
+        switch(tls.verify_clients)
+    )?;
+    writeln!(out, "  ca: {}", tls.ca.as_deref().map_or_else(|| quoted(""), path))?;
+    writeln!(out, "  proxy:  # who may forward a client's certificate, and in which header")?;
+    identities(out, "    ", &tls.proxies)?;
+    writeln!(out, "    header:\n      cert: {}\n", quoted(tls.proxy_header.as_deref().unwrap_or("")))
+}
+
+fn api<'a>(out: &mut String, routes: impl ExactSizeIterator<Item = (&'a String, &'a RouteConfig)>) -> fmt::Result {
+    writeln!(out, "# Settings of single routes; skip_auth is allowed for ready, status, metrics and api.")?;
+    writeln!(out, "api:{}", if routes.len() == 0 { " {}" } else { "" })?;
+    for (route, RouteConfig { skip_auth, timeout }) in routes {
+        let timeout = timeout.map_or_else(String::new, |timeout| format!(", timeout: {}", time(timeout)));
+        writeln!(out, "  {}: {{skip_auth: {}{timeout}}}", quoted(route), switch(*skip_auth))?;
+    }
+    writeln!(out)
+}
+
+fn policies(out: &mut String, policies: &Policies) -> fmt::Result {
+    writeln!(
+        out,
+        "# Policies and who has them. The cluster's first command takes them over; later changes go through the API."
+    )?;
+    writeln!(out, "policy:{}", if policies.is_empty() { " {}" } else { "" })?;
+    for (name, (Policy { allow, deny }, assigned)) in policies {
+        writeln!(out, "  {}:", quoted(name))?;
+        list(out, "    ", "allow", allow.iter().map(|pattern| quoted(pattern.as_str())))?;
+        list(out, "    ", "deny", deny.iter().map(|pattern| quoted(pattern.as_str())))?;
+        identities(out, "    ", assigned)?;
+    }
+    writeln!(out)
+}
+
+fn keys(out: &mut String, names: &[String]) -> fmt::Result {
+    writeln!(out, "# Keys that are made before the node serves.")?;
+    list(out, "", "keys", names.iter().map(|name| format!("{{name: {}}}", quoted(name))))?;
+    writeln!(out)
+}
+
+fn cache(out: &mut String, Config { cache, .. }: &Config) -> fmt::Result {
+    writeln!(out, "# How long opened keys stay in memory, since they were opened and last used; and how many.")?;
+    writeln!(out, "cache:\n  expiry:\n    any: {}\n    unused: {}", time(cache.any), time(cache.unused))?;
+    writeln!(out, "  capacity: {}\n", cache.capacity)
+}
+
+fn log(out: &mut String, log: &LogConfig) -> fmt::Result {
+    let format = match log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    writeln!(out, "# What goes to the console.\nlog:")?;
+    writeln!(out, "  error: {}\n  audit: {}", switch(log.error), switch(log.audit))?;
+    writeln!(out, "  level: {}  # or like info,keyraft=debug", quoted(&log.level))?;
+    writeln!(out, "  format: {format}  # text or json\n")
+}
+
+fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
+    writeln!(out, "# This node and its peers: the same list in the same order on every node.\ncluster:")?;
+    writeln!(out, "  name: {}", quoted(&cluster.name))?;
+    writeln!(out, "  listen: {}  # for peers", quoted(cluster.listen))?;
+    writeln!(out, "  data: {}\n  tls:", path(&cluster.data))?;
+    writeln!(out, "    cert: {}\n    key: {}", path(&cluster.cert), path(&cluster.key))?;
+    writeln!(out, "    ca: {}\n  peers:", path(&cluster.ca))?;
+    for peer in &cluster.peers {
+        let (name, address, api) = (quoted(&peer.name), quoted(&peer.peer_address), quoted(&peer.api_address));
+        writeln!(out, "  - {{name: {name}, peer: {address}, api: {api}}}")?;
+    }
+    let timing = cluster.timing;
+    writeln!(out, "  timing:\n    heartbeat: {}", time(timing.heartbeat))?;
+    writeln!(out, "    election_min: {}", time(timing.election_min))?;
+    writeln!(out, "    election_max: {}  # also the leader's lease", time(timing.election_max))?;
+    snapshot(out, cluster.snapshot)
+}
+
+fn snapshot(out: &mut String, snapshot: SnapshotConfig) -> fmt::Result {
+    writeln!(out, "  snapshot:\n    log_bytes: {}  # of log before the next one", snapshot.log_bytes)?;
+    writeln!(out, "    keep_entries: {}  # of log behind it", snapshot.keep_entries)?;
+    writeln!(out, "    checkpoint_every: {}", time(snapshot.checkpoint_every))?;
+    writeln!(out, "    transfer_timeout: {}\n", time(snapshot.transfer_timeout))
+}
+
+fn seal(out: &mut String, seal: &SealConfig) -> fmt::Result {
+    writeln!(out, "# The root key: 32 bytes in base64, in a file or in a variable of the environment (env).\nseal:")?;
+    match seal {
+        SealConfig::File(file) => writeln!(out, "  file: {}\n", path(file)),
+        SealConfig::Env(name) => writeln!(out, "  env: {}\n", quoted(name)),
+    }
+}
+
+fn consistency(out: &mut String, consistency: ConsistencyConfig) -> fmt::Result {
+    writeln!(out, "# How long a lease holds, and how long known keys are served without one (0s: not at all).")?;
+    writeln!(out, "consistency:\n  lease: {}", time(consistency.lease))?;
+    writeln!(out, "  offline: {}\n", time(consistency.offline))
+}
+
+fn limits(out: &mut String, limits: LimitsConfig) -> fmt::Result {
+    writeln!(out, "# What clients may use up.\nlimits:\n  connections: {}", limits.connections)?;
+    writeln!(out, "  streams: {}  # requests at a time on one HTTP/2 connection", limits.streams)?;
+    writeln!(out, "  handshake_timeout: {}", time(limits.handshake_timeout))?;
+    writeln!(out, "  header_timeout: {}", time(limits.header_timeout))?;
+    writeln!(out, "  drain_timeout: {}  # for requests in flight at a stop", time(limits.drain_timeout))?;
+    writeln!(out, "  audit_queue: {}  # records; when full, requests wait", limits.audit_queue)
+}
+
+fn identities(out: &mut String, indent: &str, identities: &[Identity]) -> fmt::Result {
+    list(out, indent, "identities", identities.iter().map(quoted))
+}
+
+fn list(out: &mut String, indent: &str, key: &str, items: impl ExactSizeIterator<Item = String>) -> fmt::Result {
+    writeln!(out, "{indent}{key}:{}", if items.len() == 0 { " []" } else { "" })?;
+    for item in items {
+        writeln!(out, "{indent}- {item}")?;
+    }
+    Ok(())
+}
+
+fn switch(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+fn time(time: Duration) -> String {
+    duration::show(time)
+}
+
+fn path(path: &Path) -> String {
+    quoted(path.display())
+}
+
+/// A text as a YAML scalar in double quotes, of ASCII characters alone.
+fn quoted(text: impl Display) -> String {
+    let mut scalar = String::from("\"");
+    for c in environment::escape(&text.to_string()).chars() {
+        match c {
+            '"' | '\\' => scalar.extend(['\\', c]),
+            ' '..='~' => scalar.push(c),
+            _ => scalar.extend([format!("\\U{:08X}", u32::from(c))]),
+        }
+    }
+    scalar.push('"');
+    scalar
+}

@@ -1,0 +1,101 @@
+//! The routes that settings and patterns can mean (contract, section 1).
+
+/// Every route of the API; one that takes a name ends in a slash.
+pub const ROUTES: [&str; 33] = [
+    "/v1/api",
+    "/v1/cluster/metrics",
+    "/v1/cluster/status",
+    "/v1/identity/create/",
+    "/v1/identity/delete/",
+    "/v1/identity/describe/",
+    "/v1/identity/list/",
+    "/v1/identity/self/describe",
+    "/v1/key/bulk/decrypt/",
+    "/v1/key/create/",
+    "/v1/key/decrypt/",
+    "/v1/key/delete/",
+    "/v1/key/describe/",
+    "/v1/key/encrypt/",
+    "/v1/key/generate/",
+    "/v1/key/hmac/",
+    "/v1/key/import/",
+    "/v1/key/list/",
+    "/v1/log/audit",
+    "/v1/log/audit/trace",
+    "/v1/log/error",
+    "/v1/log/error/trace",
+    "/v1/metrics",
+    "/v1/policy/assign/",
+    "/v1/policy/create/",
+    "/v1/policy/delete/",
+    "/v1/policy/describe/",
+    "/v1/policy/list/",
+    "/v1/policy/read/",
+    "/v1/policy/write/",
+    "/v1/ready",
+    "/v1/status",
+    "/version",
+];
+
+/// The routes that may be served without a certificate (contract, section 5).
+pub const SKIP_AUTH_ROUTES: [&str; 4] = ["/v1/api", "/v1/metrics", "/v1/ready", "/v1/status"];
+
+/// The route that a path of the `api` section means, without a slash at its end.
+pub(super) fn named(path: &str) -> Option<&'static str> {
+    let wanted = bare(path);
+    ROUTES.into_iter().map(bare).find(|route| *route == wanted)
+}
+
+/// Whether a pattern of a policy can match the path of some request to this server.
+pub(super) fn reached_by(pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => ROUTES.iter().any(|route| route.starts_with(prefix) || takes_name(route, prefix)),
+        None => {
+            ROUTES.iter().any(|route| takes_name(route, pattern) || nameless(route) && bare(route) == bare(pattern))
+        }
+    }
+}
+
+/// Whether `path` is this route followed by a name.
+fn takes_name(route: &str, path: &str) -> bool {
+    route.ends_with('/') && path.len() > route.len() && path.starts_with(route)
+}
+
+/// Whether the route is a request by itself: it takes no name, or it lists and takes an empty one.
+fn nameless(route: &str) -> bool {
+    !route.ends_with('/') || route.ends_with("/list/")
+}
+
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_sorted_and_named_with_or_without_a_slash() {
+        assert!(ROUTES.is_sorted());
+        assert!(SKIP_AUTH_ROUTES.iter().all(|route| ROUTES.contains(route)));
+        for path in ["/v1/key/create", "/v1/key/create/"] {
+            assert_eq!(named(path), Some("/v1/key/create"));
+        }
+        for path in ["/v1/key", "/v1/key/create//", "/v1/ready/x", "v1/ready", ""] {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_reaches_a_route_or_is_told_of() {
+        for here in ["*", "/*", "/v1/key/*", "/v1/key/create/my-*", "/v1/key/create/my-key", "/v1/status", "/version"] {
+            assert!(reached_by(here), "{here}");
+        }
+        for listing in ["/v1/key/list", "/v1/key/list/", "/v1/key/list/*", "/v1/log/audit/"] {
+            assert!(reached_by(listing), "{listing}");
+        }
+        for nowhere in ["/v1/enclave/*", "/v1/key/create/", "/v1/key/create", "/v2/*", "/v1/status/x", "/"] {
+            assert!(!reached_by(nowhere), "{nowhere}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A version of a key: the material that is kept sealed, and the same made ready to seal and open what clients send.
+
+use chacha20::cipher::consts::U10;
+use chacha20::hchacha;
+use zeroize::Zeroizing;
+
+use super::aead::{self, NONCE};
+use super::ciphertext::OVERHEAD;
+use super::hmac::Hmac;
+use super::mask::IV;
+use super::{Cipher, Ciphertext, Mask, NotAuthentic, Secret, random};
+
+/// What one version of a key consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyMaterial {
+    /// The cipher it is for.
+    pub cipher: Cipher,
+    /// Differs from version to version.
+    pub encryption: Secret<32>,
+    /// The name's own, in every version the same; none when a migrated key had none.
+    pub hmac: Option<Secret<32>>,
+    /// The name's own, in every version the same: hides versions in ivs.
+    pub mask: Secret<16>,
+}
+
+/// A version of a key, ready for use: what its secrets allow to compute ahead has been.
+#[derive(Debug)]
+pub struct OpenedKey {
+    version: u32,
+    sub_keys: SubKeys,
+    hmac: Option<Hmac>,
+    mask: Mask,
+}
+
+/// Derives a key for each iv (contract, section 8).
+#[derive(Debug)]
+enum SubKeys {
+    Aes256(Hmac),
+    ChaCha20(Secret<32>),
+}
+
+impl KeyMaterial {
+    /// The material of a new name.
+    pub fn random(cipher: Cipher) -> Self {
+        Self::imported(cipher, Secret::random())
+    }
+
+    /// The material of a new name whose encryption key exists already.
+    pub fn imported(cipher: Cipher, key: Secret<32>) -> Self {
+        Self { cipher, encryption: key, hmac: Some(Secret::random()), mask: Secret::random() }
+    }
+}
+
+impl OpenedKey {
+    /// Prepares the material of `version`.
+    pub fn new(material: &KeyMaterial, version: u32) -> Self {
+        let sub_keys = match material.cipher {
+            Cipher::Aes256 => SubKeys::Aes256(Hmac::new(&material.encryption)),
+            Cipher::ChaCha20 => SubKeys::ChaCha20(material.encryption.clone()),
+        };
+        Self { version, sub_keys, hmac: material.hmac.as_ref().map(Hmac::new), mask: Mask::new(&material.mask) }
+    }
+
+    /// Which version it is; 1 is the first.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Its cipher.
+    pub fn cipher(&self) -> Cipher {
+        match self.sub_keys {
+            SubKeys::Aes256(_) => Cipher::Aes256,
+            SubKeys::ChaCha20(_) => Cipher::ChaCha20,
+        }
+    }
+
+    /// The name's mask, which tells the version of a ciphertext.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// Encrypts `plaintext`, bound to `context`: 44 bytes more than it, `sealed ‖ iv ‖ nonce`.
+    pub fn seal(&self, plaintext: &[u8], context: &[u8]) -> Vec<u8> {
+        let (iv, nonce) = (self.mask.iv(self.version), random::bytes::<NONCE>());
+        let mut ciphertext = Vec::with_capacity(plaintext.len() + OVERHEAD);
+        ciphertext.extend_from_slice(plaintext);
+        let tag = aead::seal(self.cipher(), &self.sub_keys.of(&iv), &nonce, context, &mut ciphertext);
+        ciphertext.extend_from_slice(&tag);
+        ciphertext.extend_from_slice(&iv);
+        ciphertext.extend_from_slice(&nonce);
+        ciphertext
+    }
+
+    /// Decrypts what this version sealed with this `context`, whatever its form.
+    ///
+    /// # Errors
+    /// It did not, or the ciphertext was changed, or names another cipher.
+    pub fn open(&self, ciphertext: &Ciphertext<'_>, context: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotAuthentic> {
+        if ciphertext.claimed.is_some_and(|claimed| claimed != self.cipher()) {
+            return Err(NotAuthentic);
+        }
+        let (text, tag) = ciphertext.text_and_tag()?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let sub_key = self.sub_keys.of(&ciphertext.iv);
+        aead::open(self.cipher(), &sub_key, &ciphertext.nonce, context, &mut text, tag)?;
+        Ok(text)
+    }
+
+    /// HMAC-SHA-256 of `message` under the name's HMAC key, when it has one.
+    pub fn hmac(&self, message: &[u8]) -> Option<[u8; 32]> {
+        self.hmac.as_ref().map(|hmac| *hmac.of(message))
+    }
+}
+
+impl SubKeys {
+    fn of(&self, iv: &[u8; IV]) -> Zeroizing<[u8; 32]> {
+        match self {
+            Self::Aes256(hmac) => hmac.of(iv),
+            Self::ChaCha20(key) => Zeroizing::new(hchacha::<U10>(key.expose().into(), iv.into()).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::candidates;
+
+    const CIPHERS: [Cipher; 2] = [Cipher::Aes256, Cipher::ChaCha20];
+
+    fn key(cipher: Cipher) -> OpenedKey {
+        OpenedKey::new(&KeyMaterial::random(cipher), 1)
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_context_only() {
+        let large = vec![7; 1_000_000];
+        for key in CIPHERS.map(key) {
+            for (plaintext, context) in [(&b""[..], &b""[..]), (b"hello", b"bucket/object"), (&large, b"")] {
+                let sealed = key.seal(plaintext, context);
+                assert_eq!(sealed.len(), plaintext.len() + 44);
+                let ciphertext = Ciphertext::parse(&sealed);
+                assert_eq!(key.open(&ciphertext, context).unwrap()[..], *plaintext);
+                assert_eq!(key.open(&ciphertext, b"another"), Err(NotAuthentic));
+            }
+        }
+    }
+
+    #[test]
+    fn no_bit_can_be_flipped_and_no_byte_cut() {
+        for key in CIPHERS.map(key) {
+            let mut sealed = key.seal(b"data key", b"context");
+            for bit in 0..sealed.len() * 8 {
+                sealed[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(key.open(&Ciphertext::parse(&sealed), b"context"), Err(NotAuthentic), "bit {bit}");
+                sealed[bit / 8] ^= 1 << (bit % 8);
+            }
+            for length in 0..sealed.len() {
+                assert_eq!(key.open(&Ciphertext::parse(&sealed[..length]), b"context"), Err(NotAuthentic));
+            }
+        }
+    }
+
+    #[test]
+    fn another_key_does_not_open_it() {
+        for (key, other) in CIPHERS.into_iter().flat_map(|a| CIPHERS.map(|b| (key(a), key(b)))) {
+            assert_eq!(other.open(&Ciphertext::parse(&key.seal(b"x", b"")), b""), Err(NotAuthentic));
+        }
+    }
+
+    #[test]
+    fn a_cipher_that_an_older_form_names_must_be_the_keys() {
+        for (key, other) in [(CIPHERS[0], CIPHERS[1]), (CIPHERS[1], CIPHERS[0])].map(|(a, b)| (key(a), b)) {
+            let sealed = key.seal(b"x", b"");
+            let mut ciphertext = Ciphertext::parse(&sealed);
+            ciphertext.claimed = Some(key.cipher());
+            assert!(key.open(&ciphertext, b"").is_ok());
+            ciphertext.claimed = Some(other);
+            assert_eq!(key.open(&ciphertext, b""), Err(NotAuthentic));
+        }
+    }
+
+    #[test]
+    fn every_version_of_a_name_opens_in_at_most_two_tries() {
+        let first = KeyMaterial::random(Cipher::Aes256);
+        let later = || KeyMaterial { encryption: Secret::random(), ..first.clone() };
+        let versions = [OpenedKey::new(&first, 1), OpenedKey::new(&later(), 2), OpenedKey::new(&later(), 3)];
+        let newest = &versions[2];
+        let open = |sealed: &[u8]| {
+            let ciphertext = Ciphertext::parse(sealed);
+            let known = |version| versions.iter().any(|key| key.version() == version);
+            candidates(ciphertext.version(newest.mask()), known)
+                .filter_map(|version| versions.iter().find(|key| key.version() == version))
+                .find_map(|key| key.open(&ciphertext, b"").ok())
+        };
+        for key in &versions {
+            let sealed = key.seal(b"x", b"");
+            assert_eq!(Ciphertext::parse(&sealed).version(newest.mask()), Some(key.version()));
+            assert_eq!(open(&sealed).unwrap()[..], *b"x");
+        }
+        let elsewhere = OpenedKey::new(&KeyMaterial { mask: Secret::random(), ..first.clone() }, 1);
+        assert_eq!(open(&elsewhere.seal(b"imported", b"")).unwrap()[..], *b"imported");
+    }
+
+    #[test]
+    fn every_version_of_a_name_has_the_same_hmac() {
+        let first = KeyMaterial::random(Cipher::ChaCha20);
+        let second = KeyMaterial { encryption: Secret::random(), ..first.clone() };
+        let none = KeyMaterial { hmac: None, ..first.clone() };
+        assert_eq!(OpenedKey::new(&first, 1).hmac(b"m"), OpenedKey::new(&second, 2).hmac(b"m"));
+        assert_eq!(OpenedKey::new(&none, 1).hmac(b"m"), None);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        for cipher in CIPHERS {
+            let material = KeyMaterial::imported(cipher, Secret::from_bytes(&[65; 32]));
+            let shown = format!("{material:?} {:?}", OpenedKey::new(&material, 1));
+            assert!(shown.contains("version: 1") && !shown.contains("65") && !shown.contains('['), "{shown}");
+        }
+    }
+}

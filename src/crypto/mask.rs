@@ -1,0 +1,104 @@
+//! The version of a key, hidden in the iv of what it sealed (decisions, section 3a).
+//!
+//! After a rotation a ciphertext alone must lead to its version, yet it has to look as it always did. So the iv is
+//! `r ‖ ((BE32 version ‖ BE32 0) XOR HMAC-SHA-256(mask secret, r)[..8])` with eight random bytes `r`: random to anyone
+//! without the mask secret, and told from an imported ciphertext's truly random iv by its four zero bytes.
+
+use super::hmac::Hmac;
+use super::{Secret, random};
+
+/// The version a key begins with.
+pub const FIRST_VERSION: u32 = 1;
+
+/// Length of an iv, in bytes.
+pub(super) const IV: usize = 16;
+
+/// A name's mask secret, ready for use; the same for all versions of the name.
+#[derive(Debug)]
+pub struct Mask(Hmac);
+
+impl Mask {
+    /// Prepares a mask secret.
+    pub(super) fn new(secret: &Secret<16>) -> Self {
+        Self(Hmac::new(secret))
+    }
+
+    /// A new iv that carries `version`.
+    pub(super) fn iv(&self, version: u32) -> [u8; IV] {
+        let r = random::bytes();
+        let tail = (u64::from(version) << 32) ^ self.stream(r);
+        let mut iv = [0; IV];
+        iv[..8].copy_from_slice(&r);
+        iv[8..].copy_from_slice(&tail.to_be_bytes());
+        iv
+    }
+
+    /// The version that `iv` carries, if it carries one: a random iv seems to once in 2³² times.
+    pub(super) fn version(&self, iv: &[u8; IV]) -> Option<u32> {
+        let (r, tail) = iv.split_first_chunk()?;
+        let unmasked = u64::from_be_bytes(tail.try_into().ok()?) ^ self.stream(*r);
+        let (version, zeros) = (u32::try_from(unmasked >> 32).ok()?, unmasked & u64::from(u32::MAX));
+        (zeros == 0).then_some(version)
+    }
+
+    /// The eight bytes that hide the version beside `r`.
+    fn stream(&self, r: [u8; 8]) -> u64 {
+        let hmac = self.0.of(&r);
+        u64::from_be_bytes(*hmac.first_chunk().expect("an HMAC is 32 bytes"))
+    }
+}
+
+/// The versions to try on a ciphertext, in order: the one it carries, when `known`, then the first, whose key may have
+/// come with ciphertexts of its own. At most two, however many versions there are.
+pub fn candidates(masked: Option<u32>, known: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> {
+    let carried = masked.filter(|&version| version != FIRST_VERSION && known(version));
+    carried.into_iter().chain([FIRST_VERSION])
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngCore, SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn an_iv_carries_its_version_to_its_own_mask_only() {
+        let [mask, other] = [7, 8].map(|byte| Mask::new(&Secret::from_bytes(&[byte; 16])));
+        for version in [1, 2, 256, u32::MAX] {
+            let iv = mask.iv(version);
+            assert_eq!(mask.version(&iv), Some(version));
+            assert_ne!(iv, mask.iv(version));
+            assert_eq!(other.version(&iv), None);
+        }
+    }
+
+    #[test]
+    fn the_iv_is_what_the_decisions_say() {
+        let secret = Secret::from_bytes(&[7; 16]);
+        let iv = Mask::new(&secret).iv(0x0102_0304);
+        let hmac = Hmac::new(&secret).of(&iv[..8]);
+        let tail: Vec<u8> = iv[8..].iter().zip(hmac.iter()).map(|(a, b)| a ^ b).collect();
+        assert_eq!(tail, [1, 2, 3, 4, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn random_ivs_carry_no_version() {
+        let (mask, mut rng) = (Mask::new(&Secret::from_bytes(&[7; 16])), StdRng::seed_from_u64(1));
+        for _ in 0..10_000 {
+            let mut iv = [0; IV];
+            rng.fill_bytes(&mut iv);
+            assert_eq!(mask.version(&iv), None);
+        }
+    }
+
+    #[test]
+    fn the_carried_version_comes_first_and_the_first_last() {
+        let known = |version| version <= 3;
+        for (masked, expected) in
+            [(None, vec![1]), (Some(1), vec![1]), (Some(3), vec![3, 1]), (Some(9), vec![1]), (Some(u32::MAX), vec![1])]
+        {
+            assert_eq!(candidates(masked, known).collect::<Vec<_>>(), expected, "{masked:?}");
+        }
+    }
+}

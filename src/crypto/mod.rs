@@ -1,0 +1,30 @@
+//! Secrets, the AEAD and the ciphertext codec, and sealing keys at rest.
+//!
+//! A record read from the store becomes an [`OpenedKey`] once: [`RootKey`] unwraps the [`Ring`], the ring opens
+//! [`KeyMaterial`], the material makes an [`OpenedKey`], which then seals and opens what clients send. Everything here
+//! is pure, save that it draws random bytes.
+
+mod aead;
+mod cipher;
+mod ciphertext;
+mod hmac;
+mod key;
+mod mask;
+mod older;
+pub mod random;
+mod record;
+mod ring;
+mod root;
+mod secret;
+#[cfg(test)]
+mod vectors;
+
+pub use aead::NotAuthentic;
+pub use cipher::{Cipher, CipherError};
+pub use ciphertext::Ciphertext;
+pub use key::{KeyMaterial, OpenedKey};
+pub use mask::{FIRST_VERSION, Mask, candidates};
+pub use record::{Binding, Kind, OpenError};
+pub use ring::{Ring, RingWrap, UnwrapError};
+pub use root::{RootKey, RootKeyError};
+pub use secret::Secret;

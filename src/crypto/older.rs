@@ -1,0 +1,171 @@
+//! The older forms of a ciphertext, JSON and MessagePack, read strictly; they are never written.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::aead::NONCE;
+use super::mask::IV;
+use super::{Cipher, Ciphertext};
+
+/// Reads `{aead, id, iv, nonce, bytes}`; `None` when it is anything else.
+pub(super) fn json(bytes: &[u8]) -> Option<Ciphertext<'_>> {
+    let fields: Fields = serde_json::from_slice(bytes).ok()?;
+    Some(Ciphertext {
+        claimed: Some(json_cipher(&fields.aead?)?),
+        iv: binary(fields.iv)?.try_into().ok()?,
+        nonce: binary(fields.nonce)?.try_into().ok()?,
+        sealed: Cow::Owned(binary(fields.bytes)?),
+    })
+}
+
+/// Reads the array of algorithm, id, iv, nonce and bytes; `None` when it is anything else.
+pub(super) fn message_pack(bytes: &[u8]) -> Option<Ciphertext<'_>> {
+    let rest = bytes.strip_prefix(&[0x95])?;
+    let (algorithm, rest) = text(rest)?;
+    let (_id, rest) = text(rest)?;
+    let (iv, rest) = bin(rest)?;
+    let (nonce, rest) = bin(rest)?;
+    let (sealed, rest) = bin(rest)?;
+    rest.is_empty().then_some(Ciphertext {
+        claimed: Some(Cipher::named(std::str::from_utf8(algorithm).ok()?)?),
+        iv: <[u8; IV]>::try_from(iv).ok()?,
+        nonce: <[u8; NONCE]>::try_from(nonce).ok()?,
+        sealed: Cow::Borrowed(sealed),
+    })
+}
+
+/// The names the JSON form uses, which are not the API's.
+fn json_cipher(aead: &str) -> Option<Cipher> {
+    match aead {
+        "AES-256-GCM-HMAC-SHA-256" | "AES-256-GCM" => Some(Cipher::Aes256),
+        "ChaCha20Poly1305" => Some(Cipher::ChaCha20),
+        _ => None,
+    }
+}
+
+fn binary(base64: Option<String>) -> Option<Vec<u8>> {
+    STANDARD.decode(base64?).ok()
+}
+
+/// A MessagePack string at the front, and what follows it.
+fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&marker, rest) = bytes.split_first()?;
+    match marker {
+        0xa0..=0xbf => rest.split_at_checked(usize::from(marker & 0x1f)),
+        0xd9 => sized::<1>(rest),
+        0xda => sized::<2>(rest),
+        0xdb => sized::<4>(rest),
+        _ => None,
+    }
+}
+
+/// A MessagePack byte array at the front, and what follows it.
+fn bin(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&marker, rest) = bytes.split_first()?;
+    match marker {
+        0xc4 => sized::<1>(rest),
+        0xc5 => sized::<2>(rest),
+        0xc6 => sized::<4>(rest),
+        _ => None,
+    }
+}
+
+/// Splits after as many bytes as the first `N`, a big-endian number, say.
+fn sized<const N: usize>(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (size, rest) = bytes.split_first_chunk::<N>()?;
+    let size = size.iter().fold(0_usize, |size, &byte| (size << 8) | usize::from(byte));
+    rest.split_at_checked(size)
+}
+
+/// The fields of the JSON form that count; names match in any case, as everywhere (contract, section 2).
+#[derive(Default)]
+struct Fields {
+    aead: Option<String>,
+    iv: Option<String>,
+    nonce: Option<String>,
+    bytes: Option<String>,
+}
+
+impl Fields {
+    fn named(&mut self, name: &str) -> Option<&mut Option<String>> {
+        let Self { aead, iv, nonce, bytes } = self;
+        let fields = [("aead", aead), ("iv", iv), ("nonce", nonce), ("bytes", bytes)];
+        fields.into_iter().find_map(|(known, field)| known.eq_ignore_ascii_case(name).then_some(field))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match fields.named(&name) {
+                Some(field) => *field = map.next_value()?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str =
+        r#"{"aead": "AES-256-GCM", "iv": "AAAAAAAAAAAAAAAAAAAAAA==", "nonce": "AAAAAAAAAAAAAAAA", "bytes": "AQI="}"#;
+
+    fn packed() -> Vec<u8> {
+        [&b"\x95\xa6AES256\xa0\xc4\x10"[..], &[0; 16], b"\xc4\x0c", &[0; 12], b"\xc4\x02\x01\x02"].concat()
+    }
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let packed = packed();
+        let from_json = json(JSON.as_bytes()).unwrap();
+        assert_eq!(Some(&from_json), message_pack(&packed).as_ref());
+        assert_eq!((from_json.claimed, &from_json.sealed[..]), (Some(Cipher::Aes256), &[1, 2][..]));
+    }
+
+    #[test]
+    fn json_names_match_in_any_case_and_unknown_ones_are_ignored() {
+        let loose = JSON.replace("aead", "AEAD").replace("iv", "Iv").replace('}', r#", "id": 7, "more": {"iv": []}}"#);
+        assert_eq!(json(loose.as_bytes()), json(JSON.as_bytes()));
+    }
+
+    #[test]
+    fn longer_length_prefixes_of_message_pack_are_read() {
+        let long = [&b"\x95\xda\x00\x06AES256\xdb\0\0\0\0\xc5\0\x10"[..], &[0; 16], b"\xc6\0\0\0\x0c", &[0; 12]];
+        let long = [long.concat(), b"\xc5\0\x02\x01\x02".to_vec()].concat();
+        assert_eq!(message_pack(&long), message_pack(&packed()));
+    }
+
+    #[test]
+    fn anything_cut_short_continued_or_of_another_kind_is_none() {
+        let (text, packed) = (JSON.as_bytes(), packed());
+        assert!((0..text.len()).all(|length| json(&text[..length]).is_none()));
+        assert!((0..packed.len()).all(|length| message_pack(&packed[..length]).is_none()));
+        assert_eq!(message_pack(&[&packed[..], b"\0"].concat()), None);
+        for (from, to) in [("AES-256-GCM", "AES256"), ("==\"", "\""), ("AQI=", "A_I="), ("}", "}0"), ("bytes", "byte")]
+        {
+            assert_eq!(json(JSON.replace(from, to).as_bytes()), None, "{from} became {to}");
+        }
+    }
+}

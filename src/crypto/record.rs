@@ -1,0 +1,233 @@
+//! Key material at rest: sealed under the ring, and bound to the place it was sealed for.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::aead::{self, NONCE, TAG};
+use super::{Cipher, KeyMaterial, Ring, Secret, random};
+
+/// What is sealed at rest; kinds never stand in for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A version of the ring, wrapped by a root key.
+    Ring,
+    /// A version of a key.
+    Key,
+}
+
+/// The place a sealed record belongs to. In any other it does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding<'a> {
+    /// The cluster's id.
+    pub cluster: [u8; 16],
+    /// What is sealed.
+    pub kind: Kind,
+    /// The key's name.
+    pub name: &'a str,
+    /// Tells keys of one name apart that lived one after the other.
+    pub creation_id: [u8; 16],
+    /// The version of the key.
+    pub version: u32,
+}
+
+/// Why a record does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenError {
+    /// The ring has no such version, so that this record comes from a later state of it.
+    UnknownRingVersion(u32),
+    /// The record was changed, or belongs to another place.
+    Damaged,
+    /// The record is authentic but in a format of newer software, of which this is the number.
+    UnknownFormat(u8),
+}
+
+/// The format written, the first byte inside.
+const FORMAT: u8 = 1;
+
+/// Set in the second byte when there is an HMAC key.
+const HAS_HMAC: u8 = 1;
+
+/// Length of the content: format, flags, encryption key, HMAC key or zeros, mask secret.
+const CONTENT: usize = 1 + 1 + 32 + 32 + 16;
+
+/// Length of a sealed record: `nonce ‖ content ‖ tag`.
+const SEALED: usize = NONCE + CONTENT + TAG;
+
+impl Ring {
+    /// Seals `material` under the active version of the ring: 110 bytes.
+    pub fn seal_material(&self, material: &KeyMaterial, binding: &Binding<'_>) -> Vec<u8> {
+        let nonce = random::bytes::<NONCE>();
+        let mut record = Vec::with_capacity(SEALED);
+        record.extend_from_slice(&nonce);
+        encode(material, &mut record);
+        let context = binding.encode(material.cipher);
+        let key = sub_key(self.active_key());
+        let tag = aead::seal(Cipher::Aes256, &key, &nonce, &context, &mut record[NONCE..]);
+        record.extend_from_slice(&tag);
+        record
+    }
+
+    /// Opens what [`Ring::seal_material`] sealed under `ring_version` for the same binding and cipher.
+    ///
+    /// # Errors
+    /// It did not, or the ring is not the one, or newer software did.
+    pub fn open_material(
+        &self,
+        ring_version: u32,
+        sealed: &[u8],
+        binding: &Binding<'_>,
+        cipher: Cipher,
+    ) -> Result<KeyMaterial, OpenError> {
+        let key = sub_key(self.key(ring_version).ok_or(OpenError::UnknownRingVersion(ring_version))?);
+        let content = open(&key, sealed, &binding.encode(cipher)).ok_or(OpenError::Damaged)?;
+        decode(cipher, &content).ok_or_else(|| OpenError::UnknownFormat(content.first().copied().unwrap_or(0)))
+    }
+}
+
+impl Binding<'_> {
+    fn encode(&self, cipher: Cipher) -> Vec<u8> {
+        let version = self.version.to_be_bytes();
+        associated_data(
+            self.kind,
+            &self.cluster,
+            &[self.name.as_bytes(), &self.creation_id, &version, cipher.name().as_bytes()],
+        )
+    }
+}
+
+/// Kind, cluster and `fields` as associated data; each has its length before it, so that no two lists look the same.
+pub(super) fn associated_data(kind: Kind, cluster: &[u8; 16], fields: &[&[u8]]) -> Vec<u8> {
+    let kind: &[u8] = match kind {
+        Kind::Ring => b"ring",
+        Kind::Key => b"key",
+    };
+    let mut data = Vec::with_capacity(192);
+    for field in [kind, cluster].iter().chain(fields) {
+        data.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        data.extend_from_slice(field);
+    }
+    data
+}
+
+/// The key that records are sealed with under a version of the ring.
+fn sub_key(ring_key: &Secret<32>) -> Zeroizing<[u8; 32]> {
+    super::hmac::Hmac::new(ring_key).of(b"keyraft key record 1")
+}
+
+fn open(key: &[u8; 32], sealed: &[u8], context: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, rest) = sealed.split_first_chunk()?;
+    let (content, tag) = rest.split_last_chunk()?;
+    let mut content = Zeroizing::new(content.to_vec());
+    aead::open(Cipher::Aes256, key, nonce, context, &mut content, tag).ok()?;
+    Some(content)
+}
+
+fn encode(material: &KeyMaterial, record: &mut Vec<u8>) {
+    record.extend_from_slice(&[FORMAT, material.hmac.as_ref().map_or(0, |_| HAS_HMAC)]);
+    record.extend_from_slice(material.encryption.expose());
+    let hmac = material.hmac.as_ref().map_or(&[0; 32], Secret::expose);
+    record.extend_from_slice(hmac);
+    record.extend_from_slice(material.mask.expose());
+}
+
+fn decode(cipher: Cipher, content: &[u8]) -> Option<KeyMaterial> {
+    let ([FORMAT, flags], rest) = content.split_first_chunk()? else { return None };
+    let (encryption, rest) = rest.split_first_chunk()?;
+    let (hmac, rest) = rest.split_first_chunk()?;
+    let mask = rest.try_into().ok()?;
+    let hmac = match *flags {
+        0 => None,
+        HAS_HMAC => Some(Secret::from_bytes(hmac)),
+        _ => return None,
+    };
+    Some(KeyMaterial { cipher, encryption: Secret::from_bytes(encryption), hmac, mask: Secret::from_bytes(mask) })
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownRingVersion(version) => write!(f, "the ring has no version {version}"),
+            Self::Damaged => f.write_str("the sealed record was changed or moved"),
+            Self::UnknownFormat(format) => write!(f, "the sealed record has the unknown format {format}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BINDING: Binding<'_> =
+        Binding { cluster: [1; 16], kind: Kind::Key, name: "my-key", creation_id: [2; 16], version: 3 };
+
+    #[test]
+    fn material_round_trips_in_110_bytes() {
+        let ring = Ring::generate();
+        for cipher in [Cipher::Aes256, Cipher::ChaCha20] {
+            for has_hmac in [true, false] {
+                let mut material = KeyMaterial::random(cipher);
+                material.hmac.take_if(|_| !has_hmac);
+                let sealed = ring.seal_material(&material, &BINDING);
+                assert_eq!(sealed.len(), 110);
+                assert_eq!(ring.open_material(1, &sealed, &BINDING, cipher), Ok(material));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_opens_in_its_own_place_only() {
+        let (ring, material) = (Ring::generate(), KeyMaterial::random(Cipher::Aes256));
+        let sealed = ring.seal_material(&material, &BINDING);
+        for elsewhere in [
+            Binding { cluster: [9; 16], ..BINDING },
+            Binding { kind: Kind::Ring, ..BINDING },
+            Binding { name: "my-kez", ..BINDING },
+            Binding { creation_id: [9; 16], ..BINDING },
+            Binding { version: 4, ..BINDING },
+        ] {
+            assert_eq!(ring.open_material(1, &sealed, &elsewhere, Cipher::Aes256), Err(OpenError::Damaged));
+        }
+        assert_eq!(ring.open_material(1, &sealed, &BINDING, Cipher::ChaCha20), Err(OpenError::Damaged));
+        assert_eq!(Ring::generate().open_material(1, &sealed, &BINDING, Cipher::Aes256), Err(OpenError::Damaged));
+        assert_eq!(ring.open_material(2, &sealed, &BINDING, Cipher::Aes256), Err(OpenError::UnknownRingVersion(2)));
+    }
+
+    #[test]
+    fn a_record_that_was_changed_does_not_open() {
+        let (ring, material) = (Ring::generate(), KeyMaterial::random(Cipher::Aes256));
+        let mut sealed = ring.seal_material(&material, &BINDING);
+        for bit in 0..sealed.len() * 8 {
+            sealed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.open_material(1, &sealed, &BINDING, Cipher::Aes256), Err(OpenError::Damaged), "{bit}");
+            sealed[bit / 8] ^= 1 << (bit % 8);
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(ring.open_material(1, &sealed[..length], &BINDING, Cipher::Aes256), Err(OpenError::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named() {
+        let ring = Ring::generate();
+        let nonce = [0; NONCE];
+        for (content, format) in [(vec![2, 7], 2), (vec![FORMAT, 2, 0], FORMAT), (vec![], 0)] {
+            let mut record = [&nonce[..], &content].concat();
+            let context = BINDING.encode(Cipher::Aes256);
+            let key = sub_key(ring.active_key());
+            let tag = aead::seal(Cipher::Aes256, &key, &nonce, &context, &mut record[NONCE..]);
+            record.extend_from_slice(&tag);
+            let opened = ring.open_material(1, &record, &BINDING, Cipher::Aes256);
+            assert_eq!(opened, Err(OpenError::UnknownFormat(format)));
+        }
+    }
+
+    #[test]
+    fn no_two_lists_of_fields_look_the_same() {
+        let data = |fields: &[&[u8]]| associated_data(Kind::Key, &[0; 16], fields);
+        assert_ne!(data(&[b"ab", b"c"]), data(&[b"a", b"bc"]));
+        assert_ne!(data(&[b"a"]), data(&[b"a", b""]));
+    }
+}

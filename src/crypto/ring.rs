@@ -1,0 +1,186 @@
+//! The cluster's key ring: what key records are sealed under, itself wrapped by root keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::aead::{self, NONCE, TAG};
+use super::mask::FIRST_VERSION;
+use super::record::{Kind, associated_data};
+use super::{Cipher, RootKey, Secret, random};
+
+/// The ring, opened. New records are sealed under its active version; older versions open older records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// Always a version of `keys`.
+    active: u32,
+    keys: BTreeMap<u32, Secret<32>>,
+}
+
+/// A version of the ring, wrapped by one root key. A version can have several, one for each seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingWrap {
+    /// The version of the ring.
+    pub version: u32,
+    /// The fingerprint of the root key.
+    pub root: [u8; 32],
+    /// Random.
+    pub nonce: [u8; 12],
+    /// The ring key under AES-256-GCM, and the tag.
+    pub sealed: [u8; 48],
+}
+
+/// Why a ring does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnwrapError {
+    /// Another root key is needed: none of the wraps of a version is by this one.
+    WrongRootKey {
+        /// The version of the ring.
+        version: u32,
+    },
+    /// The root key is right, but its wrap was changed or belongs to another cluster; or there is no wrap at all.
+    Damaged {
+        /// The version of the ring.
+        version: u32,
+    },
+}
+
+impl Ring {
+    /// A new ring, with one version.
+    pub fn generate() -> Self {
+        Self { active: FIRST_VERSION, keys: BTreeMap::from([(FIRST_VERSION, Secret::random())]) }
+    }
+
+    /// Opens a ring from its wraps: every version they name, each by one of its wraps by `root`.
+    ///
+    /// # Errors
+    /// The root key is another, or a wrap is damaged.
+    pub fn unwrap(wraps: &[RingWrap], active: u32, root: &RootKey, cluster: &[u8; 16]) -> Result<Self, UnwrapError> {
+        let versions: BTreeSet<u32> = wraps.iter().map(|wrap| wrap.version).collect();
+        if !versions.contains(&active) {
+            return Err(UnwrapError::Damaged { version: active });
+        }
+        let open = |version| Ok((version, open_version(wraps, version, root, cluster)?));
+        Ok(Self { active, keys: versions.into_iter().map(open).collect::<Result<_, _>>()? })
+    }
+
+    /// Wraps every version by `root`.
+    pub fn wrap(&self, root: &RootKey, cluster: &[u8; 16]) -> Vec<RingWrap> {
+        self.keys.iter().map(|(&version, key)| RingWrap::new(version, key, root, cluster)).collect()
+    }
+
+    /// The version that new records are sealed under.
+    pub fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// The ring key of a version.
+    pub(super) fn key(&self, version: u32) -> Option<&Secret<32>> {
+        self.keys.get(&version)
+    }
+
+    /// The ring key of the active version.
+    pub(super) fn active_key(&self) -> &Secret<32> {
+        self.key(self.active).expect("a ring holds its active version")
+    }
+}
+
+impl RingWrap {
+    fn new(version: u32, key: &Secret<32>, root: &RootKey, cluster: &[u8; 16]) -> Self {
+        let nonce = random::bytes::<NONCE>();
+        let mut sealed = [0; 32 + TAG];
+        let (text, tag) = sealed.split_at_mut(32);
+        text.copy_from_slice(key.expose());
+        let context = associated_data(Kind::Ring, cluster, &[&version.to_be_bytes()]);
+        tag.copy_from_slice(&aead::seal(Cipher::Aes256, &root.wrapping_key(), &nonce, &context, text));
+        Self { version, root: root.fingerprint(), nonce, sealed }
+    }
+
+    fn open(&self, root: &RootKey, cluster: &[u8; 16]) -> Option<Secret<32>> {
+        let (text, tag) = self.sealed.split_last_chunk()?;
+        let mut key = Secret::from_bytes(text.try_into().ok()?);
+        let context = associated_data(Kind::Ring, cluster, &[&self.version.to_be_bytes()]);
+        let opened = aead::open(Cipher::Aes256, &root.wrapping_key(), &self.nonce, &context, key.expose_mut(), tag);
+        opened.is_ok().then_some(key)
+    }
+}
+
+fn open_version(
+    wraps: &[RingWrap],
+    version: u32,
+    root: &RootKey,
+    cluster: &[u8; 16],
+) -> Result<Secret<32>, UnwrapError> {
+    let fingerprint = root.fingerprint();
+    let mut ours = wraps.iter().filter(|wrap| wrap.version == version && wrap.root == fingerprint).peekable();
+    if ours.peek().is_none() {
+        return Err(UnwrapError::WrongRootKey { version });
+    }
+    ours.find_map(|wrap| wrap.open(root, cluster)).ok_or(UnwrapError::Damaged { version })
+}
+
+impl fmt::Display for UnwrapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongRootKey { version } => write!(f, "version {version} of the ring is wrapped by another root key"),
+            Self::Damaged { version } => write!(f, "version {version} of the ring is damaged"),
+        }
+    }
+}
+
+impl std::error::Error for UnwrapError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: [u8; 16] = [1; 16];
+
+    fn ring_of_three() -> Ring {
+        Ring { active: 2, keys: (1..=3).map(|version| (version, Secret::random())).collect() }
+    }
+
+    #[test]
+    fn every_version_round_trips() {
+        let (ring, root) = (ring_of_three(), RootKey::random());
+        assert_eq!(Ring::unwrap(&ring.wrap(&root, &CLUSTER), 2, &root, &CLUSTER), Ok(ring));
+    }
+
+    #[test]
+    fn each_of_several_seals_opens_it() {
+        let (ring, roots) = (ring_of_three(), [RootKey::random(), RootKey::random()]);
+        let wraps: Vec<_> = roots.iter().flat_map(|root| ring.wrap(root, &CLUSTER)).collect();
+        for root in &roots {
+            assert_eq!(Ring::unwrap(&wraps, 2, root, &CLUSTER).as_ref(), Ok(&ring));
+        }
+    }
+
+    #[test]
+    fn another_root_key_is_told_from_damage() {
+        let (ring, root) = (Ring::generate(), RootKey::random());
+        let wraps = ring.wrap(&root, &CLUSTER);
+        let unwrap = |wraps: &[RingWrap], root: &RootKey, cluster: &[u8; 16]| Ring::unwrap(wraps, 1, root, cluster);
+        let damaged = Err(UnwrapError::Damaged { version: 1 });
+        assert_eq!(unwrap(&wraps, &RootKey::random(), &CLUSTER), Err(UnwrapError::WrongRootKey { version: 1 }));
+        assert_eq!(unwrap(&wraps, &root, &[9; 16]), damaged);
+        assert_eq!(unwrap(&[], &root, &CLUSTER), damaged);
+        for byte in 0..48 {
+            let mut wraps = wraps.clone();
+            wraps[0].sealed[byte] ^= 1;
+            assert_eq!(unwrap(&wraps, &root, &CLUSTER), damaged);
+        }
+    }
+
+    #[test]
+    fn a_wrap_does_not_stand_in_for_another_version() {
+        let (ring, root) = (ring_of_three(), RootKey::random());
+        let mut wraps = ring.wrap(&root, &CLUSTER);
+        wraps[0].version = 4;
+        assert_eq!(Ring::unwrap(&wraps, 2, &root, &CLUSTER), Err(UnwrapError::Damaged { version: 4 }));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!("{:?}", Ring { active: 1, keys: BTreeMap::from([(1, Secret::from_bytes(&[65; 32]))]) });
+        assert_eq!(shown, "Ring { active: 1, keys: {1: Secret<32>(..)} }");
+    }
+}

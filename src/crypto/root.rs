@@ -1,0 +1,96 @@
+//! The root key, which wraps the ring and is itself kept outside the cluster.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::Secret;
+use super::hmac::Hmac;
+
+/// The key that a seal provides: 32 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootKey(Secret<32>);
+
+/// The text is not the base64 of 32 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootKeyError;
+
+impl RootKey {
+    /// A new root key.
+    pub fn random() -> Self {
+        Self(Secret::random())
+    }
+
+    /// The text that parses to this key, to be kept by whoever runs the cluster.
+    pub fn to_base64(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(self.0.expose()))
+    }
+
+    /// Tells root keys apart without telling anything of them.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        *Hmac::new(&self.0).of(b"keyraft root key fingerprint 1")
+    }
+
+    /// The key that wraps ring keys.
+    pub(super) fn wrapping_key(&self) -> Zeroizing<[u8; 32]> {
+        Hmac::new(&self.0).of(b"keyraft ring wrapping key 1")
+    }
+}
+
+impl FromStr for RootKey {
+    type Err = RootKeyError;
+
+    /// Reads standard base64; white space around it, such as a file's last newline, does not count.
+    fn from_str(text: &str) -> Result<Self, RootKeyError> {
+        // The decoder asks for room for whole groups of three bytes.
+        let mut bytes = Zeroizing::new([0; 33]);
+        let length = STANDARD.decode_slice(text.trim(), &mut bytes[..]).map_err(|_| RootKeyError)?;
+        bytes[..length].try_into().map(|key| Self(Secret::from_bytes(key))).map_err(|_| RootKeyError)
+    }
+}
+
+impl fmt::Display for RootKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a root key is 32 bytes in base64")
+    }
+}
+
+impl std::error::Error for RootKeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        let key = RootKey::random();
+        assert_eq!(key.to_base64().parse(), Ok(key.clone()));
+        assert_eq!(format!(" {}\n", *key.to_base64()).parse(), Ok(key));
+    }
+
+    #[test]
+    fn anything_but_32_bytes_of_base64_is_refused() {
+        let bytes = |length| STANDARD.encode(vec![0xfb; length]);
+        assert!(bytes(32).parse::<RootKey>().is_ok());
+        for bad in [bytes(0), bytes(31), bytes(33), bytes(64), bytes(32).replace('=', ""), bytes(32).replace('+', "-")]
+        {
+            assert_eq!(bad.parse::<RootKey>(), Err(RootKeyError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_a_keys_own_and_not_what_wraps() {
+        let key = RootKey::random();
+        assert_eq!(key.fingerprint(), key.clone().fingerprint());
+        assert_ne!(key.fingerprint(), RootKey::random().fingerprint());
+        assert_ne!(key.fingerprint(), *key.wrapping_key());
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", RootKey(Secret::from_bytes(&[65; 32]))), "RootKey(Secret<32>(..))");
+    }
+}

@@ -1,0 +1,150 @@
+//! The API: what a request passes through, from its path to its answer.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request};
+use hyper::body::Body;
+use tokio::time::timeout_at;
+use tracing::Instrument;
+
+use super::answers::{self, Answer};
+use super::connection::Client;
+use super::error::Refusal;
+use super::guard::{self, Caller};
+use super::handlers::{self, Asked};
+use super::routes::{self, Matched};
+use super::settings::Settings;
+use super::trail::Trail;
+use super::{body, path};
+use crate::config::Config;
+use crate::kms::Kms;
+use crate::telemetry::{Audit, ErrorLog, HttpMetrics};
+
+/// What an operation leaves of a request's timeout, so that its own, better worded failure comes first.
+const MARGIN: Duration = Duration::from_millis(500);
+/// The timeout of requests that may take as long as they like.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The API of a node.
+pub struct Api {
+    pub(super) kms: Arc<Kms>,
+    pub(super) audit: Arc<Audit>,
+    pub(super) metrics: Arc<HttpMetrics>,
+    pub(super) errors: Arc<ErrorLog>,
+    pub(super) settings: ArcSwap<Settings>,
+    next_request: AtomicU64,
+}
+
+/// Until when a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    /// When the client gets its 503.
+    pub answer_by: Instant,
+    /// When the operation should have given up by itself.
+    pub act_by: Instant,
+}
+
+impl Api {
+    /// The API to the given operations, as the configuration wants it.
+    pub fn new(
+        kms: Arc<Kms>,
+        audit: Arc<Audit>,
+        metrics: Arc<HttpMetrics>,
+        errors: Arc<ErrorLog>,
+        config: &Config,
+    ) -> Self {
+        let settings = ArcSwap::from_pointee(Settings::of(config));
+        Self { kms, audit, metrics, errors, settings, next_request: AtomicU64::new(anywhere()) }
+    }
+
+    /// Goes over to another configuration; requests in flight keep the old one.
+    pub fn reconfigure(&self, config: &Config) {
+        self.settings.store(Arc::new(Settings::of(config)));
+    }
+
+    /// Answers a request, and records that it did.
+    pub async fn answer<B>(self: &Arc<Self>, client: &Client, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (parts, body) = request.into_parts();
+        let request_id = self.next_request.fetch_add(1, Relaxed);
+        let span = span(request_id);
+        let decoded = path::decode(parts.uri.path());
+        let bad_path = decoded.is_err();
+        let path = decoded.unwrap_or_else(|_| parts.uri.path().to_owned());
+        let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, path);
+        let settings = self.settings.load_full();
+        let identity = guard::identify(&settings, client, &parts.headers);
+        let file_admin = self.kms.file_admin();
+        trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
+
+        let done = async {
+            if bad_path {
+                return Err(Refusal::BadPath);
+            }
+            let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
+            let rules = || self.kms.rules();
+            let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path())?;
+            let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
+            self.act(caller, &matched, &parts, body, trail.path(), deadline).await
+        };
+        let answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
+        trail.isolated(!self.kms.holds_lease());
+        let answer = if parts.method == Method::HEAD { answers::without_body(answer) } else { answer };
+        trail.finish(answer.status().as_u16()).await;
+        answer
+    }
+
+    /// What is left after the guard: the name, the body, the operation.
+    async fn act<B>(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        matched: &Matched<'_>,
+        parts: &Parts,
+        body: B,
+        path: &str,
+        deadline: Deadline,
+    ) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        handlers::check_name(matched)?;
+        let body = timeout_at(deadline.answer_by.into(), body::read(body, matched.route.read_limit()))
+            .await
+            .map_err(|_| Refusal::BodyTooSlow)??;
+        let asked = Asked { api: self, caller, name: matched.name, parts, body, path, deadline };
+        timeout_at(deadline.answer_by.into(), handlers::handle(matched.route.op, asked))
+            .await
+            .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
+    }
+}
+
+impl Deadline {
+    /// The deadline of a request that began at `start` and may take `timeout`.
+    pub fn after(start: Instant, timeout: Option<Duration>) -> Self {
+        let timeout = timeout.unwrap_or(FOREVER);
+        let answer_by = start + timeout;
+        Self { answer_by, act_by: answer_by - MARGIN.min(timeout / 4) }
+    }
+}
+
+/// Where request ids begin: elsewhere in each process, so that they seldom meet in one log.
+fn anywhere() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A span that names the request in the log, where anybody reads that closely.
+fn span(request_id: u64) -> tracing::Span {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::debug_span!("request", id = format_args!("{request_id:016x}"))
+    } else {
+        tracing::Span::none()
+    }
+}

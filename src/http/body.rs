@@ -1,0 +1,128 @@
+//! Reading request bodies, within their limits (contract, sections 1 and 2).
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Version};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+
+use super::error::Refusal;
+
+/// How much beyond the limit is read and thrown away, so that a client that has sent it all can read the answer.
+const OVERRUN: usize = 1 << 20;
+
+/// Reads a body to its end, with or without a declared length.
+///
+/// # Errors
+/// It is longer than `limit`, or ends before its end.
+pub async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > (limit + OVERRUN) as u64 {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let first = next(&mut body).await?.unwrap_or_default();
+    if body.is_end_stream() && first.len() <= limit {
+        return Ok(first);
+    }
+    gather(body, first, limit).await
+}
+
+async fn gather<B>(mut body: B, first: Bytes, limit: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut length = first.len();
+    let mut whole = BytesMut::from(first);
+    while let Some(part) = next(&mut body).await? {
+        length += part.len();
+        if length > limit + OVERRUN {
+            break;
+        }
+        if length <= limit {
+            whole.extend_from_slice(&part);
+        }
+    }
+    if length > limit { Err(Refusal::BodyTooLarge) } else { Ok(whole.freeze()) }
+}
+
+async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(Refusal::Body),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+/// Whether the request says itself that it has no body.
+///
+/// An empty body alone does not: a client that re-sends a request elsewhere may have lost the body on the way, and
+/// to take that for "no context" would bind a data key to the wrong one (contract, section 2).
+pub fn is_declared_empty(version: Version, headers: &HeaderMap) -> bool {
+    match headers.get(CONTENT_LENGTH) {
+        Some(length) => length.as_bytes() == b"0",
+        None => version <= Version::HTTP_11 && !headers.contains_key(TRANSFER_ENCODING),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+
+    use super::*;
+
+    fn parts(parts: &[&'static [u8]]) -> impl Body<Data = Bytes> + Unpin {
+        let frames: Vec<_> =
+            parts.iter().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part)))).collect();
+        StreamBody::new(stream::iter(frames))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        assert_eq!(read(Full::from("12345"), 5).await.unwrap(), "12345");
+        assert_eq!(read(Full::from("123456"), 5).await, Err(Refusal::BodyTooLarge));
+        assert_eq!(read(Full::from(""), 0).await.unwrap(), "");
+        assert_eq!(read(parts(&[b"123", b"", b"45"]), 5).await.unwrap(), "12345");
+        assert_eq!(read(parts(&[b"123", b"456"]), 5).await, Err(Refusal::BodyTooLarge));
+        assert_eq!(read(parts(&[]), 5).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn an_endless_body_is_given_up() {
+        let zeros = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 1024])));
+        let endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
+        assert_eq!(read(endless, 5).await, Err(Refusal::BodyTooLarge));
+    }
+
+    #[test]
+    fn only_a_request_that_says_so_has_no_body() {
+        let headers = |name: Option<(&'static str, &str)>| -> HeaderMap {
+            name.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        };
+        for (version, header, expected) in [
+            (Version::HTTP_11, Some(("content-length", "0")), true),
+            (Version::HTTP_2, Some(("content-length", "0")), true),
+            (Version::HTTP_11, None, true),
+            (Version::HTTP_10, None, true),
+            (Version::HTTP_2, None, false),
+            (Version::HTTP_11, Some(("transfer-encoding", "chunked")), false),
+            (Version::HTTP_11, Some(("content-length", "17")), false),
+        ] {
+            assert_eq!(is_declared_empty(version, &headers(header)), expected, "{version:?} {header:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The cluster as a node shows it: JSON for people and tools, figures for metrics.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::kms::{ClusterStatus, Member, Standing};
+use crate::telemetry::{ClusterFigures, PeerLag};
+
+/// The answer of `GET /v1/cluster/status`.
+pub fn status_json(status: &ClusterStatus) -> Value {
+    let raft = &status.raft;
+    json!({
+        "cluster_id": status.cluster_id,
+        "node": {
+            "id": raft.id,
+            "name": status.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "state": status.state.name(),
+        },
+        "leader": raft.leader,
+        "term": raft.term,
+        "committed": raft.committed,
+        "applied": raft.applied,
+        "digest": raft.digest,
+        "members": raft.members.iter().map(member).collect::<Vec<_>>(),
+    })
+}
+
+fn member(member: &Member) -> Value {
+    json!({
+        "id": member.id,
+        "name": member.name,
+        "role": member.role,
+        "address": member.api_address,
+        "peer_address": member.peer_address,
+        "lag": member.lag,
+    })
+}
+
+/// What `GET /v1/cluster/metrics` counts.
+pub fn figures(status: &ClusterStatus) -> ClusterFigures {
+    let (raft, storage) = (&status.raft, &status.storage);
+    let peers = raft.members.iter().filter(|member| member.id != raft.id);
+    let offline = match status.standing {
+        Standing::Held | Standing::Over => Duration::ZERO,
+        Standing::Offline(since) => since,
+    };
+    ClusterFigures {
+        id: raft.id,
+        leader: raft.leader,
+        term: raft.term,
+        last: raft.last,
+        committed: raft.committed,
+        applied: raft.applied,
+        lags: peers.filter_map(lag).collect(),
+        keys: storage.keys,
+        fsyncs: storage.fsyncs,
+        fsync_ns: storage.fsync_ns,
+        snapshot_at: storage.snapshot_at,
+        disk_bytes: storage.disk_bytes,
+        has_lease: status.standing == Standing::Held,
+        seconds_offline: offline.as_secs_f64(),
+    }
+}
+
+fn lag(member: &Member) -> Option<PeerLag> {
+    member.lag.map(|entries| PeerLag { name: member.name.clone(), entries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::{NodeState, RaftStatus, StorageFigures};
+
+    fn status() -> ClusterStatus {
+        let member = |id, lag| Member {
+            id,
+            name: format!("node-{id}"),
+            role: "follower",
+            api_address: format!("127.0.0.1:737{id}"),
+            peer_address: format!("127.0.0.1:747{id}"),
+            lag,
+        };
+        let raft = RaftStatus {
+            id: 1,
+            leader: None,
+            term: 3,
+            last: 9,
+            committed: 8,
+            applied: 7,
+            digest: "ab".to_owned(),
+            members: vec![member(1, Some(0)), member(2, Some(5)), member(3, None)],
+        };
+        ClusterStatus {
+            cluster_id: None,
+            name: "node-1".to_owned(),
+            state: NodeState::Starting,
+            standing: Standing::Over,
+            raft,
+            storage: StorageFigures::default(),
+        }
+    }
+
+    #[test]
+    fn a_status_says_null_where_nothing_is_known() {
+        let shown = status_json(&status());
+        assert_eq!((&shown["cluster_id"], &shown["leader"]), (&Value::Null, &Value::Null));
+        assert_eq!(shown["node"]["state"], "starting");
+        assert_eq!(shown["members"][1]["lag"], 5);
+        assert_eq!(shown["members"][2]["lag"], Value::Null);
+    }
+
+    #[test]
+    fn only_peers_whose_lag_is_known_are_counted() {
+        let lags = figures(&status()).lags;
+        assert_eq!(lags, [PeerLag { name: "node-2".to_owned(), entries: 5 }]);
+    }
+}

@@ -1,0 +1,140 @@
+//! One connection, from its handshake to its end: who is at its other end, and HTTP spoken within limits.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::answers::{Answer, AnswerBody};
+use super::connections::Entry;
+use crate::config::LimitsConfig;
+use crate::policy::Identity;
+use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls};
+
+/// The longest request head; also how much of a body is read ahead.
+const MAX_HEAD: usize = 64 << 10;
+/// Between two pings of an HTTP/2 connection, and how long one may stay unanswered: this is how dead clients show.
+const PING: Duration = Duration::from_secs(20);
+
+/// The client at the other end, as its handshake showed it.
+pub struct Client {
+    /// Its address.
+    pub ip: Option<IpAddr>,
+    /// Its certificate; none where the handshake lets clients without one in.
+    pub certificate: Result<Option<Identity>, CertificateError>,
+    /// What its handshake was made with, which also verifies what a proxy forwards.
+    pub tls: Arc<PublicTls>,
+}
+
+/// Serves a connection that was accepted until it ends.
+pub async fn serve<H, F>(
+    tcp: TcpStream,
+    from: SocketAddr,
+    tls: Arc<PublicTls>,
+    limits: &LimitsConfig,
+    entry: Entry,
+    handler: H,
+) where
+    H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let handshake = timeout(limits.handshake_timeout, tls.accept(tcp));
+    let Accepted { stream, client, h2 } = match entry.reins().before(handshake).await {
+        Some(Ok(Ok(accepted))) => accepted,
+        Some(Ok(Err(error))) => return tracing::debug!(client = %from, "no handshake: {error}"),
+        Some(Err(_)) => return tracing::debug!(client = %from, "no handshake in time"),
+        None => return,
+    };
+    let client = Arc::new(Client { ip: Some(from.ip().to_canonical()), certificate: client, tls });
+    let entry = Arc::new(entry);
+    let service = service_fn(|request| {
+        let (answer, busy) = (handler(Arc::clone(&client), request), Entry::busy(&entry));
+        async move {
+            let answer = answer.await;
+            drop(busy);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    if h2 { serve_h2(stream, limits, &entry, service).await } else { serve_h1(stream, &entry, service).await }
+}
+
+async fn serve_h1<S>(stream: PublicStream, entry: &Arc<Entry>, service: S)
+where
+    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
+{
+    let mut http = http1::Builder::new();
+    // The sweep over all connections limits the time of a head: see [`super::reins`].
+    http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD);
+    let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry) });
+    entry.reins().drive(http.serve_connection(stream, service), http1::Connection::graceful_shutdown).await;
+}
+
+async fn serve_h2<S>(stream: PublicStream, limits: &LimitsConfig, entry: &Arc<Entry>, service: S)
+where
+    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    entry.reins().drive(connection, http2::Connection::graceful_shutdown).await;
+}
+
+/// A stream that notes when something was read from it.
+struct Heard {
+    stream: PublicStream,
+    entry: Arc<Entry>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.entry.heard();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,156 @@
+//! The guard: who asks, and may they; its checks run in the order of contract section 4, and the first answers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use super::connection::Client;
+use super::error::Refusal;
+use super::routes::{Auth, Matched};
+use super::settings::Settings;
+use crate::policy::{Identity, Permit, Rules};
+
+/// A client that got past the guard, and what it proved.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'p> {
+    identity: Option<Identity>,
+    permit: Option<Permit<'p>>,
+}
+
+impl<'p> Caller<'p> {
+    /// Who it is.
+    ///
+    /// # Errors
+    /// It came without a certificate, over a route that asks for none.
+    pub fn identity(&self) -> Result<Identity, Refusal> {
+        self.identity.ok_or(Refusal::NoCertificate)
+    }
+
+    /// What lets it do this.
+    ///
+    /// # Errors
+    /// The route asked for no policy, so that nothing does.
+    pub fn permit(&self) -> Result<&Permit<'p>, Refusal> {
+        self.permit.as_ref().ok_or(Refusal::NoCertificate)
+    }
+}
+
+/// Who asks: the connection's client, or the one whose certificate a proxy forwards.
+///
+/// # Errors
+/// The certificate is nobody's, or the proxy forwards none that is someone's.
+pub fn identify(settings: &Settings, client: &Client, headers: &HeaderMap) -> Result<Option<Identity>, Refusal> {
+    let identity = client.certificate.map_err(Refusal::Certificate)?;
+    let is_proxy = identity.is_some_and(|identity| settings.proxies.contains(&identity));
+    match &settings.proxy_header {
+        Some(header) if is_proxy => {
+            let certificate = headers.get(header).ok_or(Refusal::NoCertificate)?;
+            client.tls.forwarded_identity(certificate.as_bytes()).map(Some).map_err(Refusal::Forwarded)
+        }
+        _ if is_proxy => Err(Refusal::NoCertificate),
+        _ => Ok(identity),
+    }
+}
+
+/// Checks the method, then the certificate, then the policy.
+///
+/// # Errors
+/// What fails first.
+pub fn check<'p>(
+    settings: &Settings,
+    file_admin: Option<Identity>,
+    rules: impl FnOnce() -> Arc<Rules>,
+    matched: &Matched<'_>,
+    method: &Method,
+    identity: Result<Option<Identity>, Refusal>,
+    path: &'p str,
+) -> Result<Caller<'p>, Refusal> {
+    let route = matched.route;
+    if !route.method.accepts(method) {
+        return Err(Refusal::Method { got: method.as_str().to_owned(), want: route.method });
+    }
+    if settings.route(matched.index).skip_auth {
+        return Ok(Caller { identity: identity.ok().flatten(), permit: None });
+    }
+    let identity = identity?.ok_or(Refusal::NoCertificate)?;
+    let permit = match route.auth {
+        Auth::Certificate => None,
+        Auth::Policy => Some(rules().permit(identity, file_admin, path)?),
+    };
+    Ok(Caller { identity: Some(identity), permit })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::RouteConfig;
+    use crate::http::routes;
+    use crate::http::testing::{config, tls};
+    use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry, PolicyName, Role};
+    use crate::tls::CertificateError;
+
+    const ADMIN: Identity = Identity::from_bytes([1; 32]);
+    const APP: Identity = Identity::from_bytes([2; 32]);
+    const STRANGER: Identity = Identity::from_bytes([3; 32]);
+
+    fn rules() -> Arc<Rules> {
+        let name = PolicyName::parse("app").unwrap();
+        let policy = Policy::new([Pattern::parse("/v1/key/create/my-*").unwrap()], []);
+        let entry = Arc::new(PolicyEntry { policy, author: Author::default() });
+        let assignment = Assignment { role: Role::Policy(name.clone()), author: Author::default() };
+        Arc::new(Rules { policies: [(name, entry)].into(), identities: [(APP, assignment)].into() })
+    }
+
+    fn verdict(identity: Result<Option<Identity>, Refusal>, method: &str, path: &str) -> Result<bool, u16> {
+        let mut config = config();
+        config.api = BTreeMap::from([("/v1/ready".to_owned(), RouteConfig { skip_auth: true, timeout: None })]);
+        let matched = routes::find(path).unwrap();
+        check(&Settings::of(&config), Some(ADMIN), rules, &matched, &method.parse().unwrap(), identity, path)
+            .map(|caller| caller.permit().is_ok())
+            .map_err(|refusal| refusal.answer().0.as_u16())
+    }
+
+    #[test]
+    fn the_first_check_that_fails_answers() {
+        let several = || Err(Refusal::Certificate(CertificateError::Several));
+        for (identity, method, path, expected) in [
+            (Ok(Some(APP)), "PUT", "/v1/key/create/my-key", Ok(true)),
+            (Ok(Some(APP)), "POST", "/v1/key/create/my-key", Ok(true)),
+            (Ok(Some(APP)), "PUT", "/v1/key/create/other", Err(403)),
+            (Ok(Some(APP)), "GET", "/v1/key/create/other", Err(405)),
+            (Ok(Some(STRANGER)), "PUT", "/v1/key/create/-bad-", Err(403)),
+            (Ok(Some(ADMIN)), "PUT", "/v1/key/create/-bad-", Ok(true)),
+            (Ok(Some(STRANGER)), "GET", "/version", Ok(false)),
+            (Ok(Some(STRANGER)), "GET", "/v1/identity/self/describe", Ok(false)),
+            (Ok(None), "GET", "/version", Err(400)),
+            (Ok(None), "PUT", "/version", Err(405)),
+            (Ok(None), "GET", "/v1/ready", Ok(false)),
+            (Ok(None), "HEAD", "/v1/ready", Err(405)),
+            (Ok(None), "GET", "/v1/status", Err(400)),
+            (several(), "GET", "/v1/ready", Ok(false)),
+            (several(), "GET", "/version", Err(400)),
+        ] {
+            let case = format!("{identity:?} {method} {path}");
+            assert_eq!(verdict(identity, method, path), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_a_listed_proxy_speaks_for_another() {
+        let (tls, certificate, identity) = tls();
+        let escaped = certificate.replace('\n', "%0A").replace(' ', "%20");
+        let with: HeaderMap = [("x-cert".parse().unwrap(), escaped.parse().unwrap())].into_iter().collect();
+        let mut config = config();
+        config.tls.proxies = vec![APP];
+        config.tls.proxy_header = Some("X-Cert".to_owned());
+        let settings = Settings::of(&config);
+        let client = |identity| Client { ip: None, certificate: Ok(Some(identity)), tls: Arc::clone(&tls) };
+        assert_eq!(identify(&settings, &client(APP), &with), Ok(Some(identity)));
+        assert_eq!(identify(&settings, &client(STRANGER), &with), Ok(Some(STRANGER)));
+        assert_eq!(identify(&settings, &client(APP), &HeaderMap::new()), Err(Refusal::NoCertificate));
+        let broken: HeaderMap = [("x-cert".parse().unwrap(), "%".parse().unwrap())].into_iter().collect();
+        assert!(matches!(identify(&settings, &client(APP), &broken), Err(Refusal::Forwarded(_))));
+    }
+}

@@ -1,0 +1,65 @@
+//! From a route's operation to its handler.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::answers::Answer;
+use super::api::{Api, Deadline};
+use super::error::Refusal;
+use super::guard::Caller;
+use super::routes::{Matched, Op, Unserved};
+use super::{identities, keys, listing, policies, system};
+use crate::policy::{KeyName, NameKind, PolicyName, Prefix};
+
+/// A request that got past the guard, with its body.
+pub struct Asked<'a> {
+    /// Where it is to be done.
+    pub api: &'a Arc<Api>,
+    /// Who asks.
+    pub caller: Caller<'a>,
+    /// The name in the path.
+    pub name: &'a str,
+    /// Method, target and headers.
+    pub parts: &'a Parts,
+    /// The whole body.
+    pub body: Bytes,
+    /// The decoded path.
+    pub path: &'a str,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// Checks the grammar of the name in the path, before the body is looked at.
+///
+/// # Errors
+/// The name or prefix is none.
+pub fn check_name(matched: &Matched<'_>) -> Result<(), Refusal> {
+    let name = matched.name;
+    match matched.route.op {
+        Op::Key(_) => KeyName::parse(name).map(drop)?,
+        Op::Policy(_) | Op::Unserved(Unserved::PolicyWrites) => PolicyName::parse(name).map(drop)?,
+        Op::Identity(_) | Op::Unserved(Unserved::IdentityWrites) if matched.route.takes_name => {
+            NameKind::Identity.check(name)?;
+        }
+        Op::List(_) => Prefix::parse(name).map(drop)?,
+        Op::System(_) | Op::Identity(_) | Op::Unserved(_) => {}
+    }
+    Ok(())
+}
+
+/// Does what was asked. Whatever is rare is boxed, so that the frequent operations stay small.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn handle(op: Op, asked: Asked<'_>) -> Result<Answer, Refusal> {
+    match op {
+        Op::Key(op) => keys::handle(op, asked).await,
+        Op::System(op) => Ok(system::answer(op, asked.api)),
+        Op::Policy(op) => Box::pin(policies::handle(op, asked)).await,
+        Op::Identity(op) => Box::pin(identities::handle(op, asked)).await,
+        Op::List(kind) => Box::pin(listing::handle(kind, asked)).await,
+        Op::Unserved(what) => Err(Refusal::Unserved(what)),
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads of identities: any one, and the client's own.
+
+use serde::Serialize;
+
+use super::answers::{self, Answer};
+use super::error::Refusal;
+use super::handlers::Asked;
+use super::policies::{Made, Patterns, patterns};
+use super::routes::IdentityOp;
+use crate::kms::{self, Client};
+use crate::policy::{Author, Identity, PolicyName};
+
+/// Reads an identity.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn handle(op: IdentityOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
+    match op {
+        IdentityOp::Describe => describe(asked).await,
+        IdentityOp::SelfDescribe => self_describe(asked).await,
+    }
+}
+
+/// A valid name that is no identity names nobody.
+async fn describe(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
+    let client = asked.api.kms.identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
+    Ok(answers::json(&Described::new(&client)))
+}
+
+async fn self_describe(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let identity = asked.caller.identity()?;
+    let client = asked.api.kms.own_client(identity, asked.deadline.act_by).await?.unwrap_or_else(nobody);
+    Ok(answers::json(&SelfDescribed::new(identity, &client)))
+}
+
+fn nobody() -> Client {
+    Client { admin: false, author: Author::default(), policy: None, entry: None }
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
+    admin: bool,
+    #[serde(flatten)]
+    made: Made,
+}
+
+#[derive(Serialize)]
+struct SelfDescribed<'a> {
+    identity: String,
+    admin: bool,
+    #[serde(flatten)]
+    made: Made,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    allow: Patterns<'a>,
+    #[serde(skip_serializing_if = "Patterns::is_empty")]
+    deny: Patterns<'a>,
+}
+
+impl<'a> Described<'a> {
+    fn new(client: &'a Client) -> Self {
+        Self {
+            policy: client.policy.as_ref().map(PolicyName::as_str),
+            admin: client.admin,
+            made: Made::by(&client.author),
+        }
+    }
+}
+
+impl<'a> SelfDescribed<'a> {
+    fn new(identity: Identity, client: &'a Client) -> Self {
+        let policy = client.entry.as_ref().map(|entry| &entry.policy);
+        Self {
+            identity: identity.to_string(),
+            admin: client.admin,
+            made: Made::by(&client.author),
+            policy: client.policy.as_ref().map(PolicyName::as_str),
+            allow: policy.map(|policy| patterns(&policy.allow)).unwrap_or_default(),
+            deny: policy.map(|policy| patterns(&policy.deny)).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::{Pattern, Policy, PolicyEntry};
+
+    #[test]
+    fn a_stranger_is_told_its_identity_and_that_it_is_no_admin() {
+        let identity = Identity::from_bytes([0xab; 32]);
+        let shown = serde_json::to_string(&SelfDescribed::new(identity, &nobody())).unwrap();
+        assert_eq!(shown, format!(r#"{{"identity":"{identity}","admin":false}}"#));
+    }
+
+    #[test]
+    fn a_client_is_told_its_policy_by_name_and_by_what_it_says() {
+        let policy = Policy::new([], [Pattern::parse("/v1/status").unwrap()]);
+        let client = Client {
+            policy: Some(PolicyName::parse("app").unwrap()),
+            entry: Some(Arc::new(PolicyEntry { policy, author: Author::default() })),
+            ..nobody()
+        };
+        let shown = serde_json::to_value(SelfDescribed::new(Identity::from_bytes([1; 32]), &client)).unwrap();
+        assert_eq!(shown["policy"], "app");
+        assert_eq!(shown["deny"], serde_json::json!({"/v1/status": {}}));
+        assert!(shown.get("allow").is_none());
+        assert_eq!(serde_json::to_string(&Described::new(&client)).unwrap(), r#"{"policy":"app","admin":false}"#);
+    }
+}

@@ -1,0 +1,249 @@
+//! Operations on keys: each reads its body, does one thing, and writes its answer.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::answers::{self, Answer, Writer};
+use super::body::is_declared_empty;
+use super::error::Refusal;
+use super::handlers::Asked;
+use super::json::{self, BadJson};
+use super::routes::KeyOp;
+use crate::clock;
+use crate::kms::{Cipher, Import, KeyDescription};
+use crate::policy::KeyName;
+
+/// What stands for a version text that no version has; versions count from 1.
+const NO_VERSION: u32 = 0;
+
+/// Does something with a key.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn handle(op: KeyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
+    match op {
+        KeyOp::Generate => generate(asked).await,
+        KeyOp::Decrypt => decrypt(asked).await,
+        KeyOp::Encrypt => encrypt(asked).await,
+        KeyOp::Hmac => hmac(asked).await,
+        KeyOp::BulkDecrypt => Box::pin(bulk_decrypt(asked)).await,
+        KeyOp::Create => Box::pin(create(asked)).await,
+        KeyOp::Import => Box::pin(import(asked)).await,
+        KeyOp::Describe => Box::pin(describe(asked)).await,
+        KeyOp::Delete => Box::pin(delete(asked)).await,
+    }
+}
+
+async fn create(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    asked.api.kms.create_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+async fn import(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let import = read_import(&asked.body)?;
+    asked.api.kms.import_key(asked.caller.permit()?, name, import, asked.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+async fn describe(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let found = asked.api.kms.describe_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::json(&Described::new(name, &found)))
+}
+
+async fn generate(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let none = asked.body.is_empty() && is_declared_empty(asked.parts.version, &asked.parts.headers);
+    let [context, version] = if none { [None, None] } else { json::object(&asked.body, ["context", "version"])? };
+    let (context, number) = (json::bytes(context.as_ref())?, version_number(version.as_ref()));
+    let by = asked.deadline.act_by;
+    let key = asked.api.kms.generate(asked.caller.permit()?, name, number, &context, by).await?;
+    let mut answer = Writer::object(&[key.plaintext.len(), key.ciphertext.len()]);
+    answer.base64("plaintext", &*key.plaintext);
+    answer.base64("ciphertext", &key.ciphertext);
+    answer.version(named(version.as_ref()));
+    Ok(answers::secret_json(answer.finish()))
+}
+
+async fn encrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let [plaintext, context, version] = json::object(&asked.body, ["plaintext", "context", "version"])?;
+    let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
+    let (number, by) = (version_number(version.as_ref()), asked.deadline.act_by);
+    let ciphertext = asked.api.kms.encrypt(asked.caller.permit()?, name, number, &plaintext, &context, by).await?;
+    let mut answer = Writer::object(&[ciphertext.len()]);
+    answer.base64("ciphertext", &ciphertext);
+    answer.version(named(version.as_ref()));
+    Ok(answers::secret_json(answer.finish()))
+}
+
+async fn decrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let [ciphertext, context, version] = json::object(&asked.body, ["ciphertext", "context", "version"])?;
+    let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
+    let (number, by) = (version_number(version.as_ref()), asked.deadline.act_by);
+    let plaintext = asked.api.kms.decrypt(asked.caller.permit()?, name, number, &ciphertext, &context, by).await?;
+    let mut answer = Writer::object(&[plaintext.len()]);
+    answer.base64("plaintext", &plaintext);
+    Ok(answers::secret_json(answer.finish()))
+}
+
+async fn bulk_decrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let permit = asked.caller.permit()?;
+    let sealed = json::objects(&asked.body, ["ciphertext", "context"])?
+        .iter()
+        .map(|[ciphertext, context]| Ok((json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?)))
+        .collect::<Result<Vec<_>, BadJson>>()?;
+    let mut plaintexts = Vec::with_capacity(sealed.len());
+    for (ciphertext, context) in &sealed {
+        let by = asked.deadline.act_by;
+        plaintexts.push(asked.api.kms.decrypt(permit, name, None, ciphertext, context, by).await?);
+    }
+    let mut answer = Writer::array(plaintexts.len(), plaintexts.iter().map(|plaintext| plaintext.len()).sum());
+    for plaintext in &plaintexts {
+        answer.base64("plaintext", plaintext);
+        answer.next_object();
+    }
+    Ok(answers::secret_json(answer.finish_array()))
+}
+
+async fn hmac(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let [message, version] = json::object(&asked.body, ["message", "version"])?;
+    let (message, number) = (json::bytes(message.as_ref())?, version_number(version.as_ref()));
+    let by = asked.deadline.act_by;
+    let hmac = asked.api.kms.hmac(asked.caller.permit()?, name, number, &message, by).await?;
+    let mut answer = Writer::object(&[hmac.len()]);
+    answer.base64("hmac", &hmac);
+    answer.version(named(version.as_ref()));
+    Ok(answers::secret_json(answer.finish()))
+}
+
+/// Reads the material to import: the cipher first, then whether the key has its length.
+fn read_import(body: &[u8]) -> Result<Import, Refusal> {
+    let fields = json::object(body, ["key", "bytes", "cipher", "algorithm"]).map_err(|BadJson| Refusal::ImportBody)?;
+    let [key, bytes, cipher, algorithm] = fields;
+    let key = json::bytes(key.or(bytes).as_ref()).map_err(|BadJson| Refusal::ImportBody)?;
+    let cipher = match named(cipher.as_ref()).or(named(algorithm.as_ref())) {
+        Some(name) => name.parse().map_err(Refusal::Cipher)?,
+        None => Cipher::Aes256,
+    };
+    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| Refusal::KeySize(cipher))?;
+    Ok(Import { cipher, key: Zeroizing::new(key) })
+}
+
+/// The text of a field; an empty one names nothing.
+fn named<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
+    field.map(AsRef::as_ref).filter(|text: &&str| !text.is_empty())
+}
+
+/// The number of a version such as `v1`, for the key to know or not.
+fn version_number(field: Option<&Cow<'_, str>>) -> Option<u32> {
+    named(field).map(|text| {
+        let digits = text.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(NO_VERSION)
+    })
+}
+
+/// The answer of describe.
+#[derive(Serialize)]
+struct Described<'a> {
+    name: &'a str,
+    algorithm: &'static str,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<String>,
+}
+
+impl<'a> Described<'a> {
+    fn new(name: KeyName<'a>, found: &KeyDescription) -> Self {
+        Self {
+            name: name.as_str(),
+            algorithm: found.cipher.name(),
+            created_at: clock::rfc3339(found.author.created_at),
+            created_by: found.author.created_by.map(|identity| identity.to_string()),
+        }
+    }
+}
+
+impl From<BadJson> for Refusal {
+    fn from(BadJson: BadJson) -> Self {
+        Self::Body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Author, Identity};
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn import(body: &str) -> Result<Cipher, Refusal> {
+        read_import(body.replace("KEY32", KEY).as_bytes()).map(|import| {
+            assert_eq!(import.key[..4], [0, 1, 2, 3]);
+            import.cipher
+        })
+    }
+
+    #[test]
+    fn an_import_names_its_key_and_cipher_in_either_way() {
+        for (body, cipher) in [
+            (r#"{"key":"KEY32"}"#, Cipher::Aes256),
+            (r#"{"bytes":"KEY32"}"#, Cipher::Aes256),
+            (r#"{"key":"KEY32","cipher":null}"#, Cipher::Aes256),
+            (r#"{"key":"KEY32","cipher":"AES256-GCM_SHA256"}"#, Cipher::Aes256),
+            (r#"{"KEY":"KEY32","Cipher":"ChaCha20"}"#, Cipher::ChaCha20),
+            (r#"{"bytes":"KEY32","algorithm":"XCHACHA20-POLY1305","more":1}"#, Cipher::ChaCha20),
+        ] {
+            assert_eq!(import(body), Ok(cipher), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_bad_import_is_told_in_its_own_words() {
+        for body in ["", "x", "[]", r#"{"key":1}"#, r#"{"key":"!"}"#, r#"{"key":"KEY32"} x"#] {
+            assert_eq!(import(body), Err(Refusal::ImportBody), "{body}");
+        }
+        for body in ["{}", "null", r#"{"key":"AAAA","cipher":"AES256"}"#, r#"{"key":""}"#] {
+            assert_eq!(import(body), Err(Refusal::KeySize(Cipher::Aes256)), "{body}");
+        }
+        let unknown = import(r#"{"key":"AAAA","cipher":"aes256"}"#).unwrap_err();
+        assert_eq!(unknown.answer().1, "algorithm 'aes256' is not supported");
+    }
+
+    #[test]
+    fn a_version_is_v_and_a_number_from_one() {
+        let number = |text: &'static str| version_number(Some(&Cow::Borrowed(text)));
+        assert_eq!(version_number(None), None);
+        assert_eq!(number(""), None);
+        assert_eq!(number("v1"), Some(1));
+        assert_eq!(number("v4294967295"), Some(u32::MAX));
+        for none in ["v0", "v", "1", "V1", "v01", "v+1", "v-1", "v1 ", "v4294967296", "latest"] {
+            assert_eq!(number(none), Some(NO_VERSION), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_description_leaves_out_an_unknown_maker_but_not_the_date() {
+        let name = KeyName::parse("a").unwrap();
+        let described = |author| {
+            serde_json::to_string(&Described::new(name, &KeyDescription { cipher: Cipher::ChaCha20, author })).unwrap()
+        };
+        let unknown = r#"{"name":"a","algorithm":"ChaCha20","created_at":"0001-01-01T00:00:00Z"}"#;
+        assert_eq!(described(Author::default()), unknown);
+        let by = Author { created_at: Some(0), created_by: Some(Identity::from_bytes([0; 32])) };
+        assert!(described(by).ends_with(&format!(r#""created_by":"{}"}}"#, "00".repeat(32))));
+    }
+}

@@ -1,0 +1,279 @@
+//! Listings: every matching name in one answer while it stays small, else a page, or all of them line by line.
+//!
+//! Contract, section 3: old clients read the first page only, so that a page is as long as an answer may be.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use http::HeaderMap;
+use http::header::ACCEPT;
+use hyper::body::Frame;
+
+use super::answers::{self, Answer};
+use super::api::{Api, Deadline};
+use super::error::Refusal;
+use super::handlers::Asked;
+use super::query;
+use super::routes::{self, Kind};
+use crate::policy::{Identity, Permit, Prefix};
+
+/// No answer reaches this many bytes; the SDK's cap.
+const MAX_ANSWER: usize = 1 << 20;
+/// What an answer ends with at most: `continue_at` and a name of 80 bytes.
+const TAIL: usize = 120;
+/// Names that are fetched at a time.
+const BATCH: usize = 4096;
+
+/// Lists names.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn handle(kind: Kind, asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let query = query::parse(asked.parts.uri.query())?;
+    let mut names = Names {
+        api: Arc::clone(asked.api),
+        kind,
+        identity: asked.caller.identity()?,
+        path: asked.path.to_owned(),
+        prefix: Prefix::parse(asked.name)?.as_str().to_owned(),
+        next: Next::From(query.continue_at),
+        left: query.limit.unwrap_or(usize::MAX),
+    };
+    if wants_lines(&asked.parts.headers) {
+        let first = names.batch(asked.deadline).await?;
+        return Ok(answers::lines(lines(kind, first, names)));
+    }
+    let mut page = Page::new(kind);
+    while page.has_room() {
+        let batch = names.batch(asked.deadline).await?;
+        if batch.is_empty() {
+            break;
+        }
+        page.add(batch);
+    }
+    Ok(answers::written_json(page.finish(names.rest())))
+}
+
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split([',', ';'])).any(|kind| kind.trim() == "application/x-ndjson")
+}
+
+/// Names still to come.
+struct Names {
+    api: Arc<Api>,
+    kind: Kind,
+    identity: Identity,
+    path: String,
+    prefix: String,
+    next: Next,
+    left: usize,
+}
+
+/// Where the next batch begins.
+enum Next {
+    /// At this name, or the first.
+    From(Option<String>),
+    /// Nowhere: there are no more.
+    Done,
+}
+
+impl Names {
+    /// The next names; none when there are no more, or no more are wanted.
+    ///
+    /// Every batch passes the policy check anew, since a stream of them outlasts changes of the rules.
+    async fn batch(&mut self, deadline: Deadline) -> Result<Vec<String>, Refusal> {
+        let Next::From(from) = &self.next else { return Ok(Vec::new()) };
+        let wanted = self.left.min(BATCH);
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let rules = self.api.kms.rules();
+        let permit = rules.permit(self.identity, self.api.kms.file_admin(), &self.path)?;
+        let mut names = self.fetch(&permit, from.as_deref(), wanted + 1, deadline).await?;
+        self.next = names.split_off(wanted.min(names.len())).pop().map_or(Next::Done, |name| Next::From(Some(name)));
+        self.left -= names.len();
+        Ok(names)
+    }
+
+    async fn fetch(
+        &self,
+        permit: &Permit<'_>,
+        from: Option<&str>,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, Refusal> {
+        let (kms, prefix, by) = (&self.api.kms, Prefix::parse(&self.prefix)?, deadline.act_by);
+        Ok(match self.kind {
+            Kind::Keys => kms.key_names(permit, prefix, from, limit, by).await?,
+            Kind::Policies => kms.policy_names(permit, prefix, from, limit, by).await?,
+            Kind::Identities => kms.identity_names(permit, prefix, from, limit, by).await?,
+        })
+    }
+
+    /// The first name that was not handed out, if there is one.
+    fn rest(self) -> Option<String> {
+        match self.next {
+            Next::From(name) => name,
+            Next::Done => None,
+        }
+    }
+}
+
+/// One JSON answer while it is written.
+struct Page {
+    kind: Kind,
+    out: Vec<u8>,
+    cut: Option<String>,
+}
+
+impl Page {
+    fn new(kind: Kind) -> Self {
+        let opening = match kind {
+            Kind::Keys | Kind::Policies => "{\"names\":[",
+            Kind::Identities => "{\"identities\":[",
+        };
+        Self { kind, out: opening.as_bytes().to_vec(), cut: None }
+    }
+
+    fn has_room(&self) -> bool {
+        self.cut.is_none()
+    }
+
+    /// Adds names, up to the first that does not fit.
+    fn add(&mut self, names: Vec<String>) {
+        for name in names {
+            // The name, its quotes and a comma.
+            if self.out.len() + name.len() + 3 + TAIL >= MAX_ANSWER {
+                self.cut = Some(name);
+                return;
+            }
+            if self.out.last() != Some(&b'[') {
+                self.out.push(b',');
+            }
+            self.quote(&name);
+        }
+    }
+
+    /// Ends the answer; `rest` is where to go on when the names did not end it.
+    fn finish(mut self, rest: Option<String>) -> Vec<u8> {
+        self.out.push(b']');
+        match (self.cut.take().or(rest), self.kind) {
+            (None, Kind::Keys) => {}
+            (at, _) => {
+                self.out.extend_from_slice(b",\"continue_at\":");
+                self.quote(&at.unwrap_or_default());
+            }
+        }
+        self.out.push(b'}');
+        self.out
+    }
+
+    /// Names have nothing to escape.
+    fn quote(&mut self, name: &str) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.push(b'"');
+    }
+}
+
+/// All names as JSON lines; a failure on the way breaks the stream off, so that nobody takes it for the whole.
+fn lines(kind: Kind, first: Vec<String>, names: Names) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
+    let rest = stream::try_unfold(names, |mut names| async move {
+        let batch = names.batch(Deadline::of_batch()).await.map_err(|refusal| {
+            tracing::warn!("a listing broke off: {}", refusal.answer().1);
+            io::Error::other("the listing broke off")
+        })?;
+        Ok::<_, io::Error>(if batch.is_empty() { None } else { Some((batch, names)) })
+    });
+    stream::once(async { Ok(first) }).chain(rest).map(move |batch| Ok(Frame::data(as_lines(kind, &batch?)))).boxed()
+}
+
+fn as_lines(kind: Kind, names: &[String]) -> Bytes {
+    let field = match kind {
+        Kind::Keys | Kind::Policies => "name",
+        Kind::Identities => "identity",
+    };
+    names.iter().fold(String::new(), |out, name| out + "{\"" + field + "\":\"" + name + "\"}\n").into()
+}
+
+impl Deadline {
+    /// That of each further batch: a client that reads slowly does not use up the time of the listing.
+    fn of_batch() -> Self {
+        Self::after(std::time::Instant::now(), routes::USUAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(kind: Kind, names: &[&str], rest: Option<&str>) -> String {
+        let mut page = Page::new(kind);
+        page.add(names.iter().map(|name| (*name).to_owned()).collect());
+        String::from_utf8(page.finish(rest.map(str::to_owned))).unwrap()
+    }
+
+    #[test]
+    fn a_page_says_where_to_go_on() {
+        use Kind::{Identities, Keys, Policies};
+        for (kind, names, rest, expected) in [
+            (Keys, vec![], None, r#"{"names":[]}"#),
+            (Keys, vec!["a", "b"], None, r#"{"names":["a","b"]}"#),
+            (Keys, vec!["a"], Some("b"), r#"{"names":["a"],"continue_at":"b"}"#),
+            (Policies, vec![], None, r#"{"names":[],"continue_at":""}"#),
+            (Policies, vec!["a"], Some("b"), r#"{"names":["a"],"continue_at":"b"}"#),
+            (Identities, vec!["ab"], None, r#"{"identities":["ab"],"continue_at":""}"#),
+        ] {
+            assert_eq!(page(kind, &names, rest), expected);
+        }
+    }
+
+    #[test]
+    fn an_answer_stays_under_the_cap_and_loses_no_name() {
+        for length in [1, 20, 80] {
+            let names: Vec<_> = (0..600_000).map(|number| format!("{number:0length$}")).collect();
+            let mut page = Page::new(Kind::Keys);
+            for batch in names.chunks(BATCH) {
+                if page.has_room() {
+                    page.add(batch.to_vec());
+                }
+            }
+            let answer = page.finish(None);
+            assert!(answer.len() < MAX_ANSWER && answer.len() > MAX_ANSWER - 400);
+            let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+            let given = answer["names"].as_array().unwrap().len();
+            assert_eq!(answer["names"][given - 1], names[given - 1]);
+            assert_eq!(answer["continue_at"], names[given]);
+        }
+    }
+
+    #[test]
+    fn forty_thousand_short_names_fit() {
+        let mut page = Page::new(Kind::Keys);
+        page.add((0..40_000).map(|number| format!("minio-bucket-key-{number:06}")[..20].to_owned()).collect());
+        assert!(page.has_room());
+    }
+
+    #[test]
+    fn lines_are_objects_of_one_name() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(as_lines(Kind::Keys, &names), "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
+        assert_eq!(as_lines(Kind::Identities, &names[..1]), "{\"identity\":\"a\"}\n");
+    }
+
+    #[test]
+    fn lines_are_wanted_by_their_media_type() {
+        for (accept, wanted) in [
+            ("application/x-ndjson", true),
+            ("application/json, application/x-ndjson;q=0.5", true),
+            ("*/*", false),
+            ("application/json", false),
+        ] {
+            let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
+            assert_eq!(wants_lines(&headers), wanted, "{accept}");
+        }
+    }
+}

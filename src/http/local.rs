@@ -1,0 +1,77 @@
+//! The local socket in the data folder: the cluster's status for who may read there, whatever state the node is in.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use serde_json::Value;
+use tokio::net::UnixListener;
+
+/// What the socket answers with.
+pub type LocalStatus = Arc<dyn Fn() -> Value + Send + Sync>;
+
+/// Serves `GET /v1/cluster/status` on a Unix socket, over plain HTTP/1.1, until dropped.
+///
+/// # Errors
+/// The socket cannot be made, or fails.
+pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
+    let answer = move || async move { ([(CONTENT_TYPE, "application/json")], status().to_string()) };
+    let router = Router::new().route("/v1/cluster/status", get(answer));
+    axum::serve(listen(path)?, router).await
+}
+
+/// A socket for its owner only; one that an earlier process left behind is replaced.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    async fn get(path: &Path, target: &str) -> String {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_socket_tells_the_status_to_its_owner_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyraft.sock");
+        for round in 0..2 {
+            let status: LocalStatus = Arc::new(move || serde_json::json!({ "round": round }));
+            let server = tokio::spawn({
+                let path = path.clone();
+                async move { serve_local(&path, status).await }
+            });
+            while UnixStream::connect(&path).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert!(get(&path, "/v1/cluster/status").await.ends_with(&format!(r#"{{"round":{round}}}"#)));
+            assert!(get(&path, "/v1/key/list/").await.starts_with("HTTP/1.1 404"));
+            server.abort();
+            let _ = server.await;
+        }
+    }
+}

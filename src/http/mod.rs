@@ -1,0 +1,38 @@
+//! The KES HTTP API: route table, guard, handlers, JSON shapes and status codes.
+//!
+//! A request runs top to bottom through [`Api::answer`]: decoded once, matched against the route table, checked
+//! by the guard, its body read, its operation done by [`crate::kms`], and its end recorded whatever happens.
+
+mod answers;
+mod api;
+mod body;
+mod cluster;
+mod connection;
+mod connections;
+mod error;
+mod guard;
+mod handlers;
+mod identities;
+mod json;
+mod keys;
+mod listing;
+mod local;
+mod path;
+mod policies;
+mod query;
+mod reins;
+mod routes;
+mod serve;
+mod settings;
+mod system;
+#[cfg(test)]
+mod testing;
+mod trail;
+
+pub use answers::{Answer, AnswerBody};
+pub use api::Api;
+pub use cluster::status_json;
+pub use connection::Client;
+pub use local::{LocalStatus, serve_local};
+pub use routes::{Auth, Method, ROUTES, Route};
+pub use serve::Server;

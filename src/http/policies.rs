@@ -1,0 +1,106 @@
+//! Reads of policies.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::answers::{self, Answer};
+use super::error::Refusal;
+use super::handlers::Asked;
+use super::routes::PolicyOp;
+use crate::clock;
+use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
+
+/// Reads a policy.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn handle(op: PolicyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = PolicyName::parse(asked.name)?;
+    let entry = asked.api.kms.policy(asked.caller.permit()?, &name, asked.deadline.act_by).await?;
+    Ok(match op {
+        PolicyOp::Describe => answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }),
+        PolicyOp::Read => answers::json(&Read::new(&name, &entry)),
+    })
+}
+
+/// Patterns as the API shows them: the keys of an object.
+pub type Patterns<'a> = BTreeMap<&'a str, Nothing>;
+
+/// What stands beside a pattern: `{}`.
+#[derive(Serialize)]
+pub struct Nothing {}
+
+/// When and by whom; what is unknown is left out.
+#[derive(Serialize)]
+pub struct Made {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    made: Made,
+}
+
+#[derive(Serialize)]
+struct Read<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    allow: Patterns<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    deny: Patterns<'a>,
+    #[serde(flatten)]
+    made: Made,
+}
+
+impl Made {
+    /// The origin of something.
+    pub fn by(author: &Author) -> Self {
+        Self {
+            created_at: author.created_at.map(|time| clock::rfc3339(Some(time))),
+            created_by: author.created_by.map(|identity| identity.to_string()),
+        }
+    }
+}
+
+impl<'a> Read<'a> {
+    fn new(name: &'a PolicyName, entry: &'a PolicyEntry) -> Self {
+        let policy = &entry.policy;
+        Self {
+            name: name.as_str(),
+            allow: patterns(&policy.allow),
+            deny: patterns(&policy.deny),
+            made: Made::by(&entry.author),
+        }
+    }
+}
+
+/// Patterns as the keys of an object.
+pub fn patterns(patterns: &[Pattern]) -> Patterns<'_> {
+    patterns.iter().map(|pattern| (pattern.as_str(), Nothing {})).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+
+    #[test]
+    fn a_policy_shows_its_patterns_as_objects_and_leaves_out_what_is_empty() {
+        let name = PolicyName::parse("app").unwrap();
+        let pattern = |text| Pattern::parse(text).unwrap();
+        let policy = Policy::new([pattern("/v1/status"), pattern("/v1/key/create/my-*")], []);
+        let author = Author { created_at: Some(0), created_by: None };
+        let shown = serde_json::to_string(&Read::new(&name, &PolicyEntry { policy, author })).unwrap();
+        let expected = concat!(
+            r#"{"name":"app","allow":{"/v1/key/create/my-*":{},"/v1/status":{}},"#,
+            r#""created_at":"1970-01-01T00:00:00Z"}"#
+        );
+        assert_eq!(shown, expected);
+    }
+}

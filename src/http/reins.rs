@@ -1,0 +1,173 @@
+//! The reins of a connection: how it is told to end, and what it is seen doing meanwhile.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::task::Poll;
+
+use futures::task::AtomicWaker;
+
+/// The reins of a connection.
+///
+/// One sweep over all connections looks for those that take too long; a timer for each would be set and reset on
+/// every request, and hyper's own for request heads also runs while a connection idles.
+#[derive(Default)]
+pub struct Reins {
+    command: AtomicU8,
+    waker: AtomicWaker,
+    /// Requests that are being answered.
+    in_flight: AtomicU32,
+    /// What it does while there are none.
+    waiting: AtomicU8,
+    /// The sweep since which it does that.
+    since: AtomicU32,
+}
+
+/// What a connection is doing, and since which sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Answering requests.
+    Answering,
+    /// Sending the head of a request.
+    Asking(u32),
+    /// Nothing.
+    Idling(u32),
+}
+
+const RUN: u8 = 0;
+const DRAIN: u8 = 1;
+const CLOSE: u8 = 2;
+
+const IDLING: u8 = 0;
+const ASKING: u8 = 1;
+
+impl Reins {
+    /// Reins of a connection that begins at this sweep.
+    pub fn new(sweep: u32) -> Self {
+        let reins = Self::default();
+        reins.since.store(sweep, Relaxed);
+        reins
+    }
+
+    /// Lets the connection finish what it is answering, and end.
+    pub fn drain(&self) {
+        self.tell(DRAIN);
+    }
+
+    /// Ends the connection at once.
+    pub fn close(&self) {
+        self.tell(CLOSE);
+    }
+
+    fn tell(&self, command: u8) {
+        self.command.fetch_max(command, Release);
+        self.waker.wake();
+    }
+
+    /// What the connection is doing.
+    pub fn doing(&self) -> Doing {
+        let since = self.since.load(Relaxed);
+        match (self.in_flight.load(Relaxed), self.waiting.load(Relaxed)) {
+            (0, ASKING) => Doing::Asking(since),
+            (0, _) => Doing::Idling(since),
+            _ => Doing::Answering,
+        }
+    }
+
+    /// Notes that bytes came: while no request is being answered, those of the next one's head.
+    pub fn heard(&self, sweep: u32) {
+        if self.in_flight.load(Relaxed) == 0 && self.waiting.swap(ASKING, Relaxed) == IDLING {
+            self.since.store(sweep, Relaxed);
+        }
+    }
+
+    /// Notes that a request is being answered.
+    pub fn begin(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.waiting.store(IDLING, Relaxed);
+    }
+
+    /// Notes that one was.
+    pub fn end(&self, sweep: u32) {
+        self.since.store(sweep, Relaxed);
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Runs what comes before HTTP; nothing comes of it once the connection is told to end.
+    pub async fn before<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.command.load(Acquire) != RUN {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
+    /// Runs a connection to its end; `shut_down` asks it for one.
+    pub async fn drive<C: Future>(&self, connection: C, shut_down: fn(Pin<&mut C>)) {
+        let mut connection = pin!(connection);
+        let mut draining = false;
+        poll_fn(|context| {
+            // Registered first, so that a command given meanwhile wakes it again.
+            self.waker.register(context.waker());
+            match self.command.load(Acquire) {
+                RUN => {}
+                DRAIN if draining => {}
+                DRAIN => {
+                    draining = true;
+                    shut_down(connection.as_mut());
+                }
+                _ => return Poll::Ready(()),
+            }
+            connection.as_mut().poll(context).map(drop)
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_asking_from_the_first_byte_of_a_request_on() {
+        let reins = Reins::new(1);
+        assert_eq!(reins.doing(), Doing::Idling(1));
+        reins.heard(5);
+        reins.heard(9);
+        assert_eq!(reins.doing(), Doing::Asking(5));
+        reins.begin();
+        reins.heard(10);
+        assert_eq!(reins.doing(), Doing::Answering);
+        reins.end(11);
+        assert_eq!(reins.doing(), Doing::Idling(11));
+    }
+
+    #[tokio::test]
+    async fn a_drained_connection_is_shut_down_once_and_a_closed_one_dropped() {
+        struct Endless(u32);
+        impl Future for Endless {
+            type Output = ();
+            fn poll(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<()> {
+                if self.0 > 1 { panic!("shut down twice") } else { Poll::Pending }
+            }
+        }
+        let reins = Arc::new(Reins::new(0));
+        let driver = tokio::spawn({
+            let reins = Arc::clone(&reins);
+            async move { reins.drive(Endless(0), |mut connection| connection.0 += 1).await }
+        });
+        reins.drain();
+        tokio::task::yield_now().await;
+        reins.drain();
+        tokio::task::yield_now().await;
+        assert!(!driver.is_finished());
+        reins.close();
+        driver.await.unwrap();
+    }
+}

@@ -1,0 +1,346 @@
+//! The route table: every endpoint as data, and the match of a decoded path against it (contract, section 1).
+
+use std::fmt;
+use std::time::Duration;
+
+/// The largest body of a route that reads one, and how much of one is read and ignored elsewhere.
+pub const MAX_BODY: usize = 1_000_000;
+/// The largest body of decrypt, so that whatever encrypt made can come back.
+const MAX_CIPHERTEXT_BODY: usize = 1 << 20;
+/// Timeout of what asks no other node.
+const SHORT: Option<Duration> = Some(Duration::from_secs(10));
+/// Timeout of most routes.
+pub const USUAL: Option<Duration> = Some(Duration::from_secs(15));
+
+/// One endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path; the prefix of one, ending in a slash, when a name follows.
+    pub path: &'static str,
+    /// Whether a name, or the prefix of one, follows the path.
+    pub takes_name: bool,
+    /// The largest body it reads; 0 when it reads none.
+    pub max_body: usize,
+    /// How long it may take; as long as it likes when there is none.
+    pub timeout: Option<Duration>,
+    /// What it asks of its client.
+    pub auth: Auth,
+    /// What it does.
+    pub op: Op,
+}
+
+/// The method of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// PUT, or POST.
+    Put,
+    /// DELETE.
+    Delete,
+}
+
+/// What a route asks of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// A certificate, whoever's it is.
+    Certificate,
+    /// A certificate, and a policy that lets it.
+    Policy,
+}
+
+/// What a route does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// Tells about the node.
+    System(SystemOp),
+    /// Does something with a key.
+    Key(KeyOp),
+    /// Reads a policy.
+    Policy(PolicyOp),
+    /// Reads an identity.
+    Identity(IdentityOp),
+    /// Names of one kind.
+    List(Kind),
+    /// Nothing yet.
+    Unserved(Unserved),
+}
+
+/// Operations that tell about the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SystemOp {
+    /// Version and commit.
+    Version,
+    /// Whether it can serve.
+    Ready,
+    /// Figures of the process and the keystore.
+    Status,
+    /// The route table.
+    Api,
+    /// The metrics that KES has.
+    Metrics,
+    /// The cluster as this node sees it.
+    ClusterStatus,
+    /// Metrics of Raft and storage.
+    ClusterMetrics,
+}
+
+/// Operations on one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOp {
+    /// Makes one.
+    Create,
+    /// Makes one of given material.
+    Import,
+    /// Tells its origin.
+    Describe,
+    /// Removes it.
+    Delete,
+    /// Makes a data key.
+    Generate,
+    /// Seals a plaintext.
+    Encrypt,
+    /// Opens a ciphertext.
+    Decrypt,
+    /// Opens many.
+    BulkDecrypt,
+    /// Authenticates a message.
+    Hmac,
+}
+
+/// Reads of one policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyOp {
+    /// Its origin.
+    Describe,
+    /// Its patterns too.
+    Read,
+}
+
+/// Reads of one identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityOp {
+    /// Any.
+    Describe,
+    /// The client's own.
+    SelfDescribe,
+}
+
+/// What has names to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Keys.
+    Keys,
+    /// Policies.
+    Policies,
+    /// Identities.
+    Identities,
+}
+
+/// What this release answers with 501.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unserved {
+    /// Creating, replacing, assigning and deleting policies.
+    PolicyWrites,
+    /// Creating and deleting identities.
+    IdentityWrites,
+    /// The audit and error logs as streams.
+    LogStreams,
+}
+
+/// A path's route, and the name that follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched<'p> {
+    /// Its place in [`ROUTES`].
+    pub index: usize,
+    /// The route.
+    pub route: &'static Route,
+    /// What follows the route's path; empty when it takes no name.
+    pub name: &'p str,
+}
+
+/// Every route, sorted by path.
+pub static ROUTES: [Route; 33] = {
+    use Auth::{Certificate, Policy};
+    use Method::{Delete, Get, Put};
+    use Unserved::{IdentityWrites, LogStreams, PolicyWrites};
+    const STREAM: Op = Op::Unserved(LogStreams);
+    [
+        exact("/v1/api", SHORT, Policy, Op::System(SystemOp::Api)),
+        exact("/v1/cluster/metrics", USUAL, Policy, Op::System(SystemOp::ClusterMetrics)),
+        exact("/v1/cluster/status", USUAL, Policy, Op::System(SystemOp::ClusterStatus)),
+        named(Put, "/v1/identity/create/", MAX_BODY, Op::Unserved(IdentityWrites)),
+        named(Delete, "/v1/identity/delete/", 0, Op::Unserved(IdentityWrites)),
+        named(Get, "/v1/identity/describe/", 0, Op::Identity(IdentityOp::Describe)),
+        named(Get, "/v1/identity/list/", 0, Op::List(Kind::Identities)),
+        exact("/v1/identity/self/describe", USUAL, Certificate, Op::Identity(IdentityOp::SelfDescribe)),
+        named(Put, "/v1/key/bulk/decrypt/", MAX_CIPHERTEXT_BODY, Op::Key(KeyOp::BulkDecrypt)),
+        named(Put, "/v1/key/create/", 0, Op::Key(KeyOp::Create)),
+        named(Put, "/v1/key/decrypt/", MAX_CIPHERTEXT_BODY, Op::Key(KeyOp::Decrypt)),
+        named(Delete, "/v1/key/delete/", 0, Op::Key(KeyOp::Delete)),
+        named(Get, "/v1/key/describe/", 0, Op::Key(KeyOp::Describe)),
+        named(Put, "/v1/key/encrypt/", MAX_BODY, Op::Key(KeyOp::Encrypt)),
+        named(Put, "/v1/key/generate/", MAX_BODY, Op::Key(KeyOp::Generate)),
+        named(Put, "/v1/key/hmac/", MAX_BODY, Op::Key(KeyOp::Hmac)),
+        named(Put, "/v1/key/import/", MAX_BODY, Op::Key(KeyOp::Import)),
+        named(Get, "/v1/key/list/", 0, Op::List(Kind::Keys)),
+        exact("/v1/log/audit", None, Policy, STREAM),
+        exact("/v1/log/audit/trace", None, Policy, STREAM),
+        exact("/v1/log/error", None, Policy, STREAM),
+        exact("/v1/log/error/trace", None, Policy, STREAM),
+        exact("/v1/metrics", USUAL, Policy, Op::System(SystemOp::Metrics)),
+        named(Put, "/v1/policy/assign/", MAX_BODY, Op::Unserved(PolicyWrites)),
+        named(Put, "/v1/policy/create/", MAX_BODY, Op::Unserved(PolicyWrites)),
+        named(Delete, "/v1/policy/delete/", 0, Op::Unserved(PolicyWrites)),
+        named(Get, "/v1/policy/describe/", 0, Op::Policy(PolicyOp::Describe)),
+        named(Get, "/v1/policy/list/", 0, Op::List(Kind::Policies)),
+        named(Get, "/v1/policy/read/", 0, Op::Policy(PolicyOp::Read)),
+        named(Put, "/v1/policy/write/", MAX_BODY, Op::Unserved(PolicyWrites)),
+        exact("/v1/ready", USUAL, Policy, Op::System(SystemOp::Ready)),
+        exact("/v1/status", USUAL, Policy, Op::System(SystemOp::Status)),
+        exact("/version", SHORT, Certificate, Op::System(SystemOp::Version)),
+    ]
+};
+
+const fn exact(path: &'static str, timeout: Option<Duration>, auth: Auth, op: Op) -> Route {
+    Route { method: Method::Get, path, takes_name: false, max_body: 0, timeout, auth, op }
+}
+
+const fn named(method: Method, path: &'static str, max_body: usize, op: Op) -> Route {
+    Route { method, path, takes_name: true, max_body, timeout: USUAL, auth: Auth::Policy, op }
+}
+
+/// The route of a decoded path.
+///
+/// No path that takes a name is the beginning of another, so that the greatest path not above this one is the only
+/// candidate.
+pub fn find(path: &str) -> Option<Matched<'_>> {
+    let index = ROUTES.partition_point(|route| route.path <= path).checked_sub(1);
+    let candidate = index.and_then(|index| {
+        let route = &ROUTES[index];
+        let name = path.strip_prefix(route.path)?;
+        (route.takes_name || name.is_empty()).then_some(Matched { index, route, name })
+    });
+    candidate.or_else(|| find_twin(path))
+}
+
+/// Listings of everything are served without their slash too, log streams with one (contract, sections 2 and 9).
+fn find_twin(path: &str) -> Option<Matched<'_>> {
+    let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).len();
+    let index = ROUTES.iter().position(|route| {
+        matches!(route.op, Op::List(_) | Op::Unserved(Unserved::LogStreams))
+            && route.path[..bare(route.path)] == path[..bare(path)]
+    })?;
+    Some(Matched { index, route: &ROUTES[index], name: "" })
+}
+
+impl Route {
+    /// How much of a body is read, whether it is used or not.
+    pub fn read_limit(&self) -> usize {
+        if self.max_body == 0 { MAX_BODY } else { self.max_body }
+    }
+
+    /// Whether a request may change something.
+    pub fn writes(&self) -> bool {
+        matches!(self.op, Op::Key(KeyOp::Create | KeyOp::Import | KeyOp::Delete))
+    }
+}
+
+impl Method {
+    /// The method's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether a request with this method is for the route.
+    pub fn accepts(self, method: &http::Method) -> bool {
+        match self {
+            Self::Get => *method == http::Method::GET,
+            Self::Put => *method == http::Method::PUT || *method == http::Method::POST,
+            Self::Delete => *method == http::Method::DELETE,
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_no_name_hides_another_route() {
+        assert!(ROUTES.is_sorted_by(|a, b| a.path < b.path));
+        for named in ROUTES.iter().filter(|route| route.takes_name) {
+            assert!(named.path.ends_with('/'));
+            let beginnings = ROUTES.iter().filter(|route| route.path.starts_with(named.path)).count();
+            assert_eq!(beginnings, 1, "{}", named.path);
+        }
+    }
+
+    #[test]
+    fn every_put_accepts_post_and_nothing_else_does() {
+        for route in &ROUTES {
+            let put = route.method == Method::Put;
+            assert_eq!(route.method.accepts(&http::Method::POST), put, "{}", route.path);
+            assert!(!route.method.accepts(&http::Method::HEAD));
+            assert!(route.method.accepts(&route.method.as_str().parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_where_something_is_put() {
+        for route in &ROUTES {
+            let reads = route.method == Method::Put && route.path != "/v1/key/create/";
+            assert_eq!(route.max_body > 0, reads, "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn a_path_finds_its_route_and_name() {
+        let found = |path| find(path).map(|matched| (matched.route.path, matched.name));
+        for (path, expected) in [
+            ("/version", Some(("/version", ""))),
+            ("/v1/key/create/a", Some(("/v1/key/create/", "a"))),
+            ("/v1/key/create/", Some(("/v1/key/create/", ""))),
+            ("/v1/key/create/a/b", Some(("/v1/key/create/", "a/b"))),
+            ("/v1/key/bulk/decrypt/a", Some(("/v1/key/bulk/decrypt/", "a"))),
+            ("/v1/key/list", Some(("/v1/key/list/", ""))),
+            ("/v1/key/list/", Some(("/v1/key/list/", ""))),
+            ("/v1/policy/list", Some(("/v1/policy/list/", ""))),
+            ("/v1/identity/list", Some(("/v1/identity/list/", ""))),
+            ("/v1/identity/self/describe", Some(("/v1/identity/self/describe", ""))),
+            ("/v1/log/audit/", Some(("/v1/log/audit", ""))),
+            ("/v1/log/error/trace/", Some(("/v1/log/error/trace", ""))),
+            ("/v1/key/create", None),
+            ("/version/", None),
+            ("/v1/ready/", None),
+            ("//version", None),
+            ("/v1/identity/self/describe/x", None),
+            ("/v1/log/audit/x", None),
+            ("/v1/log/audit//", None),
+            ("", None),
+            ("*", None),
+            ("/zzz", None),
+        ] {
+            assert_eq!(found(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_is_found_by_its_own_path() {
+        for (index, route) in ROUTES.iter().enumerate() {
+            assert_eq!(find(route.path), Some(Matched { index, route, name: "" }));
+        }
+    }
+}

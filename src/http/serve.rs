@@ -1,0 +1,301 @@
+//! The public listener: accepts connections, and drains.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::answers::Answer;
+use super::api::Api;
+use super::connection::{self, Client};
+use super::connections::Connections;
+use crate::config::LimitsConfig;
+use crate::tls::PublicTls;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+/// The pause after a failed accept, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener that is open, and everything that goes on over it. Dropping it closes the listener only.
+pub struct Server {
+    local_address: SocketAddr,
+    stop: DropGuard,
+    accepting: JoinHandle<()>,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+    drain_timeout: Duration,
+}
+
+impl Server {
+    /// Opens a listener and serves the API on it.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(address: SocketAddr, api: Arc<Api>, tls: Arc<PublicTls>, limits: LimitsConfig) -> io::Result<Self> {
+        Self::bind_with(address, tls, limits, move |client: Arc<Client>, request| {
+            let api = Arc::clone(&api);
+            async move { api.answer(&client, request).await }
+        })
+    }
+
+    /// Opens a listener and lets `handler` answer: the same way to a request, and something else at its end.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind_with<H, F>(
+        address: SocketAddr,
+        tls: Arc<PublicTls>,
+        limits: LimitsConfig,
+        handler: H,
+    ) -> io::Result<Self>
+    where
+        H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let listener = listen(address)?;
+        let local_address = listener.local_addr()?;
+        let connections = Connections::new(limits.connections, limits.header_timeout);
+        tokio::spawn(Connections::keep_sweeping(Arc::downgrade(&connections), connections.period()));
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let gate = Gate { tls, limits, handler, connections: Arc::clone(&connections), tasks: tasks.clone() };
+        let accepting = tokio::spawn(gate.accept_until(stop.clone(), listener));
+        let drain_timeout = limits.drain_timeout;
+        Ok(Self { local_address, stop: stop.drop_guard(), accepting, connections, tasks, drain_timeout })
+    }
+
+    /// Where it listens.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// Closes the listener first, then asks every connection to end (GOAWAY, or `Connection: close`) and waits for
+    /// what is in flight, up to the limit for that.
+    pub async fn drain(self) {
+        drop(self.stop);
+        // Fails only when accepting panicked, and then the listener is closed too.
+        let _ = self.accepting.await;
+        self.connections.drain();
+        self.tasks.close();
+        if timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!("requests in flight did not end in time and are broken off");
+            self.connections.close();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+/// A listener; its address can be taken again at once after it was closed.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Where connections come in.
+struct Gate<H> {
+    tls: Arc<PublicTls>,
+    limits: LimitsConfig,
+    handler: H,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+}
+
+impl<H, F> Gate<H>
+where
+    H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    async fn accept_until(self, stop: CancellationToken, listener: TcpListener) {
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((tcp, from)) => self.take(tcp, from),
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves a connection in a task of its own. Beyond the limit it is closed at once: a client goes elsewhere
+    /// sooner than from one that is silent.
+    fn take(&self, tcp: TcpStream, from: SocketAddr) {
+        let Some(entry) = self.connections.enter() else {
+            return tracing::debug!(client = %from, "too many connections");
+        };
+        if let Err(error) = tcp.set_nodelay(true) {
+            return tracing::debug!(client = %from, "the connection is gone: {error}");
+        }
+        let (tls, limits, handler) = (Arc::clone(&self.tls), self.limits, self.handler.clone());
+        self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, entry, handler).await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::http::answers;
+    use crate::http::testing::{LIMITS, connect, tls};
+
+    const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    /// A server whose requests begin, and end when they are given leave.
+    struct Slow {
+        server: Server,
+        begun: Arc<Semaphore>,
+        leave: Arc<Semaphore>,
+    }
+
+    fn slow(limits: LimitsConfig) -> Slow {
+        let (begun, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (begins, leaves) = (Arc::clone(&begun), Arc::clone(&leave));
+        let server = Server::bind_with(HERE, tls().0, limits, move |_, _| {
+            let (begins, leaves) = (Arc::clone(&begins), Arc::clone(&leaves));
+            async move {
+                begins.add_permits(1);
+                leaves.acquire().await.unwrap().forget();
+                answers::empty()
+            }
+        })
+        .unwrap();
+        Slow { server, begun, leave }
+    }
+
+    fn request() -> Request<Empty<Bytes>> {
+        Request::get("https://localhost/version").body(Empty::new()).unwrap()
+    }
+
+    async fn h2_client(address: SocketAddr) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
+        let io = TokioIo::new(connect(address, true).await.unwrap());
+        let (client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn read_to_end(mut stream: impl tokio::io::AsyncRead + Unpin) -> String {
+        let mut text = Vec::new();
+        // A connection that is broken off ends in an error instead of an end.
+        let _ = stream.read_to_end(&mut text).await;
+        String::from_utf8(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn both_protocols_say_that_there_is_no_body() {
+        let Slow { server, leave, .. } = slow(LIMITS);
+        leave.add_permits(2);
+        let mut h1 = connect(server.local_address(), false).await.unwrap();
+        h1.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let answer = read_to_end(h1).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\ncontent-length: 0\r\n"), "{answer}");
+        let answer = h2_client(server.local_address()).await.send_request(request()).await.unwrap();
+        assert_eq!(answer.headers()["content-length"], "0");
+    }
+
+    #[tokio::test]
+    async fn draining_closes_the_listener_and_finishes_what_is_in_flight() {
+        for h2 in [false, true] {
+            let Slow { server, begun, leave } = slow(LIMITS);
+            let address = server.local_address();
+            let answer = if h2 {
+                let mut client = h2_client(address).await;
+                tokio::spawn(async move { client.send_request(request()).await.unwrap().status().to_string() })
+            } else {
+                let mut client = connect(address, false).await.unwrap();
+                client.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+                tokio::spawn(read_to_end(client))
+            };
+            let idle = tokio::spawn(read_to_end(connect(address, false).await.unwrap()));
+            begun.acquire().await.unwrap().forget();
+            let drained = tokio::spawn(server.drain());
+            assert_eq!(idle.await.unwrap(), "", "an idle connection ends at once");
+            assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+            assert!(!drained.is_finished());
+            leave.add_permits(1);
+            drained.await.unwrap();
+            let answer = answer.await.unwrap();
+            assert!(answer.contains("200 OK") && (h2 || answer.contains("connection: close")), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn draining_ends_even_when_a_request_does_not() {
+        let Slow { server, begun, .. } = slow(LimitsConfig { drain_timeout: Duration::from_millis(1), ..LIMITS });
+        let mut client = connect(server.local_address(), false).await.unwrap();
+        client.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        begun.acquire().await.unwrap().forget();
+        server.drain().await;
+        assert_eq!(read_to_end(client).await, "");
+    }
+
+    #[tokio::test]
+    async fn an_address_can_be_taken_again_after_a_drain() {
+        let Slow { server, leave, .. } = slow(LIMITS);
+        leave.add_permits(1);
+        let address = server.local_address();
+        let mut client = h2_client(address).await;
+        client.send_request(request()).await.unwrap().into_body().collect().await.unwrap();
+        server.drain().await;
+        let again = Server::bind_with(address, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
+        assert_eq!(h2_client(again.local_address()).await.send_request(request()).await.unwrap().status(), 200);
+    }
+
+    #[tokio::test]
+    async fn a_slow_handshake_is_broken_off() {
+        let Slow { server, .. } = slow(LimitsConfig { handshake_timeout: Duration::from_millis(1), ..LIMITS });
+        assert_eq!(read_to_end(TcpStream::connect(server.local_address()).await.unwrap()).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_slow_head_is_broken_off_and_idling_is_not() {
+        let Slow { server, leave, .. } = slow(LimitsConfig { header_timeout: Duration::from_millis(40), ..LIMITS });
+        leave.add_permits(1);
+        let mut idle = connect(server.local_address(), false).await.unwrap();
+        let mut slow = connect(server.local_address(), false).await.unwrap();
+        slow.write_all(b"GET /version HTTP/1.1\r\nho").await.unwrap();
+        assert_eq!(read_to_end(slow).await, "");
+        idle.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(read_to_end(idle).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_are_closed_at_once() {
+        let Slow { server, .. } = slow(LimitsConfig { connections: 1, ..LIMITS });
+        let _first = connect(server.local_address(), false).await.unwrap();
+        assert!(connect(server.local_address(), false).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_only() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let server = Server::bind_with(HERE, tls().0, LIMITS, move |_, _| {
+            let first = calls.fetch_add(1, SeqCst) == 0;
+            async move {
+                assert!(!first, "the first request fails");
+                answers::empty()
+            }
+        })
+        .unwrap();
+        assert!(h2_client(server.local_address()).await.send_request(request()).await.is_err());
+        assert_eq!(h2_client(server.local_address()).await.send_request(request()).await.unwrap().status(), 200);
+        server.drain().await;
+    }
+}

@@ -1,0 +1,140 @@
+//! What a node tells of itself: version, readiness, status, routes, metrics.
+
+use serde::Serialize;
+
+use super::answers::{self, Answer};
+use super::api::Api;
+use super::cluster;
+use super::routes::{ROUTES, SystemOp};
+use crate::kms::{ClusterStatus, Standing, StorageFigures};
+use crate::telemetry::{ProcessFigures, process_figures, render_cluster_metrics, render_kes_metrics};
+
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit it was built from, when the build was told.
+const COMMIT: Option<&str> = option_env!("KEYRAFT_COMMIT");
+
+/// Tells about the node. Never fails: while a node is not ready, nobody can ask it.
+pub fn answer(op: SystemOp, api: &Api) -> Answer {
+    match op {
+        SystemOp::Version => answers::json(&Version { version: VERSION, commit: COMMIT.unwrap_or("unknown") }),
+        SystemOp::Ready => answers::empty(),
+        SystemOp::Status => answers::json(&Status::new(&process_figures(), &api.kms.cluster_status())),
+        SystemOp::Api => answers::json(&routes(api)),
+        SystemOp::Metrics => {
+            answers::metrics(render_kes_metrics(&api.metrics, &api.audit, &api.errors, &process_figures()))
+        }
+        SystemOp::ClusterStatus => answers::json(&cluster::status_json(&api.kms.cluster_status())),
+        SystemOp::ClusterMetrics => {
+            answers::metrics(render_cluster_metrics(&cluster::figures(&api.kms.cluster_status())))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    commit: &'static str,
+}
+
+#[derive(Serialize)]
+struct RouteShown {
+    method: &'static str,
+    path: &'static str,
+    max_body: usize,
+    /// In seconds; 0 for none.
+    timeout: u64,
+}
+
+fn routes(api: &Api) -> Vec<RouteShown> {
+    let settings = api.settings.load();
+    let shown = ROUTES.iter().enumerate().map(|(index, route)| RouteShown {
+        method: route.method.as_str(),
+        path: route.path,
+        max_body: route.max_body,
+        timeout: settings.route(index).timeout.map_or(0, |timeout| timeout.as_secs()),
+    });
+    shown.collect()
+}
+
+/// The answer of `/v1/status`; the units are those of KES.
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    os: &'static str,
+    arch: &'static str,
+    /// In seconds.
+    uptime: u64,
+    num_cpu: u64,
+    num_cpu_used: u64,
+    /// In bytes.
+    mem_heap_used: u64,
+    /// In bytes.
+    mem_stack_used: u64,
+    /// In milliseconds.
+    keystore_latency: u64,
+    #[serde(skip_serializing_if = "is_false")]
+    keystore_unreachable: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    keystore_unavailable: bool,
+}
+
+impl Status {
+    fn new(process: &ProcessFigures, cluster: &ClusterStatus) -> Self {
+        // Without a lease known keys are served on, but no leader is in reach: clients know that by these flags.
+        let unreachable = cluster.standing != Standing::Held;
+        Self {
+            version: VERSION,
+            os: std::env::consts::OS,
+            arch: go_arch(std::env::consts::ARCH),
+            uptime: std::time::Duration::try_from_secs_f64(process.uptime_s).unwrap_or_default().as_secs(),
+            num_cpu: process.num_cpu,
+            num_cpu_used: process.num_cpu_used,
+            mem_heap_used: process.heap_used,
+            mem_stack_used: process.stack_used,
+            keystore_latency: latency_ms(&cluster.storage),
+            keystore_unreachable: unreachable,
+            keystore_unavailable: unreachable,
+        }
+    }
+}
+
+/// Milliseconds that a write to disk takes on average, rounded up.
+fn latency_ms(storage: &StorageFigures) -> u64 {
+    storage.fsync_ns.checked_div(storage.fsyncs).unwrap_or(0).div_ceil(1_000_000)
+}
+
+/// The name that Go, and hence every client, has for an architecture.
+fn go_arch(arch: &'static str) -> &'static str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_have_their_go_names() {
+        assert_eq!(go_arch("x86_64"), "amd64");
+        assert_eq!(go_arch("aarch64"), "arm64");
+        assert_eq!(go_arch("riscv64"), "riscv64");
+    }
+
+    #[test]
+    fn latency_is_in_milliseconds_rounded_up() {
+        let storage = |fsyncs, fsync_ns| StorageFigures { fsyncs, fsync_ns, ..StorageFigures::default() };
+        assert_eq!(latency_ms(&storage(0, 0)), 0);
+        assert_eq!(latency_ms(&storage(10, 2_100_000)), 1);
+        assert_eq!(latency_ms(&storage(1, 3_000_000)), 3);
+    }
+}

@@ -1,0 +1,117 @@
+//! Reading policies and identities, and what a client is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Error, Kms};
+use crate::policy::{Author, Identity, Permit, PolicyEntry, PolicyName, Prefix, Role, Rules};
+
+/// Who a client is and what it may do, for self-describe and identity describe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Whether it is an admin.
+    pub admin: bool,
+    /// When and by whom it was assigned.
+    pub author: Author,
+    /// Its policy's name, when it has one.
+    pub policy: Option<PolicyName>,
+    /// That policy, when it exists.
+    pub entry: Option<Arc<PolicyEntry>>,
+}
+
+impl Kms {
+    /// The rules in force on this node, for the policy check.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.cluster.view().rules()
+    }
+
+    /// A policy and its origin.
+    ///
+    /// # Errors
+    /// [`Error::PolicyNotFound`], or that no leader answered.
+    pub async fn policy(
+        &self,
+        _permit: &Permit<'_>,
+        name: &PolicyName,
+        by: Instant,
+    ) -> Result<Arc<PolicyEntry>, Error> {
+        self.linearize(by).await?;
+        self.rules().policies.get(name).cloned().ok_or(Error::PolicyNotFound)
+    }
+
+    /// Policy names; as [`Kms::key_names`].
+    ///
+    /// # Errors
+    /// That no leader answered.
+    pub async fn policy_names(
+        &self,
+        _permit: &Permit<'_>,
+        prefix: Prefix<'_>,
+        from: Option<&str>,
+        limit: usize,
+        by: Instant,
+    ) -> Result<Vec<String>, Error> {
+        self.linearize(by).await?;
+        let rules = self.rules();
+        let names = rules.policies.keys().map(|name| name.as_str().to_owned());
+        Ok(page(names, prefix, from, limit))
+    }
+
+    /// What is known of an identity; the file's admin included.
+    ///
+    /// # Errors
+    /// [`Error::IdentityNotFound`], or that no leader answered.
+    pub async fn identity(&self, _permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<Client, Error> {
+        self.linearize(by).await?;
+        self.client(identity).ok_or(Error::IdentityNotFound)
+    }
+
+    /// Identities as hexadecimal text, the file's admin among them; as [`Kms::key_names`].
+    ///
+    /// # Errors
+    /// That no leader answered.
+    pub async fn identity_names(
+        &self,
+        _permit: &Permit<'_>,
+        prefix: Prefix<'_>,
+        from: Option<&str>,
+        limit: usize,
+        by: Instant,
+    ) -> Result<Vec<String>, Error> {
+        self.linearize(by).await?;
+        let rules = self.rules();
+        let mut identities: Vec<Identity> = rules.identities.keys().copied().collect();
+        identities.extend(self.file_admin());
+        identities.sort_unstable();
+        identities.dedup();
+        Ok(page(identities.into_iter().map(|identity| identity.to_string()), prefix, from, limit))
+    }
+
+    /// What the client itself is; none for a stranger. Needs a certificate but no permit.
+    ///
+    /// # Errors
+    /// That no leader answered.
+    pub async fn own_client(&self, identity: Identity, by: Instant) -> Result<Option<Client>, Error> {
+        self.linearize(by).await?;
+        Ok(self.client(identity))
+    }
+
+    fn client(&self, identity: Identity) -> Option<Client> {
+        if self.file_admin() == Some(identity) {
+            return Some(Client { admin: true, author: Author::default(), policy: None, entry: None });
+        }
+        let rules = self.rules();
+        let assignment = rules.identities.get(&identity)?;
+        let policy = match &assignment.role {
+            Role::Admin => None,
+            Role::Policy(name) => Some(name.clone()),
+        };
+        let entry = policy.as_ref().and_then(|name| rules.policies.get(name)).cloned();
+        Some(Client { admin: policy.is_none(), author: assignment.author, policy, entry })
+    }
+}
+
+fn page(names: impl Iterator<Item = String>, prefix: Prefix<'_>, from: Option<&str>, limit: usize) -> Vec<String> {
+    let from = from.unwrap_or_default();
+    names.filter(|name| name.starts_with(prefix.as_str()) && name.as_str() >= from).take(limit).collect()
+}

@@ -1,0 +1,95 @@
+//! Beginning: the cluster's first command, the key ring, and the keys of the configuration file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::ring::{self, SealError};
+use super::{Error, Kms};
+use crate::clock;
+use crate::crypto::{RootKey, random};
+use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role};
+use crate::state::{Command, Init, Operation, RequestId};
+
+/// How long one attempt to write may take before it is made again.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The policies of a configuration file, each with its identities.
+pub type FilePolicies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
+
+impl Kms {
+    /// Returns once the cluster is initialised; whichever node leads until then proposes the first command.
+    pub async fn initialised(&self, root: &RootKey, policies: &FilePolicies) {
+        let mut progress = self.cluster.progress();
+        while self.cluster.view().cluster().is_none() {
+            if self.cluster.leads() {
+                let command = self.first_command(root, policies);
+                // Of several first commands one takes effect; which does not matter here.
+                let _ = self.cluster.write(&command, Instant::now() + ATTEMPT).await;
+            }
+            drop(tokio::time::timeout(RETRY, progress.changed()).await);
+        }
+    }
+
+    /// Opens the cluster's key ring; from now on keys can be used.
+    ///
+    /// # Errors
+    /// The root key does not open it.
+    pub fn unseal(&self, root: &RootKey) -> Result<(), SealError> {
+        if let Some(cluster) = self.cluster.view().cluster() {
+            self.ring.store(Some(Arc::new(ring::open(&cluster, root)?)));
+        }
+        self.root.store(Some(Arc::new(root.clone())));
+        Ok(())
+    }
+
+    /// Opens the key ring again, after it changed.
+    pub(super) fn reopen_ring(&self) -> Result<(), Error> {
+        let root = self.root.load_full().ok_or(Error::Stopping)?;
+        self.unseal(&root).map_err(|error| {
+            tracing::error!(%error, "the changed key ring does not open");
+            Error::Stopping
+        })
+    }
+
+    /// Creates the keys of the configuration file that do not exist, and returns once all do.
+    pub async fn keys_exist(&self, names: &[String]) {
+        for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
+            let path = format!("/v1/key/create/{name}");
+            let permit = Permit::for_node(&path);
+            while !matches!(
+                self.create_key(&permit, name, Instant::now() + ATTEMPT).await,
+                Ok(()) | Err(Error::KeyExists)
+            ) {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Waits until this node has applied everything the cluster had committed when the call began.
+    pub async fn caught_up(&self) {
+        while self.cluster.linearize(Instant::now() + ATTEMPT).await.is_err() {}
+    }
+
+    fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> Command {
+        let author = Author { created_at: Some(clock::unix_ns()), created_by: self.file_admin() };
+        let entry = |policy: &Policy| PolicyEntry { policy: policy.clone(), author };
+        let bound = |name: &PolicyName| Assignment { role: Role::Policy(name.clone()), author };
+        let assignments = policies.iter().flat_map(|(name, (_, ids))| ids.iter().map(move |id| (*id, bound(name))));
+        let init = Init {
+            cluster: ring::new_cluster(root),
+            policies: policies.iter().map(|(name, (policy, _))| (name.clone(), entry(policy))).collect(),
+            assignments: assignments.collect(),
+        };
+        Command {
+            request_id: RequestId(random::bytes()),
+            seen_index: self.cluster.seen_index(),
+            time_ns: clock::unix_ns(),
+            actor: Actor::Node,
+            path: String::new(),
+            file_names_admin: self.file_admin().is_some(),
+            operation: Operation::Init(Box::new(init)),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Using keys: generate, encrypt, decrypt, hmac. A known key is used at once and locally.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::{Error, Kms, unopenable};
+use crate::crypto::{Binding, Ciphertext, FIRST_VERSION, Kind, OpenedKey, candidates, random};
+use crate::policy::{KeyName, Permit};
+use crate::raft::Standing;
+use crate::state::{CreationId, KeyRecord};
+
+/// How long a ciphertext that does not open here may wait for the leader before it is refused.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A data key: 32 random bytes, and the same bytes sealed under the named key.
+pub struct DataKey {
+    /// The bytes.
+    pub plaintext: Zeroizing<[u8; 32]>,
+    /// 76 bytes in the format of contract section 8.
+    pub ciphertext: Vec<u8>,
+}
+
+impl Kms {
+    /// Makes a data key bound to `context`, sealed under `version` of the key or its newest.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`].
+    pub async fn generate(
+        &self,
+        _permit: &Permit<'_>,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        context: &[u8],
+        by: Instant,
+    ) -> Result<DataKey, Error> {
+        let key = self.key(name, version, by).await?;
+        let mut plaintext = Zeroizing::new([0; 32]);
+        random::fill(&mut *plaintext);
+        let ciphertext = key.seal(&*plaintext, context);
+        Ok(DataKey { plaintext, ciphertext })
+    }
+
+    /// Seals `plaintext`, bound to `context`.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`].
+    pub async fn encrypt(
+        &self,
+        _permit: &Permit<'_>,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        plaintext: &[u8],
+        context: &[u8],
+        by: Instant,
+    ) -> Result<Vec<u8>, Error> {
+        Ok(self.key(name, version, by).await?.seal(plaintext, context))
+    }
+
+    /// Opens a ciphertext of any form, made by any version of the key (or by `version` only).
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::NotAuthentic`].
+    pub async fn decrypt(
+        &self,
+        _permit: &Permit<'_>,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        ciphertext: &[u8],
+        context: &[u8],
+        by: Instant,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let ciphertext = Ciphertext::parse(ciphertext);
+        let seen = self.cluster.view().newest(name);
+        match self.decrypt_here(name, version, &ciphertext, context, by).await {
+            // Deleted and made again on another node, perhaps: that is worth one question to the leader.
+            Err(Error::NotAuthentic) if self.cluster.holds_lease() && self.changed_since(name, seen, by).await => {
+                self.decrypt_here(name, version, &ciphertext, context, by).await
+            }
+            decrypted => decrypted,
+        }
+    }
+
+    async fn changed_since(&self, name: KeyName<'_>, seen: Option<(CreationId, u32)>, by: Instant) -> bool {
+        let by = by.min(Instant::now() + LOOK_AGAIN);
+        self.linearize(by).await.is_ok() && self.cluster.view().newest(name) != seen
+    }
+
+    async fn decrypt_here(
+        &self,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        ciphertext: &Ciphertext<'_>,
+        context: &[u8],
+        by: Instant,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let newest = self.key(name, version, by).await?;
+        // With one version, or when told which, there is nothing to find out.
+        if version.is_some() || newest.version() == FIRST_VERSION {
+            return newest.open(ciphertext, context).map_err(|_| Error::NotAuthentic);
+        }
+        self.decrypt_by_version(name, &newest, ciphertext, context)
+    }
+
+    /// HMAC-SHA-256 of `message` under the name's own HMAC key, which no rotation changes.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::NoHmac`].
+    pub async fn hmac(
+        &self,
+        _permit: &Permit<'_>,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        message: &[u8],
+        by: Instant,
+    ) -> Result<[u8; 32], Error> {
+        self.key(name, version, by).await?.hmac(message).ok_or(Error::NoHmac)
+    }
+
+    /// Lets the ciphertext lead to its version: masked in its iv, or the first one for an imported ciphertext.
+    fn decrypt_by_version(
+        &self,
+        name: KeyName<'_>,
+        newest: &OpenedKey,
+        ciphertext: &Ciphertext<'_>,
+        context: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
+        let masked = ciphertext.version(newest.mask());
+        for version in candidates(masked, |version| self.cluster.view().record(name, version).is_some()) {
+            let key = self.opened(name, creation, version)?;
+            if let Ok(plaintext) = key.open(ciphertext, context) {
+                return Ok(plaintext);
+            }
+        }
+        Err(Error::NotAuthentic)
+    }
+
+    /// The key under a name, opened: at once when it is known here, else after asking the leader whether it exists.
+    async fn key(&self, name: KeyName<'_>, version: Option<u32>, by: Instant) -> Result<Arc<OpenedKey>, Error> {
+        self.check_standing().await?;
+        let (creation, newest) = match self.cluster.view().newest(name) {
+            Some(known) => known,
+            None => {
+                self.linearize(by).await?;
+                self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?
+            }
+        };
+        let version = version.unwrap_or(newest);
+        match self.opened(name, creation, version) {
+            // Not applied here yet, perhaps: a version that was just made.
+            Err(Error::VersionNotFound) => {
+                self.linearize(by).await?;
+                let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
+                self.opened(name, creation, version)
+            }
+            opened => opened,
+        }
+    }
+
+    /// A node serves known keys under its lease, and, for a while, without one.
+    async fn check_standing(&self) -> Result<(), Error> {
+        if self.cluster.holds_lease() {
+            return Ok(());
+        }
+        match self.cluster.standing_after_renewal().await {
+            Standing::Held | Standing::Offline(_) => Ok(()),
+            Standing::Over => Err(Error::Stopping),
+        }
+    }
+
+    /// One version of a creation, from the cache or from its sealed record.
+    fn opened(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Result<Arc<OpenedKey>, Error> {
+        if let Some(key) = self.opened.find(creation, version) {
+            return Ok(key);
+        }
+        let record = self.cluster.view().record(name, version).ok_or(Error::VersionNotFound)?;
+        let record = KeyRecord::decode(&record).map_err(|error| unopenable(name, &error))?;
+        if record.creation_id != creation {
+            // Deleted and made again since the name was resolved.
+            return Err(Error::VersionNotFound);
+        }
+        let (cluster, ring) = self.cluster_and_ring()?;
+        let binding =
+            Binding { cluster: cluster.id.0, kind: Kind::Key, name: name.as_str(), creation_id: creation.0, version };
+        let material = ring
+            .open_material(record.ring_version, &record.sealed, &binding, record.cipher)
+            .map_err(|error| unopenable(name, &error))?;
+        let key = Arc::new(OpenedKey::new(&material, version));
+        self.opened.keep(creation, Arc::clone(&key));
+        Ok(key)
+    }
+}

@@ -1,0 +1,64 @@
+//! Why an operation was not done.
+
+use std::fmt;
+
+use crate::raft::WriteError;
+
+/// Why an operation was not done; one variant for each thing a caller can do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// No key has this name, as the leader confirmed.
+    KeyNotFound,
+    /// A key has this name already.
+    KeyExists,
+    /// The key has no such version.
+    VersionNotFound,
+    /// The ciphertext was not made by this key in this context, or was changed.
+    NotAuthentic,
+    /// The key was imported without an HMAC key.
+    NoHmac,
+    /// The sealed record of this one key does not open, here and on a peer alike.
+    KeyUnopenable,
+    /// No policy has this name.
+    PolicyNotFound,
+    /// No identity is known by this text.
+    IdentityNotFound,
+    /// The rules at the moment of the write no longer permit it.
+    Denied,
+    /// No leader answered before the deadline, and nothing was written.
+    NoLeader,
+    /// The write was sent but no answer came before the deadline: it may or may not take effect.
+    OutcomeUnknown,
+    /// The node is stopping, or must not serve now.
+    Stopping,
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NoLeader => Self::NoLeader,
+            WriteError::OutcomeUnknown => Self::OutcomeUnknown,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KeyNotFound => "key does not exist",
+            Self::KeyExists => "key already exists",
+            Self::VersionNotFound => "key version does not exist",
+            Self::NotAuthentic => "ciphertext is not authentic",
+            Self::NoHmac => "key does not support HMAC",
+            Self::KeyUnopenable => "key cannot be opened",
+            Self::PolicyNotFound => "policy does not exist",
+            Self::IdentityNotFound => "identity does not exist",
+            Self::Denied => "insufficient permissions",
+            Self::NoLeader => "no leader answered in time, and nothing was written",
+            Self::OutcomeUnknown => "no answer came in time; the write may or may not take effect",
+            Self::Stopping => "the node does not serve now",
+        })
+    }
+}
+
+impl std::error::Error for Error {}

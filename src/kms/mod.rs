@@ -1,0 +1,105 @@
+//! The operations of the key server: each takes a permit, reads what this node has applied, or writes through Raft.
+
+mod access;
+mod begin;
+mod data;
+mod error;
+mod keys;
+mod opened;
+mod ring;
+mod status;
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+pub use crate::crypto::{Cipher, CipherError};
+pub use crate::raft::{Standing, Status as RaftStatus};
+pub use access::Client;
+pub use begin::FilePolicies;
+pub use data::DataKey;
+pub use error::Error;
+pub use keys::{Import, KeyDescription};
+pub use ring::SealError;
+pub use status::{ClusterStatus, Member, NodeState, Place, StateCell, StorageFigures};
+
+use crate::config::CacheConfig;
+use crate::crypto::{Ring, RootKey};
+use crate::policy::{Identity, KeyName};
+use crate::raft::Cluster;
+use opened::OpenedKeys;
+
+/// The key server's operations.
+///
+/// Every one takes a [`Permit`](crate::policy::Permit) and a deadline; reads of known keys answer at once and
+/// locally, misses and everything else are linearizable (decisions, section 3).
+pub struct Kms {
+    cluster: Arc<Cluster>,
+    /// None while the node is sealed.
+    ring: ArcSwapOption<Ring>,
+    /// What opened it, for when it changes.
+    root: ArcSwapOption<RootKey>,
+    opened: OpenedKeys,
+    file_admin: ArcSwap<Option<Identity>>,
+    state: Arc<StateCell>,
+    place: Place,
+}
+
+impl Kms {
+    /// The operations on this cluster. They can be used once [`Kms::unseal`] has opened the key ring.
+    pub fn new(
+        cluster: Arc<Cluster>,
+        cache: CacheConfig,
+        file_admin: Option<Identity>,
+        state: Arc<StateCell>,
+        place: Place,
+    ) -> Self {
+        Self {
+            cluster,
+            ring: ArcSwapOption::empty(),
+            root: ArcSwapOption::empty(),
+            opened: OpenedKeys::new(cache),
+            file_admin: ArcSwap::from_pointee(file_admin),
+            state,
+            place,
+        }
+    }
+
+    /// The admin that this node's configuration file names.
+    pub fn file_admin(&self) -> Option<Identity> {
+        **self.file_admin.load()
+    }
+
+    /// Takes over the admin of a configuration file that was read again.
+    pub fn set_file_admin(&self, admin: Option<Identity>) {
+        self.file_admin.store(Arc::new(admin));
+    }
+
+    /// Drops opened keys that were held for too long. Never ends.
+    pub async fn sweep_opened_keys(&self) {
+        self.opened.sweep().await;
+    }
+
+    /// Whether this node holds a lease now.
+    pub fn holds_lease(&self) -> bool {
+        self.cluster.holds_lease()
+    }
+
+    async fn linearize(&self, by: Instant) -> Result<(), Error> {
+        Ok(self.cluster.linearize(by).await?)
+    }
+
+    fn cluster_and_ring(&self) -> Result<(Arc<crate::state::Cluster>, Arc<Ring>), Error> {
+        let cluster = self.cluster.view().cluster().ok_or(Error::Stopping)?;
+        let ring = self.ring.load_full().ok_or(Error::Stopping)?;
+        Ok((cluster, ring))
+    }
+}
+
+/// A record that does not open is no fault of the request; whoever runs the node must know.
+fn unopenable(name: KeyName<'_>, error: &dyn Display) -> Error {
+    tracing::error!(key = name.as_str(), %error, "the sealed record of a key does not open");
+    Error::KeyUnopenable
+}

@@ -1,0 +1,141 @@
+//! The state of this node and of the cluster as it sees it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::Kms;
+use crate::raft::Standing;
+use crate::store::folder_bytes;
+
+/// What a node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NodeState {
+    /// On its way up: waiting for peers, the log, a leader, or the keys of its file.
+    Starting,
+    /// Making its damaged state anew.
+    Rebuilding,
+    /// Without a root key that opens the key ring.
+    Sealed,
+    /// Answering clients.
+    Serving,
+    /// Answering clients with the keys it knows, though no leader has renewed its lease.
+    Isolated,
+    /// Without a leader for longer than it may serve.
+    Offline,
+    /// Finishing what is in flight before it ends.
+    Draining,
+}
+
+/// The state of this node, shared by those who set it and those who show it.
+#[derive(Debug, Default)]
+pub struct StateCell(AtomicU8);
+
+/// A member of the cluster as this node sees it.
+pub type Member = crate::raft::MemberStatus;
+
+/// The state of the cluster as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// The cluster's id, in hexadecimal; none before its first command.
+    pub cluster_id: Option<String>,
+    /// This node's name.
+    pub name: String,
+    /// What this node is doing.
+    pub state: NodeState,
+    /// What it may do without asking the leader.
+    pub standing: Standing,
+    /// Consensus.
+    pub raft: crate::raft::Status,
+    /// Storage.
+    pub storage: StorageFigures,
+}
+
+/// Figures of the storage for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StorageFigures {
+    /// Keys held.
+    pub keys: u64,
+    /// Log flushes so far.
+    pub fsyncs: u64,
+    /// Time spent in them, in nanoseconds.
+    pub fsync_ns: u64,
+    /// Unix time of the newest snapshot in nanoseconds, when there is one.
+    pub snapshot_at: Option<i64>,
+    /// Bytes on disk in the data folder.
+    pub disk_bytes: u64,
+}
+
+/// What the status shows of a node besides consensus.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The node's name.
+    pub name: String,
+    /// Its data folder.
+    pub data: PathBuf,
+}
+
+impl NodeState {
+    /// The state's name, as status shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Rebuilding => "rebuilding",
+            Self::Sealed => "sealed",
+            Self::Serving => "serving",
+            Self::Isolated => "isolated",
+            Self::Offline => "offline",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl StateCell {
+    /// Notes a new state.
+    pub fn set(&self, state: NodeState) {
+        self.0.store(state as u8, Ordering::Release);
+    }
+
+    /// The state now.
+    pub fn now(&self) -> NodeState {
+        const ALL: [NodeState; 7] = [
+            NodeState::Starting,
+            NodeState::Rebuilding,
+            NodeState::Sealed,
+            NodeState::Serving,
+            NodeState::Isolated,
+            NodeState::Offline,
+            NodeState::Draining,
+        ];
+        ALL[usize::from(self.0.load(Ordering::Acquire)) % ALL.len()]
+    }
+}
+
+impl Kms {
+    /// The cluster as this node sees it.
+    pub fn cluster_status(&self) -> ClusterStatus {
+        let (flushes, standing) = (self.cluster.flush_figures(), self.cluster.standing());
+        ClusterStatus {
+            cluster_id: self.cluster.view().cluster().map(|cluster| cluster.id.to_string()),
+            name: self.place.name.clone(),
+            state: state_under(self.state.now(), standing),
+            standing,
+            raft: self.cluster.status(),
+            storage: StorageFigures {
+                keys: self.cluster.view().key_count(),
+                fsyncs: flushes.count,
+                fsync_ns: flushes.total_ns,
+                snapshot_at: self.cluster.snapshot_at(),
+                disk_bytes: folder_bytes(&self.place.data),
+            },
+        }
+    }
+}
+
+/// A node that serves without a lease says so.
+fn state_under(state: NodeState, standing: Standing) -> NodeState {
+    match (state, standing) {
+        (NodeState::Serving, Standing::Offline(_)) => NodeState::Isolated,
+        _ => state,
+    }
+}

@@ -1,0 +1,22 @@
+//! Keyraft: a key management server that speaks the KES HTTP API and replicates its keys, policies and identities
+//! with Raft.
+//!
+//! A request flows one way: a [`tls`] peer makes an [`http`] request; [`policy`] permits it; [`kms`] does it with
+//! [`crypto`], reading the [`store`] or writing through [`raft`], which applies [`state`].
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod crypto;
+pub mod http;
+pub mod kms;
+pub mod node;
+pub mod policy;
+pub mod raft;
+pub mod state;
+pub mod store;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,227 @@
+//! The life of a node: it takes part, unseals, serves while it may, and drains.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::error::NodeError;
+use super::local;
+use super::seal;
+use super::service::Parts;
+use crate::config::Config;
+use crate::crypto::{RootKey, random};
+use crate::http::{Api, Server, serve_local};
+use crate::kms::{Kms, NodeState, SealError};
+use crate::raft::{Cluster, PeerListener, Standing};
+use crate::store::StoreId;
+use crate::telemetry::AuditWriter;
+
+/// Between two looks at whether the node may serve.
+const STANDING_CHECK: Duration = Duration::from_millis(50);
+/// How long a stopping node waits for its audit records to be written.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
+/// A sealed node campaigns only after this many election timeouts without a leader.
+const SEALED_PATIENCE: u32 = 10;
+
+/// Runs a node from start to end.
+pub(super) struct Lifecycle {
+    parts: Arc<Parts>,
+    consensus: Handle,
+    stop: CancellationToken,
+    serves: watch::Sender<bool>,
+    /// End with the node.
+    tasks: JoinSet<()>,
+}
+
+impl Lifecycle {
+    pub(super) fn new(
+        parts: Arc<Parts>,
+        consensus: Handle,
+        stop: CancellationToken,
+        serves: watch::Sender<bool>,
+    ) -> Self {
+        Self { parts, consensus, stop, serves, tasks: JoinSet::new() }
+    }
+
+    /// Runs until told to stop, or until the node must.
+    pub(super) async fn run(mut self) -> Result<(), NodeError> {
+        let mut audit_writer = self.parts.audit_writer.lock().take();
+        self.follow_files_and_answer_locally();
+        let parts = Arc::clone(&self.parts);
+        let result = tokio::select! {
+            ended = self.live() => ended,
+            reason = parts.failure.reported() => Err(NodeError::Failed(reason)),
+            error = audit_failed(audit_writer.as_mut()) => Err(NodeError::Audit(error)),
+        };
+        if result.is_ok()
+            && let Some(writer) = audit_writer
+            && writer.stop(AUDIT_PATIENCE).await.is_err()
+        {
+            tracing::error!("audit records were left unwritten");
+        }
+        result
+    }
+
+    fn follow_files_and_answer_locally(&mut self) {
+        let parts = Arc::clone(&self.parts);
+        let socket = parts.config.load().cluster.data.join("keyraft.sock");
+        self.tasks.spawn(Arc::clone(&parts.public_tls).follow());
+        self.tasks.spawn(Arc::clone(&parts.peer_tls).follow());
+        self.tasks.spawn(async move {
+            let shown = Arc::clone(&parts);
+            let served = serve_local(&socket, Arc::new(move || local::status(&shown))).await;
+            tracing::warn!(?served, socket = %socket.display(), "the local socket cannot be served");
+        });
+    }
+
+    async fn live(&mut self) -> Result<(), NodeError> {
+        let config = self.parts.config.load_full();
+        let root = seal::root_key(&config.seal);
+        let stop = self.stop.clone();
+        let Some(cluster) = stop.run_until_cancelled(self.take_part(&config, &root)).await else { return Ok(()) };
+        let cluster = Arc::new(cluster?);
+        self.parts.cluster.store(Some(Arc::clone(&cluster)));
+        let kms = self.operations(&config, &cluster);
+        if let Some(Ok(())) = stop.run_until_cancelled(self.unseal(&config, &kms, &cluster, root)).await {
+            self.serve(&config, &kms, &cluster).await?;
+        }
+        self.stop.cancelled().await;
+        self.parts.local.state.set(NodeState::Draining);
+        cluster.stop().await;
+        self.parts.cluster.store(None);
+        Ok(())
+    }
+
+    /// Joins consensus, on its own runtime. A blank node without a root key changes nothing: it waits for its end.
+    async fn take_part(&self, config: &Config, root: &Result<RootKey, SealError>) -> Result<Cluster, NodeError> {
+        let fingerprint = root.as_ref().ok().map(RootKey::fingerprint);
+        let (cluster_config, consistency) = (config.cluster.clone(), config.consistency);
+        let (tls, failure) = (Arc::clone(&self.parts.peer_tls), self.parts.failure.clone());
+        let store_id = StoreId(random::bytes());
+        let listener = self
+            .consensus
+            .spawn(async move { PeerListener::open(&cluster_config, tls, store_id, fingerprint, failure).await });
+        let listener = joined(listener.await)??;
+        if let Some(damage) = listener.damage() {
+            tracing::error!(%damage, "the keystore was damaged and is rebuilt from snapshot and log");
+            self.parts.local.set(NodeState::Rebuilding, None);
+        }
+        if let Err(error) = root
+            && listener.is_blank()
+        {
+            self.parts.local.set(NodeState::Sealed, Some(error.to_string()));
+            std::future::pending::<()>().await;
+        }
+        Ok(joined(self.consensus.spawn(listener.take_part(consistency)).await)??)
+    }
+
+    fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {
+        let state = Arc::clone(&self.parts.local.state);
+        let kms = Arc::new(Kms::new(Arc::clone(cluster), config.cache, config.admin, state, self.parts.place()));
+        let sweeping = Arc::clone(&kms);
+        self.tasks.spawn(async move { sweeping.sweep_opened_keys().await });
+        self.parts.local.kms.store(Some(Arc::clone(&kms)));
+        kms
+    }
+
+    /// Opens the key ring. A node that cannot replicates and votes, but does not serve, and leads only in need.
+    async fn unseal(
+        &self,
+        config: &Config,
+        kms: &Kms,
+        cluster: &Arc<Cluster>,
+        root: Result<RootKey, SealError>,
+    ) -> Result<(), SealError> {
+        let unsealed = match &root {
+            Ok(root) => {
+                kms.initialised(root, &config.policies).await;
+                kms.unseal(root)
+            }
+            Err(error) => Err(error.clone()),
+        };
+        if let Err(error) = &unsealed {
+            self.parts.local.set(NodeState::Sealed, Some(error.to_string()));
+            stay_sealed(cluster, config.cluster.timing.election_max * SEALED_PATIENCE).await;
+        }
+        unsealed
+    }
+
+    /// Opens the listener while the node may serve, and closes it while it may not.
+    async fn serve(&self, config: &Config, kms: &Arc<Kms>, cluster: &Arc<Cluster>) -> Result<(), NodeError> {
+        let parts = &self.parts;
+        let ready = async {
+            kms.caught_up().await;
+            kms.keys_exist(&config.keys).await;
+        };
+        if self.stop.run_until_cancelled(ready).await.is_none() {
+            return Ok(());
+        }
+        let current = parts.config.load_full();
+        let (audit, metrics, errors) = (&parts.audit, &parts.metrics, &parts.errors);
+        let api = Api::new(Arc::clone(kms), Arc::clone(audit), Arc::clone(metrics), Arc::clone(errors), &current);
+        let api = Arc::new(api);
+        parts.api.store(Some(Arc::clone(&api)));
+        loop {
+            if !self.wait_for_standing(cluster, |standing| standing != Standing::Over).await {
+                return Ok(());
+            }
+            let server = Server::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), config.limits)
+                .map_err(|error| bind_error(config, &error))?;
+            parts.local.set(NodeState::Serving, None);
+            self.serves.send_replace(true);
+            let over = self.wait_for_standing(cluster, |standing| standing == Standing::Over).await;
+            if over {
+                let reason = "no leader has answered for longer than consistency.offline".to_owned();
+                parts.local.set(NodeState::Offline, Some(reason));
+            } else {
+                parts.local.set(NodeState::Draining, None);
+            }
+            server.drain().await;
+        }
+    }
+
+    /// Waits until the node's standing is as asked; false when it must stop before.
+    async fn wait_for_standing(&self, cluster: &Cluster, holds: impl Fn(Standing) -> bool) -> bool {
+        let waited = self.stop.run_until_cancelled(async {
+            while !holds(cluster.standing()) {
+                tokio::time::sleep(STANDING_CHECK).await;
+            }
+        });
+        waited.await.is_some()
+    }
+}
+
+/// Completes when the audit trail cannot be written any more, and never otherwise.
+async fn audit_failed(writer: Option<&mut AuditWriter>) -> io::Error {
+    match writer {
+        Some(writer) => writer.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Lets a sealed node lead only when nobody else does for long, and then hand over. Never ends.
+async fn stay_sealed(cluster: &Cluster, patience: Duration) {
+    cluster.let_campaign(false);
+    loop {
+        tokio::time::sleep(patience).await;
+        if cluster.leads() {
+            // Round and round: sealed nodes do not know of each other, and one of the others may be able to serve.
+            cluster.hand_to_next().await;
+        } else if cluster.linearize(Instant::now() + patience).await.is_err() {
+            cluster.campaign().await;
+        }
+    }
+}
+
+fn joined<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T, NodeError> {
+    joined.map_err(|panic| NodeError::Panicked(panic.to_string()))
+}
+
+fn bind_error(config: &Config, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("address {} cannot be bound: {error}", config.address))
+}

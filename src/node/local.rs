@@ -1,0 +1,54 @@
+//! What a node tells on its own machine, whatever state it is in.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use serde_json::{Value, json};
+
+use super::service::Parts;
+use crate::http::status_json;
+use crate::kms::{Kms, NodeState, StateCell};
+
+/// What the local socket shows.
+#[derive(Default)]
+pub(super) struct LocalState {
+    pub state: Arc<StateCell>,
+    /// Why the node does not serve, for whoever must act.
+    pub reason: ArcSwapOption<String>,
+    pub kms: ArcSwapOption<Kms>,
+}
+
+impl LocalState {
+    /// Notes a state and, when a person must act, why; says so in the log too.
+    pub(super) fn set(&self, state: NodeState, reason: Option<String>) {
+        self.state.set(state);
+        match &reason {
+            Some(reason) => tracing::error!(state = state.name(), reason, "the node does not serve"),
+            None => tracing::info!(state = state.name(), "the node's state"),
+        }
+        self.reason.store(reason.map(Arc::new));
+    }
+}
+
+/// The status as JSON: the cluster's once there is one, and the reason when the node does not serve.
+pub(super) fn status(parts: &Parts) -> Value {
+    let local = &parts.local;
+    let mut status = match local.kms.load().as_deref() {
+        Some(kms) => status_json(&kms.cluster_status()),
+        None => json!({
+            "cluster_id": null,
+            "node": {
+                "id": null,
+                "name": parts.place().name,
+                "version": env!("CARGO_PKG_VERSION"),
+                "state": local.state.now().name(),
+            },
+            "leader": null,
+            "members": [],
+        }),
+    };
+    if let Some(reason) = local.reason.load().as_deref() {
+        status["node"]["reason"] = json!(reason);
+    }
+    status
+}

@@ -1,0 +1,138 @@
+//! The composition root: builds every part of a node, serves, and drains.
+
+mod error;
+mod lifecycle;
+mod local;
+mod protect;
+mod run;
+mod seal;
+mod service;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use error::NodeError;
+pub use run::{RunError, run};
+
+use crate::config::Config;
+use crate::telemetry::ErrorLog;
+use lifecycle::Lifecycle;
+use service::Parts;
+
+/// How long consensus may take to let go of its files.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// A running node.
+pub struct Node {
+    address: SocketAddr,
+    parts: Arc<Parts>,
+    /// Consensus runs apart, so that requests cannot starve its heartbeats.
+    consensus: Option<Runtime>,
+    stop: CancellationToken,
+    serving: watch::Receiver<bool>,
+    ended: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Node {
+    /// Starts a node in this process. It serves as soon as it can; [`Node::serving`] waits for that.
+    ///
+    /// # Errors
+    /// The node cannot run as configured.
+    #[expect(clippy::unused_async, reason = "it must be called within a runtime, which its tasks then live on")]
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        Self::start_with(config, Arc::new(ErrorLog::default()))
+    }
+
+    /// Starts a node whose process has a log already.
+    ///
+    /// # Errors
+    /// As for [`Node::start`].
+    pub fn start_with(config: Config, errors: Arc<ErrorLog>) -> Result<Self, NodeError> {
+        let consensus = consensus_runtime()?;
+        let address = config.address;
+        let parts = Arc::new(Parts::build(config, errors)?);
+        let stop = CancellationToken::new();
+        let (serves, serving) = watch::channel(false);
+        let lifecycle = Lifecycle::new(Arc::clone(&parts), consensus.handle().clone(), stop.clone(), serves);
+        let ended = tokio::spawn(lifecycle.run());
+        Ok(Self { address, parts, consensus: Some(consensus), stop, serving, ended })
+    }
+
+    /// Where the API listens.
+    pub fn api_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the node serves, or has ended.
+    pub async fn serving(&self) {
+        // The sender goes when the node ends.
+        drop(self.serving.clone().wait_for(|serves| *serves).await);
+    }
+
+    /// Takes over a configuration that was read again, as far as that goes while running. Returns the settings that
+    /// wait for a restart.
+    pub fn reconfigure(&self, config: Config) -> Vec<&'static str> {
+        self.parts.reconfigure(config)
+    }
+
+    /// Waits until the node ends by itself.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn ended(&mut self) -> Result<(), NodeError> {
+        match (&mut self.ended).await {
+            Ok(ended) => ended,
+            Err(panic) => Err(NodeError::Panicked(panic.to_string())),
+        }
+    }
+
+    /// Closes the listeners, finishes what is in flight, hands over leadership, and ends.
+    ///
+    /// # Errors
+    /// What went wrong meanwhile; it has ended all the same.
+    pub async fn stop(mut self) -> Result<(), NodeError> {
+        self.stop.cancel();
+        let ended = self.ended().await;
+        self.let_go().await;
+        ended
+    }
+
+    /// Ends the node as a crash would: nothing is finished or handed over. Its files can be opened again afterwards.
+    pub async fn kill(mut self) {
+        self.ended.abort();
+        self.parts.kill().await;
+        self.let_go().await;
+    }
+
+    async fn let_go(&mut self) {
+        if let Some(consensus) = self.consensus.take() {
+            // Fails only when the blocking pool is gone, and then so is this node.
+            drop(tokio::task::spawn_blocking(move || consensus.shutdown_timeout(LET_GO)).await);
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.ended.abort();
+        if let Some(consensus) = self.consensus.take() {
+            consensus.shutdown_background();
+        }
+    }
+}
+
+fn consensus_runtime() -> Result<Runtime, NodeError> {
+    // One thread: its tasks hand each other work all the time, and waking another thread costs more than the work.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("consensus")
+        .enable_all()
+        .build()
+        .map_err(NodeError::Io)
+}

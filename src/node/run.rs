@@ -1,0 +1,102 @@
+//! Running one node as a process of its own: log, signals, exit.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Node, NodeError, protect};
+use crate::config::{Config, Problems};
+use crate::telemetry::{LogError, Logging};
+
+/// Why the process ends with an error.
+#[derive(Debug)]
+pub enum RunError {
+    /// The configuration has problems.
+    Config(Problems),
+    /// The log cannot be started.
+    Log(LogError),
+    /// The node cannot run, or has ended.
+    Node(NodeError),
+}
+
+/// Runs the node that a configuration file describes, until it is told to stop.
+///
+/// # Errors
+/// Why it cannot run, or why it ended.
+pub fn run(path: &Path) -> Result<(), RunError> {
+    let (config, warnings) = Config::load(path).map_err(RunError::Config)?;
+    protect::new_files();
+    let logging = Logging::start(&config.log).map_err(RunError::Log)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = protect::process() {
+        tracing::warn!(%error, "core files and tracing of this process cannot be forbidden");
+    }
+    if let Err(error) = protect::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("keyraft")
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Node(error.into()))?;
+    runtime.block_on(serve(path, config, &logging)).map_err(RunError::Node)
+}
+
+async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), NodeError> {
+    let mut stop = signals([SignalKind::terminate(), SignalKind::interrupt()])?;
+    let mut reload = signals([SignalKind::hangup()])?;
+    let mut node = Node::start_with(config, Arc::clone(logging.errors()))?;
+    loop {
+        tokio::select! {
+            ended = node.ended() => return ended,
+            () = any(&mut stop) => {
+                tracing::info!("told to stop");
+                return node.stop().await;
+            }
+            () = any(&mut reload) => read_again(path, &node, logging),
+        }
+    }
+}
+
+/// On any problem everything stays as it was.
+fn read_again(path: &Path, node: &Node, logging: &Logging) {
+    let (config, warnings) = match Config::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            tracing::error!("the configuration was not taken over:\n{problems}");
+            return;
+        }
+    };
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = logging.reload(&config.log) {
+        tracing::error!(%error, "the log level stays as it was");
+    }
+    let waiting = node.reconfigure(config);
+    tracing::info!(wait_for_a_restart = ?waiting, "the configuration was read again");
+}
+
+fn signals<const N: usize>(kinds: [SignalKind; N]) -> Result<Vec<Signal>, NodeError> {
+    kinds.into_iter().map(|kind| signal(kind).map_err(NodeError::Io)).collect()
+}
+
+async fn any(signals: &mut [Signal]) {
+    let next = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+    futures::future::select_all(next).await;
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(problems) => problems.fmt(f),
+            Self::Log(error) => error.fmt(f),
+            Self::Node(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}

@@ -1,0 +1,91 @@
+//! The parts of a node that live as long as it does, from its configuration.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
+
+use super::error::NodeError;
+use super::local::LocalState;
+use crate::config::Config;
+use crate::http::Api;
+use crate::kms::Place;
+use crate::raft::{Cluster, Failure};
+use crate::store::make_private_folder;
+use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics};
+use crate::tls::{PeerTls, PublicTls};
+
+/// What a node is made of before it takes part.
+pub(super) struct Parts {
+    pub config: ArcSwap<Config>,
+    pub peer_tls: Arc<PeerTls>,
+    pub public_tls: Arc<PublicTls>,
+    pub audit: Arc<Audit>,
+    pub audit_writer: Mutex<Option<AuditWriter>>,
+    pub metrics: Arc<HttpMetrics>,
+    pub errors: Arc<ErrorLog>,
+    pub failure: Failure,
+    pub local: LocalState,
+    pub cluster: ArcSwapOption<Cluster>,
+    pub api: ArcSwapOption<Api>,
+}
+
+impl Parts {
+    /// Reads certificates and makes the data folder; nothing listens yet.
+    pub(super) fn build(config: Config, errors: Arc<ErrorLog>) -> Result<Self, NodeError> {
+        make_private_folder(&config.cluster.data)?;
+        let peer_tls = Arc::new(PeerTls::load(&config.cluster.cert, &config.cluster.key, &config.cluster.ca)?);
+        let beside = Some(Arc::clone(&peer_tls));
+        let public_tls = Arc::new(PublicTls::load_beside(&config.tls, skips_auth(&config), beside)?);
+        let (audit, audit_writer) = Audit::start(&config.log, &config.limits)?;
+        Ok(Self {
+            config: ArcSwap::from_pointee(config),
+            peer_tls,
+            public_tls,
+            audit,
+            audit_writer: Mutex::new(Some(audit_writer)),
+            metrics: Arc::new(HttpMetrics::default()),
+            errors,
+            failure: Failure::default(),
+            local: LocalState::default(),
+            cluster: ArcSwapOption::empty(),
+            api: ArcSwapOption::empty(),
+        })
+    }
+
+    /// The node's name and data folder.
+    pub(super) fn place(&self) -> Place {
+        let config = self.config.load();
+        Place { name: config.cluster.name.clone(), data: config.cluster.data.clone() }
+    }
+
+    /// Takes over what can change while running; returns the settings that wait for a restart.
+    pub(super) fn reconfigure(&self, config: Config) -> Vec<&'static str> {
+        let waiting = self.config.load().needs_restart(&config);
+        if let Err(error) = self.public_tls.reconfigure(&config.tls, skips_auth(&config)) {
+            tracing::error!(%error, "the certificates stay as they were");
+        }
+        self.audit.reload(&config.log);
+        if let Some(api) = self.api.load().as_deref() {
+            api.reconfigure(&config);
+        }
+        if let Some(kms) = self.local.kms.load().as_deref() {
+            kms.set_file_admin(config.admin);
+        }
+        self.config.store(Arc::new(config));
+        waiting
+    }
+
+    /// Ends this node's part in the cluster at once.
+    pub(super) async fn kill(&self) {
+        if let Some(cluster) = self.cluster.swap(None) {
+            cluster.kill().await;
+        }
+        self.api.store(None);
+        self.local.kms.store(None);
+    }
+}
+
+fn skips_auth(config: &Config) -> bool {
+    config.api.values().any(|route| route.skip_auth)
+}

@@ -1,0 +1,15 @@
+//! Who may do what: identities, the grammar of names, patterns, policies, and the permit every operation asks for.
+//!
+//! Pure values and decisions; nothing here does IO. Contract, sections 3, 5 and 6.
+
+mod identity;
+mod name;
+mod pattern;
+mod permit;
+mod rules;
+
+pub use identity::{Identity, IdentityError};
+pub use name::{KeyName, NameError, NameKind, PolicyName, Prefix, PrefixError};
+pub use pattern::{Pattern, PatternError};
+pub use permit::{Actor, Denied, Permit};
+pub use rules::{Assignment, Author, Policy, PolicyEntry, Role, Rules};

@@ -1,0 +1,233 @@
+//! Whether this node may take part: a blank disk never votes (decisions, section 3a).
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::greeting::Greeter;
+use super::links::Links;
+use super::membership::members_from_wire;
+use super::types::{Member, NodeId};
+use super::wire::{Greeting, GreetingReply};
+use crate::config::PeerConfig;
+use crate::policy::Identity;
+use crate::store::StoreId;
+
+/// Between two rounds of greetings.
+const RETRY: Duration = Duration::from_millis(200);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a blank node must not take part; a person must act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootError {
+    /// The cluster exists, and its membership does not name this store.
+    NotAMember {
+        /// This node.
+        name: String,
+        /// Who said so.
+        peer: String,
+    },
+}
+
+/// How a blank node takes part.
+pub(super) enum Beginning {
+    /// All peers are blank and this is the first of the list: it initialises the cluster with these members.
+    Initialise(BTreeMap<NodeId, Member>),
+    /// A peer's membership names this store: it votes and replicates.
+    Join(BTreeMap<NodeId, Member>),
+}
+
+/// Greets the peers until it is clear how this node, which has no entry of any log, may take part. One that has
+/// voted before joins and never initialises.
+pub(super) async fn begin(
+    links: &Links,
+    greeter: &Greeter,
+    peers: &[PeerConfig],
+    own_key: Identity,
+    has_voted: bool,
+) -> Result<Beginning, BootError> {
+    let may_initialise = !has_voted && peers.first().is_some_and(|first| first.name == greeter.name);
+    let mut told = String::new();
+    loop {
+        let replies = greet_all(links, greeter, peers).await;
+        let mut blank: BTreeMap<NodeId, Member> = BTreeMap::new();
+        let mut waits = Vec::new();
+        for (peer, reply) in peers.iter().zip(replies) {
+            match reply {
+                _ if peer.name == greeter.name => blank.extend([member(peers, peer, greeter.store_id, own_key)]),
+                Reply::Member(members) => return Ok(Beginning::Join(members)),
+                Reply::Blank(id, member) => blank.extend([(id, member)]),
+                Reply::Refused(error) => return Err(error),
+                Reply::NotYet(why) => waits.push(format!("{}: {why}", peer.name)),
+            }
+        }
+        if may_initialise && waits.is_empty() && are_distinct(&blank) {
+            return Ok(Beginning::Initialise(blank));
+        }
+        let waits = waits.join("; ");
+        if waits != told {
+            tracing::info!(waiting_for = waits, "a node without a log waits until it knows that it may take part");
+            told = waits;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+enum Reply {
+    Member(BTreeMap<NodeId, Member>),
+    Blank(NodeId, Member),
+    Refused(BootError),
+    NotYet(&'static str),
+}
+
+/// Whether every member has a store and a key of its own: one disk must not count as two voters.
+fn are_distinct(members: &BTreeMap<NodeId, Member>) -> bool {
+    let stores: HashSet<_> = members.values().map(|member| member.store_id).collect();
+    let keys: HashSet<_> = members.values().map(|member| member.key).collect();
+    let distinct = stores.len() == members.len() && keys.len() == members.len();
+    if !distinct {
+        tracing::warn!("two peers of the list answer with the same store or the same certificate key");
+    }
+    distinct
+}
+
+async fn greet_all(links: &Links, greeter: &Greeter, peers: &[PeerConfig]) -> Vec<Reply> {
+    let greetings = peers.iter().map(|peer| async move {
+        if peer.name == greeter.name {
+            return Reply::NotYet("this node");
+        }
+        match tokio::time::timeout(GREETING_TIMEOUT, greet(links, greeter, peer)).await {
+            Ok(Some((reply, key))) => understand(greeter, peers, peer, reply, key),
+            Ok(None) | Err(_) => Reply::NotYet("does not answer"),
+        }
+    });
+    futures::future::join_all(greetings).await
+}
+
+/// Greets one peer; none when it does not answer.
+async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Option<(GreetingReply, Identity)> {
+    let (mut client, key) = links.greeter(&peer.peer_address).await.ok()?;
+    let greeting =
+        Greeting { name: greeter.name.clone(), store_id: bytes::Bytes::copy_from_slice(&greeter.store_id.0) };
+    Some((client.greet(greeting).await.ok()?.into_inner(), key))
+}
+
+/// What a reply means.
+fn understand(
+    greeter: &Greeter,
+    peers: &[PeerConfig],
+    peer: &PeerConfig,
+    reply: GreetingReply,
+    key: Identity,
+) -> Reply {
+    if reply.name != peer.name {
+        return Reply::NotYet("another node answers at its address");
+    }
+    if !reply.blank {
+        let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
+        return if members.is_empty() {
+            Reply::NotYet("does not know its members yet")
+        } else if members.values().any(|member| member.store_id == greeter.store_id) {
+            Reply::Member(members)
+        } else {
+            Reply::Refused(BootError::NotAMember { name: greeter.name.clone(), peer: peer.name.clone() })
+        };
+    }
+    if reply.peer_list.as_ref() != greeter.peer_list {
+        return Reply::NotYet("is configured with other peers: the list must be the same, in the same order");
+    }
+    let fingerprint = greeter.root_key_fingerprint.as_ref().map_or(&[][..], |f| &f[..]);
+    if reply.root_key_fingerprint.as_ref() != fingerprint {
+        return Reply::NotYet("holds another root key, or none yet");
+    }
+    let store_id = StoreId(reply.store_id.as_ref().try_into().unwrap_or_default());
+    let (id, member) = member(peers, peer, store_id, key);
+    Reply::Blank(id, member)
+}
+
+/// A member of the first membership; its id is its place in the list, from 1.
+fn member(peers: &[PeerConfig], peer: &PeerConfig, store_id: StoreId, key: Identity) -> (NodeId, Member) {
+    let member = Member {
+        name: peer.name.clone(),
+        api_address: peer.api_address.clone(),
+        peer_address: peer.peer_address.clone(),
+        store_id,
+        key,
+    };
+    (id_of(peers, &peer.name), member)
+}
+
+/// The id of a node of the first membership.
+pub(super) fn id_of(peers: &[PeerConfig], name: &str) -> NodeId {
+    (1..).zip(peers).find(|(_, peer)| peer.name == name).map_or(0, |(id, _)| id)
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAMember { name, peer } => write!(
+                f,
+                "this node's data folder is blank, but node '{peer}' belongs to a cluster that does not know this \
+                 store. A node that lost its data must not come back as '{name}': remove '{name}' from the cluster \
+                 and join it under a new id, or put its data folder back"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::greeting::peer_list_hash;
+
+    fn peers() -> Vec<PeerConfig> {
+        let peer = |name: &str| PeerConfig {
+            name: name.into(),
+            peer_address: format!("{name}:7473"),
+            api_address: format!("{name}:7373"),
+        };
+        ["a", "b"].map(peer).to_vec()
+    }
+
+    fn greeter(name: &str, store: u8, blank: bool, root: Option<[u8; 32]>) -> Greeter {
+        Greeter {
+            name: name.into(),
+            store_id: StoreId([store; 16]),
+            blank,
+            peer_list: peer_list_hash(&peers()),
+            root_key_fingerprint: root,
+        }
+    }
+
+    /// What the blank node `a` makes of what the node `b` replies.
+    fn understood(b: &Greeter, members: &BTreeMap<NodeId, Member>, running: bool) -> Reply {
+        let a = greeter("a", 1, true, Some([7; 32]));
+        let key = Identity::from_bytes([9; Identity::LEN]);
+        understand(&a, &peers(), &peers()[1], b.reply(members, running), key)
+    }
+
+    fn members(store: u8) -> BTreeMap<NodeId, Member> {
+        [(1, Member { store_id: StoreId([store; 16]), ..Member::default() })].into()
+    }
+
+    #[test]
+    fn only_a_membership_without_this_store_refuses_a_blank_node() {
+        let begun = greeter("b", 2, false, Some([7; 32]));
+        assert!(matches!(understood(&begun, &members(1), true), Reply::Member(_)));
+        assert!(matches!(understood(&begun, &members(3), true), Reply::Refused(BootError::NotAMember { .. })));
+        for (known, running) in [(members(1), false), (BTreeMap::new(), false), (BTreeMap::new(), true)] {
+            assert!(matches!(understood(&begun, &known, running), Reply::NotYet(_)), "it does not know yet");
+        }
+    }
+
+    #[test]
+    fn a_blank_peer_is_waited_for_until_it_has_the_same_root_key() {
+        let blank = |root| greeter("b", 2, true, root);
+        let reply = |root| understood(&blank(root), &BTreeMap::new(), false);
+        assert!(matches!(reply(None), Reply::NotYet(_)));
+        assert!(matches!(reply(Some([8; 32])), Reply::NotYet(_)));
+        assert!(matches!(reply(Some([7; 32])), Reply::Blank(2, _)));
+    }
+}

@@ -1,0 +1,190 @@
+//! The handle through which the rest of the node writes to, and reads from, the cluster.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openraft::ServerState;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::leader::{Leader, Leadership};
+use super::lease::{Lease, Standing};
+use super::reads::Reads;
+use super::status::Status;
+use super::types::{NodeId, Raft};
+use super::writes::{WriteError, Writes};
+use crate::state::{Command, Outcome};
+use crate::store::{Log, Progress, Snapshots, View};
+
+/// How long a node that stops waits for another one to lead.
+const HAND_OVER: Duration = Duration::from_secs(1);
+
+/// This node's part in the cluster.
+pub struct Cluster {
+    pub(super) raft: Raft,
+    pub(super) view: Arc<View>,
+    pub(super) progress: watch::Receiver<Progress>,
+    pub(super) leadership: Arc<Leadership>,
+    pub(super) writes: Writes,
+    pub(super) reads: Reads,
+    pub(super) lease: Arc<Lease>,
+    pub(super) log: Log,
+    pub(super) snapshots: Snapshots,
+    /// Ends with the handle.
+    pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
+    pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
+}
+
+impl Cluster {
+    /// The state this node has applied.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// How far this node has applied the log, now and from now on.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// The highest index that this node knows to be committed.
+    pub fn seen_index(&self) -> u64 {
+        self.progress.borrow().applied.map_or(0, |applied| applied.index)
+    }
+
+    /// Sends a command to the leader and waits until a quorum holds it durably and this node has applied it.
+    ///
+    /// # Errors
+    /// The deadline came first; the error says whether it may still take effect.
+    pub async fn write(&self, command: &Command, by: Instant) -> Result<Outcome, WriteError> {
+        self.writes.write(command, by).await
+    }
+
+    /// Waits until this node has applied everything that was committed when the call began.
+    ///
+    /// # Errors
+    /// No leader answered before the deadline.
+    pub async fn linearize(&self, by: Instant) -> Result<(), WriteError> {
+        let read = self.reads.ask(by).await.ok_or(WriteError::NoLeader)?;
+        let mut progress = self.progress.clone();
+        match tokio::time::timeout_at(by.into(), progress.wait_for(|progress| progress.reached(read.index))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(WriteError::NoLeader),
+        }
+    }
+
+    /// Whether this node holds a lease now: one comparison, for every request.
+    pub fn holds_lease(&self) -> bool {
+        self.lease.holds()
+    }
+
+    /// What this node may do with the keys it knows.
+    pub fn standing(&self) -> Standing {
+        self.lease.standing()
+    }
+
+    /// The same, after one attempt to renew a lease that has run out.
+    pub async fn standing_after_renewal(&self) -> Standing {
+        self.lease.standing_after_renewal().await
+    }
+
+    /// Whether this node leads.
+    pub fn leads(&self) -> bool {
+        self.leadership.leader() == Leader::Here
+    }
+
+    /// Waits until this node leads or stops leading.
+    pub async fn leadership_changed(&self) {
+        let mut metrics = self.leadership.metrics();
+        let before = self.leads();
+        // The sender lives as long as consensus does.
+        metrics.wait_for(|metrics| (metrics.state == ServerState::Leader) != before).await;
+    }
+
+    /// Lets this node campaign, or not; a node that cannot open the key ring should not lead.
+    pub fn let_campaign(&self, campaign: bool) {
+        self.raft.runtime_config().elect(campaign);
+    }
+
+    /// Campaigns now.
+    pub async fn campaign(&self) {
+        // A core that has ended is reported by the task that watches it.
+        drop(self.raft.trigger().elect(true).await);
+    }
+
+    /// The cluster as this node sees it.
+    pub fn status(&self) -> Status {
+        Status::of(&self.leadership.metrics().now(), &self.progress.borrow(), self.holds_lease())
+    }
+
+    /// What flushing the log cost so far.
+    pub fn flush_figures(&self) -> crate::store::FlushFigures {
+        self.log.flush_figures()
+    }
+
+    /// When the newest snapshot was made: Unix nanoseconds.
+    pub fn snapshot_at(&self) -> Option<i64> {
+        self.snapshots.newest().ok().flatten().map(|snapshot| snapshot.header.created_at_ns)
+    }
+
+    /// Builds a snapshot now and purges the log it covers.
+    pub async fn snapshot(&self) {
+        drop(self.raft.trigger().snapshot().await);
+    }
+
+    /// Hands leadership to the voter that holds most of the log, if this node has it; whether it is handed over.
+    pub async fn hand_over(&self) -> bool {
+        match self.successor() {
+            Some(successor) => self.hand_to(successor).await,
+            None => !self.leads(),
+        }
+    }
+
+    /// Hands leadership to the voter that comes after this one; whether it is handed over.
+    pub async fn hand_to_next(&self) -> bool {
+        let metrics = self.leadership.metrics().now().clone();
+        let mut voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id).collect::<Vec<_>>();
+        voters.sort_by_key(|id| (*id < metrics.id, *id));
+        match voters.first() {
+            Some(next) => self.hand_to(*next).await,
+            None => false,
+        }
+    }
+
+    async fn hand_to(&self, successor: NodeId) -> bool {
+        if self.raft.trigger().transfer_leader(successor).await.is_err() {
+            return false;
+        }
+        let mut metrics = self.leadership.metrics();
+        let other = |metrics: &openraft::RaftMetrics<super::types::TypeConfig>| {
+            metrics.current_leader.is_some_and(|leader| leader != metrics.id)
+        };
+        tokio::time::timeout(HAND_OVER, metrics.wait_for(other)).await.is_ok_and(|handed_over| handed_over)
+    }
+
+    fn successor(&self) -> Option<NodeId> {
+        let metrics = self.leadership.metrics().now().clone();
+        let replication = metrics.replication.as_ref()?;
+        let voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id);
+        voters.max_by_key(|id| replication.get(id).copied().flatten())
+    }
+
+    /// Hands over leadership and ends this node's part.
+    pub async fn stop(&self) {
+        if self.leads() && self.hand_over().await {
+            tracing::info!("leadership handed over");
+        }
+        self.kill().await;
+    }
+
+    /// Ends this node's part at once, as a crash would, but lets go of its files.
+    pub async fn kill(&self) {
+        self.tasks.lock().abort_all();
+        drop(self.raft.shutdown().await);
+        if let Some(stop) = self.stop_listener.lock().take() {
+            // A listener that ended by itself listens no more.
+            let _ = stop.send(());
+        }
+        let log = self.log.clone();
+        drop(tokio::task::spawn_blocking(move || log.close()).await);
+    }
+}

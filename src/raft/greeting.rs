@@ -1,0 +1,47 @@
+//! Greetings: how nodes that do not know each other yet find out whether they may begin a cluster together.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::membership::membership_to_wire;
+use super::types::{Member, Membership, NodeId};
+use super::wire::GreetingReply;
+use crate::config::PeerConfig;
+use crate::store::StoreId;
+
+/// What this node tells whoever greets it.
+pub(super) struct Greeter {
+    pub name: String,
+    pub store_id: StoreId,
+    /// Whether its store had never belonged to a cluster when the node started.
+    pub blank: bool,
+    pub peer_list: [u8; 32],
+    pub root_key_fingerprint: Option<[u8; 32]>,
+}
+
+impl Greeter {
+    /// The reply to a greeting. Once the node runs with known members it is blank no more.
+    pub(super) fn reply(&self, members: &BTreeMap<NodeId, Member>, running: bool) -> GreetingReply {
+        let membership = Membership::new(vec![members.keys().copied().collect()], members.clone()).ok();
+        GreetingReply {
+            name: self.name.clone(),
+            store_id: Bytes::copy_from_slice(&self.store_id.0),
+            blank: self.blank && !running,
+            peer_list: Bytes::copy_from_slice(&self.peer_list),
+            root_key_fingerprint: self.root_key_fingerprint.map_or_else(Bytes::new, |f| Bytes::copy_from_slice(&f)),
+            membership: membership.filter(|_| running).map(|membership| membership_to_wire(None, &membership)),
+        }
+    }
+}
+
+/// A hash of the configured peers in their order: blank nodes begin a cluster only when they mean the same one.
+pub(super) fn peer_list_hash(peers: &[PeerConfig]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in peers.iter().flat_map(|peer| [&peer.name, &peer.peer_address, &peer.api_address]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,86 @@
+//! Who leads, as this node knows, and a client of whoever does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::links::{Client, Links};
+use super::metrics::Metrics;
+use super::types::{NodeId, Raft, TypeConfig};
+use parking_lot::Mutex;
+
+/// Who leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leader {
+    /// This node.
+    Here,
+    /// Another one.
+    There(NodeId),
+    /// Nobody, or nobody this node knows of.
+    Unknown,
+}
+
+/// Who leads, and how to reach it for writes and reads: on connections apart from those of replication.
+pub(super) struct Leadership {
+    raft: Raft,
+    links: Arc<Links>,
+    metrics: Metrics,
+    clients: Mutex<HashMap<NodeId, Client>>,
+}
+
+impl Leadership {
+    pub(super) fn new(raft: Raft, links: Arc<Links>) -> Self {
+        let metrics = Metrics::of(&raft);
+        Self { raft, links, metrics, clients: Mutex::default() }
+    }
+
+    /// This node's consensus.
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// This node's view of consensus, now and from now on.
+    pub(super) fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Who leads now.
+    pub(super) fn leader(&self) -> Leader {
+        leader_in(&self.metrics.now())
+    }
+
+    /// The leader and the term, which change together with every election.
+    pub(super) fn epoch(&self) -> (Leader, u64) {
+        let metrics = self.metrics.now();
+        (leader_in(&metrics), metrics.current_term)
+    }
+
+    /// Waits until somebody else leads than in `epoch`, or the same one in another term.
+    pub(super) async fn changed_since(&self, epoch: (Leader, u64)) {
+        let mut metrics = self.metrics();
+        while self.epoch() == epoch && metrics.changed().await {}
+    }
+
+    /// A client of a member; none when it is not known.
+    pub(super) fn client(&self, id: NodeId) -> Option<Client> {
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.get(&id) {
+            return Some(client.clone());
+        }
+        let client = self.links.client(self.links.members().get(&id)?).ok()?;
+        clients.insert(id, client.clone());
+        Some(client)
+    }
+
+    /// Forgets the clients, because the members have changed.
+    pub(super) fn forget_clients(&self) {
+        self.clients.lock().clear();
+    }
+}
+
+fn leader_in(metrics: &openraft::RaftMetrics<TypeConfig>) -> Leader {
+    match metrics.current_leader {
+        Some(id) if id == metrics.id => Leader::Here,
+        Some(id) => Leader::There(id),
+        None => Leader::Unknown,
+    }
+}

@@ -1,0 +1,165 @@
+//! The lease: how long this node may serve known keys without asking, so that a revocation can be waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::failure::Failure;
+use super::reads::Reads;
+use crate::clock;
+use crate::config::ConsistencyConfig;
+use crate::state::Digest;
+use crate::store::{Checkpoint, Progress};
+
+/// How long a request is held for one renewal once the lease has run out.
+const HOLD: Duration = Duration::from_millis(500);
+/// Renewals to a lease.
+const RENEWALS: u32 = 4;
+
+/// What a node may do with the keys it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds a lease, and knows of every revocation that was acknowledged.
+    Held,
+    /// Its lease has run out for this long; it goes on serving known keys, and says so.
+    Offline(Duration),
+    /// It has been offline for longer than it may, or has not reached a leader since it started.
+    Over,
+}
+
+/// The lease of this node; the leader holds one too.
+pub(super) struct Lease {
+    /// On `CLOCK_BOOTTIME`, in nanoseconds; 0 before the first.
+    until_ns: AtomicI64,
+    /// The lease after which one renewal was tried in vain: requests are held for one, not for each.
+    given_up_on_ns: AtomicI64,
+    config: ConsistencyConfig,
+    reads: Reads,
+    progress: watch::Receiver<Progress>,
+    checkpoint: Checkpoint,
+    failure: Failure,
+}
+
+impl Lease {
+    pub(super) fn new(
+        config: ConsistencyConfig,
+        reads: Reads,
+        progress: watch::Receiver<Progress>,
+        checkpoint: Checkpoint,
+        failure: Failure,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            until_ns: AtomicI64::new(0),
+            given_up_on_ns: AtomicI64::new(-1),
+            config,
+            reads,
+            progress,
+            checkpoint,
+            failure,
+        })
+    }
+
+    /// Renews the lease again and again. Never ends.
+    pub(super) async fn keep(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(self.config.lease / RENEWALS);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.renew().await;
+        }
+    }
+
+    /// Whether the lease holds now; the one question asked on every request.
+    pub(super) fn holds(&self) -> bool {
+        clock::boot_ns() < self.until_ns.load(Ordering::Acquire)
+    }
+
+    /// What the node may do now.
+    pub(super) fn standing(&self) -> Standing {
+        let until = self.until_ns.load(Ordering::Acquire);
+        let over = clock::boot_ns().saturating_sub(until);
+        match u64::try_from(over) {
+            Err(_) => Standing::Held,
+            Ok(over) if until > 0 && Duration::from_nanos(over) < self.config.offline => {
+                Standing::Offline(Duration::from_nanos(over))
+            }
+            Ok(_) => Standing::Over,
+        }
+    }
+
+    /// What the node may do, after one attempt to renew a lease that has run out. Once that has failed, requests are
+    /// no longer held: the node goes on asking in the background.
+    pub(super) async fn standing_after_renewal(&self) -> Standing {
+        let lease = self.until_ns.load(Ordering::Acquire);
+        if !self.holds() && self.given_up_on_ns.load(Ordering::Acquire) != lease {
+            // A leader that does not answer in time leaves the node where it was.
+            drop(tokio::time::timeout(HOLD, self.renew()).await);
+            if !self.holds() {
+                self.given_up_on_ns.store(lease, Ordering::Release);
+            }
+        }
+        self.standing()
+    }
+
+    /// Two nodes at the same index have the same digest, or one of them has broken an invariant: this one stops, and
+    /// makes its keystore anew when it starts again.
+    fn distrust(&self, index: u64, own: Digest, leaders: Digest) {
+        if let Err(error) = self.checkpoint.distrust() {
+            tracing::error!(%error, "the keystore cannot be marked as damaged");
+        }
+        self.failure.report(&format!(
+            "invariant broken: at index {index} the digest of this node's state is {own}, the leader's {leaders}; \
+             the keystore is rebuilt at the next start"
+        ));
+    }
+
+    /// Asks the leader once. The lease runs from when the question was sent, and counts only once this node has
+    /// applied the last revocation.
+    async fn renew(&self) {
+        let Some(answer) = self.reads.ask_once().await else { return };
+        let mut progress = self.progress.clone();
+        if progress.wait_for(|progress| progress.reached(answer.last_revocation)).await.is_err() {
+            return;
+        }
+        if let Some((index, digest)) = answer.mark
+            && let Some(own) = differing_mark(&progress.borrow(), index, digest)
+        {
+            return self.distrust(index, own, digest);
+        }
+        let lease = i64::try_from(self.config.lease.as_nanos()).unwrap_or(i64::MAX);
+        self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
+    }
+}
+
+/// This node's digest at an index, when it is not the leader's.
+fn differing_mark(progress: &Progress, index: u64, leaders: Digest) -> Option<Digest> {
+    let own = progress.marks.iter().find(|(marked, _)| *marked == index);
+    own.map(|(_, own)| *own).filter(|own| *own != leaders)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::store::{Found, Owner, Store, StoreId};
+
+    #[tokio::test]
+    async fn requests_are_held_for_one_renewal_of_a_lease() {
+        let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
+        let (_applied, progress) = watch::channel(Progress::default());
+        let (reads, _asked) = Reads::unanswered();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), || Owner { store_id: StoreId([1; 16]), node_id: 1 }).unwrap();
+        let Found::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
+        let lease = Lease::new(config, reads, progress, keystore.checkpoint(), Failure::default());
+        for _ in 0..2 {
+            lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
+            assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request is held");
+            assert!(matches!(lease.standing_after_renewal().await, Standing::Offline(_)));
+            assert!(lease.standing_after_renewal().now_or_never().is_some(), "the next ones are not");
+        }
+    }
+}

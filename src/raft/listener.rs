@@ -1,0 +1,125 @@
+//! The peer listener: mutual TLS of its own, apart from the public one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use super::links::MAX_MESSAGE_BYTES;
+use super::service::PeerService;
+use super::wire::peer_server::PeerServer;
+use crate::policy::Identity;
+use crate::tls::{PeerStream, PeerTls};
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that wait to be served.
+const BACKLOG: usize = 64;
+/// Handshakes at a time; more wait in the kernel.
+const HANDSHAKES: usize = 64;
+
+/// The identity at the other end of a peer connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerIdentity(pub Identity);
+
+/// Binds the peer listener.
+///
+/// # Errors
+/// The address cannot be bound.
+pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cluster.listen {address} cannot be bound: {error}")))
+}
+
+/// Serves the peer service until `stop` resolves.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Arc<PeerTls>,
+    service: PeerService,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let (accepted, incoming) = mpsc::channel(BACKLOG);
+    let accepting = tokio::spawn(accept(listener, tls, accepted));
+    let service = PeerServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let server = Server::builder().http2_adaptive_window(Some(true)).add_service(service);
+    if let Err(error) = server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop).await {
+        tracing::error!(%error, "the peer listener failed");
+    }
+    accepting.abort();
+}
+
+async fn accept(listener: TcpListener, tls: Arc<PeerTls>, accepted: mpsc::Sender<io::Result<PeerConnection>>) {
+    let handshakes = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let (tcp, from) = match listener.accept().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(%error, "a peer connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (tls, accepted) = (Arc::clone(&tls), accepted.clone());
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls)).await {
+                // A stopped server no longer receives; the connection ends with it.
+                Ok(Ok(connection)) => drop(accepted.send(Ok(connection)).await),
+                Ok(Err(error)) => tracing::debug!(%from, %error, "a peer's handshake failed"),
+                Err(_) => tracing::debug!(%from, "a peer's handshake took too long"),
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn shake_hands(tcp: TcpStream, tls: &PeerTls) -> io::Result<PeerConnection> {
+    tcp.set_nodelay(true)?;
+    let (stream, identity) = tls.accept(tcp).await?;
+    Ok(PeerConnection { stream, identity })
+}
+
+/// A peer's connection, as the service sees it.
+struct PeerConnection {
+    stream: PeerStream,
+    identity: Identity,
+}
+
+impl Connected for PeerConnection {
+    type ConnectInfo = PeerIdentity;
+
+    fn connect_info(&self) -> PeerIdentity {
+        PeerIdentity(self.identity)
+    }
+}
+
+impl AsyncRead for PeerConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,216 @@
+//! openraft's network: calls to one peer, each purpose on a connection of its own.
+
+#![expect(clippy::result_large_err, reason = "the error types are openraft's")]
+
+use std::collections::HashMap;
+use std::future::{Future, ready};
+use std::io;
+use std::sync::Arc;
+
+use futures::{FutureExt, Stream, StreamExt, stream};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use tonic::{Code, Status};
+
+use super::links::{Client, Links};
+use super::parts;
+use super::rpc::{
+    append_reply, append_request, stream_reply, transfer_reply, transfer_request, vote_reply, vote_request,
+};
+use super::types::{Member, NodeId, Snapshot, TypeConfig, Vote};
+use super::wire;
+use crate::store;
+
+type RpcError = RPCError<TypeConfig>;
+
+/// Makes clients of peers.
+pub(super) struct Network {
+    links: Arc<Links>,
+    /// One for each purpose and peer: openraft asks for one anew for every vote, which must not wait for a handshake.
+    clients: HashMap<(Purpose, NodeId), (Member, Client)>,
+}
+
+/// What a connection is for: a heartbeat never waits behind a batch of entries or a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Replication,
+    Heartbeats,
+    Snapshots,
+}
+
+impl Network {
+    pub(super) fn new(links: Arc<Links>) -> Self {
+        Self { links, clients: HashMap::new() }
+    }
+
+    fn peer(&mut self, purpose: Purpose, target: NodeId, member: &Member) -> PeerNetwork {
+        let key = (purpose, target);
+        let known = self.clients.get(&key).filter(|(known, _)| known == member).map(|(_, client)| Ok(client.clone()));
+        let client = known.unwrap_or_else(|| self.links.client(member).map_err(|error| error.to_string()));
+        if let Ok(client) = &client {
+            self.clients.insert(key, (member.clone(), client.clone()));
+        }
+        PeerNetwork { own: self.links.owner.node_id, target, client }
+    }
+}
+
+/// A client of one peer, for one purpose.
+pub(super) struct PeerNetwork {
+    own: NodeId,
+    target: NodeId,
+    client: Result<Client, String>,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+        self.peer(Purpose::Replication, target, member)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+        self.peer(Purpose::Heartbeats, target, member)
+    }
+
+    async fn new_snapshot_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+        self.peer(Purpose::Snapshots, target, member)
+    }
+}
+
+impl PeerNetwork {
+    fn client(&self) -> Result<Client, RpcError> {
+        self.client.clone().map_err(|error| RPCError::Unreachable(Unreachable::from_string(error)))
+    }
+
+    async fn call<T>(
+        &self,
+        action: RPCTypes,
+        option: &RPCOption,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, RpcError> {
+        let timeout = option.soft_ttl();
+        match tokio::time::timeout(timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(rpc_error(&status)),
+            Err(_) => Err(RPCError::Timeout(Timeout { action, id: self.own, target: self.target, timeout })),
+        }
+    }
+
+    async fn ask_vote(
+        &self,
+        request: wire::VoteRequest,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let mut client = self.client()?;
+        let reply = self.call(RPCTypes::Vote, option, client.vote(request)).await?;
+        vote_reply(reply).ok_or_else(malformed)
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerNetwork {
+    type SnapshotData = store::Snapshot;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let mut client = self.client()?;
+        let call = client.append_once(append_request(&request));
+        let reply = self.call(RPCTypes::AppendEntries, &option, call).await?;
+        append_reply(reply).ok_or_else(malformed)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        mut input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        async move {
+            // Connecting before there is something to send would let a dead follower make the leader spin.
+            let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
+            let requests = stream::once(async { first }).chain(input).map(|request| append_request(&request));
+            let mut client = self.client()?;
+            let replies = client.append(requests).await.map_err(|status| rpc_error(&status))?.into_inner();
+            let replies = replies.map(|reply| match reply {
+                Ok(reply) => stream_reply(reply).ok_or_else(malformed),
+                Err(status) => Err(rpc_error(&status)),
+            });
+            Ok(replies.boxed())
+        }
+        .boxed()
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask_vote(vote_request(&request, false), &option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        self.ask_vote(vote_request(&request, true), &option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let mut client = self.client()?;
+        let file = tokio::fs::File::open(&snapshot.snapshot.path).await.map_err(|error| unreachable(&error))?;
+        // A part that cannot be read ends the stream early: the receiver finds the snapshot cut, and keeps nothing.
+        let parts = parts::of_file(Some(vote.into()), file).take_while(|part| ready(part.is_ok()));
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            reply = client.install_snapshot(parts.filter_map(|part| ready(part.ok()))) => {
+                let reply = reply.map_err(|status| rpc_error(&status))?.into_inner();
+                let vote = reply.vote.ok_or_else(|| unreachable(&io::Error::other("a malformed reply")))?;
+                Ok(SnapshotResponse::new(vote.into()))
+            }
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let mut client = self.client()?;
+        let call = client.transfer_leader(transfer_request(&request));
+        let reply = self.call(RPCTypes::TransferLeader, &option, call).await?;
+        Ok(transfer_reply(reply).map_or(Ok(()), Err::<(), TransferLeaderError<TypeConfig>>))
+    }
+}
+
+fn rpc_error(status: &Status) -> RpcError {
+    match status.code() {
+        Code::Unavailable | Code::PermissionDenied | Code::FailedPrecondition | Code::Unauthenticated => {
+            RPCError::Unreachable(Unreachable::new(status))
+        }
+        _ => RPCError::Network(NetworkError::new(status)),
+    }
+}
+
+fn unreachable(error: &io::Error) -> StreamingError<TypeConfig> {
+    StreamingError::Unreachable(Unreachable::new(error))
+}
+
+fn malformed() -> RpcError {
+    RPCError::Network(NetworkError::from_string("a malformed reply"))
+}

@@ -1,0 +1,68 @@
+//! Rebuilding a damaged keystore from a peer's snapshot, when nothing on this node can.
+
+use std::io;
+use std::time::Duration;
+
+use super::links::Links;
+use super::membership::members_from_wire;
+use super::parts;
+use super::types::Member;
+use super::wire::{FetchRequest, Greeting};
+use crate::config::{ClusterConfig, PeerConfig};
+use crate::store::{Damage, Keystore, Owner, Snapshot, Snapshots, Store};
+
+/// Between two rounds of asking the peers; after a power cut they may be on their way up too.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Who asks.
+pub(super) struct Rebuild<'a> {
+    pub links: &'a Links,
+    pub config: &'a ClusterConfig,
+    pub owner: Owner,
+}
+
+impl Rebuild<'_> {
+    /// Asks the peers until one gives a snapshot that reaches the log of this node, which begins after `purged`.
+    pub(super) async fn ask_peers(&self, snapshots: &Snapshots, purged: u64) -> Keystore {
+        loop {
+            for peer in self.config.peers.iter().filter(|peer| peer.name != self.config.name) {
+                match self.ask_peer(peer, snapshots, purged).await {
+                    Ok(keystore) => {
+                        tracing::info!(peer = peer.name, "the keystore was rebuilt from a peer's snapshot");
+                        return keystore;
+                    }
+                    Err(error) => tracing::info!(peer = peer.name, %error, "a peer gave no snapshot"),
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn ask_peer(&self, peer: &PeerConfig, snapshots: &Snapshots, purged: u64) -> io::Result<Keystore> {
+        let member = self.member_at(peer).await?;
+        let mut client = self.links.client(&member)?;
+        let parts = client.fetch_snapshot(FetchRequest { at_least: purged }).await.map_err(io::Error::other)?;
+        let (snapshot, _) = parts::receive(snapshots, None, parts.into_inner()).await?;
+        let (dir, owner) = (self.config.data.clone(), self.owner);
+        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged));
+        rebuilt.await.map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    /// The member at a peer's address, when its membership names this store too.
+    async fn member_at(&self, peer: &PeerConfig) -> io::Result<Member> {
+        let (mut client, _) = self.links.greeter(&peer.peer_address).await?;
+        let reply = client.greet(Greeting::default()).await.map_err(io::Error::other)?.into_inner();
+        let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
+        self.links.set_members(members.clone());
+        let knows_us = members.values().any(|member| member.store_id == self.owner.store_id);
+        let member = members.into_values().find(|member| member.name == peer.name);
+        member.filter(|_| knows_us).ok_or_else(|| io::Error::other("it does not know this store yet"))
+    }
+}
+
+fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -> Result<Keystore, Damage> {
+    if snapshot.header.applied.last.is_none_or(|last| last.index < purged) {
+        return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()));
+    }
+    Store::rebuild_from(dir, owner, snapshot)
+}

@@ -1,0 +1,259 @@
+//! Taking part: the peer listener first, then, once the node may, consensus.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use openraft::SnapshotPolicy;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::boot::{self, Beginning, BootError};
+use super::cluster::Cluster;
+use super::failure::Failure;
+use super::greeting::{Greeter, peer_list_hash};
+use super::leader::Leadership;
+use super::lease::Lease;
+use super::links::Links;
+use super::log_storage::LogStorage;
+use super::membership::decode_stored;
+use super::metrics::Metrics;
+use super::network::Network;
+use super::pending::Pending;
+use super::reads::Reads;
+use super::rebuild;
+use super::service::{PeerService, Running};
+use super::state_machine::StateMachine;
+use super::types::Raft;
+use super::writes::Writes;
+use super::{listener, tasks};
+use crate::config::{ClusterConfig, ConsistencyConfig};
+use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
+use crate::tls::PeerTls;
+
+/// Why a node cannot take part.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    Store(OpenError),
+    /// A blank node must not take part.
+    Boot(BootError),
+    /// The peer listener cannot be bound, or the disk failed.
+    Io(io::Error),
+    /// Consensus refused to start.
+    Consensus(String),
+}
+
+/// A node on its peer port: it greets, and takes part when told to.
+pub struct PeerListener {
+    config: ClusterConfig,
+    tls: Arc<PeerTls>,
+    links: Arc<Links>,
+    greeter: Arc<Greeter>,
+    running: Arc<OnceLock<Running>>,
+    failure: Failure,
+    stop: oneshot::Sender<()>,
+    log: Log,
+    snapshots: Snapshots,
+    owner: Owner,
+    /// None once it is taken out.
+    keystore: Option<Found>,
+}
+
+impl PeerListener {
+    /// Opens the store and begins to answer greetings. `fingerprint` is of the root key this node holds.
+    ///
+    /// # Errors
+    /// The store cannot be opened, or the listener cannot be bound.
+    pub async fn open(
+        config: &ClusterConfig,
+        tls: Arc<PeerTls>,
+        new_store_id: StoreId,
+        fingerprint: Option<[u8; 32]>,
+        failure: Failure,
+    ) -> Result<Self, StartError> {
+        let node_id = boot::id_of(&config.peers, &config.name);
+        let dir = config.data.clone();
+        let open = move || Store::open(&dir, || Owner { store_id: new_store_id, node_id });
+        let store = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
+        let blank = is_blank(&store.log)?;
+        let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
+        let links = Arc::new(Links::new(store.owner, Arc::clone(&tls), addresses.collect()));
+        let greeter = Arc::new(Greeter {
+            name: config.name.clone(),
+            store_id: store.owner.store_id,
+            blank,
+            peer_list: peer_list_hash(&config.peers),
+            root_key_fingerprint: fingerprint,
+        });
+        let running = Arc::new(OnceLock::new());
+        let service = PeerService {
+            links: Arc::clone(&links),
+            greeter: Arc::clone(&greeter),
+            running: Arc::clone(&running),
+            snapshots: store.snapshots.clone(),
+            failure: failure.clone(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let bound = listener::bind(config.listen).await?;
+        tokio::spawn(listener::serve(bound, Arc::clone(&tls), service, async { drop(stopped.await) }));
+        let Store { log, snapshots, owner, keystore } = store;
+        Ok(Self {
+            config: config.clone(),
+            tls,
+            links,
+            greeter,
+            running,
+            failure,
+            stop,
+            log,
+            snapshots,
+            owner,
+            keystore: Some(keystore),
+        })
+    }
+
+    /// Whether this store has never belonged to a cluster.
+    pub fn is_blank(&self) -> bool {
+        self.greeter.blank
+    }
+
+    /// Why the keystore was, or must be, rebuilt; none when it is whole.
+    pub fn damage(&self) -> Option<&Damage> {
+        match &self.keystore {
+            None | Some(Found::Whole(_)) => None,
+            Some(Found::Rebuilt { damage, .. } | Found::NeedsPeer { damage }) => Some(damage),
+        }
+    }
+
+    /// Takes part in consensus, as soon as this node may.
+    ///
+    /// # Errors
+    /// It must not, or cannot.
+    pub async fn take_part(mut self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
+        let state = self.log.state()?;
+        let beginning = match state.last {
+            Some(_) => None,
+            None => {
+                let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
+                Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted).await?)
+            }
+        };
+        let (links, config) = (Arc::clone(&self.links), self.config.clone());
+        let failure = self.failure.clone();
+        let keystore = self.whole_keystore().await?;
+        if let Some(Beginning::Join(members) | Beginning::Initialise(members)) = &beginning {
+            links.set_members(members.clone());
+        } else if let Some(stored) = decode_stored(keystore.membership()) {
+            links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
+        }
+        let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
+        // consensus may purge the log up to what is applied: by then that must be durable.
+        let durable = checkpoint.clone();
+        tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
+        let pending = Pending::default();
+        let state_machine = StateMachine::new(keystore, self.snapshots.clone(), pending.clone());
+        let network = Network::new(Arc::clone(&links));
+        let storage = LogStorage::new(self.log.clone());
+        let raft = Raft::new(self.owner.node_id, raft_config(&config)?, network, storage, state_machine);
+        let raft = raft.await.map_err(|error| StartError::Consensus(error.to_string()))?;
+        // Durable before any peer hears of it: they join on the strength of this membership.
+        if let Some(Beginning::Initialise(members)) = beginning {
+            raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
+        }
+        drop(self.running.set(Running { raft: raft.clone(), progress: progress.clone(), view: Arc::clone(&view) }));
+        let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
+        let reads = Reads::start(Arc::clone(&leadership), progress.clone());
+        let lease = Lease::new(consistency, reads.clone(), progress.clone(), checkpoint.clone(), failure.clone());
+        let mut running = JoinSet::new();
+        running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
+        running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
+        let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
+        running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
+        running.spawn(tasks::checkpoint_regularly(checkpoint, config.snapshot.checkpoint_every, failure));
+        running.spawn(Arc::clone(&lease).keep());
+        Ok(Cluster {
+            raft,
+            writes: Writes::start(Arc::clone(&leadership), Arc::clone(&view), pending),
+            view,
+            progress,
+            leadership,
+            reads,
+            lease,
+            log: self.log,
+            snapshots: self.snapshots,
+            tasks: parking_lot::Mutex::new(running),
+            stop_listener: parking_lot::Mutex::new(Some(self.stop)),
+        })
+    }
+
+    /// The keystore; when nothing here could rebuild it, from a peer's snapshot.
+    async fn whole_keystore(&mut self) -> Result<Keystore, StartError> {
+        match self.keystore.take() {
+            Some(Found::Whole(keystore) | Found::Rebuilt { keystore, .. }) => Ok(keystore),
+            Some(Found::NeedsPeer { damage }) => {
+                tracing::warn!(%damage, "nothing here can rebuild the keystore: asking the peers for a snapshot");
+                let purged = self.log.state()?.purged.map_or(0, |id| id.index);
+                let from = rebuild::Rebuild { links: &self.links, config: &self.config, owner: self.owner };
+                Ok(from.ask_peers(&self.snapshots, purged).await)
+            }
+            None => Err(StartError::Consensus("a listener takes part once".to_owned())),
+        }
+    }
+}
+
+fn is_blank(log: &Log) -> io::Result<bool> {
+    let state = log.state()?;
+    Ok(state.vote.is_none() && state.last.is_none() && state.purged.is_none())
+}
+
+fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartError> {
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let raft = openraft::Config {
+        cluster_name: "keyraft".to_owned(),
+        heartbeat_interval: millis(config.timing.heartbeat),
+        election_timeout_min: millis(config.timing.election_min),
+        election_timeout_max: millis(config.timing.election_max),
+        enable_pre_vote: Some(true),
+        // A restarted leader must be elected again: entries that followers committed may not have reached its own disk.
+        enable_leader_restore: Some(false),
+        // When is decided by bytes, in `tasks`; a count of entries cut throughput by 2.5 times.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: config.snapshot.keep_entries,
+        replication_lag_threshold: u64::MAX,
+        install_snapshot_timeout: millis(config.snapshot.transfer_timeout),
+        ..openraft::Config::default()
+    };
+    raft.validate().map(Arc::new).map_err(|error| StartError::Consensus(error.to_string()))
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<BootError> for StartError {
+    fn from(error: BootError) -> Self {
+        Self::Boot(error)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Boot(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+            Self::Consensus(error) => write!(f, "consensus cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

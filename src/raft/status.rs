@@ -1,0 +1,83 @@
+//! What consensus looks like from this node.
+
+use super::types::{NodeId, TypeConfig};
+use crate::store::Progress;
+
+/// The cluster as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub id: NodeId,
+    /// The leader, when known.
+    pub leader: Option<NodeId>,
+    /// The current term.
+    pub term: u64,
+    /// Index of the last entry in the log.
+    pub last: u64,
+    /// Index of the last entry known to be committed.
+    pub committed: u64,
+    /// Index of the last entry applied.
+    pub applied: u64,
+    /// Digest of the state there, in hexadecimal.
+    pub digest: String,
+    /// Every member, by id.
+    pub members: Vec<MemberStatus>,
+}
+
+/// A member as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// `leader`, `follower` or `learner`.
+    pub role: &'static str,
+    /// `host:port` of its API.
+    pub api_address: String,
+    /// `host:port` of its peer listener.
+    pub peer_address: String,
+    /// Log entries it has yet to hold; only the leader knows.
+    pub lag: Option<u64>,
+}
+
+impl Status {
+    /// Consensus goes on naming the leader it last followed, or itself, when nobody answers any more: only under a
+    /// lease is a leader known.
+    pub(super) fn of(metrics: &openraft::RaftMetrics<TypeConfig>, progress: &Progress, has_lease: bool) -> Self {
+        let leader = metrics.current_leader.filter(|_| has_lease);
+        let last = metrics.last_log_index.unwrap_or(0);
+        Self {
+            id: metrics.id,
+            leader,
+            term: metrics.current_term,
+            last,
+            committed: metrics.local_committed.map_or(0, |id| id.index),
+            applied: progress.applied.map_or(0, |id| id.index),
+            digest: progress.digest.to_string(),
+            members: members(metrics, leader, last),
+        }
+    }
+}
+
+fn members(metrics: &openraft::RaftMetrics<TypeConfig>, leader: Option<NodeId>, last: u64) -> Vec<MemberStatus> {
+    let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
+    let lag = |id: NodeId| {
+        let held = metrics.replication.as_ref()?.get(&id)?;
+        Some(last.saturating_sub(held.as_ref().map_or(0, |held| held.index)))
+    };
+    let role = |id| match () {
+        () if leader == Some(id) => "leader",
+        () if voters.contains(&id) => "follower",
+        () => "learner",
+    };
+    let members = metrics.membership_config.nodes().map(|(id, member)| MemberStatus {
+        id: *id,
+        name: member.name.clone(),
+        role: role(*id),
+        api_address: member.api_address.clone(),
+        peer_address: member.peer_address.clone(),
+        lag: if leader == Some(*id) { lag(*id).map(|_| 0) } else { lag(*id) },
+    });
+    members.collect()
+}

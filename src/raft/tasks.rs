@@ -1,0 +1,77 @@
+//! What a node does by itself while it takes part: follows the membership, snapshots, checkpoints, and notices its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::leader::Leadership;
+use super::links::Links;
+use super::metrics::Metrics;
+use super::types::Raft;
+use crate::config::SnapshotConfig;
+use crate::store::{Checkpoint, Log, Snapshots};
+
+/// Between two times that what was applied is given to sled.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at the size of the log.
+const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
+
+/// Keeps the links in line with the membership. Ends with consensus.
+pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
+    loop {
+        let members = metrics.now().membership_config.nodes().map(|(id, m)| (*id, m.clone())).collect();
+        if *links.members() != members && !members.is_empty() {
+            links.set_members(members);
+            leadership.forget_clients();
+        }
+        if !metrics.changed().await {
+            return;
+        }
+    }
+}
+
+/// Reports when consensus ends by itself: a failed disk or a broken invariant.
+pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
+    metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
+    match &metrics.now().running_state {
+        Err(openraft::errors::Fatal::Stopped) => {}
+        Err(fatal) => failure.report(&format!("consensus has stopped: {fatal}")),
+        Ok(()) => failure.report("consensus has panicked"),
+    }
+}
+
+/// Builds a snapshot when the log has outgrown the last one. Never ends.
+pub(super) async fn snapshot_when_large(raft: Raft, log: Log, snapshots: Snapshots, config: SnapshotConfig) {
+    let metrics = Metrics::of(&raft);
+    loop {
+        tokio::time::sleep(SNAPSHOT_CHECK).await;
+        let last = snapshots.newest().ok().flatten();
+        let covers = last.as_ref().and_then(|snapshot| snapshot.header.applied.last).map(|id| id.index);
+        let last_bytes = last.and_then(|s| s.path.metadata().ok()).map_or(0, |metadata| metadata.len());
+        // The log gives room back in whole chunks: it may stay large although a snapshot covers all of it.
+        if covers >= metrics.now().last_applied.as_ref().map(|id| id.index) {
+            continue;
+        }
+        if log.bytes_on_disk() > config.log_bytes.max(last_bytes) && raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes the keystore every second and makes it durable every so often, off the write path. Never ends.
+pub(super) async fn checkpoint_regularly(checkpoint: Checkpoint, every: Duration, failure: Failure) {
+    let mut durable_at = Instant::now();
+    loop {
+        tokio::time::sleep(WRITE_EVERY.min(every)).await;
+        let (checkpoint, due) = (checkpoint.clone(), durable_at.elapsed() >= every);
+        if due {
+            durable_at = Instant::now();
+        }
+        let work = move || if due { checkpoint.run() } else { checkpoint.write() };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return failure.report(&format!("the keystore cannot be written: {error}")),
+            Err(panic) => return failure.report(&format!("writing the keystore panicked: {panic}")),
+        }
+    }
+}

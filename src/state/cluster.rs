@@ -1,0 +1,83 @@
+//! What is known of the cluster as a whole: its id, its feature level, and its wrapped key ring.
+
+use std::fmt;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::command::DecodeError;
+use super::wire;
+
+/// 128 random bits that tell one cluster from another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClusterId(pub [u8; 16]);
+
+/// One version of the key ring, wrapped once for every seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingVersion {
+    /// The version, from 1.
+    pub version: u32,
+    /// The wraps, each as `crypto` encodes it.
+    pub wraps: Vec<Bytes>,
+}
+
+/// The replicated facts about the cluster; made by its first command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The cluster's id.
+    pub id: ClusterId,
+    /// The feature level at which entries are written.
+    pub level: u32,
+    /// Every ring version that a record may still be sealed under.
+    pub ring: Vec<RingVersion>,
+    /// The one that new records are sealed under.
+    pub active_ring_version: u32,
+}
+
+impl Cluster {
+    /// The facts as stored.
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    /// Reads what [`Cluster::encode`] made.
+    ///
+    /// # Errors
+    /// The bytes are no such message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::from_wire(wire::Cluster::decode(bytes).map_err(|_| DecodeError::Malformed("cluster"))?)
+    }
+
+    pub(super) fn to_wire(&self) -> wire::Cluster {
+        let ring = self.ring.iter().map(|v| wire::RingVersion { version: v.version, wraps: v.wraps.clone() });
+        wire::Cluster {
+            cluster_id: Bytes::copy_from_slice(&self.id.0),
+            level: self.level,
+            ring: ring.collect(),
+            active_ring_version: self.active_ring_version,
+        }
+    }
+
+    pub(super) fn from_wire(wire: wire::Cluster) -> Result<Self, DecodeError> {
+        let id = wire.cluster_id.as_ref().try_into().map_err(|_| DecodeError::Malformed("cluster id"))?;
+        let ring = wire.ring.into_iter().map(|v| RingVersion { version: v.version, wraps: v.wraps });
+        Ok(Self {
+            id: ClusterId(id),
+            level: wire.level,
+            ring: ring.collect(),
+            active_ring_version: wire.active_ring_version,
+        })
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,28 @@
+//! What is replicated, and how a command changes it: keys, policies, identities, the cluster, and what was done once.
+//!
+//! Everything here is pure: the same state and the same command give the same outcome on every node, for ever at one
+//! feature level.
+
+mod apply;
+mod cluster;
+mod command;
+mod digest;
+mod memory;
+mod record;
+mod rules;
+mod wire;
+
+pub use apply::{Change, Current, Outcome, apply};
+pub use cluster::{Cluster, ClusterId, RingVersion};
+pub use command::{Command, DecodeError, Init, Operation, RequestId};
+pub use digest::Digest;
+pub use memory::{Memory, Remembered};
+pub use record::{CreationId, KeyRecord, RecordError};
+pub use rules::{decode_assignment, decode_policy, encode_assignment, encode_policy};
+
+/// The feature level this binary writes and knows how to apply. Each log entry carries the level it was written at;
+/// a node refuses to append one above its own (decisions, section 3a).
+pub const FEATURE_LEVEL: u32 = 1;
+
+/// The level of what every binary knows: entries that carry no command, and commands before the first.
+pub const FIRST_LEVEL: u32 = 1;

@@ -1,0 +1,188 @@
+//! The record of one version of one key, as it stands in keystore, snapshots and the view: sealed, compact, versioned.
+
+use std::fmt;
+
+use crate::crypto::Cipher;
+use crate::policy::{Author, Identity};
+
+/// 128 random bits that tell one creation of a name from a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CreationId(pub [u8; 16]);
+
+/// One version of a key. Only its sealed part is secret, and nothing below `kms` opens it.
+///
+/// Layout, format 1, integers big-endian: format `u8`, flags `u8`, cipher `u8`, creation id `[16]`, version `u32`,
+/// ring version `u32`, created at `i64` (when flagged), created by `[32]` (when flagged), sealed to the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Which creation of the name this belongs to.
+    pub creation_id: CreationId,
+    /// The version of the key, from 1.
+    pub version: u32,
+    /// What the key is for.
+    pub cipher: Cipher,
+    /// Whether the version must not be used.
+    pub disabled: bool,
+    /// The version of the key ring it is sealed under.
+    pub ring_version: u32,
+    /// Who made this version, and when.
+    pub author: Author,
+    /// The key material, sealed by `crypto`.
+    pub sealed: Vec<u8>,
+}
+
+/// Bytes that are no record this binary can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordError {
+    /// The format is newer than this binary.
+    UnknownFormat(u8),
+    /// Too short, or a field holds what it cannot.
+    Damaged,
+}
+
+const FORMAT: u8 = 1;
+const FLAG_CREATED_AT: u8 = 1;
+const FLAG_CREATED_BY: u8 = 2;
+const FLAG_DISABLED: u8 = 4;
+const FLAGS: u8 = FLAG_CREATED_AT | FLAG_CREATED_BY | FLAG_DISABLED;
+const ID_AT: usize = 3;
+const VERSION_AT: usize = ID_AT + 16;
+
+impl KeyRecord {
+    /// The record as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(VERSION_AT + 8 + 40 + self.sealed.len());
+        out.extend([FORMAT, self.flags(), cipher_code(self.cipher)]);
+        out.extend(self.creation_id.0);
+        out.extend(self.version.to_be_bytes());
+        out.extend(self.ring_version.to_be_bytes());
+        out.extend(self.author.created_at.iter().flat_map(|at| at.to_be_bytes()));
+        out.extend(self.author.created_by.iter().flat_map(|by| *by.as_bytes()));
+        out.extend(&self.sealed);
+        out
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// The format is unknown, or the bytes are damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut rest = Reader(bytes);
+        let [format, flags, cipher] = rest.take::<3>()?;
+        if format != FORMAT {
+            return Err(RecordError::UnknownFormat(format));
+        }
+        if flags & !FLAGS != 0 {
+            return Err(RecordError::Damaged);
+        }
+        let cipher = cipher_of(cipher)?;
+        let creation_id = CreationId(rest.take()?);
+        let version = u32::from_be_bytes(rest.take()?);
+        let ring_version = u32::from_be_bytes(rest.take()?);
+        let created_at = rest.take_if(flags & FLAG_CREATED_AT != 0)?.map(i64::from_be_bytes);
+        let created_by = rest.take_if(flags & FLAG_CREATED_BY != 0)?.map(Identity::from_bytes);
+        Ok(Self {
+            creation_id,
+            version,
+            cipher,
+            disabled: flags & FLAG_DISABLED != 0,
+            ring_version,
+            author: Author { created_at, created_by },
+            sealed: rest.0.to_vec(),
+        })
+    }
+
+    /// The creation id and version of an encoded record, without decoding the rest; none when it is too short.
+    pub fn peek(bytes: &[u8]) -> Option<(CreationId, u32)> {
+        let id = bytes.get(ID_AT..VERSION_AT)?.try_into().ok()?;
+        let version = bytes.get(VERSION_AT..VERSION_AT + 4)?.try_into().ok()?;
+        Some((CreationId(id), u32::from_be_bytes(version)))
+    }
+
+    fn flags(&self) -> u8 {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        flag(self.author.created_at.is_some(), FLAG_CREATED_AT)
+            | flag(self.author.created_by.is_some(), FLAG_CREATED_BY)
+            | flag(self.disabled, FLAG_DISABLED)
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let (head, tail) = self.0.split_first_chunk().ok_or(RecordError::Damaged)?;
+        self.0 = tail;
+        Ok(*head)
+    }
+
+    fn take_if<const N: usize>(&mut self, present: bool) -> Result<Option<[u8; N]>, RecordError> {
+        present.then(|| self.take()).transpose()
+    }
+}
+
+fn cipher_code(cipher: Cipher) -> u8 {
+    match cipher {
+        Cipher::Aes256 => 1,
+        Cipher::ChaCha20 => 2,
+    }
+}
+
+fn cipher_of(code: u8) -> Result<Cipher, RecordError> {
+    match code {
+        1 => Ok(Cipher::Aes256),
+        2 => Ok(Cipher::ChaCha20),
+        _ => Err(RecordError::Damaged),
+    }
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownFormat(format) => write!(f, "key record of format {format}, which this version does not know"),
+            Self::Damaged => f.write_str("damaged key record"),
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> KeyRecord {
+        KeyRecord {
+            creation_id: CreationId([7; 16]),
+            version: 3,
+            cipher: Cipher::ChaCha20,
+            disabled: false,
+            ring_version: 2,
+            author: Author { created_at: Some(-5), created_by: Some(Identity::from_bytes([9; 32])) },
+            sealed: vec![1; 109],
+        }
+    }
+
+    #[test]
+    fn records_round_trip_with_and_without_their_optional_fields() {
+        let full = record();
+        let bare = KeyRecord { author: Author::default(), disabled: true, ..record() };
+        for record in [full, bare] {
+            let bytes = record.encode();
+            assert!(bytes.len() <= 192, "{}", bytes.len());
+            assert_eq!(KeyRecord::decode(&bytes).unwrap(), record);
+            assert_eq!(KeyRecord::peek(&bytes), Some((record.creation_id, record.version)));
+        }
+    }
+
+    #[test]
+    fn damaged_and_newer_records_are_told_apart() {
+        let bytes = record().encode();
+        for cut in 0..70 {
+            assert_eq!(KeyRecord::decode(&bytes[..cut.min(60)]), Err(RecordError::Damaged), "{cut}");
+        }
+        let mut newer = bytes;
+        newer[0] = 9;
+        assert_eq!(KeyRecord::decode(&newer), Err(RecordError::UnknownFormat(9)));
+    }
+}

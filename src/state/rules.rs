@@ -1,0 +1,87 @@
+//! Policies and assignments as stored.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::command::DecodeError;
+use super::wire;
+use crate::policy::{Assignment, Author, Identity, Pattern, Policy, PolicyEntry, PolicyName, Role};
+
+/// A policy as stored.
+pub fn encode_policy(name: &PolicyName, entry: &PolicyEntry) -> Vec<u8> {
+    policy_to_wire(name, entry).encode_to_vec()
+}
+
+/// Reads what [`encode_policy`] made.
+///
+/// # Errors
+/// The bytes are no policy.
+pub fn decode_policy(bytes: &[u8]) -> Result<(PolicyName, PolicyEntry), DecodeError> {
+    policy_from_wire(wire::Policy::decode(bytes).map_err(|_| DecodeError::Malformed("policy"))?)
+}
+
+/// An assignment as stored.
+pub fn encode_assignment(identity: Identity, assignment: &Assignment) -> Vec<u8> {
+    assignment_to_wire(identity, assignment).encode_to_vec()
+}
+
+/// Reads what [`encode_assignment`] made.
+///
+/// # Errors
+/// The bytes are no assignment.
+pub fn decode_assignment(bytes: &[u8]) -> Result<(Identity, Assignment), DecodeError> {
+    assignment_from_wire(wire::Assignment::decode(bytes).map_err(|_| DecodeError::Malformed("assignment"))?)
+}
+
+pub(super) fn policy_to_wire(name: &PolicyName, entry: &PolicyEntry) -> wire::Policy {
+    let texts = |patterns: &[Pattern]| patterns.iter().map(|p| p.as_str().to_owned()).collect();
+    wire::Policy {
+        name: name.as_str().to_owned(),
+        allow: texts(&entry.policy.allow),
+        deny: texts(&entry.policy.deny),
+        author: Some(author_to_wire(&entry.author)),
+    }
+}
+
+pub(super) fn policy_from_wire(wire: wire::Policy) -> Result<(PolicyName, PolicyEntry), DecodeError> {
+    let name = PolicyName::parse(&wire.name).map_err(|_| DecodeError::Malformed("policy name"))?;
+    let policy = Policy::new(patterns(&wire.allow)?, patterns(&wire.deny)?);
+    Ok((name, PolicyEntry { policy, author: author_from_wire(wire.author)? }))
+}
+
+pub(super) fn assignment_to_wire(identity: Identity, assignment: &Assignment) -> wire::Assignment {
+    let policy = match &assignment.role {
+        Role::Admin => String::new(),
+        Role::Policy(name) => name.as_str().to_owned(),
+    };
+    let author = Some(author_to_wire(&assignment.author));
+    wire::Assignment { identity: Bytes::copy_from_slice(identity.as_bytes()), policy, author }
+}
+
+pub(super) fn assignment_from_wire(wire: wire::Assignment) -> Result<(Identity, Assignment), DecodeError> {
+    let identity = identity_from_wire(&wire.identity)?;
+    let role = match wire.policy.as_str() {
+        "" => Role::Admin,
+        name => Role::Policy(PolicyName::parse(name).map_err(|_| DecodeError::Malformed("policy name"))?),
+    };
+    Ok((identity, Assignment { role, author: author_from_wire(wire.author)? }))
+}
+
+pub(super) fn identity_from_wire(bytes: &[u8]) -> Result<Identity, DecodeError> {
+    Identity::try_from(bytes).map_err(|_| DecodeError::Malformed("identity"))
+}
+
+fn author_to_wire(author: &Author) -> wire::Author {
+    let created_by = author.created_by.map_or_else(Bytes::new, |by| Bytes::copy_from_slice(by.as_bytes()));
+    wire::Author { created_at_ns: author.created_at, created_by }
+}
+
+fn author_from_wire(wire: Option<wire::Author>) -> Result<Author, DecodeError> {
+    let wire = wire.unwrap_or_default();
+    let created_by = (!wire.created_by.is_empty()).then(|| identity_from_wire(&wire.created_by)).transpose()?;
+    Ok(Author { created_at: wire.created_at_ns, created_by })
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, DecodeError> {
+    texts.iter().map(|text| Pattern::parse(text).map_err(|_| DecodeError::Malformed("pattern"))).collect()
+}

@@ -1,0 +1,128 @@
+//! Building a snapshot while the keystore goes on applying.
+
+use std::io;
+use std::sync::Arc;
+
+use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
+use super::image::Applied;
+use super::snapshot::{Snapshot, SnapshotHeader, Snapshots};
+use super::{Keystore, View};
+use crate::clock;
+use crate::state::{Digest, encode_assignment, encode_policy};
+
+/// Keys read from the view at a time; applying waits for no more than that.
+const KEYS_AT_A_TIME: usize = 1024;
+
+/// A snapshot to be built: all but the keys is copied, the keys are read from the frozen view.
+pub struct SnapshotBuild {
+    header: SnapshotHeader,
+    copied: Vec<(Vec<u8>, Vec<u8>)>,
+    view: Arc<View>,
+}
+
+impl Keystore {
+    /// Takes note of everything as it is now, for a snapshot that is then built elsewhere. One at a time.
+    pub fn begin_snapshot(&self) -> SnapshotBuild {
+        let header = SnapshotHeader {
+            cluster_id: self.view.cluster().map(|cluster| cluster.id),
+            applied: Applied {
+                memory_first: self.memory.first(),
+                memory_forgotten_index: self.memory.forgotten_index(),
+                ..self.applied.clone()
+            },
+            membership: self.membership.clone(),
+            created_at_ns: clock::unix_ns(),
+            feature_level: self.view.level(),
+        };
+        self.view.freeze();
+        SnapshotBuild { header, copied: self.copy_small_kinds(), view: Arc::clone(&self.view) }
+    }
+
+    fn copy_small_kinds(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let cluster = self.view.cluster().map(|cluster| (CLUSTER.to_vec(), cluster.encode()));
+        let rules = self.view.rules();
+        let policies = rules
+            .policies
+            .iter()
+            .map(|(name, entry)| (entries::key(POLICY, name.as_str().as_bytes()), encode_policy(name, entry)));
+        let assignments = rules
+            .identities
+            .iter()
+            .map(|(id, assignment)| (entries::key(ASSIGNMENT, id.as_bytes()), encode_assignment(*id, assignment)));
+        cluster.into_iter().chain(policies).chain(assignments).chain(self.copy_memory()).collect()
+    }
+
+    fn copy_memory(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let (first, next) = (self.memory.first(), self.memory.next());
+        let pages = entries::page_of(first)..next.div_ceil(entries::numbers_of(0).end);
+        pages.map(move |page| {
+            let numbers = entries::numbers_of(page);
+            let start = numbers.start.max(first);
+            let value = entries::encode_page(start, self.memory.numbered(numbers));
+            (entries::key(MEMORY, &page.to_be_bytes()), value)
+        })
+    }
+}
+
+impl SnapshotBuild {
+    /// Writes the snapshot; meant for a thread that may block.
+    ///
+    /// # Errors
+    /// The disk failed.
+    ///
+    /// # Panics
+    /// What was read is not what the digest says was there: the frozen view is broken.
+    pub fn run(self, snapshots: &Snapshots) -> io::Result<Snapshot> {
+        let _thaw = Thaw(Arc::clone(&self.view));
+        let applied = self.header.applied.clone();
+        let mut writer = snapshots.write(self.header)?;
+        let mut written = Written::default();
+        for (key, value) in &self.copied {
+            written.count(key, value);
+            writer.entry(key, value)?;
+        }
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let entries = self.view.frozen_after(after.as_deref(), KEYS_AT_A_TIME);
+            let Some((last, _)) = entries.last() else { break };
+            after = Some(last.clone());
+            for (version_key, record) in &entries {
+                let key = entries::key(KEY, version_key);
+                written.count(&key, record);
+                writer.entry(&key, record)?;
+            }
+        }
+        assert_eq!(written.digest, applied.digest, "invariant broken: a snapshot holds what its digest says");
+        let snapshot = writer.finish()?;
+        snapshots.remove_old()?;
+        Ok(snapshot)
+    }
+}
+
+/// The digest of what is written. A page of remembered commands counts command by command.
+#[derive(Default)]
+struct Written {
+    digest: Digest,
+}
+
+impl Written {
+    fn count(&mut self, key: &[u8], value: &[u8]) {
+        if key.first() != Some(&MEMORY) {
+            self.digest.add(key, value);
+            return;
+        }
+        for (_, command) in entries::decode_page(value).unwrap_or_default() {
+            let (key, value) = entries::outcome_entry(&command);
+            self.digest.add(&key, &value);
+        }
+    }
+}
+
+/// Thaws the view however the build ends.
+struct Thaw(Arc<View>);
+
+impl Drop for Thaw {
+    fn drop(&mut self) {
+        self.0.thaw();
+    }
+}

@@ -1,0 +1,62 @@
+//! Files and folders that only this node's user may read, and renames that survive a power cut.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Makes a folder, and those above it, with mode 0700.
+///
+/// # Errors
+/// The file system refused.
+pub fn make_private_folder(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes a file with mode 0600, empty.
+///
+/// # Errors
+/// The file system refused.
+pub fn make_private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Puts a whole file in place of `path`: a reader, or a power cut, sees the old one or the new one.
+///
+/// # Errors
+/// The file system refused; `path` is unchanged.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = make_private_file(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    rename_durably(&temporary, path)
+}
+
+/// Renames within one folder and makes the renaming durable.
+///
+/// # Errors
+/// The file system refused.
+pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(to.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// The file system refused.
+pub fn sync_folder(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The bytes that a folder's files take, those of its folders too; what vanishes meanwhile does not count.
+pub fn folder_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}

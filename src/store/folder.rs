@@ -1,0 +1,166 @@
+//! The keystore's folders: one sled folder in use, named by `CURRENT`, and new ones filled beside it.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use super::files::{make_private_folder, replace_file};
+use super::image::Damage;
+
+/// Values over a quarter of it would go to files that sled never syncs; entries are capped far below.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Requests never read sled, so its cache only serves the writer.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+const CURRENT: &str = "CURRENT";
+const OPENING: &str = "OPENING";
+/// A folder whose opening was cut short this often is taken for damaged: it may crash the process each time.
+const OPENINGS_CUT_SHORT: u32 = 2;
+
+/// The folder of the keystore's folders.
+#[derive(Debug, Clone)]
+pub(super) struct Folders {
+    root: PathBuf,
+}
+
+/// A sled folder that is open.
+pub(super) struct OpenFolder {
+    pub db: sled::Db,
+    pub path: PathBuf,
+}
+
+impl Folders {
+    pub(super) fn new(root: &Path) -> io::Result<Self> {
+        make_private_folder(root)?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Opens the folder in use; none when there is none yet.
+    pub(super) fn open_current(&self) -> Result<Option<OpenFolder>, Damage> {
+        let Some(name) = self.current().map_err(|e| unreadable(&e))? else { return Ok(None) };
+        let path = self.root.join(name);
+        if !path.is_dir() {
+            return Err(Damage::Unreadable(format!("{} is gone", path.display())));
+        }
+        self.note_opening()?;
+        let db = open_sled(&path)?;
+        Ok(Some(OpenFolder { db, path }))
+    }
+
+    /// To be called when an opened folder was read to the end and found whole.
+    pub(super) fn opened(&self) -> io::Result<()> {
+        remove_if_there(&self.root.join(OPENING))
+    }
+
+    /// Marks the folder in use as damaged.
+    pub(super) fn distrust(&self) -> io::Result<()> {
+        replace_file(&self.root.join(OPENING), &vec![b'x'; OPENINGS_CUT_SHORT as usize])
+    }
+
+    /// A new empty folder; it is not in use before [`Folders::switch_to`].
+    pub(super) fn create(&self) -> io::Result<OpenFolder> {
+        let number = self.numbers()?.last().map_or(1, |last| last + 1);
+        let path = self.root.join(folder_name(number));
+        make_private_folder(&path)?;
+        let db = open_sled(&path).map_err(io::Error::other)?;
+        Ok(OpenFolder { db, path })
+    }
+
+    /// Puts a folder in use, in one step, and removes every other save those set aside.
+    pub(super) fn switch_to(&self, folder: &OpenFolder) -> io::Result<()> {
+        let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        replace_file(&self.root.join(CURRENT), name.as_bytes())?;
+        self.opened()?;
+        for number in self.numbers()? {
+            let path = self.root.join(folder_name(number));
+            if path != folder.path {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the folder in use aside, for whoever wants to see what happened to it.
+    pub(super) fn set_aside(&self) -> io::Result<Option<PathBuf>> {
+        let Some(name) = self.current()? else { return Ok(None) };
+        let aside = self.root.join("damaged");
+        remove_folder_if_there(&aside)?;
+        let from = self.root.join(name);
+        if from.is_dir() {
+            fs::rename(&from, &aside)?;
+        }
+        remove_if_there(&self.root.join(CURRENT))?;
+        self.opened()?;
+        Ok(Some(aside))
+    }
+
+    fn current(&self) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.root.join(CURRENT)) {
+            Ok(name) => Ok(Some(name)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Leaves a marker before opening, and counts the ones that earlier openings left.
+    fn note_opening(&self) -> Result<(), Damage> {
+        let marker = self.root.join(OPENING);
+        let cut_short = fs::read(&marker).map_or(0, |marks| u32::try_from(marks.len()).unwrap_or(u32::MAX));
+        if cut_short >= OPENINGS_CUT_SHORT {
+            return Err(Damage::Unreadable(format!("opening it was cut short {cut_short} times")));
+        }
+        let marks = vec![b'x'; cut_short as usize + 1];
+        replace_file(&marker, &marks).map_err(|e| unreadable(&e))
+    }
+
+    fn numbers(&self) -> io::Result<Vec<u64>> {
+        let names = fs::read_dir(&self.root)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut numbers: Vec<u64> = names.filter_map(|name| name.strip_prefix("sled-")?.parse().ok()).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
+
+impl OpenFolder {
+    /// Makes everything written so far durable. On Linux sled's own flush does not sync (`sync_file_range`).
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.db.flush().map_err(io::Error::other)?;
+        File::open(self.path.join("db"))?.sync_data()
+    }
+}
+
+/// Opens a sled folder. A damaged one can panic; that is an answer here, not a crash.
+fn open_sled(path: &Path) -> Result<sled::Db, Damage> {
+    let config = sled::Config::new()
+        .path(path)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+        .mode(sled::Mode::HighThroughput);
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(opened) => opened.map_err(|e| unreadable(&e)),
+        Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned())),
+    }
+}
+
+fn folder_name(number: u64) -> String {
+    format!("sled-{number}")
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Damage {
+    Damage::Unreadable(error.to_string())
+}

@@ -1,0 +1,183 @@
+//! An image of the whole state in memory, filled entry by entry from a keystore or a snapshot, and checked at the end.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
+use super::{LogId, View, wire};
+use crate::policy::Rules;
+use crate::state::{Cluster, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
+
+/// How far the log is applied, and what the state amounts to there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The last entry applied.
+    pub last: Option<LogId>,
+    /// How many entries the replicated state has.
+    pub entries: u64,
+    /// Their digest.
+    pub digest: Digest,
+    /// The number of the oldest remembered command.
+    pub memory_first: u64,
+    /// The index of the last command forgotten.
+    pub memory_forgotten_index: u64,
+}
+
+/// The whole state in memory, with the membership at that point as `raft` encodes it.
+pub(super) struct Image {
+    pub view: View,
+    pub memory: Memory,
+    pub applied: Applied,
+    pub membership: Bytes,
+}
+
+/// What is wrong with a keystore or a snapshot: it must be rebuilt, never served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// An entry cannot be read.
+    Entry(String),
+    /// What is there is not what was applied.
+    Disagreement {
+        /// What disagrees: `entry count` or `digest`.
+        what: &'static str,
+        /// As noted with the applied position.
+        noted: String,
+        /// As found.
+        found: String,
+    },
+    /// It cannot be opened or read.
+    Unreadable(String),
+}
+
+/// Takes entries in any order.
+#[derive(Default)]
+pub(super) struct ImageBuilder {
+    view: View,
+    rules: Rules,
+    commands: Vec<(u64, Remembered)>,
+    digest: Digest,
+    entries: u64,
+}
+
+impl ImageBuilder {
+    /// Adds one replicated entry.
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
+        match key.split_first() {
+            Some((&KEY, version_key)) => self.add_key(version_key, value)?,
+            Some((&MEMORY, _)) => return self.add_commands(value),
+            Some((&POLICY, _)) => {
+                let (name, entry) = decode_policy(value).map_err(|e| damaged(&e))?;
+                self.rules.policies.insert(name, entry.into());
+            }
+            Some((&ASSIGNMENT, _)) => {
+                let (identity, assignment) = decode_assignment(value).map_err(|e| damaged(&e))?;
+                self.rules.identities.insert(identity, assignment);
+            }
+            _ if key == CLUSTER => self.view.set_cluster(Cluster::decode(value).map_err(|e| damaged(&e))?),
+            _ => return Err(Damage::Entry(format!("unknown kind of entry {:02x?}", key.first()))),
+        }
+        self.count(key, value);
+        Ok(())
+    }
+
+    /// The image, if it is what `applied` says it should be.
+    pub(super) fn finish(mut self, applied: Applied, membership: Bytes) -> Result<Image, Damage> {
+        let memory = self.memory(&applied)?;
+        let found = Applied { entries: self.entries, digest: self.digest, ..applied.clone() };
+        disagreement("entry count", applied.entries, found.entries)?;
+        disagreement("digest", applied.digest, found.digest)?;
+        self.view.set_rules(self.rules);
+        Ok(Image { view: self.view, memory, applied, membership })
+    }
+
+    fn add_key(&mut self, version_key: &[u8], record: &[u8]) -> Result<(), Damage> {
+        let (name, version) = version_key
+            .split_last_chunk()
+            .and_then(|(name, version)| Some((name.strip_suffix(&[0])?, u32::from_be_bytes(*version))))
+            .and_then(|(name, version)| Some((std::str::from_utf8(name).ok()?, version)))
+            .ok_or_else(|| Damage::Entry("a key version without a name".to_owned()))?;
+        if KeyRecord::peek(record).is_none_or(|(_, recorded)| recorded != version) {
+            return Err(Damage::Entry(format!("the record of key '{name}' is not of version {version}")));
+        }
+        self.view.put(name, version, record);
+        Ok(())
+    }
+
+    fn add_commands(&mut self, page: &[u8]) -> Result<(), Damage> {
+        let commands = entries::decode_page(page).ok_or_else(|| Damage::Entry("remembered commands".to_owned()))?;
+        self.commands.extend(commands);
+        Ok(())
+    }
+
+    /// Commands older than the memory may still stand on its first page; they are not part of the state.
+    fn memory(&mut self, applied: &Applied) -> Result<Memory, Damage> {
+        let mut commands = std::mem::take(&mut self.commands);
+        commands.retain(|(number, _)| *number >= applied.memory_first);
+        commands.sort_unstable_by_key(|(number, _)| *number);
+        let gapless = (applied.memory_first..).zip(&commands).all(|(expected, (number, _))| expected == *number);
+        if !gapless {
+            return Err(Damage::Entry("a gap among the remembered commands".to_owned()));
+        }
+        let recent: VecDeque<Remembered> = commands.into_iter().map(|(_, command)| command).collect();
+        for command in &recent {
+            let (key, value) = entries::outcome_entry(command);
+            self.count(&key, &value);
+        }
+        Ok(Memory::restore(applied.memory_first, applied.memory_forgotten_index, recent))
+    }
+
+    fn count(&mut self, key: &[u8], value: &[u8]) {
+        self.digest.add(key, value);
+        self.entries += 1;
+    }
+}
+
+impl Applied {
+    pub(super) fn to_wire(&self) -> wire::Applied {
+        wire::Applied {
+            last: self.last.map(Into::into),
+            entries: self.entries,
+            digest: Bytes::copy_from_slice(&self.digest.to_bytes()),
+            memory_first: self.memory_first,
+            memory_forgotten_index: self.memory_forgotten_index,
+        }
+    }
+
+    pub(super) fn from_wire(wire: wire::Applied) -> Result<Self, Damage> {
+        let digest = wire.digest.as_ref().try_into().map_err(|_| Damage::Entry("applied position".to_owned()))?;
+        Ok(Self {
+            last: wire.last.map(Into::into),
+            entries: wire.entries,
+            digest: Digest::from_bytes(digest),
+            memory_first: wire.memory_first,
+            memory_forgotten_index: wire.memory_forgotten_index,
+        })
+    }
+}
+
+fn disagreement<T: PartialEq + fmt::Display>(what: &'static str, noted: T, found: T) -> Result<(), Damage> {
+    if noted == found {
+        return Ok(());
+    }
+    Err(Damage::Disagreement { what, noted: noted.to_string(), found: found.to_string() })
+}
+
+fn damaged(error: &dyn fmt::Display) -> Damage {
+    Damage::Entry(error.to_string())
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(what) => write!(f, "an entry is damaged: {what}"),
+            Self::Disagreement { what, noted, found } => {
+                write!(f, "its {what} is {found}, but {noted} was noted when it was written")
+            }
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Damage {}

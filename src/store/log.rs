@@ -1,0 +1,365 @@
+//! The Raft log and vote: a write-ahead log whose flushes are coalesced, so that one writer waits for one flush and
+//! many writers share it.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, RwLock};
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
+use raft_log::api::raft_log_writer::RaftLogWriter;
+use raft_log::{Callback, Config, RaftLog};
+
+use super::log_types::{LogId, LogTypes, Payload, Vote};
+
+/// A purge drops whole chunks, and an open decodes all that is left.
+const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+/// Payloads kept in memory for followers that are close behind.
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
+const READ_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Called once what it was given with is durable, or could not be made so.
+pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// The Raft log of one node. Cheap to clone; all clones are one log.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+/// Where the log stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogState {
+    /// The last entry that was purged.
+    pub purged: Option<LogId>,
+    /// The last entry, purged or not.
+    pub last: Option<LogId>,
+    /// The last vote.
+    pub vote: Option<Vote>,
+    /// The last position known to be committed.
+    pub committed: Option<LogId>,
+}
+
+/// What flushing cost so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlushFigures {
+    /// Flushes done.
+    pub count: u64,
+    /// Time spent in them, in nanoseconds.
+    pub total_ns: u64,
+}
+
+struct Inner {
+    /// None once closed, which lets another process, or another `Log`, open the folder.
+    log: RwLock<Option<RaftLog<LogTypes>>>,
+    waiting: Mutex<Waiting>,
+    idle: Condvar,
+    flushes: AtomicU64,
+    flush_ns: AtomicU64,
+}
+
+/// Who waits for the next flush. At most one flush is in flight; whatever is written meanwhile shares the next one.
+#[derive(Default)]
+struct Waiting {
+    durable: Vec<Durable>,
+    in_flight: bool,
+    closed: bool,
+}
+
+/// Told by the write-ahead log's own thread that a flush is done; begins the next one there, without a thread between.
+pub(super) struct Flushed {
+    inner: Weak<Inner>,
+    durable: Vec<Durable>,
+    begun: Instant,
+}
+
+impl Log {
+    /// Opens the log in `dir`, making it when it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written, or what is in it is damaged beyond a torn tail.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        super::files::make_private_folder(dir)?;
+        let mut config = Config::new(dir.display());
+        config.wal.chunk_max_size = Some(CHUNK_BYTES);
+        config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
+        config.wal.flush_batch_wait = Some(Duration::ZERO);
+        config.log_cache_capacity = Some(CACHE_BYTES);
+        // A bound would let an append wait, with the log locked, for the thread that wants the lock to flush.
+        config.wal.flush_queue_max_bytes = Some(usize::MAX);
+        let inner = Inner {
+            log: RwLock::new(Some(RaftLog::open(Arc::new(config))?)),
+            waiting: Mutex::default(),
+            idle: Condvar::new(),
+            flushes: AtomicU64::new(0),
+            flush_ns: AtomicU64::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Where the log stands.
+    ///
+    /// # Errors
+    /// The log is closed.
+    pub fn state(&self) -> io::Result<LogState> {
+        let log = self.inner.read()?;
+        let state = log.log_state();
+        Ok(LogState {
+            purged: state.purged().copied(),
+            last: state.last().copied(),
+            vote: state.vote().copied(),
+            committed: state.committed().copied(),
+        })
+    }
+
+    /// The note of whose log this is, as [`Log::save_owner`] left it.
+    ///
+    /// # Errors
+    /// The log is closed.
+    pub fn owner(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.inner.read()?.log_state().user_data.clone())
+    }
+
+    /// Notes whose log this is; returns when the note is durable.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn save_owner(&self, owner: Vec<u8>) -> io::Result<()> {
+        let mut log = self.inner.write()?;
+        log.save_user_data(Some(owner))?;
+        self.inner.flush_and_wait(log)
+    }
+
+    /// Appends entries. They can be read when this returns, and are durable when `durable` is called.
+    ///
+    /// # Errors
+    /// The entries do not follow the last one, or the disk failed.
+    pub fn append(&self, entries: impl IntoIterator<Item = (LogId, Bytes)>, durable: Durable) -> io::Result<()> {
+        let mut log = self.inner.write()?;
+        log.append(entries.into_iter().map(|(id, payload)| (id, Payload(payload))))?;
+        self.inner.when_durable(&mut log, durable)
+    }
+
+    /// Saves a vote; it is durable when `durable` is called.
+    ///
+    /// # Errors
+    /// The vote is older than the last one, or the disk failed.
+    pub fn save_vote(&self, vote: Vote, durable: Durable) -> io::Result<()> {
+        let mut log = self.inner.write()?;
+        log.save_vote(vote)?;
+        self.inner.when_durable(&mut log, durable)
+    }
+
+    /// Notes how far the log is committed; durable with the next flush, whenever that is.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn commit(&self, committed: LogId) -> io::Result<()> {
+        let mut log = self.inner.write()?;
+        let state = log.log_state();
+        if Some(&committed) <= state.committed() || Some(&committed) > state.last() {
+            return Ok(());
+        }
+        // Not flushed by itself: the queue of the log's thread is bounded, and this thread must never wait for room in
+        // it with the log locked.
+        log.commit(committed).map(drop)
+    }
+
+    /// Removes the entries after `last`.
+    ///
+    /// # Errors
+    /// One of them is committed, or the disk failed.
+    pub fn truncate_after(&self, last: Option<LogId>) -> io::Result<()> {
+        let next = last.map_or(0, |id| id.index + 1);
+        let mut log = self.inner.write()?;
+        if log.log_state().last().is_none_or(|last| last.index < next) {
+            return Ok(());
+        }
+        log.truncate(next)?;
+        self.inner.flush_and_wait(log)
+    }
+
+    /// Removes the entries up to and including `upto`.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn purge(&self, upto: LogId) -> io::Result<()> {
+        let mut log = self.inner.write()?;
+        log.purge(upto)?;
+        self.inner.flush_and_wait(log)
+    }
+
+    /// The entries of a range of indices, as far as they are there.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn read(&self, range: Range<u64>) -> io::Result<Vec<(LogId, Bytes)>> {
+        let log = self.inner.read()?;
+        log.read(range.start, range.end).map(|entry| entry.map(|(id, payload)| (id, payload.0))).collect()
+    }
+
+    /// The size of the log on disk, in bytes.
+    pub fn bytes_on_disk(&self) -> u64 {
+        self.inner.read().map_or(0, |log| log.on_disk_size())
+    }
+
+    /// What flushing cost so far.
+    pub fn flush_figures(&self) -> FlushFigures {
+        FlushFigures {
+            count: self.inner.flushes.load(Ordering::Relaxed),
+            total_ns: self.inner.flush_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Flushes what waits and lets go of the folder; whatever comes later fails.
+    pub fn close(&self) {
+        let mut waiting = self.inner.waiting.lock();
+        waiting.closed = true;
+        while waiting.in_flight {
+            self.inner.idle.wait(&mut waiting);
+        }
+        drop(waiting);
+        *self.inner.log.write() = None;
+    }
+}
+
+impl Inner {
+    fn read(&self) -> io::Result<MappedRwLockReadGuard<'_, RaftLog<LogTypes>>> {
+        RwLockReadGuard::try_map(self.log.read(), Option::as_ref).map_err(|_| closed())
+    }
+
+    fn write(&self) -> io::Result<Writing<'_>> {
+        RwLockWriteGuard::try_map(self.log.write(), Option::as_mut).map_err(|_| closed())
+    }
+
+    /// Flushes at once, or with the next flush when one is in flight.
+    fn when_durable(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Durable) -> io::Result<()> {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Err(closed());
+        }
+        if waiting.in_flight {
+            waiting.durable.push(durable);
+            return Ok(());
+        }
+        waiting.in_flight = true;
+        drop(waiting);
+        self.flush(log, vec![durable])
+    }
+
+    fn flush_and_wait(self: &Arc<Self>, mut log: Writing<'_>) -> io::Result<()> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let told = Box::new(move |result| {
+            // The receiver waits below, for as long as this is waited for.
+            let _ = SyncSender::send(&sender, result);
+        });
+        self.when_durable(&mut log, told)?;
+        drop(log);
+        receiver.recv().map_err(|_| closed())?
+    }
+
+    fn flush(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Vec<Durable>) -> io::Result<()> {
+        log.flush(true, Some(Flushed { inner: Arc::downgrade(self), durable, begun: Instant::now() }))
+    }
+
+    /// After a flush: begins the next one, unless nobody waits, or the disk failed.
+    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        let elapsed = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.flush_ns.fetch_add(elapsed, Ordering::Relaxed);
+        let mut waiting = self.waiting.lock();
+        // A failed fsync may have dropped the pages it could not write: trying again would lie.
+        waiting.closed |= result.is_err();
+        let next = std::mem::take(&mut waiting.durable);
+        if next.is_empty() || result.is_err() {
+            waiting.in_flight = false;
+            self.idle.notify_all();
+            drop(waiting);
+            return tell(next, result);
+        }
+        drop(waiting);
+        if let Err(error) = self.write().and_then(|mut log| self.flush(&mut log, next)) {
+            tracing::error!(%error, "the log cannot be flushed");
+            let mut waiting = self.waiting.lock();
+            (waiting.closed, waiting.in_flight) = (true, false);
+            self.idle.notify_all();
+        }
+    }
+}
+
+/// The log, to be written to.
+type Writing<'a> = MappedRwLockWriteGuard<'a, RaftLog<LogTypes>>;
+
+impl Callback for Flushed {
+    fn send(self, result: io::Result<()>) {
+        tell(self.durable, &result);
+        if let Some(inner) = self.inner.upgrade() {
+            inner.flushed(&result, self.begun);
+        }
+    }
+}
+
+fn tell(durable: Vec<Durable>, result: &io::Result<()>) {
+    for durable in durable {
+        durable(copy_of(result));
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the log is closed, or could not be flushed")
+}
+
+fn copy_of(result: &io::Result<()>) -> io::Result<()> {
+    result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(index: u64) -> LogId {
+        LogId { term: 1, node: 1, index }
+    }
+
+    fn append(log: &Log, range: Range<u64>) {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let entries = range.map(|index| (id(index), Bytes::from(index.to_string())));
+        log.append(entries, Box::new(move |result| SyncSender::send(&sender, result).unwrap())).unwrap();
+        receiver.recv().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_is_durable_is_there_after_opening_again() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let log = Log::open(dir.path()).unwrap();
+            log.save_owner(b"me".to_vec()).unwrap();
+            append(&log, 0..100);
+            log.commit(id(90)).unwrap();
+            log.truncate_after(Some(id(95))).unwrap();
+            log.purge(id(10)).unwrap();
+            log.close();
+        }
+        let log = Log::open(dir.path()).unwrap();
+        let state = log.state().unwrap();
+        assert_eq!((state.purged, state.last, state.committed), (Some(id(10)), Some(id(95)), Some(id(90))));
+        assert_eq!(log.owner().unwrap().as_deref(), Some(&b"me"[..]));
+        let entries = log.read(0..1000).unwrap();
+        assert_eq!(entries.first().unwrap().0, id(11));
+        assert_eq!(entries.last().unwrap(), &(id(95), Bytes::from("95")));
+    }
+
+    #[test]
+    fn a_closed_log_refuses_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path()).unwrap();
+        append(&log, 0..1);
+        log.close();
+        assert!(log.append([(id(1), Bytes::new())], Box::new(drop)).is_err());
+    }
+}

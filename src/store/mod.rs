@@ -1,0 +1,27 @@
+//! What a node keeps on disk: the Raft log, the keystore derived from it, and snapshots; and the view that is read.
+
+mod build;
+mod entries;
+mod files;
+mod folder;
+mod image;
+mod keystore;
+mod log;
+mod log_types;
+mod open;
+mod owner;
+mod snapshot;
+mod staging;
+mod view;
+mod wire;
+
+pub use build::SnapshotBuild;
+pub use files::{folder_bytes, make_private_file, make_private_folder, replace_file};
+pub use image::{Applied, Damage};
+pub use keystore::{Checkpoint, Keystore, Progress};
+pub use log::{Durable, FlushFigures, Log, LogState};
+pub use log_types::{LogId, MAX_PAYLOAD_BYTES, Vote};
+pub use open::{Found, OpenError, Store};
+pub use owner::{Owner, StoreId};
+pub use snapshot::{Snapshot, SnapshotHeader, Snapshots};
+pub use view::View;

@@ -1,0 +1,162 @@
+//! Opening a node's data folder: what is there, whether it belongs together, and rebuilding what does not.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files::make_private_folder;
+use super::folder::Folders;
+use super::image::Damage;
+use super::{Keystore, Log, Owner, Snapshot, Snapshots};
+
+/// A node's store, open.
+pub struct Store {
+    /// The Raft log.
+    pub log: Log,
+    /// The snapshots.
+    pub snapshots: Snapshots,
+    /// Whose store it is.
+    pub owner: Owner,
+    /// The keystore, or what it takes to have one again.
+    pub keystore: Found,
+}
+
+/// The state of a keystore when its folder was opened.
+pub enum Found {
+    /// It is whole.
+    Whole(Keystore),
+    /// It was damaged or lost, and was rebuilt from here; what is missing comes from the log.
+    Rebuilt {
+        /// The new one.
+        keystore: Keystore,
+        /// What was wrong with the old one.
+        damage: Damage,
+        /// Where the old one is now.
+        aside: Option<PathBuf>,
+    },
+    /// It was damaged or lost, and what is left here cannot rebuild it: a peer's snapshot must.
+    NeedsPeer {
+        /// What was wrong.
+        damage: Damage,
+    },
+}
+
+/// Why a store cannot be opened; a person must act.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The file system refused.
+    Io(io::Error),
+    /// There is a keystore but no log: part of the folder was removed.
+    KeystoreWithoutLog,
+}
+
+impl Store {
+    /// Opens the data folder `dir`. When it is blank, it becomes the store that `new_owner` names.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or does not belong together in a way that rebuilding would not mend.
+    pub fn open(dir: &Path, new_owner: impl FnOnce() -> Owner) -> Result<Self, OpenError> {
+        make_private_folder(dir)?;
+        let log = Log::open(&dir.join("log"))?;
+        let snapshots = Snapshots::open(&dir.join("snapshots"))?;
+        let folders = Folders::new(&dir.join("keystore"))?;
+        let opened = Keystore::open(folders.clone());
+        let Some(owner) = log.owner()?.as_deref().and_then(Owner::decode) else {
+            return Self::claim(log, snapshots, folders, opened, new_owner());
+        };
+        let keystore = match opened {
+            Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
+                None => Found::Whole(keystore),
+                Some(damage) => {
+                    drop(keystore);
+                    rebuild(folders, owner, &log, &snapshots, damage)?
+                }
+            },
+            Ok(None) => rebuild(folders, owner, &log, &snapshots, Damage::Unreadable("it is gone".to_owned()))?,
+            Err(damage) => rebuild(folders, owner, &log, &snapshots, damage)?,
+        };
+        Ok(Self { log, snapshots, owner, keystore })
+    }
+
+    /// Makes a blank folder the store of `owner`. The log is claimed first: a keystore alone is never taken for one.
+    fn claim(
+        log: Log,
+        snapshots: Snapshots,
+        folders: Folders,
+        opened: Result<Option<Keystore>, Damage>,
+        owner: Owner,
+    ) -> Result<Self, OpenError> {
+        if !matches!(opened, Ok(None)) || snapshots.newest()?.is_some() || log.state()?.last.is_some() {
+            return Err(OpenError::KeystoreWithoutLog);
+        }
+        log.save_owner(owner.encode())?;
+        let keystore = Found::Whole(Keystore::create(folders, owner)?);
+        Ok(Self { log, snapshots, owner, keystore })
+    }
+
+    /// Makes a keystore of a peer's snapshot, when nothing here could.
+    ///
+    /// # Errors
+    /// The snapshot is damaged, or the disk failed.
+    pub fn rebuild_from(dir: &Path, owner: Owner, snapshot: &Snapshot) -> Result<Keystore, Damage> {
+        let folders = Folders::new(&dir.join("keystore")).map_err(|e| Damage::Unreadable(e.to_string()))?;
+        Keystore::create_from(folders, owner, snapshot)
+    }
+}
+
+/// What makes an opened keystore unfit for this log.
+fn mismatch(keystore: &Keystore, log: &Log, owner: Owner) -> io::Result<Option<Damage>> {
+    if keystore.owner() != owner {
+        return Ok(Some(Damage::Unreadable("it belongs to another store than the log".to_owned())));
+    }
+    // A keystore behind the purge point would make consensus build an empty snapshot and go on.
+    let (applied, purged) = (keystore.last_applied(), log.state()?.purged);
+    if applied.map(|id| id.index) < purged.map(|id| id.index) {
+        return Ok(Some(Damage::Unreadable("it is behind what the log has purged".to_owned())));
+    }
+    Ok(None)
+}
+
+fn rebuild(
+    folders: Folders,
+    owner: Owner,
+    log: &Log,
+    snapshots: &Snapshots,
+    damage: Damage,
+) -> Result<Found, OpenError> {
+    let aside = folders.set_aside()?;
+    let purged = log.state()?.purged;
+    while let Some(snapshot) = snapshots.newest()? {
+        if snapshot.header.applied.last.map(|id| id.index) < purged.map(|id| id.index) {
+            break;
+        }
+        match Keystore::create_from(folders.clone(), owner, &snapshot) {
+            Ok(keystore) => return Ok(Found::Rebuilt { keystore, damage, aside }),
+            Err(_) => snapshots.set_aside(&snapshot)?,
+        }
+    }
+    if purged.is_some() {
+        return Ok(Found::NeedsPeer { damage });
+    }
+    Ok(Found::Rebuilt { keystore: Keystore::create(folders, owner)?, damage, aside })
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "the data folder cannot be opened: {error}"),
+            Self::KeystoreWithoutLog => f.write_str(
+                "the data folder holds a keystore or snapshots but no log. A node without its log must not vote: put \
+                 the log back, or give this node an empty data folder and join it to the cluster under a new id",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

@@ -1,0 +1,315 @@
+//! Snapshots: files of our own that hold the whole replicated state at one position of the log.
+//!
+//! Layout, format 1: the magic `KEYRAFT SNAPSHOT`, format `u32`, header length `u32`, header (`SnapshotHeader`); then
+//! for each entry key length `u32`, value length `u32`, key, value; two zero lengths; SHA-256 of everything before.
+//! Integers are big-endian.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+use super::files::{make_private_file, make_private_folder, rename_durably};
+use super::image::{Applied, Damage};
+use super::{LogId, wire};
+use crate::state::{ClusterId, FEATURE_LEVEL, FIRST_LEVEL};
+
+const MAGIC: &[u8; 16] = b"KEYRAFT SNAPSHOT";
+const FORMAT: u32 = 1;
+/// How many snapshots are kept: the newest, and the one before in case that is damaged.
+const KEPT: usize = 2;
+const MAX_HEADER_BYTES: u32 = 1024 * 1024;
+/// Above any key or value that is written: entries are capped at 64 KiB, pages of remembered commands are smaller.
+const MAX_PART_BYTES: u32 = 1024 * 1024;
+
+/// What a snapshot is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotHeader {
+    /// The cluster; none when it was not initialised yet.
+    pub cluster_id: Option<ClusterId>,
+    /// The position, and what the state amounts to there.
+    pub applied: Applied,
+    /// The membership there, as `raft` encodes it.
+    pub membership: Bytes,
+    /// When it was made: Unix nanoseconds.
+    pub created_at_ns: i64,
+    /// The level of the state in it.
+    pub feature_level: u32,
+}
+
+/// A snapshot file and its header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is of.
+    pub header: SnapshotHeader,
+}
+
+/// The folder of snapshots.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    dir: PathBuf,
+}
+
+/// A snapshot being written; nothing is there under its name until [`SnapshotWriter::finish`].
+pub(super) struct SnapshotWriter {
+    out: Hashing<BufWriter<File>>,
+    temporary: PathBuf,
+    path: PathBuf,
+    header: SnapshotHeader,
+}
+
+impl Snapshots {
+    /// The folder, made when it is not there. What an interrupted write left is removed.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        make_private_folder(dir)?;
+        for path in paths(dir)?.filter(|path| path.extension().is_some_and(|end| end == "tmp")) {
+            fs::remove_file(path)?;
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// The newest snapshot whose header can be read.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest(&self) -> io::Result<Option<Snapshot>> {
+        Ok(self.by_age()?.into_iter().find_map(|path| {
+            let header = Reader::open(&path).map(|(header, _)| header);
+            header.map(|header| Snapshot { path, header }).ok()
+        }))
+    }
+
+    /// A fresh file for a snapshot that arrives from a peer, and where to put it once it is whole.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn receive(&self) -> io::Result<(File, PathBuf)> {
+        static RECEIVED: AtomicU64 = AtomicU64::new(0);
+        let path = self.dir.join(format!("received-{}.tmp", RECEIVED.fetch_add(1, Ordering::Relaxed)));
+        Ok((make_private_file(&path)?, path))
+    }
+
+    /// Checks a received snapshot from end to end and takes it in under its name.
+    ///
+    /// # Errors
+    /// It is damaged, or of another cluster than `cluster`, or the file system refused.
+    pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, Damage> {
+        let header = read_entries(received, |_, _| Ok(()))?;
+        if let (Some(ours), Some(theirs)) = (cluster, header.cluster_id)
+            && ours != theirs
+        {
+            return Err(Damage::Unreadable(format!("the snapshot is of cluster {theirs}, this node is of {ours}")));
+        }
+        let path = self.dir.join(file_name(header.applied.last));
+        if path != received {
+            File::open(received).and_then(|file| file.sync_all()).map_err(|e| unreadable(&e))?;
+            rename_durably(received, &path).map_err(|e| unreadable(&e))?;
+            self.remove_old().map_err(|e| unreadable(&e))?;
+        }
+        Ok(Snapshot { path, header })
+    }
+
+    /// Takes a snapshot that cannot be read out of the way, so that nobody is offered it again.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn set_aside(&self, snapshot: &Snapshot) -> io::Result<()> {
+        rename_durably(&snapshot.path, &snapshot.path.with_extension("damaged"))
+    }
+
+    pub(super) fn write(&self, header: SnapshotHeader) -> io::Result<SnapshotWriter> {
+        let path = self.dir.join(file_name(header.applied.last));
+        let temporary = path.with_extension("tmp");
+        let mut out = Hashing { inner: BufWriter::new(make_private_file(&temporary)?), hash: Sha256::new() };
+        let encoded = header.to_wire().encode_to_vec();
+        out.write_all(MAGIC)?;
+        out.write_all(&FORMAT.to_be_bytes())?;
+        out.write_all(&length(&encoded)?.to_be_bytes())?;
+        out.write_all(&encoded)?;
+        Ok(SnapshotWriter { out, temporary, path, header })
+    }
+
+    /// Removes all but the newest snapshots.
+    pub(super) fn remove_old(&self) -> io::Result<()> {
+        self.by_age()?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
+    }
+
+    /// Newest first: names sort by position.
+    fn by_age(&self) -> io::Result<Vec<PathBuf>> {
+        let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|end| end == "snapshot");
+        let mut found: Vec<PathBuf> = paths(&self.dir)?.filter(is_snapshot).collect();
+        found.sort();
+        found.reverse();
+        Ok(found)
+    }
+}
+
+impl SnapshotWriter {
+    pub(super) fn entry(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.out.write_all(&length(key)?.to_be_bytes())?;
+        self.out.write_all(&length(value)?.to_be_bytes())?;
+        self.out.write_all(key)?;
+        self.out.write_all(value)
+    }
+
+    /// Makes the file durable and gives it its name.
+    pub(super) fn finish(mut self) -> io::Result<Snapshot> {
+        self.out.write_all(&[0; 8])?;
+        let checksum = self.out.hash.clone().finalize();
+        self.out.inner.write_all(&checksum)?;
+        let file = self.out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        rename_durably(&self.temporary, &self.path)?;
+        Ok(Snapshot { path: self.path, header: self.header })
+    }
+}
+
+/// Reads a whole snapshot, handing each entry to `entry`, and checks it.
+pub(super) fn read_entries(
+    path: &Path,
+    mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), Damage>,
+) -> Result<SnapshotHeader, Damage> {
+    let (header, mut reader) = Reader::open(path)?;
+    while let Some((key, value)) = reader.next().map_err(|e| unreadable(&e))? {
+        entry(&key, &value)?;
+    }
+    reader.check()?;
+    Ok(header)
+}
+
+struct Reader {
+    input: Hashing<BufReader<File>>,
+}
+
+impl Reader {
+    fn open(path: &Path) -> Result<(SnapshotHeader, Self), Damage> {
+        let file = File::open(path).map_err(|e| unreadable(&e))?;
+        let mut reader = Self { input: Hashing { inner: BufReader::new(file), hash: Sha256::new() } };
+        let header = reader.header()?;
+        Ok((header, reader))
+    }
+
+    fn header(&mut self) -> Result<SnapshotHeader, Damage> {
+        let mut magic = [0; MAGIC.len()];
+        self.input.read_exact(&mut magic).map_err(|e| unreadable(&e))?;
+        let format = self.number().map_err(|e| unreadable(&e))?;
+        if &magic != MAGIC || format != FORMAT {
+            return Err(Damage::Unreadable(format!("not a snapshot of format {FORMAT}")));
+        }
+        let length = self.number().map_err(|e| unreadable(&e))?;
+        let header = self.part(length, MAX_HEADER_BYTES).map_err(|e| unreadable(&e))?;
+        let header = wire::SnapshotHeader::decode(header.as_slice()).map_err(|e| unreadable(&e))?;
+        SnapshotHeader::from_wire(header)
+    }
+
+    fn next(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let (key, value) = (self.number()?, self.number()?);
+        if key == 0 {
+            return Ok(None);
+        }
+        Ok(Some((self.part(key, MAX_PART_BYTES)?, self.part(value, MAX_PART_BYTES)?)))
+    }
+
+    fn check(mut self) -> Result<(), Damage> {
+        let found = self.input.hash.clone().finalize();
+        let mut noted = [0; 32];
+        self.input.inner.read_exact(&mut noted).map_err(|e| unreadable(&e))?;
+        if found[..] == noted { Ok(()) } else { Err(Damage::Unreadable("its checksum does not match".to_owned())) }
+    }
+
+    fn number(&mut self) -> io::Result<u32> {
+        let mut bytes = [0; 4];
+        self.input.read_exact(&mut bytes)?;
+        Ok(u32::from_be_bytes(bytes))
+    }
+
+    fn part(&mut self, length: u32, limit: u32) -> io::Result<Vec<u8>> {
+        if length > limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a part longer than any that is written"));
+        }
+        let mut part = vec![0; length as usize];
+        self.input.read_exact(&mut part)?;
+        Ok(part)
+    }
+}
+
+/// Hashes what passes through.
+struct Hashing<T> {
+    inner: T,
+    hash: Sha256,
+}
+
+impl<T: Write> Write for Hashing<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<T: Read> Read for Hashing<T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(bytes)?;
+        self.hash.update(&bytes[..read]);
+        Ok(read)
+    }
+}
+
+impl SnapshotHeader {
+    fn to_wire(&self) -> wire::SnapshotHeader {
+        wire::SnapshotHeader {
+            feature_level: self.feature_level,
+            cluster_id: self.cluster_id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0)),
+            applied: Some(self.applied.to_wire()),
+            membership: self.membership.clone(),
+            created_at_ns: self.created_at_ns,
+        }
+    }
+
+    fn from_wire(wire: wire::SnapshotHeader) -> Result<Self, Damage> {
+        if wire.feature_level > FEATURE_LEVEL {
+            return Err(Damage::Unreadable(format!(
+                "it needs feature level {}, this version has {FEATURE_LEVEL}: run the newer version",
+                wire.feature_level
+            )));
+        }
+        Ok(Self {
+            cluster_id: wire.cluster_id.as_ref().try_into().ok().map(ClusterId),
+            applied: Applied::from_wire(wire.applied.unwrap_or_default())?,
+            membership: wire.membership,
+            created_at_ns: wire.created_at_ns,
+            feature_level: wire.feature_level.max(FIRST_LEVEL),
+        })
+    }
+}
+
+/// Sorts by index, then by term: a later snapshot has a later name.
+fn file_name(last: Option<LogId>) -> String {
+    let last = last.unwrap_or_default();
+    format!("{:020}-{:020}.snapshot", last.index, last.term)
+}
+
+fn paths(dir: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
+    Ok(fs::read_dir(dir)?.flatten().map(|entry| entry.path()))
+}
+
+fn length(bytes: &[u8]) -> io::Result<u32> {
+    u32::try_from(bytes.len()).map_err(io::Error::other)
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Damage {
+    Damage::Unreadable(error.to_string())
+}

@@ -1,0 +1,17 @@
+//! The stored messages of `proto/store.proto`, as generated, and their plain forms.
+
+include!(concat!(env!("OUT_DIR"), "/keyraft.store.v1.rs"));
+
+use super::LogId;
+
+impl From<LogId> for Position {
+    fn from(id: LogId) -> Self {
+        Self { term: id.term, node: id.node, index: id.index }
+    }
+}
+
+impl From<Position> for LogId {
+    fn from(position: Position) -> Self {
+        Self { term: position.term, node: position.node, index: position.index }
+    }
+}

@@ -1,0 +1,192 @@
+//! `/v1/cluster/metrics`: consensus and storage of this node, in families of our own.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::exposition::{counter, gauge, render};
+use crate::clock;
+
+/// What this node knows of its cluster and its storage.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClusterFigures {
+    /// This node's id.
+    pub id: u64,
+    /// The leader's id, when known.
+    pub leader: Option<u64>,
+    /// The current term.
+    pub term: u64,
+    /// Index of the last entry in the log.
+    pub last: u64,
+    /// Index of the last committed entry known.
+    pub committed: u64,
+    /// Index of the last applied entry.
+    pub applied: u64,
+    /// How far each peer lags, where this node knows (the leader does).
+    pub lags: Vec<PeerLag>,
+    /// Keys held.
+    pub keys: u64,
+    /// Log flushes so far.
+    pub fsyncs: u64,
+    /// Time spent in them, in nanoseconds.
+    pub fsync_ns: u64,
+    /// Unix time of the newest snapshot in nanoseconds, when there is one.
+    pub snapshot_at: Option<i64>,
+    /// Bytes on disk in the data folder.
+    pub disk_bytes: u64,
+    /// Whether the node holds a lease.
+    pub has_lease: bool,
+    /// For how long it has been serving without one, in seconds.
+    pub seconds_offline: f64,
+}
+
+/// How far a peer lags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerLag {
+    /// The peer's name.
+    pub name: String,
+    /// Log entries it has yet to hold.
+    pub entries: u64,
+}
+
+/// The metrics in Prometheus text 0.0.4.
+pub fn render_cluster_metrics(figures: &ClusterFigures) -> String {
+    render(ClusterFamilies { figures: figures.clone(), now_ns: clock::unix_ns() })
+}
+
+#[derive(Debug)]
+struct ClusterFamilies {
+    figures: ClusterFigures,
+    now_ns: i64,
+}
+
+impl Collector for ClusterFamilies {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
+        self.consensus(&mut out)?;
+        self.lags(&mut out)?;
+        self.lease(&mut out)?;
+        self.storage(&mut out)
+    }
+}
+
+impl ClusterFamilies {
+    fn consensus(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let f = &self.figures;
+        let is_leader = u64::from(f.leader == Some(f.id));
+        gauge(out, "keyraft_raft_is_leader", "Whether this node leads: 1 or 0.", is_leader)?;
+        gauge(out, "keyraft_raft_has_leader", "Whether a leader is known: 1 or 0.", u64::from(f.leader.is_some()))?;
+        if let Some(leader) = f.leader {
+            gauge(out, "keyraft_raft_leader_id", "Id of the leader; absent while none is known.", leader)?;
+        }
+        gauge(out, "keyraft_raft_term", "The current term.", f.term)?;
+        gauge(out, "keyraft_raft_last_index", "Index of the last entry in the log.", f.last)?;
+        gauge(out, "keyraft_raft_committed_index", "Index of the last committed entry known.", f.committed)?;
+        gauge(out, "keyraft_raft_applied_index", "Index of the last applied entry.", f.applied)
+    }
+
+    fn lags(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if self.figures.lags.is_empty() {
+            return Ok(());
+        }
+        let help = "Log entries a peer has yet to hold, as the leader knows.";
+        let mut family = out.encode_descriptor("keyraft_raft_peer_lag_entries", help, None, MetricType::Gauge)?;
+        for lag in &self.figures.lags {
+            family.encode_family(&[("peer", lag.name.as_str())])?.encode_gauge(&lag.entries)?;
+        }
+        Ok(())
+    }
+
+    fn lease(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let f = &self.figures;
+        gauge(out, "keyraft_lease_held", "Whether this node holds a lease: 1 or 0.", u64::from(f.has_lease))?;
+        gauge(out, "keyraft_lease_offline_seconds", "Seconds of serving known keys without one.", f.seconds_offline)
+    }
+
+    fn storage(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let f = &self.figures;
+        gauge(out, "keyraft_keys", "Keys held.", f.keys)?;
+        counter(out, "keyraft_log_fsyncs_total", "Flushes of the log to disk.", f.fsyncs)?;
+        self.fsync_seconds(out)?;
+        if let Some(at) = f.snapshot_at {
+            let age = seconds(self.now_ns.saturating_sub(at).max(0).unsigned_abs());
+            gauge(out, "keyraft_snapshot_age_seconds", "Age of the newest snapshot; absent while none is.", age)?;
+        }
+        gauge(out, "keyraft_disk_used_bytes", "Bytes on disk in the data folder.", f.disk_bytes)
+    }
+
+    fn fsync_seconds(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("keyraft_log_fsync_seconds_total", "Seconds spent flushing the log to disk.");
+        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let value = seconds(self.figures.fsync_ns);
+        metric.encode_counter::<prometheus_client::encoding::NoLabelSet, _, f64>(&value, None)
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    std::time::Duration::from_nanos(ns).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::exposition::parse::families;
+    use super::*;
+
+    fn samples(figures: ClusterFigures) -> BTreeMap<String, f64> {
+        let text = render(ClusterFamilies { figures, now_ns: 10_000_000_000 });
+        families(&text).into_values().flat_map(|family| family.samples).collect()
+    }
+
+    #[test]
+    fn every_figure_is_told() {
+        let lags = [("node-2", 0), ("node-3", 17)].map(|(name, entries)| PeerLag { name: name.to_owned(), entries });
+        let found = samples(ClusterFigures {
+            id: 1,
+            leader: Some(1),
+            term: 2,
+            last: 30,
+            committed: 29,
+            applied: 28,
+            lags: lags.into(),
+            keys: 5,
+            fsyncs: 6,
+            fsync_ns: 1_500_000_000,
+            snapshot_at: Some(7_500_000_000),
+            disk_bytes: 1_024,
+            has_lease: true,
+            seconds_offline: 0.0,
+        });
+        let expected = [
+            ("keyraft_raft_is_leader", 1.0),
+            ("keyraft_raft_has_leader", 1.0),
+            ("keyraft_raft_leader_id", 1.0),
+            ("keyraft_raft_term", 2.0),
+            ("keyraft_raft_last_index", 30.0),
+            ("keyraft_raft_committed_index", 29.0),
+            ("keyraft_raft_applied_index", 28.0),
+            (r#"keyraft_raft_peer_lag_entries{peer="node-2"}"#, 0.0),
+            (r#"keyraft_raft_peer_lag_entries{peer="node-3"}"#, 17.0),
+            ("keyraft_lease_held", 1.0),
+            ("keyraft_lease_offline_seconds", 0.0),
+            ("keyraft_keys", 5.0),
+            ("keyraft_log_fsyncs_total", 6.0),
+            ("keyraft_log_fsync_seconds_total", 1.5),
+            ("keyraft_snapshot_age_seconds", 2.5),
+            ("keyraft_disk_used_bytes", 1_024.0),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)).into());
+    }
+
+    #[test]
+    fn what_is_unknown_is_absent_rather_than_zero() {
+        let found = samples(ClusterFigures { id: 1, ..ClusterFigures::default() });
+        assert_eq!(found["keyraft_raft_has_leader"], 0.0);
+        for absent in ["keyraft_raft_leader_id", "keyraft_snapshot_age_seconds"] {
+            assert!(!found.contains_key(absent), "{absent}");
+        }
+        assert!(!found.keys().any(|name| name.contains("lag")));
+    }
+}

@@ -1,0 +1,26 @@
+//! Seeing it: structured logs, the audit trail, and metrics.
+//!
+//! Whatever a request costs here it pays in a few atomic additions and one push; formatting, writing and
+//! streaming happen elsewhere. Contract, section 9.
+
+mod audit;
+mod cluster_metrics;
+mod error_log;
+mod exposition;
+mod feed;
+mod http_metrics;
+mod kes_metrics;
+mod log;
+mod process;
+mod queue;
+mod record;
+
+pub use audit::{Audit, AuditWriter, Unwritten};
+pub use cluster_metrics::{ClusterFigures, PeerLag, render_cluster_metrics};
+pub use error_log::ErrorLog;
+pub use feed::{Feed, Listener};
+pub use http_metrics::HttpMetrics;
+pub use kes_metrics::render_kes_metrics;
+pub use log::{LogError, Logging};
+pub use process::{ProcessFigures, process_figures};
+pub use record::AuditRecord;

@@ -1,0 +1,217 @@
+//! The audit record of one request, and the line that tells it (contract, section 9).
+
+use std::fmt::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::clock;
+use crate::policy::Identity;
+
+/// The longest path kept, in bytes: every route with a name fits several times, and a hostile one cannot fill memory.
+const MAX_PATH: usize = 1024;
+
+/// One answered request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// When it came, as Unix time in nanoseconds.
+    pub time_ns: i64,
+    /// Where it came from, when known.
+    pub ip: Option<IpAddr>,
+    /// Its decoded path, or the raw one when it does not decode.
+    pub path: String,
+    /// Who sent it; none without a certificate.
+    pub identity: Option<Identity>,
+    /// Whether that is the admin whom this node's configuration file names.
+    pub file_admin: bool,
+    /// Whether the node held no lease then: a revocation it had not heard of may be missing.
+    pub isolated: bool,
+    /// The status it was answered with.
+    pub status: u16,
+    /// From its arrival to its answer.
+    pub took: Duration,
+    /// The id under which the node's log speaks of it.
+    pub request_id: u64,
+}
+
+impl AuditRecord {
+    /// Cuts a path that no route has, so that a full queue stays small.
+    pub(super) fn bounded(mut self) -> Self {
+        if self.path.len() > MAX_PATH {
+            let end = (0..=MAX_PATH).rfind(|end| self.path.is_char_boundary(*end)).unwrap_or(0);
+            self.path.truncate(end);
+            self.path.push('…');
+            self.path.shrink_to_fit();
+        }
+        self
+    }
+}
+
+/// Appends the record as one line, without its end.
+pub(super) fn write_record(out: &mut String, record: &AuditRecord) {
+    let time = clock::rfc3339(Some(record.time_ns));
+    let ip = OrEmpty(record.ip.map(|ip| ip.to_canonical()));
+    let (path, identity) = (JsonString(&record.path), OrEmpty(record.identity));
+    let (code, took_ns) = (record.status, record.took.as_nanos());
+    let request = format_args!(r#"{{"ip":"{ip}","path":{path},"identity":"{identity}"}}"#);
+    append(
+        out,
+        format_args!(r#"{{"time":"{time}","request":{request},"response":{{"code":{code},"time":{took_ns}}}}}"#),
+    );
+}
+
+/// Appends the line that tells of `lost` records that nobody will see here.
+pub(super) fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
+    let time = clock::rfc3339(Some(time_ns));
+    let request = r#"{"ip":"","path":"","identity":""}"#;
+    append(
+        out,
+        format_args!(r#"{{"time":"{time}","request":{request},"response":{{"code":0,"time":0}},"lost":{lost}}}"#),
+    );
+}
+
+/// Gives the line that `out` ends with one more field, which only the console shows: the record's number on this
+/// node, without gaps since it started, and what the contract's shape has no place for.
+pub(super) fn write_extension(out: &mut String, number: u64, record: &AuditRecord) {
+    out.pop();
+    let (request_id, file_admin, isolated) = (record.request_id, record.file_admin, record.isolated);
+    let fields = format_args!(
+        r#""number":{number},"request_id":"{request_id:016x}","file_admin":{file_admin},"isolated":{isolated}"#
+    );
+    append(out, format_args!(r#","keyraft":{{{fields}}}}}"#));
+}
+
+/// Appends a JSON string that stands on one line on every terminal, whatever `text` holds.
+pub(super) fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(out, "\\{c}")?,
+            // Beyond what JSON asks for: C1 controls steer terminals, and some readers end a line at U+2028.
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => write!(out, "\\u{:04x}", u32::from(c))?,
+            c => out.write_char(c)?,
+        }
+    }
+    out.write_char('"')
+}
+
+fn append(out: &mut String, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to a string cannot fail");
+}
+
+struct JsonString<'a>(&'a str);
+
+impl fmt::Display for JsonString<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_json_string(f, self.0)
+    }
+}
+
+struct OrEmpty<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrEmpty<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    pub(in crate::telemetry) fn record(path: &str) -> AuditRecord {
+        AuditRecord {
+            time_ns: 1_646_128_800_000_000_000,
+            ip: Some("192.0.2.7".parse().unwrap()),
+            path: path.to_owned(),
+            identity: Some(Identity::from_bytes([0xab; 32])),
+            file_admin: true,
+            isolated: false,
+            status: 200,
+            took: Duration::from_micros(7),
+            request_id: 0xfe,
+        }
+    }
+
+    fn line(record: &AuditRecord) -> String {
+        let mut out = String::new();
+        write_record(&mut out, record);
+        out
+    }
+
+    #[test]
+    fn a_record_has_the_shape_of_the_contract() {
+        assert_eq!(
+            line(&record("/v1/key/create/my-key")),
+            format!(
+                r#"{{"time":"2022-03-01T10:00:00Z","request":{{"ip":"192.0.2.7","path":"/v1/key/create/my-key","identity":"{}"}},"response":{{"code":200,"time":7000}}}}"#,
+                "ab".repeat(32)
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_an_empty_string() {
+        let record = AuditRecord { ip: None, identity: None, ..record("/") };
+        let value: Value = serde_json::from_str(&line(&record)).unwrap();
+        assert_eq!(value["request"], json!({"ip": "", "path": "/", "identity": ""}));
+    }
+
+    #[test]
+    fn an_address_is_shown_in_its_own_family() {
+        let record = AuditRecord { ip: Some("::ffff:192.0.2.7".parse().unwrap()), ..record("/") };
+        assert!(line(&record).contains(r#""ip":"192.0.2.7""#));
+    }
+
+    #[test]
+    fn no_path_can_end_its_line_or_its_string() {
+        let hostile = [
+            "/v1/\n{\"time\":\"\"}",
+            "/\r\n/",
+            "/\"},\"response\":{\"code\":200}",
+            "/\\\"",
+            "/\0\u{1b}[2J\u{7f}",
+            "/\u{85}\u{9b}1m\u{2028}\u{2029}",
+            "/ä€😀",
+        ];
+        for path in hostile {
+            let line = line(&record(path));
+            assert!(!line.contains(|c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}'), "{path:?}");
+            let value: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(value["request"]["path"], path);
+            assert_eq!(value["response"], json!({"code": 200, "time": 7_000}));
+        }
+    }
+
+    #[test]
+    fn a_path_longer_than_any_route_is_cut() {
+        let cut = record(&"ä".repeat(40_000)).bounded().path;
+        assert!(cut.len() <= MAX_PATH + '…'.len_utf8() && cut.capacity() <= 2 * MAX_PATH && cut.ends_with('…'));
+        assert_eq!(record("/v1/status").bounded(), record("/v1/status"));
+    }
+
+    #[test]
+    fn a_loss_has_the_shape_of_a_record_and_a_count() {
+        let mut out = String::new();
+        write_loss(&mut out, 0, 7);
+        let expected = json!({
+            "time": "1970-01-01T00:00:00Z",
+            "request": {"ip": "", "path": "", "identity": ""},
+            "response": {"code": 0, "time": 0},
+            "lost": 7
+        });
+        assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_console_shows_a_record_and_what_is_ours() {
+        let record = record("/");
+        let mut out = line(&record);
+        write_extension(&mut out, 3, &record);
+        let mut value: Value = serde_json::from_str(&out).unwrap();
+        let ours = value.as_object_mut().unwrap().remove("keyraft").unwrap();
+        assert_eq!(ours, json!({"number": 3, "request_id": "00000000000000fe", "file_admin": true, "isolated": false}));
+        assert_eq!(value, serde_json::from_str::<Value>(&line(&record)).unwrap());
+    }
+}

@@ -1,0 +1,111 @@
+//! A certificate authority that lives as long as a cluster is being made: its key is never written down.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Extended, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::crypto::random;
+
+/// Ten years: a development cluster outlives its maker's patience, not its certificates.
+const VALIDITY: Duration = Duration::days(3652);
+
+/// Signs certificates.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate in PEM.
+    pub certificate_pem: String,
+}
+
+/// A certificate and its key in PEM.
+pub struct Issued {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// The private key.
+    pub key_pem: Zeroizing<String>,
+}
+
+/// A certificate could not be made.
+#[derive(Debug)]
+pub struct AuthorityError(String);
+
+impl Authority {
+    /// A new one of this name.
+    ///
+    /// # Errors
+    /// No key or certificate could be made.
+    pub fn new(name: &str) -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate().map_err(refused)?;
+        let mut params = parameters(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate_pem = params.self_signed(&key).map_err(refused)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), certificate_pem })
+    }
+
+    /// A certificate for the API on this machine.
+    ///
+    /// # Errors
+    /// As for [`Authority::new`].
+    pub fn issue_api(&self, node: &str) -> Result<Issued, AuthorityError> {
+        self.issue(node, local_names()?, vec![Extended::ServerAuth])
+    }
+
+    /// A certificate with which a node is both server and client of its peers, under its own name.
+    ///
+    /// # Errors
+    /// As for [`Authority::new`]; a name that no certificate can hold.
+    pub fn issue_peer(&self, node: &str) -> Result<Issued, AuthorityError> {
+        let mut names = local_names()?;
+        names.push(SanType::DnsName(node.try_into().map_err(refused)?));
+        self.issue(node, names, vec![Extended::ServerAuth, Extended::ClientAuth])
+    }
+
+    fn issue(&self, name: &str, names: Vec<SanType>, usages: Vec<Extended>) -> Result<Issued, AuthorityError> {
+        let key = KeyPair::generate().map_err(refused)?;
+        let mut params = parameters(name);
+        params.subject_alt_names = names;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = usages;
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(refused)?;
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
+    }
+}
+
+fn parameters(name: &str) -> CertificateParams {
+    let now = OffsetDateTime::from_unix_timestamp_nanos(clock::unix_ns().into()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from_slice(&random::bytes::<16>()));
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now + VALIDITY;
+    params
+}
+
+fn local_names() -> Result<Vec<SanType>, AuthorityError> {
+    Ok(vec![
+        SanType::DnsName("localhost".try_into().map_err(refused)?),
+        SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    ])
+}
+
+fn refused(error: rcgen::Error) -> AuthorityError {
+    AuthorityError(error.to_string())
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no certificate could be made: {}", self.0)
+    }
+}
+
+impl std::error::Error for AuthorityError {}

@@ -1,0 +1,206 @@
+//! The client's side of TLS on the public API: what it shows to a server, and which servers it trusts.
+
+mod refusal;
+mod unverified;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ConfigBuilder;
+use rustls::client::{ClientConfig, WantsClientCert};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+pub use self::refusal::Refusal;
+use self::unverified::Unverified;
+use super::chain::identity_of;
+use super::{ApiKey, ApiKeyError, H2, HTTP_1_1, TlsError, files, provider};
+use crate::policy::Identity;
+
+/// An encrypted connection to a server.
+pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// What a client shows to say who it is.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// Nothing: only what a server lets anyone do.
+    Nothing,
+    /// The certificate that an API key stands for.
+    ApiKey(ApiKey),
+    /// A certificate chain and its private key, both PEM files.
+    Files {
+        /// The certificates.
+        certificate: PathBuf,
+        /// The private key, not encrypted.
+        key: PathBuf,
+    },
+}
+
+/// Which servers a client trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those whose chain ends in the roots of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else of the system.
+    System,
+    /// Those whose chain ends in the certificates of this PEM file.
+    Ca(PathBuf),
+    /// Any: for trying things out.
+    Anyone,
+}
+
+/// Which versions of HTTP a client offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alpn {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/2, or else HTTP/1.1.
+    Either,
+}
+
+/// Why a client's TLS cannot be set up.
+#[derive(Debug)]
+pub enum ClientTlsError {
+    /// A file that cannot be used, or a system without roots.
+    Files(TlsError),
+    /// The API key makes no certificate.
+    ApiKey(ApiKeyError),
+    /// The certificate and the private key cannot be used, such as two that do not belong together.
+    Credentials(rustls::Error),
+}
+
+/// A client's TLS settings; cheap to clone.
+#[derive(Clone)]
+pub struct ClientTls(TlsConnector);
+
+impl ClientTls {
+    /// Settings with these credentials, trust and protocols.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, or there are no roots.
+    pub fn new(credentials: &Credentials, trust: &Trust, alpn: Alpn) -> Result<Self, ClientTlsError> {
+        let mut config = with_credentials(with_trust(trust)?, credentials)?;
+        // A resumed session would show no certificate; and every connection should cost the same in a measurement.
+        config.resumption = rustls::client::Resumption::disabled();
+        config.alpn_protocols = alpn.protocols();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Does the handshake with `host`, a DNS name or an IP address without brackets.
+    ///
+    /// # Errors
+    /// The handshake failed, such as for a certificate that is not trusted.
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<ClientStream> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{host}' is no host name")))?;
+        self.0.connect(name, tcp).await
+    }
+
+    /// Whether the server chose HTTP/2.
+    pub fn chose_http2(stream: &ClientStream) -> bool {
+        stream.get_ref().1.alpn_protocol() == Some(H2)
+    }
+}
+
+/// The identity that a server sees behind the certificates of a PEM text; none when they are no client's.
+pub fn certificate_identity(pem: &[u8]) -> Option<Identity> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    identity_of(&chain).ok()
+}
+
+impl Alpn {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::Http1 => &[HTTP_1_1],
+            Self::Http2 => &[H2],
+            Self::Either => &[H2, HTTP_1_1],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+fn with_trust(trust: &Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, ClientTlsError> {
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3");
+    let roots = match trust {
+        Trust::Anyone => {
+            let verifier = Arc::new(Unverified(algorithms));
+            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier));
+        }
+        Trust::Ca(path) => files::roots(path),
+        Trust::System => files::system_roots(),
+    };
+    Ok(builder.with_root_certificates(roots.map_err(ClientTlsError::Files)?))
+}
+
+fn with_credentials(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    credentials: &Credentials,
+) -> Result<ClientConfig, ClientTlsError> {
+    let (chain, key) = match credentials {
+        Credentials::Nothing => return Ok(builder.with_no_client_auth()),
+        Credentials::ApiKey(api_key) => api_key_credentials(api_key)?,
+        Credentials::Files { certificate, key } => {
+            let chain = files::certificates(certificate).map_err(ClientTlsError::Files)?;
+            (chain, files::private_key(key, None).map_err(ClientTlsError::Files)?)
+        }
+    };
+    builder.with_client_auth_cert(chain, key).map_err(ClientTlsError::Credentials)
+}
+
+fn api_key_credentials(
+    api_key: &ApiKey,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ClientTlsError> {
+    let made = api_key.certificate().map_err(ClientTlsError::ApiKey)?;
+    let unusable = |_| ClientTlsError::ApiKey(ApiKeyError::Unusable);
+    let certificate = CertificateDer::from_pem_slice(made.certificate_pem.as_bytes()).map_err(unusable)?;
+    let key = PrivateKeyDer::from_pem_slice(made.key_pem.as_bytes()).map_err(unusable)?;
+    Ok((vec![certificate], key))
+}
+
+impl std::fmt::Display for ClientTlsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            // The server's words name its settings.
+            Self::Files(TlsError::NoSystemRoots) => f.write_str("the system has no trusted root certificates"),
+            Self::Files(TlsError::PasswordNeeded(path)) => {
+                write!(f, "{} is encrypted, which clients cannot use", path.display())
+            }
+            Self::Files(error) => error.fmt(f),
+            Self::ApiKey(error) => error.fmt(f),
+            Self::Credentials(error) => write!(f, "the client certificate and key cannot be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ClientTlsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_key_and_its_files_are_the_same_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = ApiKey::generate().unwrap();
+        let pem = key.certificate().unwrap();
+        let (certificate, key_file) = (dir.path().join("c.crt"), dir.path().join("c.key"));
+        std::fs::write(&certificate, &pem.certificate_pem).unwrap();
+        std::fs::write(&key_file, pem.key_pem.as_bytes()).unwrap();
+        let files = Credentials::Files { certificate: certificate.clone(), key: key_file };
+        assert!(ClientTls::new(&files, &Trust::Anyone, Alpn::Either).is_ok());
+        assert!(ClientTls::new(&Credentials::ApiKey(key), &Trust::Ca(certificate), Alpn::Http1).is_ok());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = ClientTls::new(&Credentials::Nothing, &Trust::Ca("/no/such.crt".into()), Alpn::Http2).err();
+        assert!(error.unwrap().to_string().contains("/no/such.crt"));
+    }
+}

@@ -1,0 +1,43 @@
+//! TLS: certificates and their reload, the public acceptor, mutual TLS between peers, and who a certificate is.
+
+mod api_key;
+mod authority;
+mod certificates;
+mod chain;
+mod client;
+mod error;
+mod files;
+mod peer;
+mod peer_verifier;
+mod proxied;
+mod public;
+mod public_verifier;
+mod reload;
+mod signature;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+
+pub use api_key::{ApiKey, ApiKeyError, ClientCertificate};
+pub use authority::{Authority, AuthorityError, Issued};
+pub use chain::CertificateError;
+pub use client::{Alpn, ClientStream, ClientTls, ClientTlsError, Credentials, Refusal, Trust, certificate_identity};
+pub use error::TlsError;
+pub use peer::{PeerStream, PeerTls};
+pub use proxied::{ForwardedError, proxied_identity};
+pub use public::{Accepted, PublicStream, PublicTls};
+
+/// The ALPN name of HTTP/2.
+const H2: &[u8] = b"h2";
+/// The ALPN name of HTTP/1.1.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// aws-lc-rs, with the post-quantum hybrid exchange preferred (decisions, section 4).
+fn provider() -> Arc<CryptoProvider> {
+    let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    Arc::new(CryptoProvider { kx_groups, ..default_provider() })
+}

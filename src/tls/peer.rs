@@ -1,0 +1,317 @@
+//! Mutual TLS 1.3 between nodes, on a trust of its own.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::chain::identity_of;
+use super::files::{self, Fingerprint};
+use super::peer_verifier::PeerVerifier;
+use super::public::{unusable, without_resumption};
+use super::reload::{Reload, follow};
+use super::{H2, TlsError, provider, proxied};
+use crate::policy::Identity;
+
+/// The name a node gives when it connects; TLS wants one, nobody looks at it.
+const NAME: &str = "keyraft-peer";
+
+/// An encrypted connection to or from another node.
+pub struct PeerStream(tokio_rustls::TlsStream<TcpStream>);
+
+/// The TLS settings of a node among its peers; they follow their files.
+pub struct PeerTls {
+    files: Files,
+    current: ArcSwap<Current>,
+    seen: Mutex<Fingerprint>,
+}
+
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    ca: PathBuf,
+}
+
+/// What new handshakes use.
+struct Current {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    verifier: PeerVerifier,
+    identity: Identity,
+}
+
+impl PeerTls {
+    /// Reads this node's certificate and key, and the CA that all nodes' certificates chain to.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, or a certificate that other nodes would refuse.
+    pub fn load(cert: &Path, key: &Path, ca: &Path) -> Result<Self, TlsError> {
+        let files = Files { cert: cert.to_owned(), key: key.to_owned(), ca: ca.to_owned() };
+        let seen = Mutex::new(files.fingerprint());
+        let current = ArcSwap::from_pointee(files.read()?);
+        Ok(Self { files, current, seen })
+    }
+
+    /// The identity of this node's own key.
+    pub fn identity(&self) -> Identity {
+        self.current.load().identity
+    }
+
+    /// Reads the files again; open connections stay, and on an error so does everything else.
+    ///
+    /// # Errors
+    /// As for [`PeerTls::load`]; and a certificate with another key, which the other nodes do not know: a renewed
+    /// certificate keeps its key.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let read = self.files.read()?;
+        if read.identity != self.identity() {
+            return Err(TlsError::OtherPeerKey(self.files.cert.clone()));
+        }
+        self.current.store(Arc::new(read));
+        Ok(())
+    }
+
+    /// Reads the files again whenever they change. Never ends.
+    pub async fn follow(self: Arc<Self>) {
+        follow(self, "peer").await;
+    }
+
+    /// Shakes hands with a node that connected. Takes as long as that node does: the caller sets the limit.
+    ///
+    /// # Errors
+    /// The handshake failed: the other side is no node of the peers' CA.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
+        let server = Arc::clone(&self.current.load().server);
+        let stream = TlsAcceptor::from(server).accept(tcp).await?;
+        let identity = proven(stream.get_ref().1.peer_certificates())?;
+        Ok((PeerStream(stream.into()), identity))
+    }
+
+    /// Shakes hands with a node this one connected to; whether it takes us shows at the first read.
+    ///
+    /// # Errors
+    /// The handshake failed: the other side is no node of the peers' CA.
+    pub async fn connect(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
+        let client = Arc::clone(&self.current.load().client);
+        let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(client).connect(name, tcp).await?;
+        let identity = proven(stream.get_ref().1.peer_certificates())?;
+        Ok((PeerStream(stream.into()), identity))
+    }
+
+    /// Whether the peers' CA issued this certificate to a node.
+    pub(super) fn issued(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> bool {
+        self.current.load().verifier.check(leaf, between, now).is_ok()
+    }
+}
+
+impl Reload for PeerTls {
+    fn reload_if_changed(&self) -> Result<bool, TlsError> {
+        let found = self.files.fingerprint();
+        if std::mem::replace(&mut *self.seen.lock(), found) == found {
+            return Ok(false);
+        }
+        self.reload().map(|()| true)
+    }
+}
+
+impl Files {
+    fn fingerprint(&self) -> Fingerprint {
+        files::fingerprint([self.cert.as_path(), &self.key, &self.ca])
+    }
+
+    fn read(&self) -> Result<Current, TlsError> {
+        let chain = files::certificates(&self.cert)?;
+        let key = files::private_key(&self.key, None)?;
+        let algorithms = provider().signature_verification_algorithms;
+        let verifier = PeerVerifier { roots: Arc::new(files::roots(&self.ca)?), algorithms };
+        let identity = self.own_identity(&verifier, &chain)?;
+        let unusable = |error| unusable(&self.cert, error);
+        let server = server(&verifier, chain.clone(), key.clone_key()).map_err(unusable)?;
+        let client = client(&verifier, chain, key).map_err(unusable)?;
+        Ok(Current { server: Arc::new(server), client: Arc::new(client), verifier, identity })
+    }
+
+    /// The identity of the node's own certificate, after the check that its peers will make.
+    fn own_identity(&self, verifier: &PeerVerifier, chain: &[CertificateDer<'_>]) -> Result<Identity, TlsError> {
+        verifier
+            .check(&chain[0], &chain[1..], proxied::now())
+            .map_err(|error| TlsError::NotForPeers { path: self.cert.clone(), error })?;
+        identity_of(chain).map_err(|_| TlsError::NoCertificate(self.cert.clone()))
+    }
+}
+
+fn server(
+    verifier: &PeerVerifier,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut server = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(verifier.clone()))
+        .with_single_cert(chain, key)?;
+    server.alpn_protocols = vec![H2.to_vec()];
+    without_resumption(&mut server);
+    Ok(server)
+}
+
+fn client(
+    verifier: &PeerVerifier,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, rustls::Error> {
+    let mut client = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier.clone()))
+        .with_client_auth_cert(chain, key)?;
+    client.alpn_protocols = vec![H2.to_vec()];
+    client.resumption = Resumption::disabled();
+    Ok(client)
+}
+
+/// The identity of the other side, which the verifier has let through.
+fn proven(chain: Option<&[CertificateDer<'_>]>) -> io::Result<Identity> {
+    identity_of(chain.unwrap_or_default()).map_err(|_| io::Error::other("the peer's chain names no single node"))
+}
+
+impl fmt::Debug for PeerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerTls").field("identity", &self.identity()).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for PeerStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    use rustls::version::{TLS12, TLS13};
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
+
+    struct Node {
+        tls: Result<PeerTls, TlsError>,
+        leaf: Leaf,
+        _folder: TempDir,
+    }
+
+    fn node(authority: &Authority, leaf: Leaf) -> Node {
+        let (folder, cert, key, ca) = testing::write(&leaf, Some(&authority.pem()));
+        Node { tls: PeerTls::load(&cert, &key, &ca), leaf, _folder: folder }
+    }
+
+    async fn refuses(node: &PeerTls, client: Arc<ClientConfig>) -> bool {
+        let (near, far) = pair().await;
+        tokio::join!(node.accept(far), async {
+            if let Ok(mut stream) = testing::connect(client, near).await {
+                let _ = stream.read_u8().await;
+            }
+        })
+        .0
+        .is_err()
+    }
+
+    #[tokio::test]
+    async fn nodes_know_each_other_and_talk() {
+        let authority = Authority::new();
+        let (one, two) = (node(&authority, authority.node()), node(&authority, authority.node()));
+        let (near, far) = pair().await;
+        let (accepted, connected) =
+            tokio::join!(one.tls.as_ref().unwrap().accept(far), two.tls.as_ref().unwrap().connect(near));
+        let ((mut at_one, client), (mut at_two, server)) = (accepted.unwrap(), connected.unwrap());
+        assert_eq!((client, server), (two.leaf.identity(), one.leaf.identity()));
+        assert_eq!(one.tls.unwrap().identity(), one.leaf.identity());
+        at_two.write_all(b"hello").await.unwrap();
+        at_two.flush().await.unwrap();
+        let mut heard = [0; 5];
+        at_one.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+
+    #[tokio::test]
+    async fn who_is_no_node_is_refused() {
+        let authority = Authority::new();
+        let node = node(&authority, authority.node()).tls.unwrap();
+        let usages = |usages: &[_]| Odd { usages: Some(usages.to_vec()), ..Odd::default() };
+        let outsiders = [
+            Leaf::self_signed(),
+            Leaf::of(&rcgen::PKCS_ED25519, usages(&[ServerAuth, ClientAuth])),
+            Authority::new().node(),
+            authority.issue(usages(&[ClientAuth])),
+            authority.issue(usages(&[ServerAuth])),
+            authority.issue(usages(&[])),
+            authority.issue(Odd { expired: true, ..usages(&[ServerAuth, ClientAuth]) }),
+        ];
+        for (number, leaf) in outsiders.iter().enumerate() {
+            let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[&TLS13]);
+            assert!(refuses(&node, client).await, "outsider {number}");
+        }
+        assert!(refuses(&node, testing::client(Vec::new(), None, None, &[&TLS13])).await);
+        let insider = authority.node();
+        let outdated = testing::client(vec![insider.der()], Some(insider.key()), None, &[&TLS12]);
+        assert!(refuses(&node, outdated).await, "TLS 1.2");
+    }
+
+    #[tokio::test]
+    async fn a_node_connects_to_nodes_only() {
+        let (ours, theirs) = (Authority::new(), Authority::new());
+        let (one, stranger) = (node(&ours, ours.node()).tls.unwrap(), node(&theirs, theirs.node()).tls.unwrap());
+        let (near, far) = pair().await;
+        let (_, connected) = tokio::join!(stranger.accept(far), one.connect(near));
+        assert!(connected.is_err());
+    }
+
+    #[test]
+    fn a_certificate_that_peers_would_refuse_is_refused_at_load() {
+        let authority = Authority::new();
+        for leaf in [authority.client(), Leaf::self_signed()] {
+            assert!(matches!(node(&authority, leaf).tls, Err(TlsError::NotForPeers { .. })));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The certificate that a TLS proxy forwards in a header, as URL-escaped PEM (contract, section 5).
+
+use std::fmt;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+
+use super::CertificateError;
+use super::chain::identity_of;
+use crate::clock;
+use crate::policy::Identity;
+
+/// Why a forwarded certificate gives no identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedError {
+    /// The header is no URL-escaped PEM certificate.
+    Unreadable,
+    /// The certificate does not chain to a trusted root, or is out of date.
+    Untrusted,
+    /// The chain is nobody's.
+    Nobody(CertificateError),
+}
+
+/// The identity of the certificate in a proxy's header; the chain is not verified.
+///
+/// # Errors
+/// The header holds no certificate, or one that is nobody's.
+pub fn proxied_identity(header: &[u8]) -> Result<Identity, ForwardedError> {
+    identity_of(&chain(header)?).map_err(ForwardedError::Nobody)
+}
+
+/// The certificates in the header; at least one.
+pub(super) fn chain(header: &[u8]) -> Result<Vec<CertificateDer<'static>>, ForwardedError> {
+    let pem = unescape(header).ok_or(ForwardedError::Unreadable)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    chain.ok().filter(|chain| !chain.is_empty()).ok_or(ForwardedError::Unreadable)
+}
+
+/// The wall time in the form that chains are verified with.
+pub(super) fn now() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_nanos(clock::unix_ns().unsigned_abs()))
+}
+
+/// Undoes percent-encoding; `+` stays, since base64 has it and proxies escape spaces as `%20`.
+fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        let (byte, after) = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => (hex_byte(*high, *low)?, after),
+            (b'%', _) => return None,
+            (other, after) => (*other, after),
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    Some(bytes)
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let mut byte = [0];
+    hex::decode_to_slice([high, low], &mut byte).ok()?;
+    Some(byte[0])
+}
+
+impl fmt::Display for ForwardedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "tls: the forwarded client certificate cannot be read",
+            Self::Untrusted => "tls: the forwarded client certificate is not trusted",
+            Self::Nobody(CertificateError::Several) => "tls: received more than one client certificate",
+            Self::Nobody(_) => "tls: client certificate is required",
+        })
+    }
+}
+
+impl std::error::Error for ForwardedError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::{Authority, Leaf};
+
+    fn escaped(pem: &str) -> String {
+        pem.bytes().fold(String::new(), |text, byte| match byte {
+            b'\n' | b' ' | b'+' | b'/' | b'=' => text + &format!("%{byte:02X}"),
+            byte => text + &char::from(byte).to_string(),
+        })
+    }
+
+    #[test]
+    fn a_forwarded_certificate_has_its_identity() {
+        let client = Leaf::self_signed();
+        assert_eq!(proxied_identity(escaped(&client.pem()).as_bytes()), Ok(client.identity()));
+    }
+
+    #[test]
+    fn what_is_no_single_certificate_is_refused() {
+        for bad in ["", "x", "%", "%zz", "-----BEGIN CERTIFICATE-----", "%00%ff"] {
+            assert_eq!(proxied_identity(bad.as_bytes()), Err(ForwardedError::Unreadable), "{bad}");
+        }
+        let authority = Authority::new();
+        let two = escaped(&(authority.client().pem() + &authority.client().pem()));
+        assert_eq!(proxied_identity(two.as_bytes()), Err(ForwardedError::Nobody(CertificateError::Several)));
+    }
+}

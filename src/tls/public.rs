@@ -1,0 +1,401 @@
+//! TLS of the public API: the acceptor, and who a connection is.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::server::NoServerSessionStorage;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::chain::identity_of;
+use super::files::{self, Fingerprint};
+use super::public_verifier::{PublicVerifier, verify_chain};
+use super::reload::{Reload, follow};
+use super::{CertificateError, ForwardedError, H2, HTTP_1_1, PeerTls, TlsError, provider, proxied};
+use crate::config::TlsConfig;
+use crate::policy::Identity;
+
+/// An encrypted connection from a client.
+pub type PublicStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// A client's connection after the handshake.
+pub struct Accepted {
+    /// The connection.
+    pub stream: PublicStream,
+    /// Who the client is: nobody, where the handshake lets clients without a certificate in.
+    pub client: Result<Option<Identity>, CertificateError>,
+    /// Whether the two agreed on HTTP/2; on HTTP/1.1 otherwise.
+    pub h2: bool,
+}
+
+/// The TLS settings of the public listener; they follow their files and can be replaced while it serves.
+pub struct PublicTls {
+    sources: Mutex<Sources>,
+    current: ArcSwap<Current>,
+    peers: Option<Arc<PeerTls>>,
+}
+
+/// Where the settings come from.
+#[derive(Clone)]
+struct Sources {
+    config: TlsConfig,
+    skip_auth_somewhere: bool,
+    seen: Fingerprint,
+}
+
+/// What new handshakes use.
+struct Current {
+    server: Arc<ServerConfig>,
+    roots: Option<Arc<RootCertStore>>,
+}
+
+impl PublicTls {
+    /// Reads the files of `config`. Once a route skips authentication, clients without a certificate are let in.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used.
+    pub fn load(config: &TlsConfig, skip_auth_somewhere: bool) -> Result<Self, TlsError> {
+        Self::load_beside(config, skip_auth_somewhere, None)
+    }
+
+    /// The same, refusing certificates that the peers' CA issued to a node: those are for the peer listener.
+    ///
+    /// # Errors
+    /// As for [`PublicTls::load`].
+    pub fn load_beside(
+        config: &TlsConfig,
+        skip_auth_somewhere: bool,
+        peers: Option<Arc<PeerTls>>,
+    ) -> Result<Self, TlsError> {
+        let sources = Sources::new(config, skip_auth_somewhere);
+        let current = ArcSwap::from_pointee(sources.read(peers.as_ref())?);
+        Ok(Self { sources: Mutex::new(sources), current, peers })
+    }
+
+    /// Reads the files again; open connections stay, and on an error so does everything else.
+    ///
+    /// # Errors
+    /// As for [`PublicTls::load`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let Sources { config, skip_auth_somewhere, .. } = self.sources.lock().clone();
+        self.reconfigure(&config, skip_auth_somewhere)
+    }
+
+    /// Goes over to another configuration; open connections stay, and on an error so does everything else.
+    ///
+    /// # Errors
+    /// As for [`PublicTls::load`].
+    pub fn reconfigure(&self, config: &TlsConfig, skip_auth_somewhere: bool) -> Result<(), TlsError> {
+        let sources = Sources::new(config, skip_auth_somewhere);
+        let mut held = self.sources.lock();
+        self.current.store(Arc::new(sources.read(self.peers.as_ref())?));
+        *held = sources;
+        Ok(())
+    }
+
+    /// Reads the files again whenever they change. Never ends.
+    pub async fn follow(self: Arc<Self>) {
+        follow(self, "public").await;
+    }
+
+    /// Shakes hands with a client. Takes as long as the client does: the caller sets the limit.
+    ///
+    /// # Errors
+    /// The handshake failed, such as for want of a client certificate.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Accepted> {
+        let server = Arc::clone(&self.current.load().server);
+        let stream = TlsAcceptor::from(server).accept(tcp).await?;
+        let session = stream.get_ref().1;
+        let client = session.peer_certificates().map(identity_of).transpose();
+        let h2 = session.alpn_protocol() == Some(H2);
+        Ok(Accepted { stream, client, h2 })
+    }
+
+    /// The identity of the certificate that a proxy forwards, verified as if the client had connected itself.
+    ///
+    /// # Errors
+    /// The header holds no certificate, or one that `tls.auth: on` refuses.
+    pub fn forwarded_identity(&self, header: &[u8]) -> Result<Identity, ForwardedError> {
+        let chain = proxied::chain(header)?;
+        if let Some(roots) = &self.current.load().roots {
+            let algorithms = provider().signature_verification_algorithms;
+            verify_chain(roots, &algorithms, &chain[0], &chain[1..], proxied::now())
+                .map_err(|_| ForwardedError::Untrusted)?;
+        }
+        identity_of(&chain).map_err(ForwardedError::Nobody)
+    }
+}
+
+impl Reload for PublicTls {
+    fn reload_if_changed(&self) -> Result<bool, TlsError> {
+        {
+            let mut sources = self.sources.lock();
+            let found = sources.fingerprint();
+            if std::mem::replace(&mut sources.seen, found) == found {
+                return Ok(false);
+            }
+        }
+        self.reload().map(|()| true)
+    }
+}
+
+impl Sources {
+    fn new(config: &TlsConfig, skip_auth_somewhere: bool) -> Self {
+        let mut sources = Self { config: config.clone(), skip_auth_somewhere, seen: Fingerprint::default() };
+        sources.seen = sources.fingerprint();
+        sources
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        let ca = self.config.verify_clients.then_some(self.config.ca.as_deref()).flatten();
+        files::fingerprint([self.config.key.as_path(), &self.config.cert].into_iter().chain(ca))
+    }
+
+    fn read(&self, peers: Option<&Arc<PeerTls>>) -> Result<Current, TlsError> {
+        let certificates = files::certificates(&self.config.cert)?;
+        let key = files::private_key(&self.config.key, self.config.password.as_ref())?;
+        let roots = self.roots()?.map(Arc::new);
+        let provider = provider();
+        let verifier = PublicVerifier {
+            mandatory: !self.skip_auth_somewhere,
+            roots: roots.clone(),
+            peers: peers.cloned(),
+            algorithms: provider.signature_verification_algorithms,
+        };
+        let mut server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder.with_client_cert_verifier(Arc::new(verifier)).with_single_cert(certificates, key)
+            })
+            .map_err(|error| unusable(&self.config.cert, error))?;
+        server.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
+        without_resumption(&mut server);
+        Ok(Current { server: Arc::new(server), roots })
+    }
+
+    fn roots(&self) -> Result<Option<RootCertStore>, TlsError> {
+        match (self.config.verify_clients, &self.config.ca) {
+            (false, _) => Ok(None),
+            (true, Some(ca)) => files::roots(ca).map(Some),
+            (true, None) => files::system_roots().map(Some),
+        }
+    }
+}
+
+/// A resumed session skips the certificate verifier (decisions, section 4): no tickets, no storage, no early data.
+pub(super) fn without_resumption(server: &mut ServerConfig) {
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
+    server.max_early_data_size = 0;
+}
+
+pub(super) fn unusable(path: &Path, error: rustls::Error) -> TlsError {
+    TlsError::Unusable { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
+    use rustls::SignatureScheme;
+    use rustls::pki_types::CertificateDer;
+    use rustls::version::{TLS12, TLS13};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Password;
+    use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
+
+    struct Server {
+        tls: PublicTls,
+        config: TlsConfig,
+        _folder: TempDir,
+    }
+
+    fn server(ca: Option<&Authority>, skip_auth_somewhere: bool) -> Server {
+        let pem = ca.map(Authority::pem);
+        let (folder, cert, key, roots) = testing::write(&Leaf::self_signed(), pem.as_deref());
+        let config = TlsConfig {
+            key,
+            cert,
+            password: None,
+            verify_clients: ca.is_some(),
+            ca: ca.map(|_| roots),
+            proxies: Vec::new(),
+            proxy_header: None,
+        };
+        Server { tls: PublicTls::load(&config, skip_auth_somewhere).unwrap(), config, _folder: folder }
+    }
+
+    impl Server {
+        /// What the server makes of a client that shows this.
+        async fn meets(&self, chain: Vec<CertificateDer<'static>>, leaf: Option<&Leaf>) -> io::Result<Accepted> {
+            self.meets_with(testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12])).await
+        }
+
+        async fn meets_with(&self, client: Arc<rustls::ClientConfig>) -> io::Result<Accepted> {
+            let (near, far) = pair().await;
+            let (accepted, _client) = tokio::join!(self.tls.accept(far), testing::connect(client, near));
+            accepted
+        }
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_key_is_taken_in_both_versions() {
+        use SignatureScheme as S;
+        let server = server(None, false);
+        let kinds: [(&SignatureAlgorithm, &[SignatureScheme]); 4] = [
+            (&PKCS_ED25519, &[S::ED25519]),
+            (&PKCS_ECDSA_P256_SHA256, &[S::ECDSA_NISTP256_SHA256]),
+            (&PKCS_ECDSA_P384_SHA384, &[S::ECDSA_NISTP384_SHA384]),
+            (&PKCS_RSA_SHA256, &[S::RSA_PSS_SHA256, S::RSA_PSS_SHA512, S::RSA_PKCS1_SHA256, S::RSA_PKCS1_SHA512]),
+        ];
+        for (algorithm, schemes) in kinds {
+            let leaf = Leaf::of(algorithm, Odd::default());
+            for scheme in schemes {
+                for version in [&TLS12, &TLS13] {
+                    if version.version == rustls::ProtocolVersion::TLSv1_3 && format!("{scheme:?}").contains("PKCS1") {
+                        continue;
+                    }
+                    let client = testing::client(vec![leaf.der()], Some(leaf.key()), Some(*scheme), &[version]);
+                    let accepted = server.meets_with(client).await.unwrap();
+                    assert_eq!(accepted.client, Ok(Some(leaf.identity())), "{scheme:?} in {version:?}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn with_auth_off_a_certificate_only_proves_its_key() {
+        let server = server(None, false);
+        let odd = [
+            Odd { expired: true, ..Odd::default() },
+            Odd { critical_extension: true, ..Odd::default() },
+            Odd { usages: Some(Vec::new()), ..Odd::default() },
+        ];
+        for odd in odd {
+            let leaf = Leaf::of(&PKCS_ED25519, odd);
+            for version in [&TLS12, &TLS13] {
+                let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
+                assert_eq!(server.meets_with(client).await.unwrap().client, Ok(Some(leaf.identity())));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_key_of_someone_else_proves_nothing() {
+        let server = server(None, true);
+        let (thief, victim) = (Leaf::self_signed(), Leaf::self_signed());
+        for version in [&TLS12, &TLS13] {
+            let client = testing::client(vec![victim.der()], Some(thief.key()), None, &[version]);
+            assert!(server.meets_with(client).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn with_auth_on_the_chain_must_verify() {
+        let authority = Authority::new();
+        let server = server(Some(&authority), false);
+        let good = authority.client();
+        let expired = authority.issue(Odd { expired: true, ..Odd::default() });
+        let stranger = Leaf::self_signed();
+        assert_eq!(server.meets(vec![good.der()], Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
+        let chain = vec![good.der(), authority.der()];
+        assert_eq!(server.meets(chain, Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
+        assert!(server.meets(vec![expired.der()], Some(&expired)).await.is_err());
+        assert!(server.meets(vec![stranger.der()], Some(&stranger)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn two_client_certificates_are_one_too_many() {
+        let server = server(None, false);
+        let (one, two) = (Leaf::self_signed(), Leaf::self_signed());
+        let accepted = server.meets(vec![one.der(), two.der()], Some(&one)).await.unwrap();
+        assert_eq!(accepted.client, Err(CertificateError::Several));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_let_in_only_where_some_route_skips_authentication() {
+        assert!(server(None, false).meets(Vec::new(), None).await.is_err());
+        assert_eq!(server(None, true).meets(Vec::new(), None).await.unwrap().client, Ok(None));
+        let authority = Authority::new();
+        assert_eq!(server(Some(&authority), true).meets(Vec::new(), None).await.unwrap().client, Ok(None));
+    }
+
+    #[tokio::test]
+    async fn the_protocol_follows_the_clients_offer() {
+        let server = server(None, true);
+        for (offer, h2) in [(vec![H2], true), (vec![HTTP_1_1], false), (vec![HTTP_1_1, H2], true), (vec![], false)] {
+            let mut client = testing::client(Vec::new(), None, None, &[&TLS13]);
+            Arc::get_mut(&mut client).unwrap().alpn_protocols = offer.iter().map(|name| name.to_vec()).collect();
+            assert_eq!(server.meets_with(client).await.unwrap().h2, h2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nodes_certificate_is_refused() {
+        let authority = Authority::new();
+        let node = authority.node();
+        let (_folder, cert, key, ca) = testing::write(&node, Some(&authority.pem()));
+        let peers = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());
+        let mut server = server(None, false);
+        server.tls = PublicTls::load_beside(&server.config, false, Some(peers)).unwrap();
+        assert!(server.meets(vec![node.der()], Some(&node)).await.is_err());
+        let client = authority.client();
+        assert!(server.meets(vec![client.der()], Some(&client)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn changed_files_are_noticed_and_broken_ones_change_nothing() {
+        let server = server(None, true);
+        assert!(!server.tls.reload_if_changed().unwrap());
+        let before = server.tls.current.load_full();
+        std::fs::write(&server.config.cert, "half a file").unwrap();
+        assert!(server.tls.reload_if_changed().is_err());
+        assert!(!server.tls.reload_if_changed().unwrap(), "a broken file is reported once");
+        assert!(Arc::ptr_eq(&before, &server.tls.current.load_full()));
+        assert!(server.meets(Vec::new(), None).await.is_ok());
+
+        let renewed = Leaf::self_signed();
+        std::fs::write(&server.config.cert, renewed.pem()).unwrap();
+        std::fs::write(&server.config.key, renewed.key_pem()).unwrap();
+        assert!(server.tls.reload_if_changed().unwrap());
+        let client = testing::client(Vec::new(), None, None, &[&TLS13]);
+        let (near, far) = pair().await;
+        let (_, stream) = tokio::join!(server.tls.accept(far), testing::connect(client, near));
+        assert_eq!(stream.unwrap().get_ref().1.peer_certificates().unwrap()[0], renewed.der());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let server = server(None, true);
+        std::fs::write(&server.config.key, Leaf::self_signed().key_pem()).unwrap();
+        assert!(matches!(server.tls.reload(), Err(TlsError::Unusable { .. })));
+    }
+
+    #[test]
+    fn an_encrypted_key_needs_its_password() {
+        use pkcs8::pkcs5::pbes2;
+        let mut server = server(None, true);
+        let leaf = Leaf::self_signed();
+        let parameters = pbes2::Parameters::pbkdf2_sha256_aes256cbc(2, b"salt1234", &[7; 16]).unwrap();
+        let sealed = pkcs8::PrivateKeyInfo::try_from(leaf.key().secret_der())
+            .unwrap()
+            .encrypt_with_params(parameters, "secret")
+            .unwrap();
+        let pem = sealed.to_pem("ENCRYPTED PRIVATE KEY", pkcs8::LineEnding::LF).unwrap();
+        std::fs::write(&server.config.key, pem.as_bytes()).unwrap();
+        std::fs::write(&server.config.cert, leaf.pem()).unwrap();
+        assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::PasswordNeeded(_))));
+        server.config.password = Some(Password("wrong".to_owned()));
+        assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::WrongPassword(_))));
+        server.config.password = Some(Password("secret".to_owned()));
+        assert!(PublicTls::load(&server.config, true).is_ok());
+        let outdated = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAA==\n";
+        std::fs::write(&server.config.key, outdated).unwrap();
+        assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::OutdatedEncryption(_))));
+    }
+}

@@ -1,0 +1,114 @@
+//! Which client certificates the public listener takes (contract, section 5).
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+
+use super::peer::PeerTls;
+use super::{certificates, signature};
+
+/// Takes any certificate as proof of its key, or, with roots, those that chain to one; nodes' own never.
+#[derive(Debug)]
+pub(super) struct PublicVerifier {
+    /// Whether a client without a certificate fails in the handshake.
+    pub mandatory: bool,
+    /// With `tls.auth: on`, what chains must end in.
+    pub roots: Option<Arc<RootCertStore>>,
+    /// Whose certificates are refused here.
+    pub peers: Option<Arc<PeerTls>>,
+    /// The signatures offered and accepted.
+    pub algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// Verifies that a chain ends in one of the roots, is in date, and may be used by a client.
+pub(super) fn verify_chain(
+    roots: &RootCertStore,
+    algorithms: &WebPkiSupportedAlgorithms,
+    client: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), Error> {
+    verify_for(webpki::KeyUsage::client_auth(), roots, algorithms, client, intermediates, now)
+}
+
+/// The same for a usage of the caller's choice.
+pub(super) fn verify_for(
+    usage: webpki::KeyUsage,
+    roots: &RootCertStore,
+    algorithms: &WebPkiSupportedAlgorithms,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), Error> {
+    webpki::EndEntityCert::try_from(leaf)
+        .and_then(|leaf| {
+            leaf.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None).map(drop)
+        })
+        .map_err(|error| Error::InvalidCertificate(refusal(error)))
+}
+
+/// The reason as the TLS alert tells it.
+fn refusal(error: webpki::Error) -> rustls::CertificateError {
+    match error {
+        webpki::Error::CertExpired { .. } => rustls::CertificateError::Expired,
+        webpki::Error::CertNotValidYet { .. } => rustls::CertificateError::NotValidYet,
+        webpki::Error::UnknownIssuer => rustls::CertificateError::UnknownIssuer,
+        webpki::Error::RequiredEkuNotFoundContext(_) => rustls::CertificateError::InvalidPurpose,
+        other => rustls::CertificateError::Other(rustls::OtherError(Arc::new(other))),
+    }
+}
+
+impl ClientCertVerifier for PublicVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    /// None, ever: a client that is told names withholds a certificate that none of them issued.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        client: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        for certificate in intermediates {
+            certificates::read(certificate)?;
+        }
+        if self.peers.as_ref().is_some_and(|peers| peers.issued(client, intermediates, now)) {
+            return Err(Error::InvalidCertificate(rustls::CertificateError::InvalidPurpose));
+        }
+        if let Some(roots) = &self.roots {
+            verify_chain(roots, &self.algorithms, client, intermediates, now)?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature::verify_tls12(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature::verify_tls13(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,51 @@
+//! Handshake signatures, verified with nothing but the public key, so that an odd certificate still proves its key.
+//!
+//! rustls's own helpers parse the whole certificate strictly first; with `tls.auth: off` a certificate is only the
+//! envelope of a key (contract, section 5).
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved};
+use webpki::RawPublicKeyEntity;
+
+use super::certificates;
+
+/// Verifies a TLS 1.3 handshake signature.
+pub(super) fn verify_tls13(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    verify_tls13_signature_with_raw_key(message, &certificates::public_key(certificate)?, signed, algorithms)
+}
+
+/// Verifies a TLS 1.2 handshake signature; a scheme stands for several algorithms there, and the key's is tried.
+pub(super) fn verify_tls12(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error> {
+    let spki = certificates::public_key(certificate)?;
+    let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| certificates::Malformed)?;
+    for algorithm in candidates(signed, algorithms)? {
+        match key.verify_signature(*algorithm, message, signed.signature()) {
+            Ok(()) => return Ok(HandshakeSignatureValid::assertion()),
+            Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
+            Err(_) => break,
+        }
+    }
+    Err(Error::InvalidCertificate(CertificateError::BadSignature))
+}
+
+fn candidates(
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<&'static [&'static dyn SignatureVerificationAlgorithm], Error> {
+    let offered = algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+    offered
+        .map(|(_, candidates)| *candidates)
+        .ok_or_else(|| PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
+}

@@ -1,0 +1,240 @@
+//! Certificates and handshakes for the tests of this module and of the server on top.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256, SignatureAlgorithm, date_time_ymd,
+};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientConfig, Resumption};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{DigitallySignedStruct, SignatureAlgorithm as KeyKind, SignatureScheme, SupportedProtocolVersion};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use super::{certificates, provider};
+use crate::policy::Identity;
+
+/// A CA of a test.
+pub struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key.
+pub struct Leaf {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+/// How a leaf differs from a client's certificate of today.
+#[derive(Default)]
+pub struct Odd {
+    pub usages: Option<Vec<ExtendedKeyUsagePurpose>>,
+    pub expired: bool,
+    pub critical_extension: bool,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A client's certificate.
+    pub fn client(&self) -> Leaf {
+        self.issue(Odd::default())
+    }
+
+    /// A node's certificate.
+    pub fn node(&self) -> Leaf {
+        let usages = Some(vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]);
+        self.issue(Odd { usages, ..Odd::default() })
+    }
+
+    pub fn issue(&self, odd: Odd) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let certificate = odd.params().signed_by(&key, &self.issuer).unwrap();
+        Leaf { certificate, key }
+    }
+}
+
+impl Odd {
+    fn params(self) -> CertificateParams {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.extended_key_usages = self.usages.unwrap_or_else(|| vec![ExtendedKeyUsagePurpose::ClientAuth]);
+        if self.expired {
+            (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2001, 4, 1));
+        }
+        if self.critical_extension {
+            let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![5, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions.push(extension);
+        }
+        params
+    }
+}
+
+impl Leaf {
+    pub fn self_signed() -> Self {
+        Self::of(&PKCS_ECDSA_P256_SHA256, Odd::default())
+    }
+
+    pub fn of(algorithm: &'static SignatureAlgorithm, odd: Odd) -> Self {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let certificate = odd.params().self_signed(&key).unwrap();
+        Self { certificate, key }
+    }
+
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity::of_public_key(certificates::read(&self.der()).unwrap().spki)
+    }
+}
+
+/// Writes the certificate and key of a server (or node) into a new folder.
+pub fn write(leaf: &Leaf, ca: Option<&str>) -> (TempDir, PathBuf, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (cert, key, roots) = (path("tls.crt"), path("tls.key"), path("ca.crt"));
+    std::fs::write(&cert, leaf.pem()).unwrap();
+    std::fs::write(&key, leaf.key_pem()).unwrap();
+    ca.iter().for_each(|pem| std::fs::write(&roots, pem).unwrap());
+    (folder, cert, key, roots)
+}
+
+/// A client that trusts any server, shows `chain` with `key`, and signs with `scheme` only when one is given.
+pub fn client(
+    chain: Vec<CertificateDer<'static>>,
+    key: Option<PrivateKeyDer<'static>>,
+    scheme: Option<SignatureScheme>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone));
+    let mut config = match key {
+        None => builder.with_no_client_auth(),
+        Some(key) => {
+            let key = provider().key_provider.load_private_key(key).unwrap();
+            let key: Arc<dyn SigningKey> = match scheme {
+                Some(scheme) => Arc::new(Only { key, scheme }),
+                None => key,
+            };
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))))
+        }
+    };
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+/// A client without a certificate that offers one protocol.
+pub fn anonymous(alpn: &[u8]) -> Arc<ClientConfig> {
+    let mut config = Arc::unwrap_or_clone(client(Vec::new(), None, None, &[&rustls::version::TLS13]));
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Arc::new(config)
+}
+
+/// Two ends of a TCP connection.
+pub async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+/// Connects as that client.
+pub async fn connect(
+    client: Arc<ClientConfig>,
+    tcp: TcpStream,
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    TlsConnector::from(client).connect(ServerName::try_from("localhost").unwrap(), tcp).await
+}
+
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A key that signs in one scheme only.
+#[derive(Debug)]
+struct Only {
+    key: Arc<dyn SigningKey>,
+    scheme: SignatureScheme,
+}
+
+impl SigningKey for Only {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered.contains(&self.scheme).then(|| self.key.choose_scheme(&[self.scheme])).flatten()
+    }
+
+    fn algorithm(&self) -> KeyKind {
+        self.key.algorithm()
+    }
+}

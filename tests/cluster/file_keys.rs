@@ -1,0 +1,48 @@
+//! The keys of the configuration file exist, the same on every node, before any listener opens.
+
+use super::cluster;
+use crate::support::api_key::ApiKey;
+use crate::support::cluster::TestCluster;
+use crate::support::settings::ADMIN_KEY;
+
+const KEYS: [&str; 3] = ["first", "second", "third"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_keys_are_there_when_the_listener_opens() {
+    let keys = || KEYS.map(str::to_owned).to_vec();
+    let admin = ApiKey::parse(ADMIN_KEY);
+    let mut cluster = TestCluster::prepare(3, &admin, |config, _| config.keys = keys());
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    let user = cluster.admin();
+    // Whichever listener opens first: the keys are there with the first answer.
+    let first = cluster.wait_for("a listener", async || {
+        let asked = futures::future::join_all((0..3).map(|node| user.generate(node, KEYS[2]))).await;
+        asked.into_iter().find(|answer| answer.as_ref().map_or_else(|refusal| refusal.status.is_some(), |_| true))
+    });
+    let first = first.await.expect("the key is there as soon as the listener is");
+    for node in 0..3 {
+        cluster.wait_until_serving(node).await;
+        user.assert_decrypts(node, std::slice::from_ref(&first)).await;
+    }
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_keys_are_created_once() {
+    let mut cluster = cluster(3, |config| config.keys = KEYS.map(str::to_owned).to_vec()).await;
+    let user = cluster.admin();
+    let mut keys = Vec::new();
+    for name in KEYS {
+        keys.push(user.generate(0, name).await.expect("the key is there"));
+    }
+    cluster.stop_all().await;
+    cluster.config_mut(1).keys.push("fourth".into());
+    cluster.start_all().await;
+    for node in 0..3 {
+        user.assert_decrypts(node, &keys).await;
+        user.generate(node, "fourth").await.expect("one node's file asks for it");
+    }
+    let listed = user.ask(2, "GET", "/v1/key/list/", None).await.expect("the keys are listed");
+    assert_eq!(listed["names"], serde_json::json!(["first", "fourth", "second", "third"]));
+    cluster.assert_equal_digests().await;
+}

@@ -1,0 +1,34 @@
+//! Clusters of real nodes in one process: one invariant a file.
+
+mod at_rest;
+mod damaged;
+mod drain;
+mod failover;
+mod file_keys;
+mod nothing_lost;
+mod offline;
+mod once;
+mod one_winner;
+mod read_your_writes;
+mod rules;
+mod sealed;
+mod snapshot_install;
+#[expect(dead_code, reason = "this binary uses a part of what the tests share")]
+#[path = "../support/mod.rs"]
+mod support;
+mod wiped;
+
+use keyraft::config::Config;
+use support::api_key::ApiKey;
+use support::cluster::TestCluster;
+use support::settings::ADMIN_KEY;
+
+/// Three nodes that serve, as configured for every test.
+async fn three_nodes() -> TestCluster {
+    cluster(3, |_| {}).await
+}
+
+/// Nodes that serve, each with its configuration as `adjust` leaves it.
+async fn cluster(count: usize, adjust: impl Fn(&mut Config)) -> TestCluster {
+    TestCluster::start(count, &ApiKey::parse(ADMIN_KEY), |config, _| adjust(config)).await
+}

@@ -1,0 +1,95 @@
+//! A command takes effect once, however often and wherever it is sent, and only while the rules permit it.
+
+use futures::future::join_all;
+use keyraft::policy::Actor;
+use keyraft::state::Outcome;
+
+use crate::support::consensus::{Consensus, create, delete};
+use crate::support::settings::{APP, OPS, identity};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_sent_again_after_a_delete_brings_nothing_back() {
+    let consensus = Consensus::start().await;
+    let (created, creation) = create(consensus.node(0).seen_index(), "key");
+    assert_eq!(consensus.write(0, &created).await, Outcome::Done);
+    assert_eq!(consensus.write(1, &delete(0, "key", creation)).await, Outcome::Done);
+    for node in 0..3 {
+        assert_eq!(consensus.write(node, &created).await, Outcome::Done, "it hears what came of it");
+        assert_eq!(consensus.creation("key").await, None);
+    }
+    consensus.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_sent_again_after_a_create_loses_nothing() {
+    let consensus = Consensus::start().await;
+    let (first, old) = create(0, "key");
+    let (second, new) = create(0, "key");
+    let deleted = delete(0, "key", old);
+    for command in [&first, &deleted, &second] {
+        assert_eq!(consensus.write(2, command).await, Outcome::Done);
+    }
+    for node in 0..3 {
+        assert_eq!(consensus.write(node, &deleted).await, Outcome::Done, "it hears what came of it");
+        // Not the same request, but one that saw the same creation.
+        assert_eq!(consensus.write(node, &delete(0, "key", old)).await, Outcome::KeyNotFound);
+        assert_eq!(consensus.creation("key").await, Some(new));
+    }
+    consensus.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_sent_through_every_node_at_a_time_take_effect_once() {
+    let consensus = Consensus::start().await;
+    for round in 0..20 {
+        let name = format!("key-{round}");
+        let (created, creation) = create(0, &name);
+        let outcomes = join_all((0..3).map(|node| consensus.write(node, &created))).await;
+        assert_eq!(outcomes, [Outcome::Done; 3]);
+        let deleted = delete(0, &name, creation);
+        let outcomes = join_all(
+            (0..3)
+                .flat_map(|node| [(node, &deleted), (node, &created)])
+                .map(async |(node, command)| consensus.write(node, command).await),
+        );
+        assert_eq!(outcomes.await, [Outcome::Done; 6]);
+        assert_eq!(consensus.creation(&name).await, None);
+    }
+    consensus.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_leader_remembers_what_was_done() {
+    let mut consensus = Consensus::start().await;
+    let (gone, old) = create(0, "gone");
+    let (kept, new) = create(0, "kept");
+    let deleted = delete(0, "gone", old);
+    for command in [&gone, &deleted, &kept] {
+        assert_eq!(consensus.write(0, command).await, Outcome::Done);
+    }
+    let survivor = consensus.kill_leader().await;
+    for command in [&gone, &deleted, &kept] {
+        assert_eq!(consensus.write(survivor, command).await, Outcome::Done, "it hears what came of it");
+    }
+    assert_eq!(consensus.creation("gone").await, None);
+    assert_eq!(consensus.creation("kept").await, Some(new));
+    consensus.assert_equal_digests().await;
+}
+
+/// The rules at the command's place in the log decide, whatever the node that sent it believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_actor_lacks_the_permit_is_denied() {
+    let consensus = Consensus::start().await;
+    for (actor, name, outcome) in [
+        (APP, "my-app-key", Outcome::Done),
+        (APP, "other-key", Outcome::Denied),
+        (OPS, "my-app-other", Outcome::Denied),
+        ("00000000000000000000000000000000000000000000000000000000000000ff", "my-app-third", Outcome::Denied),
+    ] {
+        let (mut command, creation) = create(0, name);
+        command.actor = Actor::Client { identity: identity(actor), file_admin: false };
+        assert_eq!(consensus.write(1, &command).await, outcome, "{name}");
+        assert_eq!(consensus.creation(name).await, (outcome == Outcome::Done).then_some(creation));
+    }
+    consensus.assert_equal_digests().await;
+}

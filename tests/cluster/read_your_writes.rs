@@ -1,0 +1,33 @@
+//! A key that was created through one node is there on every other one at once.
+
+use futures::StreamExt;
+
+use super::three_nodes;
+use crate::support::user::User;
+
+const KEYS: usize = 150;
+const AT_A_TIME: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_created_key_can_be_used_on_every_node_at_once() {
+    let cluster = three_nodes().await;
+    let user = cluster.admin();
+    let works = futures::stream::iter(0..KEYS).map(|number| create_here_and_use_there(&user, number));
+    works.buffer_unordered(AT_A_TIME).collect::<()>().await;
+    cluster.assert_equal_digests().await;
+}
+
+/// The nodes that create and use take turns, so that every pair of them occurs.
+async fn create_here_and_use_there(user: &User, number: usize) {
+    let (here, there, elsewhere) = (number % 3, (number / 3) % 3, (number / 9) % 3);
+    let name = format!("key-{number}");
+    user.create(here, &name).await.expect("the key is new");
+    let described = user.ask(there, "GET", &format!("/v1/key/describe/{name}"), None).await.expect("the key is there");
+    assert_eq!(described["name"], name);
+    let key = user.generate(there, &name).await.expect("the key is there");
+    assert_eq!(user.decrypt(elsewhere, &key).await.as_ref(), Ok(&key.plaintext));
+    user.delete(elsewhere, &name).await.expect("the key is there");
+    let gone = user.ask(here, "GET", &format!("/v1/key/describe/{name}"), None).await.expect_err("the key is gone");
+    assert!(gone.is(404, "key does not exist"), "{gone:?}");
+    user.create(there, &name).await.expect("the name is free again");
+}

@@ -1,0 +1,98 @@
+//! A node without the right root key stays sealed: it replicates and votes, serves nobody, and changes nothing.
+
+use std::fs;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use keyraft::config::SealConfig;
+
+use super::three_nodes;
+use crate::support::api_key::ApiKey;
+use crate::support::cluster::TestCluster;
+use crate::support::settings::ADMIN_KEY;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_wrong_or_missing_root_key_stays_sealed() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let mut keys = user.create_many("before", 6).await;
+    let node = cluster.leader().await;
+    let others = [(node + 1) % 3, (node + 2) % 3];
+    let right = cluster.config_mut(node).seal.clone();
+    for (wrong, reason) in wrong_seals(&cluster) {
+        cluster.stop(node).await;
+        cluster.config_mut(node).seal = wrong;
+        cluster.begin_nodes(&[node]).await;
+        let status = cluster.wait_for_state(node, "sealed").await;
+        let told = status["node"]["reason"].as_str().expect("a sealed node says why");
+        assert!(told.contains(reason), "{told}");
+        for other in others {
+            cluster.wait_until_serving(other).await;
+        }
+        let name = format!("without-{}", keys.len());
+        user.create_somewhere(others[0], &name).await;
+        keys.push(user.generate(others[1], &name).await.expect("the others serve"));
+        let refused = user.generate(node, &name).await.expect_err("a sealed node does not listen");
+        assert_eq!(refused.status, None, "{refused:?}");
+        cluster.assert_equal_digests().await;
+    }
+    cluster.stop(node).await;
+    cluster.config_mut(node).seal = right;
+    cluster.start_nodes(&[node]).await;
+    user.assert_decrypts(node, &keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+fn wrong_seals(cluster: &TestCluster) -> [(SealConfig, &'static str); 4] {
+    let file = |name: &str, content: &str| {
+        let path = cluster.certificates().file(name);
+        fs::write(&path, content).expect("the folder is writable");
+        SealConfig::File(path)
+    };
+    let other = BASE64_STANDARD.encode([0xa5; 32]);
+    [
+        (file("other.key", &other), "root key"),
+        (SealConfig::File(cluster.certificates().file("nowhere.key")), "nowhere.key cannot be read"),
+        (file("short.key", "c2hvcnQ="), "short.key is no root key"),
+        (SealConfig::Env("KEYRAFT_TEST_UNSET".into()), "KEYRAFT_TEST_UNSET: the variable is not set"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_cluster_waits_for_the_root_key_of_every_node() {
+    let mut cluster = TestCluster::prepare(3, &ApiKey::parse(ADMIN_KEY), |_, _| {});
+    let right = cluster.config_mut(2).seal.clone();
+    cluster.config_mut(2).seal = SealConfig::Env("KEYRAFT_TEST_UNSET".into());
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    cluster.wait_for_state(2, "sealed").await;
+    cluster.stop(2).await;
+    cluster.config_mut(2).seal = right;
+    cluster.start_nodes(&[2]).await;
+    for node in 0..3 {
+        cluster.wait_until_serving(node).await;
+    }
+    cluster.assert_equal_digests().await;
+}
+
+/// The sealed node holds what the others lack: it must lead for a moment, or nobody could.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_node_with_the_longest_log_leads_only_to_hand_over() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    user.create_many("before", 3).await;
+    let leader = cluster.leader().await;
+    let (sealed, behind) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.stop(sealed).await;
+    cluster.config_mut(sealed).seal = SealConfig::Env("KEYRAFT_TEST_UNSET".into());
+    cluster.begin_nodes(&[sealed]).await;
+    cluster.wait_for_state(sealed, "sealed").await;
+    cluster.assert_equal_digests().await;
+    cluster.kill(behind).await;
+    user.create(leader, "last").await.expect("two of three are enough");
+    let key = user.generate(leader, "last").await.expect("the key is there");
+    cluster.kill(leader).await;
+    cluster.start_nodes(&[behind]).await;
+    cluster.wait_for("the unsealed one to lead", async || (cluster.leader().await == behind).then_some(())).await;
+    user.assert_decrypts(behind, &[key]).await;
+    cluster.assert_equal_digests().await;
+}

@@ -1,0 +1,68 @@
+//! A follower that was away while the log was purged catches up from a snapshot and loses nothing.
+
+use std::time::Duration;
+
+use keyraft::config::{Config, SnapshotConfig};
+
+use super::cluster;
+use crate::support::cluster::TestCluster;
+
+/// Enough for the log to outgrow [`snapshots_early`], several times over.
+const KEYS: usize = 260;
+
+/// Snapshots as often as a configuration may ask for, with nothing of the log behind them.
+pub fn snapshots_early(config: &mut Config) {
+    config.cluster.snapshot = SnapshotConfig {
+        log_bytes: 64 * 1024,
+        keep_entries: 0,
+        checkpoint_every: Duration::from_millis(200),
+        ..SnapshotConfig::default()
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_was_away_too_long_installs_a_snapshot() {
+    let mut cluster = cluster(3, snapshots_early).await;
+    let user = cluster.admin();
+    let mut keys = user.create_many("before", 10).await;
+    let away = cluster.follower().await;
+    let others = [(away + 1) % 3, (away + 2) % 3];
+    cluster.kill(away).await;
+    for number in 0..KEYS {
+        let name = format!("meanwhile-{number}");
+        user.create(others[number % 2], &name).await.expect("two of three are enough");
+        if number % 10 == 0 {
+            keys.push(user.generate(others[0], &name).await.expect("the key is there"));
+        }
+    }
+    user.delete(others[0], "before-0").await.expect("the key is there");
+    keys.retain(|key| key.name != "before-0");
+    for other in others {
+        wait_for_a_snapshot_beyond(&cluster, other, KEYS as u64).await;
+    }
+    cluster.start_nodes(&[away]).await;
+    assert!(snapshot_index(&cluster, away) > KEYS as u64, "what it missed came as a snapshot");
+    user.assert_decrypts(away, &keys).await;
+    let gone = user.ask(away, "GET", "/v1/key/describe/before-0", None).await.expect_err("the key was deleted");
+    assert!(gone.is(404, "key does not exist"), "{gone:?}");
+    cluster.assert_equal_digests().await;
+    // What came as a snapshot is on its own disk, too: it can be the one that is left.
+    cluster.kill_all().await;
+    cluster.start_all().await;
+    keys.extend(user.create_many("after", 9).await);
+    user.assert_decrypts(away, &keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+async fn wait_for_a_snapshot_beyond(cluster: &TestCluster, node: usize, index: u64) {
+    let what = format!("a snapshot of node {node}");
+    cluster.wait_for(&what, async || (snapshot_index(cluster, node) > index).then_some(())).await;
+}
+
+/// How far a node's newest snapshot goes; its name begins with that.
+fn snapshot_index(cluster: &TestCluster, node: usize) -> u64 {
+    let files = std::fs::read_dir(cluster.data(node).join("snapshots")).expect("the folder is there").flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let snapshots = names.filter_map(|name| name.strip_suffix(".snapshot")?.split('-').next()?.parse().ok());
+    snapshots.max().unwrap_or(0)
+}

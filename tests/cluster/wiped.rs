@@ -1,0 +1,58 @@
+//! A node that lost its disk must not come back under its old id: it would vote for less than it acknowledged.
+
+use std::fs;
+
+use keyraft::node::NodeError;
+use keyraft::raft::StartError;
+use serde_json::{Value, json};
+
+use super::three_nodes;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 10).await;
+    let wiped = cluster.leader().await;
+    cluster.kill(wiped).await;
+    fs::remove_dir_all(cluster.data(wiped)).expect("the folder is there");
+    cluster.begin_nodes(&[wiped]).await;
+    let why = cluster.ended(wiped).await.to_string();
+    assert!(why.contains("join it under a new id"), "it says what to do: {why}");
+    let survivor = cluster.leader().await;
+    user.create(survivor, "after").await.expect("the others go on");
+    user.assert_decrypts(survivor, &keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_node_never_votes_while_it_cannot_ask() {
+    let mut cluster = three_nodes().await;
+    cluster.admin().create_many("before", 3).await;
+    let leader = cluster.leader().await;
+    let (wiped, alone) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.kill_all().await;
+    fs::remove_dir_all(cluster.data(wiped)).expect("the folder is there");
+    // With a vote of the wiped node, the other follower would lead without what the leader may have committed.
+    cluster.begin_nodes(&[wiped, alone]).await;
+    let why = cluster.ended(wiped).await;
+    assert!(matches!(why, NodeError::Start(StartError::Boot(_))), "{why}");
+    let status = cluster.local_status(alone).await.expect("the node answers");
+    assert_eq!((&status["leader"], &status["node"]["state"]), (&Value::Null, &json!("starting")));
+    cluster.start_nodes(&[leader]).await;
+    cluster.wait_until_serving(alone).await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_only_its_log_is_refused() {
+    let mut cluster = three_nodes().await;
+    cluster.admin().create_many("before", 3).await;
+    let node = cluster.follower().await;
+    cluster.stop(node).await;
+    fs::remove_dir_all(cluster.data(node).join("log")).expect("the folder is there");
+    cluster.begin_nodes(&[node]).await;
+    let why = cluster.ended(node).await.to_string();
+    assert!(why.contains("holds a keystore or snapshots but no log"), "it says what is wrong: {why}");
+    cluster.assert_equal_digests().await;
+}

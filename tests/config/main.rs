@@ -1,0 +1,363 @@
+//! The configuration file: what loads, what is refused and on which line, and what is written reads back equal.
+
+mod problems;
+mod written;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyraft::config::{
+    Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password,
+    PeerConfig, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
+};
+use keyraft::policy::{Identity, Policy};
+
+const ADMIN: &str = "8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c80328";
+const APP: &str = "8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9";
+const OPS: &str = "b29d8c43b6845839e8de37f571c0603a9ba5f137e73a1e179137f1d2702f1ce0";
+
+/// The sections a node cannot do without.
+const NEEDED: &str = "\
+version: v1
+admin: {identity: disabled}
+tls: {key: api.key, cert: api.crt}
+cluster:
+  data: data
+  tls: {cert: peer.crt, key: peer.key, ca: peer-ca.crt}
+seal: {file: root.key}
+";
+
+fn environment(name: &str) -> Option<String> {
+    let value = match name {
+        "ADMIN" | "KEYRAFT_ADMIN" | "KES_ADMIN_IDENTITY" => ADMIN,
+        "APP" | "MINIO_IDENTITY" | "MY_APP_IDENTITY" => APP,
+        "MONITORING_IDENTITY" => OPS,
+        "PORT" => "8443",
+        "SECRET" => "hunter2",
+        "EMPTY" | "KES_TLS_PASSWORD" => "",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn parse(text: &str) -> Result<(Config, Vec<Warning>), Problems> {
+    Config::parse(Path::new("config.yml"), text, &environment)
+}
+
+/// The configuration of a text that must have no problems.
+#[track_caller]
+fn loaded(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{problems}\n---\n{text}")).0
+}
+
+/// The configuration of the needed sections and these.
+#[track_caller]
+fn with(more: &str) -> Config {
+    loaded(&format!("{NEEDED}{more}"))
+}
+
+fn identity(text: &str) -> Identity {
+    text.parse().unwrap()
+}
+
+#[test]
+fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
+    let config = loaded(NEEDED);
+    let peer = PeerConfig {
+        name: "node-1".to_owned(),
+        peer_address: "0.0.0.0:7473".to_owned(),
+        api_address: "0.0.0.0:7373".to_owned(),
+    };
+    let expected = Config {
+        address: "0.0.0.0:7373".parse().unwrap(),
+        admin: None,
+        tls: TlsConfig {
+            key: "api.key".into(),
+            cert: "api.crt".into(),
+            password: None,
+            verify_clients: false,
+            ca: None,
+            proxies: vec![],
+            proxy_header: None,
+        },
+        api: BTreeMap::new(),
+        policies: BTreeMap::new(),
+        keys: vec![],
+        cache: CacheConfig { any: Duration::from_secs(300), unused: Duration::from_secs(30), capacity: 10_000 },
+        log: LogConfig { error: true, audit: false, level: "info".to_owned(), format: LogFormat::Text },
+        cluster: ClusterConfig {
+            name: "node-1".to_owned(),
+            listen: "0.0.0.0:7473".parse().unwrap(),
+            cert: "peer.crt".into(),
+            key: "peer.key".into(),
+            ca: "peer-ca.crt".into(),
+            data: "data".into(),
+            peers: vec![peer],
+            timing: TimingConfig {
+                heartbeat: Duration::from_millis(30),
+                election_min: Duration::from_millis(100),
+                election_max: Duration::from_millis(160),
+            },
+            snapshot: keyraft::config::SnapshotConfig::default(),
+        },
+        seal: SealConfig::File("root.key".into()),
+        consistency: ConsistencyConfig { lease: Duration::from_secs(2), offline: Duration::from_secs(3600) },
+        limits: LimitsConfig {
+            connections: 10_000,
+            streams: 256,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            audit_queue: 16_384,
+        },
+    };
+    assert_eq!(config, expected);
+}
+
+/// Everything a KES user can have, in the spellings they have it in.
+const KES: &str = r#"
+version: v1
+address: :7373            # all interfaces
+admin:
+  identity: ${ADMIN}
+tls:
+  key: ./server.key
+  cert: ./server.cert
+  password: "${SECRET}!"
+  auth: "off"
+  ca: ""
+  proxy:
+    identities:
+    - b29d8c43b6845839e8de37f571c0603a9ba5f137e73a1e179137f1d2702f1ce0
+    header:
+      cert: X-Tls-Client-Cert
+api:
+  /v1/ready:
+    skip_auth: true
+    timeout: 15s
+  /v1/key/create/:
+    timeout: 1m0s
+  /v1/log/error:
+    timeout: 0s
+cache:
+  expiry:
+    any: 5m0s
+    unused: 1h30m
+    offline: 0s
+log:
+  error: on
+  audit: "off"
+policy:
+  my-app:
+    allow:
+    - /v1/key/create/my-app*
+    - /v1/key/generate/my-app*
+    deny:
+    - /v1/key/generate/my-app-internal*
+    identities:
+    - ${APP}
+  nothing:
+keys:
+- name: some-key
+- name: another-key
+"#;
+
+#[test]
+fn a_complete_kes_file_loads_unchanged() {
+    let own = "cluster:\n  data: d\n  tls: {cert: c, key: k, ca: a}\nseal: {env: ROOT_KEY}\n";
+    let (config, warnings) = parse(&format!("{KES}{own}")).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.address, "0.0.0.0:7373".parse().unwrap());
+    assert_eq!(config.admin, Some(identity(ADMIN)));
+    assert_eq!(config.tls.key, PathBuf::from("./server.key"));
+    assert_eq!(config.tls.password, Some(Password("hunter2!".to_owned())));
+    assert!(!config.tls.verify_clients && config.tls.ca.is_none());
+    assert_eq!(config.tls.proxies, [identity(OPS)]);
+    assert_eq!(config.tls.proxy_header.as_deref(), Some("X-Tls-Client-Cert"));
+    let ready = RouteConfig { skip_auth: true, timeout: Some(Duration::from_secs(15)) };
+    let create = RouteConfig { skip_auth: false, timeout: Some(Duration::from_secs(60)) };
+    let api = [("/v1/ready", ready), ("/v1/key/create", create), ("/v1/log/error", RouteConfig::default())];
+    assert_eq!(config.api, api.map(|(route, settings)| (route.to_owned(), settings)).into());
+    assert_eq!(config.cache.unused, Duration::from_secs(5400));
+    assert_eq!(config.consistency.offline, Duration::ZERO);
+    assert!(config.log.error && !config.log.audit);
+    let (policy, identities) = &config.policies["my-app"];
+    assert_eq!((policy.allow.len(), policy.deny.len(), identities.as_slice()), (2, 1, &[identity(APP)][..]));
+    assert_eq!(config.policies["nothing"], (Policy::default(), vec![]));
+    assert_eq!(config.keys, ["some-key", "another-key"]);
+    assert_eq!(config.seal, SealConfig::Env("ROOT_KEY".to_owned()));
+}
+
+/// The configuration under which the recorded answers of a real KES were given.
+const GOLDEN: &str = "\
+version: v1
+admin:
+  identity: 8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c80328
+policy:
+  app:
+    allow:
+    - /v1/key/create/my-app*
+    - /v1/key/generate/my-app*
+    - /v1/key/decrypt/my-app*
+    - /v1/key/list/my-app*
+    - /v1/status
+    deny:
+    - /v1/key/generate/my-app-internal*
+    - /v1/key/decrypt/my-app-internal*
+    identities:
+    - 8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9
+  ops:
+    allow:
+    - /v1/key/delete/my-app*
+    - /v1/key/list/
+    - /v1/policy/read/app
+    - /v1/identity/describe/*
+    - /v1/metrics
+    - /v1/log/audit
+    identities:
+    - b29d8c43b6845839e8de37f571c0603a9ba5f137e73a1e179137f1d2702f1ce0
+  empty:
+    allow: []
+";
+
+#[test]
+fn the_golden_configuration_loads_and_can_be_borrowed() {
+    let own = NEEDED.lines().skip(2).collect::<Vec<_>>().join("\n");
+    let (config, warnings) = parse(&format!("{GOLDEN}{own}\n")).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.policies.len(), 3);
+    assert!(config.policies["app"].0.allows("/v1/key/create/my-app-1"));
+    assert!(!config.policies["app"].0.allows("/v1/key/generate/my-app-internal-1"));
+    let (borrowed, _) = Borrowed::parse(Path::new("kes.yml"), GOLDEN, &environment).unwrap();
+    assert_eq!((borrowed.admin, &borrowed.policies), (config.admin, &config.policies));
+}
+
+#[test]
+fn borrowing_needs_no_section_about_this_machine() {
+    let text = KES.replace("./server.key", "${UNSET_KEY}").replace("auth: \"off\"", "auth: on")
+        + "keystore: {fs: {path: '${UNSET}'}}\n";
+    let (borrowed, warnings) = Borrowed::parse(Path::new("kes.yml"), &text, &environment).unwrap();
+    assert_eq!(warnings, []);
+    assert!(borrowed.verify_clients && borrowed.log.error);
+    assert_eq!(borrowed.admin, Some(identity(ADMIN)));
+    assert_eq!(borrowed.keys, ["some-key", "another-key"]);
+    assert_eq!(borrowed.proxies, [identity(OPS)]);
+    assert_eq!((borrowed.api.len(), borrowed.policies.len()), (3, 2));
+    let problems = Borrowed::parse(Path::new("kes.yml"), "keys: [{nam: x}]\npolicy: 3\n", &environment).unwrap_err();
+    let told = problems.to_string();
+    assert!(told.starts_with("kes.yml:1: ") && told.contains("\nkes.yml:2: "), "{told}");
+}
+
+#[test]
+fn the_examples_load_without_a_warning() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for (name, peers) in [("single-node.yml", 1), ("three-node.yml", 3), ("kes-migrated.yml", 1)] {
+        let file = folder.join(name);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (config, warnings) = Config::parse(&file, &text, &environment).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(
+            (warnings, config.cluster.peers.len(), config.admin),
+            (vec![], peers, Some(identity(ADMIN))),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_file_is_named_in_its_problems() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("config.yml");
+    let _ = std::fs::remove_file(&file);
+    let missing = Config::load(&file).unwrap_err().to_string();
+    assert!(missing.starts_with(&format!("{}: the configuration cannot be read: ", file.display())), "{missing}");
+    std::fs::write(&file, NEEDED.replace("seal:", "sael:")).unwrap();
+    let problems = Config::load(&file).unwrap_err().to_string();
+    let hint = format!("{}:7: unknown setting `sael`: did you mean `seal`?", file.display());
+    assert!(problems.lines().any(|line| line == hint), "{problems}");
+    std::fs::write(&file, NEEDED).unwrap();
+    assert_eq!(Config::load(&file).unwrap().0, loaded(NEEDED));
+}
+
+#[test]
+fn what_is_odd_is_warned_of() {
+    let text = format!(
+        "{NEEDED}{}",
+        "\
+keystore: {fs: {path: '${NOT_SET}'}, more: [1, {a: b}]}
+policy:
+  old:
+    allow: [/v1/key/create/*, /v1/enclave/*]
+    deny:
+    - /v1/enclave/create
+    identities: ['${APP}', '${APP}']
+keys: [{name: k}, {name: k}]
+"
+    )
+    .replace("identity: disabled", "identity: 8BC7C801");
+    let (config, warnings) = parse(&text).unwrap();
+    let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    let expected = [
+        "config.yml:2: admin.identity is no identity",
+        "config.yml:8: keystore is ignored",
+        "config.yml:11: policy.old.allow: no request to this server matches '/v1/enclave/*'",
+        "config.yml:13: policy.old.deny: no request to this server matches '/v1/enclave/create'",
+        "config.yml:14: policy.old.identities: 8087b18d",
+        "config.yml:15: keys: 'k' stands here twice",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}");
+    }
+    let (policy, identities) = &config.policies["old"];
+    assert_eq!((policy.allow.len(), policy.deny.len(), identities.len()), (2, 1, 1));
+    assert_eq!((config.keys, config.admin), (vec!["k".to_owned()], None));
+}
+
+#[test]
+fn any_text_but_an_identity_disables_the_admin() {
+    let admin = |text: &str| parse(&NEEDED.replace("identity: disabled", &format!("identity: {text}"))).unwrap();
+    for (text, warned) in [("disabled", 0), ("_", 0), ("''", 1), ("${EMPTY}", 1), ("nobody", 1), ("12", 1)] {
+        let (config, warnings) = admin(&format!("\"{}\"", text.replace('\'', "")));
+        assert_eq!((config.admin, warnings.len()), (None, warned), "{text}");
+    }
+    // Digits alone are an identity too, not a number.
+    let digits = "1".repeat(64);
+    assert_eq!(admin(&digits).0.admin, Some(identity(&digits)));
+}
+
+#[test]
+fn values_come_from_the_environment_whole_or_in_part() {
+    let config = with("address: 127.0.0.1:${PORT}\nlog: {level: '${EMPTY}'}\nkeys: [{name: 'k-${PORT}'}]\n");
+    assert_eq!(config.address, "127.0.0.1:8443".parse().unwrap());
+    assert_eq!((config.log.level.as_str(), config.keys), ("info", vec!["k-8443".to_owned()]));
+}
+
+#[test]
+fn switches_have_the_spellings_of_yaml_1_1_and_1_2() {
+    for (text, on) in [("on", true), ("\"on\"", true), ("TRUE", true), ("true", true), ("off", false), ("'off'", false)]
+    {
+        assert_eq!(with(&format!("log: {{audit: {text}}}\n")).log.audit, on, "{text}");
+    }
+}
+
+#[test]
+fn kes_offline_counts_unless_consistency_says_otherwise() {
+    let cache = "cache: {expiry: {offline: 7m}}\n";
+    assert_eq!(with(cache).consistency.offline, Duration::from_secs(420));
+    let both = with(&format!("{cache}consistency: {{offline: 1s}}\n"));
+    assert_eq!(both.consistency.offline, Duration::from_secs(1));
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let old = with("");
+    assert_eq!(old.needs_restart(&with("")), Vec::<&str>::new());
+    let taken_over = with("api: {/v1/ready: {skip_auth: on}}\nkeys: [{name: k}]\nlog: {level: debug, audit: on}\n");
+    assert_eq!(old.needs_restart(&taken_over), Vec::<&str>::new());
+    let new = with("address: 127.0.0.1:1\nlog: {format: json}\nlimits: {streams: 1}\nconsistency: {offline: 0s}\n");
+    // The default list of peers holds the API's address.
+    assert_eq!(old.needs_restart(&new), ["address", "log.format", "cluster.peers", "consistency", "limits"]);
+    let elsewhere =
+        loaded(&NEEDED.replace("data: data", "data: other").replace("file:", "env:").replace("root.key", "K"));
+    assert_eq!(old.needs_restart(&elsewhere), ["cluster.data", "seal"]);
+}

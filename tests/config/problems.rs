@@ -1,0 +1,189 @@
+//! What is refused: every problem at once, each with its line, and none with a secret.
+
+use std::collections::BTreeSet;
+
+use crate::{KES, NEEDED, loaded, parse, with};
+
+/// Lines that bear the mark `#!`, each once.
+fn marked(text: &str) -> BTreeSet<u64> {
+    (1..).zip(text.lines()).filter(|(_, line)| line.contains("#!")).map(|(number, _)| number).collect()
+}
+
+/// Every marked line has a problem, no other line has, and the messages hold these parts.
+#[track_caller]
+fn refused(text: &str, parts: &[&str]) {
+    let problems = parse(text).map(|(config, _)| config).expect_err(text);
+    let lines: BTreeSet<_> = problems.0.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, marked(text), "{problems}\n---\n{text}");
+    for part in parts {
+        assert!(problems.to_string().contains(part), "no '{part}' in\n{problems}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_file_is_reported_at_once() {
+    let text = "\
+version: v2                                   #!
+adress: 0.0.0.0:7373                          #!
+address: 0.0.0.0                              #!
+admin: {identity: 8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c80328}
+tls:                                          #! no key
+  cert: '${MISSING}'                          #!
+  auth: maybe                                 #!
+  proxy:
+    identities: [me]                          #!
+    header: {cert: 'not a token'}             #!
+api:
+  /v1/redy: {}                                #!
+  /v1/key/create: {skip_auth: on}             #!
+  /v1/status: {skip_auth: 3, timout: 1s}      #!
+policy:
+  b@d: {}                                     #!
+  app:
+    alow: []                                  #!
+    allow:
+    - /v1/*/create                            #!
+    - v1/status                               #!
+    identities:
+    - nobody                                  #!
+    - 8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c80328  #! the admin
+    - 8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9
+  ops:
+    identities:
+    - 8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9  #! app's
+keys:
+- name: a/b                                   #!
+- nme: my-key                                 #!
+cache:
+  expiry: {any: 5, unused: 30s}               #!
+  capacity: 0                                 #!
+log:
+  error: loud                                 #!
+  level: infoo                                #!
+  format: xml                                 #!
+cluster:
+  name: node-9                                #!
+  listen: 127.0.0.1                           #!
+  tls: [a]                                    #!
+  data:                                       #!
+  peers:
+  - {name: node-1, peer: '10.0.0.1:7473', api: '10.0.0.1:7373'}
+  - {name: node-1, peer: '10.0.0.2:7473', api: '10.0.0.2:7373'}     #!
+  - {name: node-3, peer: '10.0.0.1:7473', api: 'https://10.0.0.3'}  #!
+  - {name: node-4, peer: '10.0.0.1:7473', api: '10.0.0.4:7373'}     #!
+  timing:                                     #! not in order
+    heartbeat: 200ms
+seal:                                         #!
+  file: root.key
+  env: ROOT_KEY
+consistency: {lease: 1ms}                     #!
+limits:
+  connections: -1                             #!
+  streams: many                               #!
+  drain_timeout: 1d                           #!
+log: {}                                       #!
+";
+    let parts = [
+        "config.yml:1: version: 'v2' is no version of this file's format; write v1",
+        "config.yml:2: unknown setting `adress`: did you mean `address`?",
+        "tls.key is missing: add `key: api.key`",
+        "tls.cert: the environment has no variable MISSING; set it before the start",
+        "tls.auth: 'maybe' is neither on nor off",
+        "api: '/v1/redy' is no route",
+        "skip_auth is allowed for /v1/api, /v1/metrics, /v1/ready, /v1/status alone",
+        "unknown setting `api./v1/status.timout`: did you mean `timeout`?",
+        "policy.app.allow: '/v1/*/create' can never match: '*' has a meaning at the end only",
+        "policy.app.identities: 'nobody' is no identity: an identity is 64 lower-case hexadecimal digits",
+        "is the admin, who may do everything; remove it here",
+        "has the policy 'app' already (line 25); an identity has one policy",
+        "cache.expiry.any: '5' is no duration; write it like 10ms, 30s, 5m or 1h30m",
+        "cluster.name: 'node-9' is not among the peers (node-1, node-1, node-4); list this node too",
+        "cluster.listen: '127.0.0.1' is no address to listen on",
+        "cluster.data is missing: add `data: /var/lib/keyraft`",
+        "cluster.peers.name: 'node-1' stands among the peers twice",
+        "cluster.peers.api: 'https://10.0.0.3' must be host:port alone",
+        "heartbeat (200ms) must be below election_min (100ms), and that below election_max (160ms)",
+        "seal: both file and env are given",
+        "consistency.lease: '1ms' is out of range: from 200ms to 1m",
+        "limits.streams: 'many' is no whole number from 1 to 65536",
+        "`log` stands on line 35 already; keep one of them",
+    ];
+    refused(text, &parts);
+}
+
+#[test]
+fn each_kind_of_problem_has_its_line() {
+    let without = |line: &str| {
+        let rest = NEEDED.lines().filter(|l| !l.starts_with(line)).map(|l| format!("{l}\n")).collect::<String>();
+        rest.replacen("version: v1", "version: v1 #!", 1)
+    };
+    refused(&without("seal:"), &["the section `seal` is missing: add `seal: {file: root.key}`"]);
+    refused(&without("tls:"), &["the section `tls` is missing: add `tls: {key: api.key, cert: api.crt}`"]);
+    refused("version: v1 #!\n", &["`cluster` is missing", "`seal` is missing", "`tls` is missing"]);
+    refused("#!\n", &["`tls` is missing"]);
+    refused("- version #!\n", &["a configuration is a map of settings"]);
+    refused("version: v1\n  tls: {}  #!\n", &["this is not valid YAML"]);
+    let cases = [
+        ("policy: [] #!\n", "policy must be a section"),
+        ("policy:\n  app: on #!\n", "policy.app must be a section"),
+        ("policy:\n  app:\n    allow: /v1/status #!\n", "policy.app.allow must be a list"),
+        ("policy:\n  app:\n    allow:\n    - a: b #!\n", "policy.app.allow must be a single value"),
+        ("policy:\n  app:\n    paths: [/v1/status] #!\n", "unknown setting `policy.app.paths`: write `allow`"),
+        ("root: disabled #!\n", "unknown setting `root`: write `admin: {identity: …}`"),
+        ("keys:\n- my-key #!\n", "keys must be a section"),
+        ("keys:\n-\n- {} #!\n", "keys.name is missing"),
+        ("api:\n  /v1/ready: {}\n  /v1/ready/: {} #!\n", "the route /v1/ready stands here twice"),
+        ("api:\n  /v1/ready: {timeout: 2h} #!\n", "out of range: from 0s to 1h"),
+        ("address: '0.0.0.0:${NOPE}' #!\n", "address: the environment has no variable NOPE"),
+        ("limits: {audit_queue: 1.5} #!\n", "no whole number from 16 to 16777216"),
+    ];
+    for (more, part) in cases {
+        refused(&format!("{NEEDED}{more}"), &[part]);
+    }
+    for (seal, part) in [
+        ("{} #!", "seal: neither file nor env is given"),
+        ("{env: 'c2VjcmV0='} #!", "write the name, not its value"),
+        ("{file: '${NOPE}'} #!", "no variable NOPE"),
+        (" #!", "the section `seal` is missing"),
+    ] {
+        refused(&NEEDED.replace("{file: root.key}", seal), &[part]);
+    }
+    for (own, part) in [
+        ("{data: d, peers: [{name: a, peer: 'a:1', api: 'a:2'}]} #!", "cluster.name is missing: add `name: node-1`"),
+        ("{data: d, name: a, peers: [{name: a, peer: 'a:1', api: 'a:1'}]} #!", "'a:1' stands among the peers twice"),
+        ("{data: d, peers: {a: b}, name: a} #!", "cluster.peers must be a list"),
+        ("{data: d, listen: 127.0.0.1:7373} #!", "127.0.0.1:7373 is taken by the API at 0.0.0.0:7373"),
+        ("{data: d, timing: {heartbeat: 99ms, election_max: 100ms}} #!", "heartbeat (99ms) must be below"),
+        ("here #!", "cluster must be a section"),
+    ] {
+        let tls = "tls: {cert: c, key: k, ca: a}, data: d";
+        let text = format!("tls: {{key: k, cert: c}}\nseal: {{file: f}}\ncluster: {}\n", own.replace("data: d", tls));
+        refused(&text, &[part]);
+        assert_eq!(parse(&text).unwrap_err().0.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_policy_has_at_most_64_kib() {
+    let policy = |patterns: usize| {
+        let allow: Vec<_> = (0..patterns).map(|i| format!("/v1/key/create/{i:040}")).collect();
+        format!("policy:\n  big: #!\n    allow: [{}]\n", allow.join(", "))
+    };
+    assert_eq!(with(&policy(1000)).policies["big"].0.allow.len(), 1000);
+    refused(
+        &format!("{NEEDED}{}", policy(1200)),
+        &["policy.big: its patterns take 71056 bytes, and 65536 is the most"],
+    );
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let text =
+        KES.replace("timeout: 15s", "timeout: ${SECRET}").replace("- ${APP}", "- ${SECRET}\n    - kes:v1:hunter2");
+    let told = parse(&text).unwrap_err().to_string();
+    assert!(told.contains("'${SECRET}'") && told.contains("'kes:v1:…' is an API key"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    let own = "cluster:\n  data: d\n  tls: {cert: c, key: k, ca: a}\nseal: {env: ROOT_KEY}\n";
+    let debug = format!("{:?}", loaded(&format!("{KES}{own}")));
+    assert!(debug.contains("Password(…)") && !debug.contains("hunter2"), "{debug}");
+}

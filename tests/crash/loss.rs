@@ -1,0 +1,28 @@
+//! A node that lost a part of its disk says so: it rebuilds what the rest can tell, and refuses to go on otherwise.
+
+use std::fs;
+
+use crate::support::processes::Processes;
+use crate::support::status;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_that_it_rebuilds_and_that_it_must_not_come_back() {
+    let mut processes = Processes::start().await;
+    let user = processes.admin();
+    let keys = user.create_many("key", 30).await;
+    processes.kill(1);
+    fs::remove_dir_all(processes.data(1).join("keystore")).expect("the folder is there");
+    processes.start_all().await;
+    user.assert_decrypts(1, &keys).await;
+    assert!(processes.log(1).contains("the keystore was damaged and is rebuilt"), "{}", processes.log(1));
+    status::assert_equal_digests(&processes.data_folders()).await;
+
+    processes.kill(2);
+    fs::remove_dir_all(processes.data(2)).expect("the folder is there");
+    processes.begin(2);
+    let status = processes.ended(2).await;
+    let log = processes.log(2);
+    assert!(!status.success() && log.contains("join it under a new id"), "{status}\n{log}");
+    user.assert_decrypts(0, &keys).await;
+    user.create_somewhere(1, "after").await;
+}

@@ -1,0 +1,8 @@
+//! Node processes of the built binary, ended by kill -9, and what they leave on disk.
+
+mod crash_loop;
+mod disk;
+mod loss;
+#[expect(dead_code, reason = "this binary uses a part of what the tests share")]
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,201 @@
+//! A cluster of real nodes in this process, in a folder that goes away with it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use keyraft::config::Config;
+use keyraft::node::{Node, NodeError};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::api_key::ApiKey;
+use super::certificates::Certificates;
+use super::connection::{Client, Endpoint};
+use super::http::{self, Http, Request};
+use super::settings;
+use super::status;
+use super::user::User;
+
+/// A node that does not end in this time is taken for stuck.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A cluster; node `n` is the one whose configuration is number `n`, from zero.
+pub struct TestCluster {
+    nodes: Vec<Option<Node>>,
+    configs: Vec<Config>,
+    certificates: Certificates,
+    admin: Client,
+    _folder: TempDir,
+}
+
+impl TestCluster {
+    /// Starts `count` nodes, each with its configuration as `adjust` leaves it, and waits until all of them serve
+    /// `admin`, whom the configuration names.
+    pub async fn start(count: usize, admin: &ApiKey, adjust: impl Fn(&mut Config, &Certificates)) -> Self {
+        let mut cluster = Self::prepare(count, admin, adjust);
+        cluster.start_all().await;
+        cluster
+    }
+
+    /// The same, with no node started yet.
+    pub fn prepare(count: usize, admin: &ApiKey, adjust: impl Fn(&mut Config, &Certificates)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let certificates = Certificates::create(folder.path());
+        let mut configs = settings::configs(&certificates, count);
+        for config in &mut configs {
+            adjust(config, &certificates);
+        }
+        let admin = Client::new(Some(admin.issued_by(&certificates.clients)));
+        let nodes = (0..count).map(|_| None).collect();
+        Self { nodes, configs, certificates, admin, _folder: folder }
+    }
+
+    /// Starts every node and waits until all serve.
+    pub async fn start_all(&mut self) {
+        self.start_nodes(&(0..self.nodes.len()).collect::<Vec<_>>()).await;
+    }
+
+    /// Starts nodes that are not running, together, and waits until they serve.
+    pub async fn start_nodes(&mut self, numbers: &[usize]) {
+        self.begin_nodes(numbers).await;
+        for &number in numbers {
+            self.wait_until_serving(number).await;
+        }
+    }
+
+    /// Starts nodes that are not running, together, and does not wait for what becomes of them.
+    pub async fn begin_nodes(&mut self, numbers: &[usize]) {
+        let started = join_all(numbers.iter().map(|&number| Node::start(self.configs[number].clone()))).await;
+        for (&number, node) in numbers.iter().zip(started) {
+            let node = node.unwrap_or_else(|error| panic!("node {number} did not start: {error:?}"));
+            self.nodes[number] = Some(node);
+        }
+    }
+
+    /// Stops a node as SIGTERM does.
+    pub async fn stop(&mut self, number: usize) {
+        let stopped = self.nodes[number].take().expect("the node runs").stop().await;
+        stopped.unwrap_or_else(|error| panic!("node {number} did not stop cleanly: {error}"));
+    }
+
+    /// Ends a node as a crash does.
+    pub async fn kill(&mut self, number: usize) {
+        self.nodes[number].take().expect("the node runs").kill().await;
+    }
+
+    /// Stops every node that runs, at the same time, as SIGTERM does.
+    pub async fn stop_all(&mut self) {
+        let stopped = join_all(self.nodes.iter_mut().filter_map(Option::take).map(Node::stop)).await;
+        stopped.into_iter().for_each(|stopped| stopped.expect("a node stops cleanly"));
+    }
+
+    /// Ends every node that runs as a power cut does.
+    pub async fn kill_all(&mut self) {
+        join_all(self.nodes.iter_mut().filter_map(Option::take).map(Node::kill)).await;
+    }
+
+    /// Why a node ended by itself. It may be started again afterwards.
+    pub async fn ended(&mut self, number: usize) -> NodeError {
+        let mut node = self.nodes[number].take().expect("the node runs");
+        let ended = tokio::time::timeout(PATIENCE, node.ended()).await;
+        ended.expect("the node ends").expect_err("a node that nobody stopped ends with an error")
+    }
+
+    /// Where a node serves, or would, and what it must prove.
+    pub fn endpoint(&self, number: usize) -> Endpoint {
+        Endpoint { address: self.configs[number].address, roots: Arc::new(self.certificates.roots()) }
+    }
+
+    /// The configuration that a node is started with the next time.
+    pub fn config_mut(&mut self, number: usize) -> &mut Config {
+        &mut self.configs[number]
+    }
+
+    /// A node's data folder.
+    pub fn data(&self, number: usize) -> &Path {
+        &self.configs[number].cluster.data
+    }
+
+    /// The certificates of its nodes and clients.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// The admin, as a client of all nodes.
+    pub fn admin(&self) -> User {
+        self.user(self.admin.clone())
+    }
+
+    /// Somebody, as a client of all nodes.
+    pub fn user(&self, client: Client) -> User {
+        User::new(client, (0..self.nodes.len()).map(|number| self.endpoint(number)).collect())
+    }
+
+    /// The number of the node that leads, once those that run agree on it.
+    pub async fn leader(&self) -> usize {
+        self.wait_for("a leader", async || {
+            let seen = status::of_all(&self.running_data()).await.ok()?;
+            let leader = seen.first()?["leader"].as_u64()?;
+            let agreed = seen.iter().all(|status| status["leader"] == leader);
+            seen.iter().find(|status| agreed && status["node"]["id"] == leader).map(|_| leader)
+        })
+        .await
+        .try_into()
+        .map(|id: usize| id - 1)
+        .expect("ids are small")
+    }
+
+    /// The number of a node that runs and does not lead.
+    pub async fn follower(&self) -> usize {
+        let leader = self.leader().await;
+        self.running().find(|&number| number != leader).expect("a node besides the leader runs")
+    }
+
+    /// Waits until the nodes that run have applied the same entries, and fails when their states differ then.
+    pub async fn assert_equal_digests(&self) {
+        status::assert_equal_digests(&self.running_data()).await;
+    }
+
+    /// What a running node tells on its local socket, whatever state it is in.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn local_status(&self, number: usize) -> io::Result<Value> {
+        status::of(self.data(number)).await
+    }
+
+    /// Waits until a node tells of itself that it is in this state; returns what it tells then.
+    pub async fn wait_for_state(&self, number: usize, state: &str) -> Value {
+        status::wait_for_state(self.data(number), state).await
+    }
+
+    /// Waits until `look` finds something.
+    ///
+    /// # Panics
+    /// It did not for long.
+    pub async fn wait_for<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        status::wait_for(what, &self.running_data(), look).await
+    }
+
+    /// The numbers of the nodes that run.
+    pub fn running(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().enumerate().filter(|(_, node)| node.is_some()).map(|(number, _)| number)
+    }
+
+    /// Waits until a node answers the admin.
+    pub async fn wait_until_serving(&self, number: usize) {
+        self.wait_for(&format!("node {number} to serve"), async || {
+            let request = Request::new("GET", "/v1/ready", None);
+            let answer = http::send(&self.endpoint(number), &self.admin, Http::One, &request).await.ok()?;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    fn running_data(&self) -> Vec<PathBuf> {
+        self.running().map(|number| self.data(number).to_owned()).collect()
+    }
+}

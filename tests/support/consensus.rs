@@ -1,0 +1,154 @@
+//! Three nodes of consensus alone, without anything above it: commands go in as a test made them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use keyraft::config::Config;
+use keyraft::crypto::Cipher;
+use keyraft::policy::{Actor, Author, KeyName};
+use keyraft::raft::{Cluster, Failure, PeerListener};
+use keyraft::state::{
+    self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, Operation, Outcome, RequestId, RingVersion,
+};
+use keyraft::store::StoreId;
+use keyraft::tls::PeerTls;
+use tempfile::TempDir;
+
+use super::certificates::Certificates;
+use super::settings::{self, ADMIN, identity};
+
+/// How long a command may take; beyond it the cluster is taken for stuck.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The nodes; those that were killed are none.
+pub struct Consensus {
+    nodes: Vec<Option<Cluster>>,
+    _folder: TempDir,
+}
+
+impl Consensus {
+    /// Starts three nodes and writes the first command, with the policies of every test.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let certificates = Certificates::create(folder.path());
+        let configs = settings::configs(&certificates, 3);
+        let nodes = join_all((0u8..).zip(&configs).map(|(number, config)| take_part(number, config))).await;
+        let consensus = Self { nodes: nodes.into_iter().map(Some).collect(), _folder: folder };
+        assert_eq!(consensus.write(1, &first_command(&configs[0])).await, Outcome::Done);
+        consensus
+    }
+
+    /// What comes of a command that is sent through a node.
+    pub async fn write(&self, node: usize, command: &Command) -> Outcome {
+        self.node(node).write(command, Instant::now() + PATIENCE).await.expect("the command has an outcome")
+    }
+
+    /// The creation that stands under a name, the same on every node.
+    pub async fn creation(&self, name: &str) -> Option<CreationId> {
+        let name = KeyName::parse(name).expect("a name");
+        let seen = join_all(self.running().map(async |node| {
+            node.linearize(Instant::now() + PATIENCE).await.expect("a leader answers");
+            node.view().newest(name).map(|(creation, _)| creation)
+        }));
+        let seen = seen.await;
+        assert!(seen.iter().all(|creation| *creation == seen[0]), "the nodes differ on {name}: {seen:?}");
+        seen[0]
+    }
+
+    /// Kills the node that leads; the number of another one.
+    pub async fn kill_leader(&mut self) -> usize {
+        let leader = loop {
+            if let Some(leader) = (0..3).find(|node| self.nodes[*node].as_ref().is_some_and(Cluster::leads)) {
+                break leader;
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        self.nodes[leader].take().expect("it leads").kill().await;
+        (leader + 1) % 3
+    }
+
+    /// Fails unless the nodes that run have the same state once they have applied the same.
+    pub async fn assert_equal_digests(&self) {
+        loop {
+            let seen: Vec<_> = self.running().map(Cluster::status).collect();
+            if seen.iter().all(|status| status.applied == seen[0].applied) {
+                return assert!(seen.iter().all(|status| status.digest == seen[0].digest), "{seen:#?}");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// A node that runs.
+    pub fn node(&self, number: usize) -> &Cluster {
+        self.nodes[number].as_ref().expect("the node runs")
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Cluster> {
+        self.nodes.iter().flatten()
+    }
+}
+
+/// A command that nobody has sent yet, of the file's admin.
+pub fn command(seen_index: u64, path: &str, operation: Operation) -> Command {
+    Command {
+        request_id: RequestId(rand::random()),
+        seen_index,
+        time_ns: 0,
+        actor: Actor::Client { identity: identity(ADMIN), file_admin: true },
+        path: path.to_owned(),
+        file_names_admin: true,
+        operation,
+    }
+}
+
+/// Creates a key of this name; what it is sealed with matters to nobody here.
+pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
+    let creation_id = CreationId(rand::random());
+    let record = KeyRecord {
+        creation_id,
+        version: 1,
+        cipher: Cipher::Aes256,
+        disabled: false,
+        ring_version: 1,
+        author: Author::default(),
+        sealed: vec![7; 109],
+    };
+    let operation = Operation::CreateKey { name: name.to_owned(), record: record.encode().into() };
+    (command(seen_index, &format!("/v1/key/create/{name}"), operation), creation_id)
+}
+
+/// Deletes this creation of a name.
+pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> Command {
+    let operation = Operation::DeleteKey { name: name.to_owned(), creation_id };
+    command(seen_index, &format!("/v1/key/delete/{name}"), operation)
+}
+
+async fn take_part(number: u8, config: &Config) -> Cluster {
+    let (cluster, consistency) = (&config.cluster, config.consistency);
+    let tls = PeerTls::load(&cluster.cert, &cluster.key, &cluster.ca).expect("the certificates are ours");
+    let (store, failure) = (StoreId([number; 16]), Failure::default());
+    let listener = PeerListener::open(cluster, Arc::new(tls), store, Some([0; 32]), failure).await;
+    let joined = listener.expect("the listener opens").take_part(consistency).await;
+    joined.expect("the node takes part")
+}
+
+fn first_command(config: &Config) -> Command {
+    let author = Author::default();
+    let cluster = state::Cluster {
+        id: ClusterId([1; 16]),
+        level: FEATURE_LEVEL,
+        ring: vec![RingVersion { version: 1, wraps: Vec::new() }],
+        active_ring_version: 1,
+    };
+    let (mut policies, mut assignments) = (Vec::new(), Vec::new());
+    for (name, (policy, identities)) in &config.policies {
+        policies.push((name.clone(), keyraft::policy::PolicyEntry { policy: policy.clone(), author }));
+        let role = keyraft::policy::Role::Policy(name.clone());
+        assignments
+            .extend(identities.iter().map(|id| (*id, keyraft::policy::Assignment { role: role.clone(), author })));
+    }
+    let init = Init { cluster, policies, assignments };
+    Command { actor: Actor::Node, ..command(0, "", Operation::Init(Box::new(init))) }
+}

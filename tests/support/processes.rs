@@ -1,0 +1,199 @@
+//! A cluster of node processes: the built binary, in a folder that `keyraft dev --prepare` made.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tempfile::TempDir;
+
+use super::api_key::ApiKey;
+use super::connection::{Client, Endpoint};
+use super::status;
+use super::user::User;
+
+const KEYRAFT: &str = env!("CARGO_BIN_EXE_keyraft");
+/// `dev` puts peer ports this far above API ports.
+const PEER_PORTS: u16 = 100;
+
+/// What every node is told instead of what `dev` writes: no false elections on a loaded machine, and snapshots early.
+const SETTINGS: [(&str, &str); 6] = [
+    ("heartbeat:", "100ms"),
+    ("election_min:", "400ms"),
+    ("election_max:", "800ms"),
+    ("log_bytes:", "65536"),
+    ("keep_entries:", "50"),
+    ("checkpoint_every:", "500ms"),
+];
+
+/// The processes; those that do not run are none. All end with it.
+pub struct Processes {
+    nodes: Vec<Option<Child>>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Processes {
+    /// Prepares three nodes and starts them.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mut processes = Self { nodes: vec![None, None, None], port: free_ports(3), folder };
+        let mut dev = Command::new(KEYRAFT);
+        dev.args(["dev", "--prepare", "--dir"]).arg(processes.dir()).args(["--port", &processes.port.to_string()]);
+        let output = dev.output().expect("the binary runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for number in 0..3 {
+            processes.adjust(number);
+        }
+        processes.start_all().await;
+        processes
+    }
+
+    /// Starts every node that does not run, and waits until all serve.
+    pub async fn start_all(&mut self) {
+        for number in 0..self.nodes.len() {
+            if self.nodes[number].is_none() {
+                self.begin(number);
+            }
+        }
+        let data: Vec<_> = self.data_folders();
+        join_all(data.iter().map(|data| status::wait_for_state(data, "serving"))).await;
+    }
+
+    /// Starts a node without waiting for what becomes of it.
+    pub fn begin(&mut self, number: usize) {
+        let log = OpenOptions::new().append(true).create(true).open(self.log_file(number)).expect("a log can be made");
+        let same: File = log.try_clone().expect("a file can be shared");
+        let mut server = Command::new(KEYRAFT);
+        server.args(["server", "--config"]).arg(self.node_dir(number).join("config.yml")).stdout(log).stderr(same);
+        self.nodes[number] = Some(server.spawn().expect("the binary runs"));
+    }
+
+    /// Ends a node in the middle of whatever it does.
+    pub fn kill(&mut self, number: usize) {
+        let mut node = self.nodes[number].take().expect("the node runs");
+        node.kill().expect("the node is ours");
+        let status = node.wait().expect("the node is ours");
+        assert_eq!(status.signal(), Some(9), "node {number} had ended before: {status}\n{}", self.log(number));
+    }
+
+    /// Tells a node to stop, and waits until it has.
+    pub async fn stop(&mut self, number: usize) {
+        let id = self.nodes[number].as_ref().expect("the node runs").id();
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a process has an id");
+        kill_process(pid, Signal::TERM).expect("the node is ours");
+        let status = self.ended(number).await;
+        assert!(status.success(), "node {number} did not stop cleanly: {status}\n{}", self.log(number));
+    }
+
+    /// How a node ended that ends by itself.
+    pub async fn ended(&mut self, number: usize) -> ExitStatus {
+        let mut node = self.nodes[number].take().expect("the node runs");
+        tokio::task::spawn_blocking(move || node.wait().expect("the node is ours")).await.expect("waiting goes on")
+    }
+
+    /// The id of a node's process.
+    pub fn id(&self, number: usize) -> u32 {
+        self.nodes[number].as_ref().expect("the node runs").id()
+    }
+
+    /// The admin, as a client of all nodes.
+    pub fn admin(&self) -> User {
+        let env = fs::read_to_string(self.dir().join("env")).expect("`dev` writes it");
+        let key = env.lines().find_map(|line| line.strip_prefix("export MINIO_KES_API_KEY="));
+        let client =
+            Client::new(Some(ApiKey::parse(key.expect("`dev` makes an admin").trim_matches('\'')).credential()));
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(self.dir().join("ca.crt")).expect("`dev` writes it");
+        roots.add(ca).expect("it is an authority");
+        let roots = Arc::new(roots);
+        let ports = (self.port..).take(self.nodes.len());
+        let endpoints =
+            ports.map(|port| Endpoint { address: ([127, 0, 0, 1], port).into(), roots: Arc::clone(&roots) });
+        User::new(client, endpoints.collect())
+    }
+
+    /// What a node has logged.
+    pub fn log(&self, number: usize) -> String {
+        fs::read_to_string(self.log_file(number)).unwrap_or_default()
+    }
+
+    /// A node's data folder.
+    pub fn data(&self, number: usize) -> PathBuf {
+        self.node_dir(number).join("data")
+    }
+
+    /// The data folders of all nodes.
+    pub fn data_folders(&self) -> Vec<PathBuf> {
+        (0..self.nodes.len()).map(|number| self.data(number)).collect()
+    }
+
+    fn adjust(&self, number: usize) {
+        let path = self.node_dir(number).join("config.yml");
+        let text = fs::read_to_string(&path).expect("`dev` writes it");
+        let mut adjusted = 0;
+        let lines = text.lines().map(|line| {
+            let setting = SETTINGS.iter().find(|(name, _)| line.trim_start().starts_with(name));
+            setting.map_or_else(
+                || line.to_owned(),
+                |(name, value)| {
+                    adjusted += 1;
+                    format!("    {name} {value}")
+                },
+            )
+        });
+        let text = lines.collect::<Vec<_>>().join("\n");
+        assert_eq!(adjusted, SETTINGS.len(), "`dev` writes every setting once:\n{text}");
+        fs::write(path, text).expect("the folder is writable");
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.folder.path().join("dev")
+    }
+
+    fn node_dir(&self, number: usize) -> PathBuf {
+        self.dir().join(format!("node-{}", number + 1))
+    }
+
+    fn log_file(&self, number: usize) -> PathBuf {
+        self.node_dir(number).join("keyraft.log")
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if let Some(mut node) = node.take() {
+                // It may have ended by itself.
+                let _ = node.kill();
+                let _ = node.wait();
+            }
+            if std::thread::panicking() {
+                let log = self.folder.path().join(format!("dev/node-{}/keyraft.log", number + 1));
+                println!("{}:\n{}", log.display(), fs::read_to_string(&log).unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// The first of `count` ports in a row that nobody listens on, and whose peer ports are free, too. Below the range of
+/// outgoing connections, which would else take them, and apart from those of clusters in one process.
+fn free_ports(count: u16) -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let free = |port: u16| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_ok();
+    loop {
+        let offset = u32::from(NEXT.fetch_add(count, Ordering::Relaxed)) + std::process::id().wrapping_mul(16);
+        let first = 10_000 + u16::try_from(offset % 9_000).expect("below 9,000");
+        if (first..first + count).all(|port| free(port) && free(port + PEER_PORTS)) {
+            return first;
+        }
+    }
+}
