@@ -14,7 +14,7 @@ use super::status::Status;
 use super::types::{NodeId, Raft};
 use super::writes::{WriteError, Writes};
 use crate::state::{Command, Outcome};
-use crate::store::{Log, Progress, Snapshots, View};
+use crate::store::{Checkpoint, Log, Progress, Snapshots, View};
 
 /// How long a node that stops waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -30,6 +30,7 @@ pub struct Cluster {
     pub(super) lease: Arc<Lease>,
     pub(super) log: Log,
     pub(super) snapshots: Snapshots,
+    pub(super) checkpoint: Checkpoint,
     /// Ends with the handle.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
     pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
@@ -173,18 +174,32 @@ impl Cluster {
         if self.leads() && self.hand_over().await {
             tracing::info!("leadership handed over");
         }
-        self.kill().await;
+        self.end_consensus().await;
+        let (log, checkpoint) = (self.log.clone(), self.checkpoint.clone());
+        let closed = tokio::task::spawn_blocking(move || {
+            // The next start has nothing to replay then; should it fail, the log still holds everything.
+            let written = checkpoint.run();
+            log.close();
+            written
+        });
+        if let Ok(Err(error)) = closed.await {
+            tracing::error!(%error, "the keystore could not be made durable; the next start replays the log");
+        }
     }
 
     /// Ends this node's part at once, as a crash would, but lets go of its files.
     pub async fn kill(&self) {
+        self.end_consensus().await;
+        let log = self.log.clone();
+        drop(tokio::task::spawn_blocking(move || log.close()).await);
+    }
+
+    async fn end_consensus(&self) {
         self.tasks.lock().abort_all();
         drop(self.raft.shutdown().await);
         if let Some(stop) = self.stop_listener.lock().take() {
             // A listener that ended by itself listens no more.
             let _ = stop.send(());
         }
-        let log = self.log.clone();
-        drop(tokio::task::spawn_blocking(move || log.close()).await);
     }
 }

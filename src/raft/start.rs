@@ -170,7 +170,7 @@ impl PeerListener {
         running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
         running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
-        running.spawn(tasks::checkpoint_regularly(checkpoint, config.snapshot.checkpoint_every, failure));
+        running.spawn(tasks::checkpoint_regularly(checkpoint.clone(), config.snapshot.checkpoint_every, failure));
         running.spawn(Arc::clone(&lease).keep());
         Ok(Cluster {
             raft,
@@ -182,6 +182,7 @@ impl PeerListener {
             lease,
             log: self.log,
             snapshots: self.snapshots,
+            checkpoint,
             tasks: parking_lot::Mutex::new(running),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })

@@ -177,3 +177,89 @@ fn delete_key(name: &str, seen: CreationId, creation: Option<CreationId>) -> Res
         _ => Err(Outcome::KeyNotFound),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Cipher;
+    use crate::policy::Author;
+    use crate::state::{ClusterId, Remembered, RequestId};
+
+    const ADMIN: Actor = Actor::Client { identity: Identity::from_bytes([1; 32]), file_admin: true };
+    const STRANGER: Actor = Actor::Client { identity: Identity::from_bytes([2; 32]), file_admin: false };
+    const ID: CreationId = CreationId([7; 16]);
+
+    fn record(ring_version: u32, sealed: usize) -> Bytes {
+        let record = KeyRecord {
+            creation_id: ID,
+            version: 1,
+            cipher: Cipher::Aes256,
+            disabled: false,
+            ring_version,
+            author: Author::default(),
+            sealed: vec![0; sealed],
+        };
+        record.encode().into()
+    }
+
+    fn create(ring_version: u32, sealed: usize) -> Operation {
+        Operation::CreateKey { name: "a".to_owned(), record: record(ring_version, sealed) }
+    }
+
+    fn delete(creation_id: CreationId) -> Operation {
+        Operation::DeleteKey { name: "a".to_owned(), creation_id }
+    }
+
+    fn decided(actor: Actor, path: &str, operation: Operation, creation: Option<CreationId>) -> Outcome {
+        let cluster = Cluster { id: ClusterId([0; 16]), level: 1, ring: Vec::new(), active_ring_version: 2 };
+        let (rules, memory) = (Rules::default(), Memory::default());
+        let current = Current { cluster: Some(&cluster), rules: &rules, creation, memory: &memory };
+        apply(&command(actor, path, operation), current).0
+    }
+
+    fn command(actor: Actor, path: &str, operation: Operation) -> Command {
+        Command {
+            request_id: RequestId([3; 16]),
+            seen_index: 0,
+            time_ns: 0,
+            actor,
+            path: path.to_owned(),
+            file_names_admin: true,
+            operation,
+        }
+    }
+
+    #[test]
+    fn each_command_has_the_outcome_that_the_state_before_it_asks_for() {
+        let (making, importing) = ("/v1/key/create/a", "/v1/key/import/a");
+        let removing = "/v1/key/delete/a";
+        let table = [
+            (ADMIN, making, create(2, 108), None, Outcome::Done),
+            (ADMIN, importing, create(2, 108), None, Outcome::Done),
+            (Actor::Node, making, create(2, 108), None, Outcome::Done),
+            (ADMIN, making, create(2, 108), Some(ID), Outcome::KeyExists),
+            (ADMIN, making, create(1, 108), None, Outcome::RingInactive),
+            (ADMIN, making, create(2, MAX_RECORD_BYTES), None, Outcome::Malformed),
+            (STRANGER, making, create(2, 108), None, Outcome::Denied),
+            (ADMIN, "/v1/key/create/b", create(2, 108), None, Outcome::Denied),
+            (ADMIN, removing, create(2, 108), None, Outcome::Denied),
+            (ADMIN, removing, delete(ID), Some(ID), Outcome::Done),
+            (ADMIN, removing, delete(CreationId([8; 16])), Some(ID), Outcome::KeyNotFound),
+            (ADMIN, removing, delete(ID), None, Outcome::KeyNotFound),
+            (Actor::Node, removing, delete(ID), Some(ID), Outcome::Denied),
+        ];
+        for (row, (actor, path, operation, creation, expected)) in table.into_iter().enumerate() {
+            assert_eq!(decided(actor, path, operation, creation), expected, "row {row}");
+        }
+    }
+
+    #[test]
+    fn a_command_seen_before_has_its_old_outcome_and_changes_nothing() {
+        let rules = Rules::default();
+        let mut memory = Memory::default();
+        let again = command(ADMIN, "/v1/key/create/a", create(2, 108));
+        memory.remember(Remembered { request_id: again.request_id, index: 1, outcome: Outcome::KeyExists });
+        let current = Current { cluster: None, rules: &rules, creation: None, memory: &memory };
+        assert_eq!(apply(&again, current), (Outcome::KeyExists, Vec::new()));
+    }
+}

@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use super::entries::APPLIED;
 use super::files::{make_private_folder, replace_file};
 use super::image::Damage;
 
@@ -14,6 +15,8 @@ const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 const CURRENT: &str = "CURRENT";
 const OPENING: &str = "OPENING";
+/// In a sled folder: the applied position that the last sync made durable.
+const DURABLE: &str = "DURABLE";
 /// A folder whose opening was cut short this often is taken for damaged: it may crash the process each time.
 const OPENINGS_CUT_SHORT: u32 = 2;
 
@@ -122,10 +125,23 @@ impl Folders {
 }
 
 impl OpenFolder {
-    /// Makes everything written so far durable. On Linux sled's own flush does not sync (`sync_file_range`).
+    /// Makes everything written so far durable, and notes how far that goes. On Linux sled's own flush does not sync
+    /// (`sync_file_range`).
     pub(super) fn sync(&self) -> io::Result<()> {
+        let applied = self.db.get(APPLIED).map_err(io::Error::other)?;
         self.db.flush().map_err(io::Error::other)?;
-        File::open(self.path.join("db"))?.sync_data()
+        File::open(self.path.join("db"))?.sync_data()?;
+        applied.map_or(Ok(()), |applied| replace_file(&self.path.join(DURABLE), &applied))
+    }
+
+    /// The applied position that the last sync made durable; none before the first. Sled drops everything after a
+    /// damaged byte and opens as if it had never been written: what is behind this position is damaged.
+    pub(super) fn durable(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.path.join(DURABLE)) {
+            Ok(applied) => Ok(Some(applied)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

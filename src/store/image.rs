@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
+use prost::Message;
 
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
 use super::{LogId, View, wire};
@@ -40,7 +41,7 @@ pub enum Damage {
     Entry(String),
     /// What is there is not what was applied.
     Disagreement {
-        /// What disagrees: `entry count` or `digest`.
+        /// What disagrees: `entry count`, `digest` or `applied index`.
         what: &'static str,
         /// As noted with the applied position.
         noted: String,
@@ -143,6 +144,14 @@ impl Applied {
             memory_first: self.memory_first,
             memory_forgotten_index: self.memory_forgotten_index,
         }
+    }
+
+    /// Fails when this is not as far as `durable`, encoded: something was lost that had been made durable.
+    pub(super) fn reaches(&self, durable: &[u8]) -> Result<(), Damage> {
+        let durable = Self::from_wire(wire::Applied::decode(durable).map_err(|e| damaged(&e))?)?;
+        let index = |applied: &Self| applied.last.map_or(0, |id| id.index);
+        let (noted, found) = (index(&durable), index(self));
+        if found >= noted { Ok(()) } else { disagreement("applied index", noted, found) }
     }
 
     pub(super) fn from_wire(wire: wire::Applied) -> Result<Self, Damage> {

@@ -74,6 +74,8 @@ impl Keystore {
         let Some(folder) = folders.open_current()? else { return Ok(None) };
         let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
         let (owner, image) = scanned.unwrap_or_else(|_| Err(unreadable(&"reading it panicked")))?;
+        let durable = folder.durable().map_err(|e| unreadable(&e))?;
+        durable.map_or(Ok(()), |durable| image.applied.reaches(&durable))?;
         folders.opened().map_err(|e| unreadable(&e))?;
         Ok(Some(Self::assemble(folders, folder, owner, image)))
     }
@@ -499,6 +501,20 @@ mod tests {
         let again = whole(open(dir.path()).keystore);
         assert_eq!((again.applied.clone(), names(&again)), (applied, expected));
         assert!(again.folders.open_current().is_err() || !dir.path().join("keystore/OPENING").exists());
+    }
+
+    #[test]
+    fn a_keystore_that_lost_what_was_durable_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _, keystore) = filled(open(dir.path()), 30);
+        keystore.checkpoint().run().unwrap();
+        let durable = keystore.staging.folder().path.join("DURABLE");
+        drop(keystore);
+        log.close();
+        let further = Applied { last: Some(id(31)), ..Applied::default() };
+        std::fs::write(durable, further.to_wire().encode_to_vec()).unwrap();
+        let Found::Rebuilt { damage, .. } = open(dir.path()).keystore else { panic!("it is not whole") };
+        assert!(matches!(damage, Damage::Disagreement { what: "applied index", .. }), "{damage}");
     }
 
     #[test]
