@@ -17,6 +17,7 @@ mod json;
 mod keys;
 mod listing;
 mod local;
+mod openapi;
 mod path;
 mod policies;
 mod query;

@@ -1,0 +1,175 @@
+//! What each operation says of itself: a new one does not compile without its description.
+
+use super::super::routes::{IdentityOp, KeyOp, Kind, Op, PolicyOp, SystemOp, Unserved};
+
+/// An operation in words, and by the names of its schemas.
+pub struct Description {
+    /// One line.
+    pub summary: &'static str,
+    /// What the line leaves open; may be empty.
+    pub details: &'static str,
+    /// Its request body.
+    pub request: Request,
+    /// Its answer with status 200.
+    pub answer: Answer,
+    /// Statuses and texts of its own, beside those of the guard.
+    pub refusals: &'static [Refusal],
+}
+
+/// A status and the text that comes with it.
+pub type Refusal = (u16, &'static str);
+
+/// A request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// None; one that is sent all the same is read and ignored.
+    None,
+    /// JSON of this schema, which may be left out.
+    Optional(&'static str),
+    /// JSON of this schema.
+    Json(&'static str),
+}
+
+/// The body of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// None.
+    Empty,
+    /// JSON of this schema.
+    Json(&'static str),
+    /// JSON of the first schema, or lines of the second when the client accepts them.
+    JsonOrLines(&'static str, &'static str),
+    /// Metrics as Prometheus text.
+    Metrics,
+    /// Any JSON object: the description of this API.
+    OpenApi,
+}
+
+const NO_LEADER: Refusal = (503, "no leader could be reached in time: nothing was changed");
+const OUTCOME_UNKNOWN: Refusal =
+    (503, "no answer from the leader in time: the outcome is unknown, the change may take effect or not");
+const NO_KEY: Refusal = (404, "key does not exist");
+const NO_VERSION: Refusal = (404, "key version does not exist");
+const BAD_BODY: Refusal = (400, "invalid request body");
+const NOT_AUTHENTIC: Refusal = (400, "decryption failed: ciphertext is not authentic");
+const UNOPENABLE: Refusal = (409, "key cannot be opened");
+const NO_POLICY: Refusal = (404, "policy does not exist");
+const NO_IDENTITY: Refusal = (404, "identity does not exist");
+
+/// The description of an operation.
+pub const fn describe(op: Op) -> Description {
+    match op {
+        Op::System(op) => system(op),
+        Op::Key(op) => key(op),
+        Op::Policy(op) => policy(op),
+        Op::Identity(op) => identity(op),
+        Op::List(kind) => list(kind),
+        Op::Unserved(what) => unserved(what),
+    }
+}
+
+const fn system(op: SystemOp) -> Description {
+    match op {
+        SystemOp::Version => get("Tells version and commit.", Answer::Json("Version"), &[]),
+        SystemOp::Ready => Description {
+            details: "A node that is not ready does not listen, so that there is no other answer.",
+            ..get("Answers when the node is ready.", Answer::Empty, &[])
+        },
+        SystemOp::Status => get("Tells figures of the process and the keystore.", Answer::Json("Status"), &[]),
+        SystemOp::Api => get("Lists every route, sorted by path.", Answer::Json("Routes"), &[]),
+        SystemOp::OpenApi => get("Describes this API.", Answer::OpenApi, &[]),
+        SystemOp::Metrics => get("Tells the metrics that KES has.", Answer::Metrics, &[]),
+        SystemOp::ClusterStatus => get("Tells the cluster as this node sees it.", Answer::Json("ClusterStatus"), &[]),
+        SystemOp::ClusterMetrics => get("Tells metrics of Raft and storage.", Answer::Metrics, &[]),
+    }
+}
+
+const fn key(op: KeyOp) -> Description {
+    match op {
+        KeyOp::Create => put("Makes a key.", Request::None, Answer::Empty, &[KEY_EXISTS, NO_LEADER, OUTCOME_UNKNOWN]),
+        KeyOp::Import => put("Makes a key of given material.", Request::Json("KeyImport"), Answer::Empty, IMPORT),
+        KeyOp::Describe => get("Tells a key's origin.", Answer::Json("KeyDescription"), &[NO_KEY, NO_LEADER]),
+        KeyOp::Delete => Description {
+            details: "What it encrypted cannot be decrypted afterwards.",
+            ..get("Removes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN])
+        },
+        KeyOp::Generate => Description {
+            details: "A body may be left out only when the request says itself that it has none.",
+            ..put("Makes a data key.", Request::Optional("Generate"), Answer::Json("DataKey"), USE)
+        },
+        KeyOp::Encrypt => put("Encrypts a plaintext.", Request::Json("Encrypt"), Answer::Json("Ciphertext"), USE),
+        KeyOp::Decrypt => put("Decrypts a ciphertext.", Request::Json("Decrypt"), Answer::Json("Plaintext"), DECRYPT),
+        KeyOp::BulkDecrypt => Description {
+            details: "The answer has the order of the request; the first error fails all.",
+            ..put("Decrypts many ciphertexts.", Request::Json("BulkDecrypt"), Answer::Json("Plaintexts"), DECRYPT)
+        },
+        KeyOp::Hmac => put("Authenticates a message.", Request::Json("HmacRequest"), Answer::Json("Hmac"), HMAC),
+    }
+}
+
+const KEY_EXISTS: Refusal = (400, "key already exists");
+
+const IMPORT: &[Refusal] = &[
+    (400, "invalid import key request body"),
+    KEY_EXISTS,
+    (406, "algorithm '…' is not supported"),
+    (406, "invalid key size for '…'"),
+    NO_LEADER,
+    OUTCOME_UNKNOWN,
+];
+
+const USE: &[Refusal] = &[BAD_BODY, NO_KEY, NO_VERSION, UNOPENABLE, NO_LEADER];
+
+const DECRYPT: &[Refusal] = &[BAD_BODY, NOT_AUTHENTIC, NO_KEY, NO_VERSION, UNOPENABLE, NO_LEADER];
+
+const HMAC: &[Refusal] = &[BAD_BODY, NO_KEY, NO_VERSION, (409, "key does not support HMAC"), UNOPENABLE, NO_LEADER];
+
+const fn policy(op: PolicyOp) -> Description {
+    match op {
+        PolicyOp::Describe => get("Tells a policy's origin.", Answer::Json("PolicyDescription"), POLICY_READ),
+        PolicyOp::Read => get("Reads a policy.", Answer::Json("Policy"), POLICY_READ),
+    }
+}
+
+const POLICY_READ: &[Refusal] = &[NO_POLICY, NO_LEADER];
+
+const fn identity(op: IdentityOp) -> Description {
+    match op {
+        IdentityOp::Describe => {
+            get("Tells what an identity is.", Answer::Json("IdentityDescription"), &[NO_IDENTITY, NO_LEADER])
+        }
+        IdentityOp::SelfDescribe => {
+            get("Tells the client what it is, and may do.", Answer::Json("SelfDescription"), &[NO_LEADER])
+        }
+    }
+}
+
+const fn list(kind: Kind) -> Description {
+    let (summary, answer) = match kind {
+        Kind::Keys => ("Lists keys.", Answer::JsonOrLines("KeyNames", "NameLine")),
+        Kind::Policies => ("Lists policies.", Answer::JsonOrLines("PolicyNames", "NameLine")),
+        Kind::Identities => ("Lists identities.", Answer::JsonOrLines("Identities", "IdentityLine")),
+    };
+    Description { details: LISTING, ..get(summary, answer, LIST) }
+}
+
+const LISTING: &str = "Sorted by bytes; all that match the prefix, while the answer stays under 1 MiB. `continue_at` \
+    then names the first one left out.";
+
+const LIST: &[Refusal] = &[
+    (400, "listing pattern '…' is empty, too long or is invalid"),
+    (400, "limit '…' is not a positive number"),
+    NO_LEADER,
+];
+
+const fn unserved(_: Unserved) -> Description {
+    put("Not served by this release.", Request::None, Answer::Empty, &[(501, "this release does not do that yet")])
+}
+
+const fn get(summary: &'static str, answer: Answer, refusals: &'static [Refusal]) -> Description {
+    put(summary, Request::None, answer, refusals)
+}
+
+const fn put(summary: &'static str, request: Request, answer: Answer, refusals: &'static [Refusal]) -> Description {
+    Description { summary, details: "", request, answer, refusals }
+}
