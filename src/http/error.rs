@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use super::query::BadParameter;
 use super::routes::{Method, Unserved};
 use crate::kms::{self, Cipher, CipherError};
 use crate::policy::{Denied, NameError, PrefixError};
@@ -37,6 +38,8 @@ pub enum Refusal {
     Prefix(PrefixError),
     /// A listing's limit that is no positive number.
     Limit(String),
+    /// A log stream's parameter that makes no sense.
+    Parameter(BadParameter),
     /// A body that is not what the route reads.
     Body,
     /// The same for import, which has a text of its own.
@@ -79,6 +82,9 @@ impl Refusal {
             Self::Name(error) => (400, error.to_string().into()),
             Self::Prefix(error) => (400, error.to_string().into()),
             Self::Limit(limit) => (400, format!("limit '{limit}' is not a positive number").into()),
+            Self::Parameter(BadParameter { name, value, want }) => {
+                (400, format!("{name} '{value}' makes no sense: write {want}, or leave it out").into())
+            }
             Self::Body => (400, "invalid request body".into()),
             Self::ImportBody => (400, "invalid import key request body".into()),
             Self::BodyTooLarge => (413, "request body too large".into()),
@@ -130,7 +136,6 @@ fn unserved(what: Unserved) -> &'static str {
         Unserved::IdentityWrites => {
             "this release does not write identities yet: they are those of the first configuration"
         }
-        Unserved::LogStreams => "this release does not stream its logs yet: they go to the console",
     }
 }
 

@@ -64,6 +64,8 @@ pub enum Op {
     Identity(IdentityOp),
     /// Names of one kind.
     List(Kind),
+    /// The events of a log, as they happen.
+    Stream(Log),
     /// Nothing yet.
     Unserved(Unserved),
 }
@@ -139,6 +141,15 @@ pub enum Kind {
     Identities,
 }
 
+/// What is streamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// A record of every request.
+    Audit,
+    /// Errors of this program.
+    Error,
+}
+
 /// What this release answers with 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unserved {
@@ -146,8 +157,6 @@ pub enum Unserved {
     PolicyWrites,
     /// Creating and deleting identities.
     IdentityWrites,
-    /// The audit and error logs as streams.
-    LogStreams,
 }
 
 /// A path's route, and the name that follows it.
@@ -165,8 +174,9 @@ pub struct Matched<'p> {
 pub static ROUTES: [Route; 33] = {
     use Auth::{Certificate, Policy};
     use Method::{Delete, Get, Put};
-    use Unserved::{IdentityWrites, LogStreams, PolicyWrites};
-    const STREAM: Op = Op::Unserved(LogStreams);
+    use Unserved::{IdentityWrites, PolicyWrites};
+    const AUDIT: Op = Op::Stream(Log::Audit);
+    const ERROR: Op = Op::Stream(Log::Error);
     [
         exact("/v1/api", SHORT, Policy, Op::System(SystemOp::Api)),
         exact("/v1/cluster/metrics", USUAL, Policy, Op::System(SystemOp::ClusterMetrics)),
@@ -186,10 +196,10 @@ pub static ROUTES: [Route; 33] = {
         named(Put, "/v1/key/hmac/", MAX_BODY, Op::Key(KeyOp::Hmac)),
         named(Put, "/v1/key/import/", MAX_BODY, Op::Key(KeyOp::Import)),
         named(Get, "/v1/key/list/", 0, Op::List(Kind::Keys)),
-        exact("/v1/log/audit", None, Policy, STREAM),
-        exact("/v1/log/audit/trace", None, Policy, STREAM),
-        exact("/v1/log/error", None, Policy, STREAM),
-        exact("/v1/log/error/trace", None, Policy, STREAM),
+        exact("/v1/log/audit", None, Policy, AUDIT),
+        exact("/v1/log/audit/trace", None, Policy, AUDIT),
+        exact("/v1/log/error", None, Policy, ERROR),
+        exact("/v1/log/error/trace", None, Policy, ERROR),
         exact("/v1/metrics", USUAL, Policy, Op::System(SystemOp::Metrics)),
         named(Put, "/v1/policy/assign/", MAX_BODY, Op::Unserved(PolicyWrites)),
         named(Put, "/v1/policy/create/", MAX_BODY, Op::Unserved(PolicyWrites)),
@@ -230,8 +240,7 @@ pub fn find(path: &str) -> Option<Matched<'_>> {
 fn find_twin(path: &str) -> Option<Matched<'_>> {
     let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).len();
     let index = ROUTES.iter().position(|route| {
-        matches!(route.op, Op::List(_) | Op::Unserved(Unserved::LogStreams))
-            && route.path[..bare(route.path)] == path[..bare(path)]
+        matches!(route.op, Op::List(_) | Op::Stream(_)) && route.path[..bare(route.path)] == path[..bare(path)]
     })?;
     Some(Matched { index, route: &ROUTES[index], name: "" })
 }
