@@ -93,7 +93,7 @@ impl Api {
             let rules = || self.kms.rules();
             let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path())?;
             let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
-            self.act(caller, &matched, &parts, body, trail.path(), deadline).await
+            self.act((client, caller), &matched, &parts, body, trail.path(), deadline).await
         };
         let answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
         trail.isolated(!self.kms.holds_lease());
@@ -105,7 +105,7 @@ impl Api {
     /// What is left after the guard: the name, the body, the operation.
     async fn act<B>(
         self: &Arc<Self>,
-        caller: Caller<'_>,
+        (client, caller): (&Client, Caller<'_>),
         matched: &Matched<'_>,
         parts: &Parts,
         body: B,
@@ -119,7 +119,7 @@ impl Api {
         let body = timeout_at(deadline.answer_by.into(), body::read(body, matched.route.read_limit()))
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
-        let asked = Asked { api: self, caller, name: matched.name, parts, body, path, deadline };
+        let asked = Asked { api: self, client, caller, name: matched.name, parts, body, path, deadline };
         timeout_at(deadline.answer_by.into(), handlers::handle(matched.route.op, asked))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?

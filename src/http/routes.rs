@@ -64,8 +64,8 @@ pub enum Op {
     Identity(IdentityOp),
     /// Names of one kind.
     List(Kind),
-    /// Nothing yet.
-    Unserved(Unserved),
+    /// The events of a log, as they happen.
+    Stream(Log),
 }
 
 /// Operations that tell about the node.
@@ -165,11 +165,13 @@ pub enum Kind {
     Identities,
 }
 
-/// What this release answers with 501.
+/// What is streamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unserved {
-    /// The audit and error logs as streams.
-    LogStreams,
+pub enum Log {
+    /// A record of every request.
+    Audit,
+    /// Errors of this program.
+    Error,
 }
 
 /// A path's route, and the name that follows it.
@@ -187,8 +189,8 @@ pub struct Matched<'p> {
 pub static ROUTES: [Route; 40] = {
     use Auth::{Certificate, Policy};
     use Method::{Delete, Get, Put};
-    use Unserved::LogStreams;
-    const STREAM: Op = Op::Unserved(LogStreams);
+    const AUDIT: Op = Op::Stream(Log::Audit);
+    const ERROR: Op = Op::Stream(Log::Error);
     [
         exact("/v1/api", SHORT, Policy, Op::System(SystemOp::Api)),
         exact("/v1/cluster/metrics", USUAL, Policy, Op::System(SystemOp::ClusterMetrics)),
@@ -214,10 +216,10 @@ pub static ROUTES: [Route; 40] = {
         named(Put, "/v1/key/restore/", 0, Op::Key(KeyOp::Restore)),
         named(Put, "/v1/key/rotate/", 0, Op::Key(KeyOp::Rotate)),
         named(Get, "/v1/key/versions/", 0, Op::Key(KeyOp::Versions)),
-        exact("/v1/log/audit", None, Policy, STREAM),
-        exact("/v1/log/audit/trace", None, Policy, STREAM),
-        exact("/v1/log/error", None, Policy, STREAM),
-        exact("/v1/log/error/trace", None, Policy, STREAM),
+        exact("/v1/log/audit", None, Policy, AUDIT),
+        exact("/v1/log/audit/trace", None, Policy, AUDIT),
+        exact("/v1/log/error", None, Policy, ERROR),
+        exact("/v1/log/error/trace", None, Policy, ERROR),
         exact("/v1/metrics", USUAL, Policy, Op::System(SystemOp::Metrics)),
         exact("/v1/openapi.json", SHORT, Certificate, Op::System(SystemOp::OpenApi)),
         named(Put, "/v1/policy/assign/", MAX_BODY, Op::Policy(PolicyOp::Assign)),
@@ -259,8 +261,7 @@ pub fn find(path: &str) -> Option<Matched<'_>> {
 fn find_twin(path: &str) -> Option<Matched<'_>> {
     let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).len();
     let index = ROUTES.iter().position(|route| {
-        matches!(route.op, Op::List(_) | Op::Unserved(Unserved::LogStreams))
-            && route.path[..bare(route.path)] == path[..bare(path)]
+        matches!(route.op, Op::List(_) | Op::Stream(_)) && route.path[..bare(route.path)] == path[..bare(path)]
     })?;
     Some(Matched { index, route: &ROUTES[index], name: "" })
 }
@@ -277,7 +278,7 @@ impl Route {
             Op::Key(op) => op.writes(),
             Op::Policy(op) => !matches!(op, PolicyOp::Describe | PolicyOp::Read),
             Op::Identity(op) => matches!(op, IdentityOp::Create | IdentityOp::Delete),
-            Op::System(_) | Op::List(_) | Op::Unserved(_) => false,
+            Op::System(_) | Op::List(_) | Op::Stream(_) => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::feed::Feed;
+use super::feed::{Feed, Form};
 use super::queue::Queue;
 use super::record::{AuditRecord, write_extension, write_loss, write_record};
 use crate::clock;
@@ -27,7 +27,7 @@ const CHUNK: usize = 64 * 1024;
 /// waits is told of as a loss. Listeners of the [`Feed`] never hold up anything.
 pub struct Audit {
     queue: Queue<AuditRecord>,
-    feed: Feed,
+    feed: Feed<AuditRecord>,
     on_console: AtomicBool,
     stopping: AtomicBool,
 }
@@ -64,7 +64,7 @@ impl Audit {
     ) -> io::Result<(Arc<Self>, AuditWriter)> {
         let audit = Arc::new(Self {
             queue: Queue::new(capacity.max(1)),
-            feed: Feed::new(loss_line),
+            feed: Feed::new(Form { event: line, loss: loss_line }),
             on_console: AtomicBool::new(on_console),
             stopping: AtomicBool::new(false),
         });
@@ -97,7 +97,7 @@ impl Audit {
     }
 
     /// The live feed of records.
-    pub fn feed(&self) -> &Feed {
+    pub fn feed(&self) -> &Feed<AuditRecord> {
         &self.feed
     }
 
@@ -150,9 +150,9 @@ impl<W: Write> Scribe<W> {
             self.audit.queue.take(&mut batch);
             let lost = self.audit.queue.take_abandoned();
             if !batch.is_empty() || lost > 0 {
+                let count = batch.len();
                 self.tell(&mut batch, lost)?;
-                self.audit.queue.release(batch.len());
-                batch.clear();
+                self.audit.queue.release(count);
             } else if stopping {
                 return Ok(());
             } else {
@@ -165,50 +165,39 @@ impl<W: Write> Scribe<W> {
     }
 
     /// Tells of a batch, and of records that were given up, wherever somebody looks.
-    fn tell(&mut self, batch: &mut [AuditRecord], lost: u64) -> io::Result<()> {
+    fn tell(&mut self, batch: &mut Vec<AuditRecord>, lost: u64) -> io::Result<()> {
         if lost > 0 {
             tracing::warn!(lost, "requests were given up while they waited to be audited");
         }
-        let on_console = self.audit.on_console.load(Relaxed);
-        if on_console || self.audit.feed.is_heard() {
-            batch.sort_by_key(|record| record.time_ns);
-            for record in &*batch {
-                self.number += 1;
-                self.tell_one(record, on_console)?;
-            }
-            if lost > 0 {
-                self.tell_loss(lost, on_console);
-            }
-            self.write_chunk()?;
+        batch.sort_by_key(|record| record.time_ns);
+        if self.audit.on_console.load(Relaxed) {
+            self.print(batch, lost)?;
         } else {
             self.number += batch.len() as u64;
         }
         self.number += lost;
+        self.audit.feed.publish(batch.drain(..));
+        if lost > 0 {
+            self.audit.feed.publish_loss(lost);
+        }
         Ok(())
     }
 
-    fn tell_one(&mut self, record: &AuditRecord, on_console: bool) -> io::Result<()> {
-        let start = self.chunk.len();
-        write_record(&mut self.chunk, record);
-        if self.audit.feed.is_heard() {
-            self.audit.feed.publish(self.chunk[start..].to_owned());
+    fn print(&mut self, batch: &[AuditRecord], lost: u64) -> io::Result<()> {
+        for record in batch {
+            self.number += 1;
+            write_record(&mut self.chunk, record);
+            write_extension(&mut self.chunk, self.number, record);
+            self.chunk.push('\n');
+            if self.chunk.len() >= CHUNK {
+                self.write_chunk()?;
+            }
         }
-        if !on_console {
-            self.chunk.truncate(start);
-            return Ok(());
-        }
-        write_extension(&mut self.chunk, self.number, record);
-        self.chunk.push('\n');
-        if self.chunk.len() >= CHUNK { self.write_chunk() } else { Ok(()) }
-    }
-
-    fn tell_loss(&mut self, lost: u64, on_console: bool) {
-        let line = loss_line(lost);
-        if on_console {
-            self.chunk.push_str(&line);
+        if lost > 0 {
+            self.chunk.push_str(&loss_line(lost));
             self.chunk.push('\n');
         }
-        self.audit.feed.publish(line);
+        self.write_chunk()
     }
 
     fn write_chunk(&mut self) -> io::Result<()> {
@@ -219,6 +208,12 @@ impl<W: Write> Scribe<W> {
         }
         Ok(())
     }
+}
+
+fn line(record: &AuditRecord) -> String {
+    let mut line = String::new();
+    write_record(&mut line, record);
+    line
 }
 
 fn loss_line(lost: u64) -> String {
@@ -306,7 +301,7 @@ mod tests {
         let (console, read) = pipe();
         drop(read);
         let (audit, writer) = Audit::start_on(console, false, 8).unwrap();
-        let mut listener = audit.feed().listen();
+        let mut listener = audit.feed().listen(0);
         for path in ["/a", "/b"] {
             audit.record(record(path)).await;
             let line = listener.next().await.unwrap();

@@ -15,6 +15,7 @@ use keyraft::config::{Config, RouteConfig};
 use keyraft::http::{Answer, Api, Client};
 use keyraft::policy::{Identity, Pattern, Policy, PolicyName};
 use keyraft::tls::{CertificateError, PublicTls};
+use tokio_util::sync::CancellationToken;
 
 use self::cases::Chance;
 use self::oracle::{Asker, Patterns, Verdict};
@@ -169,7 +170,7 @@ async fn disagreements(api: &Arc<Api>, tls: &Arc<PublicTls>, cases: &[Case]) -> 
             Asker::Unassigned => Ok(Some(Identity::from_bytes([7; 32]))),
             Asker::Assigned(number) => Ok(Some(identity(number))),
         };
-        let client = Client { ip: None, certificate, tls: Arc::clone(tls) };
+        let client = Client { ip: None, certificate, tls: Arc::clone(tls), draining: CancellationToken::new() };
         let request = Request::builder().method(case.method).uri(&case.target).version(Version::HTTP_2);
         let request = request.body(Full::<Bytes>::default()).expect("a request that HTTP can carry");
         let got = verdict_of(api.answer(&client, request).await).await;

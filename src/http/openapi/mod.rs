@@ -63,10 +63,10 @@ fn path(route: &Route) -> String {
 /// What the name in the path of an operation is.
 fn parameter(op: Op) -> Option<&'static str> {
     match op {
-        Op::Key(_) | Op::Policy(_) | Op::Unserved(_) => Some("Name"),
+        Op::Key(_) | Op::Policy(_) => Some("Name"),
         Op::Identity(_) => Some("Identity"),
         Op::List(_) => Some("Prefix"),
-        Op::System(_) => None,
+        Op::System(_) | Op::Stream(_) => None,
     }
 }
 
@@ -118,14 +118,18 @@ fn tag(op: Op) -> &'static str {
         Op::Key(_) | Op::List(Kind::Keys) => "keys",
         Op::Policy(_) | Op::List(Kind::Policies) => "policies",
         Op::Identity(_) | Op::List(Kind::Identities) => "identities",
-        Op::Unserved(_) => "unserved",
+        Op::Stream(_) => "logs",
     }
 }
 
 fn parameters(route: &Route, with_name: bool) -> Vec<Value> {
     let name = parameter(route.op).filter(|_| with_name && route.takes_name);
-    let paging: &[&str] = if matches!(route.op, Op::List(_)) { &["ContinueAt", "Limit"] } else { &[] };
-    name.into_iter().chain(paging.iter().copied()).map(|name| reference("parameters", name)).collect()
+    let query: &[&str] = match route.op {
+        Op::List(_) => &["ContinueAt", "Limit"],
+        Op::Stream(_) => &["Tail", "Follow", "Cluster"],
+        _ => &[],
+    };
+    name.into_iter().chain(query.iter().copied()).map(|name| reference("parameters", name)).collect()
 }
 
 fn body(schema: &str, required: bool) -> Value {
@@ -170,7 +174,7 @@ fn guard(route: &Route) -> Vec<Refusal> {
         Op::Identity(_) if route.takes_name => {
             refusals.push((400, "identity '…' is empty, too long or contains invalid characters"));
         }
-        Op::Identity(_) | Op::List(_) | Op::System(_) | Op::Unserved(_) => {}
+        Op::Identity(_) | Op::List(_) | Op::System(_) | Op::Stream(_) => {}
     }
     refusals
 }
@@ -197,6 +201,7 @@ fn answer(answer: Answer) -> Value {
             "application/json": {"schema": reference("schemas", schema)},
             "application/x-ndjson": {"schema": reference("schemas", line)},
         }),
+        Answer::Lines(line) => json!({"application/x-ndjson": {"schema": reference("schemas", line)}}),
         Answer::Metrics => json!({"text/plain; version=0.0.4; charset=utf-8": {"schema": {"type": "string"}}}),
         Answer::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
     };

@@ -62,6 +62,12 @@ PUT    /v1/key/encrypt/NAME         policy
 PUT    /v1/key/decrypt/NAME         policy
 PUT    /v1/key/bulk/decrypt/NAME    policy
 PUT    /v1/key/hmac/NAME            policy
+PUT    /v1/key/rotate/NAME          policy
+GET    /v1/key/versions/NAME        policy
+PUT    /v1/key/disable/NAME         policy
+PUT    /v1/key/enable/NAME          policy
+PUT    /v1/key/restore/NAME         policy
+DELETE /v1/key/purge/NAME           policy
 GET    /v1/policy/describe/NAME     policy
 GET    /v1/policy/read/NAME         policy
 GET    /v1/policy/list/PREFIX       policy
