@@ -1,8 +1,10 @@
 //! Clusters of real nodes in one process: one invariant a file.
 
+mod access_writes;
 mod at_rest;
 mod authorisation;
 mod damaged;
+mod deletion_window;
 mod drain;
 mod failover;
 mod file_keys;
@@ -18,6 +20,7 @@ mod streams;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
 mod wiped;
 
 use keyraft::config::Config;
