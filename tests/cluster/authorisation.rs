@@ -67,7 +67,9 @@ async fn they_agree_over_tls_too() {
     let mut wrong = Vec::new();
     for _ in 0..OVER_TLS {
         let asker = chance.one_of(&[Asker::Unknown, Asker::Admin, Asker::Assigned(0), Asker::Assigned(1)]);
-        let case = case_of(&mut chance, &policies, asker);
+        let mut case = case_of(&mut chance, &policies, asker);
+        // A stream has an end then, and nothing else minds.
+        case.target = case.target.split('?').next().unwrap_or_default().to_owned() + "?follow=false";
         let client = connection::Client::new(credential(&case.asker));
         let request = http::Request::new(case.method, &case.target, Some(""));
         let version = chance.one_of(&[Http::One, Http::Two]);
