@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use super::{Error, Kms, unopenable};
 use crate::crypto::{Binding, Ciphertext, FIRST_VERSION, Kind, OpenedKey, candidates, random};
 use crate::policy::{KeyName, Permit};
-use crate::raft::Standing;
 use crate::state::{CreationId, KeyRecord};
 
 /// How long a ciphertext that does not open here may wait for the leader before it is refused.
@@ -156,17 +155,6 @@ impl Kms {
                 self.opened(name, creation, version)
             }
             opened => opened,
-        }
-    }
-
-    /// A node serves known keys under its lease, and, for a while, without one.
-    async fn check_standing(&self) -> Result<(), Error> {
-        if self.cluster.holds_lease() {
-            return Ok(());
-        }
-        match self.cluster.standing_after_renewal().await {
-            Standing::Held | Standing::Offline(_) => Ok(()),
-            Standing::Over => Err(Error::Stopping),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use super::{Error, Kms};
+use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, Kind, Secret, random};
 use crate::policy::{Author, KeyName, Permit, Prefix};
@@ -51,15 +51,16 @@ impl Kms {
         self.put_key(permit, name, &material, by).await
     }
 
-    /// Deletes a key with all its versions.
+    /// Deletes a key with all its versions, everywhere.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], or that the write could not be done.
-    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
+    /// [`Error::KeyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
+    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<Behind, Error> {
         self.linearize(by).await?;
         let (creation_id, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
         let operation = Operation::DeleteKey { name: name.as_str().to_owned(), creation_id };
-        done(self.write(permit, operation, by).await?)
+        done(self.write(permit, operation, by).await?)?;
+        self.everywhere(by).await
     }
 
     /// Tells what is known of a key without opening it.
