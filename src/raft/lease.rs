@@ -16,6 +16,8 @@ use crate::store::{Checkpoint, Progress};
 
 /// How long a request is held for one renewal once the lease has run out.
 const HOLD: Duration = Duration::from_millis(500);
+/// Between two questions while a request is held.
+const RETRY: Duration = Duration::from_millis(5);
 /// Renewals to a lease.
 const RENEWALS: u32 = 4;
 
@@ -116,7 +118,13 @@ impl Lease {
         let lease = self.until_ns.load(Ordering::Acquire);
         if !self.holds() && self.given_up_on_ns.load(Ordering::Acquire) != lease {
             // A leader that does not answer in time leaves the node where it was.
-            drop(tokio::time::timeout(HOLD, self.renew()).await);
+            let renewed = async {
+                while !self.holds() {
+                    self.renew().await;
+                    tokio::time::sleep(RETRY).await;
+                }
+            };
+            drop(tokio::time::timeout(HOLD, renewed).await);
             if !self.holds() {
                 self.given_up_on_ns.store(lease, Ordering::Release);
             }
