@@ -12,6 +12,7 @@ mod offline;
 mod once;
 mod one_winner;
 mod read_your_writes;
+mod revocation;
 mod rules;
 mod sealed;
 mod snapshot_install;
