@@ -7,7 +7,7 @@ use std::path::Path;
 use super::environment::Environment;
 use super::finding::{Problems, Warning};
 use super::section::{Reading, Section};
-use super::{Borrowed, Config, LogConfig, RouteConfig, cluster, kes, node, policies, tls, tree, value};
+use super::{Borrowed, Config, LogConfig, RouteConfig, audit, cluster, kes, node, policies, tls, tree, value};
 use crate::policy::Identity;
 
 const SECTIONS: &[&str] = &[
@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "keys",
     "cache",
     "log",
+    "audit",
     "keystore",
     "cluster",
     "seal",
@@ -61,8 +62,9 @@ pub(super) fn config(top: &Section<'_>) -> Option<Config> {
     let (cache, offline) = kes::cache(top);
     let (consistency, limits) = (node::consistency(top, offline), node::limits(top));
     let Common { admin, api, policies, keys, log } = common;
+    let audit = audit::settings(top, log.audit);
     let (tls, cluster, seal) = (tls?, cluster?, seal?);
-    Some(Config { address, admin, tls, api, policies, keys, cache, log, cluster, seal, consistency, limits })
+    Some(Config { address, admin, tls, api, policies, keys, cache, log, audit, cluster, seal, consistency, limits })
 }
 
 /// Where the API listens; when that is wrong, an address that nothing else clashes with.

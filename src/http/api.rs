@@ -24,7 +24,7 @@ use super::trail::Trail;
 use super::{body, path};
 use crate::config::Config;
 use crate::kms::Kms;
-use crate::telemetry::{Audit, ErrorLog, HttpMetrics};
+use crate::telemetry::{Audit, ErrorLog, HttpMetrics, Unrecorded};
 
 /// What an operation leaves of a request's timeout, so that its own, better worded failure comes first.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -86,6 +86,9 @@ impl Api {
         trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
 
         let done = async {
+            if self.audit.refuses() {
+                return Err(Refusal::Unaudited { done: false });
+            }
             if bad_path {
                 return Err(Refusal::BadPath);
             }
@@ -98,8 +101,10 @@ impl Api {
         let answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
         trail.isolated(!self.kms.holds_lease());
         let answer = if parts.method == Method::HEAD { answers::without_body(answer) } else { answer };
-        trail.finish(answer.status().as_u16()).await;
-        answer
+        match trail.finish(answer.status().as_u16()).await {
+            Ok(()) => answer,
+            Err(Unrecorded) => answers::refusal(&Refusal::Unaudited { done: true }),
+        }
     }
 
     /// What is left after the guard: the name, the body, the operation.

@@ -57,6 +57,11 @@ pub enum Refusal {
         /// Whether it may take effect all the same.
         writes: bool,
     },
+    /// Every request must have an audit record, and no sink takes one.
+    Unaudited {
+        /// Whether the operation was done before that showed.
+        done: bool,
+    },
     /// A route that this release has but does not serve.
     Unserved(Unserved),
     /// The operation failed.
@@ -92,6 +97,11 @@ impl Refusal {
             Self::Cipher(error) => (406, error.to_string().into()),
             Self::KeySize(cipher) => (406, format!("invalid key size for '{cipher}'").into()),
             Self::TimedOut { writes } => (503, timed_out(*writes).into()),
+            Self::Unaudited { done: false } => (503, "the audit trail cannot be written: nothing was changed".into()),
+            Self::Unaudited { done: true } => (
+                503,
+                "the audit trail cannot be written: the outcome is unknown, the change may have taken effect".into(),
+            ),
             Self::Unserved(what) => (501, unserved(*what).into()),
             Self::Kms(error) => kms_error(error),
         };
