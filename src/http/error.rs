@@ -62,6 +62,11 @@ pub enum Refusal {
     Pattern(PatternError),
     /// A text that is no identity, where one is to be made known or assigned.
     Identity(IdentityError),
+    /// Every request must have an audit record, and no sink takes one.
+    Unaudited {
+        /// Whether the operation was done before that showed.
+        done: bool,
+    },
     /// The operation failed.
     Kms(kms::Error),
 }
@@ -97,6 +102,11 @@ impl Refusal {
             Self::Pattern(error) => (400, error.to_string().into()),
             Self::Identity(error) => (400, error.to_string().into()),
             Self::TimedOut { writes } => (503, timed_out(*writes).into()),
+            Self::Unaudited { done: false } => (503, "the audit trail cannot be written: nothing was changed".into()),
+            Self::Unaudited { done: true } => (
+                503,
+                "the audit trail cannot be written: the outcome is unknown, the change may have taken effect".into(),
+            ),
             Self::Kms(error) => kms_error(error),
         };
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text)
@@ -132,6 +142,11 @@ fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
         kms::Error::OutcomeUnknown => {
             (503, "no answer from the leader in time: the outcome is unknown, the change may take effect or not")
         }
+        kms::Error::NotEverywhere => (
+            503,
+            "the change is made, but some nodes did not confirm it in time: they may go on as before until their lease \
+             runs out",
+        ),
         kms::Error::Stopping => (503, "the node is stopping: nothing was changed"),
     };
     (status, text.into())
@@ -240,6 +255,7 @@ mod tests {
         for known in [kms::Error::NoLeader.into(), kms::Error::Stopping.into(), Refusal::TimedOut { writes: false }] {
             assert!(text(known).contains("nothing was changed"));
         }
+        assert!(text(kms::Error::NotEverywhere.into()).contains("the change is made"));
         for unknown in [kms::Error::OutcomeUnknown.into(), Refusal::TimedOut { writes: true }] {
             assert!(text(unknown).contains("outcome is unknown"));
         }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 
 use crate::clock;
+use crate::kms::Behind;
 use crate::policy::Identity;
-use crate::telemetry::{Audit, AuditRecord, HttpMetrics};
+use crate::telemetry::{Audit, AuditRecord, HttpMetrics, Unrecorded};
 
 /// The status on record when the client left before its answer; no client ever sees it.
 const CLIENT_GONE: u16 = 499;
@@ -39,6 +40,7 @@ impl<'a> Trail<'a> {
             identity: None,
             file_admin: false,
             isolated: false,
+            not_applied: Box::default(),
             status: CLIENT_GONE,
             took: Duration::ZERO,
             request_id,
@@ -61,6 +63,13 @@ impl<'a> Trail<'a> {
         }
     }
 
+    /// Notes the nodes that had not applied the revocation that was asked for.
+    pub fn revoked(&mut self, Behind(names): Behind) {
+        if let Some(record) = &mut self.record {
+            record.not_applied = names.into();
+        }
+    }
+
     /// When it began.
     pub fn started(&self) -> Instant {
         self.started
@@ -72,11 +81,14 @@ impl<'a> Trail<'a> {
     }
 
     /// Ends it with the status of its answer; waits while the audit queue is full.
-    pub async fn finish(mut self, status: u16) {
-        if let Some(record) = self.close(status)
-            && let Err(record) = self.audit.try_record(record)
-        {
-            self.audit.record(record).await;
+    ///
+    /// # Errors
+    /// It could not be recorded, and must not be answered as it was.
+    pub async fn finish(mut self, status: u16) -> Result<(), Unrecorded> {
+        let Some(record) = self.close(status) else { return Ok(()) };
+        match self.audit.try_record(record) {
+            Ok(()) => Ok(()),
+            Err(record) => self.audit.record(record).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::Kms;
-use crate::raft::Standing;
+use crate::raft::{FenceFigures, Standing};
 use crate::store::folder_bytes;
 
 /// What a node is doing.
@@ -23,6 +23,8 @@ pub enum NodeState {
     Isolated,
     /// Without a leader for longer than it may serve.
     Offline,
+    /// Without a sink for audit records, while every request must have one.
+    Unaudited,
     /// Finishing what is in flight before it ends.
     Draining,
 }
@@ -45,6 +47,10 @@ pub struct ClusterStatus {
     pub state: NodeState,
     /// What it may do without asking the leader.
     pub standing: Standing,
+    /// Until when it may, in nanoseconds of `CLOCK_BOOTTIME`; 0 before its first lease.
+    pub lease_until_ns: i64,
+    /// What waiting for revocations cost so far.
+    pub fences: FenceFigures,
     /// Consensus.
     pub raft: crate::raft::Status,
     /// Storage.
@@ -85,6 +91,7 @@ impl NodeState {
             Self::Serving => "serving",
             Self::Isolated => "isolated",
             Self::Offline => "offline",
+            Self::Unaudited => "unaudited",
             Self::Draining => "draining",
         }
     }
@@ -98,13 +105,14 @@ impl StateCell {
 
     /// The state now.
     pub fn now(&self) -> NodeState {
-        const ALL: [NodeState; 7] = [
+        const ALL: [NodeState; 8] = [
             NodeState::Starting,
             NodeState::Rebuilding,
             NodeState::Sealed,
             NodeState::Serving,
             NodeState::Isolated,
             NodeState::Offline,
+            NodeState::Unaudited,
             NodeState::Draining,
         ];
         ALL[usize::from(self.0.load(Ordering::Acquire)) % ALL.len()]
@@ -120,6 +128,8 @@ impl Kms {
             name: self.place.name.clone(),
             state: state_under(self.state.now(), standing),
             standing,
+            lease_until_ns: self.cluster.lease_until_ns(),
+            fences: self.cluster.fence_figures(),
             raft: self.cluster.status(),
             storage: StorageFigures {
                 keys: self.cluster.view().key_count(),

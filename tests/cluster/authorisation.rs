@@ -1,7 +1,7 @@
 //! Who may do what is as the contract says, for 100,000 made-up requests: the API and an oracle written from the
 //! contract alone agree on every one of them.
 
-mod cases;
+pub mod cases;
 mod oracle;
 
 use std::collections::{BTreeMap, HashMap};

@@ -50,6 +50,10 @@ pub enum Answer {
 const NO_LEADER: Refusal = (503, "no leader could be reached in time: nothing was changed");
 const OUTCOME_UNKNOWN: Refusal =
     (503, "no answer from the leader in time: the outcome is unknown, the change may take effect or not");
+const NOT_EVERYWHERE: Refusal = (
+    503,
+    "the change is made, but some nodes did not confirm it in time: they may go on as before until their lease runs out",
+);
 const NO_KEY: Refusal = (404, "key does not exist");
 const NO_VERSION: Refusal = (404, "key version does not exist");
 const BAD_BODY: Refusal = (400, "invalid request body");
@@ -98,7 +102,7 @@ const fn key(op: KeyOp) -> Description {
         KeyOp::Delete => Description {
             details: "What it encrypted cannot be decrypted afterwards, unless it is restored within the window that \
                 `keys.deletion_window` configures.",
-            ..get("Removes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN])
+            ..get("Removes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
         KeyOp::Generate => Description {
             details: "A body may be left out only when the request says itself that it has none.",
@@ -171,6 +175,7 @@ const DISABLE: &[Refusal] = &[
     NO_VERSION,
     NO_LEADER,
     OUTCOME_UNKNOWN,
+    NOT_EVERYWHERE,
 ];
 
 const ENABLE: &[Refusal] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN];
@@ -191,7 +196,7 @@ const fn policy(op: PolicyOp) -> Description {
         },
         PolicyOp::Delete => Description {
             details: "Identities that have it lose access at once.",
-            ..get("Removes a policy.", Answer::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN])
+            ..get("Removes a policy.", Answer::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
     }
 }
@@ -200,14 +205,23 @@ const POLICY_READ: &[Refusal] = &[NO_POLICY, NO_LEADER];
 
 const BAD_PATTERN: Refusal = (400, "pattern '…' can never match: …");
 
-const POLICY_CREATE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, (400, "policy already exists"), NO_LEADER, OUTCOME_UNKNOWN];
+const POLICY_CREATE: &[Refusal] =
+    &[BAD_BODY, BAD_PATTERN, (400, "policy already exists"), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const POLICY_WRITE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, NO_LEADER, OUTCOME_UNKNOWN];
+const POLICY_WRITE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
 const BAD_IDENTITY: Refusal = (400, "'…' is not an identity: 64 lower-case hexadecimal digits");
 
-const POLICY_ASSIGN: &[Refusal] =
-    &[BAD_BODY, BAD_IDENTITY, IDENTITY_IS_ADMIN, IDENTITY_OF_FILE, NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN];
+const POLICY_ASSIGN: &[Refusal] = &[
+    BAD_BODY,
+    BAD_IDENTITY,
+    IDENTITY_IS_ADMIN,
+    IDENTITY_OF_FILE,
+    NO_POLICY,
+    NO_LEADER,
+    OUTCOME_UNKNOWN,
+    NOT_EVERYWHERE,
+];
 
 const IDENTITY_IS_ADMIN: Refusal = (400, "the identity is an admin: no policy can be assigned to it");
 
@@ -237,6 +251,7 @@ const IDENTITY_CREATE: &[Refusal] = &[
     NO_POLICY,
     NO_LEADER,
     OUTCOME_UNKNOWN,
+    NOT_EVERYWHERE,
 ];
 
 const IDENTITY_DELETE: &[Refusal] = &[
@@ -245,6 +260,7 @@ const IDENTITY_DELETE: &[Refusal] = &[
     NO_IDENTITY,
     NO_LEADER,
     OUTCOME_UNKNOWN,
+    NOT_EVERYWHERE,
 ];
 
 const fn list(kind: Kind) -> Description {

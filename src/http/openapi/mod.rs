@@ -164,6 +164,7 @@ fn guard(route: &Route) -> Vec<Refusal> {
         (408, "the request body did not arrive in time"),
         (413, "request body too large"),
         (503, "the request took too long: nothing was changed"),
+        (503, "the audit trail cannot be written: nothing was changed"),
     ];
     if route.writes() {
         refusals.push((503, "the request took too long: the outcome is unknown, the change may take effect or not"));
