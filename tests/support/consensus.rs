@@ -9,7 +9,8 @@ use keyraft::crypto::Cipher;
 use keyraft::policy::{Actor, Author, KeyName};
 use keyraft::raft::{Cluster, Failure, PeerListener};
 use keyraft::state::{
-    self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, Operation, Outcome, RequestId, RingVersion,
+    self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome, RequestId,
+    RingVersion,
 };
 use keyraft::store::StoreId;
 use keyraft::tls::PeerTls;
@@ -113,6 +114,8 @@ pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
         disabled: false,
         ring_version: 1,
         author: Author::default(),
+        last_used: None,
+        delete_at: None,
         sealed: vec![7; 109],
     };
     let operation = Operation::CreateKey { name: name.to_owned(), record: record.encode().into() };
@@ -121,7 +124,7 @@ pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
 
 /// Deletes this creation of a name.
 pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> Command {
-    let operation = Operation::DeleteKey { name: name.to_owned(), creation_id };
+    let operation = Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 };
     command(seen_index, &format!("/v1/key/delete/{name}"), operation)
 }
 
@@ -141,6 +144,7 @@ fn first_command(config: &Config) -> Command {
         level: FEATURE_LEVEL,
         ring: vec![RingVersion { version: 1, wraps: Vec::new() }],
         active_ring_version: 1,
+        time_ns: 0,
     };
     let (mut policies, mut assignments) = (Vec::new(), Vec::new());
     for (name, (policy, identities)) in &config.policies {
