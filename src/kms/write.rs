@@ -24,12 +24,7 @@ impl Kms {
     }
 
     /// The same for what takes something away from somebody: it is done once it holds everywhere.
-    pub(super) async fn revoke(
-        &self,
-        permit: &Permit<'_>,
-        operation: Operation,
-        by: Instant,
-    ) -> Result<Behind, Error> {
+    pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Behind, Error> {
         done(self.write(permit, operation, by).await?)?;
         self.everywhere(by).await
     }
