@@ -1,11 +1,12 @@
 //! Using keys: generate, encrypt, decrypt, hmac. A known key is used at once and locally.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{Error, Kms, unopenable};
+use super::{Error, Kms};
 use crate::crypto::{Binding, Ciphertext, FIRST_VERSION, Kind, OpenedKey, candidates, random};
 use crate::policy::{KeyName, Permit};
 use crate::raft::Standing;
@@ -100,7 +101,7 @@ impl Kms {
         if version.is_some() || newest.version() == FIRST_VERSION {
             return newest.open(ciphertext, context).map_err(|_| Error::NotAuthentic);
         }
-        self.decrypt_by_version(name, &newest, ciphertext, context)
+        self.decrypt_by_version(name, &newest, ciphertext, context, by).await
     }
 
     /// HMAC-SHA-256 of `message` under the name's own HMAC key, which no rotation changes.
@@ -119,17 +120,18 @@ impl Kms {
     }
 
     /// Lets the ciphertext lead to its version: masked in its iv, or the first one for an imported ciphertext.
-    fn decrypt_by_version(
+    async fn decrypt_by_version(
         &self,
         name: KeyName<'_>,
         newest: &OpenedKey,
         ciphertext: &Ciphertext<'_>,
         context: &[u8],
+        by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
         let masked = ciphertext.version(newest.mask());
         for version in candidates(masked, |version| self.cluster.view().record(name, version).is_some()) {
-            let key = self.opened(name, creation, version)?;
+            let key = self.opened(name, creation, version, by).await?;
             if let Ok(plaintext) = key.open(ciphertext, context) {
                 return Ok(plaintext);
             }
@@ -148,12 +150,12 @@ impl Kms {
             }
         };
         let version = version.unwrap_or(newest);
-        match self.opened(name, creation, version) {
+        match self.opened(name, creation, version, by).await {
             // Not applied here yet, perhaps: a version that was just made.
             Err(Error::VersionNotFound) => {
                 self.linearize(by).await?;
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
-                self.opened(name, creation, version)
+                self.opened(name, creation, version, by).await
             }
             opened => opened,
         }
@@ -170,13 +172,27 @@ impl Kms {
         }
     }
 
+    /// One version of a creation. A record that does not open is compared with a peer's.
+    async fn opened(
+        &self,
+        name: KeyName<'_>,
+        creation: CreationId,
+        version: u32,
+        by: Instant,
+    ) -> Result<Arc<OpenedKey>, Error> {
+        match self.opened_here(name, creation, version) {
+            Err(Error::KeyUnopenable) => Err(self.unopenable(name, version, by).await),
+            opened => opened,
+        }
+    }
+
     /// One version of a creation, from the cache or from its sealed record.
-    fn opened(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Result<Arc<OpenedKey>, Error> {
+    fn opened_here(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Result<Arc<OpenedKey>, Error> {
         if let Some(key) = self.opened.find(creation, version) {
             return Ok(key);
         }
         let record = self.cluster.view().record(name, version).ok_or(Error::VersionNotFound)?;
-        let record = KeyRecord::decode(&record).map_err(|error| unopenable(name, &error))?;
+        let record = KeyRecord::decode(&record).map_err(|error| does_not_open(name, &error))?;
         if record.creation_id != creation {
             // Deleted and made again since the name was resolved.
             return Err(Error::VersionNotFound);
@@ -186,9 +202,15 @@ impl Kms {
             Binding { cluster: cluster.id.0, kind: Kind::Key, name: name.as_str(), creation_id: creation.0, version };
         let material = ring
             .open_material(record.ring_version, &record.sealed, &binding, record.cipher)
-            .map_err(|error| unopenable(name, &error))?;
+            .map_err(|error| does_not_open(name, &error))?;
         let key = Arc::new(OpenedKey::new(&material, version));
         self.opened.keep(creation, Arc::clone(&key));
         Ok(key)
     }
+}
+
+/// A record that does not open is no fault of the request; whoever runs the node may want to know why.
+fn does_not_open(name: KeyName<'_>, error: &dyn Display) -> Error {
+    tracing::warn!(key = name.as_str(), %error, "the sealed record of a key does not open");
+    Error::KeyUnopenable
 }

@@ -74,8 +74,10 @@ impl Kms {
     ) -> Result<KeyDescription, Error> {
         self.linearize(by).await?;
         let record = self.cluster.view().record(name, FIRST_VERSION).ok_or(Error::KeyNotFound)?;
-        let record = KeyRecord::decode(&record).map_err(|error| super::unopenable(name, &error))?;
-        Ok(KeyDescription { cipher: record.cipher, author: record.author })
+        match KeyRecord::decode(&record) {
+            Ok(record) => Ok(KeyDescription { cipher: record.cipher, author: record.author }),
+            Err(_) => Err(self.unopenable(name, FIRST_VERSION, by).await),
+        }
     }
 
     /// At most `limit` key names that begin with `prefix`, sorted by bytes, from `from` on.

@@ -3,13 +3,13 @@
 mod access;
 mod begin;
 mod data;
+mod doubts;
 mod error;
 mod keys;
 mod opened;
 mod ring;
 mod status;
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,8 +27,9 @@ pub use status::{ClusterStatus, Member, NodeState, Place, StateCell, StorageFigu
 
 use crate::config::CacheConfig;
 use crate::crypto::{Ring, RootKey};
-use crate::policy::{Identity, KeyName};
+use crate::policy::Identity;
 use crate::raft::Cluster;
+use doubts::Doubts;
 use opened::OpenedKeys;
 
 /// The key server's operations.
@@ -42,6 +43,7 @@ pub struct Kms {
     /// What opened it, for when it changes.
     root: ArcSwapOption<RootKey>,
     opened: OpenedKeys,
+    doubts: Doubts,
     file_admin: ArcSwap<Option<Identity>>,
     state: Arc<StateCell>,
     place: Place,
@@ -61,6 +63,7 @@ impl Kms {
             ring: ArcSwapOption::empty(),
             root: ArcSwapOption::empty(),
             opened: OpenedKeys::new(cache),
+            doubts: Doubts::default(),
             file_admin: ArcSwap::from_pointee(file_admin),
             state,
             place,
@@ -96,10 +99,4 @@ impl Kms {
         let ring = self.ring.load_full().ok_or(Error::Stopping)?;
         Ok((cluster, ring))
     }
-}
-
-/// A record that does not open is no fault of the request; whoever runs the node must know.
-fn unopenable(name: KeyName<'_>, error: &dyn Display) -> Error {
-    tracing::error!(key = name.as_str(), %error, "the sealed record of a key does not open");
-    Error::KeyUnopenable
 }

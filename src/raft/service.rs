@@ -12,8 +12,10 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failure::Failure;
 use super::greeting::Greeter;
 use super::links::Links;
+use super::marks::mark_at;
 use super::proposals::propose;
 use super::reads::answer_read_index;
+use super::records::answer_record;
 use super::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
@@ -22,8 +24,9 @@ use super::state_machine::as_openraft;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::peer_server::Peer;
 use super::wire::{
-    AppendReply, AppendRequest, FetchRequest, Greeting, GreetingReply, InstallReply, Proposals, ProposalsReply,
-    ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, FetchRequest, Greeting, GreetingReply, InstallReply, MarkReply, MarkRequest, Proposals,
+    ProposalsReply, ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest, SnapshotPart, TransferReply,
+    TransferRequest, VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
 use crate::store::{Progress, Snapshots, View};
@@ -166,6 +169,18 @@ impl Peer for PeerService {
             mark_index,
             mark_digest: Bytes::copy_from_slice(&digest.to_bytes()),
         }))
+    }
+
+    async fn fetch_record(&self, request: Request<RecordRequest>) -> Result<Response<RecordReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let answer = answer_record(&running.view, running.progress.clone(), request.get_ref()).await;
+        answer.map(Response::new).ok_or_else(|| Status::unavailable("this node has not applied as much in time"))
+    }
+
+    async fn fetch_mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let digest = mark_at(&running.progress.borrow(), request.get_ref().index);
+        Ok(Response::new(MarkReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
     }
 }
 

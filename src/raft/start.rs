@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::boot::{self, Beginning, BootError};
@@ -26,7 +26,7 @@ use super::service::{PeerService, Running};
 use super::state_machine::StateMachine;
 use super::types::Raft;
 use super::writes::Writes;
-use super::{listener, tasks};
+use super::{listener, marks, tasks};
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
 use crate::tls::PeerTls;
@@ -164,13 +164,19 @@ impl PeerListener {
         drop(self.running.set(Running { raft: raft.clone(), progress: progress.clone(), view: Arc::clone(&view) }));
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let reads = Reads::start(Arc::clone(&leadership), progress.clone());
-        let lease = Lease::new(consistency, reads.clone(), progress.clone(), checkpoint.clone(), failure.clone());
+        let (disagreements, found) = mpsc::channel(1);
+        let lease = Lease::new(consistency, reads.clone(), progress.clone(), disagreements);
         let mut running = JoinSet::new();
+        running.spawn(marks::settle(found, Arc::clone(&leadership), checkpoint.clone(), failure.clone()));
         running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
         running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
-        running.spawn(tasks::checkpoint_regularly(checkpoint.clone(), config.snapshot.checkpoint_every, failure));
+        running.spawn(tasks::checkpoint_regularly(
+            checkpoint.clone(),
+            config.snapshot.checkpoint_every,
+            failure.clone(),
+        ));
         running.spawn(Arc::clone(&lease).keep());
         Ok(Cluster {
             raft,
@@ -183,6 +189,7 @@ impl PeerListener {
             log: self.log,
             snapshots: self.snapshots,
             checkpoint,
+            failure,
             tasks: parking_lot::Mutex::new(running),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })

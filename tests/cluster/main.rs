@@ -16,6 +16,7 @@ mod snapshot_install;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
+mod unopenable;
 mod wiped;
 
 use keyraft::config::Config;
