@@ -31,6 +31,7 @@ use crate::policy::Identity;
 use crate::raft::Cluster;
 use doubts::Doubts;
 use opened::OpenedKeys;
+use status::SeenOnDisk;
 
 /// The key server's operations.
 ///
@@ -47,6 +48,7 @@ pub struct Kms {
     file_admin: ArcSwap<Option<Identity>>,
     state: Arc<StateCell>,
     place: Place,
+    seen_on_disk: SeenOnDisk,
 }
 
 impl Kms {
@@ -67,6 +69,7 @@ impl Kms {
             file_admin: ArcSwap::from_pointee(file_admin),
             state,
             place,
+            seen_on_disk: SeenOnDisk::default(),
         }
     }
 

@@ -96,7 +96,9 @@ impl PeerListener {
         };
         let (stop, stopped) = oneshot::channel();
         let bound = listener::bind(config.listen).await?;
-        tokio::spawn(listener::serve(bound, Arc::clone(&tls), service, async { drop(stopped.await) }));
+        tokio::spawn(listener::serve(bound, config.handshakes, Arc::clone(&tls), service, async {
+            drop(stopped.await)
+        }));
         let Store { log, snapshots, owner, keystore } = store;
         Ok(Self {
             config: config.clone(),

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 
@@ -43,14 +43,19 @@ pub struct Processes {
 impl Processes {
     /// Prepares three nodes and starts them.
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
+        Self::start_in(&std::env::temp_dir(), &SETTINGS).await
+    }
+
+    /// The same, below a folder, each node with these settings.
+    pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir_in(dir).expect("a folder can be made");
         let mut processes = Self { nodes: vec![None, None, None], port: free_ports(3), folder };
         let mut dev = Command::new(KEYRAFT);
         dev.args(["dev", "--prepare", "--dir"]).arg(processes.dir()).args(["--port", &processes.port.to_string()]);
         let output = dev.output().expect("the binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for number in 0..3 {
-            processes.adjust(number);
+            processes.adjust(number, settings);
         }
         processes.start_all().await;
         processes
@@ -82,6 +87,14 @@ impl Processes {
         node.kill().expect("the node is ours");
         let status = node.wait().expect("the node is ours");
         assert_eq!(status.signal(), Some(9), "node {number} had ended before: {status}\n{}", self.log(number));
+    }
+
+    /// Ends a node that may have ended by itself.
+    pub fn end(&mut self, number: usize) {
+        let mut node = self.nodes[number].take().expect("the node was started");
+        // It is no failure to end before it is told to.
+        let _ = node.kill();
+        node.wait().expect("the node is ours");
     }
 
     /// Tells a node to stop, and waits until it has.
@@ -135,12 +148,12 @@ impl Processes {
         (0..self.nodes.len()).map(|number| self.data(number)).collect()
     }
 
-    fn adjust(&self, number: usize) {
+    fn adjust(&self, number: usize, settings: &[(&str, &str)]) {
         let path = self.node_dir(number).join("config.yml");
         let text = fs::read_to_string(&path).expect("`dev` writes it");
         let mut adjusted = 0;
         let lines = text.lines().map(|line| {
-            let setting = SETTINGS.iter().find(|(name, _)| line.trim_start().starts_with(name));
+            let setting = settings.iter().find(|(name, _)| line.trim_start().starts_with(name));
             setting.map_or_else(
                 || line.to_owned(),
                 |(name, value)| {
@@ -150,7 +163,7 @@ impl Processes {
             )
         });
         let text = lines.collect::<Vec<_>>().join("\n");
-        assert_eq!(adjusted, SETTINGS.len(), "`dev` writes every setting once:\n{text}");
+        assert_eq!(adjusted, settings.len(), "`dev` writes every setting once:\n{text}");
         fs::write(path, text).expect("the folder is writable");
     }
 
