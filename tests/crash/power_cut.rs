@@ -148,10 +148,11 @@ fn writes_until_cut_off() {
     for index in 1.. {
         keystore.apply(index, &command(index));
         keystore.advance(LogId { term: 1, node: 1, index });
-        if index % 512 == 0 {
+        let due = index % 40_000 == 0;
+        if due || index % 512 == 0 {
             keystore.commit().expect("cut off");
         }
-        if index % 40_000 == 0 {
+        if due {
             checkpoint.run().expect("cut off");
             println!("durable {index}");
         }
