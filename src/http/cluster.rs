@@ -17,6 +17,7 @@ pub fn status_json(status: &ClusterStatus) -> Value {
             "name": status.name,
             "version": env!("CARGO_PKG_VERSION"),
             "state": status.state.name(),
+            "audit_key": status.audit_key,
         },
         "leader": raft.leader,
         "term": raft.term,
@@ -97,6 +98,7 @@ mod tests {
             name: "node-1".to_owned(),
             state: NodeState::Starting,
             standing: Standing::Over,
+            audit_key: None,
             raft,
             storage: StorageFigures::default(),
         }

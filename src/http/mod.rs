@@ -29,6 +29,7 @@ mod system;
 #[cfg(test)]
 mod testing;
 mod trail;
+mod unseen;
 
 pub use answers::{Answer, AnswerBody};
 pub use api::Api;

@@ -1,6 +1,7 @@
 //! The operations of the key server: each takes a permit, reads what this node has applied, or writes through Raft.
 
 mod access;
+mod audit;
 mod begin;
 mod data;
 mod error;
@@ -16,7 +17,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::crypto::{Cipher, CipherError};
-pub use crate::raft::{Standing, Status as RaftStatus};
+pub use crate::raft::{FollowLog, PeerLog, Standing, Status as RaftStatus};
 pub use access::Client;
 pub use begin::FilePolicies;
 pub use data::DataKey;

@@ -47,6 +47,8 @@ pub struct ClusterStatus {
     pub state: NodeState,
     /// What it may do without asking the leader.
     pub standing: Standing,
+    /// What checks the signatures in this node's audit file, in hexadecimal; none while it is sealed.
+    pub audit_key: Option<String>,
     /// Consensus.
     pub raft: crate::raft::Status,
     /// Storage.
@@ -124,6 +126,7 @@ impl Kms {
             name: self.place.name.clone(),
             state: state_under(self.state.now(), standing),
             standing,
+            audit_key: self.audit_key().map(|key| key.verifying_key().to_string()),
             raft: self.cluster.status(),
             storage: StorageFigures {
                 keys: self.cluster.view().key_count(),

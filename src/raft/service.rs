@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::failure::Failure;
 use super::greeting::Greeter;
 use super::links::Links;
+use super::logs::OwnLogs;
 use super::proposals::propose;
 use super::reads::answer_read_index;
 use super::rpc::{
@@ -22,8 +23,9 @@ use super::state_machine::as_openraft;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::peer_server::Peer;
 use super::wire::{
-    AppendReply, AppendRequest, FetchRequest, Greeting, GreetingReply, InstallReply, Proposals, ProposalsReply,
-    ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, FetchRequest, FollowLogRequest, Greeting, GreetingReply, InstallReply, LogLines,
+    Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest,
+    VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
 use crate::store::{Progress, Snapshots, View};
@@ -48,6 +50,7 @@ pub(super) struct PeerService {
     pub running: Arc<OnceLock<Running>>,
     pub snapshots: Snapshots,
     pub failure: Failure,
+    pub logs: OwnLogs,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -66,6 +69,7 @@ impl PeerService {
 impl Peer for PeerService {
     type AppendStream = Replies<AppendReply>;
     type FetchSnapshotStream = Replies<SnapshotPart>;
+    type FollowLogStream = Replies<LogLines>;
     type ProposeStream = Replies<ProposalsReply>;
 
     async fn greet(&self, request: Request<Greeting>) -> Result<Response<GreetingReply>, Status> {
@@ -138,6 +142,11 @@ impl Peer for PeerService {
         let snapshot = newest_or_new(&running.raft, &self.snapshots, at_least).await.map_err(|e| refused(&e))?;
         let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
         Ok(Response::new(parts::of_file(None, file).map(|part| part.map_err(|e| refused(&e))).boxed()))
+    }
+
+    async fn follow_log(&self, request: Request<FollowLogRequest>) -> Result<Response<Self::FollowLogStream>, Status> {
+        self.admit(&request)?;
+        Ok(Response::new(self.logs.stream(request.get_ref())?))
     }
 
     async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {

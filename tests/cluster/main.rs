@@ -1,6 +1,7 @@
 //! Clusters of real nodes in one process: one invariant a file.
 
 mod at_rest;
+mod audit;
 mod damaged;
 mod drain;
 mod failover;

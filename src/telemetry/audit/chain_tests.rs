@@ -175,7 +175,7 @@ fn the_chain_goes_on_over_restarts_rotations_and_moves() {
     let moved = trail.assert_whole();
     assert!(matches!(moved.notes[..], [ref note] if matches!(note.what, What::Begun { .. })), "{moved:?}");
     assert!(moved.lines > report.lines);
-    fs::remove_file(&trail.files().into_iter().find(|path| path.ends_with("audit.moved")).unwrap()).unwrap();
+    fs::remove_file(trail.files().into_iter().find(|path| path.ends_with("audit.moved")).unwrap()).unwrap();
     let report = trail.verify(&[]);
     assert!(matches!(report.faults[..], [ref fault] if matches!(fault.what, What::Removed { .. })), "{report:?}");
 }

@@ -145,7 +145,12 @@ impl Verifier {
         self.lines(path, BufReader::with_capacity(1 << 18, File::open(path)?), progress)
     }
 
-    pub(super) fn lines(&mut self, path: &Path, mut from: impl BufRead, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
+    pub(super) fn lines(
+        &mut self,
+        path: &Path,
+        mut from: impl BufRead,
+        progress: &mut dyn FnMut(u64),
+    ) -> io::Result<()> {
         let (mut line, mut number) = (Vec::new(), 0);
         while from.read_until(b'\n', &mut line)? > 0 {
             number += 1;
@@ -171,7 +176,7 @@ impl Verifier {
         let Some(line) = chain::parse(bytes) else { return self.suspect(place, bytes) };
         match (&line.torn, self.suspect.take()) {
             (Some(torn), Some(suspect)) if suspect.is(torn) => {
-                self.note(suspect.place, What::Torn { bytes: torn.bytes })
+                self.note(suspect.place, What::Torn { bytes: torn.bytes });
             }
             (_, suspect) => {
                 self.suspect = suspect;
