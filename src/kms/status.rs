@@ -57,6 +57,8 @@ pub struct ClusterStatus {
     pub lease_until_ns: i64,
     /// What waiting for revocations cost so far.
     pub fences: FenceFigures,
+    /// What checks the signatures in this node's audit file, in hexadecimal; none while it is sealed.
+    pub audit_key: Option<String>,
     /// Consensus.
     pub raft: crate::raft::Status,
     /// Storage.
@@ -140,6 +142,7 @@ impl Kms {
             standing,
             lease_until_ns: self.cluster.lease_until_ns(),
             fences: self.cluster.fence_figures(),
+            audit_key: self.audit_key().map(|key| key.verifying_key().to_string()),
             raft: self.cluster.status(),
             storage: StorageFigures {
                 keys: self.cluster.view().key_count(),

@@ -16,7 +16,7 @@ use super::status::Status;
 use super::types::{NodeId, Raft};
 use super::writes::{WriteError, Writes};
 use crate::state::{Command, Outcome};
-use crate::store::{Checkpoint, Log, Progress, Snapshots, View};
+use crate::store::{Checkpoint, Log, Progress, Snapshots, StoreId, View};
 
 /// How long a node that stops waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -49,6 +49,11 @@ impl Cluster {
     /// How far this node has applied the log, now and from now on.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
+    }
+
+    /// The id of this node's store.
+    pub fn store_id(&self) -> StoreId {
+        self.leadership.links().owner.store_id
     }
 
     /// The highest index that this node knows to be committed.

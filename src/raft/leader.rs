@@ -35,6 +35,11 @@ impl Leadership {
         Self { raft, links, metrics, clients: Mutex::default() }
     }
 
+    /// How this node reaches the others.
+    pub(super) fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
     /// This node's consensus.
     pub(super) fn raft(&self) -> &Raft {
         &self.raft

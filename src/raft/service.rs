@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::grants::{Grants, Question};
 use super::greeting::Greeter;
 use super::links::Links;
+use super::logs::OwnLogs;
 use super::marks::mark_at;
 use super::proposals::propose;
 use super::records::answer_record;
@@ -24,9 +25,9 @@ use super::state_machine::as_openraft;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::peer_server::Peer;
 use super::wire::{
-    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, Greeting, GreetingReply, InstallReply,
-    MarkReply, MarkRequest, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest,
-    SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest, Greeting, GreetingReply,
+    InstallReply, LogLines, MarkReply, MarkRequest, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest,
+    RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
 use crate::store::{Progress, Snapshots, View};
@@ -52,6 +53,7 @@ pub(super) struct PeerService {
     pub running: Arc<OnceLock<Running>>,
     pub snapshots: Snapshots,
     pub failure: Failure,
+    pub logs: OwnLogs,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -70,6 +72,7 @@ impl PeerService {
 impl Peer for PeerService {
     type AppendStream = Replies<AppendReply>;
     type FetchSnapshotStream = Replies<SnapshotPart>;
+    type FollowLogStream = Replies<LogLines>;
     type ProposeStream = Replies<ProposalsReply>;
 
     async fn greet(&self, request: Request<Greeting>) -> Result<Response<GreetingReply>, Status> {
@@ -142,6 +145,11 @@ impl Peer for PeerService {
         let snapshot = newest_or_new(&running.raft, &self.snapshots, at_least).await.map_err(|e| refused(&e))?;
         let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
         Ok(Response::new(parts::of_file(None, file).map(|part| part.map_err(|e| refused(&e))).boxed()))
+    }
+
+    async fn follow_log(&self, request: Request<FollowLogRequest>) -> Result<Response<Self::FollowLogStream>, Status> {
+        self.admit(&request)?;
+        Ok(Response::new(self.logs.stream(request.get_ref())?))
     }
 
     async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {

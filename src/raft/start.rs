@@ -18,6 +18,7 @@ use super::leader::Leadership;
 use super::lease::Lease;
 use super::links::Links;
 use super::log_storage::LogStorage;
+use super::logs::{LogSource, OwnLogs};
 use super::membership::decode_stored;
 use super::metrics::Metrics;
 use super::network::Network;
@@ -63,7 +64,8 @@ pub struct PeerListener {
 }
 
 impl PeerListener {
-    /// Opens the store and begins to answer greetings. `fingerprint` is of the root key this node holds.
+    /// Opens the store and begins to answer greetings. `fingerprint` is of the root key this node holds; `logs` is
+    /// what peers may have of its events.
     ///
     /// # Errors
     /// The store cannot be opened, or the listener cannot be bound.
@@ -73,6 +75,7 @@ impl PeerListener {
         new_store_id: StoreId,
         fingerprint: Option<[u8; 32]>,
         failure: Failure,
+        logs: LogSource,
     ) -> Result<Self, StartError> {
         let node_id = boot::id_of(&config.peers, &config.name);
         let dir = config.data.clone();
@@ -95,6 +98,7 @@ impl PeerListener {
             running: Arc::clone(&running),
             snapshots: store.snapshots.clone(),
             failure: failure.clone(),
+            logs: OwnLogs::new(logs),
         };
         let (stop, stopped) = oneshot::channel();
         let bound = listener::bind(config.listen).await?;

@@ -2,6 +2,7 @@
 
 mod access_writes;
 mod at_rest;
+mod audit;
 mod authorisation;
 mod damaged;
 mod deletion_window;

@@ -111,7 +111,7 @@ fn a_store_that_loses_what_was_durable_notices() {
         let mut writer = Writer::start(&dir);
         let told = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
         disk.back();
-        let store = Store::open(&dir, || owner()).expect("the folder can be used");
+        let store = Store::open(&dir, owner).expect("the folder can be used");
         match store.keystore {
             Found::Whole(keystore) => {
                 let applied = keystore.last_applied().map_or(0, |id| id.index);
@@ -142,7 +142,7 @@ fn writes_until_cut_off() {
     let checkpoint = keystore.checkpoint();
     std::thread::spawn(move || {
         loop {
-            std::thread::sleep(Duration::from_millis(700));
+            std::thread::park_timeout(Duration::from_millis(700));
             checkpoint.write().expect("cut off");
         }
     });
@@ -172,7 +172,7 @@ impl Writer {
         command.args(["power_cut::writes_until_cut_off", "--exact", "--ignored", "--nocapture"]).env(WRITER, dir);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
-        let (sender, lines) = std::sync::mpsc::channel();
+        let (sender, lines) = std::sync::mpsc::sync_channel(1024);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if let Some(index) = line.split("durable ").nth(1).and_then(|index| index.trim().parse().ok()) {
@@ -187,7 +187,7 @@ impl Writer {
     /// called durable before.
     fn until(&mut self, checkpoints: usize, time: Duration, cut: impl FnOnce()) -> u64 {
         let told = self.lines.iter().take(checkpoints).last().unwrap_or(0);
-        std::thread::sleep(time);
+        std::thread::park_timeout(time);
         let told = self.lines.try_iter().last().unwrap_or(told);
         cut();
         let _ = self.process.kill();
