@@ -1,20 +1,20 @@
-//! `keyraft identity`: making identities and telling whose they are. Nothing here speaks to a server.
+//! `keyraft identity`: making identities, telling whose they are, and what a server knows of them.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+mod known;
+mod new;
+mod of;
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::json;
 
-use super::connect::Connect;
-use super::output::{STRONG, fields};
+use super::connect::{Connect, ConnectByKey};
+use super::denial::explained;
 use super::{Error, Output};
+use crate::client::NewRole;
 use crate::policy::Identity;
-use crate::tls::{ApiKey, Credentials, certificate_identity};
 
-/// Make identities, and tell whose they are
+/// Make identities, and see what they may do
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,12 +26,19 @@ enum Action {
     /// Make an API key: a client's name and password in one
     #[command(after_help = NEW_EXAMPLES)]
     New {
+        #[command(flatten)]
+        connect: ConnectByKey,
         /// Write its certificate to this file too, in PEM
         #[arg(long, value_name = "FILE", requires = "key")]
         cert: Option<PathBuf>,
         /// Write the certificate's private key to this file
         #[arg(long, value_name = "FILE", requires = "cert")]
         key: Option<PathBuf>,
+        #[command(flatten)]
+        role: RoleWish,
+        /// Print the API key alone
+        #[arg(long, conflicts_with = "json")]
+        bare: bool,
     },
     /// Show the identity of an API key or a certificate
     #[command(after_help = OF_EXAMPLES)]
@@ -40,101 +47,106 @@ enum Action {
         #[arg(value_name = "API-KEY|FILE")]
         what: Option<String>,
     },
+    /// Make an identity known to the server, with a policy or as an admin
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create {
+        #[command(flatten)]
+        connect: Connect,
+        /// The identity: 64 hexadecimal digits, as `keyraft identity of` prints it
+        identity: Identity,
+        #[command(flatten)]
+        role: RoleWish,
+    },
+    /// Show what an identity is; without one, who you are and what you may do
+    #[command(
+        after_help = "Examples:\n  keyraft identity info\n  keyraft identity info $(keyraft identity of app.crt)"
+    )]
+    Info {
+        #[command(flatten)]
+        connect: Connect,
+        /// The identity; your own when absent
+        identity: Option<String>,
+    },
+    /// List the identities that have a policy, and the admins
+    #[command(after_help = "Examples:\n  keyraft identity ls\n  keyraft identity ls 'ea98*'")]
+    Ls {
+        #[command(flatten)]
+        connect: Connect,
+        /// The beginning of the identities
+        #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Take all access from identities
+    #[command(after_help = "Example:\n  keyraft identity rm $(keyraft identity of app.crt)")]
+    Rm {
+        #[command(flatten)]
+        connect: Connect,
+        /// The identities
+        #[arg(required = true, value_name = "IDENTITY")]
+        identities: Vec<String>,
+    },
+}
+
+/// What an identity shall be.
+#[derive(Clone, clap::Args)]
+struct RoleWish {
+    /// Give it this policy
+    #[arg(long, value_name = "NAME", conflicts_with = "admin")]
+    policy: Option<String>,
+    /// Make it an admin, who may do everything
+    #[arg(long)]
+    admin: bool,
+}
+
+impl RoleWish {
+    fn role(&self) -> Option<NewRole> {
+        if self.admin { Some(NewRole::Admin) } else { self.policy.clone().map(NewRole::Policy) }
+    }
 }
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  keyraft identity new
+  keyraft identity new                                  nothing is sent to a server
+  keyraft identity new --policy my-app                  and give it a policy
+  keyraft identity new --admin                          and make it an admin
   keyraft identity new --cert app.crt --key app.key     for curl, and clients that take files
-  export MINIO_KES_API_KEY=$(keyraft identity new --json | jq -r .api_key)
+  export MINIO_KES_API_KEY=$(keyraft identity new --policy my-app --bare)
 
-The server knows the identity only; keep the API key secret, it cannot be had again.
-A policy in the server's configuration says what the identity may do.";
-
+The server knows the identity only; keep the API key secret, it cannot be had again.";
 const OF_EXAMPLES: &str = "\
 Examples:
   keyraft identity of                                   your own, from MINIO_KES_API_KEY or MINIO_KES_CERT_FILE
   keyraft identity of client.crt
   keyraft identity of - < api-key.txt";
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  keyraft identity create $(keyraft identity of app.crt) --policy my-app
+  keyraft identity create $(keyraft identity of ops.crt) --admin
 
-/// Makes an identity, or tells one.
-pub fn run(args: &Args, output: Output) -> Result<(), Error> {
+`keyraft policy assign` gives another policy to one that is known.";
+
+/// Makes identities, or tells of them.
+pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     match &args.action {
-        Action::New { cert, key } => new(cert.as_deref().zip(key.as_deref()), output),
-        Action::Of { what } => {
-            let identity = what.as_deref().map_or_else(own, of)?;
-            output.either(&json!({ "identity": identity.to_string() }), || identity.to_string())
+        Action::New { connect, cert, key, role, bare } => {
+            let connect = Connect::from(connect.clone());
+            let form = if *bare { new::Form::Bare } else { new::Form::Whole };
+            let files = cert.as_deref().zip(key.as_deref());
+            explained(&connect, new::run(&connect, files, role.role(), form, output)).await
         }
-    }
-}
-
-fn new(files: Option<(&Path, &Path)>, output: Output) -> Result<(), Error> {
-    let made = ApiKey::generate().map_err(Error::ApiKey)?;
-    if let Some((certificate, key)) = files {
-        let pem = made.certificate().map_err(Error::ApiKey)?;
-        write_new(key, 0o600, pem.key_pem.as_bytes())?;
-        write_new(certificate, 0o644, pem.certificate_pem.as_bytes())?;
-    }
-    let (api_key, identity) = (made.expose(), made.identity().to_string());
-    output.either(&json!({ "api_key": *api_key, "identity": identity }), || {
-        let shown = fields([("API key", format!("{STRONG}{}{STRONG:#}", *api_key)), ("identity", identity)]);
-        format!("{shown}\n\nKeep the API key secret: it is shown only now. The identity goes into a policy.")
-    })
-}
-
-/// Writes a file that must not be there yet.
-fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(|source| Error::File { path: path.to_owned(), source })
-}
-
-fn own() -> Result<Identity, Error> {
-    match Connect::default().settings()?.credentials {
-        Credentials::ApiKey(key) => Ok(key.identity()),
-        Credentials::Files { certificate, .. } => of_file(&certificate),
-        Credentials::Nothing => Err(Error::Setting {
-            name: "MINIO_KES_API_KEY".to_owned(),
-            reason: "not set, and nothing else says who you are".to_owned(),
-        }),
-    }
-}
-
-fn of(what: &str) -> Result<Identity, Error> {
-    let text = if what == "-" { super::encoding::bytes(what)? } else { what.as_bytes().to_vec().into() };
-    if let Some(key) = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<ApiKey>().ok()) {
-        return Ok(key.identity());
-    }
-    // What looks like a key is one with a mistake in it; as the name of a missing file it would be shown.
-    if what == "-" || what.starts_with("kes:") {
-        return Err(Error::Input { what: "API key", reason: "it is 'kes:v1:' and 44 characters of base64".to_owned() });
-    }
-    of_file(Path::new(what))
-}
-
-fn of_file(path: &Path) -> Result<Identity, Error> {
-    let pem = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    certificate_identity(&pem)
-        .ok_or_else(|| Error::Input { what: "identity", reason: format!("{} holds no certificate", path.display()) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
-
-    #[test]
-    fn a_key_and_its_certificate_have_one_identity_and_files_are_never_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("client.crt");
-        let pem = KEY.parse::<ApiKey>().unwrap().certificate().unwrap().certificate_pem;
-        write_new(&path, 0o600, pem.as_bytes()).unwrap();
-        assert_eq!(of(KEY).unwrap(), of(path.to_str().unwrap()).unwrap());
-        assert!(write_new(&path, 0o600, b"").is_err());
-    }
-
-    #[test]
-    fn a_mistyped_key_is_not_shown() {
-        assert!(!of("kes:v1:AGaVsecret").unwrap_err().to_string().contains("secret"));
+        Action::Of { what } => of::run(what.as_deref(), output),
+        Action::Create { connect, identity, role } => {
+            let Some(role) = role.role() else {
+                let reason = "or --admin says what the identity is to be".to_owned();
+                return Err(Error::Setting { name: "--policy".to_owned(), reason });
+            };
+            explained(connect, known::create(connect, *identity, &role, output)).await
+        }
+        Action::Info { connect, identity: Some(identity) } => {
+            explained(connect, known::describe(connect, identity, output)).await
+        }
+        Action::Info { connect, identity: None } => known::describe_self(connect, output).await,
+        Action::Ls { connect, prefix } => explained(connect, known::list(connect, prefix, output)).await,
+        Action::Rm { connect, identities } => explained(connect, known::remove(connect, identities, output)).await,
     }
 }

@@ -1,15 +1,16 @@
-//! `keyraft key`: making keys and using them.
+//! `keyraft key`: making keys, using them, and what becomes of them.
+
+mod life;
+mod messages;
+mod versions;
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::connect::Connect;
-use super::encoding::{bytes, decode, encode};
-use super::output::{GOOD, STRONG, fields};
+use super::denial::explained;
 use super::{Error, Output};
-use crate::client::Client;
 
-/// Make keys, and use them
+/// Make keys, use them, rotate and delete them
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -55,57 +56,62 @@ enum Action {
         prefix: String,
     },
     /// Delete keys, and with them everything that was ever sealed under them
-    #[command(after_help = "Example:\n  keyraft key rm my-key")]
+    #[command(after_help = RM_EXAMPLES)]
     Rm {
         /// The keys' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// Delete a key that was used in the last day, too
+        #[arg(short, long)]
+        force: bool,
     },
-    /// Seal a message
-    #[command(after_help = ENCRYPT_EXAMPLES)]
-    Encrypt {
+    /// Bring deleted keys back while they wait for their deletion
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore {
+        /// The keys' names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// End the wait of deleted keys: nothing brings them back then
+    #[command(after_help = "Example:\n  keyraft key rm my-key && keyraft key purge my-key")]
+    Purge {
+        /// The keys' names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Add a version, which everything new is sealed under
+    #[command(after_help = ROTATE_EXAMPLES)]
+    Rotate {
+        /// The keys' names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Show the versions of a key, and when it was used last
+    #[command(after_help = "Examples:\n  keyraft key versions my-key\n  keyraft key versions my-key | jq .last_used")]
+    Versions {
         /// The key's name
         name: String,
-        /// The message as text, or `-` to read it from standard input
-        message: String,
-        /// Base64 that must be given again to decrypt
-        context: Option<String>,
-        /// The message is base64 of bytes
-        #[arg(long)]
-        base64: bool,
     },
-    /// Open a ciphertext, and print what was sealed in base64
-    #[command(after_help = DECRYPT_EXAMPLES)]
-    Decrypt {
+    /// Make a version unusable until it is enabled again
+    #[command(
+        after_help = "Example:\n  keyraft key disable my-key v1\n\nThe newest enabled version cannot be disabled."
+    )]
+    Disable {
         /// The key's name
         name: String,
-        /// The ciphertext in base64, or `-` to read it from standard input
-        ciphertext: String,
-        /// The base64 that was given to encrypt
-        context: Option<String>,
-        /// Print the bytes as they are
-        #[arg(long)]
-        raw: bool,
+        /// The version, such as v1
+        version: String,
     },
-    /// Make a data encryption key: once in the clear to use now, once sealed to keep
-    #[command(after_help = DEK_EXAMPLES)]
-    Dek {
+    /// Make a disabled version usable again
+    #[command(after_help = "Example:\n  keyraft key enable my-key v1")]
+    Enable {
         /// The key's name
         name: String,
-        /// Base64 that must be given again to decrypt
-        context: Option<String>,
+        /// The version, such as v1
+        version: String,
     },
-    /// Compute a message's HMAC-SHA-256 under a key
-    #[command(after_help = "Examples:\n  keyraft key hmac my-key 'Hello World'\n  keyraft key hmac my-key - < file")]
-    Hmac {
-        /// The key's name
-        name: String,
-        /// The message as text, or `-` to read it from standard input
-        message: String,
-        /// The message is base64 of bytes
-        #[arg(long)]
-        base64: bool,
-    },
+    #[command(flatten)]
+    Message(messages::Action),
 }
 
 const IMPORT_EXAMPLES: &str = "\
@@ -114,112 +120,45 @@ Examples:
   keyraft key import my-key --cipher ChaCha20 - < key.b64
 
 On the command line itself the material would show in the shell's history and in process lists.";
-const ENCRYPT_EXAMPLES: &str = "\
+const RM_EXAMPLES: &str = "\
 Examples:
-  keyraft key encrypt my-key 'Hello World'
-  keyraft key encrypt my-key - < file | jq -r .ciphertext";
-const DECRYPT_EXAMPLES: &str = "\
-Examples:
-  CIPHERTEXT=$(keyraft key encrypt my-key 'Hello World' | jq -r .ciphertext)
-  keyraft key decrypt my-key \"$CIPHERTEXT\" --raw
+  keyraft key rm my-key
+  keyraft key rm my-key --force          although it was used in the last day
 
-  CIPHERTEXT=$(keyraft key dek my-key | jq -r .ciphertext)
-  keyraft key decrypt my-key \"$CIPHERTEXT\"";
-const DEK_EXAMPLES: &str = "\
+Where the server has a deletion window, `keyraft key restore` brings it back until that ends.";
+const RESTORE_EXAMPLES: &str = "\
+Example:
+  keyraft key restore my-key
+
+A deleted key waits where the server's configuration has `keys.deletion_window`.";
+const ROTATE_EXAMPLES: &str = "\
 Examples:
-  keyraft key dek my-key
-  keyraft key dek my-key \"$(echo -n bucket/object | base64)\" | jq -r .ciphertext";
+  keyraft key rotate my-key
+  keyraft key versions my-key
+
+Older versions still open what they sealed, and the HMAC of a message stays the same.";
 
 /// Does what was asked for to a key.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    explained(&args.connect, act(args, output)).await
+}
+
+async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let client = args.connect.client()?;
     match &args.action {
-        Action::Create { names } => create(&client, names, output).await,
-        Action::Import { name, material, cipher } => import(&client, name, material, cipher.as_deref(), output).await,
-        Action::Info { name } => describe(&client, name, output).await,
-        Action::Ls { prefix } => list(&client, prefix, output).await,
-        Action::Rm { names } => remove(&client, names, output).await,
-        Action::Encrypt { name, message, context, base64 } => {
-            let ciphertext =
-                client.encrypt(name, &message_of(message, *base64)?, &context_of(context.as_deref())?).await?;
-            print(output, "ciphertext", &ciphertext)
+        Action::Create { names } => life::create(&client, names, output).await,
+        Action::Import { name, material, cipher } => {
+            life::import(&client, name, material, cipher.as_deref(), output).await
         }
-        Action::Decrypt { name, ciphertext, context, raw } => {
-            let ciphertext = decode("ciphertext", ciphertext)?;
-            let plaintext = client.decrypt(name, &ciphertext, &context_of(context.as_deref())?).await?;
-            if *raw { output.bytes(&plaintext) } else { print(output, "plaintext", &plaintext) }
-        }
-        Action::Dek { name, context } => data_key(&client, name, &context_of(context.as_deref())?, output).await,
-        Action::Hmac { name, message, base64 } => {
-            print(output, "hmac", &client.hmac(name, &message_of(message, *base64)?).await?)
-        }
+        Action::Info { name } => life::describe(&client, name, output).await,
+        Action::Ls { prefix } => life::list(&client, prefix, output).await,
+        Action::Rm { names, force } => life::remove(&client, names, *force, output).await,
+        Action::Restore { names } => life::restore(&client, names, output).await,
+        Action::Purge { names } => life::purge(&client, names, output).await,
+        Action::Rotate { names } => versions::rotate(&client, names, output).await,
+        Action::Versions { name } => versions::show(&client, name, output).await,
+        Action::Disable { name, version } => versions::disable(&client, name, version, output).await,
+        Action::Enable { name, version } => versions::enable(&client, name, version, output).await,
+        Action::Message(action) => messages::run(&client, action, output).await,
     }
-}
-
-async fn create(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        client.create_key(name).await?;
-        output.either(&json!({ "created": name }), || format!("{GOOD}Created{GOOD:#} {name}"))?;
-    }
-    Ok(())
-}
-
-async fn import(
-    client: &Client,
-    name: &str,
-    material: &str,
-    cipher: Option<&str>,
-    output: Output,
-) -> Result<(), Error> {
-    client.import_key(name, &decode("key material", material)?, cipher).await?;
-    output.either(&json!({ "imported": name }), || format!("{GOOD}Imported{GOOD:#} {name}"))
-}
-
-async fn describe(client: &Client, name: &str, output: Output) -> Result<(), Error> {
-    let key = client.describe_key(name).await?;
-    output.either(&key, || {
-        fields([
-            ("name", format!("{STRONG}{}{STRONG:#}", key.name)),
-            ("algorithm", key.algorithm.clone()),
-            ("created at", key.created_at.clone()),
-            ("created by", key.created_by.clone()),
-        ])
-    })
-}
-
-async fn list(client: &Client, prefix: &str, output: Output) -> Result<(), Error> {
-    let names = client.list_keys(prefix).await?;
-    if names.is_empty() && !output.is_json() {
-        return output.line("No keys.");
-    }
-    output.either(&json!({ "names": names }), || names.join("\n"))
-}
-
-async fn remove(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        client.delete_key(name).await?;
-        output.either(&json!({ "deleted": name }), || format!("{GOOD}Deleted{GOOD:#} {name}"))?;
-    }
-    Ok(())
-}
-
-async fn data_key(client: &Client, name: &str, context: &[u8], output: Output) -> Result<(), Error> {
-    let made = client.generate(name, context).await?;
-    let (plaintext, ciphertext) = (encode(&made.plaintext), encode(&made.ciphertext));
-    output.either(&json!({ "plaintext": plaintext, "ciphertext": ciphertext }), || {
-        fields([("plaintext", plaintext.clone()), ("ciphertext", ciphertext.clone())])
-    })
-}
-
-fn print(output: Output, label: &'static str, bytes: &[u8]) -> Result<(), Error> {
-    let text = encode(bytes);
-    output.either(&json!({ label: text }), || fields([(label, text.clone())]))
-}
-
-fn message_of(message: &str, base64: bool) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
-    if base64 { decode("message", message) } else { bytes(message) }
-}
-
-fn context_of(context: Option<&str>) -> Result<Vec<u8>, Error> {
-    context.map_or(Ok(Vec::new()), |text| decode("context", text).map(|bytes| bytes.to_vec()))
 }
