@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -60,6 +61,22 @@ impl Output {
         })
     }
 
+    /// Asks on the terminal whether to go on; where there is none, `yes` must have been said before.
+    pub fn confirm(self, yes: bool, question: &str) -> Result<(), Error> {
+        if yes {
+            return Ok(());
+        }
+        if self.json || !std::io::stdin().is_terminal() {
+            let reason = "needed where nobody can be asked".to_owned();
+            return Err(Error::Setting { name: "--yes".to_owned(), reason });
+        }
+        write!(anstream::stderr(), "\n{question} [y/N] ").map_err(Error::Output)?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(Error::Output)?;
+        let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+        if agreed { Ok(()) } else { Err(Error::Declined) }
+    }
+
     /// Prints `value` as JSON, or else what `text` says for people.
     pub fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json { self.json(value) } else { self.line(&text()) }
@@ -81,6 +98,14 @@ impl Output {
     pub fn line(self, text: &str) -> Result<(), Error> {
         writeln!(anstream::stdout(), "{text}").map_err(Error::Output)
     }
+}
+
+/// A bar on standard error that fills in `steps`; invisible where that is no terminal.
+pub fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>12.green.bold} [{bar:30}] {pos}/{len} {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+    bar.with_style(style).with_prefix(what)
 }
 
 /// A table without lines, one row a thing.

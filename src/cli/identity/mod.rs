@@ -26,8 +26,6 @@ enum Action {
     /// Make an API key: a client's name and password in one
     #[command(after_help = NEW_EXAMPLES)]
     New {
-        #[command(flatten)]
-        connect: ConnectByKey,
         /// Write its certificate to this file too, in PEM
         #[arg(long, value_name = "FILE", requires = "key")]
         cert: Option<PathBuf>,
@@ -39,6 +37,8 @@ enum Action {
         /// Print the API key alone
         #[arg(long, conflicts_with = "json")]
         bare: bool,
+        #[command(flatten)]
+        connect: ConnectByKey,
     },
     /// Show the identity of an API key or a certificate
     #[command(after_help = OF_EXAMPLES)]
@@ -50,12 +50,12 @@ enum Action {
     /// Make an identity known to the server, with a policy or as an admin
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
-        #[command(flatten)]
-        connect: Connect,
         /// The identity: 64 hexadecimal digits, as `keyraft identity of` prints it
         identity: Identity,
         #[command(flatten)]
         role: RoleWish,
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Show what an identity is; without one, who you are and what you may do
     #[command(

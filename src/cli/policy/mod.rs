@@ -1,5 +1,6 @@
 //! `keyraft policy`: what identities may do.
 
+mod apply;
 mod edit;
 mod view;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+pub use self::apply::{Wish, apply};
 use super::connect::Connect;
 use super::denial::explained;
 use super::{Error, Output};
@@ -86,6 +88,9 @@ enum Action {
         #[arg(required = true, value_name = "IDENTITY")]
         identities: Vec<Identity>,
     },
+    /// Make the server's policies and assignments what a file says
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::Args),
     /// Delete policies; the identities that have them lose all access
     #[command(after_help = "Example:\n  keyraft policy rm my-app")]
     Rm {
@@ -132,6 +137,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
         Action::Ls { prefix } => view::list(&client, prefix, output).await,
         Action::Show { name } => view::show(&client, name, output).await,
         Action::Assign { policy, identities } => edit::assign(&client, policy, identities, output).await,
+        Action::Apply(args) => apply::run(&client, args, output).await,
         Action::Rm { names } => edit::remove(&client, names, output).await,
     }
 }
