@@ -85,6 +85,8 @@ pub enum Error {
     Declined,
     /// Some of what a file wants was left as it is; the output has said what and why.
     LeftAlone(usize),
+    /// So many keys were not brought over, or are not what they were; the output has said which and why.
+    NotMigrated(usize),
     /// The output went away.
     Output(io::Error),
     /// The runtime did not start.
@@ -192,11 +194,13 @@ impl fmt::Display for Error {
             Self::Denied { error, .. } => error.fmt(f),
             Self::RecentlyUsed { name, last_used } => write!(f, "{name} was used in the last day, at {last_used}"),
             Self::UseUnknown { name, error } => write!(f, "whether {name} is in use cannot be asked: {error}"),
-            Self::Incomplete { done, total, error } => write!(f, "{done} of {total} changes are made; then: {error}"),
+            Self::Incomplete { done, total, error } => write!(f, "{done} of {total} are done; then: {error}"),
             Self::Differs => f.write_str("something differs"),
             Self::Declined => f.write_str("nothing is changed"),
             Self::LeftAlone(1) => f.write_str("one thing is not as the file wants it, as said above"),
             Self::LeftAlone(count) => write!(f, "{count} things are not as the file wants them, as said above"),
+            Self::NotMigrated(1) => f.write_str("one key needs a look, as said above"),
+            Self::NotMigrated(count) => write!(f, "{count} keys need a look, as said above"),
             Self::Output(error) => write!(f, "the output cannot be written: {error}"),
             Self::Runtime(error) => write!(f, "the runtime does not start: {error}"),
             Self::Node(error) => error.fmt(f),

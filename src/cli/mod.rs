@@ -12,6 +12,7 @@ mod identity;
 mod key;
 mod man;
 mod metric;
+mod migrate;
 mod output;
 mod policy;
 mod server;
@@ -73,6 +74,7 @@ enum Command {
     Identity(identity::Args),
     Cluster(cluster::Args),
     Metric(metric::Args),
+    Migrate(migrate::Args),
     Bench(bench::Args),
     Completion(completion::Args),
     Man(man::Args),
@@ -92,6 +94,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Identity(args) => block_on(identity::run(&args, output)),
         Command::Cluster(args) => block_on(cluster::run(&args, output)),
         Command::Metric(args) => block_on(metric::run(&args, output)),
+        Command::Migrate(args) => block_on(migrate::run(&args, output)),
         Command::Bench(args) => block_on(bench::run(&args, output)),
         Command::Completion(args) => completion::run(&args, output),
         Command::Man(args) => man::run(&args, output),

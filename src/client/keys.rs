@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::exchange::Call;
 use super::listing::path;
 use super::{Client, DataKey, Error, KeyEntry};
+use crate::policy::Identity;
 
 /// Key material to import, and what goes with it; what is absent the server chooses.
 #[derive(Default)]
@@ -24,7 +25,7 @@ pub struct Import<'a> {
     /// When it was made first, in RFC 3339; only Keyraft takes it, and from admins alone.
     pub created_at: Option<&'a str>,
     /// Who made it first; only Keyraft takes it, and from admins alone.
-    pub created_by: Option<&'a str>,
+    pub created_by: Option<Identity>,
 }
 
 impl Import<'_> {
@@ -43,7 +44,7 @@ impl Import<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             created_at: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            created_by: Option<&'a str>,
+            created_by: Option<String>,
         }
         let key = Zeroizing::new(BASE64_STANDARD.encode(self.material));
         let hmac = self.hmac.map(|hmac| Zeroizing::new(BASE64_STANDARD.encode(hmac)));
@@ -54,7 +55,7 @@ impl Import<'_> {
             algorithm: self.cipher,
             hmac: hmac.as_ref().map(|hmac| hmac.as_str()),
             created_at: self.created_at,
-            created_by: self.created_by,
+            created_by: self.created_by.map(|identity| identity.to_string()),
         };
         // Room for all of it from the start: a buffer that grows leaves copies behind.
         let mut encoded = Zeroizing::new(Vec::with_capacity(1024 + 4 * self.material.len()));
