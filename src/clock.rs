@@ -27,6 +27,12 @@ pub fn rfc3339(unix_ns: Option<i64>) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
+/// The Unix time in nanoseconds that an RFC 3339 text tells.
+pub fn from_rfc3339(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +42,8 @@ mod tests {
         assert_eq!(rfc3339(Some(1_646_128_800_000_000_000)), "2022-03-01T10:00:00Z");
         assert_eq!(rfc3339(Some(1_500_000_000_250_000_000)), "2017-07-14T02:40:00.25Z");
         assert_eq!(rfc3339(None), "0001-01-01T00:00:00Z");
+        assert_eq!(from_rfc3339("2017-07-14T02:40:00.25Z"), Some(1_500_000_000_250_000_000));
+        assert_eq!(from_rfc3339("2022-03-01T11:00:00+01:00"), Some(1_646_128_800_000_000_000));
+        assert_eq!(from_rfc3339("yesterday"), None);
     }
 }

@@ -14,6 +14,8 @@ const NO_ADMIN: [&str; 2] = ["disabled", "_"];
 
 /// Up to a year, as for everything that is kept without asking the leader.
 pub(super) const EXPIRY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(8760 * 3600);
+/// A deleted key can be restored for a year at most: it is still a secret that somebody wanted gone.
+const DELETION_WINDOW: RangeInclusive<Duration> = EXPIRY;
 const CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const ROUTE_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
@@ -63,18 +65,28 @@ fn route_settings(route: &str, section: &Section<'_>) -> RouteConfig {
     RouteConfig { skip_auth, timeout }
 }
 
-/// Names of keys to create, in the order of the file and without doubles.
-pub(super) fn keys(top: &Section<'_>) -> Vec<String> {
-    let mut keys = Vec::new();
-    for section in top.listed_sections("keys", &["name"]) {
-        let Some(name) = section.required("name", "my-key", value::key_name) else { continue };
-        if keys.contains(&name) {
-            section.warn(section.line, format!("keys: '{name}' stands here twice"));
+/// Names of keys to create, in the order of the file and without doubles; and how long a deleted key can be restored.
+/// KES has a list of keys there; with the window it becomes a section.
+pub(super) fn keys(top: &Section<'_>) -> (Vec<String>, Duration) {
+    if !top.is_section("keys") {
+        return (names(top, "keys"), Duration::ZERO);
+    }
+    let keys = top.section("keys", &["deletion_window", "create"]);
+    let window = keys.value("deletion_window", duration::within(DELETION_WINDOW)).unwrap_or_default();
+    (names(&keys, "create"), window)
+}
+
+fn names(section: &Section<'_>, list: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for key in section.listed_sections(list, &["name"]) {
+        let Some(name) = key.required("name", "my-key", value::key_name) else { continue };
+        if names.contains(&name) {
+            key.warn(key.line, format!("keys: '{name}' stands here twice"));
         } else {
-            keys.push(name);
+            names.push(name);
         }
     }
-    keys
+    names
 }
 
 /// How long opened keys stay in memory; and what KES calls `offline`, which another section takes.

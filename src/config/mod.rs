@@ -25,6 +25,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::policy::{Identity, Policy, PolicyName};
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub policies: BTreeMap<PolicyName, (Policy, Vec<Identity>)>,
     /// Keys created before the node serves.
     pub keys: Vec<String>,
+    /// How long a deleted key can be restored; zero when it is gone at once.
+    pub deletion_window: Duration,
     /// How long opened keys stay in memory.
     pub cache: CacheConfig,
     /// What is logged, and how.
@@ -77,6 +80,8 @@ pub struct Borrowed {
     pub policies: BTreeMap<PolicyName, (Policy, Vec<Identity>)>,
     /// Keys to create.
     pub keys: Vec<String>,
+    /// How long a deleted key can be restored, as in [`Config::deletion_window`].
+    pub deletion_window: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Whether client certificates must chain to a trusted root.

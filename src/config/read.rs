@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
+use std::time::Duration;
 
 use super::environment::Environment;
 use super::finding::{Problems, Warning};
@@ -60,9 +61,23 @@ pub(super) fn config(top: &Section<'_>) -> Option<Config> {
     let seal = node::seal(top);
     let (cache, offline) = kes::cache(top);
     let (consistency, limits) = (node::consistency(top, offline), node::limits(top));
-    let Common { admin, api, policies, keys, log } = common;
+    let Common { admin, api, policies, keys: (keys, deletion_window), log } = common;
     let (tls, cluster, seal) = (tls?, cluster?, seal?);
-    Some(Config { address, admin, tls, api, policies, keys, cache, log, cluster, seal, consistency, limits })
+    Some(Config {
+        address,
+        admin,
+        tls,
+        api,
+        policies,
+        keys,
+        deletion_window,
+        cache,
+        log,
+        cluster,
+        seal,
+        consistency,
+        limits,
+    })
 }
 
 /// Where the API listens; when that is wrong, an address that nothing else clashes with.
@@ -76,9 +91,9 @@ fn address(top: &Section<'_>) -> SocketAddr {
 /// What is borrowed; the sections about this machine are not looked into.
 #[expect(clippy::unnecessary_wraps, reason = "it is passed where `config` is, which may lack something")]
 pub(super) fn borrowed(top: &Section<'_>) -> Option<Borrowed> {
-    let Common { admin, api, policies, keys, log } = common(top);
+    let Common { admin, api, policies, keys: (keys, deletion_window), log } = common(top);
     let tls::ClientTrust { verify_clients, ca, proxies, proxy_header } = tls::borrowed(top);
-    Some(Borrowed { admin, api, policies, keys, log, verify_clients, ca, proxies, proxy_header })
+    Some(Borrowed { admin, api, policies, keys, deletion_window, log, verify_clients, ca, proxies, proxy_header })
 }
 
 /// The policies alone; none when the file has no such section, which is noted.
@@ -96,7 +111,7 @@ struct Common {
     admin: Option<Identity>,
     api: BTreeMap<String, RouteConfig>,
     policies: policies::Policies,
-    keys: Vec<String>,
+    keys: (Vec<String>, Duration),
     log: LogConfig,
 }
 

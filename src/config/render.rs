@@ -29,7 +29,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     tls(out, &config.tls)?;
     api(out, config.api.iter())?;
     policies(out, &config.policies)?;
-    keys(out, &config.keys)?;
+    keys(out, config)?;
     cache(out, config)?;
     log(out, &config.log)?;
     cluster(out, &config.cluster)?;
@@ -78,9 +78,10 @@ fn policies(out: &mut String, policies: &Policies) -> fmt::Result {
     writeln!(out)
 }
 
-fn keys(out: &mut String, names: &[String]) -> fmt::Result {
-    writeln!(out, "# Keys that are made before the node serves.")?;
-    list(out, "", "keys", names.iter().map(|name| format!("{{name: {}}}", quoted(name))))?;
+fn keys(out: &mut String, Config { keys, deletion_window, .. }: &Config) -> fmt::Result {
+    writeln!(out, "# How long a deleted key can be restored (0s: not at all), and keys made before the node serves.")?;
+    writeln!(out, "keys:\n  deletion_window: {}", time(*deletion_window))?;
+    list(out, "  ", "create", keys.iter().map(|name| format!("{{name: {}}}", quoted(name))))?;
     writeln!(out)
 }
 

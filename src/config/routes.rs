@@ -1,7 +1,7 @@
 //! The routes that settings and patterns can mean (contract, section 1).
 
 /// Every route of the API; one that takes a name ends in a slash.
-pub const ROUTES: [&str; 33] = [
+pub const ROUTES: [&str; 39] = [
     "/v1/api",
     "/v1/cluster/metrics",
     "/v1/cluster/status",
@@ -15,11 +15,17 @@ pub const ROUTES: [&str; 33] = [
     "/v1/key/decrypt/",
     "/v1/key/delete/",
     "/v1/key/describe/",
+    "/v1/key/disable/",
+    "/v1/key/enable/",
     "/v1/key/encrypt/",
     "/v1/key/generate/",
     "/v1/key/hmac/",
     "/v1/key/import/",
     "/v1/key/list/",
+    "/v1/key/purge/",
+    "/v1/key/restore/",
+    "/v1/key/rotate/",
+    "/v1/key/versions/",
     "/v1/log/audit",
     "/v1/log/audit/trace",
     "/v1/log/error",

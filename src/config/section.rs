@@ -104,6 +104,11 @@ impl<'a> Section<'a> {
         self.items(key).map(|item| Self::new(self.reading, path.clone(), item, Some(known))).collect()
     }
 
+    /// Whether what stands under `key` has settings of its own.
+    pub fn is_section(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|entry| matches!(entry.value.value, Value::Map(_)))
+    }
+
     /// Whether the file says anything under `key`.
     pub fn gives(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|entry| !matches!(entry.value.value, Value::Null))

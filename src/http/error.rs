@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::routes::{Method, Unserved};
+use crate::clock;
 use crate::kms::{self, Cipher, CipherError};
-use crate::policy::{Denied, NameError, PrefixError};
+use crate::policy::{Denied, IdentityError, NameError, PatternError, PrefixError};
 use crate::tls::{CertificateError, ForwardedError};
 
 /// Why a request is not done.
@@ -54,6 +55,10 @@ pub enum Refusal {
         /// Whether it may take effect all the same.
         writes: bool,
     },
+    /// A pattern that can never match.
+    Pattern(PatternError),
+    /// A text that is no identity, where one is to be made known or assigned.
+    Identity(IdentityError),
     /// A route that this release has but does not serve.
     Unserved(Unserved),
     /// The operation failed.
@@ -85,6 +90,8 @@ impl Refusal {
             Self::BodyTooSlow => (408, "the request body did not arrive in time".into()),
             Self::Cipher(error) => (406, error.to_string().into()),
             Self::KeySize(cipher) => (406, format!("invalid key size for '{cipher}'").into()),
+            Self::Pattern(error) => (400, error.to_string().into()),
+            Self::Identity(error) => (400, error.to_string().into()),
             Self::TimedOut { writes } => (503, timed_out(*writes).into()),
             Self::Unserved(what) => (501, unserved(*what).into()),
             Self::Kms(error) => kms_error(error),
@@ -100,12 +107,23 @@ fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
     let (status, text) = match error {
         kms::Error::KeyNotFound => (404, "key does not exist"),
         kms::Error::KeyExists => (400, "key already exists"),
+        kms::Error::KeyWaiting { until } => return (409, key_waits(*until).into()),
+        kms::Error::NothingWaiting => (404, "no deleted key of this name can be restored"),
         kms::Error::VersionNotFound => (404, "key version does not exist"),
+        kms::Error::VersionDisabled => (409, "key version is disabled"),
+        kms::Error::VersionNewest => (400, "the newest version of a key cannot be disabled: rotate the key first"),
+        kms::Error::TooManyVersions => (400, "the key has as many versions as a key may have: make a new key"),
         kms::Error::NotAuthentic => (400, "decryption failed: ciphertext is not authentic"),
         kms::Error::NoHmac => (409, "key does not support HMAC"),
         kms::Error::KeyUnopenable => (409, "key cannot be opened"),
         kms::Error::PolicyNotFound => (404, "policy does not exist"),
+        kms::Error::PolicyExists => (400, "policy already exists"),
+        kms::Error::PolicyTooLarge => (413, "request body too large"),
         kms::Error::IdentityNotFound => (404, "identity does not exist"),
+        kms::Error::IdentityExists => (400, "identity already exists"),
+        kms::Error::IdentityIsAdmin => (400, "the identity is an admin: no policy can be assigned to it"),
+        kms::Error::LastAdmin => (400, "the identity is the last admin: make another one first"),
+        kms::Error::AdminOfFile => (400, "the identity is the admin of the configuration file: change it there"),
         kms::Error::Denied => (403, NOT_AUTHORIZED),
         kms::Error::NoLeader => (503, "no leader could be reached in time: nothing was changed"),
         kms::Error::OutcomeUnknown => {
@@ -114,6 +132,12 @@ fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
         kms::Error::Stopping => (503, "the node is stopping: nothing was changed"),
     };
     (status, text.into())
+}
+
+fn key_waits(until: i64) -> String {
+    let second = until - until.rem_euclid(1_000_000_000);
+    let until = clock::rfc3339(Some(second));
+    format!("a deleted key of this name can be restored until {until}: restore it, or purge it to use the name again")
 }
 
 fn timed_out(writes: bool) -> &'static str {
@@ -126,10 +150,6 @@ fn timed_out(writes: bool) -> &'static str {
 
 fn unserved(what: Unserved) -> &'static str {
     match what {
-        Unserved::PolicyWrites => "this release does not write policies yet: they are those of the first configuration",
-        Unserved::IdentityWrites => {
-            "this release does not write identities yet: they are those of the first configuration"
-        }
         Unserved::LogStreams => "this release does not stream its logs yet: they go to the console",
     }
 }
@@ -149,6 +169,18 @@ impl From<Denied> for Refusal {
 impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         Self::Name(error)
+    }
+}
+
+impl From<PatternError> for Refusal {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
+    }
+}
+
+impl From<IdentityError> for Refusal {
+    fn from(error: IdentityError) -> Self {
+        Self::Identity(error)
     }
 }
 
@@ -175,10 +207,14 @@ mod tests {
             (K::Denied.into(), 403, "not authorized: insufficient permissions"),
             (K::KeyNotFound.into(), 404, "key does not exist"),
             (K::KeyExists.into(), 400, "key already exists"),
-            (K::VersionNotFound.into(), 404, "key version does not exist"),
             (K::NotAuthentic.into(), 400, "decryption failed: ciphertext is not authentic"),
             (K::PolicyNotFound.into(), 404, "policy does not exist"),
             (K::IdentityNotFound.into(), 404, "identity does not exist"),
+            (K::PolicyExists.into(), 400, "policy already exists"),
+            (K::IdentityExists.into(), 400, "identity already exists"),
+            (K::PolicyTooLarge.into(), 413, "request body too large"),
+            (K::VersionNotFound.into(), 404, "key version does not exist"),
+            (K::VersionDisabled.into(), 409, "key version is disabled"),
             (Refusal::NoCertificate, 400, "tls: client certificate is required"),
             (Refusal::Certificate(CertificateError::Several), 400, "tls: received more than one client certificate"),
             (Refusal::Body, 400, "invalid request body"),

@@ -9,7 +9,7 @@ use super::answers::Answer;
 use super::api::{Api, Deadline};
 use super::error::Refusal;
 use super::guard::Caller;
-use super::routes::{Matched, Op, Unserved};
+use super::routes::{Matched, Op};
 use super::{identities, keys, listing, policies, system};
 use crate::policy::{KeyName, NameKind, PolicyName, Prefix};
 
@@ -39,8 +39,8 @@ pub fn check_name(matched: &Matched<'_>) -> Result<(), Refusal> {
     let name = matched.name;
     match matched.route.op {
         Op::Key(_) => KeyName::parse(name).map(drop)?,
-        Op::Policy(_) | Op::Unserved(Unserved::PolicyWrites) => PolicyName::parse(name).map(drop)?,
-        Op::Identity(_) | Op::Unserved(Unserved::IdentityWrites) if matched.route.takes_name => {
+        Op::Policy(_) => PolicyName::parse(name).map(drop)?,
+        Op::Identity(_) if matched.route.takes_name => {
             NameKind::Identity.check(name)?;
         }
         Op::List(_) => Prefix::parse(name).map(drop)?,

@@ -1,8 +1,9 @@
-//! Reads of identities: any one, and the client's own.
+//! Identities: reading any one and the client's own, making them known and forgetting them.
 
 use serde::Serialize;
 
 use super::answers::{self, Answer};
+use super::bodies;
 use super::error::Refusal;
 use super::handlers::Asked;
 use super::policies::{Made, Patterns, patterns};
@@ -10,7 +11,7 @@ use super::routes::IdentityOp;
 use crate::kms::{self, Client};
 use crate::policy::{Author, Identity, PolicyName};
 
-/// Reads an identity.
+/// Does something with an identity.
 ///
 /// # Errors
 /// What the answer then tells.
@@ -18,7 +19,22 @@ pub async fn handle(op: IdentityOp, asked: Asked<'_>) -> Result<Answer, Refusal>
     match op {
         IdentityOp::Describe => describe(asked).await,
         IdentityOp::SelfDescribe => self_describe(asked).await,
+        IdentityOp::Create => create(asked).await,
+        IdentityOp::Delete => delete(asked).await,
     }
+}
+
+async fn create(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let identity: Identity = asked.name.parse()?;
+    let role = bodies::role(&asked.body)?;
+    asked.api.kms.create_identity(asked.caller.permit()?, identity, role, asked.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
+    asked.api.kms.delete_identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
+    Ok(answers::empty())
 }
 
 /// A valid name that is no identity names nobody.

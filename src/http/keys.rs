@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::answers::{self, Answer, Writer};
 use super::body::is_declared_empty;
 use super::error::Refusal;
 use super::handlers::Asked;
+use super::imports::read_import;
 use super::json::{self, BadJson};
 use super::routes::KeyOp;
+use super::versions;
 use crate::clock;
-use crate::kms::{Cipher, Import, KeyDescription};
+use crate::kms::KeyDescription;
 use crate::policy::KeyName;
 
 /// What stands for a version text that no version has; versions count from 1.
@@ -33,6 +34,12 @@ pub async fn handle(op: KeyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
         KeyOp::Import => Box::pin(import(asked)).await,
         KeyOp::Describe => Box::pin(describe(asked)).await,
         KeyOp::Delete => Box::pin(delete(asked)).await,
+        KeyOp::Rotate => Box::pin(versions::rotate(asked)).await,
+        KeyOp::Versions => Box::pin(versions::tell(asked)).await,
+        KeyOp::Disable => Box::pin(versions::set(asked, true)).await,
+        KeyOp::Enable => Box::pin(versions::set(asked, false)).await,
+        KeyOp::Restore => Box::pin(restore(asked)).await,
+        KeyOp::Purge => Box::pin(purge(asked)).await,
     }
 }
 
@@ -52,6 +59,18 @@ async fn import(asked: Asked<'_>) -> Result<Answer, Refusal> {
 async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+async fn restore(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    asked.api.kms.restore_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+async fn purge(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    asked.api.kms.purge_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
@@ -130,26 +149,13 @@ async fn hmac(asked: Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish()))
 }
 
-/// Reads the material to import: the cipher first, then whether the key has its length.
-fn read_import(body: &[u8]) -> Result<Import, Refusal> {
-    let fields = json::object(body, ["key", "bytes", "cipher", "algorithm"]).map_err(|BadJson| Refusal::ImportBody)?;
-    let [key, bytes, cipher, algorithm] = fields;
-    let key = json::bytes(key.or(bytes).as_ref()).map_err(|BadJson| Refusal::ImportBody)?;
-    let cipher = match named(cipher.as_ref()).or(named(algorithm.as_ref())) {
-        Some(name) => name.parse().map_err(Refusal::Cipher)?,
-        None => Cipher::Aes256,
-    };
-    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| Refusal::KeySize(cipher))?;
-    Ok(Import { cipher, key: Zeroizing::new(key) })
-}
-
 /// The text of a field; an empty one names nothing.
-fn named<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
+pub(super) fn named<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
     field.map(AsRef::as_ref).filter(|text: &&str| !text.is_empty())
 }
 
 /// The number of a version such as `v1`, for the key to know or not.
-fn version_number(field: Option<&Cow<'_, str>>) -> Option<u32> {
+pub(super) fn version_number(field: Option<&Cow<'_, str>>) -> Option<u32> {
     named(field).map(|text| {
         let digits = text.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(NO_VERSION)
@@ -186,42 +192,8 @@ impl From<BadJson> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kms::Cipher;
     use crate::policy::{Author, Identity};
-
-    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-    fn import(body: &str) -> Result<Cipher, Refusal> {
-        read_import(body.replace("KEY32", KEY).as_bytes()).map(|import| {
-            assert_eq!(import.key[..4], [0, 1, 2, 3]);
-            import.cipher
-        })
-    }
-
-    #[test]
-    fn an_import_names_its_key_and_cipher_in_either_way() {
-        for (body, cipher) in [
-            (r#"{"key":"KEY32"}"#, Cipher::Aes256),
-            (r#"{"bytes":"KEY32"}"#, Cipher::Aes256),
-            (r#"{"key":"KEY32","cipher":null}"#, Cipher::Aes256),
-            (r#"{"key":"KEY32","cipher":"AES256-GCM_SHA256"}"#, Cipher::Aes256),
-            (r#"{"KEY":"KEY32","Cipher":"ChaCha20"}"#, Cipher::ChaCha20),
-            (r#"{"bytes":"KEY32","algorithm":"XCHACHA20-POLY1305","more":1}"#, Cipher::ChaCha20),
-        ] {
-            assert_eq!(import(body), Ok(cipher), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_bad_import_is_told_in_its_own_words() {
-        for body in ["", "x", "[]", r#"{"key":1}"#, r#"{"key":"!"}"#, r#"{"key":"KEY32"} x"#] {
-            assert_eq!(import(body), Err(Refusal::ImportBody), "{body}");
-        }
-        for body in ["{}", "null", r#"{"key":"AAAA","cipher":"AES256"}"#, r#"{"key":""}"#] {
-            assert_eq!(import(body), Err(Refusal::KeySize(Cipher::Aes256)), "{body}");
-        }
-        let unknown = import(r#"{"key":"AAAA","cipher":"aes256"}"#).unwrap_err();
-        assert_eq!(unknown.answer().1, "algorithm 'aes256' is not supported");
-    }
 
     #[test]
     fn a_version_is_v_and_a_number_from_one() {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod api;
+mod bodies;
 mod body;
 mod cluster;
 mod connection;
@@ -13,6 +14,7 @@ mod error;
 mod guard;
 mod handlers;
 mod identities;
+mod imports;
 mod json;
 mod keys;
 mod listing;
@@ -28,6 +30,7 @@ mod system;
 #[cfg(test)]
 mod testing;
 mod trail;
+mod versions;
 
 pub use answers::{Answer, AnswerBody};
 pub use api::Api;

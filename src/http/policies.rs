@@ -1,27 +1,39 @@
-//! Reads of policies.
+//! Policies: reading and changing them.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::answers::{self, Answer};
+use super::bodies;
 use super::error::Refusal;
 use super::handlers::Asked;
 use super::routes::PolicyOp;
 use crate::clock;
 use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
 
-/// Reads a policy.
+/// Does something with a policy.
 ///
 /// # Errors
 /// What the answer then tells.
 pub async fn handle(op: PolicyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
     let name = PolicyName::parse(asked.name)?;
-    let entry = asked.api.kms.policy(asked.caller.permit()?, &name, asked.deadline.act_by).await?;
-    Ok(match op {
-        PolicyOp::Describe => answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }),
-        PolicyOp::Read => answers::json(&Read::new(&name, &entry)),
-    })
+    let (kms, permit, by) = (&asked.api.kms, asked.caller.permit()?, asked.deadline.act_by);
+    match op {
+        PolicyOp::Describe => {
+            let entry = kms.policy(permit, &name, by).await?;
+            return Ok(answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }));
+        }
+        PolicyOp::Read => {
+            let entry = kms.policy(permit, &name, by).await?;
+            return Ok(answers::json(&Read::new(&name, &entry)));
+        }
+        PolicyOp::Create => kms.put_policy(permit, name, bodies::policy(&asked.body)?, false, by).await?,
+        PolicyOp::Write => kms.put_policy(permit, name, bodies::policy(&asked.body)?, true, by).await?,
+        PolicyOp::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
+        PolicyOp::Delete => kms.delete_policy(permit, name, by).await?,
+    }
+    Ok(answers::empty())
 }
 
 /// Patterns as the API shows them: the keys of an object.

@@ -58,9 +58,9 @@ pub enum Op {
     System(SystemOp),
     /// Does something with a key.
     Key(KeyOp),
-    /// Reads a policy.
+    /// Does something with a policy.
     Policy(PolicyOp),
-    /// Reads an identity.
+    /// Does something with an identity.
     Identity(IdentityOp),
     /// Names of one kind.
     List(Kind),
@@ -108,24 +108,48 @@ pub enum KeyOp {
     BulkDecrypt,
     /// Authenticates a message.
     Hmac,
+    /// Makes a new version.
+    Rotate,
+    /// Tells of its versions.
+    Versions,
+    /// Keeps a version from being used.
+    Disable,
+    /// Lets a disabled version be used again.
+    Enable,
+    /// Takes a deleted one back.
+    Restore,
+    /// Removes a deleted one for good.
+    Purge,
 }
 
-/// Reads of one policy.
+/// Operations on one policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyOp {
     /// Its origin.
     Describe,
     /// Its patterns too.
     Read,
+    /// Makes one.
+    Create,
+    /// Makes or replaces one.
+    Write,
+    /// Gives it to an identity.
+    Assign,
+    /// Removes it.
+    Delete,
 }
 
-/// Reads of one identity.
+/// Operations on one identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentityOp {
     /// Any.
     Describe,
     /// The client's own.
     SelfDescribe,
+    /// Makes one known.
+    Create,
+    /// Forgets one.
+    Delete,
 }
 
 /// What has names to list.
@@ -142,10 +166,6 @@ pub enum Kind {
 /// What this release answers with 501.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unserved {
-    /// Creating, replacing, assigning and deleting policies.
-    PolicyWrites,
-    /// Creating and deleting identities.
-    IdentityWrites,
     /// The audit and error logs as streams.
     LogStreams,
 }
@@ -162,17 +182,17 @@ pub struct Matched<'p> {
 }
 
 /// Every route, sorted by path.
-pub static ROUTES: [Route; 33] = {
+pub static ROUTES: [Route; 39] = {
     use Auth::{Certificate, Policy};
     use Method::{Delete, Get, Put};
-    use Unserved::{IdentityWrites, LogStreams, PolicyWrites};
+    use Unserved::LogStreams;
     const STREAM: Op = Op::Unserved(LogStreams);
     [
         exact("/v1/api", SHORT, Policy, Op::System(SystemOp::Api)),
         exact("/v1/cluster/metrics", USUAL, Policy, Op::System(SystemOp::ClusterMetrics)),
         exact("/v1/cluster/status", USUAL, Policy, Op::System(SystemOp::ClusterStatus)),
-        named(Put, "/v1/identity/create/", MAX_BODY, Op::Unserved(IdentityWrites)),
-        named(Delete, "/v1/identity/delete/", 0, Op::Unserved(IdentityWrites)),
+        named(Put, "/v1/identity/create/", MAX_BODY, Op::Identity(IdentityOp::Create)),
+        named(Delete, "/v1/identity/delete/", 0, Op::Identity(IdentityOp::Delete)),
         named(Get, "/v1/identity/describe/", 0, Op::Identity(IdentityOp::Describe)),
         named(Get, "/v1/identity/list/", 0, Op::List(Kind::Identities)),
         exact("/v1/identity/self/describe", USUAL, Certificate, Op::Identity(IdentityOp::SelfDescribe)),
@@ -181,23 +201,29 @@ pub static ROUTES: [Route; 33] = {
         named(Put, "/v1/key/decrypt/", MAX_CIPHERTEXT_BODY, Op::Key(KeyOp::Decrypt)),
         named(Delete, "/v1/key/delete/", 0, Op::Key(KeyOp::Delete)),
         named(Get, "/v1/key/describe/", 0, Op::Key(KeyOp::Describe)),
+        named(Put, "/v1/key/disable/", MAX_BODY, Op::Key(KeyOp::Disable)),
+        named(Put, "/v1/key/enable/", MAX_BODY, Op::Key(KeyOp::Enable)),
         named(Put, "/v1/key/encrypt/", MAX_BODY, Op::Key(KeyOp::Encrypt)),
         named(Put, "/v1/key/generate/", MAX_BODY, Op::Key(KeyOp::Generate)),
         named(Put, "/v1/key/hmac/", MAX_BODY, Op::Key(KeyOp::Hmac)),
         named(Put, "/v1/key/import/", MAX_BODY, Op::Key(KeyOp::Import)),
         named(Get, "/v1/key/list/", 0, Op::List(Kind::Keys)),
+        named(Delete, "/v1/key/purge/", 0, Op::Key(KeyOp::Purge)),
+        named(Put, "/v1/key/restore/", 0, Op::Key(KeyOp::Restore)),
+        named(Put, "/v1/key/rotate/", 0, Op::Key(KeyOp::Rotate)),
+        named(Get, "/v1/key/versions/", 0, Op::Key(KeyOp::Versions)),
         exact("/v1/log/audit", None, Policy, STREAM),
         exact("/v1/log/audit/trace", None, Policy, STREAM),
         exact("/v1/log/error", None, Policy, STREAM),
         exact("/v1/log/error/trace", None, Policy, STREAM),
         exact("/v1/metrics", USUAL, Policy, Op::System(SystemOp::Metrics)),
-        named(Put, "/v1/policy/assign/", MAX_BODY, Op::Unserved(PolicyWrites)),
-        named(Put, "/v1/policy/create/", MAX_BODY, Op::Unserved(PolicyWrites)),
-        named(Delete, "/v1/policy/delete/", 0, Op::Unserved(PolicyWrites)),
+        named(Put, "/v1/policy/assign/", MAX_BODY, Op::Policy(PolicyOp::Assign)),
+        named(Put, "/v1/policy/create/", MAX_BODY, Op::Policy(PolicyOp::Create)),
+        named(Delete, "/v1/policy/delete/", 0, Op::Policy(PolicyOp::Delete)),
         named(Get, "/v1/policy/describe/", 0, Op::Policy(PolicyOp::Describe)),
         named(Get, "/v1/policy/list/", 0, Op::List(Kind::Policies)),
         named(Get, "/v1/policy/read/", 0, Op::Policy(PolicyOp::Read)),
-        named(Put, "/v1/policy/write/", MAX_BODY, Op::Unserved(PolicyWrites)),
+        named(Put, "/v1/policy/write/", MAX_BODY, Op::Policy(PolicyOp::Write)),
         exact("/v1/ready", USUAL, Policy, Op::System(SystemOp::Ready)),
         exact("/v1/status", USUAL, Policy, Op::System(SystemOp::Status)),
         exact("/version", SHORT, Certificate, Op::System(SystemOp::Version)),
@@ -244,7 +270,23 @@ impl Route {
 
     /// Whether a request may change something.
     pub fn writes(&self) -> bool {
-        matches!(self.op, Op::Key(KeyOp::Create | KeyOp::Import | KeyOp::Delete))
+        match self.op {
+            Op::Key(op) => op.writes(),
+            Op::Policy(op) => !matches!(op, PolicyOp::Describe | PolicyOp::Read),
+            Op::Identity(op) => matches!(op, IdentityOp::Create | IdentityOp::Delete),
+            Op::System(_) | Op::List(_) | Op::Unserved(_) => false,
+        }
+    }
+}
+
+impl KeyOp {
+    fn writes(self) -> bool {
+        match self {
+            Self::Create | Self::Import | Self::Delete | Self::Rotate => true,
+            Self::Disable | Self::Enable | Self::Restore | Self::Purge => true,
+            Self::Describe | Self::Generate | Self::Encrypt | Self::Decrypt => false,
+            Self::BulkDecrypt | Self::Hmac | Self::Versions => false,
+        }
     }
 }
 
@@ -301,7 +343,8 @@ mod tests {
     #[test]
     fn bodies_are_read_where_something_is_put() {
         for route in &ROUTES {
-            let reads = route.method == Method::Put && route.path != "/v1/key/create/";
+            let bare = ["/v1/key/create/", "/v1/key/restore/", "/v1/key/rotate/"];
+            let reads = route.method == Method::Put && !bare.contains(&route.path);
             assert_eq!(route.max_body > 0, reads, "{}", route.path);
         }
     }

@@ -39,6 +39,7 @@ pub fn config() -> Config {
         api: BTreeMap::new(),
         policies: BTreeMap::new(),
         keys: Vec::new(),
+        deletion_window: std::time::Duration::ZERO,
         cache: CacheConfig { any: second, unused: second, capacity: 1 },
         log: LogConfig { error: false, audit: false, level: String::new(), format: LogFormat::Text },
         cluster: ClusterConfig {

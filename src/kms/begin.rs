@@ -58,11 +58,18 @@ impl Kms {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
             let path = format!("/v1/key/create/{name}");
             let permit = Permit::for_node(&path);
-            while !matches!(
-                self.create_key(&permit, name, Instant::now() + ATTEMPT).await,
-                Ok(()) | Err(Error::KeyExists)
-            ) {
-                tokio::time::sleep(RETRY).await;
+            loop {
+                match self.create_key(&permit, name, Instant::now() + ATTEMPT).await {
+                    Ok(()) | Err(Error::KeyExists) => break,
+                    Err(Error::KeyWaiting { .. }) => {
+                        tracing::warn!(
+                            key = name.as_str(),
+                            "a key of the configuration file was deleted and waits to be removed: it is not made again"
+                        );
+                        break;
+                    }
+                    Err(_) => tokio::time::sleep(RETRY).await,
+                }
             }
         }
     }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{Error, Kms, unopenable};
-use crate::crypto::{Binding, Ciphertext, FIRST_VERSION, Kind, OpenedKey, candidates, random};
+use super::{Error, Kms};
+use crate::crypto::{Ciphertext, FIRST_VERSION, OpenedKey, candidates, random};
 use crate::policy::{KeyName, Permit};
 use crate::raft::Standing;
-use crate::state::{CreationId, KeyRecord};
+use crate::state::CreationId;
 
 /// How long a ciphertext that does not open here may wait for the leader before it is refused.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ impl Kms {
     /// Makes a data key bound to `context`, sealed under `version` of the key or its newest.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`].
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`].
     pub async fn generate(
         &self,
         _permit: &Permit<'_>,
@@ -45,7 +45,7 @@ impl Kms {
     /// Seals `plaintext`, bound to `context`.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`].
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`].
     pub async fn encrypt(
         &self,
         _permit: &Permit<'_>,
@@ -61,7 +61,7 @@ impl Kms {
     /// Opens a ciphertext of any form, made by any version of the key (or by `version` only).
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::NotAuthentic`].
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`], [`Error::NotAuthentic`].
     pub async fn decrypt(
         &self,
         _permit: &Permit<'_>,
@@ -106,7 +106,7 @@ impl Kms {
     /// HMAC-SHA-256 of `message` under the name's own HMAC key, which no rotation changes.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::NoHmac`].
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`], [`Error::NoHmac`].
     pub async fn hmac(
         &self,
         _permit: &Permit<'_>,
@@ -131,6 +131,8 @@ impl Kms {
         for version in candidates(masked, |version| self.cluster.view().record(name, version).is_some()) {
             let key = self.opened(name, creation, version)?;
             if let Ok(plaintext) = key.open(ciphertext, context) {
+                // Only what is authentic is told from what is not: garbage is not the version's fault.
+                self.check_enabled(name, version)?;
                 return Ok(plaintext);
             }
         }
@@ -147,7 +149,8 @@ impl Kms {
                 self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?
             }
         };
-        let version = version.unwrap_or(newest);
+        let Some(version) = version else { return self.opened(name, creation, newest) };
+        self.check_enabled(name, version)?;
         match self.opened(name, creation, version) {
             // Not applied here yet, perhaps: a version that was just made.
             Err(Error::VersionNotFound) => {
@@ -157,6 +160,11 @@ impl Kms {
             }
             opened => opened,
         }
+    }
+
+    /// The newest version is always enabled; any other is looked at when it is used.
+    fn check_enabled(&self, name: KeyName<'_>, version: u32) -> Result<(), Error> {
+        if self.cluster.view().is_disabled(name, version) { Err(Error::VersionDisabled) } else { Ok(()) }
     }
 
     /// A node serves known keys under its lease, and, for a while, without one.
@@ -172,23 +180,17 @@ impl Kms {
 
     /// One version of a creation, from the cache or from its sealed record.
     fn opened(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Result<Arc<OpenedKey>, Error> {
-        if let Some(key) = self.opened.find(creation, version) {
+        if let Some(key) = self.opened.find(name, creation, version) {
             return Ok(key);
         }
-        let record = self.cluster.view().record(name, version).ok_or(Error::VersionNotFound)?;
-        let record = KeyRecord::decode(&record).map_err(|error| unopenable(name, &error))?;
+        let record = self.record(name, version)?;
         if record.creation_id != creation {
             // Deleted and made again since the name was resolved.
             return Err(Error::VersionNotFound);
         }
-        let (cluster, ring) = self.cluster_and_ring()?;
-        let binding =
-            Binding { cluster: cluster.id.0, kind: Kind::Key, name: name.as_str(), creation_id: creation.0, version };
-        let material = ring
-            .open_material(record.ring_version, &record.sealed, &binding, record.cipher)
-            .map_err(|error| unopenable(name, &error))?;
+        let material = self.open_record(name, &record)?;
         let key = Arc::new(OpenedKey::new(&material, version));
-        self.opened.keep(creation, Arc::clone(&key));
+        self.opened.keep(name, creation, Arc::clone(&key));
         Ok(key)
     }
 }

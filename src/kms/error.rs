@@ -13,6 +13,19 @@ pub enum Error {
     KeyExists,
     /// The key has no such version.
     VersionNotFound,
+    /// A deleted key of this name can still be restored.
+    KeyWaiting {
+        /// Until when about, in Unix nanoseconds.
+        until: i64,
+    },
+    /// No deleted key of this name can be restored.
+    NothingWaiting,
+    /// This version of the key is disabled.
+    VersionDisabled,
+    /// The newest version cannot be disabled.
+    VersionNewest,
+    /// The key has as many versions as a key may have.
+    TooManyVersions,
     /// The ciphertext was not made by this key in this context, or was changed.
     NotAuthentic,
     /// The key was imported without an HMAC key.
@@ -21,8 +34,20 @@ pub enum Error {
     KeyUnopenable,
     /// No policy has this name.
     PolicyNotFound,
+    /// A policy has this name already.
+    PolicyExists,
+    /// The policy is larger than a policy may be.
+    PolicyTooLarge,
     /// No identity is known by this text.
     IdentityNotFound,
+    /// The identity is known already.
+    IdentityExists,
+    /// The identity is an admin, which no policy binds.
+    IdentityIsAdmin,
+    /// Without this admin there would be none.
+    LastAdmin,
+    /// This admin is named by this node's configuration file, and only there.
+    AdminOfFile,
     /// The rules at the moment of the write no longer permit it.
     Denied,
     /// No leader answered before the deadline, and nothing was written.
@@ -48,11 +73,22 @@ impl fmt::Display for Error {
             Self::KeyNotFound => "key does not exist",
             Self::KeyExists => "key already exists",
             Self::VersionNotFound => "key version does not exist",
+            Self::KeyWaiting { .. } => "a deleted key of this name can still be restored",
+            Self::NothingWaiting => "no deleted key of this name can be restored",
+            Self::VersionDisabled => "key version is disabled",
+            Self::VersionNewest => "the newest version of a key cannot be disabled",
+            Self::TooManyVersions => "the key has too many versions",
             Self::NotAuthentic => "ciphertext is not authentic",
             Self::NoHmac => "key does not support HMAC",
             Self::KeyUnopenable => "key cannot be opened",
             Self::PolicyNotFound => "policy does not exist",
             Self::IdentityNotFound => "identity does not exist",
+            Self::PolicyExists => "policy already exists",
+            Self::PolicyTooLarge => "the policy is too large",
+            Self::IdentityExists => "identity already exists",
+            Self::IdentityIsAdmin => "the identity is an admin",
+            Self::LastAdmin => "it is the last admin",
+            Self::AdminOfFile => "it is the admin of the configuration file",
             Self::Denied => "insufficient permissions",
             Self::NoLeader => "no leader answered in time, and nothing was written",
             Self::OutcomeUnknown => "no answer came in time; the write may or may not take effect",

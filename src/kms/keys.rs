@@ -1,14 +1,15 @@
-//! Making, describing, listing and deleting keys.
+//! Making, describing and listing keys.
 
 use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use super::{Error, Kms};
+use super::write::done;
+use super::{Error, Kms, unopenable};
 use crate::clock;
 use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, Kind, Secret, random};
 use crate::policy::{Author, KeyName, Permit, Prefix};
-use crate::state::{Command, CreationId, KeyRecord, Operation, Outcome, RequestId};
+use crate::state::{CreationId, KeyRecord, Operation, Outcome};
 
 /// What describe tells of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,20 @@ pub struct Import {
     pub cipher: Cipher,
     /// The 32 bytes.
     pub key: Zeroizing<[u8; 32]>,
+    /// The name's HMAC key.
+    pub hmac: ImportedHmac,
+    /// Who made it elsewhere, and when; only an admin may say so.
+    pub author: Option<Author>,
+}
+
+/// The HMAC key of an imported key.
+pub enum ImportedHmac {
+    /// A new random one.
+    Random,
+    /// None: this key never had one, and clients rely on that.
+    Absent,
+    /// The 32 bytes it had.
+    Given(Zeroizing<[u8; 32]>),
 }
 
 impl Kms {
@@ -33,13 +48,13 @@ impl Kms {
     /// # Errors
     /// [`Error::KeyExists`], or that the write could not be done.
     pub async fn create_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
-        self.put_key(permit, name, &KeyMaterial::random(Cipher::Aes256), by).await
+        self.put_key(permit, name, &KeyMaterial::random(Cipher::Aes256), None, by).await
     }
 
     /// Makes a key of the given material.
     ///
     /// # Errors
-    /// As for [`Kms::create_key`].
+    /// As for [`Kms::create_key`]; [`Error::Denied`] when somebody but an admin says who made it.
     pub async fn import_key(
         &self,
         permit: &Permit<'_>,
@@ -47,19 +62,16 @@ impl Kms {
         import: Import,
         by: Instant,
     ) -> Result<(), Error> {
-        let material = KeyMaterial::imported(import.cipher, Secret::from_bytes(&import.key));
-        self.put_key(permit, name, &material, by).await
-    }
-
-    /// Deletes a key with all its versions.
-    ///
-    /// # Errors
-    /// [`Error::KeyNotFound`], or that the write could not be done.
-    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
-        self.linearize(by).await?;
-        let (creation_id, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
-        let operation = Operation::DeleteKey { name: name.as_str().to_owned(), creation_id };
-        done(self.write(permit, operation, by).await?)
+        if import.author.is_some() && !self.is_admin(permit) {
+            return Err(Error::Denied);
+        }
+        let mut material = KeyMaterial::imported(import.cipher, Secret::from_bytes(&import.key));
+        match import.hmac {
+            ImportedHmac::Random => {}
+            ImportedHmac::Absent => material.hmac = None,
+            ImportedHmac::Given(key) => material.hmac = Some(Secret::from_bytes(&key)),
+        }
+        self.put_key(permit, name, &material, import.author, by).await
     }
 
     /// Tells what is known of a key without opening it.
@@ -73,8 +85,8 @@ impl Kms {
         by: Instant,
     ) -> Result<KeyDescription, Error> {
         self.linearize(by).await?;
-        let record = self.cluster.view().record(name, FIRST_VERSION).ok_or(Error::KeyNotFound)?;
-        let record = KeyRecord::decode(&record).map_err(|error| super::unopenable(name, &error))?;
+        self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
+        let record = self.record(name, FIRST_VERSION)?;
         Ok(KeyDescription { cipher: record.cipher, author: record.author })
     }
 
@@ -99,74 +111,79 @@ impl Kms {
         permit: &Permit<'_>,
         name: KeyName<'_>,
         material: &KeyMaterial,
+        author: Option<Author>,
         by: Instant,
     ) -> Result<(), Error> {
+        let author = author.unwrap_or_else(|| author_of(permit));
         loop {
-            let record = self.sealed_record(permit, name, material)?;
+            let record = self.sealed_record(name, CreationId(random::bytes()), FIRST_VERSION, material, author)?;
             let operation = Operation::CreateKey { name: name.as_str().to_owned(), record: record.encode().into() };
             match self.write(permit, operation, by).await? {
-                // Another ring version became active meanwhile: seal again under that one, as a new command.
-                Outcome::RingInactive => {
-                    self.linearize(by).await?;
-                    self.reopen_ring()?;
-                }
+                Outcome::RingInactive => self.follow_ring(by).await?,
+                Outcome::KeyWaiting => return Err(self.waiting(name)),
                 outcome => return done(outcome),
             }
         }
     }
 
-    /// A new key's record: everything in it is chosen here, once.
-    fn sealed_record(
+    /// Another ring version became active meanwhile: what was sealed is sealed again under that one, as a new command.
+    pub(super) async fn follow_ring(&self, by: Instant) -> Result<(), Error> {
+        self.linearize(by).await?;
+        self.reopen_ring()
+    }
+
+    /// A version's record: everything in it is chosen here, once.
+    pub(super) fn sealed_record(
         &self,
-        permit: &Permit<'_>,
         name: KeyName<'_>,
+        creation_id: CreationId,
+        version: u32,
         material: &KeyMaterial,
+        author: Author,
     ) -> Result<KeyRecord, Error> {
         let (cluster, ring) = self.cluster_and_ring()?;
-        let creation_id = CreationId(random::bytes());
         let binding = Binding {
             cluster: cluster.id.0,
             kind: Kind::Key,
             name: name.as_str(),
             creation_id: creation_id.0,
-            version: FIRST_VERSION,
+            version,
         };
         Ok(KeyRecord {
             creation_id,
-            version: FIRST_VERSION,
+            version,
             cipher: material.cipher,
             disabled: false,
             ring_version: ring.active(),
-            author: Author { created_at: Some(clock::unix_ns()), created_by: permit.identity() },
+            author,
+            last_used: None,
+            delete_at: None,
             sealed: ring.seal_material(material, &binding),
         })
     }
 
-    /// Sends one command; retries on the way carry the same bytes.
-    async fn write(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Outcome, Error> {
-        let command = Command {
-            request_id: RequestId(random::bytes()),
-            seen_index: self.cluster.seen_index(),
-            time_ns: clock::unix_ns(),
-            actor: permit.actor(),
-            path: permit.path().to_owned(),
-            file_names_admin: self.file_admin().is_some(),
-            operation,
+    /// The record of a version that this node has applied.
+    pub(super) fn record(&self, name: KeyName<'_>, version: u32) -> Result<KeyRecord, Error> {
+        let record = self.cluster.view().record(name, version).ok_or(Error::VersionNotFound)?;
+        KeyRecord::decode(&record).map_err(|error| unopenable(name, &error))
+    }
+
+    /// The material of a version that this node has applied.
+    pub(super) fn open_record(&self, name: KeyName<'_>, record: &KeyRecord) -> Result<KeyMaterial, Error> {
+        let (cluster, ring) = self.cluster_and_ring()?;
+        let binding = Binding {
+            cluster: cluster.id.0,
+            kind: Kind::Key,
+            name: name.as_str(),
+            creation_id: record.creation_id.0,
+            version: record.version,
         };
-        Ok(self.cluster.write(&command, by).await?)
+        ring.open_material(record.ring_version, &record.sealed, &binding, record.cipher)
+            .map_err(|error| unopenable(name, &error))
     }
 }
 
-fn done(outcome: Outcome) -> Result<(), Error> {
-    match outcome {
-        Outcome::Done => Ok(()),
-        Outcome::KeyExists => Err(Error::KeyExists),
-        Outcome::KeyNotFound => Err(Error::KeyNotFound),
-        Outcome::Denied => Err(Error::Denied),
-        Outcome::Expired => Err(Error::OutcomeUnknown),
-        // A node serves once the cluster is initialised, and seals under the active ring version before it writes.
-        Outcome::RingInactive | Outcome::AlreadyInitialised | Outcome::NotInitialised | Outcome::Malformed => {
-            Err(Error::Stopping)
-        }
-    }
+/// Whoever was permitted, now.
+pub(super) fn author_of(permit: &Permit<'_>) -> Author {
+    Author { created_at: Some(clock::unix_ns()), created_by: permit.identity() }
 }

@@ -1,16 +1,23 @@
 //! The operations of the key server: each takes a permit, reads what this node has applied, or writes through Raft.
 
 mod access;
+mod access_changes;
 mod begin;
 mod data;
+mod deletion;
 mod error;
+mod file_policies;
 mod keys;
 mod opened;
 mod ring;
 mod status;
+mod uses;
+mod versions;
+mod write;
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -21,9 +28,10 @@ pub use access::Client;
 pub use begin::FilePolicies;
 pub use data::DataKey;
 pub use error::Error;
-pub use keys::{Import, KeyDescription};
+pub use keys::{Import, ImportedHmac, KeyDescription};
 pub use ring::SealError;
 pub use status::{ClusterStatus, Member, NodeState, Place, StateCell, StorageFigures};
+pub use versions::{KeyVersion, KeyVersions};
 
 use crate::config::CacheConfig;
 use crate::crypto::{Ring, RootKey};
@@ -43,6 +51,8 @@ pub struct Kms {
     root: ArcSwapOption<RootKey>,
     opened: OpenedKeys,
     file_admin: ArcSwap<Option<Identity>>,
+    /// How long a deleted key can be restored; 0 when it is gone at once.
+    deletion_window_ns: AtomicU64,
     state: Arc<StateCell>,
     place: Place,
 }
@@ -62,6 +72,7 @@ impl Kms {
             root: ArcSwapOption::empty(),
             opened: OpenedKeys::new(cache),
             file_admin: ArcSwap::from_pointee(file_admin),
+            deletion_window_ns: AtomicU64::new(0),
             state,
             place,
         }

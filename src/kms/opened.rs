@@ -1,14 +1,16 @@
 //! Opened keys: a bounded, wiped cache keyed by creation and version, never by name.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
+use super::uses::{LastNoted, Uses, minute_now};
 use crate::clock;
 use crate::config::CacheConfig;
 use crate::crypto::OpenedKey;
+use crate::policy::KeyName;
 use crate::state::CreationId;
 
 /// Between two looks for keys that have been held for too long.
@@ -19,6 +21,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(super) struct OpenedKeys {
     cache: Cache<(CreationId, u32), Arc<Held>>,
     config: CacheConfig,
+    /// When keys were used.
+    pub uses: Uses,
+    /// The Unix minute of the last sweep.
+    minute: AtomicU32,
     /// The time of the last sweep: what `used_ns` is set to, so that a use reads no clock.
     now_ns: AtomicI64,
 }
@@ -27,23 +33,34 @@ struct Held {
     key: Arc<OpenedKey>,
     opened_ns: i64,
     used_ns: AtomicI64,
+    noted: LastNoted,
 }
 
 impl OpenedKeys {
     pub(super) fn new(config: CacheConfig) -> Self {
-        Self { cache: Cache::new(config.capacity), config, now_ns: AtomicI64::new(clock::boot_ns()) }
+        Self {
+            cache: Cache::new(config.capacity),
+            config,
+            uses: Uses::default(),
+            minute: AtomicU32::new(minute_now()),
+            now_ns: AtomicI64::new(clock::boot_ns()),
+        }
     }
 
-    pub(super) fn find(&self, creation: CreationId, version: u32) -> Option<Arc<OpenedKey>> {
+    /// A version that is open, for use under this name.
+    pub(super) fn find(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Option<Arc<OpenedKey>> {
         let held = self.cache.get(&(creation, version))?;
         held.used_ns.store(self.now_ns.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.uses.note(name, creation, &held.noted, self.minute.load(Ordering::Relaxed));
         Some(Arc::clone(&held.key))
     }
 
-    pub(super) fn keep(&self, creation: CreationId, key: Arc<OpenedKey>) {
+    /// Keeps a version that was opened for use under this name.
+    pub(super) fn keep(&self, name: KeyName<'_>, creation: CreationId, key: Arc<OpenedKey>) {
         let now = self.now_ns.load(Ordering::Relaxed);
         let version = key.version();
-        let held = Held { key, opened_ns: now, used_ns: AtomicI64::new(now) };
+        let held = Held { key, opened_ns: now, used_ns: AtomicI64::new(now), noted: LastNoted::default() };
+        self.uses.note(name, creation, &held.noted, self.minute.load(Ordering::Relaxed));
         self.cache.insert((creation, version), Arc::new(held));
     }
 
@@ -51,6 +68,7 @@ impl OpenedKeys {
     pub(super) async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;
+            self.minute.store(minute_now(), Ordering::Relaxed);
             self.sweep_at(clock::boot_ns());
         }
     }
@@ -76,19 +94,19 @@ mod tests {
     #[test]
     fn keys_leave_when_they_are_old_or_unused() {
         let config = CacheConfig { any: Duration::from_secs(300), unused: Duration::from_secs(30), capacity: 10 };
-        let opened = OpenedKeys::new(config);
+        let (opened, name) = (OpenedKeys::new(config), KeyName::parse("a").unwrap());
         let start = opened.now_ns.load(Ordering::Relaxed);
         let second = 1_000_000_000;
         for id in [1, 2] {
             let key = OpenedKey::new(&KeyMaterial::random(Cipher::Aes256), 1);
-            opened.keep(CreationId([id; 16]), Arc::new(key));
+            opened.keep(name, CreationId([id; 16]), Arc::new(key));
         }
         for step in 1..=29 {
             opened.sweep_at(start + step * 10 * second);
-            assert!(opened.find(CreationId([1; 16]), 1).is_some(), "used every ten seconds: {step}");
+            assert!(opened.find(name, CreationId([1; 16]), 1).is_some(), "used every ten seconds: {step}");
         }
-        assert!(opened.find(CreationId([2; 16]), 1).is_none(), "unused for 30 s");
+        assert!(opened.find(name, CreationId([2; 16]), 1).is_none(), "unused for 30 s");
         opened.sweep_at(start + 301 * second);
-        assert!(opened.find(CreationId([1; 16]), 1).is_none(), "opened 300 s ago");
+        assert!(opened.find(name, CreationId([1; 16]), 1).is_none(), "opened 300 s ago");
     }
 }

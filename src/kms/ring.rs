@@ -33,6 +33,7 @@ pub(super) fn new_cluster(root: &RootKey) -> Cluster {
         level: crate::state::FEATURE_LEVEL,
         ring: versions.map(|wrap| RingVersion { version: wrap.version, wraps: vec![encode(&wrap)] }).collect(),
         active_ring_version: ring.active(),
+        time_ns: 0,
     }
 }
 

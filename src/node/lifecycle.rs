@@ -123,8 +123,11 @@ impl Lifecycle {
     fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {
         let state = Arc::clone(&self.parts.local.state);
         let kms = Arc::new(Kms::new(Arc::clone(cluster), config.cache, config.admin, state, self.parts.place()));
-        let sweeping = Arc::clone(&kms);
+        kms.set_deletion_window(config.deletion_window);
+        let (sweeping, removing, replicating) = (Arc::clone(&kms), Arc::clone(&kms), Arc::clone(&kms));
         self.tasks.spawn(async move { sweeping.sweep_opened_keys().await });
+        self.tasks.spawn(async move { removing.remove_deleted_keys().await });
+        self.tasks.spawn(async move { replicating.replicate_uses().await });
         self.parts.local.kms.store(Some(Arc::clone(&kms)));
         kms
     }
@@ -157,6 +160,7 @@ impl Lifecycle {
         let ready = async {
             kms.caught_up().await;
             kms.keys_exist(&config.keys).await;
+            kms.compare_policies(&config.policies);
         };
         if self.stop.run_until_cancelled(ready).await.is_none() {
             return Ok(());

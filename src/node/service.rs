@@ -71,6 +71,8 @@ impl Parts {
         }
         if let Some(kms) = self.local.kms.load().as_deref() {
             kms.set_file_admin(config.admin);
+            kms.set_deletion_window(config.deletion_window);
+            kms.compare_policies(&config.policies);
         }
         self.config.store(Arc::new(config));
         waiting

@@ -32,6 +32,9 @@ pub struct Cluster {
     pub ring: Vec<RingVersion>,
     /// The one that new records are sealed under.
     pub active_ring_version: u32,
+    /// Replicated time: nanoseconds that leaders' monotonic clocks have counted while keys waited for deletion. It may
+    /// lag, never lead.
+    pub time_ns: u64,
 }
 
 impl Cluster {
@@ -55,6 +58,7 @@ impl Cluster {
             level: self.level,
             ring: ring.collect(),
             active_ring_version: self.active_ring_version,
+            time_ns: self.time_ns,
         }
     }
 
@@ -66,6 +70,7 @@ impl Cluster {
             level: wire.level,
             ring: ring.collect(),
             active_ring_version: wire.active_ring_version,
+            time_ns: wire.time_ns,
         })
     }
 }

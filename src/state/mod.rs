@@ -3,20 +3,26 @@
 //! Everything here is pure: the same state and the same command give the same outcome on every node, for ever at one
 //! feature level.
 
+mod access_change;
 mod apply;
 mod cluster;
 mod command;
 mod digest;
 mod memory;
+mod operation;
+mod outcome;
 mod record;
 mod rules;
 mod wire;
 
-pub use apply::{Change, Current, Outcome, apply};
+pub use access_change::AccessChange;
+pub use apply::{Change, Current, apply};
 pub use cluster::{Cluster, ClusterId, RingVersion};
-pub use command::{Command, DecodeError, Init, Operation, RequestId};
+pub use command::{Command, DecodeError, RequestId};
 pub use digest::Digest;
 pub use memory::{Memory, Remembered};
+pub use operation::{Init, KeySeen, Operation, Use};
+pub use outcome::Outcome;
 pub use record::{CreationId, KeyRecord, RecordError};
 pub use rules::{decode_assignment, decode_policy, encode_assignment, encode_policy};
 
@@ -26,3 +32,6 @@ pub const FEATURE_LEVEL: u32 = 1;
 
 /// The level of what every binary knows: entries that carry no command, and commands before the first.
 pub const FIRST_LEVEL: u32 = 1;
+
+/// The largest policy as stored (contract, section 4).
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;

@@ -12,7 +12,8 @@ pub struct CreationId(pub [u8; 16]);
 /// One version of a key. Only its sealed part is secret, and nothing below `kms` opens it.
 ///
 /// Layout, format 1, integers big-endian: format `u8`, flags `u8`, cipher `u8`, creation id `[16]`, version `u32`,
-/// ring version `u32`, created at `i64` (when flagged), created by `[32]` (when flagged), sealed to the end.
+/// ring version `u32`, then, each when flagged, created at `i64`, created by `[32]`, last used `u32`, delete at `u64`;
+/// sealed to the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// Which creation of the name this belongs to.
@@ -27,6 +28,11 @@ pub struct KeyRecord {
     pub ring_version: u32,
     /// Who made this version, and when.
     pub author: Author,
+    /// When the key was last used, about: Unix minutes. Kept in the newest version only.
+    pub last_used: Option<u32>,
+    /// The replicated time in nanoseconds until which the deleted key can be restored; none while it lives. Kept in
+    /// the newest version only.
+    pub delete_at: Option<u64>,
     /// The key material, sealed by `crypto`.
     pub sealed: Vec<u8>,
 }
@@ -44,20 +50,25 @@ const FORMAT: u8 = 1;
 const FLAG_CREATED_AT: u8 = 1;
 const FLAG_CREATED_BY: u8 = 2;
 const FLAG_DISABLED: u8 = 4;
-const FLAGS: u8 = FLAG_CREATED_AT | FLAG_CREATED_BY | FLAG_DISABLED;
+const FLAG_LAST_USED: u8 = 8;
+const FLAG_DELETE_AT: u8 = 16;
+const FLAGS: u8 = FLAG_CREATED_AT | FLAG_CREATED_BY | FLAG_DISABLED | FLAG_LAST_USED | FLAG_DELETE_AT;
+const FLAGS_AT: usize = 1;
 const ID_AT: usize = 3;
 const VERSION_AT: usize = ID_AT + 16;
 
 impl KeyRecord {
     /// The record as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(VERSION_AT + 8 + 40 + self.sealed.len());
+        let mut out = Vec::with_capacity(VERSION_AT + 8 + 52 + self.sealed.len());
         out.extend([FORMAT, self.flags(), cipher_code(self.cipher)]);
         out.extend(self.creation_id.0);
         out.extend(self.version.to_be_bytes());
         out.extend(self.ring_version.to_be_bytes());
         out.extend(self.author.created_at.iter().flat_map(|at| at.to_be_bytes()));
         out.extend(self.author.created_by.iter().flat_map(|by| *by.as_bytes()));
+        out.extend(self.last_used.iter().flat_map(|at| at.to_be_bytes()));
+        out.extend(self.delete_at.iter().flat_map(|at| at.to_be_bytes()));
         out.extend(&self.sealed);
         out
     }
@@ -81,6 +92,8 @@ impl KeyRecord {
         let ring_version = u32::from_be_bytes(rest.take()?);
         let created_at = rest.take_if(flags & FLAG_CREATED_AT != 0)?.map(i64::from_be_bytes);
         let created_by = rest.take_if(flags & FLAG_CREATED_BY != 0)?.map(Identity::from_bytes);
+        let last_used = rest.take_if(flags & FLAG_LAST_USED != 0)?.map(u32::from_be_bytes);
+        let delete_at = rest.take_if(flags & FLAG_DELETE_AT != 0)?.map(u64::from_be_bytes);
         Ok(Self {
             creation_id,
             version,
@@ -88,6 +101,8 @@ impl KeyRecord {
             disabled: flags & FLAG_DISABLED != 0,
             ring_version,
             author: Author { created_at, created_by },
+            last_used,
+            delete_at,
             sealed: rest.0.to_vec(),
         })
     }
@@ -99,11 +114,23 @@ impl KeyRecord {
         Some((CreationId(id), u32::from_be_bytes(version)))
     }
 
+    /// Whether an encoded record says that its key is deleted and waits for its removal.
+    pub fn is_waiting(bytes: &[u8]) -> bool {
+        bytes.get(FLAGS_AT).is_some_and(|flags| flags & FLAG_DELETE_AT != 0)
+    }
+
+    /// Whether an encoded record says that its version must not be used.
+    pub fn is_disabled(bytes: &[u8]) -> bool {
+        bytes.get(FLAGS_AT).is_some_and(|flags| flags & FLAG_DISABLED != 0)
+    }
+
     fn flags(&self) -> u8 {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         flag(self.author.created_at.is_some(), FLAG_CREATED_AT)
             | flag(self.author.created_by.is_some(), FLAG_CREATED_BY)
             | flag(self.disabled, FLAG_DISABLED)
+            | flag(self.last_used.is_some(), FLAG_LAST_USED)
+            | flag(self.delete_at.is_some(), FLAG_DELETE_AT)
     }
 }
 
@@ -159,27 +186,32 @@ mod tests {
             disabled: false,
             ring_version: 2,
             author: Author { created_at: Some(-5), created_by: Some(Identity::from_bytes([9; 32])) },
-            sealed: vec![1; 109],
+            last_used: Some(29_000_000),
+            delete_at: Some(7),
+            sealed: vec![1; 110],
         }
     }
 
     #[test]
     fn records_round_trip_with_and_without_their_optional_fields() {
         let full = record();
-        let bare = KeyRecord { author: Author::default(), disabled: true, ..record() };
+        let bare =
+            KeyRecord { author: Author::default(), disabled: true, last_used: None, delete_at: None, ..record() };
         for record in [full, bare] {
             let bytes = record.encode();
             assert!(bytes.len() <= 192, "{}", bytes.len());
             assert_eq!(KeyRecord::decode(&bytes).unwrap(), record);
             assert_eq!(KeyRecord::peek(&bytes), Some((record.creation_id, record.version)));
+            assert_eq!(KeyRecord::is_disabled(&bytes), record.disabled);
+            assert_eq!(KeyRecord::is_waiting(&bytes), record.delete_at.is_some());
         }
     }
 
     #[test]
     fn damaged_and_newer_records_are_told_apart() {
         let bytes = record().encode();
-        for cut in 0..70 {
-            assert_eq!(KeyRecord::decode(&bytes[..cut.min(60)]), Err(RecordError::Damaged), "{cut}");
+        for cut in 0..79 {
+            assert_eq!(KeyRecord::decode(&bytes[..cut]), Err(RecordError::Damaged), "{cut}");
         }
         let mut newer = bytes;
         newer[0] = 9;

@@ -50,21 +50,29 @@ pub(super) fn policy_from_wire(wire: wire::Policy) -> Result<(PolicyName, Policy
 }
 
 pub(super) fn assignment_to_wire(identity: Identity, assignment: &Assignment) -> wire::Assignment {
-    let policy = match &assignment.role {
-        Role::Admin => String::new(),
-        Role::Policy(name) => name.as_str().to_owned(),
-    };
-    let author = Some(author_to_wire(&assignment.author));
+    let (policy, author) = (role_to_text(&assignment.role), Some(author_to_wire(&assignment.author)));
     wire::Assignment { identity: Bytes::copy_from_slice(identity.as_bytes()), policy, author }
 }
 
 pub(super) fn assignment_from_wire(wire: wire::Assignment) -> Result<(Identity, Assignment), DecodeError> {
     let identity = identity_from_wire(&wire.identity)?;
-    let role = match wire.policy.as_str() {
-        "" => Role::Admin,
-        name => Role::Policy(PolicyName::parse(name).map_err(|_| DecodeError::Malformed("policy name"))?),
-    };
-    Ok((identity, Assignment { role, author: author_from_wire(wire.author)? }))
+    let (role, author) = (role_from_text(&wire.policy)?, author_from_wire(wire.author)?);
+    Ok((identity, Assignment { role, author }))
+}
+
+/// A role as its policy's name; empty for an admin.
+pub(super) fn role_to_text(role: &Role) -> String {
+    match role {
+        Role::Admin => String::new(),
+        Role::Policy(name) => name.as_str().to_owned(),
+    }
+}
+
+pub(super) fn role_from_text(text: &str) -> Result<Role, DecodeError> {
+    match text {
+        "" => Ok(Role::Admin),
+        name => PolicyName::parse(name).map(Role::Policy).map_err(|_| DecodeError::Malformed("policy name")),
+    }
 }
 
 pub(super) fn identity_from_wire(bytes: &[u8]) -> Result<Identity, DecodeError> {

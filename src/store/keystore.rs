@@ -18,7 +18,7 @@ use super::staging::{Staging, Writes};
 use super::{LogId, View, wire};
 use crate::policy::{KeyName, Rules};
 use crate::state::{
-    Change, Command, Current, Digest, Memory, Operation, Outcome, Remembered, apply, encode_assignment, encode_policy,
+    Change, Command, Current, Digest, KeyRecord, Memory, Outcome, Remembered, apply, encode_assignment, encode_policy,
 };
 
 /// A digest is kept at every index that is a multiple of this, to compare nodes by.
@@ -171,15 +171,11 @@ impl Keystore {
 
     /// Applies a command at `index`. It is seen by readers at once.
     pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
-        let name = match &command.operation {
-            Operation::CreateKey { name, .. } | Operation::DeleteKey { name, .. } => KeyName::parse(name).ok(),
-            Operation::Init(_) => None,
-        };
         let (cluster, rules) = (self.view.cluster(), self.view.rules());
         let current = Current {
             cluster: cluster.as_deref(),
             rules: &rules,
-            creation: name.and_then(|name| self.view.newest(name)).map(|(creation, _)| creation),
+            record: &|name, version| record(&self.view, name, version),
             memory: &self.memory,
         };
         let seen_before = self.memory.outcome_of(command.request_id).is_some();
@@ -245,20 +241,28 @@ impl Keystore {
                 self.view.set_cluster(cluster);
             }
             Change::PutPolicy(name, entry) => {
-                let mut rules = Rules::clone(&self.view.rules());
-                let value = encode_policy(&name, &entry);
-                let old = rules.policies.insert(name.clone(), entry.into()).map(|old| encode_policy(&name, &old));
-                self.put(entries::key(POLICY, name.as_str().as_bytes()), old.as_deref(), &value);
-                self.view.set_rules(rules);
+                let (key, value) = (entries::key(POLICY, name.as_str().as_bytes()), encode_policy(&name, &entry));
+                let old = self.change_rules(|rules| rules.policies.insert(name.clone(), entry.into()));
+                self.put(key, old.map(|old| encode_policy(&name, &old)).as_deref(), &value);
+            }
+            Change::RemovePolicy(name) => {
+                if let Some(old) = self.change_rules(|rules| rules.policies.remove(&name)) {
+                    self.remove(entries::key(POLICY, name.as_str().as_bytes()), &encode_policy(&name, &old));
+                }
             }
             Change::PutAssignment(identity, assignment) => {
-                let mut rules = Rules::clone(&self.view.rules());
                 let value = encode_assignment(identity, &assignment);
-                let old = rules.identities.insert(identity, assignment).map(|old| encode_assignment(identity, &old));
+                let old = self.change_rules(|rules| rules.identities.insert(identity, assignment));
+                let old = old.map(|old| encode_assignment(identity, &old));
                 self.put(entries::key(ASSIGNMENT, identity.as_bytes()), old.as_deref(), &value);
-                self.view.set_rules(rules);
             }
-            Change::PutKey { name, version, record } => {
+            Change::RemoveAssignment(identity) => {
+                if let Some(old) = self.change_rules(|rules| rules.identities.remove(&identity)) {
+                    let key = entries::key(ASSIGNMENT, identity.as_bytes());
+                    self.remove(key, &encode_assignment(identity, &old));
+                }
+            }
+            Change::PutKey { name, version, record, .. } => {
                 let old = self.view.put(&name, version, &record);
                 self.put(entries::key(KEY, &entries::version_key(&name, version)), old.as_deref(), &record);
             }
@@ -268,6 +272,14 @@ impl Keystore {
                 }
             }
         }
+    }
+
+    /// Readers see the rules before or after, as a whole.
+    fn change_rules<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
+        let mut rules = Rules::clone(&self.view.rules());
+        let changed = change(&mut rules);
+        self.view.set_rules(rules);
+        changed
     }
 
     fn put(&mut self, key: Vec<u8>, old: Option<&[u8]>, value: &[u8]) {
@@ -343,6 +355,15 @@ impl Checkpoint {
     }
 }
 
+fn record(view: &View, name: &str, version: Option<u32>) -> Option<KeyRecord> {
+    let name = KeyName::parse(name).ok()?;
+    let encoded = match version {
+        Some(version) => view.record(name, version),
+        None => view.newest_record(name),
+    }?;
+    Some(KeyRecord::decode(&encoded).expect("a record is decoded before it is applied"))
+}
+
 fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
     let mut builder = ImageBuilder::default();
     let (mut owner, mut applied, mut membership) = (None, None, Bytes::new());
@@ -395,7 +416,7 @@ mod tests {
     use super::*;
     use crate::crypto::Cipher;
     use crate::policy::{Actor, Author};
-    use crate::state::{Cluster, ClusterId, CreationId, Init, KeyRecord, RequestId};
+    use crate::state::{Cluster, ClusterId, CreationId, Init, KeySeen, Operation, RequestId};
     use crate::store::{Found, Snapshots, Store, StoreId};
 
     fn id(index: u64) -> LogId {
@@ -410,15 +431,13 @@ mod tests {
             seen_index: 0,
             time_ns: 0,
             actor: match &operation {
-                Operation::DeleteKey { .. } => {
-                    Actor::Client { identity: crate::policy::Identity::from_bytes([1; 32]), file_admin: true }
-                }
                 Operation::Init(_) | Operation::CreateKey { .. } => Actor::Node,
+                _ => Actor::Client { identity: crate::policy::Identity::from_bytes([1; 32]), file_admin: true },
             },
             path: match &operation {
                 Operation::CreateKey { name, .. } => format!("/v1/key/create/{name}"),
-                Operation::DeleteKey { name, .. } => format!("/v1/key/delete/{name}"),
-                Operation::Init(_) => String::new(),
+                Operation::DeleteKey { key, .. } => format!("/v1/key/delete/{}", key.name),
+                _ => String::new(),
             },
             file_names_admin: true,
             operation,
@@ -426,7 +445,8 @@ mod tests {
     }
 
     fn init() -> Operation {
-        let cluster = Cluster { id: ClusterId([1; 16]), level: 1, ring: Vec::new(), active_ring_version: 1 };
+        let cluster =
+            Cluster { id: ClusterId([1; 16]), level: 1, ring: Vec::new(), active_ring_version: 1, time_ns: 0 };
         Operation::Init(Box::new(Init { cluster, policies: Vec::new(), assignments: Vec::new() }))
     }
 
@@ -440,6 +460,8 @@ mod tests {
             disabled: false,
             ring_version: 1,
             author: Author::default(),
+            last_used: None,
+            delete_at: None,
             sealed: vec![7; 108],
         };
         Operation::CreateKey { name: name.to_owned(), record: record.encode().into() }
@@ -447,7 +469,7 @@ mod tests {
 
     fn delete(name: &str, keystore: &Keystore) -> Operation {
         let (creation_id, _) = keystore.view.newest(KeyName::parse(name).unwrap()).unwrap();
-        Operation::DeleteKey { name: name.to_owned(), creation_id }
+        Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 }
     }
 
     fn feed(keystore: &mut Keystore, index: u64, operation: Operation) -> Outcome {

@@ -24,6 +24,8 @@ pub struct View {
 struct Keys {
     entries: BTreeSet<Box<[u8]>>,
     names: u64,
+    /// Names that are deleted and wait for their removal. They are among the entries, and few.
+    waiting: BTreeSet<Box<str>>,
     /// While a snapshot is built: each entry changed since, by version key, as it was; none when it was not there.
     before: Option<Before>,
 }
@@ -46,10 +48,27 @@ impl View {
         self.cluster.load().as_ref().map_or(FIRST_LEVEL, |cluster| cluster.level)
     }
 
-    /// The creation and newest version now under a name.
+    /// The creation and newest version now under a name; none when the key is deleted and waits for its removal.
     pub fn newest(&self, name: KeyName<'_>) -> Option<(CreationId, u32)> {
         let keys = self.keys.read();
-        keys.newest(name.as_str()).and_then(KeyRecord::peek)
+        keys.newest(name.as_str()).filter(|record| !KeyRecord::is_waiting(record)).and_then(KeyRecord::peek)
+    }
+
+    /// The encoded record of the newest version under a name, whether its key waits for removal or not.
+    pub fn newest_record(&self, name: KeyName<'_>) -> Option<Vec<u8>> {
+        self.keys.read().newest(name.as_str()).map(Into::into)
+    }
+
+    /// Whether a version of a name exists and must not be used.
+    pub fn is_disabled(&self, name: KeyName<'_>, version: u32) -> bool {
+        let keys = self.keys.read();
+        let entry = keys.entry(&version_key(name.as_str(), version));
+        entry.is_some_and(|entry| KeyRecord::is_disabled(&entry[name.as_str().len() + 5..]))
+    }
+
+    /// Names that are deleted and wait for their removal, in order.
+    pub fn waiting(&self) -> Vec<String> {
+        self.keys.read().waiting.iter().map(ToString::to_string).collect()
     }
 
     /// The encoded record of one version.
@@ -67,9 +86,10 @@ impl View {
         self.keys.read().names_from(start, limit, |name| name.starts_with(prefix.as_bytes()))
     }
 
-    /// How many names there are.
+    /// How many keys there are, without those that wait for their removal.
     pub fn key_count(&self) -> u64 {
-        self.keys.read().names
+        let keys = self.keys.read();
+        keys.names - keys.waiting.len() as u64
     }
 
     pub(super) fn set_rules(&self, rules: Rules) {
@@ -137,7 +157,7 @@ impl Keys {
         let mut names: Vec<String> = Vec::new();
         let range = (Bound::Included(start.as_bytes()), Bound::Unbounded);
         for name in self.entries.range::<[u8], _>(range).map(|entry| name_of(entry)) {
-            if names.last().is_some_and(|last| last.as_bytes() == name) {
+            if names.last().is_some_and(|last| last.as_bytes() == name) || self.is_waiting(name) {
                 continue;
             }
             if names.len() == limit || !matches(name) {
@@ -148,9 +168,15 @@ impl Keys {
         names
     }
 
+    fn is_waiting(&self, name: &[u8]) -> bool {
+        !self.waiting.is_empty() && std::str::from_utf8(name).is_ok_and(|name| self.waiting.contains(name))
+    }
+
     fn put(&mut self, name: &str, version: u32, record: &[u8]) -> Option<Box<[u8]>> {
-        if self.newest(name).is_none() {
-            self.names += 1;
+        let newest = self.newest(name).and_then(KeyRecord::peek);
+        self.names += u64::from(newest.is_none());
+        if newest.is_none_or(|(_, newest)| newest <= version) {
+            self.note_waiting(name, KeyRecord::is_waiting(record));
         }
         let version_key = version_key(name, version);
         let replaced = self.take(&version_key);
@@ -168,7 +194,16 @@ impl Keys {
             removed.push((version_key, record));
         }
         self.names -= u64::from(!removed.is_empty());
+        self.waiting.remove(name);
         removed
+    }
+
+    fn note_waiting(&mut self, name: &str, waiting: bool) {
+        if waiting {
+            self.waiting.insert(name.into());
+        } else if !self.waiting.is_empty() {
+            self.waiting.remove(name);
+        }
     }
 
     /// Takes an entry out and returns its record.
@@ -237,10 +272,36 @@ mod tests {
 
     fn record(id: u8, version: u32) -> Vec<u8> {
         let creation_id = CreationId([id; 16]);
-        let author = Author::default();
-        let sealed = vec![0; 8];
-        KeyRecord { creation_id, version, cipher: Cipher::Aes256, disabled: false, ring_version: 1, author, sealed }
-            .encode()
+        let (author, sealed) = (Author::default(), vec![0; 8]);
+        let (cipher, last_used, delete_at) = (Cipher::Aes256, None, None);
+        KeyRecord {
+            creation_id,
+            version,
+            cipher,
+            disabled: false,
+            ring_version: 1,
+            author,
+            last_used,
+            delete_at,
+            sealed,
+        }
+        .encode()
+    }
+
+    #[test]
+    fn a_key_that_waits_for_removal_is_neither_found_nor_listed_nor_counted() {
+        let view = View::default();
+        let waiting = KeyRecord { delete_at: Some(1), ..KeyRecord::decode(&record(1, 2)).unwrap() }.encode();
+        for text in ["a", "b", "c"] {
+            view.put(text, 1, &record(1, 1));
+            view.put(text, 2, &record(1, 2));
+        }
+        view.put("b", 2, &waiting);
+        let names = || view.names(Prefix::parse("").unwrap(), None, 10);
+        assert_eq!((view.newest(name("b")), names(), view.key_count()), (None, vec!["a".into(), "c".into()], 2));
+        assert_eq!((view.newest_record(name("b")), view.waiting()), (Some(waiting), vec!["b".to_owned()]));
+        view.put("b", 2, &record(1, 2));
+        assert_eq!((names().len(), view.key_count(), view.waiting().len()), (3, 3, 0));
     }
 
     fn name(text: &str) -> KeyName<'_> {

@@ -84,6 +84,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
         api: BTreeMap::new(),
         policies: BTreeMap::new(),
         keys: vec![],
+        deletion_window: Duration::ZERO,
         cache: CacheConfig { any: Duration::from_secs(300), unused: Duration::from_secs(30), capacity: 10_000 },
         log: LogConfig { error: true, audit: false, level: "info".to_owned(), format: LogFormat::Text },
         cluster: ClusterConfig {
@@ -247,6 +248,20 @@ fn borrowing_needs_no_section_about_this_machine() {
     let problems = Borrowed::parse(Path::new("kes.yml"), "keys: [{nam: x}]\npolicy: 3\n", &environment).unwrap_err();
     let told = problems.to_string();
     assert!(told.starts_with("kes.yml:1: ") && told.contains("\nkes.yml:2: "), "{told}");
+}
+
+#[test]
+fn the_keys_section_is_a_list_or_has_a_window_and_a_list() {
+    let read = |keys: &str| {
+        let (borrowed, _) = Borrowed::parse(Path::new("kes.yml"), keys, &|_| None).unwrap();
+        (borrowed.keys, borrowed.deletion_window)
+    };
+    assert_eq!(read("keys: [{name: a}]"), (vec!["a".to_owned()], Duration::ZERO));
+    let both = "keys: {deletion_window: 168h, create: [{name: a}]}";
+    assert_eq!(read(both), (vec!["a".to_owned()], Duration::from_secs(7 * 24 * 3600)));
+    assert_eq!(read("keys: {deletion_window: 1m}"), (vec![], Duration::from_secs(60)));
+    let wrong = Borrowed::parse(Path::new("kes.yml"), "keys: {deletion_window: soon, name: a}", &|_| None);
+    assert_eq!(wrong.unwrap_err().to_string().lines().count(), 2, "both are told");
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl Draw {
             api: self.api(),
             policies: self.policies(),
             keys: self.names(),
+            deletion_window: self.time(0),
             cache: CacheConfig {
                 any: self.time(0),
                 unused: self.time(0),

@@ -113,6 +113,8 @@ pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
         disabled: false,
         ring_version: 1,
         author: Author::default(),
+        last_used: None,
+        delete_at: None,
         sealed: vec![7; 109],
     };
     let operation = Operation::CreateKey { name: name.to_owned(), record: record.encode().into() };
@@ -121,7 +123,7 @@ pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
 
 /// Deletes this creation of a name.
 pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> Command {
-    let operation = Operation::DeleteKey { name: name.to_owned(), creation_id };
+    let operation = Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 };
     command(seen_index, &format!("/v1/key/delete/{name}"), operation)
 }
 
@@ -141,6 +143,7 @@ fn first_command(config: &Config) -> Command {
         level: FEATURE_LEVEL,
         ring: vec![RingVersion { version: 1, wraps: Vec::new() }],
         active_ring_version: 1,
+        time_ns: 0,
     };
     let (mut policies, mut assignments) = (Vec::new(), Vec::new());
     for (name, (policy, identities)) in &config.policies {

@@ -1,0 +1,107 @@
+//! The body of an import: key material, and what a migration brings along.
+
+use std::borrow::Cow;
+
+use zeroize::Zeroizing;
+
+use super::error::Refusal;
+use super::json::{self, BadJson};
+use super::keys::named;
+use crate::clock;
+use crate::kms::{Cipher, Import, ImportedHmac};
+use crate::policy::Author;
+
+const FIELDS: [&str; 7] = ["key", "bytes", "cipher", "algorithm", "hmac", "created_at", "created_by"];
+
+/// Reads the material to import: the cipher first, then whether the key has its length. Beyond what KES has, a body
+/// may say which HMAC key the name had (an empty one: none), and who made it when.
+///
+/// # Errors
+/// The body is none, names an unknown cipher, or holds a key of another length.
+pub fn read_import(body: &[u8]) -> Result<Import, Refusal> {
+    let fields = json::object(body, FIELDS).map_err(|BadJson| Refusal::ImportBody)?;
+    let [key, bytes, cipher, algorithm, hmac, created_at, created_by] = fields;
+    let key = json::bytes(key.or(bytes).as_ref()).map_err(|BadJson| Refusal::ImportBody)?;
+    let cipher = match named(cipher.as_ref()).or(named(algorithm.as_ref())) {
+        Some(name) => name.parse().map_err(Refusal::Cipher)?,
+        None => Cipher::Aes256,
+    };
+    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| Refusal::KeySize(cipher))?;
+    let (key, hmac) = (Zeroizing::new(key), read_hmac(hmac.as_ref())?);
+    Ok(Import { cipher, key, hmac, author: read_author(created_at.as_ref(), created_by.as_ref())? })
+}
+
+fn read_hmac(field: Option<&Cow<'_, str>>) -> Result<ImportedHmac, Refusal> {
+    let Some(text) = field else { return Ok(ImportedHmac::Random) };
+    if text.is_empty() {
+        return Ok(ImportedHmac::Absent);
+    }
+    let key = json::bytes(Some(text)).map_err(|BadJson| Refusal::ImportBody)?;
+    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| Refusal::ImportBody)?;
+    Ok(ImportedHmac::Given(Zeroizing::new(key)))
+}
+
+/// What is not said stays unknown, once anything is.
+fn read_author(at: Option<&Cow<'_, str>>, by: Option<&Cow<'_, str>>) -> Result<Option<Author>, Refusal> {
+    let at = named(at).map(|at| clock::from_rfc3339(at).ok_or(Refusal::ImportBody)).transpose()?;
+    let by = named(by).map(|by| by.parse().map_err(|_| Refusal::ImportBody)).transpose()?;
+    Ok((at.is_some() || by.is_some()).then_some(Author { created_at: at, created_by: by }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Identity;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn import(body: &str) -> Result<Cipher, Refusal> {
+        read_import(body.replace("KEY32", KEY).as_bytes()).map(|import| {
+            assert_eq!(import.key[..4], [0, 1, 2, 3]);
+            import.cipher
+        })
+    }
+
+    #[test]
+    fn an_import_names_its_key_and_cipher_in_either_way() {
+        for (body, cipher) in [
+            (r#"{"key":"KEY32"}"#, Cipher::Aes256),
+            (r#"{"bytes":"KEY32"}"#, Cipher::Aes256),
+            (r#"{"key":"KEY32","cipher":null}"#, Cipher::Aes256),
+            (r#"{"key":"KEY32","cipher":"AES256-GCM_SHA256"}"#, Cipher::Aes256),
+            (r#"{"KEY":"KEY32","Cipher":"ChaCha20"}"#, Cipher::ChaCha20),
+            (r#"{"bytes":"KEY32","algorithm":"XCHACHA20-POLY1305","more":1}"#, Cipher::ChaCha20),
+        ] {
+            assert_eq!(import(body), Ok(cipher), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_bad_import_is_told_in_its_own_words() {
+        for body in ["", "x", "[]", r#"{"key":1}"#, r#"{"key":"!"}"#, r#"{"key":"KEY32"} x"#] {
+            assert_eq!(import(body), Err(Refusal::ImportBody), "{body}");
+        }
+        for body in ["{}", "null", r#"{"key":"AAAA","cipher":"AES256"}"#, r#"{"key":""}"#] {
+            assert_eq!(import(body), Err(Refusal::KeySize(Cipher::Aes256)), "{body}");
+        }
+        let unknown = import(r#"{"key":"AAAA","cipher":"aes256"}"#).unwrap_err();
+        assert_eq!(unknown.answer().1, "algorithm 'aes256' is not supported");
+    }
+
+    #[test]
+    fn an_import_may_bring_its_hmac_key_and_its_origin() {
+        let read = |more: &str| read_import(format!(r#"{{"key":"{KEY}"{more}}}"#).as_bytes());
+        assert!(matches!(read("").unwrap().hmac, ImportedHmac::Random));
+        assert!(matches!(read(r#","hmac":null"#).unwrap().hmac, ImportedHmac::Random));
+        assert!(matches!(read(r#","hmac":"""#).unwrap().hmac, ImportedHmac::Absent));
+        let given = read(&format!(r#","hmac":"{KEY}""#)).unwrap().hmac;
+        assert!(matches!(given, ImportedHmac::Given(key) if key[..4] == [0, 1, 2, 3]));
+        let by = "ab".repeat(32);
+        let made = read(&format!(r#","created_at":"2022-03-01T10:00:00Z","created_by":"{by}""#)).unwrap().author;
+        let (created_at, created_by) = (Some(1_646_128_800_000_000_000), Some(Identity::from_bytes([0xab; 32])));
+        assert_eq!(made, Some(Author { created_at, created_by }));
+        for bad in [r#","hmac":"AAAA""#, r#","created_at":"soon""#, r#","created_by":"me""#] {
+            assert_eq!(read(bad).err(), Some(Refusal::ImportBody), "{bad}");
+        }
+    }
+}

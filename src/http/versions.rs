@@ -1,0 +1,103 @@
+//! The versions of a key: making one, telling of them, disabling and enabling them.
+
+use serde::Serialize;
+
+use super::answers::{self, Answer};
+use super::error::Refusal;
+use super::handlers::Asked;
+use super::json;
+use super::keys::{named, version_number};
+use super::policies::Made;
+use crate::clock;
+use crate::kms::{KeyVersion, KeyVersions};
+use crate::policy::KeyName;
+
+const MINUTE_NS: i64 = 60_000_000_000;
+
+/// Makes a new version.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn rotate(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let version = asked.api.kms.rotate_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::json(&Rotated { version: format!("v{version}") }))
+}
+
+/// Tells of all versions.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn tell(asked: Asked<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let found = asked.api.kms.key_versions(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::json(&Versions::new(&found)))
+}
+
+/// Disables the version that the body names, or enables it.
+///
+/// # Errors
+/// What the answer then tells.
+pub async fn set(asked: Asked<'_>, disabled: bool) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(asked.name)?;
+    let [version] = json::object(&asked.body, ["version"])?;
+    named(version.as_ref()).ok_or(Refusal::Body)?;
+    let version = version_number(version.as_ref()).unwrap_or_default();
+    let by = asked.deadline.act_by;
+    asked.api.kms.set_key_version(asked.caller.permit()?, name, version, disabled, by).await?;
+    Ok(answers::empty())
+}
+
+#[derive(Serialize)]
+struct Rotated {
+    version: String,
+}
+
+#[derive(Serialize)]
+struct Versions {
+    versions: Vec<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: String,
+    #[serde(flatten)]
+    made: Made,
+    state: &'static str,
+}
+
+impl Versions {
+    fn new(found: &KeyVersions) -> Self {
+        let last_used = found.last_used.map(|minute| clock::rfc3339(Some(i64::from(minute) * MINUTE_NS)));
+        Self { versions: found.versions.iter().map(Version::new).collect(), last_used }
+    }
+}
+
+impl Version {
+    fn new(found: &KeyVersion) -> Self {
+        let state = if found.disabled { "disabled" } else { "enabled" };
+        Self { version: format!("v{}", found.version), made: Made::by(&found.author), state }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Author;
+
+    #[test]
+    fn versions_are_told_in_the_shape_that_is_documented() {
+        let author = Author { created_at: Some(0), created_by: None };
+        let versions =
+            vec![KeyVersion { version: 1, author, disabled: true }, KeyVersion { version: 2, author, disabled: false }];
+        let told = |last_used| {
+            serde_json::to_string(&Versions::new(&KeyVersions { versions: versions.clone(), last_used })).unwrap()
+        };
+        let v = |n, state| format!(r#"{{"version":"v{n}","created_at":"1970-01-01T00:00:00Z","state":"{state}"}}"#);
+        let both = format!("{},{}", v(1, "disabled"), v(2, "enabled"));
+        assert_eq!(told(None), format!(r#"{{"versions":[{both}]}}"#));
+        assert_eq!(told(Some(1)), format!(r#"{{"versions":[{both}],"last_used":"1970-01-01T00:01:00Z"}}"#));
+    }
+}

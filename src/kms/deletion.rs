@@ -1,0 +1,144 @@
+//! Deleting keys: at once or after a window, in which they can be restored.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::versions::seen;
+use super::write::done;
+use super::{Error, Kms};
+use crate::clock;
+use crate::policy::{KeyName, Permit};
+use crate::state::{KeyRecord, KeySeen, Operation};
+
+/// How long one attempt of a node to write by itself may take.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// Between two advances of replicated time while nothing is deleted.
+const TICK: Duration = Duration::from_secs(30);
+/// The same for a while after a deletion; and what is added to each window, so that a tick that had begun before the
+/// deletion cannot shorten it.
+const SHORT_TICK: Duration = Duration::from_secs(1);
+/// How long ticks stay short.
+const SHORT_FOR: Duration = Duration::from_secs(60);
+
+impl Kms {
+    /// Deletes a key with all its versions: at once, or, with a window, so that it can be restored for that long.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], or that the write could not be done.
+    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
+        let (key, _) = self.seen(name, by).await?;
+        let window_ns = match self.deletion_window_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            window => window.saturating_add(nanos(SHORT_TICK)),
+        };
+        self.revoke(permit, Operation::DeleteKey { key, window_ns }, by).await
+    }
+
+    /// Takes a deleted key back that can still be restored.
+    ///
+    /// # Errors
+    /// [`Error::NothingWaiting`], or that the write could not be done.
+    pub async fn restore_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
+        let key = self.waiting_key(name, by).await?;
+        done(self.write(permit, Operation::RestoreKey(key), by).await?)
+    }
+
+    /// Removes a deleted key for good that could still be restored.
+    ///
+    /// # Errors
+    /// [`Error::NothingWaiting`], or that the write could not be done.
+    pub async fn purge_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
+        let key = self.waiting_key(name, by).await?;
+        done(self.write(permit, Operation::PurgeKey(key), by).await?)
+    }
+
+    /// Takes over the window of a configuration file that was read again.
+    pub fn set_deletion_window(&self, window: Duration) {
+        self.deletion_window_ns.store(nanos(window), Ordering::Relaxed);
+    }
+
+    /// While this node leads and deleted keys wait, advances replicated time by its monotonic clock and removes the
+    /// keys whose time has come. Never ends.
+    pub async fn remove_deleted_keys(&self) {
+        let mut progress = self.cluster.progress();
+        let mut short_until = Instant::now();
+        loop {
+            if !self.cluster.leads() || self.cluster.view().waiting().is_empty() {
+                tokio::time::sleep(SHORT_TICK).await;
+                continue;
+            }
+            let (begun, revocation) = (Instant::now(), progress.borrow().last_revocation);
+            let tick = if begun < short_until { SHORT_TICK } else { TICK.min(self.until_next_removal()) };
+            let deleted = progress.wait_for(|progress| progress.last_revocation != revocation);
+            if begun >= short_until && tokio::time::timeout(tick, deleted).await.is_ok() {
+                // Time that passed before a deletion must not count for it: this tick is given up, the next are short.
+                short_until = Instant::now() + SHORT_FOR;
+                continue;
+            }
+            tokio::time::sleep_until((begun + tick).into()).await;
+            self.advance_time(begun.elapsed()).await;
+            self.remove_what_is_due().await;
+        }
+    }
+
+    /// Why a name is taken though its key is deleted.
+    pub(super) fn waiting(&self, name: KeyName<'_>) -> Error {
+        match self.delete_at(name) {
+            Some(delete_at) => {
+                let left = i64::try_from(delete_at.saturating_sub(self.time_ns())).unwrap_or(i64::MAX);
+                Error::KeyWaiting { until: clock::unix_ns().saturating_add(left) }
+            }
+            // Removed or restored since.
+            None => Error::KeyExists,
+        }
+    }
+
+    async fn waiting_key(&self, name: KeyName<'_>, by: Instant) -> Result<KeySeen, Error> {
+        self.linearize(by).await?;
+        let newest = self.cluster.view().newest_record(name).filter(|record| KeyRecord::is_waiting(record));
+        let (creation_id, _) = newest.as_deref().and_then(KeyRecord::peek).ok_or(Error::NothingWaiting)?;
+        Ok(seen(name, creation_id))
+    }
+
+    async fn advance_time(&self, elapsed: Duration) {
+        let operation = Operation::AdvanceTime { elapsed_ns: nanos(elapsed) };
+        // Time that could not be noted is lost: keys wait longer then, never shorter.
+        drop(self.write(&Permit::for_node(""), operation, Instant::now() + ATTEMPT).await);
+    }
+
+    async fn remove_what_is_due(&self) {
+        let now = self.time_ns();
+        for name in self.cluster.view().waiting() {
+            let Ok(name) = KeyName::parse(&name) else { continue };
+            if self.delete_at(name).is_some_and(|delete_at| delete_at <= now) {
+                let path = format!("/v1/key/purge/{name}");
+                let permit = Permit::for_node(&path);
+                if let Err(error) = self.purge_key(&permit, name, Instant::now() + ATTEMPT).await {
+                    tracing::debug!(key = name.as_str(), %error, "a deleted key is not removed yet");
+                } else {
+                    tracing::info!(key = name.as_str(), "removed a deleted key: its time to be restored is over");
+                }
+            }
+        }
+    }
+
+    fn until_next_removal(&self) -> Duration {
+        let now = self.time_ns();
+        let times =
+            self.cluster.view().waiting().into_iter().filter_map(|name| self.delete_at(KeyName::parse(&name).ok()?));
+        let left = times.min().map_or(TICK, |delete_at| Duration::from_nanos(delete_at.saturating_sub(now)));
+        left.max(SHORT_TICK)
+    }
+
+    fn delete_at(&self, name: KeyName<'_>) -> Option<u64> {
+        KeyRecord::decode(&self.cluster.view().newest_record(name)?).ok()?.delete_at
+    }
+
+    fn time_ns(&self) -> u64 {
+        self.cluster.view().cluster().map_or(0, |cluster| cluster.time_ns)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

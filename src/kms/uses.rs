@@ -1,0 +1,129 @@
+//! When keys were last used: noted in memory about once an hour for each key, and replicated at leisure.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Kms;
+use crate::clock;
+use crate::policy::{KeyName, Permit};
+use crate::state::{CreationId, KeyRecord, KeySeen, Operation, Use};
+
+/// A use is noted when the one noted before is this many minutes old.
+const EVERY_MINUTES: u32 = 60;
+/// Between two times that what was noted is replicated.
+const REPLICATE_EVERY: Duration = Duration::from_secs(60);
+/// Uses in one command: some 50 KiB.
+const AT_A_TIME: usize = 512;
+/// Keys whose use is held until it is replicated. Those beyond are noted at their next use.
+const HELD: usize = 100_000;
+const ATTEMPT: Duration = Duration::from_secs(10);
+
+/// Uses that this node has seen and the cluster does not know of yet.
+#[derive(Default)]
+pub(super) struct Uses {
+    held: Mutex<HashMap<(String, CreationId), u32>>,
+}
+
+/// The minute of a key's last use that was noted; it stands beside the opened key, so that a use costs a comparison.
+#[derive(Default)]
+pub(super) struct LastNoted(AtomicU32);
+
+impl Uses {
+    /// Notes a use in this minute, if it is worth it.
+    pub(super) fn note(&self, name: KeyName<'_>, creation: CreationId, last: &LastNoted, minute: u32) {
+        if minute.saturating_sub(last.0.load(Relaxed)) < EVERY_MINUTES {
+            return;
+        }
+        let mut held = self.held.lock();
+        if held.len() < HELD {
+            held.insert((name.as_str().to_owned(), creation), minute);
+            last.0.store(minute, Relaxed);
+        }
+    }
+
+    /// The minute of a use that is not replicated yet.
+    pub(super) fn noted(&self, key: &KeySeen) -> Option<u32> {
+        self.held.lock().get(&(key.name.clone(), key.creation_id)).copied()
+    }
+
+    fn all(&self) -> Vec<Use> {
+        let held = self.held.lock();
+        held.iter()
+            .map(|((name, id), minute)| Use { key: KeySeen { name: name.clone(), creation_id: *id }, minute: *minute })
+            .collect()
+    }
+
+    fn forget(&self, uses: &[Use]) {
+        let mut held = self.held.lock();
+        for used in uses {
+            held.remove(&(used.key.name.clone(), used.key.creation_id));
+        }
+    }
+}
+
+impl Kms {
+    /// Replicates the uses that this node has seen, again and again. Never ends.
+    pub async fn replicate_uses(&self) {
+        loop {
+            tokio::time::sleep(REPLICATE_EVERY).await;
+            self.replicate_uses_now().await;
+        }
+    }
+
+    /// Replicates the uses that this node has seen and the cluster does not know of.
+    pub async fn replicate_uses_now(&self) {
+        let (news, known): (Vec<_>, Vec<_>) = self.opened.uses.all().into_iter().partition(|used| self.is_news(used));
+        self.opened.uses.forget(&known);
+        for batch in news.chunks(AT_A_TIME) {
+            let operation = Operation::RecordUse(batch.to_vec());
+            match self.write(&Permit::for_node(""), operation, Instant::now() + ATTEMPT).await {
+                Ok(_) => self.opened.uses.forget(batch),
+                // They stay, for the next time.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Another node may have told of the same hour before.
+    fn is_news(&self, used: &Use) -> bool {
+        let newest = KeyName::parse(&used.key.name).ok().and_then(|name| self.cluster.view().newest_record(name));
+        let Some(record) = newest.and_then(|record| KeyRecord::decode(&record).ok()) else { return false };
+        let known = record.last_used.unwrap_or(0);
+        record.creation_id == used.key.creation_id && used.minute.saturating_sub(known) >= EVERY_MINUTES
+    }
+}
+
+/// A Unix time in nanoseconds as minutes.
+pub(super) fn minute_of(unix_ns: i64) -> u32 {
+    u32::try_from(unix_ns / 60_000_000_000).unwrap_or(0)
+}
+
+/// The minute now.
+pub(super) fn minute_now() -> u32 {
+    minute_of(clock::unix_ns())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_use_is_noted_once_an_hour() {
+        let (uses, last, id) = (Uses::default(), LastNoted::default(), CreationId([1; 16]));
+        let name = KeyName::parse("a").unwrap();
+        let key = KeySeen { name: "a".to_owned(), creation_id: id };
+        for minute in 1000..1060 {
+            uses.note(name, id, &last, minute);
+        }
+        assert_eq!(uses.noted(&key), Some(1000));
+        let noted = uses.all();
+        uses.forget(&noted);
+        uses.note(name, id, &last, 1059);
+        assert_eq!(uses.noted(&key), None);
+        uses.note(name, id, &last, 1060);
+        assert_eq!(uses.noted(&key), Some(1060));
+    }
+}

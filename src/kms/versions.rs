@@ -1,0 +1,103 @@
+//! The versions of a key: making one, telling of them, disabling and enabling them.
+
+use std::time::Instant;
+
+use super::keys::author_of;
+use super::write::done;
+use super::{Error, Kms};
+use crate::crypto::{FIRST_VERSION, KeyMaterial, Secret};
+use crate::policy::{Author, KeyName, Permit};
+use crate::state::{CreationId, KeySeen, Operation, Outcome};
+
+/// One version of a key, as it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyVersion {
+    /// Its number, from 1.
+    pub version: u32,
+    /// Who made it, and when.
+    pub author: Author,
+    /// Whether it must not be used.
+    pub disabled: bool,
+}
+
+/// The versions of a key, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyVersions {
+    /// Every version.
+    pub versions: Vec<KeyVersion>,
+    /// When the key was last used, about: Unix minutes.
+    pub last_used: Option<u32>,
+}
+
+impl Kms {
+    /// Makes a new version of a key, which is used from then on, and returns its number.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::TooManyVersions`], or that the write could not be done.
+    pub async fn rotate_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<u32, Error> {
+        loop {
+            let (seen, newest) = self.seen(name, by).await?;
+            let version = newest + 1;
+            let record = self.record(name, newest)?;
+            let material = KeyMaterial { encryption: Secret::random(), ..self.open_record(name, &record)? };
+            let record = self.sealed_record(name, seen.creation_id, version, &material, author_of(permit))?;
+            let operation = Operation::RotateKey { name: seen.name, record: record.encode().into() };
+            match self.write(permit, operation, by).await? {
+                Outcome::RingInactive => self.follow_ring(by).await?,
+                // Somebody else rotated it meanwhile: this one comes after that.
+                Outcome::VersionTaken => {}
+                outcome => return done(outcome).map(|()| version),
+            }
+        }
+    }
+
+    /// The versions of a key.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], or that no leader answered.
+    pub async fn key_versions(
+        &self,
+        _permit: &Permit<'_>,
+        name: KeyName<'_>,
+        by: Instant,
+    ) -> Result<KeyVersions, Error> {
+        let (seen, newest) = self.seen(name, by).await?;
+        let mut versions = Vec::new();
+        let mut noted = None;
+        for version in FIRST_VERSION..=newest {
+            let record = self.record(name, version)?;
+            noted = record.last_used;
+            versions.push(KeyVersion { version, author: record.author, disabled: record.disabled });
+        }
+        Ok(KeyVersions { versions, last_used: noted.max(self.opened.uses.noted(&seen)) })
+    }
+
+    /// Disables a version of a key, or enables it again. What it sealed cannot be opened meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionNewest`], or that the write could not be
+    /// done.
+    pub async fn set_key_version(
+        &self,
+        permit: &Permit<'_>,
+        name: KeyName<'_>,
+        version: u32,
+        disabled: bool,
+        by: Instant,
+    ) -> Result<(), Error> {
+        let (key, _) = self.seen(name, by).await?;
+        let operation = Operation::SetVersion { key, version, disabled };
+        if disabled { self.revoke(permit, operation, by).await } else { done(self.write(permit, operation, by).await?) }
+    }
+
+    /// The key that is now under a name, and its newest version.
+    pub(super) async fn seen(&self, name: KeyName<'_>, by: Instant) -> Result<(KeySeen, u32), Error> {
+        self.linearize(by).await?;
+        let (creation_id, newest) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
+        Ok((seen(name, creation_id), newest))
+    }
+}
+
+pub(super) fn seen(name: KeyName<'_>, creation_id: CreationId) -> KeySeen {
+    KeySeen { name: name.as_str().to_owned(), creation_id }
+}

@@ -1,0 +1,70 @@
+//! Writing: one command to the cluster, and what its outcome means to whoever asked.
+
+use std::time::Instant;
+
+use super::{Error, Kms};
+use crate::clock;
+use crate::crypto::random;
+use crate::policy::{Actor, Permit, Role};
+use crate::state::{Command, Operation, Outcome, RequestId};
+
+impl Kms {
+    /// Sends one command; retries on the way carry the same bytes.
+    pub(super) async fn write(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Outcome, Error> {
+        let command = Command {
+            request_id: RequestId(random::bytes()),
+            seen_index: self.cluster.seen_index(),
+            time_ns: clock::unix_ns(),
+            actor: permit.actor(),
+            path: permit.path().to_owned(),
+            file_names_admin: self.file_admin().is_some(),
+            operation,
+        };
+        Ok(self.cluster.write(&command, by).await?)
+    }
+
+    /// The same for what takes something away from somebody.
+    pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<(), Error> {
+        done(self.write(permit, operation, by).await?)
+    }
+
+    /// Whether whoever was permitted is an admin.
+    pub(super) fn is_admin(&self, permit: &Permit<'_>) -> bool {
+        match permit.actor() {
+            Actor::Node | Actor::Client { file_admin: true, .. } => true,
+            Actor::Client { identity, .. } => {
+                let rules = self.rules();
+                rules.identities.get(&identity).is_some_and(|assignment| assignment.role == Role::Admin)
+            }
+        }
+    }
+}
+
+/// What an outcome means that needs nothing else to be known.
+pub(super) fn done(outcome: Outcome) -> Result<(), Error> {
+    match outcome {
+        Outcome::Done => Ok(()),
+        Outcome::KeyExists => Err(Error::KeyExists),
+        Outcome::KeyNotFound => Err(Error::KeyNotFound),
+        Outcome::Denied => Err(Error::Denied),
+        Outcome::Expired => Err(Error::OutcomeUnknown),
+        Outcome::NothingWaiting => Err(Error::NothingWaiting),
+        Outcome::VersionNotFound => Err(Error::VersionNotFound),
+        Outcome::VersionNewest => Err(Error::VersionNewest),
+        Outcome::TooManyVersions => Err(Error::TooManyVersions),
+        Outcome::PolicyExists => Err(Error::PolicyExists),
+        Outcome::PolicyNotFound => Err(Error::PolicyNotFound),
+        Outcome::IdentityExists => Err(Error::IdentityExists),
+        Outcome::IdentityNotFound => Err(Error::IdentityNotFound),
+        Outcome::IdentityIsAdmin => Err(Error::IdentityIsAdmin),
+        Outcome::LastAdmin => Err(Error::LastAdmin),
+        // A node serves once the cluster is initialised, seals under the active ring version before it writes, and
+        // makes another version of a key, or tells until when one waits, where that can happen.
+        Outcome::RingInactive
+        | Outcome::AlreadyInitialised
+        | Outcome::NotInitialised
+        | Outcome::Malformed
+        | Outcome::VersionTaken
+        | Outcome::KeyWaiting => Err(Error::Stopping),
+    }
+}

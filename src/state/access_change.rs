@@ -1,0 +1,111 @@
+//! Changes of who may do what, as a command carries them.
+
+use bytes::Bytes;
+
+use super::command::DecodeError;
+use super::rules::{identity_from_wire, policy_from_wire, policy_to_wire, role_from_text, role_to_text};
+use super::wire::{self, command::Operation as Wire};
+use crate::policy::{Author, Identity, Policy, PolicyEntry, PolicyName, Role};
+
+/// A change of policies or identities. Its author is the command's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessChange {
+    /// Makes a policy, or replaces one.
+    PutPolicy {
+        /// Its name.
+        name: PolicyName,
+        /// What it allows and denies.
+        policy: Policy,
+        /// Whether a policy of that name may be replaced.
+        replace: bool,
+    },
+    /// Deletes a policy, and every assignment to it.
+    DeletePolicy {
+        /// Its name.
+        name: PolicyName,
+    },
+    /// Binds an identity to a policy.
+    AssignPolicy {
+        /// The policy.
+        policy: PolicyName,
+        /// The identity.
+        identity: Identity,
+    },
+    /// Makes an identity known.
+    CreateIdentity {
+        /// The identity.
+        identity: Identity,
+        /// What it is.
+        role: Role,
+    },
+    /// Forgets an identity.
+    DeleteIdentity {
+        /// The identity.
+        identity: Identity,
+    },
+}
+
+impl AccessChange {
+    pub(super) fn to_wire(&self) -> Wire {
+        let identity_bytes = |identity: &Identity| Bytes::copy_from_slice(identity.as_bytes());
+        match self {
+            Self::PutPolicy { name, policy, replace } => {
+                let entry = PolicyEntry { policy: policy.clone(), author: Author::default() };
+                Wire::PutPolicy(wire::PutPolicy { policy: Some(policy_to_wire(name, &entry)), replace: *replace })
+            }
+            Self::DeletePolicy { name } => Wire::DeletePolicy(wire::DeletePolicy { name: name.as_str().to_owned() }),
+            Self::AssignPolicy { policy, identity } => Wire::AssignPolicy(wire::AssignPolicy {
+                policy: policy.as_str().to_owned(),
+                identity: identity_bytes(identity),
+            }),
+            Self::CreateIdentity { identity, role } => {
+                let (identity, policy) = (identity_bytes(identity), role_to_text(role));
+                let assignment = Some(wire::Assignment { identity, policy, author: None });
+                Wire::CreateIdentity(wire::CreateIdentity { assignment })
+            }
+            Self::DeleteIdentity { identity } => {
+                Wire::DeleteIdentity(wire::DeleteIdentity { identity: identity_bytes(identity) })
+            }
+        }
+    }
+
+    pub(super) fn from_wire(wire: Wire) -> Result<Self, DecodeError> {
+        match wire {
+            Wire::PutPolicy(wire) => {
+                let (name, entry) = policy_from_wire(wire.policy.ok_or(DecodeError::Malformed("policy"))?)?;
+                Ok(Self::PutPolicy { name, policy: entry.policy, replace: wire.replace })
+            }
+            Wire::DeletePolicy(wire) => Ok(Self::DeletePolicy { name: policy_name(&wire.name)? }),
+            Wire::AssignPolicy(wire) => Ok(Self::AssignPolicy {
+                policy: policy_name(&wire.policy)?,
+                identity: identity_from_wire(&wire.identity)?,
+            }),
+            Wire::CreateIdentity(wire) => {
+                let assignment = wire.assignment.ok_or(DecodeError::Malformed("assignment"))?;
+                let identity = identity_from_wire(&assignment.identity)?;
+                Ok(Self::CreateIdentity { identity, role: role_from_text(&assignment.policy)? })
+            }
+            Wire::DeleteIdentity(wire) => Ok(Self::DeleteIdentity { identity: identity_from_wire(&wire.identity)? }),
+            _ => Err(DecodeError::Malformed("change of access")),
+        }
+    }
+}
+
+fn policy_name(name: &str) -> Result<PolicyName, DecodeError> {
+    PolicyName::parse(name).map_err(|_| DecodeError::Malformed("policy name"))
+}
+
+/// One of each, for tests that must hold for all.
+#[cfg(test)]
+pub(super) fn every_change() -> Vec<AccessChange> {
+    let pattern = crate::policy::Pattern::parse("/v1/key/*").expect("a pattern");
+    let (name, identity) = (PolicyName::parse("app").expect("a name"), Identity::from_bytes([4; 32]));
+    vec![
+        AccessChange::PutPolicy { name: name.clone(), policy: Policy::new([pattern], []), replace: true },
+        AccessChange::DeletePolicy { name: name.clone() },
+        AccessChange::AssignPolicy { policy: name.clone(), identity },
+        AccessChange::CreateIdentity { identity, role: Role::Policy(name) },
+        AccessChange::CreateIdentity { identity, role: Role::Admin },
+        AccessChange::DeleteIdentity { identity },
+    ]
+}

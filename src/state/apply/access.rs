@@ -1,0 +1,89 @@
+//! Deciding changes of policies and identities.
+
+use super::{Change, Decision};
+use crate::policy::{Actor, Assignment, Author, Identity, PolicyEntry, PolicyName, Role, Rules};
+use crate::state::{AccessChange, Command, MAX_POLICY_BYTES, Outcome, encode_policy};
+
+pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) -> Decision {
+    let Actor::Client { identity: by, file_admin } = command.actor else { return Err(Outcome::Denied) };
+    let author = Author { created_at: Some(command.time_ns), created_by: Some(by) };
+    let by_admin = file_admin || is_admin(by, rules);
+    match change {
+        AccessChange::PutPolicy { name, policy, replace } => {
+            if !replace && rules.policies.contains_key(name) {
+                return Err(Outcome::PolicyExists);
+            }
+            put_policy(name, PolicyEntry { policy: policy.clone(), author })
+        }
+        AccessChange::DeletePolicy { name } => delete_policy(name, rules),
+        AccessChange::AssignPolicy { identity, .. } if *identity == by => Err(Outcome::Denied),
+        AccessChange::AssignPolicy { policy, identity } => assign(policy, *identity, author, rules),
+        AccessChange::CreateIdentity { role: Role::Admin, .. } if !by_admin => Err(Outcome::Denied),
+        AccessChange::CreateIdentity { identity, role } => create_identity(*identity, role, author, rules),
+        AccessChange::DeleteIdentity { identity } if is_admin(*identity, rules) && !by_admin => Err(Outcome::Denied),
+        AccessChange::DeleteIdentity { identity } => delete_identity(*identity, command.file_names_admin, rules),
+    }
+}
+
+/// Whether a permit on `path` is one for this change.
+pub(super) fn permitted_there(change: &AccessChange, path: &str) -> bool {
+    let at = |prefix: &str, name: &str| path.strip_prefix(prefix) == Some(name);
+    match change {
+        AccessChange::PutPolicy { name, replace: false, .. } => at("/v1/policy/create/", name.as_str()),
+        AccessChange::PutPolicy { name, replace: true, .. } => at("/v1/policy/write/", name.as_str()),
+        AccessChange::DeletePolicy { name } => at("/v1/policy/delete/", name.as_str()),
+        AccessChange::AssignPolicy { policy, .. } => at("/v1/policy/assign/", policy.as_str()),
+        AccessChange::CreateIdentity { identity, .. } => at("/v1/identity/create/", &identity.to_string()),
+        AccessChange::DeleteIdentity { identity } => at("/v1/identity/delete/", &identity.to_string()),
+    }
+}
+
+fn put_policy(name: &PolicyName, entry: PolicyEntry) -> Decision {
+    if encode_policy(name, &entry).len() > MAX_POLICY_BYTES {
+        return Err(Outcome::Malformed);
+    }
+    Ok(vec![Change::PutPolicy(name.clone(), entry)])
+}
+
+/// Its assignments go too, so that a later policy of that name restores nothing.
+fn delete_policy(name: &PolicyName, rules: &Rules) -> Decision {
+    known(name, rules)?;
+    let bound = rules.identities.iter().filter(|(_, a)| matches!(&a.role, Role::Policy(policy) if policy == name));
+    let unbound = bound.map(|(identity, _)| Change::RemoveAssignment(*identity));
+    Ok(unbound.chain([Change::RemovePolicy(name.clone())]).collect())
+}
+
+fn assign(policy: &PolicyName, identity: Identity, author: Author, rules: &Rules) -> Decision {
+    known(policy, rules)?;
+    if is_admin(identity, rules) {
+        return Err(Outcome::IdentityIsAdmin);
+    }
+    Ok(vec![Change::PutAssignment(identity, Assignment { role: Role::Policy(policy.clone()), author })])
+}
+
+fn create_identity(identity: Identity, role: &Role, author: Author, rules: &Rules) -> Decision {
+    if rules.identities.contains_key(&identity) {
+        return Err(Outcome::IdentityExists);
+    }
+    if let Role::Policy(name) = role {
+        known(name, rules)?;
+    }
+    Ok(vec![Change::PutAssignment(identity, Assignment { role: role.clone(), author })])
+}
+
+fn delete_identity(identity: Identity, file_names_admin: bool, rules: &Rules) -> Decision {
+    let assignment = rules.identities.get(&identity).ok_or(Outcome::IdentityNotFound)?;
+    let admins = rules.identities.values().filter(|assignment| assignment.role == Role::Admin).count();
+    if assignment.role == Role::Admin && admins == 1 && !file_names_admin {
+        return Err(Outcome::LastAdmin);
+    }
+    Ok(vec![Change::RemoveAssignment(identity)])
+}
+
+fn known(policy: &PolicyName, rules: &Rules) -> Result<(), Outcome> {
+    if rules.policies.contains_key(policy) { Ok(()) } else { Err(Outcome::PolicyNotFound) }
+}
+
+fn is_admin(identity: Identity, rules: &Rules) -> bool {
+    rules.identities.get(&identity).is_some_and(|assignment| assignment.role == Role::Admin)
+}

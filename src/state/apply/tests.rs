@@ -1,0 +1,284 @@
+//! Tables of commands and states, with what must come of them.
+
+use super::keys::{MAX_RECORD_BYTES, MAX_VERSIONS};
+use super::*;
+use crate::crypto::Cipher;
+use crate::policy::{Author, Pattern, Policy, Role};
+use crate::state::{AccessChange, ClusterId, CreationId, KeySeen, Remembered, RequestId, Use};
+
+const ROOT: Identity = Identity::from_bytes([1; 32]);
+const APP: Identity = Identity::from_bytes([2; 32]);
+const OPERATOR: Identity = Identity::from_bytes([3; 32]);
+const NOBODY: Identity = Identity::from_bytes([4; 32]);
+const ADMIN: Actor = Actor::Client { identity: ROOT, file_admin: true };
+const STRANGER: Actor = Actor::Client { identity: NOBODY, file_admin: false };
+const ID: CreationId = CreationId([7; 16]);
+
+fn record(version: u32, ring_version: u32, sealed: usize) -> KeyRecord {
+    KeyRecord {
+        creation_id: ID,
+        version,
+        cipher: Cipher::Aes256,
+        disabled: false,
+        ring_version,
+        author: Author::default(),
+        last_used: None,
+        delete_at: None,
+        sealed: vec![0; sealed],
+    }
+}
+
+fn sealed(version: u32, ring_version: u32) -> Bytes {
+    record(version, ring_version, 110).encode().into()
+}
+
+fn create(ring_version: u32, length: usize) -> Operation {
+    Operation::CreateKey { name: "a".to_owned(), record: record(1, ring_version, length).encode().into() }
+}
+
+fn rotate(version: u32) -> Operation {
+    Operation::RotateKey { name: "a".to_owned(), record: sealed(version, 2) }
+}
+
+fn seen(creation_id: CreationId) -> KeySeen {
+    KeySeen { name: "a".to_owned(), creation_id }
+}
+
+fn delete(creation_id: CreationId) -> Operation {
+    Operation::DeleteKey { key: seen(creation_id), window_ns: 0 }
+}
+
+fn set(version: u32, disabled: bool) -> Operation {
+    Operation::SetVersion { key: seen(ID), version, disabled }
+}
+
+fn command(actor: Actor, path: &str, operation: Operation) -> Command {
+    Command {
+        request_id: RequestId([3; 16]),
+        seen_index: 0,
+        time_ns: 99,
+        actor,
+        path: path.to_owned(),
+        file_names_admin: true,
+        operation,
+    }
+}
+
+/// The versions of the one key `a`, under a ring whose version 2 is active, at the replicated time 100.
+fn decided(command: &Command, versions: &[KeyRecord], rules: &Rules) -> (Outcome, Vec<Change>) {
+    let cluster = Cluster { id: ClusterId([0; 16]), level: 1, ring: Vec::new(), active_ring_version: 2, time_ns: 100 };
+    let record = |name: &str, version: Option<u32>| match version {
+        _ if name != "a" => None,
+        None => versions.last().cloned(),
+        Some(version) => versions.iter().find(|record| record.version == version).cloned(),
+    };
+    let memory = Memory::default();
+    apply(command, Current { cluster: Some(&cluster), rules, record: &record, memory: &memory })
+}
+
+#[test]
+fn each_command_on_a_key_has_the_outcome_that_the_state_before_it_asks_for() {
+    let (making, importing, removing) = ("/v1/key/create/a", "/v1/key/import/a", "/v1/key/delete/a");
+    let (rotating, disabling, enabling) = ("/v1/key/rotate/a", "/v1/key/disable/a", "/v1/key/enable/a");
+    let (restoring, purging) = ("/v1/key/restore/a", "/v1/key/purge/a");
+    let other = CreationId([8; 16]);
+    let none = || vec![];
+    let one = || vec![record(1, 2, 110)];
+    let two = || vec![record(1, 2, 110), record(2, 2, 110)];
+    let waiting = |delete_at| vec![KeyRecord { delete_at: Some(delete_at), ..record(1, 2, 110) }];
+    let full = || vec![record(MAX_VERSIONS, 2, 110)];
+    let disabled: Bytes = KeyRecord { disabled: true, ..record(1, 2, 110) }.encode().into();
+    let table = [
+        (ADMIN, making, create(2, 110), none(), Outcome::Done),
+        (ADMIN, importing, create(2, 110), none(), Outcome::Done),
+        (Actor::Node, making, create(2, 110), none(), Outcome::Done),
+        (ADMIN, making, create(2, 110), one(), Outcome::KeyExists),
+        (ADMIN, making, create(2, 110), waiting(500), Outcome::KeyWaiting),
+        (ADMIN, making, create(1, 110), none(), Outcome::RingInactive),
+        (ADMIN, making, create(2, MAX_RECORD_BYTES), none(), Outcome::Malformed),
+        (ADMIN, making, Operation::CreateKey { name: "a".to_owned(), record: disabled }, none(), Outcome::Malformed),
+        (STRANGER, making, create(2, 110), none(), Outcome::Denied),
+        (ADMIN, "/v1/key/create/b", create(2, 110), none(), Outcome::Denied),
+        (ADMIN, removing, create(2, 110), none(), Outcome::Denied),
+        (ADMIN, removing, delete(ID), one(), Outcome::Done),
+        (ADMIN, removing, delete(ID), waiting(500), Outcome::KeyNotFound),
+        (ADMIN, removing, delete(other), one(), Outcome::KeyNotFound),
+        (ADMIN, removing, delete(ID), none(), Outcome::KeyNotFound),
+        (Actor::Node, removing, delete(ID), one(), Outcome::Denied),
+        (ADMIN, rotating, rotate(2), one(), Outcome::Done),
+        (ADMIN, rotating, rotate(2), two(), Outcome::VersionTaken),
+        (ADMIN, rotating, rotate(4), two(), Outcome::VersionTaken),
+        (ADMIN, rotating, rotate(2), none(), Outcome::KeyNotFound),
+        (ADMIN, rotating, rotate(2), waiting(500), Outcome::KeyNotFound),
+        (ADMIN, rotating, rotate(MAX_VERSIONS + 1), full(), Outcome::TooManyVersions),
+        (ADMIN, making, rotate(2), one(), Outcome::Denied),
+        (ADMIN, disabling, set(1, true), two(), Outcome::Done),
+        (ADMIN, disabling, set(2, true), two(), Outcome::VersionNewest),
+        (ADMIN, disabling, set(3, true), two(), Outcome::VersionNotFound),
+        (ADMIN, enabling, set(2, false), two(), Outcome::Done),
+        (ADMIN, enabling, set(1, true), two(), Outcome::Denied),
+        (ADMIN, disabling, set(1, false), two(), Outcome::Denied),
+        (ADMIN, restoring, Operation::RestoreKey(seen(ID)), waiting(500), Outcome::Done),
+        (ADMIN, restoring, Operation::RestoreKey(seen(other)), waiting(500), Outcome::NothingWaiting),
+        (ADMIN, restoring, Operation::RestoreKey(seen(ID)), one(), Outcome::NothingWaiting),
+        (ADMIN, purging, Operation::PurgeKey(seen(ID)), waiting(500), Outcome::Done),
+        (ADMIN, purging, Operation::PurgeKey(seen(ID)), one(), Outcome::NothingWaiting),
+        (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(101), Outcome::NothingWaiting),
+        (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(100), Outcome::Done),
+        (ADMIN, "", Operation::AdvanceTime { elapsed_ns: 1 }, none(), Outcome::Denied),
+        (ADMIN, "", Operation::RecordUse(Vec::new()), none(), Outcome::Denied),
+    ];
+    for (row, (actor, path, operation, versions, expected)) in table.into_iter().enumerate() {
+        let (outcome, changes) = decided(&command(actor, path, operation), &versions, &Rules::default());
+        assert_eq!(outcome, expected, "row {row}");
+        assert_eq!(changes.is_empty(), outcome != Outcome::Done, "row {row}");
+    }
+}
+
+fn the_record(changes: &[Change]) -> (KeyRecord, bool) {
+    let [change @ Change::PutKey { record, .. }] = changes else { panic!("one record: {changes:?}") };
+    (KeyRecord::decode(record).unwrap(), change.revokes())
+}
+
+#[test]
+fn a_deleted_key_waits_in_replicated_time_and_comes_back_as_it_was() {
+    let living = KeyRecord { last_used: Some(5), ..record(1, 2, 110) };
+    let deletion = Operation::DeleteKey { key: seen(ID), window_ns: 50 };
+    let (_, changes) =
+        decided(&command(ADMIN, "/v1/key/delete/a", deletion), std::slice::from_ref(&living), &Rules::default());
+    let (waiting, revokes) = the_record(&changes);
+    assert_eq!((waiting.delete_at, revokes), (Some(150), true));
+    let restoration = Operation::RestoreKey(seen(ID));
+    let (_, changes) = decided(&command(ADMIN, "/v1/key/restore/a", restoration), &[waiting], &Rules::default());
+    assert_eq!(the_record(&changes), (living, false));
+}
+
+#[test]
+fn the_later_use_stays_and_moves_on_with_the_newest_version() {
+    let used = |minute| Operation::RecordUse(vec![Use { key: seen(ID), minute }]);
+    let noted = KeyRecord { last_used: Some(10), ..record(1, 2, 110) };
+    let at = |minute| decided(&command(Actor::Node, "", used(minute)), std::slice::from_ref(&noted), &Rules::default());
+    assert_eq!(at(10), (Outcome::Done, Vec::new()));
+    assert_eq!(the_record(&at(11).1).0.last_used, Some(11));
+    let (_, changes) = decided(&command(ADMIN, "/v1/key/rotate/a", rotate(2)), &[noted], &Rules::default());
+    let (rotated, _) = the_record(&changes);
+    assert_eq!((rotated.version, rotated.last_used), (2, Some(10)));
+}
+
+fn name(text: &str) -> PolicyName {
+    PolicyName::parse(text).unwrap()
+}
+
+/// `app` is bound to the policy `app`; `operator` may manage policies and identities; `admins` are admins.
+fn rules(admins: &[Identity]) -> Rules {
+    let policy = |patterns: &[&str]| {
+        let allow: Vec<_> = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
+        PolicyEntry { policy: Policy::new(allow, []), author: Author::default() }
+    };
+    let bound = |role| Assignment { role, author: Author::default() };
+    let mut rules = Rules::default();
+    rules.policies.insert(name("app"), policy(&["/v1/key/*"]).into());
+    rules.policies.insert(name("operator"), policy(&["/v1/policy/*", "/v1/identity/*"]).into());
+    rules.identities.insert(APP, bound(Role::Policy(name("app"))));
+    rules.identities.insert(OPERATOR, bound(Role::Policy(name("operator"))));
+    rules.identities.extend(admins.iter().map(|admin| (*admin, bound(Role::Admin))));
+    rules
+}
+
+fn put_policy(text: &str, replace: bool) -> AccessChange {
+    AccessChange::PutPolicy { name: name(text), policy: Policy::default(), replace }
+}
+
+fn assign(policy: &str, identity: Identity) -> AccessChange {
+    AccessChange::AssignPolicy { policy: name(policy), identity }
+}
+
+fn create_identity(identity: Identity, role: Role) -> AccessChange {
+    AccessChange::CreateIdentity { identity, role }
+}
+
+fn path_of(change: &AccessChange) -> String {
+    match change {
+        AccessChange::PutPolicy { name, replace: false, .. } => format!("/v1/policy/create/{}", name.as_str()),
+        AccessChange::PutPolicy { name, replace: true, .. } => format!("/v1/policy/write/{}", name.as_str()),
+        AccessChange::DeletePolicy { name } => format!("/v1/policy/delete/{}", name.as_str()),
+        AccessChange::AssignPolicy { policy, .. } => format!("/v1/policy/assign/{}", policy.as_str()),
+        AccessChange::CreateIdentity { identity, .. } => format!("/v1/identity/create/{identity}"),
+        AccessChange::DeleteIdentity { identity } => format!("/v1/identity/delete/{identity}"),
+    }
+}
+
+#[test]
+fn each_change_of_access_has_the_outcome_that_the_rules_before_it_ask_for() {
+    let operator = Actor::Client { identity: OPERATOR, file_admin: false };
+    let remove = |identity| AccessChange::DeleteIdentity { identity };
+    let delete = |policy| AccessChange::DeletePolicy { name: name(policy) };
+    let app = || Role::Policy(name("app"));
+    let table = [
+        (ADMIN, put_policy("new", false), Outcome::Done),
+        (ADMIN, put_policy("app", false), Outcome::PolicyExists),
+        (ADMIN, put_policy("app", true), Outcome::Done),
+        (operator, put_policy("new", true), Outcome::Done),
+        (STRANGER, put_policy("new", true), Outcome::Denied),
+        (ADMIN, delete("app"), Outcome::Done),
+        (ADMIN, delete("none"), Outcome::PolicyNotFound),
+        (ADMIN, assign("app", NOBODY), Outcome::Done),
+        (ADMIN, assign("none", NOBODY), Outcome::PolicyNotFound),
+        (operator, assign("app", OPERATOR), Outcome::Denied),
+        (operator, assign("app", ROOT), Outcome::IdentityIsAdmin),
+        (operator, create_identity(NOBODY, app()), Outcome::Done),
+        (operator, create_identity(APP, app()), Outcome::IdentityExists),
+        (operator, create_identity(NOBODY, Role::Policy(name("none"))), Outcome::PolicyNotFound),
+        (operator, create_identity(NOBODY, Role::Admin), Outcome::Denied),
+        (ADMIN, create_identity(NOBODY, Role::Admin), Outcome::Done),
+        (operator, remove(APP), Outcome::Done),
+        (operator, remove(NOBODY), Outcome::IdentityNotFound),
+        (operator, remove(ROOT), Outcome::Denied),
+        (ADMIN, remove(ROOT), Outcome::Done),
+    ];
+    for (row, (actor, change, expected)) in table.into_iter().enumerate() {
+        let path = path_of(&change);
+        let (outcome, changes) = decided(&command(actor, &path, Operation::Access(change)), &[], &rules(&[ROOT]));
+        assert_eq!(outcome, expected, "row {row}");
+        assert!(changes.iter().all(Change::revokes), "row {row}");
+    }
+}
+
+#[test]
+fn a_deleted_policy_takes_its_assignments_with_it() {
+    let change = Operation::Access(AccessChange::DeletePolicy { name: name("app") });
+    let (_, changes) = decided(&command(ADMIN, "/v1/policy/delete/app", change), &[], &rules(&[]));
+    assert_eq!(changes, [Change::RemoveAssignment(APP), Change::RemovePolicy(name("app"))]);
+}
+
+#[test]
+fn the_last_admin_stays_unless_a_file_names_one() {
+    let other = Identity::from_bytes([9; 32]);
+    let removal = || Operation::Access(AccessChange::DeleteIdentity { identity: ROOT });
+    let path = format!("/v1/identity/delete/{ROOT}");
+    let by_root = Actor::Client { identity: ROOT, file_admin: false };
+    let remove = |file_names_admin, admins: &[Identity]| {
+        let command = Command { file_names_admin, ..command(by_root, &path, removal()) };
+        decided(&command, &[], &rules(admins)).0
+    };
+    assert_eq!(remove(false, &[ROOT]), Outcome::LastAdmin);
+    assert_eq!(remove(true, &[ROOT]), Outcome::Done);
+    assert_eq!(remove(false, &[ROOT, other]), Outcome::Done);
+}
+
+#[test]
+fn every_operation_asks_for_the_path_of_its_own() {
+    for operation in crate::state::operation::every_operation() {
+        let command = command(ADMIN, "/v1/key/describe/a", operation);
+        assert_eq!(decided(&command, &[], &Rules::default()).0, Outcome::Denied, "{command:?}");
+    }
+}
+
+#[test]
+fn a_command_seen_before_has_its_old_outcome_and_changes_nothing() {
+    let (rules, mut memory) = (Rules::default(), Memory::default());
+    let again = command(ADMIN, "/v1/key/create/a", create(2, 110));
+    memory.remember(Remembered { request_id: again.request_id, index: 1, outcome: Outcome::KeyExists });
+    let current = Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory };
+    assert_eq!(apply(&again, current), (Outcome::KeyExists, Vec::new()));
+}

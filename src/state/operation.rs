@@ -1,0 +1,211 @@
+//! What a command changes, and the same as it stands in the log.
+
+use bytes::Bytes;
+
+use super::command::DecodeError;
+use super::rules::{assignment_from_wire, assignment_to_wire, policy_from_wire, policy_to_wire};
+use super::wire::{self, command::Operation as Wire};
+use super::{AccessChange, Cluster, CreationId};
+use crate::policy::{Assignment, Identity, KeyName, PolicyEntry, PolicyName};
+
+/// What a command changes. Names are checked; records are kept as the bytes they came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// The cluster's first command.
+    Init(Box<Init>),
+    /// Makes a key.
+    CreateKey {
+        /// Its name.
+        name: String,
+        /// Its first version's record, encoded.
+        record: Bytes,
+    },
+    /// Adds a version to a key.
+    RotateKey {
+        /// Its name.
+        name: String,
+        /// The new version's record, encoded: of the creation that was seen, one above the newest version.
+        record: Bytes,
+    },
+    /// Disables or enables a version of a key.
+    SetVersion {
+        /// The key that was seen.
+        key: KeySeen,
+        /// The version.
+        version: u32,
+        /// Whether it must not be used.
+        disabled: bool,
+    },
+    /// Deletes a key with all its versions.
+    DeleteKey {
+        /// The key that was seen.
+        key: KeySeen,
+        /// How long it can be restored, in replicated time; 0 when it is gone at once.
+        window_ns: u64,
+    },
+    /// Takes a key back that waits for deletion.
+    RestoreKey(KeySeen),
+    /// Removes a key that waits for deletion.
+    PurgeKey(KeySeen),
+    /// Notes when keys were last used, as one node saw it.
+    RecordUse(Vec<Use>),
+    /// Advances replicated time.
+    AdvanceTime {
+        /// What the leader's monotonic clock counted, in nanoseconds.
+        elapsed_ns: u64,
+    },
+    /// Changes who may do what.
+    Access(AccessChange),
+}
+
+/// A key as the node that received the request saw it: another creation of the name is another key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySeen {
+    /// Its name.
+    pub name: String,
+    /// The creation that was seen under that name.
+    pub creation_id: CreationId,
+}
+
+/// When a key was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// The key that was used.
+    pub key: KeySeen,
+    /// Unix time in minutes.
+    pub minute: u32,
+}
+
+/// The cluster's first command: what it is, and the policies of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Init {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Policies.
+    pub policies: Vec<(PolicyName, PolicyEntry)>,
+    /// Identities bound to them.
+    pub assignments: Vec<(Identity, Assignment)>,
+}
+
+impl Operation {
+    pub(super) fn to_wire(&self) -> Wire {
+        match self {
+            Self::Init(init) => Wire::Init(init.to_wire()),
+            Self::CreateKey { name, record } => {
+                Wire::CreateKey(wire::CreateKey { name: name.clone(), record: record.clone() })
+            }
+            Self::RotateKey { name, record } => {
+                Wire::RotateKey(wire::RotateKey { name: name.clone(), record: record.clone() })
+            }
+            Self::SetVersion { key, version, disabled } => {
+                let (name, creation_id) = key.to_wire();
+                Wire::SetVersion(wire::SetVersion { name, creation_id, version: *version, disabled: *disabled })
+            }
+            Self::DeleteKey { key, window_ns } => {
+                let (name, creation_id) = key.to_wire();
+                Wire::DeleteKey(wire::DeleteKey { name, creation_id, window_ns: *window_ns })
+            }
+            Self::RestoreKey(key) => {
+                let (name, creation_id) = key.to_wire();
+                Wire::RestoreKey(wire::RestoreKey { name, creation_id })
+            }
+            Self::PurgeKey(key) => {
+                let (name, creation_id) = key.to_wire();
+                Wire::PurgeKey(wire::PurgeKey { name, creation_id })
+            }
+            Self::RecordUse(uses) => Wire::RecordUse(wire::RecordUse { uses: uses.iter().map(Use::to_wire).collect() }),
+            Self::AdvanceTime { elapsed_ns } => Wire::AdvanceTime(wire::AdvanceTime { elapsed_ns: *elapsed_ns }),
+            Self::Access(change) => change.to_wire(),
+        }
+    }
+
+    pub(super) fn from_wire(wire: Wire) -> Result<Self, DecodeError> {
+        Ok(match wire {
+            Wire::Init(init) => Self::Init(Box::new(Init::from_wire(init)?)),
+            Wire::CreateKey(wire) => Self::CreateKey { name: key_name(wire.name)?, record: wire.record },
+            Wire::RotateKey(wire) => Self::RotateKey { name: key_name(wire.name)?, record: wire.record },
+            Wire::SetVersion(wire) => Self::SetVersion {
+                key: KeySeen::from_wire(wire.name, &wire.creation_id)?,
+                version: wire.version,
+                disabled: wire.disabled,
+            },
+            Wire::DeleteKey(wire) => {
+                Self::DeleteKey { key: KeySeen::from_wire(wire.name, &wire.creation_id)?, window_ns: wire.window_ns }
+            }
+            Wire::RestoreKey(wire) => Self::RestoreKey(KeySeen::from_wire(wire.name, &wire.creation_id)?),
+            Wire::PurgeKey(wire) => Self::PurgeKey(KeySeen::from_wire(wire.name, &wire.creation_id)?),
+            Wire::RecordUse(wire) => {
+                Self::RecordUse(wire.uses.into_iter().map(Use::from_wire).collect::<Result<_, _>>()?)
+            }
+            Wire::AdvanceTime(wire) => Self::AdvanceTime { elapsed_ns: wire.elapsed_ns },
+            Wire::PutPolicy(_)
+            | Wire::DeletePolicy(_)
+            | Wire::AssignPolicy(_)
+            | Wire::CreateIdentity(_)
+            | Wire::DeleteIdentity(_) => Self::Access(AccessChange::from_wire(wire)?),
+        })
+    }
+}
+
+impl KeySeen {
+    fn to_wire(&self) -> (String, Bytes) {
+        (self.name.clone(), Bytes::copy_from_slice(&self.creation_id.0))
+    }
+
+    fn from_wire(name: String, creation_id: &[u8]) -> Result<Self, DecodeError> {
+        let creation_id = creation_id.try_into().map_err(|_| DecodeError::Malformed("creation id"))?;
+        Ok(Self { name: key_name(name)?, creation_id: CreationId(creation_id) })
+    }
+}
+
+impl Use {
+    fn to_wire(&self) -> wire::Use {
+        let (name, creation_id) = self.key.to_wire();
+        wire::Use { name, creation_id, minute: self.minute }
+    }
+
+    fn from_wire(wire: wire::Use) -> Result<Self, DecodeError> {
+        Ok(Self { key: KeySeen::from_wire(wire.name, &wire.creation_id)?, minute: wire.minute })
+    }
+}
+
+impl Init {
+    fn to_wire(&self) -> wire::Init {
+        wire::Init {
+            cluster: Some(self.cluster.to_wire()),
+            policies: self.policies.iter().map(|(name, entry)| policy_to_wire(name, entry)).collect(),
+            assignments: self.assignments.iter().map(|(id, a)| assignment_to_wire(*id, a)).collect(),
+        }
+    }
+
+    fn from_wire(wire: wire::Init) -> Result<Self, DecodeError> {
+        Ok(Self {
+            cluster: Cluster::from_wire(wire.cluster.ok_or(DecodeError::Malformed("cluster"))?)?,
+            policies: wire.policies.into_iter().map(policy_from_wire).collect::<Result<_, _>>()?,
+            assignments: wire.assignments.into_iter().map(assignment_from_wire).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn key_name(name: String) -> Result<String, DecodeError> {
+    KeyName::parse(&name).map_err(|_| DecodeError::Malformed("key name"))?;
+    Ok(name)
+}
+
+/// One of each, for tests that must hold for all.
+#[cfg(test)]
+pub(super) fn every_operation() -> Vec<Operation> {
+    let key = KeySeen { name: "a".to_owned(), creation_id: CreationId([3; 16]) };
+    let record = Bytes::from_static(b"sealed");
+    let keys = [
+        Operation::CreateKey { name: key.name.clone(), record: record.clone() },
+        Operation::RotateKey { name: key.name.clone(), record },
+        Operation::SetVersion { key: key.clone(), version: 2, disabled: true },
+        Operation::DeleteKey { key: key.clone(), window_ns: 5 },
+        Operation::RestoreKey(key.clone()),
+        Operation::PurgeKey(key.clone()),
+        Operation::RecordUse(vec![Use { key, minute: 7 }]),
+        Operation::AdvanceTime { elapsed_ns: 9 },
+    ];
+    keys.into_iter().chain(super::access_change::every_change().into_iter().map(Operation::Access)).collect()
+}
