@@ -118,6 +118,24 @@ mod tests {
         assert_documented(&command);
     }
 
+    #[test]
+    fn the_documentation_names_every_command_and_exit_code() {
+        let text = include_str!("../../docs/command-line.md");
+        let command = super::Cli::command();
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let lines: Vec<_> = text.lines().filter(|line| line.starts_with("| `keyraft")).collect();
+            let (name, listed) = (sub.get_name(), |word: &str| lines.iter().any(|line| line.contains(word)));
+            assert!(listed(&format!("`keyraft {name}")) || listed(&format!("`{name}`")), "{name}");
+            for action in sub.get_subcommands() {
+                let action = action.get_name();
+                assert!(listed(&format!("{name} {action}`")) || listed(&format!("`{action}`")), "{name} {action}");
+            }
+        }
+        for code in 0..=6 {
+            assert!(text.contains(&format!("\n| {code} | ")), "{code}");
+        }
+    }
+
     fn assert_documented(command: &clap::Command) {
         assert!(command.get_about().is_some(), "{} says nothing about itself", command.get_name());
         for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {

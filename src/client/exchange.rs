@@ -73,7 +73,8 @@ impl Client {
         let mut failures = Vec::new();
         for step in 0..self.servers.len() {
             let index = (first + step) % self.servers.len();
-            match self.exchange_with(&self.servers[index], call).await {
+            // A handshake's state is large, and every operation of the client would carry it.
+            match Box::pin(self.exchange_with(&self.servers[index], call)).await {
                 Err(error) if error.concerns_one_server() => {
                     failures.push((self.servers[index].endpoint.clone(), error));
                 }

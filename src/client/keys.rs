@@ -20,7 +20,7 @@ pub struct Import<'a> {
     pub material: &'a [u8],
     /// `AES256` when absent.
     pub cipher: Option<&'a str>,
-    /// 32 bytes of an HMAC key; only Keyraft takes them.
+    /// 32 bytes of an HMAC key, or none of it for a key without one; a random one when absent. Only Keyraft takes it.
     pub hmac: Option<&'a [u8]>,
     /// When it was made first, in RFC 3339; only Keyraft takes it, and from admins alone.
     pub created_at: Option<&'a str>,

@@ -9,7 +9,8 @@ use keyraft::crypto::Cipher;
 use keyraft::policy::{Actor, Author, KeyName};
 use keyraft::raft::{Cluster, Failure, PeerListener};
 use keyraft::state::{
-    self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, Operation, Outcome, RequestId, RingVersion,
+    self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome, RequestId,
+    RingVersion,
 };
 use keyraft::store::StoreId;
 use keyraft::tls::PeerTls;

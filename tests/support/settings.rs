@@ -62,6 +62,7 @@ fn config(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig]) 
         api: BTreeMap::new(),
         policies: policies(),
         keys: Vec::new(),
+        deletion_window: Duration::ZERO,
         cache: CacheConfig { any: Duration::from_secs(300), unused: Duration::from_secs(30), capacity: 1_000 },
         log: LogConfig { error: false, audit: false, level: "warn".into(), format: LogFormat::Text },
         cluster: cluster(certificates, peer, peers),

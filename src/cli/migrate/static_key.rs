@@ -45,7 +45,7 @@ fn parse(text: &[u8], cipher: Cipher) -> Result<Source, Error> {
     let text = std::str::from_utf8(text).map_err(|_| wrong("it is no text"))?;
     let mut source = Source::default();
     for line in text.lines().filter_map(key_of_line) {
-        let key = key(line, cipher).map_err(|reason| wrong(reason))?;
+        let key = key(line, cipher).map_err(wrong)?;
         if source.keys.iter().any(|other| other.name == key.name) {
             return Err(wrong("two lines have the same name"));
         }

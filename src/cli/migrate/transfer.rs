@@ -88,7 +88,8 @@ fn import<'a>(plan: &Plan, key: &'a SourceKey) -> Import<'a> {
     Import {
         material: key.material.encryption.expose(),
         cipher: Some(key.material.cipher.name()),
-        hmac: key.material.hmac.as_ref().map(|hmac| &hmac.expose()[..]),
+        // What had no HMAC key must not get one: MinIO derives credentials once there is one.
+        hmac: Some(key.material.hmac.as_ref().map_or(&[], |hmac| &hmac.expose()[..])),
         created_at: key.created_at.as_deref().filter(|_| plan.keeps_origin),
         created_by: key.created_by.filter(|_| plan.keeps_origin),
     }

@@ -98,7 +98,7 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
     };
     let patterns: Patterns = serde_json::from_slice(&text)
         .map_err(|error| Error::Input { what: "policy", reason: format!("{}: {error}", path.display()) })?;
-    Ok(Policy::new(parse(&patterns.allow.texts())?, parse(&patterns.deny.texts())?))
+    Ok(Policy::new(parse(patterns.allow.texts())?, parse(patterns.deny.texts())?))
 }
 
 /// A policy as JSON: each part an array of patterns, or an object with patterns as keys.
