@@ -14,6 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::Refusal;
+use crate::kms::Behind;
 
 /// An answer on its way to the client.
 pub type Answer = Response<AnswerBody>;
@@ -30,6 +31,13 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub fn empty() -> Answer {
     let mut answer = Response::new(Either::Left(Full::default()));
     answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    answer
+}
+
+/// The same after a revocation; its audit record names those who had not applied it.
+pub fn revoked(behind: Behind) -> Answer {
+    let mut answer = empty();
+    answer.extensions_mut().insert(behind);
     answer
 }
 

@@ -90,12 +90,16 @@ impl Api {
                 return Err(Refusal::BadPath);
             }
             let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
-            let rules = || self.kms.rules();
-            let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path())?;
+            let rules = async || self.kms.rules_in_force().await;
+            let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path());
+            let caller = caller.await?;
             let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
             self.act(caller, &matched, &parts, body, trail.path(), deadline).await
         };
-        let answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
+        let mut answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
+        if let Some(behind) = answer.extensions_mut().remove() {
+            trail.revoked(behind);
+        }
         trail.isolated(!self.kms.holds_lease());
         let answer = if parts.method == Method::HEAD { answers::without_body(answer) } else { answer };
         trail.finish(answer.status().as_u16()).await;
@@ -119,6 +123,8 @@ impl Api {
         let body = timeout_at(deadline.answer_by.into(), body::read(body, matched.route.read_limit()))
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
+        // A body may take its time, and a revocation must not wait for it.
+        caller.check_again(&self.kms, path).await?;
         let asked = Asked { api: self, caller, name: matched.name, parts, body, path, deadline };
         timeout_at(deadline.answer_by.into(), handlers::handle(matched.route.op, asked))
             .await

@@ -59,6 +59,10 @@ pub fn figures(status: &ClusterStatus) -> ClusterFigures {
         fsync_ns: storage.fsync_ns,
         snapshot_at: storage.snapshot_at,
         disk_bytes: storage.disk_bytes,
+        fence_waits: status.fences.waits,
+        fence_ns: status.fences.waited_ns,
+        members_waited_out: status.fences.waited_out,
+        lease_until_ns: status.lease_until_ns,
         has_lease: status.standing == Standing::Held,
         seconds_offline: offline.as_secs_f64(),
     }
@@ -71,7 +75,7 @@ fn lag(member: &Member) -> Option<PeerLag> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kms::{NodeState, RaftStatus, StorageFigures};
+    use crate::kms::{FenceFigures, NodeState, RaftStatus, StorageFigures};
 
     fn status() -> ClusterStatus {
         let member = |id, lag| Member {
@@ -97,6 +101,8 @@ mod tests {
             name: "node-1".to_owned(),
             state: NodeState::Starting,
             standing: Standing::Over,
+            lease_until_ns: 0,
+            fences: FenceFigures::default(),
             raft,
             storage: StorageFigures::default(),
         }

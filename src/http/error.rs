@@ -129,6 +129,11 @@ fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
         kms::Error::OutcomeUnknown => {
             (503, "no answer from the leader in time: the outcome is unknown, the change may take effect or not")
         }
+        kms::Error::NotEverywhere => (
+            503,
+            "the change is made, but some nodes did not confirm it in time: they may go on as before until their lease \
+             runs out",
+        ),
         kms::Error::Stopping => (503, "the node is stopping: nothing was changed"),
     };
     (status, text.into())
@@ -243,6 +248,7 @@ mod tests {
         for known in [kms::Error::NoLeader.into(), kms::Error::Stopping.into(), Refusal::TimedOut { writes: false }] {
             assert!(text(known).contains("nothing was changed"));
         }
+        assert!(text(kms::Error::NotEverywhere.into()).contains("the change is made"));
         for unknown in [kms::Error::OutcomeUnknown.into(), Refusal::TimedOut { writes: true }] {
             assert!(text(unknown).contains("outcome is unknown"));
         }

@@ -8,13 +8,16 @@ use super::connection::Client;
 use super::error::Refusal;
 use super::routes::{Auth, Matched};
 use super::settings::Settings;
+use crate::kms::{self, Kms};
 use crate::policy::{Identity, Permit, Rules};
 
 /// A client that got past the guard, and what it proved.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Caller<'p> {
     identity: Option<Identity>,
     permit: Option<Permit<'p>>,
+    /// What permitted it.
+    rules: Option<Arc<Rules>>,
 }
 
 impl<'p> Caller<'p> {
@@ -32,6 +35,18 @@ impl<'p> Caller<'p> {
     /// The route asked for no policy, so that nothing does.
     pub fn permit(&self) -> Result<&Permit<'p>, Refusal> {
         self.permit.as_ref().ok_or(Refusal::NoCertificate)
+    }
+
+    /// Checks the policy again, if other rules may be in force by now.
+    ///
+    /// # Errors
+    /// They do not permit it, or the node cannot tell which are.
+    pub async fn check_again(&self, kms: &Kms, path: &str) -> Result<(), Refusal> {
+        let (Some(identity), Some(rules)) = (self.identity, &self.rules) else { return Ok(()) };
+        if !kms.are_in_force(rules) {
+            kms.rules_in_force().await?.permit(identity, kms.file_admin(), path)?;
+        }
+        Ok(())
     }
 }
 
@@ -52,14 +67,14 @@ pub fn identify(settings: &Settings, client: &Client, headers: &HeaderMap) -> Re
     }
 }
 
-/// Checks the method, then the certificate, then the policy.
+/// Checks the method, then the certificate, then the policy, by the rules in force.
 ///
 /// # Errors
 /// What fails first.
-pub fn check<'p>(
+pub async fn check<'p>(
     settings: &Settings,
     file_admin: Option<Identity>,
-    rules: impl FnOnce() -> Arc<Rules>,
+    rules: impl AsyncFnOnce() -> Result<Arc<Rules>, kms::Error>,
     matched: &Matched<'_>,
     method: &Method,
     identity: Result<Option<Identity>, Refusal>,
@@ -70,19 +85,22 @@ pub fn check<'p>(
         return Err(Refusal::Method { got: method.as_str().to_owned(), want: route.method });
     }
     if settings.route(matched.index).skip_auth {
-        return Ok(Caller { identity: identity.ok().flatten(), permit: None });
+        return Ok(Caller { identity: identity.ok().flatten(), permit: None, rules: None });
     }
     let identity = identity?.ok_or(Refusal::NoCertificate)?;
-    let permit = match route.auth {
-        Auth::Certificate => None,
-        Auth::Policy => Some(rules().permit(identity, file_admin, path)?),
-    };
-    Ok(Caller { identity: Some(identity), permit })
+    if route.auth == Auth::Certificate {
+        return Ok(Caller { identity: Some(identity), permit: None, rules: None });
+    }
+    let rules = rules().await?;
+    let permit = rules.permit(identity, file_admin, path)?;
+    Ok(Caller { identity: Some(identity), permit: Some(permit), rules: Some(rules) })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use futures::FutureExt;
 
     use super::*;
     use crate::config::RouteConfig;
@@ -95,19 +113,22 @@ mod tests {
     const APP: Identity = Identity::from_bytes([2; 32]);
     const STRANGER: Identity = Identity::from_bytes([3; 32]);
 
-    fn rules() -> Arc<Rules> {
+    fn rules() -> Result<Arc<Rules>, kms::Error> {
         let name = PolicyName::parse("app").unwrap();
         let policy = Policy::new([Pattern::parse("/v1/key/create/my-*").unwrap()], []);
         let entry = Arc::new(PolicyEntry { policy, author: Author::default() });
         let assignment = Assignment { role: Role::Policy(name.clone()), author: Author::default() };
-        Arc::new(Rules { policies: [(name, entry)].into(), identities: [(APP, assignment)].into() })
+        Ok(Arc::new(Rules { policies: [(name, entry)].into(), identities: [(APP, assignment)].into() }))
     }
 
     fn verdict(identity: Result<Option<Identity>, Refusal>, method: &str, path: &str) -> Result<bool, u16> {
         let mut config = config();
         config.api = BTreeMap::from([("/v1/ready".to_owned(), RouteConfig { skip_auth: true, timeout: None })]);
         let matched = routes::find(path).unwrap();
-        check(&Settings::of(&config), Some(ADMIN), rules, &matched, &method.parse().unwrap(), identity, path)
+        let (settings, method) = (Settings::of(&config), method.parse().unwrap());
+        check(&settings, Some(ADMIN), async || rules(), &matched, &method, identity, path)
+            .now_or_never()
+            .expect("the rules are there")
             .map(|caller| caller.permit().is_ok())
             .map_err(|refusal| refusal.answer().0.as_u16())
     }

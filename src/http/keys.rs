@@ -58,8 +58,8 @@ async fn import(asked: Asked<'_>) -> Result<Answer, Refusal> {
 
 async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
-    asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
-    Ok(answers::empty())
+    let behind = asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::revoked(behind))
 }
 
 async fn restore(asked: Asked<'_>) -> Result<Answer, Refusal> {

@@ -19,7 +19,7 @@ use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
 pub async fn handle(op: PolicyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
     let name = PolicyName::parse(asked.name)?;
     let (kms, permit, by) = (&asked.api.kms, asked.caller.permit()?, asked.deadline.act_by);
-    match op {
+    let behind = match op {
         PolicyOp::Describe => {
             let entry = kms.policy(permit, &name, by).await?;
             return Ok(answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }));
@@ -32,8 +32,8 @@ pub async fn handle(op: PolicyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
         PolicyOp::Write => kms.put_policy(permit, name, bodies::policy(&asked.body)?, true, by).await?,
         PolicyOp::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
         PolicyOp::Delete => kms.delete_policy(permit, name, by).await?,
-    }
-    Ok(answers::empty())
+    };
+    Ok(answers::revoked(behind))
 }
 
 /// Patterns as the API shows them: the keys of an object.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 
 use crate::clock;
+use crate::kms::Behind;
 use crate::policy::Identity;
 use crate::telemetry::{Audit, AuditRecord, HttpMetrics};
 
@@ -39,6 +40,7 @@ impl<'a> Trail<'a> {
             identity: None,
             file_admin: false,
             isolated: false,
+            not_applied: Box::default(),
             status: CLIENT_GONE,
             took: Duration::ZERO,
             request_id,
@@ -58,6 +60,13 @@ impl<'a> Trail<'a> {
     pub fn isolated(&mut self, isolated: bool) {
         if let Some(record) = &mut self.record {
             record.isolated = isolated;
+        }
+    }
+
+    /// Notes the nodes that had not applied the revocation that was asked for.
+    pub fn revoked(&mut self, Behind(names): Behind) {
+        if let Some(record) = &mut self.record {
+            record.not_applied = names.into();
         }
     }
 

@@ -44,8 +44,8 @@ pub async fn set(asked: Asked<'_>, disabled: bool) -> Result<Answer, Refusal> {
     named(version.as_ref()).ok_or(Refusal::Body)?;
     let version = version_number(version.as_ref()).unwrap_or_default();
     let by = asked.deadline.act_by;
-    asked.api.kms.set_key_version(asked.caller.permit()?, name, version, disabled, by).await?;
-    Ok(answers::empty())
+    let behind = asked.api.kms.set_key_version(asked.caller.permit()?, name, version, disabled, by).await?;
+    Ok(answers::revoked(behind))
 }
 
 #[derive(Serialize)]

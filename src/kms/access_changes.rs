@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Error, Kms};
+use super::{Behind, Error, Kms};
 use crate::policy::{Author, Identity, Permit, Policy, PolicyEntry, PolicyName, Role};
 use crate::state::{AccessChange, MAX_POLICY_BYTES, Operation, encode_policy};
 
@@ -10,7 +10,7 @@ impl Kms {
     /// Makes a policy; replaces one when it may.
     ///
     /// # Errors
-    /// [`Error::PolicyExists`], [`Error::PolicyTooLarge`], or that the write could not be done.
+    /// [`Error::PolicyExists`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn put_policy(
         &self,
         permit: &Permit<'_>,
@@ -18,7 +18,7 @@ impl Kms {
         policy: Policy,
         replace: bool,
         by: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Behind, Error> {
         // As large as it will be stored, whoever writes it and when.
         let author = Author { created_at: Some(0), created_by: Some(Identity::from_bytes([0; Identity::LEN])) };
         let entry = PolicyEntry { policy, author };
@@ -31,23 +31,23 @@ impl Kms {
     /// Deletes a policy; whoever is assigned to it loses access.
     ///
     /// # Errors
-    /// [`Error::PolicyNotFound`], or that the write could not be done.
-    pub async fn delete_policy(&self, permit: &Permit<'_>, name: PolicyName, by: Instant) -> Result<(), Error> {
+    /// [`Error::PolicyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
+    pub async fn delete_policy(&self, permit: &Permit<'_>, name: PolicyName, by: Instant) -> Result<Behind, Error> {
         self.change(permit, AccessChange::DeletePolicy { name }, by).await
     }
 
     /// Assigns an identity to a policy, away from any other.
     ///
     /// # Errors
-    /// [`Error::PolicyNotFound`], [`Error::IdentityIsAdmin`], [`Error::Denied`] to oneself, or that the write could
-    /// not be done.
+    /// [`Error::PolicyNotFound`], [`Error::IdentityIsAdmin`], [`Error::Denied`] to oneself, [`Error::NotEverywhere`], or that the
+    /// write could not be done.
     pub async fn assign_policy(
         &self,
         permit: &Permit<'_>,
         policy: PolicyName,
         identity: Identity,
         by: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Behind, Error> {
         if self.file_admin() == Some(identity) && permit.identity() != Some(identity) {
             return Err(Error::IdentityIsAdmin);
         }
@@ -57,14 +57,14 @@ impl Kms {
     /// Makes an identity known: bound to a policy, or an admin, which only an admin makes.
     ///
     /// # Errors
-    /// [`Error::IdentityExists`], [`Error::PolicyNotFound`], [`Error::Denied`], or that the write could not be done.
+    /// [`Error::IdentityExists`], [`Error::PolicyNotFound`], [`Error::Denied`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn create_identity(
         &self,
         permit: &Permit<'_>,
         identity: Identity,
         role: Role,
         by: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Behind, Error> {
         if self.file_admin() == Some(identity) {
             return Err(Error::IdentityExists);
         }
@@ -74,9 +74,9 @@ impl Kms {
     /// Forgets an identity.
     ///
     /// # Errors
-    /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`], or that the write
-    /// could not be done.
-    pub async fn delete_identity(&self, permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<(), Error> {
+    /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`], [`Error::NotEverywhere`], or that the
+    /// write could not be done.
+    pub async fn delete_identity(&self, permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<Behind, Error> {
         let replicated = self.rules().identities.contains_key(&identity);
         if self.file_admin() == Some(identity) && !replicated {
             return Err(Error::AdminOfFile);
@@ -85,7 +85,7 @@ impl Kms {
     }
 
     /// Every change of access counts as a revocation, grants too.
-    async fn change(&self, permit: &Permit<'_>, change: AccessChange, by: Instant) -> Result<(), Error> {
+    async fn change(&self, permit: &Permit<'_>, change: AccessChange, by: Instant) -> Result<Behind, Error> {
         self.revoke(permit, Operation::Access(change), by).await
     }
 }

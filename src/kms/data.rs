@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use super::{Error, Kms};
 use crate::crypto::{Ciphertext, FIRST_VERSION, OpenedKey, candidates, random};
 use crate::policy::{KeyName, Permit};
-use crate::raft::Standing;
 use crate::state::CreationId;
 
 /// How long a ciphertext that does not open here may wait for the leader before it is refused.
@@ -165,17 +164,6 @@ impl Kms {
     /// The newest version is always enabled; any other is looked at when it is used.
     fn check_enabled(&self, name: KeyName<'_>, version: u32) -> Result<(), Error> {
         if self.cluster.view().is_disabled(name, version) { Err(Error::VersionDisabled) } else { Ok(()) }
-    }
-
-    /// A node serves known keys under its lease, and, for a while, without one.
-    async fn check_standing(&self) -> Result<(), Error> {
-        if self.cluster.holds_lease() {
-            return Ok(());
-        }
-        match self.cluster.standing_after_renewal().await {
-            Standing::Held | Standing::Offline(_) => Ok(()),
-            Standing::Over => Err(Error::Stopping),
-        }
     }
 
     /// One version of a creation, from the cache or from its sealed record.

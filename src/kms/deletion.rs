@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::versions::seen;
 use super::write::done;
-use super::{Error, Kms};
+use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::policy::{KeyName, Permit};
 use crate::state::{KeyRecord, KeySeen, Operation};
@@ -24,8 +24,8 @@ impl Kms {
     /// Deletes a key with all its versions: at once, or, with a window, so that it can be restored for that long.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], or that the write could not be done.
-    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
+    /// [`Error::KeyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
+    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<Behind, Error> {
         let (key, _) = self.seen(name, by).await?;
         let window_ns = match self.deletion_window_ns.load(Ordering::Relaxed) {
             0 => 0,

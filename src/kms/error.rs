@@ -54,6 +54,8 @@ pub enum Error {
     NoLeader,
     /// The write was sent but no answer came before the deadline: it may or may not take effect.
     OutcomeUnknown,
+    /// The write took effect, but before the deadline not every node was known to hold to it.
+    NotEverywhere,
     /// The node is stopping, or must not serve now.
     Stopping,
 }
@@ -63,6 +65,7 @@ impl From<WriteError> for Error {
         match error {
             WriteError::NoLeader => Self::NoLeader,
             WriteError::OutcomeUnknown => Self::OutcomeUnknown,
+            WriteError::NotEverywhere => Self::NotEverywhere,
         }
     }
 }
@@ -92,6 +95,7 @@ impl fmt::Display for Error {
             Self::Denied => "insufficient permissions",
             Self::NoLeader => "no leader answered in time, and nothing was written",
             Self::OutcomeUnknown => "no answer came in time; the write may or may not take effect",
+            Self::NotEverywhere => "the change is made, but not every node is known to hold to it",
             Self::Stopping => "the node does not serve now",
         })
     }

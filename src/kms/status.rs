@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::Kms;
-use crate::raft::Standing;
+use crate::raft::{FenceFigures, Standing};
 use crate::store::folder_bytes;
 
 /// What a node is doing.
@@ -45,6 +45,10 @@ pub struct ClusterStatus {
     pub state: NodeState,
     /// What it may do without asking the leader.
     pub standing: Standing,
+    /// Until when it may, in nanoseconds of `CLOCK_BOOTTIME`; 0 before its first lease.
+    pub lease_until_ns: i64,
+    /// What waiting for revocations cost so far.
+    pub fences: FenceFigures,
     /// Consensus.
     pub raft: crate::raft::Status,
     /// Storage.
@@ -120,6 +124,8 @@ impl Kms {
             name: self.place.name.clone(),
             state: state_under(self.state.now(), standing),
             standing,
+            lease_until_ns: self.cluster.lease_until_ns(),
+            fences: self.cluster.fence_figures(),
             raft: self.cluster.status(),
             storage: StorageFigures {
                 keys: self.cluster.view().key_count(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::keys::author_of;
 use super::write::done;
-use super::{Error, Kms};
+use super::{Behind, Error, Kms};
 use crate::crypto::{FIRST_VERSION, KeyMaterial, Secret};
 use crate::policy::{Author, KeyName, Permit};
 use crate::state::{CreationId, KeySeen, Operation, Outcome};
@@ -84,10 +84,13 @@ impl Kms {
         version: u32,
         disabled: bool,
         by: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<Behind, Error> {
         let (key, _) = self.seen(name, by).await?;
         let operation = Operation::SetVersion { key, version, disabled };
-        if disabled { self.revoke(permit, operation, by).await } else { done(self.write(permit, operation, by).await?) }
+        if disabled {
+            return self.revoke(permit, operation, by).await;
+        }
+        done(self.write(permit, operation, by).await?).map(|()| Behind::default())
     }
 
     /// The key that is now under a name, and its newest version.

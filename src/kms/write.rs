@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Error, Kms};
+use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::crypto::random;
 use crate::policy::{Actor, Permit, Role};
@@ -23,9 +23,10 @@ impl Kms {
         Ok(self.cluster.write(&command, by).await?)
     }
 
-    /// The same for what takes something away from somebody.
-    pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<(), Error> {
-        done(self.write(permit, operation, by).await?)
+    /// The same for what takes something away, or changes a policy or an identity: it holds everywhere afterwards.
+    pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Behind, Error> {
+        done(self.write(permit, operation, by).await?)?;
+        self.everywhere(by).await
     }
 
     /// Whether whoever was permitted is an admin.

@@ -7,6 +7,7 @@ use openraft::ServerState;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::fence::{Fence, FenceFigures};
 use super::leader::{Leader, Leadership};
 use super::lease::{Lease, Standing};
 use super::reads::Reads;
@@ -28,6 +29,7 @@ pub struct Cluster {
     pub(super) writes: Writes,
     pub(super) reads: Reads,
     pub(super) lease: Arc<Lease>,
+    pub(super) fence: Fence,
     pub(super) log: Log,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: Checkpoint,
@@ -71,6 +73,25 @@ impl Cluster {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(WriteError::NoLeader),
         }
+    }
+
+    /// Waits until no member can serve without any revocation that this node has applied. Returns the names of the
+    /// members that are not known to have applied all of them: their leases have run out.
+    ///
+    /// # Errors
+    /// [`WriteError::NotEverywhere`]: the deadline came first.
+    pub async fn fence(&self, by: Instant) -> Result<Vec<String>, WriteError> {
+        self.fence.wait(by).await
+    }
+
+    /// What waiting for revocations cost so far.
+    pub fn fence_figures(&self) -> FenceFigures {
+        self.fence.figures()
+    }
+
+    /// Until when this node's lease runs, in nanoseconds of `CLOCK_BOOTTIME`; 0 before the first.
+    pub fn lease_until_ns(&self) -> i64 {
+        self.lease.until_ns()
     }
 
     /// Whether this node holds a lease now: one comparison, for every request.

@@ -1,11 +1,13 @@
 //! Who leads, as this node knows, and a client of whoever does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use openraft::ServerState;
 
 use super::links::{Client, Links};
 use super::metrics::Metrics;
-use super::types::{NodeId, Raft, TypeConfig};
+use super::types::{Member, NodeId, Raft, TypeConfig};
 use parking_lot::Mutex;
 
 /// Who leads.
@@ -52,6 +54,22 @@ impl Leadership {
     pub(super) fn epoch(&self) -> (Leader, u64) {
         let metrics = self.metrics.now();
         (leader_in(&metrics), metrics.current_term)
+    }
+
+    /// The term in which this node leads now, if it does: one in which it was elected since it started.
+    pub(super) fn led_term(&self) -> Option<u64> {
+        let metrics = self.metrics.now();
+        (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+    }
+
+    /// This node.
+    pub(super) fn own_id(&self) -> NodeId {
+        self.links.owner.node_id
+    }
+
+    /// Every member, this node included.
+    pub(super) fn members(&self) -> Arc<BTreeMap<NodeId, Member>> {
+        self.links.members()
     }
 
     /// Waits until somebody else leads than in `epoch`, or the same one in another term.

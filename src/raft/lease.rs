@@ -1,12 +1,13 @@
 //! The lease: how long this node may serve known keys without asking, so that a revocation can be waited for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::failure::Failure;
+use super::leader::Leadership;
 use super::reads::Reads;
 use crate::clock;
 use crate::config::ConsistencyConfig;
@@ -15,6 +16,8 @@ use crate::store::{Checkpoint, Progress};
 
 /// How long a request is held for one renewal once the lease has run out.
 const HOLD: Duration = Duration::from_millis(500);
+/// Between two questions while a request is held.
+const RETRY: Duration = Duration::from_millis(5);
 /// Renewals to a lease.
 const RENEWALS: u32 = 4;
 
@@ -33,6 +36,8 @@ pub enum Standing {
 pub(super) struct Lease {
     /// On `CLOCK_BOOTTIME`, in nanoseconds; 0 before the first.
     until_ns: AtomicI64,
+    /// How long a lease is, as last granted.
+    length_ns: AtomicU64,
     /// The lease after which one renewal was tried in vain: requests are held for one, not for each.
     given_up_on_ns: AtomicI64,
     config: ConsistencyConfig,
@@ -52,6 +57,7 @@ impl Lease {
     ) -> Arc<Self> {
         Arc::new(Self {
             until_ns: AtomicI64::new(0),
+            length_ns: AtomicU64::new(u64::try_from(config.lease.as_nanos()).unwrap_or(u64::MAX)),
             given_up_on_ns: AtomicI64::new(-1),
             config,
             reads,
@@ -62,13 +68,30 @@ impl Lease {
     }
 
     /// Renews the lease again and again. Never ends.
-    pub(super) async fn keep(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(self.config.lease / RENEWALS);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ///
+    /// Each renewal tells the leader how far this node is. So there is one at once after a revocation, which somebody
+    /// waits to acknowledge, and after a change of leader, who knows nothing of this node yet.
+    pub(super) async fn keep(self: Arc<Self>, leadership: Arc<Leadership>) {
+        let mut progress = self.progress.clone();
         loop {
-            tick.tick().await;
+            let (told, epoch) = (progress.borrow().last_revocation, leadership.epoch());
             self.renew().await;
+            let pause = Duration::from_nanos(self.length_ns.load(Ordering::Relaxed)) / RENEWALS;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                revoked = progress.wait_for(|progress| progress.last_revocation > told) => {
+                    if revoked.is_err() {
+                        return;
+                    }
+                }
+                () = leadership.changed_since(epoch) => {}
+            }
         }
+    }
+
+    /// Until when the lease runs, on `CLOCK_BOOTTIME`.
+    pub(super) fn until_ns(&self) -> i64 {
+        self.until_ns.load(Ordering::Acquire)
     }
 
     /// Whether the lease holds now; the one question asked on every request.
@@ -95,7 +118,13 @@ impl Lease {
         let lease = self.until_ns.load(Ordering::Acquire);
         if !self.holds() && self.given_up_on_ns.load(Ordering::Acquire) != lease {
             // A leader that does not answer in time leaves the node where it was.
-            drop(tokio::time::timeout(HOLD, self.renew()).await);
+            let renewed = async {
+                while !self.holds() {
+                    self.renew().await;
+                    tokio::time::sleep(RETRY).await;
+                }
+            };
+            drop(tokio::time::timeout(HOLD, renewed).await);
             if !self.holds() {
                 self.given_up_on_ns.store(lease, Ordering::Release);
             }
@@ -128,7 +157,8 @@ impl Lease {
         {
             return self.distrust(index, own, digest);
         }
-        let lease = i64::try_from(self.config.lease.as_nanos()).unwrap_or(i64::MAX);
+        let lease = i64::try_from(answer.lease.as_nanos()).unwrap_or(i64::MAX);
+        self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
         self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
     }
 }

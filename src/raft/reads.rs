@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openraft::raft::ReadPolicy;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
+use super::grants::Grants;
 use super::leader::{Leader, Leadership};
-use super::types::{NodeId, Raft};
+use super::types::NodeId;
 use super::wire::ReadIndexRequest;
 use crate::clock;
 use crate::state::Digest;
@@ -30,6 +30,16 @@ pub(super) struct ReadIndex {
     pub mark: Option<(u64, Digest)>,
     /// When the question was sent, on `CLOCK_BOOTTIME`, in nanoseconds.
     pub asked_at_ns: i64,
+    /// The lease that runs from then on, once the last revocation is applied.
+    pub lease: Duration,
+}
+
+impl ReadIndex {
+    /// What a leader that is this far answers about an index.
+    pub(super) fn at(index: u64, progress: &Progress, asked_at_ns: i64, lease: Duration) -> Self {
+        let (last_revocation, mark) = (progress.last_revocation, progress.marks.last().copied());
+        Self { index, last_revocation, mark, asked_at_ns, lease }
+    }
 }
 
 /// Asks in rounds. A question joins the next round to start, never one in flight: that one may be too old for it.
@@ -40,12 +50,12 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Starts the task that asks.
-    pub(super) fn start(leadership: Arc<Leadership>, progress: watch::Receiver<Progress>) -> Self {
+    pub(super) fn start(leadership: Arc<Leadership>, grants: Arc<Grants>) -> Self {
         let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Option<ReadIndex>>>(QUEUE);
         tokio::spawn(async move {
             let mut round = Vec::new();
             while asked.recv_many(&mut round, QUEUE).await > 0 {
-                let answer = one_round(&leadership, &progress).await;
+                let answer = one_round(&leadership, &grants).await;
                 for question in round.drain(..) {
                     // Whoever asked may have run out of time.
                     let _ = question.send(answer);
@@ -84,47 +94,36 @@ impl Reads {
     }
 }
 
-/// The answer of this node, if it leads a quorum now.
-pub(super) async fn answer_read_index(raft: &Raft, mut progress: watch::Receiver<Progress>) -> Option<ReadIndex> {
-    let asked_at_ns = clock::boot_ns();
-    let (read_log_id, _) = raft.get_read_log_id(ReadPolicy::ReadIndex).await.ok()?;
-    let index = read_log_id.index();
-    // What was revoked is known once everything up to the index is applied here.
-    let applied = progress.wait_for(|progress| progress.reached(index)).await.ok()?.clone();
-    Some(ReadIndex {
-        index,
-        last_revocation: applied.last_revocation,
-        mark: applied.marks.last().copied(),
-        asked_at_ns,
-    })
-}
-
 /// A round ends early when somebody else leads: whoever was asked may be silent for long.
-async fn one_round(leadership: &Leadership, progress: &watch::Receiver<Progress>) -> Option<ReadIndex> {
+async fn one_round(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
     tokio::select! {
-        answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, progress)) => answer.ok().flatten(),
+        answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, grants)) => answer.ok().flatten(),
         () = leadership.changed_since(leadership.epoch()) => None,
     }
 }
 
-async fn ask(leadership: &Leadership, progress: &watch::Receiver<Progress>) -> Option<ReadIndex> {
-    let asked_at_ns = clock::boot_ns();
-    let answer = match leadership.leader() {
-        Leader::Here => answer_read_index(leadership.raft(), progress.clone()).await?,
-        Leader::There(id) => ask_peer(leadership, id).await?,
-        Leader::Unknown => return None,
-    };
-    Some(ReadIndex { asked_at_ns, ..answer })
+async fn ask(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
+    match leadership.leader() {
+        Leader::Here => grants.answer_here().await,
+        Leader::There(id) => ask_peer(leadership, grants, id).await,
+        Leader::Unknown => None,
+    }
 }
 
-async fn ask_peer(leadership: &Leadership, id: NodeId) -> Option<ReadIndex> {
+async fn ask_peer(leadership: &Leadership, grants: &Grants, id: NodeId) -> Option<ReadIndex> {
     let mut client = leadership.client(id)?;
-    let reply = client.read_index(ReadIndexRequest {}).await.ok()?.into_inner();
+    let asked_at_ns = clock::boot_ns();
+    let lease_ns = u64::try_from(grants.lease().as_nanos()).unwrap_or(u64::MAX);
+    let request = ReadIndexRequest { applied: grants.applied(), lease_ns };
+    let reply = client.read_index(request).await.ok()?.into_inner();
     let digest = reply.mark_digest.as_ref().try_into().ok().map(Digest::from_bytes);
+    let longest = Duration::from_nanos(reply.lease_ns);
+    grants.heard(longest);
     Some(ReadIndex {
         index: reply.index,
         last_revocation: reply.last_revocation,
         mark: digest.filter(|_| reply.mark_index > 0).map(|digest| (reply.mark_index, digest)),
-        asked_at_ns: 0,
+        asked_at_ns,
+        lease: longest.min(grants.lease()),
     })
 }

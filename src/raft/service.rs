@@ -10,10 +10,10 @@ use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::Failure;
+use super::grants::{Grants, Question};
 use super::greeting::Greeter;
 use super::links::Links;
 use super::proposals::propose;
-use super::reads::answer_read_index;
 use super::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
@@ -22,11 +22,12 @@ use super::state_machine::as_openraft;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::peer_server::Peer;
 use super::wire::{
-    AppendReply, AppendRequest, FetchRequest, Greeting, GreetingReply, InstallReply, Proposals, ProposalsReply,
-    ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, Greeting, GreetingReply, InstallReply,
+    Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest,
+    VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
-use crate::store::{Progress, Snapshots, View};
+use crate::store::{Snapshots, View};
 
 /// Batches of one forwarding peer that are worked on at a time.
 const BATCHES_AT_A_TIME: usize = 64;
@@ -36,7 +37,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 /// What answers calls once the node takes part in consensus.
 pub(super) struct Running {
     pub raft: Raft,
-    pub progress: tokio::sync::watch::Receiver<Progress>,
+    pub grants: Arc<Grants>,
     pub view: Arc<View>,
 }
 
@@ -156,16 +157,26 @@ impl Peer for PeerService {
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
-        let (_, running) = self.admit(&request)?;
-        let answer = answer_read_index(&running.raft, running.progress.clone()).await;
-        let read = answer.ok_or_else(|| Status::unavailable("this node does not lead a quorum now"))?;
+        let (from, running) = self.admit(&request)?;
+        let ReadIndexRequest { applied, lease_ns } = request.into_inner();
+        let question = Question { from, applied, lease: Duration::from_nanos(lease_ns) };
+        let read = running.grants.answer(question).await.ok_or_else(leads_not)?;
         let (mark_index, digest) = read.mark.unwrap_or_default();
         Ok(Response::new(ReadIndexReply {
             index: read.index,
             last_revocation: read.last_revocation,
             mark_index,
             mark_digest: Bytes::copy_from_slice(&digest.to_bytes()),
+            lease_ns: u64::try_from(read.lease.as_nanos()).unwrap_or(u64::MAX),
         }))
+    }
+
+    async fn fence(&self, request: Request<FenceRequest>) -> Result<Response<FenceReply>, Status> {
+        let (from, running) = self.admit(&request)?;
+        let FenceRequest { index, applied } = request.into_inner();
+        running.grants.reported(from, applied);
+        let behind = running.grants.hold(index).await.ok_or_else(leads_not)?;
+        Ok(Response::new(FenceReply { behind }))
     }
 }
 
@@ -189,6 +200,10 @@ fn stopped(error: &dyn std::fmt::Display) -> Status {
 
 fn refused(error: &dyn std::fmt::Display) -> Status {
     Status::failed_precondition(error.to_string())
+}
+
+fn leads_not() -> Status {
+    Status::unavailable("this node does not lead a quorum now")
 }
 
 fn malformed() -> Status {

@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use super::boot::{self, Beginning, BootError};
 use super::cluster::Cluster;
 use super::failure::Failure;
+use super::fence::Fence;
+use super::grants::Grants;
 use super::greeting::{Greeter, peer_list_hash};
 use super::leader::Leadership;
 use super::lease::Lease;
@@ -161,9 +163,11 @@ impl PeerListener {
         if let Some(Beginning::Initialise(members)) = beginning {
             raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
         }
-        drop(self.running.set(Running { raft: raft.clone(), progress: progress.clone(), view: Arc::clone(&view) }));
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
-        let reads = Reads::start(Arc::clone(&leadership), progress.clone());
+        let grants = Arc::new(Grants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
+        let answering = Running { raft: raft.clone(), grants: Arc::clone(&grants), view: Arc::clone(&view) };
+        drop(self.running.set(answering));
+        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
         let lease = Lease::new(consistency, reads.clone(), progress.clone(), checkpoint.clone(), failure.clone());
         let mut running = JoinSet::new();
         running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
@@ -171,12 +175,13 @@ impl PeerListener {
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
         running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
         running.spawn(tasks::checkpoint_regularly(checkpoint.clone(), config.snapshot.checkpoint_every, failure));
-        running.spawn(Arc::clone(&lease).keep());
+        running.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         Ok(Cluster {
             raft,
             writes: Writes::start(Arc::clone(&leadership), Arc::clone(&view), pending),
             view,
             progress,
+            fence: Fence::new(Arc::clone(&leadership), grants),
             leadership,
             reads,
             lease,

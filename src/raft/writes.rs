@@ -31,6 +31,8 @@ pub enum WriteError {
     NoLeader,
     /// It was sent, but its outcome did not come before the deadline: it may or may not take effect.
     OutcomeUnknown,
+    /// It took effect, but the deadline came before every member was known to have applied it, or to hold no lease.
+    NotEverywhere,
 }
 
 /// The writes of this node.

@@ -38,6 +38,11 @@ impl View {
         self.rules.load_full()
     }
 
+    /// Whether these are the rules in force.
+    pub fn has_rules(&self, rules: &Arc<Rules>) -> bool {
+        Arc::ptr_eq(&self.rules.load(), rules)
+    }
+
     /// The cluster, once initialised.
     pub fn cluster(&self) -> Option<Arc<Cluster>> {
         self.cluster.load_full()

@@ -36,6 +36,14 @@ pub struct ClusterFigures {
     pub snapshot_at: Option<i64>,
     /// Bytes on disk in the data folder.
     pub disk_bytes: u64,
+    /// Revocations that this node waited for until all members held to them.
+    pub fence_waits: u64,
+    /// Time spent in that, in nanoseconds.
+    pub fence_ns: u64,
+    /// Members whose lease was waited out meanwhile, since they had not applied the revocation.
+    pub members_waited_out: u64,
+    /// Until when the node's lease runs, in nanoseconds of `CLOCK_BOOTTIME`; 0 before the first.
+    pub lease_until_ns: i64,
     /// Whether the node holds a lease.
     pub has_lease: bool,
     /// For how long it has been serving without one, in seconds.
@@ -67,6 +75,7 @@ impl Collector for ClusterFamilies {
         self.consensus(&mut out)?;
         self.lags(&mut out)?;
         self.lease(&mut out)?;
+        self.fences(&mut out)?;
         self.storage(&mut out)
     }
 }
@@ -101,27 +110,41 @@ impl ClusterFamilies {
     fn lease(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let f = &self.figures;
         gauge(out, "keyraft_lease_held", "Whether this node holds a lease: 1 or 0.", u64::from(f.has_lease))?;
-        gauge(out, "keyraft_lease_offline_seconds", "Seconds of serving known keys without one.", f.seconds_offline)
+        gauge(out, "keyraft_lease_offline_seconds", "Seconds of serving known keys without one.", f.seconds_offline)?;
+        let until = seconds(f.lease_until_ns.max(0).unsigned_abs());
+        gauge(out, "keyraft_lease_until_seconds", "Until when the lease runs, since this machine booted.", until)
+    }
+
+    fn fences(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let f = &self.figures;
+        counter(
+            out,
+            "keyraft_fence_waits_total",
+            "Revocations waited for until all nodes held to them.",
+            f.fence_waits,
+        )?;
+        seconds_counter(out, "keyraft_fence_wait_seconds_total", "Seconds spent waiting for that.", f.fence_ns)?;
+        let help = "Nodes whose lease was waited out meanwhile, since they had not applied the revocation.";
+        counter(out, "keyraft_fence_waited_out_total", help, f.members_waited_out)
     }
 
     fn storage(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let f = &self.figures;
         gauge(out, "keyraft_keys", "Keys held.", f.keys)?;
         counter(out, "keyraft_log_fsyncs_total", "Flushes of the log to disk.", f.fsyncs)?;
-        self.fsync_seconds(out)?;
+        let help = "Seconds spent flushing the log to disk.";
+        seconds_counter(out, "keyraft_log_fsync_seconds_total", help, f.fsync_ns)?;
         if let Some(at) = f.snapshot_at {
             let age = seconds(self.now_ns.saturating_sub(at).max(0).unsigned_abs());
             gauge(out, "keyraft_snapshot_age_seconds", "Age of the newest snapshot; absent while none is.", age)?;
         }
         gauge(out, "keyraft_disk_used_bytes", "Bytes on disk in the data folder.", f.disk_bytes)
     }
+}
 
-    fn fsync_seconds(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (name, help) = ("keyraft_log_fsync_seconds_total", "Seconds spent flushing the log to disk.");
-        let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-        let value = seconds(self.figures.fsync_ns);
-        metric.encode_counter::<prometheus_client::encoding::NoLabelSet, _, f64>(&value, None)
-    }
+fn seconds_counter(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, ns: u64) -> fmt::Result {
+    let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+    metric.encode_counter::<prometheus_client::encoding::NoLabelSet, _, f64>(&seconds(ns), None)
 }
 
 fn seconds(ns: u64) -> f64 {
@@ -156,6 +179,10 @@ mod tests {
             fsync_ns: 1_500_000_000,
             snapshot_at: Some(7_500_000_000),
             disk_bytes: 1_024,
+            fence_waits: 9,
+            fence_ns: 2_500_000_000,
+            members_waited_out: 1,
+            lease_until_ns: 7_500_000_000,
             has_lease: true,
             seconds_offline: 0.0,
         });
@@ -171,6 +198,10 @@ mod tests {
             (r#"keyraft_raft_peer_lag_entries{peer="node-3"}"#, 17.0),
             ("keyraft_lease_held", 1.0),
             ("keyraft_lease_offline_seconds", 0.0),
+            ("keyraft_lease_until_seconds", 7.5),
+            ("keyraft_fence_waits_total", 9.0),
+            ("keyraft_fence_wait_seconds_total", 2.5),
+            ("keyraft_fence_waited_out_total", 1.0),
             ("keyraft_keys", 5.0),
             ("keyraft_log_fsyncs_total", 6.0),
             ("keyraft_log_fsync_seconds_total", 1.5),

@@ -25,6 +25,8 @@ pub struct AuditRecord {
     pub file_admin: bool,
     /// Whether the node held no lease then: a revocation it had not heard of may be missing.
     pub isolated: bool,
+    /// The nodes that had not applied the revocation it asked for when that was acknowledged.
+    pub not_applied: Box<[String]>,
     /// The status it was answered with.
     pub status: u16,
     /// From its arrival to its answer.
@@ -77,7 +79,12 @@ pub(super) fn write_extension(out: &mut String, number: u64, record: &AuditRecor
     let fields = format_args!(
         r#""number":{number},"request_id":"{request_id:016x}","file_admin":{file_admin},"isolated":{isolated}"#
     );
-    append(out, format_args!(r#","keyraft":{{{fields}}}}}"#));
+    append(out, format_args!(r#","keyraft":{{{fields}"#));
+    for (at, name) in record.not_applied.iter().enumerate() {
+        let (opening, name) = (if at == 0 { r#","not_applied":["# } else { "," }, JsonString(name));
+        append(out, format_args!("{opening}{name}"));
+    }
+    out.push_str(if record.not_applied.is_empty() { "}}" } else { "]}}" });
 }
 
 /// Appends a JSON string that stands on one line on every terminal, whatever `text` holds.
@@ -128,6 +135,7 @@ pub(super) mod tests {
             identity: Some(Identity::from_bytes([0xab; 32])),
             file_admin: true,
             isolated: false,
+            not_applied: Box::default(),
             status: 200,
             took: Duration::from_micros(7),
             request_id: 0xfe,
@@ -213,5 +221,14 @@ pub(super) mod tests {
         let ours = value.as_object_mut().unwrap().remove("keyraft").unwrap();
         assert_eq!(ours, json!({"number": 3, "request_id": "00000000000000fe", "file_admin": true, "isolated": false}));
         assert_eq!(value, serde_json::from_str::<Value>(&line(&record)).unwrap());
+    }
+
+    #[test]
+    fn the_console_names_those_who_did_not_apply_a_revocation() {
+        let record = AuditRecord { not_applied: ["node-2".to_owned(), "\"".to_owned()].into(), ..record("/") };
+        let mut out = line(&record);
+        write_extension(&mut out, 1, &record);
+        let value: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["keyraft"]["not_applied"], json!(["node-2", "\""]));
     }
 }

@@ -1,7 +1,9 @@
 //! Clusters of real nodes in one process: one invariant a file.
 
+mod access_writes;
 mod at_rest;
 mod damaged;
+mod deletion_window;
 mod drain;
 mod failover;
 mod file_keys;
@@ -10,12 +12,14 @@ mod offline;
 mod once;
 mod one_winner;
 mod read_your_writes;
+mod revocation;
 mod rules;
 mod sealed;
 mod snapshot_install;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
 mod wiped;
 
 use keyraft::config::Config;

@@ -3,6 +3,7 @@
 mod crash_loop;
 mod disk;
 mod loss;
+mod paused;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -190,7 +190,8 @@ impl TestCluster {
         self.wait_for(&format!("node {number} to serve"), async || {
             let request = Request::new("GET", "/v1/ready", None);
             let answer = http::send(&self.endpoint(number), &self.admin, Http::One, &request).await.ok()?;
-            (answer.status == 200).then_some(())
+            // Refusing whom it does not know any more is serving, too.
+            (answer.status == 200 || answer.status == 403).then_some(())
         })
         .await;
     }

@@ -1,5 +1,7 @@
 //! HTTP/1.1 by hand: the request's bytes go out as a test wrote them.
 
+use std::io;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::http::{Error, Framing, Request, Response};
@@ -24,6 +26,23 @@ pub async fn send(stream: impl AsyncRead + AsyncWrite, request: &Request) -> Res
         answer = read(&mut reader, request.method == "HEAD") => answer,
         () = write => unreachable!("a pending future never ends"),
     }
+}
+
+/// Sends a request and does not wait for its answer.
+///
+/// # Errors
+/// The connection has ended.
+pub async fn begin(stream: &mut (impl AsyncWrite + Unpin), request: &Request) -> io::Result<()> {
+    stream.write_all(&encode(request)).await?;
+    stream.flush().await
+}
+
+/// Reads the answer to what was sent with [`begin`].
+///
+/// # Errors
+/// The connection ended before the answer did, or what came is none.
+pub async fn finish(stream: &mut (impl AsyncRead + Unpin)) -> Result<Response, Error> {
+    read(stream, false).await
 }
 
 fn encode(request: &Request) -> Vec<u8> {

@@ -12,3 +12,4 @@ pub mod processes;
 pub mod settings;
 pub mod status;
 pub mod user;
+pub mod ways;

@@ -43,6 +43,12 @@ pub struct Processes {
 impl Processes {
     /// Prepares three nodes and starts them.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, each told more settings: the name with its colon, and the value.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let settings = [&SETTINGS[..], settings].concat();
         let folder = tempfile::tempdir().expect("a folder can be made");
         let mut processes = Self { nodes: vec![None, None, None], port: free_ports(3), folder };
         let mut dev = Command::new(KEYRAFT);
@@ -50,7 +56,7 @@ impl Processes {
         let output = dev.output().expect("the binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for number in 0..3 {
-            processes.adjust(number);
+            processes.adjust(number, &settings);
         }
         processes.start_all().await;
         processes
@@ -86,11 +92,27 @@ impl Processes {
 
     /// Tells a node to stop, and waits until it has.
     pub async fn stop(&mut self, number: usize) {
-        let id = self.nodes[number].as_ref().expect("the node runs").id();
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a process has an id");
-        kill_process(pid, Signal::TERM).expect("the node is ours");
+        self.signal(number, Signal::TERM);
         let status = self.ended(number).await;
         assert!(status.success(), "node {number} did not stop cleanly: {status}\n{}", self.log(number));
+    }
+
+    /// Pauses a node, and waits until it does nothing any more.
+    pub async fn pause(&self, number: usize) {
+        self.signal(number, Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.id(number));
+        let paused = async || fs::read_to_string(&stat).ok()?.rsplit(')').next()?.starts_with(" T").then_some(());
+        status::wait_for("a pause", &[], paused).await;
+    }
+
+    /// Lets a paused node go on.
+    pub fn go_on(&self, number: usize) {
+        self.signal(number, Signal::CONT);
+    }
+
+    fn signal(&self, number: usize, signal: Signal) {
+        let pid = i32::try_from(self.id(number)).ok().and_then(Pid::from_raw).expect("a process has an id");
+        kill_process(pid, signal).expect("the node is ours");
     }
 
     /// How a node ended that ends by itself.
@@ -135,22 +157,23 @@ impl Processes {
         (0..self.nodes.len()).map(|number| self.data(number)).collect()
     }
 
-    fn adjust(&self, number: usize) {
+    fn adjust(&self, number: usize, settings: &[(&str, &str)]) {
         let path = self.node_dir(number).join("config.yml");
         let text = fs::read_to_string(&path).expect("`dev` writes it");
         let mut adjusted = 0;
         let lines = text.lines().map(|line| {
-            let setting = SETTINGS.iter().find(|(name, _)| line.trim_start().starts_with(name));
+            let rest = line.trim_start();
+            let setting = settings.iter().find(|(name, _)| rest.starts_with(name));
             setting.map_or_else(
                 || line.to_owned(),
                 |(name, value)| {
                     adjusted += 1;
-                    format!("    {name} {value}")
+                    format!("{}{name} {value}", &line[..line.len() - rest.len()])
                 },
             )
         });
         let text = lines.collect::<Vec<_>>().join("\n");
-        assert_eq!(adjusted, SETTINGS.len(), "`dev` writes every setting once:\n{text}");
+        assert_eq!(adjusted, settings.len(), "`dev` writes every setting once:\n{text}");
         fs::write(path, text).expect("the folder is writable");
     }
 

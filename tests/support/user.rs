@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::connection::{Client, Endpoint};
 use super::http::{self, Http, Request};
@@ -107,6 +109,20 @@ impl User {
         let body = json!({ "ciphertext": key.ciphertext });
         let answer = self.ask(node, "PUT", &format!("/v1/key/decrypt/{}", key.name), Some(&body)).await?;
         Ok(answer["plaintext"].as_str().expect("a decryption has a plaintext").to_owned())
+    }
+
+    /// A metric of a node's part in the cluster.
+    pub async fn metric(&self, node: usize, name: &str) -> f64 {
+        let request = Request::new("GET", "/v1/cluster/metrics", None);
+        let answer = http::send(&self.endpoints[node], &self.client, Http::One, &request).await.expect("it answers");
+        let text = answer.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("node {node} has no metric {name}:\n{text}"))
+    }
+
+    /// A connection to a node, for HTTP/1.1.
+    pub async fn connect(&self, node: usize) -> TlsStream<TcpStream> {
+        self.client.connect(&self.endpoints[node], Http::One).await.expect("the node serves")
     }
 
     /// Creates keys through all nodes in turn, each with a data key of it.

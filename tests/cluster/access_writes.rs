@@ -1,0 +1,82 @@
+//! Policies and identities that are changed through any node hold on every node, at once and over restarts.
+
+use serde_json::{Value, json};
+
+use super::{cluster, three_nodes};
+use crate::support::api_key::ApiKey;
+use crate::support::connection::Client;
+use crate::support::settings::{ADMIN_KEY, APP, APP_KEY, OPS, OPS_KEY};
+use crate::support::user::User;
+
+const FORBIDDEN: &str = "not authorized: insufficient permissions";
+
+async fn write(admin: &User, node: usize, name: &str, body: Value) {
+    admin.ask(node, "PUT", &format!("/v1/policy/write/{name}"), Some(&body)).await.expect("it is written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_holds_on_every_node_once_it_is_acknowledged() {
+    let mut cluster = three_nodes().await;
+    let admin = cluster.admin();
+    let app = cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential())));
+    for round in 0..9 {
+        let (node, key) = (round % 3, format!("free-{round}"));
+        write(&admin, node, "app", json!({"allow": {"/v1/key/create/free-*": {}}})).await;
+        app.create((node + 1) % 3, &key).await.expect("its policy allows it now");
+        write(&admin, node, "app", json!({"allow": {"/v1/key/generate/*": {}}})).await;
+        for other in 0..3 {
+            let refusal = app.create(other, &format!("late-{round}-{other}")).await.expect_err("not any more");
+            assert!(refusal.is(403, FORBIDDEN), "round {round}, node {other}: {refusal:?}");
+        }
+    }
+    cluster.assert_equal_digests().await;
+    cluster.stop_all().await;
+    cluster.start_all().await;
+    app.generate(2, "free-0").await.expect("its policy allows it still");
+    admin.ask(0, "DELETE", "/v1/policy/delete/app", None).await.expect("it is deleted");
+    for node in 0..3 {
+        let refusal = app.generate(node, "free-0").await.expect_err("it has no policy");
+        assert!(refusal.is(403, FORBIDDEN), "node {node}: {refusal:?}");
+    }
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_admin_stays_where_no_file_names_one() {
+    let mut cluster = three_nodes().await;
+    let ops = cluster.user(Client::new(Some(ApiKey::parse(OPS_KEY).credential())));
+    let admin = cluster.admin();
+    for identity in [OPS, APP] {
+        admin.ask(0, "DELETE", &format!("/v1/identity/delete/{identity}"), None).await.expect("it is known");
+        let body = json!({"admin": true});
+        let path = format!("/v1/identity/create/{identity}");
+        admin.ask(1, "PUT", &path, Some(&body)).await.expect("it becomes an admin");
+    }
+    cluster.stop_all().await;
+    (0..3).for_each(|node| cluster.config_mut(node).admin = None);
+    cluster.start_all().await;
+    let refusal = cluster.admin().create(0, "k").await.expect_err("no file names it any more");
+    assert!(refusal.is(403, FORBIDDEN), "{refusal:?}");
+    ops.ask(1, "DELETE", &format!("/v1/identity/delete/{APP}"), None).await.expect("another admin is left");
+    let last = ops.ask(2, "DELETE", &format!("/v1/identity/delete/{OPS}"), None).await.expect_err("the last one");
+    assert_eq!(last.status, Some(400), "{last:?}");
+    assert!(last.message.contains("the last admin"), "{last:?}");
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_made_by_concurrent_creates_is_made_once() {
+    let cluster = cluster(3, |_| {}).await;
+    let admin = cluster.user(Client::new(Some(ApiKey::parse(ADMIN_KEY).credential())));
+    let body = |node: usize| json!({"allow": [format!("/v1/key/create/by-{node}")]});
+    let attempts = (0..12).map(|number| {
+        let (admin, body) = (&admin, body(number));
+        async move { admin.ask(number % 3, "PUT", "/v1/policy/create/p", Some(&body)).await }
+    });
+    let answers = futures::future::join_all(attempts).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    for refusal in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert!(refusal.is(400, "policy already exists"), "{refusal:?}");
+    }
+    cluster.assert_equal_digests().await;
+}

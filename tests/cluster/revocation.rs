@@ -1,0 +1,178 @@
+//! Once a revocation is acknowledged, no node that holds a lease does what was revoked.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use keyraft::clock;
+use keyraft::config::Config;
+
+use super::{cluster, three_nodes};
+use crate::support::cluster::TestCluster;
+use crate::support::user::{Refusal, User};
+use crate::support::ways::Ways;
+
+const KEYS: usize = 24;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_gone_on_every_node_at_once() {
+    let cluster = three_nodes().await;
+    let user = cluster.admin();
+    user.create_many("key", KEYS).await;
+    let names: Vec<_> = (0..KEYS).map(|number| format!("key-{number}")).collect();
+    for node in 0..3 {
+        join_all(names.iter().map(|name| user.generate(node, name))).await;
+    }
+    join_all(names.iter().enumerate().map(async |(number, name)| {
+        user.delete(number % 3, name).await.unwrap_or_else(|refusal| panic!("{name} is there: {refusal:?}"));
+        for answer in join_all((0..3).map(|node| user.generate(node, name))).await {
+            let refusal = answer.expect_err("the key is deleted");
+            assert!(refusal.is(404, "key does not exist"), "{refusal:?}");
+        }
+    }))
+    .await;
+    for node in 0..3 {
+        assert!(user.metric(node, "keyraft_fence_waits_total").await > 0.0, "every node was asked");
+        assert!(user.metric(node, "keyraft_fence_wait_seconds_total").await > 0.0);
+    }
+    cluster.assert_equal_digests().await;
+}
+
+/// Three nodes, and the ways around one that follows.
+async fn with_ways(offline: Duration) -> (TestCluster, Ways, usize) {
+    let mut cluster = cluster(3, |config: &mut Config| {
+        config.consistency.lease = Duration::from_secs(1);
+        config.consistency.offline = offline;
+    })
+    .await;
+    let alone = cluster.follower().await;
+    cluster.stop_all().await;
+    let ways = Ways::around(&mut cluster, alone, 3).await;
+    cluster.start_all().await;
+    while cluster.leader().await == alone {
+        cluster.stop(alone).await;
+        cluster.start_nodes(&[alone]).await;
+    }
+    (cluster, ways, alone)
+}
+
+/// Until when a node holds a lease at least, in seconds since this machine booted.
+async fn held_until(user: &User, node: usize) -> f64 {
+    user.metric(node, "keyraft_lease_until_seconds").await
+}
+
+fn now() -> f64 {
+    Duration::from_nanos(clock::boot_ns().unsigned_abs()).as_secs_f64()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_off_node_that_may_not_be_offline_serves_nothing_once_a_deletion_is_acknowledged() {
+    let (cluster, ways, alone) = with_ways(Duration::ZERO).await;
+    let user = cluster.admin();
+    let keys = user.create_many("key", 2).await;
+    user.assert_decrypts(alone, &keys).await;
+    let held_until = held_until(&user, alone).await;
+    ways.cut();
+    user.delete((alone + 1) % 3, "key-0").await.expect("the key is there");
+    assert!(now() >= held_until, "the lease is over");
+    for name in ["key-0", "key-1"] {
+        let refusal = user.generate(alone, name).await.expect_err("the node serves nothing");
+        assert!(refusal.moves_on(), "{name}: {refusal:?}");
+    }
+    cluster.wait_for_state(alone, "offline").await;
+    let waited_out = user.metric((alone + 1) % 3, "keyraft_fence_waited_out_total").await;
+    assert!((waited_out - 1.0).abs() < f64::EPSILON, "{waited_out}");
+    ways.mend();
+    cluster.wait_until_serving(alone).await;
+    assert_gone(&user, alone, "key-0").await;
+    user.assert_decrypts(alone, &keys[1..]).await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_off_node_that_may_be_offline_goes_on_and_is_waited_for_once() {
+    let (cluster, ways, alone) = with_ways(Duration::from_secs(3_600)).await;
+    let user = cluster.admin();
+    let keys = user.create_many("key", 3).await;
+    let held_until = held_until(&user, alone).await;
+    ways.cut();
+    user.delete((alone + 1) % 3, "key-0").await.expect("the key is there");
+    assert!(now() >= held_until, "the lease is over");
+    user.delete((alone + 2) % 3, "key-1").await.expect("the key is there");
+    // It says that it may not know what was revoked.
+    user.assert_decrypts(alone, &keys).await;
+    cluster.wait_for_state(alone, "isolated").await;
+    ways.mend();
+    cluster.wait_for_state(alone, "serving").await;
+    for name in ["key-0", "key-1"] {
+        assert_gone(&user, alone, name).await;
+    }
+    user.assert_decrypts(alone, &keys[2..]).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// The deletion is applied but not acknowledged when its leader dies: the next one waits for that leader's lease, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_outlives_the_leader_that_waited_for_it() {
+    let (mut cluster, ways, alone) = with_ways(Duration::ZERO).await;
+    let user = cluster.admin();
+    let keys = user.create_many("key", 2).await;
+    user.assert_decrypts(alone, &keys).await;
+    let leader = cluster.leader().await;
+    let asked = 3 - leader - alone;
+    let held_until = held_until(&user, leader).await;
+    ways.cut();
+    let deleting = tokio::spawn({
+        let user = user.clone();
+        async move { user.delete(asked, "key-0").await }
+    });
+    cluster.wait_for("the deletion to be applied", async || user.generate(leader, "key-0").await.err()).await;
+    let acknowledged_before = deleting.is_finished();
+    cluster.kill(leader).await;
+    ways.mend();
+    deleting.await.expect("it ends").expect("the others agree on it");
+    assert!(now() >= held_until || acknowledged_before, "the lease of the dead leader is over");
+    for node in [asked, alone] {
+        let refusal = user.generate(node, "key-0").await.expect_err("the key is deleted");
+        assert!(refusal.status.is_none_or(|status| status != 200), "{refusal:?}");
+    }
+    cluster.start_nodes(&[leader]).await;
+    for node in 0..3 {
+        cluster.wait_until_serving(node).await;
+        assert_gone(&user, node, "key-0").await;
+        user.assert_decrypts(node, &keys[1..]).await;
+    }
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_knows_of_a_deletion_before_it_serves() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("key", 6).await;
+    for kills in [true, false] {
+        let away = cluster.follower().await;
+        if kills {
+            cluster.kill(away).await;
+        } else {
+            cluster.stop(away).await;
+        }
+        let name = if kills { "key-0" } else { "key-1" };
+        user.delete((away + 1) % 3, name).await.expect("the key is there");
+        cluster.begin_nodes(&[away]).await;
+        let answer = cluster.wait_for("an answer", async || answered(user.generate(away, name).await)).await;
+        assert!(answer.is(404, "key does not exist"), "{answer:?}");
+    }
+    cluster.wait_until_serving(0).await;
+    user.assert_decrypts(0, &keys[2..]).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// What a node answers that was asked for a deleted key, once it serves.
+fn answered<T>(answer: Result<T, Refusal>) -> Option<Refusal> {
+    answer.map_or_else(Some, |_| panic!("a deleted key is used")).filter(|refusal| !refusal.moves_on())
+}
+
+async fn assert_gone(user: &User, node: usize, name: &str) {
+    let refusal = user.generate(node, name).await.expect_err("the key is deleted");
+    assert!(refusal.is(404, "key does not exist"), "node {node}: {refusal:?}");
+}

@@ -1,0 +1,91 @@
+//! The versions of a key are the same everywhere, at once, and outlive restarts.
+
+use serde_json::{Value, json};
+
+use super::three_nodes;
+use crate::support::user::{DataKey, User};
+
+const DISABLED: &str = "key version is disabled";
+
+async fn rotate(user: &User, node: usize, name: &str) -> Value {
+    user.ask(node, "PUT", &format!("/v1/key/rotate/{name}"), None).await.expect("it is rotated")["version"].clone()
+}
+
+async fn hmac(user: &User, node: usize) -> Value {
+    let body = json!({"message": "aGVsbG8="});
+    user.ask(node, "PUT", "/v1/key/hmac/k", Some(&body)).await.expect("it has an HMAC key")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_uses_a_new_version_and_decrypts_all_older_ones() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    user.create(0, "k").await.expect("it is created");
+    let first_hmac = hmac(&user, 0).await;
+    let mut made: Vec<DataKey> = Vec::new();
+    for version in 1..=6 {
+        for node in 0..3 {
+            made.push(user.generate(node, "k").await.expect("it is generated"));
+        }
+        assert_eq!(rotate(&user, version % 3, "k").await, json!(format!("v{}", version + 1)));
+    }
+    for node in 0..3 {
+        user.assert_decrypts(node, &made).await;
+        assert_eq!(hmac(&user, node).await, first_hmac);
+    }
+    cluster.assert_equal_digests().await;
+    cluster.stop_all().await;
+    cluster.start_all().await;
+    user.assert_decrypts(1, &made).await;
+    let versions = user.ask(2, "GET", "/v1/key/versions/k", None).await.expect("it has versions");
+    assert_eq!(versions["versions"].as_array().map(Vec::len), Some(7), "{versions}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_rotations_make_a_version_each() {
+    let cluster = three_nodes().await;
+    let user = cluster.admin();
+    user.create(0, "k").await.expect("it is created");
+    let rotations = futures::future::join_all((0..12).map(|number| rotate(&user, number % 3, "k"))).await;
+    let mut numbers: Vec<u32> = rotations
+        .iter()
+        .map(|version| version.as_str().and_then(|text| text[1..].parse().ok()).expect("a version"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..=13).collect::<Vec<_>>());
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_version_is_disabled_on_every_node_once_that_is_acknowledged() {
+    let cluster = three_nodes().await;
+    let user = cluster.admin();
+    user.create(0, "k").await.expect("it is created");
+    let old = user.generate(0, "k").await.expect("it is generated");
+    rotate(&user, 1, "k").await;
+    for (round, node) in [0, 1, 2].into_iter().enumerate() {
+        let version = json!({"version": "v1"});
+        user.ask(node, "PUT", "/v1/key/disable/k", Some(&version)).await.expect("it is disabled");
+        for other in 0..3 {
+            let refusal = user.decrypt(other, &old).await.expect_err("it is disabled");
+            assert!(refusal.is(409, DISABLED), "round {round}, node {other}: {refusal:?}");
+        }
+        user.ask(node, "PUT", "/v1/key/enable/k", Some(&version)).await.expect("it is enabled");
+        user.assert_decrypts(node, std::slice::from_ref(&old)).await;
+    }
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_use_of_a_key_is_known_where_it_was_used() {
+    let cluster = three_nodes().await;
+    let user = cluster.admin();
+    user.create(0, "k").await.expect("it is created");
+    let last_used = async |node| {
+        let versions = user.ask(node, "GET", "/v1/key/versions/k", None).await.expect("it has versions");
+        versions["last_used"].clone()
+    };
+    assert_eq!(last_used(1).await, Value::Null, "nobody has used it");
+    user.generate(1, "k").await.expect("it is generated");
+    assert!(last_used(1).await.is_string());
+}
