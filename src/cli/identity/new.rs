@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::connect::Connect;
 use crate::cli::output::{STRONG, fields};
 use crate::cli::{Error, Output};
-use crate::client::NewRole;
+use crate::client::{self, NewRole};
 use crate::tls::ApiKey;
 
 /// What is printed.
@@ -39,7 +39,12 @@ pub async fn run(
         write_new(certificate, 0o644, pem.certificate_pem.as_bytes())?;
     }
     if let Some(role) = &role {
-        connect.client()?.create_identity(made.identity(), role).await?;
+        let outcome = connect.client()?.create_identity(made.identity(), role).await;
+        // Files of one that was refused would be in the way of the next attempt; an unknown outcome may need them.
+        if let (Err(client::Error::Status { .. }), Some((certificate, key))) = (&outcome, files) {
+            let _ = (std::fs::remove_file(certificate), std::fs::remove_file(key));
+        }
+        outcome?;
     }
     match form {
         Form::Bare => output.line(&made.expose()),

@@ -109,3 +109,49 @@ fn refused(what: &str, error: client::Error) -> Result<String, Error> {
         error => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::{Request, Response};
+
+    use super::*;
+    use crate::client::test_server::TestServer;
+
+    /// A server that seals by doing nothing, and whose HMAC is its own name, when it has one.
+    async fn server(name: &'static str, opens: bool) -> TestServer {
+        TestServer::start(move |request: Request<Bytes>| {
+            let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+            let (code, answer) = match request.uri().path().split('/').nth(3).unwrap() {
+                "encrypt" => (200, serde_json::json!({ "ciphertext": body["plaintext"] })),
+                "decrypt" if opens => (200, serde_json::json!({ "plaintext": body["ciphertext"] })),
+                "hmac" if !name.is_empty() => (200, serde_json::json!({ "hmac": name })),
+                _ => (409, serde_json::json!({ "message": "no" })),
+            };
+            Response::builder().status(code).body(Full::new(Bytes::from(answer.to_string()))).unwrap()
+        })
+        .await
+    }
+
+    async fn verdict(old: &TestServer, new: &TestServer) -> Verdict {
+        let client = |server: &TestServer| server.client(vec![server.endpoint.clone()], Alpn::Either);
+        verify(&client(old), &client(new), "k").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn both_open_what_the_other_seals_and_make_the_same_hmacs() {
+        let (one, other) = (server("AAAA", true).await, server("BBBB", true).await);
+        let (plain, blind) = (server("", true).await, server("AAAA", false).await);
+        let says = |verdict: Verdict, words: &str| match verdict {
+            Verdict::Disagree(reason) => assert!(reason.contains(words), "{reason}"),
+            Verdict::Agree => panic!("they agree"),
+        };
+        assert_eq!(verdict(&one, &one).await, Verdict::Agree);
+        assert_eq!(verdict(&plain, &one).await, Verdict::Agree, "HMACs are compared where both have them");
+        says(verdict(&one, &other).await, "HMACs differ");
+        says(verdict(&one, &plain).await, "this one does not");
+        says(verdict(&one, &blind).await, "made by the old server: it does not open");
+        says(verdict(&blind, &one).await, "made here: it does not open");
+    }
+}

@@ -104,3 +104,56 @@ fn failed(error: client::Error) -> Result<Outcome, Error> {
         error => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::{Request, Response};
+
+    use super::*;
+    use crate::client::test_server::TestServer;
+    use crate::crypto::{Cipher, KeyMaterial};
+    use crate::tls::Alpn;
+
+    fn key(name: &str) -> SourceKey {
+        SourceKey {
+            name: name.to_owned(),
+            material: KeyMaterial::random(Cipher::Aes256),
+            created_at: None,
+            created_by: None,
+        }
+    }
+
+    /// What becomes of keys on a server that answers each import with a status of its own.
+    async fn migrate(statuses: &'static [(&'static str, u16)]) -> (Report, Result<(), Error>) {
+        let server = TestServer::start(|request: Request<Bytes>| {
+            let (code, body) = match request.uri().path().rsplit_once('/').unwrap() {
+                ("/v1/key/list", _) => (200, r#"{"names":[],"continue_at":""}"#),
+                (_, name) => (statuses.iter().find(|(one, _)| *one == name).unwrap().1, r#"{"message":"so"}"#),
+            };
+            Response::builder().status(code).body(Full::new(Bytes::from(body))).unwrap()
+        })
+        .await;
+        let client = server.client(vec![server.endpoint.clone()], Alpn::Either);
+        let source = Source { keys: statuses.iter().map(|(name, _)| key(name)).collect(), unusable: Vec::new() };
+        all(&Plan { client, old: None, dry_run: false, keeps_origin: true }, source).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_refused_is_told_and_the_next_one_tried() {
+        let (report, ended) = migrate(&[("a", 409), ("b", 406)]).await;
+        assert!(ended.is_ok());
+        assert!(matches!(report.verdict(), Err(Error::NotMigrated(2))));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_of_no_use_ends_it_with_what_was_done() {
+        for status in [403, 503] {
+            let keys: &'static [_] = if status == 403 { &[("a", 403)] } else { &[("a", 503)] };
+            let (report, ended) = migrate(keys).await;
+            assert!(matches!(ended, Err(Error::Incomplete { done: 0, total: 1, .. })), "{status}: {ended:?}");
+            assert_eq!(report.settled(), 0);
+        }
+    }
+}
