@@ -87,7 +87,10 @@ async fn assert_unused(client: &Client, name: &str) -> Result<(), Error> {
         Ok(versions) => versions.last_used,
         // A server without versions, such as KES, does not know either; what the deletion finds is the answer.
         Err(error) if error.is_status(404) || error.is_status(501) => return Ok(()),
-        Err(error) => return Err(Error::UseUnknown { name: name.to_owned(), error: Box::new(error.into()) }),
+        Err(error) if error.is_status(403) => {
+            return Err(Error::UseUnknown { name: name.to_owned(), error: Box::new(error.into()) });
+        }
+        Err(error) => return Err(error.into()),
     };
     if is_recent(&last_used, clock::unix_ns()) {
         return Err(Error::RecentlyUsed { name: name.to_owned(), last_used });

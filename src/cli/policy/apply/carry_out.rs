@@ -1,31 +1,56 @@
 //! The steps of a plan, one after the other.
 
+use futures::future::join_all;
 use indicatif::ProgressBar;
 
-use super::plan::Step;
+use super::plan::{Plan, Step};
 use crate::cli::output::{GOOD, progress_bar};
 use crate::cli::{Error, Output};
 use crate::client::{self, Client};
 
-/// Carries the steps out until one fails; tells which were.
-pub async fn all(client: &Client, steps: &[Step<'_>], output: Output) -> (Vec<String>, Result<(), Error>) {
-    let bar = progress_bar("Applying", steps.len());
+/// Requests at a time: each is answered only once it holds on every node, which takes a while when one is away.
+const AT_ONCE: usize = 16;
+
+/// Carries a plan out until a step fails; tells which were.
+pub async fn all(client: &Client, plan: &Plan, output: Output) -> (Vec<String>, Result<(), Error>) {
+    let total = plan.steps();
+    let bar = progress_bar("Applying", total);
     let mut done = Vec::new();
-    for step in steps {
-        if let Err(error) = one(client, step).await {
-            bar.finish_and_clear();
-            let (done_count, total) = (done.len(), steps.len());
-            return (done, Err(Error::Incomplete { done: done_count, total, error: Box::new(error.into()) }));
+    for phase in plan.phases() {
+        for steps in phase.chunks(AT_ONCE) {
+            let outcomes = join_all(steps.iter().map(|step| one(client, step))).await;
+            if let Err(error) = settle(steps, outcomes, &mut done, &bar, output) {
+                bar.finish_and_clear();
+                let incomplete = Error::Incomplete { done: done.len(), total, error: Box::new(error) };
+                return (done, Err(incomplete));
+            }
         }
-        let (verb, object) = told(step);
-        if let Err(error) = tell(&bar, output, verb, &object) {
-            return (done, Err(error));
-        }
-        done.push(format!("{verb} {object}"));
-        bar.inc(1);
     }
     bar.finish_and_clear();
     (done, Ok(()))
+}
+
+/// Tells of those that were done, whatever became of the others; the first failure among these.
+fn settle(
+    steps: &[Step<'_>],
+    outcomes: Vec<Result<(), client::Error>>,
+    done: &mut Vec<String>,
+    bar: &ProgressBar,
+    output: Output,
+) -> Result<(), Error> {
+    let mut failed = Ok(());
+    for (step, outcome) in steps.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => {
+                let (verb, object) = told(step);
+                done.push(format!("{verb} {object}"));
+                bar.inc(1);
+                tell(bar, output, verb, &object)?;
+            }
+            Err(error) => failed = failed.and(Err(error.into())),
+        }
+    }
+    failed
 }
 
 async fn one(client: &Client, step: &Step<'_>) -> Result<(), client::Error> {

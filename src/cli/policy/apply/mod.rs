@@ -76,20 +76,20 @@ pub async fn apply(client: &Client, file: &PolicyFile, wish: Wish, output: Outpu
     if !output.is_json() {
         output.line(&show::render(&plan, wish.prune))?;
     }
-    if wish.dry_run || steps.is_empty() {
+    if wish.dry_run || steps == 0 {
         if output.is_json() {
             output.json(&show::json(&plan, &[]))?;
         }
-        return if steps.is_empty() { as_wanted(&plan) } else { Err(Error::Differs) };
+        return if steps == 0 { as_wanted(&plan) } else { Err(Error::Differs) };
     }
     output.confirm(wish.yes, "Apply this?")?;
-    let (done, outcome) = carry_out::all(client, &steps, output).await;
+    let (done, outcome) = carry_out::all(client, &plan, output).await;
     if output.is_json() {
         output.json(&show::json(&plan, &done))?;
     }
     outcome?;
     if !output.is_json() {
-        output.line(&format!("{GOOD}Applied{GOOD:#} {} changes.", steps.len()))?;
+        output.line(&format!("{GOOD}Applied{GOOD:#} {steps} changes."))?;
     }
     as_wanted(&plan)
 }

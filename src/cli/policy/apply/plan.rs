@@ -105,12 +105,18 @@ impl Plan {
         plan
     }
 
-    /// The requests in the order in which nobody ever has more than before or after: what is taken away first. The
-    /// caller's own policy comes last, for what follows may need what it takes away.
-    pub fn steps(&self) -> Vec<Step<'_>> {
+    /// The requests, in phases: those of one do not depend on each other. In this order nobody ever has more than
+    /// before or after: what is taken away goes first. The caller's own policy comes last, for what follows may need
+    /// what it takes away.
+    pub fn phases(&self) -> [Vec<Step<'_>>; 5] {
         let of_all = |steps: fn(&Change) -> Vec<Step<'_>>| self.changes.iter().flat_map(steps).collect::<Vec<_>>();
         let (own, others): (Vec<_>, Vec<_>) = of_all(Change::writes).into_iter().partition(|step| self.is_own(step));
-        [of_all(Change::removals), others, of_all(Change::assignments), of_all(Change::deletions), own].concat()
+        [of_all(Change::removals), others, of_all(Change::assignments), of_all(Change::deletions), own]
+    }
+
+    /// How many requests that are.
+    pub fn steps(&self) -> usize {
+        self.phases().iter().map(Vec::len).sum()
     }
 
     fn is_own(&self, step: &Step<'_>) -> bool {

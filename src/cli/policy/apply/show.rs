@@ -40,7 +40,7 @@ pub fn json(plan: &Plan, done: &[String]) -> Value {
         })
     };
     json!({
-        "differs": !plan.steps().is_empty(),
+        "differs": plan.steps() > 0,
         "policies": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "left_alone": plan.left,
         "done": done,
