@@ -10,6 +10,7 @@ mod encoding;
 mod error;
 mod identity;
 mod key;
+mod log;
 mod man;
 mod metric;
 mod migrate;
@@ -74,6 +75,7 @@ enum Command {
     Identity(identity::Args),
     Cluster(cluster::Args),
     Metric(metric::Args),
+    Log(log::Args),
     Migrate(migrate::Args),
     Bench(bench::Args),
     Completion(completion::Args),
@@ -95,6 +97,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Cluster(args) => block_on(cluster::run(&args, output)),
         Command::Metric(args) => block_on(metric::run(&args, output)),
         Command::Migrate(args) => block_on(migrate::run(&args, output)),
+        Command::Log(args) => block_on(log::run(&args, output)),
         Command::Bench(args) => block_on(bench::run(&args, output)),
         Command::Completion(args) => completion::run(&args, output),
         Command::Man(args) => man::run(&args, output),

@@ -26,6 +26,7 @@ mod reins;
 mod routes;
 mod serve;
 mod settings;
+mod streams;
 mod system;
 #[cfg(test)]
 mod testing;

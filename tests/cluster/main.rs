@@ -16,6 +16,7 @@ mod revocation;
 mod rules;
 mod sealed;
 mod snapshot_install;
+mod streams;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
