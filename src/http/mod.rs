@@ -19,6 +19,7 @@ mod json;
 mod keys;
 mod listing;
 mod local;
+mod openapi;
 mod path;
 mod policies;
 mod query;

@@ -79,6 +79,8 @@ pub enum SystemOp {
     Status,
     /// The route table.
     Api,
+    /// The description of this API.
+    OpenApi,
     /// The metrics that KES has.
     Metrics,
     /// The cluster as this node sees it.
@@ -184,7 +186,7 @@ pub struct Matched<'p> {
 }
 
 /// Every route, sorted by path.
-pub static ROUTES: [Route; 39] = {
+pub static ROUTES: [Route; 40] = {
     use Auth::{Certificate, Policy};
     use Method::{Delete, Get, Put};
     const AUDIT: Op = Op::Stream(Log::Audit);
@@ -219,6 +221,7 @@ pub static ROUTES: [Route; 39] = {
         exact("/v1/log/error", None, Policy, ERROR),
         exact("/v1/log/error/trace", None, Policy, ERROR),
         exact("/v1/metrics", USUAL, Policy, Op::System(SystemOp::Metrics)),
+        exact("/v1/openapi.json", SHORT, Certificate, Op::System(SystemOp::OpenApi)),
         named(Put, "/v1/policy/assign/", MAX_BODY, Op::Policy(PolicyOp::Assign)),
         named(Put, "/v1/policy/create/", MAX_BODY, Op::Policy(PolicyOp::Create)),
         named(Delete, "/v1/policy/delete/", 0, Op::Policy(PolicyOp::Delete)),
@@ -298,6 +301,14 @@ impl Method {
             Self::Get => "GET",
             Self::Put => "PUT",
             Self::Delete => "DELETE",
+        }
+    }
+
+    /// Every method that a route with this one takes, as the `Allow` header has them.
+    pub const fn allowed(self) -> &'static str {
+        match self {
+            Self::Put => "PUT, POST",
+            Self::Get | Self::Delete => self.as_str(),
         }
     }
 

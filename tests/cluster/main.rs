@@ -2,11 +2,13 @@
 
 mod access_writes;
 mod at_rest;
+mod authorisation;
 mod damaged;
 mod deletion_window;
 mod drain;
 mod failover;
 mod file_keys;
+mod hostile;
 mod nothing_lost;
 mod offline;
 mod once;
