@@ -7,6 +7,7 @@ use openraft::ServerState;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::failure::Failure;
 use super::fence::{Fence, FenceFigures};
 use super::leader::{Leader, Leadership};
 use super::lease::{Lease, Standing};
@@ -33,6 +34,7 @@ pub struct Cluster {
     pub(super) log: Log,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: Checkpoint,
+    pub(super) failure: Failure,
     /// Ends with the handle.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
     pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,

@@ -89,6 +89,11 @@ impl Leadership {
         Some(client)
     }
 
+    /// The ids of the members besides this node.
+    pub(super) fn other_members(&self) -> Vec<NodeId> {
+        self.links.members().keys().copied().filter(|id| *id != self.links.owner.node_id).collect()
+    }
+
     /// Forgets the clients, because the members have changed.
     pub(super) fn forget_clients(&self) {
         self.clients.lock().clear();

@@ -13,7 +13,9 @@ use super::failure::Failure;
 use super::grants::{Grants, Question};
 use super::greeting::Greeter;
 use super::links::Links;
+use super::marks::mark_at;
 use super::proposals::propose;
+use super::records::answer_record;
 use super::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
@@ -23,11 +25,11 @@ use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::peer_server::Peer;
 use super::wire::{
     AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, Greeting, GreetingReply, InstallReply,
-    Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest,
-    VoteReply, VoteRequest,
+    MarkReply, MarkRequest, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest,
+    SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
-use crate::store::{Snapshots, View};
+use crate::store::{Progress, Snapshots, View};
 
 /// Batches of one forwarding peer that are worked on at a time.
 const BATCHES_AT_A_TIME: usize = 64;
@@ -38,6 +40,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Running {
     pub raft: Raft,
     pub grants: Arc<Grants>,
+    pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
 }
 
@@ -177,6 +180,18 @@ impl Peer for PeerService {
         running.grants.reported(from, applied);
         let behind = running.grants.hold(index).await.ok_or_else(leads_not)?;
         Ok(Response::new(FenceReply { behind }))
+    }
+
+    async fn fetch_record(&self, request: Request<RecordRequest>) -> Result<Response<RecordReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let answer = answer_record(&running.view, running.progress.clone(), request.get_ref()).await;
+        answer.map(Response::new).ok_or_else(|| Status::unavailable("this node has not applied as much in time"))
+    }
+
+    async fn fetch_mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let digest = mark_at(&running.progress.borrow(), request.get_ref().index);
+        Ok(Response::new(MarkReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::boot::{self, Beginning, BootError};
@@ -28,7 +28,7 @@ use super::service::{PeerService, Running};
 use super::state_machine::StateMachine;
 use super::types::Raft;
 use super::writes::Writes;
-use super::{listener, tasks};
+use super::{listener, marks, tasks};
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
 use crate::tls::PeerTls;
@@ -98,7 +98,9 @@ impl PeerListener {
         };
         let (stop, stopped) = oneshot::channel();
         let bound = listener::bind(config.listen).await?;
-        tokio::spawn(listener::serve(bound, Arc::clone(&tls), service, async { drop(stopped.await) }));
+        tokio::spawn(listener::serve(bound, config.handshakes, Arc::clone(&tls), service, async {
+            drop(stopped.await);
+        }));
         let Store { log, snapshots, owner, keystore } = store;
         Ok(Self {
             config: config.clone(),
@@ -165,16 +167,27 @@ impl PeerListener {
         }
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let grants = Arc::new(Grants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
-        let answering = Running { raft: raft.clone(), grants: Arc::clone(&grants), view: Arc::clone(&view) };
+        let answering = Running {
+            raft: raft.clone(),
+            grants: Arc::clone(&grants),
+            progress: progress.clone(),
+            view: Arc::clone(&view),
+        };
         drop(self.running.set(answering));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
-        let lease = Lease::new(consistency, reads.clone(), progress.clone(), checkpoint.clone(), failure.clone());
+        let (disagreements, found) = mpsc::channel(1);
+        let lease = Lease::new(consistency, reads.clone(), progress.clone(), disagreements);
         let mut running = JoinSet::new();
+        running.spawn(marks::settle(found, Arc::clone(&leadership), checkpoint.clone(), failure.clone()));
         running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
         running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
-        running.spawn(tasks::checkpoint_regularly(checkpoint.clone(), config.snapshot.checkpoint_every, failure));
+        running.spawn(tasks::checkpoint_regularly(
+            checkpoint.clone(),
+            config.snapshot.checkpoint_every,
+            failure.clone(),
+        ));
         running.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         Ok(Cluster {
             raft,
@@ -188,6 +201,7 @@ impl PeerListener {
             log: self.log,
             snapshots: self.snapshots,
             checkpoint,
+            failure,
             tasks: parking_lot::Mutex::new(running),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })

@@ -22,6 +22,7 @@ mod streams;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
+mod unopenable;
 mod versions;
 mod wiped;
 

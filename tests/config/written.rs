@@ -169,6 +169,7 @@ impl Draw {
             ca: self.text().into(),
             data: self.text().into(),
             peers,
+            handshakes: self.0.random_range(1..=65_536),
             timing: TimingConfig { heartbeat, election_min, election_max },
             snapshot: keyraft::config::SnapshotConfig {
                 log_bytes: self.0.random_range(65_536..=1 << 40),
