@@ -6,6 +6,7 @@ use clap::Subcommand;
 use clap::builder::styling::Style;
 
 use super::connect::Connect;
+use super::denial::explained;
 use super::output::{GOOD, STRONG, WARN, fields, table};
 use super::{Error, Output};
 use crate::client::{ClusterStatus, MemberStatus, local_cluster_status};
@@ -42,6 +43,10 @@ Examples:
 
 /// Prints the state of the cluster.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    explained(&args.connect, act(args, output)).await
+}
+
+async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let Action::Status { config, data } = &args.action;
     let status = match (config, data) {
         (Some(config), _) => local_cluster_status(&data_folder(config)?).await?,

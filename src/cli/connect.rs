@@ -14,18 +14,26 @@ const DEFAULT_SERVER: &str = "127.0.0.1:7373";
 #[derive(Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connect {
-    /// Servers of one cluster, tried in turn [env: MINIO_KES_SERVER] [default: 127.0.0.1:7373]
-    #[arg(short, long, global = true, value_name = "HOST[:PORT],…")]
-    server: Option<String>,
-    /// API key; better in the environment, where no process list shows it [env: MINIO_KES_API_KEY]
-    #[arg(short, long, global = true, value_name = "KEY")]
-    api_key: Option<String>,
+    #[command(flatten)]
+    by_key: ConnectByKey,
     /// PEM file of a client certificate, in place of an API key [env: MINIO_KES_CERT_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// PEM file of its private key [env: MINIO_KES_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     key: Option<PathBuf>,
+}
+
+/// The same for a command that has other uses for `--cert` and `--key`.
+#[derive(Clone, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectByKey {
+    /// Servers of one cluster, tried in turn [env: MINIO_KES_SERVER] [default: 127.0.0.1:7373]
+    #[arg(short, long, global = true, value_name = "HOST[:PORT],…")]
+    server: Option<String>,
+    /// API key; better in the environment, where no process list shows it [env: MINIO_KES_API_KEY]
+    #[arg(short, long, global = true, value_name = "KEY")]
+    api_key: Option<String>,
     /// PEM file of the CA to trust [env: KEYRAFT_CA]
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -66,7 +74,7 @@ impl Connect {
 
     fn endpoints(&self, env: Environment<'_>) -> Result<Vec<Endpoint>, Error> {
         const NAMES: [&str; 3] = ["MINIO_KES_SERVER", "KES_SERVER", "MINIO_KMS_KES_ENDPOINT"];
-        let option = self.server.clone().map(|value| ("--server", value));
+        let option = self.by_key.server.clone().map(|value| ("--server", value));
         let named = option.or_else(|| NAMES.into_iter().find_map(|name| env(name).map(|value| (name, value))));
         let (name, value) = named.unwrap_or(("--server", DEFAULT_SERVER.to_owned()));
         Endpoint::parse_list(&value)
@@ -79,7 +87,7 @@ impl Connect {
         let places = [
             Place {
                 names: ["--api-key", "--cert", "--key"],
-                api_key: self.api_key.clone(),
+                api_key: self.by_key.api_key.clone(),
                 certificate: self.cert.clone(),
                 key: self.key.clone(),
             },
@@ -100,11 +108,17 @@ impl Connect {
     }
 
     fn trust(&self, env: Environment<'_>) -> Trust {
-        match self.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from)) {
-            _ if self.insecure => Trust::Anyone,
+        match self.by_key.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from)) {
+            _ if self.by_key.insecure => Trust::Anyone,
             Some(ca) => Trust::Ca(ca),
             None => Trust::System,
         }
+    }
+}
+
+impl From<ConnectByKey> for Connect {
+    fn from(by_key: ConnectByKey) -> Self {
+        Self { by_key, cert: None, key: None }
     }
 }
 
@@ -160,7 +174,7 @@ mod tests {
     #[test]
     fn options_come_before_new_names_before_old_ones() {
         let all = [("KES_SERVER", "a:2"), ("MINIO_KES_SERVER", "a:1"), ("MINIO_KMS_KES_ENDPOINT", "https://a:3")];
-        let options = Connect { server: Some("a:9,b".into()), ..Connect::default() };
+        let options = Connect::from(ConnectByKey { server: Some("a:9,b".into()), ..ConnectByKey::default() });
         assert_eq!(port(&resolve(&options, &all).unwrap()), 9);
         assert_eq!(port(&resolve(&Connect::default(), &all).unwrap()), 1);
         assert_eq!(port(&resolve(&Connect::default(), &[all[0], all[2]]).unwrap()), 2);
@@ -185,7 +199,8 @@ mod tests {
         assert_eq!(half, "MINIO_KES_CERT_FILE: needs MINIO_KES_KEY_FILE too");
         let bad = resolve(&none, &[("KES_API_KEY", "kes:v1:secret")]).unwrap_err().to_string();
         assert!(bad.starts_with("KES_API_KEY: ") && !bad.contains("secret"), "{bad}");
-        let both = Connect { api_key: Some(KEY.into()), cert: Some("c".into()), ..Connect::default() };
+        let by_key = ConnectByKey { api_key: Some(KEY.into()), ..ConnectByKey::default() };
+        let both = Connect { by_key, cert: Some("c".into()), key: None };
         assert!(resolve(&both, &[]).unwrap_err().to_string().starts_with("--api-key: cannot go together"));
     }
 
@@ -194,7 +209,7 @@ mod tests {
         let ca = [("KEYRAFT_CA", "/ca.crt")];
         assert_eq!(resolve(&Connect::default(), &[]).unwrap().trust, Trust::System);
         assert_eq!(resolve(&Connect::default(), &ca).unwrap().trust, Trust::Ca("/ca.crt".into()));
-        let insecure = Connect { insecure: true, ..Connect::default() };
+        let insecure = Connect::from(ConnectByKey { insecure: true, ..ConnectByKey::default() });
         assert_eq!(resolve(&insecure, &ca).unwrap().trust, Trust::Anyone);
     }
 }

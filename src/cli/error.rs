@@ -54,6 +54,44 @@ pub enum Error {
         /// How many faults.
         count: usize,
     },
+    /// What a policy check refused, and what would let it through.
+    Denied {
+        /// The refusal.
+        error: Box<Error>,
+        /// What is missing, and who adds it how.
+        advice: String,
+    },
+    /// A key that was used in the last day is not deleted without being told to.
+    RecentlyUsed {
+        /// The key's name.
+        name: String,
+        /// When it was used last, in RFC 3339.
+        last_used: String,
+    },
+    /// Whether a key was used in the last day cannot be asked.
+    UseUnknown {
+        /// The key's name.
+        name: String,
+        /// Why not.
+        error: Box<Error>,
+    },
+    /// Some changes were made, and then one was not.
+    Incomplete {
+        /// How many were made.
+        done: usize,
+        /// Of how many.
+        total: usize,
+        /// Why no more were.
+        error: Box<Error>,
+    },
+    /// A dry run found something to do.
+    Differs,
+    /// The user was asked, and said no.
+    Declined,
+    /// Some of what a file wants was left as it is; the output has said what and why.
+    LeftAlone(usize),
+    /// So many keys were not brought over, or are not what they were; the output has said which and why.
+    NotMigrated(usize),
     /// The output went away.
     Output(io::Error),
     /// The runtime did not start.
@@ -67,6 +105,7 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_UNAVAILABLE: u8 = 3;
 const EXIT_NOT_PERMITTED: u8 = 4;
 const EXIT_NOT_FOUND: u8 = 5;
+const EXIT_DIFFERS: u8 = 6;
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const DIM: Style = Style::new().dimmed();
@@ -74,8 +113,7 @@ const DIM: Style = Style::new().dimmed();
 impl Error {
     /// Says on standard error what happened and what to do, and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        // `keyraft key ls | head` ends like this; there is no one left to tell.
-        if !matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        if !self.is_told() {
             anstream::eprintln!("{RED}Error:{RED:#} {self}");
             if let Some(hint) = self.hint() {
                 anstream::eprintln!("{DIM}{hint}{DIM:#}");
@@ -84,11 +122,35 @@ impl Error {
         ExitCode::from(self.code())
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    /// The server's refusal, when this is one for lack of permission.
+    pub fn refusal(&self) -> Option<&client::Error> {
+        match self {
+            Self::Client(error) if error.is_status(403) => Some(error),
+            Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => error.refusal(),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is left to say: `keyraft key ls | head` ends with no one left to tell, for one.
+    fn is_told(&self) -> bool {
+        match self {
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            Self::Differs => true,
+            _ => false,
+        }
+    }
+
+    fn hint(&self) -> Option<&str> {
         match self {
             Self::Client(error) => error.hint(),
             Self::Dev(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Denied { advice, .. } => Some(advice),
+            Self::RecentlyUsed { .. } => {
+                Some("what it sealed could never be opened again; --force deletes it all the same")
+            }
+            Self::UseUnknown { .. } => Some("--force deletes it without asking"),
+            Self::Incomplete { .. } => Some("run it again: what is done is left alone, and the rest goes on"),
             Self::Tls(ClientTlsError::Files(TlsError::NoSystemRoots)) => {
                 Some("set KEYRAFT_CA to the CA that signed the server's certificate")
             }
@@ -99,7 +161,11 @@ impl Error {
     fn code(&self) -> u8 {
         match self {
             Self::Client(error) | Self::Load(client::load::Error::Client(error)) => client_code(error),
+            Self::Denied { error, .. } | Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => {
+                error.code()
+            }
             Self::Setting { .. } | Self::Input { .. } | Self::Tls(_) | Self::Config(_) => EXIT_USAGE,
+            Self::Differs => EXIT_DIFFERS,
             _ => EXIT_FAILED,
         }
     }
@@ -110,6 +176,7 @@ fn client_code(error: &client::Error) -> u8 {
         client::Error::Status { code: 403, .. } => EXIT_NOT_PERMITTED,
         client::Error::Status { code: 404, .. } => EXIT_NOT_FOUND,
         client::Error::Status { code: 503, .. }
+        | client::Error::NoServer(_)
         | client::Error::Transport { .. }
         | client::Error::TimedOut { .. }
         | client::Error::Socket { .. } => EXIT_UNAVAILABLE,
@@ -131,6 +198,16 @@ impl fmt::Display for Error {
             Self::Load(error) => error.fmt(f),
             Self::Tampered { count: 1 } => f.write_str("the audit trail has a fault"),
             Self::Tampered { count } => write!(f, "the audit trail has {count} faults"),
+            Self::Denied { error, .. } => error.fmt(f),
+            Self::RecentlyUsed { name, last_used } => write!(f, "{name} was used in the last day, at {last_used}"),
+            Self::UseUnknown { name, error } => write!(f, "whether {name} is in use cannot be asked: {error}"),
+            Self::Incomplete { done, total, error } => write!(f, "{done} of {total} are done; then: {error}"),
+            Self::Differs => f.write_str("something differs"),
+            Self::Declined => f.write_str("nothing is changed"),
+            Self::LeftAlone(1) => f.write_str("one thing is not as the file wants it, as said above"),
+            Self::LeftAlone(count) => write!(f, "{count} things are not as the file wants them, as said above"),
+            Self::NotMigrated(1) => f.write_str("one key needs a look, as said above"),
+            Self::NotMigrated(count) => write!(f, "{count} keys need a look, as said above"),
             Self::Output(error) => write!(f, "the output cannot be written: {error}"),
             Self::Runtime(error) => write!(f, "the runtime does not start: {error}"),
             Self::Node(error) => error.fmt(f),

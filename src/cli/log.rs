@@ -7,6 +7,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::connect::Connect;
+use super::denial::explained;
 use super::output::{DIM, GOOD, STRONG, WARN};
 use super::{Error, Output};
 use crate::client::{self, Log, LogQuery};
@@ -62,6 +63,10 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Prints events.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    explained(&args.connect, act(args, output)).await
+}
+
+async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let (log, Options { follow, tail, cluster }) = match &args.action {
         Action::Audit(options) => (Log::Audit, options),
         Action::Error(options) => (Log::Error, options),

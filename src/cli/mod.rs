@@ -3,14 +3,20 @@
 mod audit;
 mod bench;
 mod cluster;
+mod completion;
 mod connect;
+mod denial;
 mod dev;
 mod encoding;
 mod error;
 mod identity;
 mod key;
 mod log;
+mod man;
+mod metric;
+mod migrate;
 mod output;
+mod policy;
 mod server;
 
 use std::future::Future;
@@ -47,7 +53,8 @@ Environment:
 Exit codes:
   0  done             1  failed or refused     2  wrong usage or settings
   3  no server answered in time, or a leader is missing
-  4  not permitted    5  does not exist";
+  4  not permitted    5  does not exist
+  6  a dry run found something to do";
 
 /// A replicated key management server that speaks the KES API.
 #[derive(Parser)]
@@ -65,11 +72,16 @@ enum Command {
     Dev(dev::Args),
     Server(server::Args),
     Key(key::Args),
+    Policy(policy::Args),
     Identity(identity::Args),
     Cluster(cluster::Args),
+    Metric(metric::Args),
     Log(log::Args),
     Audit(audit::Args),
+    Migrate(migrate::Args),
     Bench(bench::Args),
+    Completion(completion::Args),
+    Man(man::Args),
 }
 
 /// Runs what was asked for.
@@ -82,11 +94,16 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Dev(args) => block_on(dev::run(&args, output)),
         Command::Server(args) => server::run(&args),
         Command::Key(args) => block_on(key::run(&args, output)),
-        Command::Identity(args) => identity::run(&args, output),
+        Command::Policy(args) => block_on(policy::run(&args, output)),
+        Command::Identity(args) => block_on(identity::run(&args, output)),
         Command::Cluster(args) => block_on(cluster::run(&args, output)),
         Command::Audit(args) => audit::run(&args, output),
+        Command::Metric(args) => block_on(metric::run(&args, output)),
+        Command::Migrate(args) => block_on(migrate::run(&args, output)),
         Command::Log(args) => block_on(log::run(&args, output)),
         Command::Bench(args) => block_on(bench::run(&args, output)),
+        Command::Completion(args) => completion::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
     }
 }
 
@@ -107,13 +124,33 @@ mod tests {
         assert_documented(&command);
     }
 
+    #[test]
+    fn the_documentation_names_every_command_and_exit_code() {
+        let text = include_str!("../../docs/command-line.md");
+        let command = super::Cli::command();
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let lines: Vec<_> = text.lines().filter(|line| line.starts_with("| `keyraft")).collect();
+            let (name, listed) = (sub.get_name(), |word: &str| lines.iter().any(|line| line.contains(word)));
+            assert!(listed(&format!("`keyraft {name}")) || listed(&format!("`{name}`")), "{name}");
+            for action in sub.get_subcommands() {
+                let action = action.get_name();
+                assert!(listed(&format!("{name} {action}`")) || listed(&format!("`{action}`")), "{name} {action}");
+            }
+        }
+        for code in 0..=6 {
+            assert!(text.contains(&format!("\n| {code} | ")), "{code}");
+        }
+    }
+
     fn assert_documented(command: &clap::Command) {
         assert!(command.get_about().is_some(), "{} says nothing about itself", command.get_name());
         for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
             assert!(argument.get_help().is_some(), "{} of {} has no help", argument.get_id(), command.get_name());
         }
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-            assert!(sub.has_subcommands() || sub.get_after_help().is_some(), "{} has no example", sub.get_name());
+            let examples = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let has_one = examples.starts_with("Example") && examples.contains("keyraft ");
+            assert!(sub.has_subcommands() || has_one, "{} has no example", sub.get_name());
             assert_documented(sub);
         }
     }

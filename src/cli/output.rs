@@ -1,11 +1,14 @@
 //! What commands print: text and tables for people, JSON for programs.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Error;
 
@@ -21,6 +24,7 @@ pub const DIM: Style = Style::new().dimmed();
 /// Standard output, in the form asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
+    asked: bool,
     json: bool,
     terminal: bool,
 }
@@ -29,12 +33,48 @@ impl Output {
     /// JSON when asked for, or when the output is no terminal.
     pub fn new(json: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        Self { json: json || !terminal, terminal }
+        Self { asked: json, json: json || !terminal, terminal }
     }
 
     /// Whether to print JSON.
     pub fn is_json(self) -> bool {
         self.json
+    }
+
+    /// Whether JSON was asked for in so many words.
+    pub fn is_json_asked(self) -> bool {
+        self.asked
+    }
+
+    /// Prints that something was done to what has this name.
+    pub fn done(self, done: &'static str, name: &str) -> Result<(), Error> {
+        self.either(&serde_json::json!({ done: name }), || {
+            let (first, rest) = done.split_at(1);
+            format!("{GOOD}{}{rest}{GOOD:#} {name}", first.to_ascii_uppercase())
+        })
+    }
+
+    /// Prints names one a line, or as the list that the API calls `label`; `none` where there are none.
+    pub fn names(self, label: &'static str, none: &str, names: &[String]) -> Result<(), Error> {
+        self.either(&serde_json::json!({ label: names }), || {
+            if names.is_empty() { none.to_owned() } else { names.join("\n") }
+        })
+    }
+
+    /// Asks on the terminal whether to go on; where there is none, `yes` must have been said before.
+    pub fn confirm(self, yes: bool, question: &str) -> Result<(), Error> {
+        if yes {
+            return Ok(());
+        }
+        if self.json || !std::io::stdin().is_terminal() {
+            let reason = "needed where nobody can be asked".to_owned();
+            return Err(Error::Setting { name: "--yes".to_owned(), reason });
+        }
+        write!(anstream::stderr(), "\n{question} [y/N] ").map_err(Error::Output)?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(Error::Output)?;
+        let agreed = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+        if agreed { Ok(()) } else { Err(Error::Declined) }
     }
 
     /// Prints `value` as JSON, or else what `text` says for people.
@@ -60,6 +100,14 @@ impl Output {
     }
 }
 
+/// A bar on standard error that fills in `steps`; invisible where that is no terminal.
+pub fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>12.green.bold} [{bar:30}] {pos}/{len} {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+    bar.with_style(style).with_prefix(what)
+}
+
 /// A table without lines, one row a thing.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
@@ -74,4 +122,11 @@ pub fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
     let width = shown.clone().map(|(label, _)| label.len()).max().unwrap_or_default();
     let lines = shown.map(|(label, value)| format!("{DIM}{label:width$}{DIM:#}  {value}"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The patterns of a policy, one a line: what denies first, as it is checked.
+pub fn patterns(allow: &BTreeMap<String, Value>, deny: &BTreeMap<String, Value>) -> String {
+    let denied = deny.keys().map(|pattern| format!("{WARN}deny{WARN:#}   {pattern}"));
+    let allowed = allow.keys().map(|pattern| format!("{GOOD}allow{GOOD:#}  {pattern}"));
+    denied.chain(allowed).collect::<Vec<_>>().join("\n")
 }

@@ -1,10 +1,21 @@
-//! The policy and identity routes that read.
+//! The policy and identity routes.
 
 use hyper::Method;
+use serde_json::{Value, json};
 
 use super::exchange::Call;
 use super::listing::path;
 use super::{Client, Error, IdentityEntry, PolicyEntry, SelfEntry};
+use crate::policy::{Identity, Policy};
+
+/// What a new identity is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewRole {
+    /// One that may do everything.
+    Admin,
+    /// One that may do what the policy of this name says.
+    Policy(String),
+}
 
 impl Client {
     /// What is known of a policy, without its patterns.
@@ -54,4 +65,68 @@ impl Client {
     pub async fn list_identities(&self, prefix: &str) -> Result<Vec<String>, Error> {
         self.list("/v1/identity/list/", prefix).await
     }
+
+    /// Makes a policy.
+    ///
+    /// # Errors
+    /// Status 400 `policy already exists` or for a pattern that can never match, 413, 403, or no answer.
+    pub async fn create_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
+        self.exchange(&Call::json(path("/v1/policy/create/", name), &patterns(policy))).await.map(drop)
+    }
+
+    /// Makes a policy, or replaces the one of that name.
+    ///
+    /// # Errors
+    /// As [`Client::create_policy`], save that it may exist.
+    pub async fn write_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
+        self.exchange(&Call::json(path("/v1/policy/write/", name), &patterns(policy))).await.map(drop)
+    }
+
+    /// Gives an identity a policy in place of any that it had.
+    ///
+    /// # Errors
+    /// Status 404 `policy does not exist`, 400 for an admin, 403 also for oneself, or no answer.
+    pub async fn assign_policy(&self, name: &str, identity: Identity) -> Result<(), Error> {
+        let body = json!({ "identity": identity.to_string() });
+        self.exchange(&Call::json(path("/v1/policy/assign/", name), &body)).await.map(drop)
+    }
+
+    /// Deletes a policy; identities that had it lose access.
+    ///
+    /// # Errors
+    /// Status 404 `policy does not exist`, 403, or no answer.
+    pub async fn delete_policy(&self, name: &str) -> Result<(), Error> {
+        self.exchange(&Call::new(Method::DELETE, path("/v1/policy/delete/", name))).await.map(drop)
+    }
+
+    /// Makes an identity known.
+    ///
+    /// # Errors
+    /// Status 400 `identity already exists`, 404 `policy does not exist`, 403, or no answer.
+    pub async fn create_identity(&self, identity: Identity, role: &NewRole) -> Result<(), Error> {
+        let body = match role {
+            NewRole::Admin => json!({ "admin": true }),
+            NewRole::Policy(name) => json!({ "policy": name }),
+        };
+        self.exchange(&Call::json(path("/v1/identity/create/", &identity.to_string()), &body)).await.map(drop)
+    }
+
+    /// Takes all access from an identity.
+    ///
+    /// # Errors
+    /// Status 404 `identity does not exist`, 400 for the last admin, 403, or no answer.
+    pub async fn delete_identity(&self, identity: &str) -> Result<(), Error> {
+        self.exchange(&Call::new(Method::DELETE, path("/v1/identity/delete/", identity))).await.map(drop)
+    }
+}
+
+fn patterns(policy: &Policy) -> Value {
+    let object = |patterns: &[crate::policy::Pattern]| -> Value {
+        patterns
+            .iter()
+            .map(|pattern| (pattern.as_str().to_owned(), json!({})))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    json!({ "allow": object(&policy.allow), "deny": object(&policy.deny) })
 }

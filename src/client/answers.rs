@@ -74,6 +74,33 @@ pub struct KeyEntry {
     pub created_by: String,
 }
 
+/// `GET /v1/key/versions/NAME`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyVersions {
+    /// Every version, the first one first.
+    pub versions: Vec<KeyVersion>,
+    /// About when any of them was used last, in RFC 3339; empty when that is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_used: String,
+}
+
+/// One version of a key.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyVersion {
+    /// `v1`, `v2` …
+    pub version: String,
+    /// When it was made, in RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub created_at: String,
+    /// Who made it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
+    /// `enabled` or `disabled`.
+    pub state: String,
+}
+
 /// A data key: the bytes, and the same sealed.
 #[derive(Debug)]
 pub struct DataKey {
@@ -90,12 +117,16 @@ pub struct PolicyEntry {
     /// Its name.
     pub name: String,
     /// Patterns that allow.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub allow: BTreeMap<String, serde_json::Value>,
     /// Patterns that deny.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deny: BTreeMap<String, serde_json::Value>,
     /// When it was made, in RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub created_at: String,
     /// Who made it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub created_by: String,
 }
 
@@ -104,12 +135,15 @@ pub struct PolicyEntry {
 #[serde(default)]
 pub struct IdentityEntry {
     /// Its policy.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub policy: String,
     /// Whether it is an admin.
     pub admin: bool,
     /// When it was assigned, in RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub created_at: String,
     /// Who assigned it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub created_by: String,
 }
 
@@ -121,11 +155,20 @@ pub struct SelfEntry {
     pub identity: String,
     /// Whether it is an admin.
     pub admin: bool,
+    /// When it was assigned, in RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub created_at: String,
+    /// Who assigned it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub created_by: String,
     /// Its policy's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub policy: String,
     /// Patterns that allow.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub allow: BTreeMap<String, serde_json::Value>,
     /// Patterns that deny.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deny: BTreeMap<String, serde_json::Value>,
 }
 

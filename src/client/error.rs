@@ -12,6 +12,8 @@ use crate::tls::Refusal;
 pub enum Error {
     /// The server answered, and said no.
     Status {
+        /// What was asked: the path without its query.
+        path: String,
         /// The HTTP status.
         code: u16,
         /// The server's own words.
@@ -19,7 +21,9 @@ pub enum Error {
         /// Whether another endpoint had been asked before, which may have done part of it.
         retried: bool,
     },
-    /// No endpoint could be reached, or the connection broke; this is the last one's error.
+    /// None of several endpoints was of use: each with what went wrong there.
+    NoServer(Vec<(Endpoint, Error)>),
+    /// An endpoint could not be reached, or the connection broke.
     Transport {
         /// Where.
         endpoint: Endpoint,
@@ -50,10 +54,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a server answered with this status.
+    pub fn is_status(&self, wanted: u16) -> bool {
+        matches!(self, Self::Status { code, .. } if *code == wanted)
+    }
+
+    /// Whether a server answered with this status and text.
+    pub fn says(&self, wanted: u16, text: &str) -> bool {
+        matches!(self, Self::Status { code, message, .. } if *code == wanted && message.trim() == text)
+    }
+
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Status { code, message, retried } => status_hint(*code, message, *retried),
+            Self::Status { code, message, retried, .. } => status_hint(*code, message, *retried),
+            Self::NoServer(failures) => failures.iter().find_map(|(_, error)| error.hint()),
             Self::Transport { source, .. } => Some(transport_hint(source.as_ref())),
             Self::TimedOut { .. } => Some("the outcome is unknown: look before you try again"),
             Self::Malformed { .. } => Some("is this the address of a KES-compatible server?"),
@@ -68,8 +83,16 @@ fn status_hint(code: u16, message: &str, retried: bool) -> Option<&'static str> 
             Some("an earlier attempt of this command, at another server, may have made it")
         }
         400 if message == "tls: client certificate is required" => Some(NO_CERTIFICATE),
-        403 => Some("your identity's policy does not allow this; `keyraft identity of` shows who you are"),
+        403 => Some("your identity may not do this; `keyraft identity info` shows what it may"),
         404 if message == "key does not exist" => Some("`keyraft key ls` lists the keys there are"),
+        404 if message == "policy does not exist" => Some("`keyraft policy ls` lists the policies there are"),
+        404 if message == "identity does not exist" => Some("`keyraft identity ls` lists the identities there are"),
+        404 if message == "key version does not exist" => Some("`keyraft key versions NAME` lists the versions"),
+        400 if message == "policy already exists" => Some("`keyraft policy create --replace` replaces it"),
+        400 if message == "identity already exists" => {
+            Some("`keyraft policy assign` gives it another policy; `keyraft identity rm` takes away what it has")
+        }
+        409 if message == "key version is disabled" => Some("`keyraft key enable NAME VERSION` makes it usable again"),
         404 if message.trim() == "404 page not found" => Some("this server does not offer that"),
         503 => Some("no leader answered in time; `keyraft cluster status` shows which nodes are up"),
         _ => None,
@@ -99,6 +122,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status { code, message, .. } => write!(f, "{} ({code})", message.trim()),
+            Self::NoServer(failures) => {
+                f.write_str("none of the servers was of use")?;
+                failures.iter().try_for_each(|(endpoint, error)| match error {
+                    Self::Status { .. } => write!(f, "\n  {endpoint}: {error}"),
+                    _ => write!(f, "\n  {error}"),
+                })
+            }
             Self::Transport { endpoint, source } => {
                 write!(f, "no answer from {endpoint}: {}", innermost(source.as_ref()))
             }

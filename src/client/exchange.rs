@@ -70,18 +70,24 @@ impl Client {
     /// Makes the request at one endpoint after the other until one gives an answer other than 503.
     pub(super) async fn exchange(&self, call: &Call) -> Result<Answer, Error> {
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut failed = None;
+        let mut failures = Vec::new();
         for step in 0..self.servers.len() {
             let index = (first + step) % self.servers.len();
-            match self.exchange_with(&self.servers[index], call).await {
-                Err(error) if error.concerns_one_server() => failed = Some(error),
+            // A handshake's state is large, and every operation of the client would carry it.
+            match Box::pin(self.exchange_with(&self.servers[index], call)).await {
+                Err(error) if error.concerns_one_server() => {
+                    failures.push((self.servers[index].endpoint.clone(), error));
+                }
                 outcome => {
                     self.preferred.store(index, Ordering::Relaxed);
-                    return outcome.map_err(|error| error.after(failed.as_ref()));
+                    return outcome.map_err(|error| error.after(&failures));
                 }
             }
         }
-        Err(failed.expect("a client has at least one server"))
+        match failures.pop() {
+            Some((_, only)) if failures.is_empty() => Err(only),
+            last => Err(Error::NoServer(failures.into_iter().chain(last).collect())),
+        }
     }
 
     /// Makes the request and reads its answer as JSON.
@@ -118,7 +124,7 @@ impl Client {
         call: &Call,
     ) -> Result<Result<Answer, Error>, Box<dyn std::error::Error + Send + Sync>> {
         let request = call.request(&server.endpoint, matches!(connection, Connection::Http2(_)))?;
-        let answer = read(connection.send(request).await?).await?;
+        let answer = read(connection.send(request).await?, call).await?;
         server.idle.lock().push(connection);
         Ok(answer)
     }
@@ -127,6 +133,7 @@ impl Client {
 /// Reads an answer to its end, and tells one that says no from one that says yes.
 pub async fn read(
     response: Response<hyper::body::Incoming>,
+    call: &Call,
 ) -> Result<Result<Answer, Error>, Box<dyn std::error::Error + Send + Sync>> {
     let status = response.status();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -134,7 +141,10 @@ pub async fn read(
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     Ok(match status {
         StatusCode::OK => Ok(Answer { content_type, body }),
-        _ => Err(Error::Status { code: status.as_u16(), message: message(status, &body), retried: false }),
+        _ => {
+            let path = call.path.split('?').next().unwrap_or_default().to_owned();
+            Err(Error::Status { path, code: status.as_u16(), message: message(status, &body), retried: false })
+        }
     })
 }
 
@@ -154,9 +164,11 @@ impl Error {
         matches!(self, Self::Transport { .. } | Self::TimedOut { .. } | Self::Status { code: 503, .. })
     }
 
-    fn after(self, failed: Option<&Self>) -> Self {
+    fn after(self, failures: &[(Endpoint, Self)]) -> Self {
         match self {
-            Self::Status { code, message, .. } => Self::Status { code, message, retried: failed.is_some() },
+            Self::Status { path, code, message, .. } => {
+                Self::Status { path, code, message, retried: !failures.is_empty() }
+            }
             other => other,
         }
     }

@@ -2,14 +2,67 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use hyper::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::exchange::Call;
 use super::listing::path;
 use super::{Client, DataKey, Error, KeyEntry};
+use crate::policy::Identity;
+
+/// Key material to import, and what goes with it; what is absent the server chooses.
+#[derive(Default)]
+pub struct Import<'a> {
+    /// The 32 bytes.
+    pub material: &'a [u8],
+    /// `AES256` when absent.
+    pub cipher: Option<&'a str>,
+    /// 32 bytes of an HMAC key, or none of it for a key without one; a random one when absent. Only Keyraft takes it.
+    pub hmac: Option<&'a [u8]>,
+    /// When it was made first, in RFC 3339; only Keyraft takes it, and from admins alone.
+    pub created_at: Option<&'a str>,
+    /// Who made it first; only Keyraft takes it, and from admins alone.
+    pub created_by: Option<Identity>,
+}
+
+impl Import<'_> {
+    /// The request's body, wiped when it is dropped. The names of older and newer servers stand in it.
+    fn encoded(&self) -> Bytes {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            key: &'a str,
+            bytes: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cipher: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            algorithm: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            hmac: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            created_at: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            created_by: Option<String>,
+        }
+        let key = Zeroizing::new(BASE64_STANDARD.encode(self.material));
+        let hmac = self.hmac.map(|hmac| Zeroizing::new(BASE64_STANDARD.encode(hmac)));
+        let body = Body {
+            key: &key,
+            bytes: &key,
+            cipher: self.cipher,
+            algorithm: self.cipher,
+            hmac: hmac.as_ref().map(|hmac| hmac.as_str()),
+            created_at: self.created_at,
+            created_by: self.created_by.map(|identity| identity.to_string()),
+        };
+        // Room for all of it from the start: a buffer that grows leaves copies behind.
+        let mut encoded = Zeroizing::new(Vec::with_capacity(1024 + 4 * self.material.len()));
+        serde_json::to_writer(&mut *encoded, &body).expect("texts are JSON");
+        Bytes::from_owner(encoded)
+    }
+}
 
 impl Client {
     /// Makes a key of new random material.
@@ -20,18 +73,14 @@ impl Client {
         self.exchange(&Call::new(Method::PUT, path("/v1/key/create/", name))).await.map(drop)
     }
 
-    /// Makes a key of the given material; `cipher` is `AES256` when absent.
+    /// Makes a key of the given material.
     ///
     /// # Errors
-    /// As [`Client::create_key`], and 406 for material that does not fit.
-    pub async fn import_key(&self, name: &str, material: &[u8], cipher: Option<&str>) -> Result<(), Error> {
-        let encoded = BASE64_STANDARD.encode(material);
-        let mut body = json!({ "key": encoded, "bytes": encoded });
-        if let Some(cipher) = cipher {
-            body["cipher"] = cipher.into();
-            body["algorithm"] = cipher.into();
-        }
-        self.exchange(&Call::json(path("/v1/key/import/", name), &body)).await.map(drop)
+    /// As [`Client::create_key`], 406 for material that does not fit, and 403 for a date or maker from one who is no
+    /// admin.
+    pub async fn import_key(&self, name: &str, import: &Import<'_>) -> Result<(), Error> {
+        let call = Call { body: import.encoded(), ..Call::new(Method::PUT, path("/v1/key/import/", name)) };
+        self.exchange(&call).await.map(drop)
     }
 
     /// Tells what is known of a key.

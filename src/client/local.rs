@@ -32,5 +32,5 @@ async fn ask(path: &Path, call: &Call) -> io::Result<Result<Answer, Error>> {
     let host = Endpoint { host: "localhost".to_owned(), port: 0 };
     let request = call.request(&host, false).map_err(io::Error::other)?;
     let response = connection.send(request).await.map_err(io::Error::other)?;
-    read(response).await.map_err(io::Error::other)
+    read(response, call).await.map_err(io::Error::other)
 }

@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod keys;
+mod lifecycle;
 mod listing;
 pub mod load;
 mod local;
@@ -25,13 +26,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use self::access::NewRole;
 pub use self::answers::{
-    Api, ClusterStatus, DataKey, IdentityEntry, KeyEntry, MemberStatus, NodeStatus, PolicyEntry, SelfEntry, Status,
-    Version,
+    Api, ClusterStatus, DataKey, IdentityEntry, KeyEntry, KeyVersion, KeyVersions, MemberStatus, NodeStatus,
+    PolicyEntry, SelfEntry, Status, Version,
 };
 use self::connection::Connection;
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::Error;
+pub use self::keys::Import;
 pub use self::local::local_cluster_status;
 pub use self::streams::{Log, LogQuery, LogStream};
 use crate::tls::ClientTls;

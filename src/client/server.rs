@@ -45,4 +45,15 @@ impl Client {
     pub async fn cluster_status(&self) -> Result<ClusterStatus, Error> {
         self.fetch(&Call::new(Method::GET, "/v1/cluster/status")).await
     }
+
+    /// The server's figures in the Prometheus text format: KES's families, or those of the cluster and its storage.
+    ///
+    /// # Errors
+    /// 404 from a server that has no cluster, 403, or no answer.
+    pub async fn metrics(&self, of_cluster: bool) -> Result<String, Error> {
+        let path = if of_cluster { "/v1/cluster/metrics" } else { "/v1/metrics" };
+        let answer = self.exchange(&Call { accept: "*/*", ..Call::new(Method::GET, path) }).await?;
+        String::from_utf8(answer.body.to_vec())
+            .map_err(|error| Error::Malformed { path: path.to_owned(), reason: error.to_string() })
+    }
 }

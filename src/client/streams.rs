@@ -57,7 +57,7 @@ impl Client {
         for step in 0..self.servers.len() {
             let server = &self.servers[(first + step) % self.servers.len()];
             let late = |_| Err(Error::TimedOut { endpoint: server.endpoint.clone(), after: self.timeout });
-            match timeout(self.timeout, self.open_log(server, &call)).await.unwrap_or_else(late) {
+            match timeout(self.timeout, Box::pin(self.open_log(server, &call))).await.unwrap_or_else(late) {
                 Err(error) if error.concerns_one_server() => failed = Some(error),
                 outcome => return outcome,
             }
@@ -78,7 +78,11 @@ impl Client {
             return Ok(LogStream { endpoint, body, read: BytesMut::new(), _connection: connection });
         }
         let reason = "a refusal cannot be a success".to_owned();
-        Err(read(answer).await.map_err(broken)?.err().unwrap_or(Error::Malformed { path: call.path.clone(), reason }))
+        Err(read(answer, call)
+            .await
+            .map_err(broken)?
+            .err()
+            .unwrap_or(Error::Malformed { path: call.path.clone(), reason }))
     }
 }
 

@@ -98,6 +98,15 @@ pub struct Borrowed {
     pub proxy_header: Option<String>,
 }
 
+/// The policies of a file that may have nothing else, and who they are for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyFile {
+    /// The admin it names, if any.
+    pub admin: Option<Identity>,
+    /// Policies, each with its identities.
+    pub policies: BTreeMap<PolicyName, (Policy, Vec<Identity>)>,
+}
+
 impl Config {
     /// Reads a node's configuration file.
     ///
@@ -133,5 +142,23 @@ impl Borrowed {
     /// As for [`Borrowed::load`].
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
         read::whole(file, text, environment, read::borrowed)
+    }
+}
+
+impl PolicyFile {
+    /// Reads the `policy` section of a file: of a KES or a node's configuration, or of one that has only that.
+    ///
+    /// # Errors
+    /// Every problem of that section at once, or that there is none.
+    pub fn load(file: &Path) -> Result<(Self, Vec<Warning>), Problems> {
+        Self::parse(file, &finding::contents(file)?, &environment::of_process)
+    }
+
+    /// The same from `text`; `file` is only named in problems and warnings.
+    ///
+    /// # Errors
+    /// As for [`PolicyFile::load`].
+    pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
+        read::whole(file, text, environment, read::policy_file)
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::finding::{Problems, Warning};
 use super::section::{Reading, Section};
-use super::{Borrowed, Config, LogConfig, RouteConfig, audit, cluster, kes, node, policies, tls, tree, value};
+use super::{
+    Borrowed, Config, LogConfig, PolicyFile, RouteConfig, audit, cluster, kes, node, policies, tls, tree, value,
+};
 use crate::policy::Identity;
 
 const SECTIONS: &[&str] = &[
@@ -97,6 +99,16 @@ pub(super) fn borrowed(top: &Section<'_>) -> Option<Borrowed> {
     let Common { admin, api, policies, keys: (keys, deletion_window), log } = common(top);
     let tls::ClientTrust { verify_clients, ca, proxies, proxy_header } = tls::borrowed(top);
     Some(Borrowed { admin, api, policies, keys, deletion_window, log, verify_clients, ca, proxies, proxy_header })
+}
+
+/// The policies alone; none when the file has no such section, which is noted.
+pub(super) fn policy_file(top: &Section<'_>) -> Option<PolicyFile> {
+    if !top.gives("policy") {
+        top.problem(1, "there is no `policy` section, and so nothing to apply");
+        return None;
+    }
+    let admin = top.gives("admin").then(|| kes::admin(top)).flatten();
+    Some(PolicyFile { admin, policies: policies::read(top, admin) })
 }
 
 /// What both readings take.

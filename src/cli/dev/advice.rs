@@ -33,15 +33,37 @@ pub fn prepared(layout: &Layout) -> String {
     )
 }
 
-fn next(layout: &Layout) -> String {
+/// Commands that work as they stand, in this order, in a shell that has sourced the `env` file.
+pub fn first_steps(layout: &Layout) -> Vec<String> {
     let (program, key) = (program(), &layout.origin().key_name);
+    vec![format!("{program} key create {key}"), format!("{program} key dek {key}"), format!("{program} cluster status")]
+}
+
+/// The same for a first policy, and an identity that has it.
+pub fn first_policy() -> Vec<String> {
+    let program = program();
+    vec![
+        format!(
+            "{program} policy create my-app --allow '/v1/key/create/my-app*' --allow '/v1/key/generate/my-app*' \
+             --allow '/v1/key/decrypt/my-app*'"
+        ),
+        format!("APP_KEY=$({program} identity new --policy my-app --bare)"),
+        format!("MINIO_KES_API_KEY=$APP_KEY {program} key create my-app-key"),
+        format!("MINIO_KES_API_KEY=$APP_KEY {program} key dek my-app-key"),
+        format!("MINIO_KES_API_KEY=$APP_KEY {program} identity info"),
+    ]
+}
+
+fn next(layout: &Layout) -> String {
+    let indented = |commands: Vec<String>| commands.join("\n  ");
     [
         format!("{STRONG}In another shell:{STRONG:#}"),
         format!("  source {}", path(&layout.environment())),
         String::new(),
-        format!("  {program} key create {key}"),
-        format!("  {program} key dek {key}"),
-        format!("  {program} cluster status"),
+        format!("  {}", indented(first_steps(layout))),
+        String::new(),
+        format!("{DIM}# a first policy, and an application that may do what it says and nothing else{DIM:#}"),
+        format!("  {}", indented(first_policy())),
         String::new(),
         format!("{DIM}# with curl{DIM:#}"),
         curl(layout),

@@ -76,5 +76,7 @@ fn summary(layout: &Layout, pids: &[u32]) -> serde_json::Value {
         "dir": layout.dir(),
         "env": layout.environment(),
         "nodes": layout.numbers().map(node).collect::<Vec<_>>(),
+        "first_steps": advice::first_steps(layout),
+        "first_policy": advice::first_policy(),
     })
 }

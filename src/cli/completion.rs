@@ -1,0 +1,28 @@
+//! `keyraft completion`: what a shell needs to complete commands.
+
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate};
+
+use super::{Cli, Error, Output};
+
+/// Print what a shell needs to complete commands
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The shell: bash, zsh or fish
+    #[arg(value_parser = clap::builder::EnumValueParser::<Shell>::new())]
+    shell: Shell,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  source <(keyraft completion bash)                                           in ~/.bashrc
+  keyraft completion zsh > \"${fpath[1]}/_keyraft\"
+  keyraft completion fish > ~/.config/fish/completions/keyraft.fish";
+
+/// Prints it.
+pub fn run(args: &Args, output: Output) -> Result<(), Error> {
+    let mut script = Vec::new();
+    generate(args.shell, &mut Cli::command(), "keyraft", &mut script);
+    output.bytes(&script)
+}

@@ -1,0 +1,103 @@
+//! What to do about a refusal: which pattern is missing or in the way, and how an admin adds it or takes it out.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use super::Error;
+use super::connect::Connect;
+use crate::client::{self, SelfEntry};
+use crate::policy::{Pattern, Policy};
+
+/// The outcome of a command; where it was refused, with what the server says that the caller may do.
+pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let Err(error) = outcome.await else { return Ok(()) };
+    let Some(client::Error::Status { path, .. }) = error.refusal() else { return Err(error) };
+    let path = path.clone();
+    // Whoever cannot even be asked, such as a KES that knows its admin only, leaves the general hint.
+    match connect.client()?.describe_self().await {
+        Ok(own) => Err(Error::Denied { error: Box::new(error), advice: advice(&path, &own) }),
+        Err(_) => Err(error),
+    }
+}
+
+fn advice(path: &str, own: &SelfEntry) -> String {
+    let SelfEntry { identity, policy, .. } = own;
+    if path.starts_with("/v1/policy/assign/") && may(path, own) {
+        return "nobody gives a policy to themselves: ask another admin".to_owned();
+    }
+    if own.admin || may(path, own) {
+        return "your policy allows it, and yet it is for admins only, or was changed just now".to_owned();
+    }
+    if policy.is_empty() {
+        return format!(
+            "your identity has no policy; an admin gives it one:\n  keyraft policy assign POLICY {identity}"
+        );
+    }
+    match hit(path, &own.deny) {
+        Some(pattern) => format!(
+            "your policy '{policy}' denies it: the pattern \"{pattern}\" hits {path}, and deny comes before allow; \
+             an admin takes it out:\n  keyraft policy edit {policy} --drop '{pattern}'"
+        ),
+        None => format!(
+            "your policy '{policy}' does not allow {path}; an admin adds it, or \"{}\":\n  \
+             keyraft policy edit {policy} --allow '{path}'",
+            wider(path)
+        ),
+    }
+}
+
+fn may(path: &str, own: &SelfEntry) -> bool {
+    own.admin || (hit(path, &own.deny).is_none() && hit(path, &own.allow).is_some())
+}
+
+/// The first of the patterns that matches the path.
+fn hit<'a>(path: &str, patterns: &'a BTreeMap<String, serde_json::Value>) -> Option<&'a str> {
+    let hits = |text: &&String| Pattern::parse(text).is_ok_and(|pattern| Policy::new([pattern], []).allows(path));
+    patterns.keys().find(hits).map(String::as_str)
+}
+
+/// The pattern for everything of the route: `/v1/key/create/*` for `/v1/key/create/my-key`.
+fn wider(path: &str) -> String {
+    path.rfind('/').map_or_else(|| path.to_owned(), |end| format!("{}*", &path[..=end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(policy: &str, allow: &[&str], deny: &[&str]) -> SelfEntry {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| ((*text).to_owned(), serde_json::json!({}))).collect();
+        SelfEntry {
+            identity: "ea98".to_owned(),
+            policy: policy.to_owned(),
+            allow: patterns(allow),
+            deny: patterns(deny),
+            ..SelfEntry::default()
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_in_the_way_is_named() {
+        let path = "/v1/key/create/my-key";
+        let none = advice(path, &own("", &[], &[]));
+        assert!(none.contains("has no policy") && none.contains("keyraft policy assign POLICY ea98"), "{none}");
+        let missing = advice(path, &own("app", &["/v1/key/list/*"], &[]));
+        assert!(missing.contains("policy 'app' does not allow /v1/key/create/my-key"), "{missing}");
+        assert!(missing.contains("\"/v1/key/create/*\"") && missing.contains("policy edit app --allow"), "{missing}");
+        let denied = advice(path, &own("app", &["/v1/*"], &["/v1/key/delete/*", "/v1/key/create/my-*"]));
+        assert!(denied.contains("the pattern \"/v1/key/create/my-*\" hits"), "{denied}");
+        assert!(denied.contains("--drop '/v1/key/create/my-*'"), "{denied}");
+    }
+
+    #[test]
+    fn a_listing_is_allowed_by_either_form() {
+        let listed = advice("/v1/key/list/", &own("app", &["/v1/key/list"], &[]));
+        assert!(listed.contains("your policy allows it"), "{listed}");
+    }
+
+    #[test]
+    fn an_admin_is_told_why_an_admin_may_not() {
+        let admin = SelfEntry { admin: true, ..SelfEntry::default() };
+        assert!(advice("/v1/policy/assign/app", &admin).contains("to themselves"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What a server knows of identities.
+
+use crate::cli::connect::Connect;
+use crate::cli::output::{STRONG, fields, patterns};
+use crate::cli::{Error, Output};
+use crate::client::{NewRole, SelfEntry};
+use crate::policy::Identity;
+
+/// Makes one known.
+pub async fn create(connect: &Connect, identity: Identity, role: &NewRole, output: Output) -> Result<(), Error> {
+    connect.client()?.create_identity(identity, role).await?;
+    output.done("created", &identity.to_string())
+}
+
+/// Shows what one is.
+pub async fn describe(connect: &Connect, identity: &str, output: Output) -> Result<(), Error> {
+    let entry = connect.client()?.describe_identity(identity).await?;
+    output.either(&entry, || {
+        fields([
+            ("identity", format!("{STRONG}{identity}{STRONG:#}")),
+            ("role", role(entry.admin, &entry.policy)),
+            ("created at", entry.created_at.clone()),
+            ("created by", entry.created_by.clone()),
+        ])
+    })
+}
+
+/// Shows who asks, and what that one may do.
+pub async fn describe_self(connect: &Connect, output: Output) -> Result<(), Error> {
+    let own = connect.client()?.describe_self().await?;
+    output.either(&own, || render(&own))
+}
+
+/// Lists them.
+pub async fn list(connect: &Connect, prefix: &str, output: Output) -> Result<(), Error> {
+    output.names("identities", "No identities.", &connect.client()?.list_identities(prefix).await?)
+}
+
+/// Takes all access from them.
+pub async fn remove(connect: &Connect, identities: &[String], output: Output) -> Result<(), Error> {
+    let client = connect.client()?;
+    for identity in identities {
+        client.delete_identity(identity).await?;
+        output.done("deleted", identity)?;
+    }
+    Ok(())
+}
+
+fn render(own: &SelfEntry) -> String {
+    let who = fields([
+        ("identity", format!("{STRONG}{}{STRONG:#}", own.identity)),
+        ("role", role(own.admin, &own.policy)),
+        ("created at", own.created_at.clone()),
+        ("created by", own.created_by.clone()),
+    ]);
+    let rules = patterns(&own.allow, &own.deny);
+    if rules.is_empty() { who } else { format!("{who}\n\n{rules}") }
+}
+
+fn role(admin: bool, policy: &str) -> String {
+    match (admin, policy) {
+        (true, _) => "admin: may do everything".to_owned(),
+        (false, "") => "none: has no policy, and so no access".to_owned(),
+        (false, policy) => format!("policy {policy}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sees_what_one_may_do() {
+        let own: SelfEntry =
+            serde_json::from_str(r#"{"identity":"ea","admin":false,"policy":"app","allow":{"/v1/key/*":{}}}"#).unwrap();
+        let shown = anstream::adapter::strip_str(&render(&own)).to_string();
+        assert!(shown.contains("role      policy app") && shown.contains("allow  /v1/key/*"), "{shown}");
+        let nobody = anstream::adapter::strip_str(&render(&SelfEntry::default())).to_string();
+        assert!(nobody.contains("no access"), "{nobody}");
+    }
+}

@@ -1,0 +1,152 @@
+//! `keyraft identity`: making identities, telling whose they are, and what a server knows of them.
+
+mod known;
+mod new;
+mod of;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::connect::{Connect, ConnectByKey};
+use super::denial::explained;
+use super::{Error, Output};
+use crate::client::NewRole;
+use crate::policy::Identity;
+
+/// Make identities, and see what they may do
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an API key: a client's name and password in one
+    #[command(after_help = NEW_EXAMPLES)]
+    New {
+        /// Write its certificate to this file too, in PEM
+        #[arg(long, value_name = "FILE", requires = "key")]
+        cert: Option<PathBuf>,
+        /// Write the certificate's private key to this file
+        #[arg(long, value_name = "FILE", requires = "cert")]
+        key: Option<PathBuf>,
+        #[command(flatten)]
+        role: RoleWish,
+        /// Print the API key alone
+        #[arg(long, conflicts_with = "json")]
+        bare: bool,
+        #[command(flatten)]
+        connect: ConnectByKey,
+    },
+    /// Show the identity of an API key or a certificate
+    #[command(after_help = OF_EXAMPLES)]
+    Of {
+        /// API key, `-` for one on standard input, or a PEM file; without it, your own of the environment
+        #[arg(value_name = "API-KEY|FILE")]
+        what: Option<String>,
+    },
+    /// Make an identity known to the server, with a policy or as an admin
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create {
+        /// The identity: 64 hexadecimal digits, as `keyraft identity of` prints it
+        identity: Identity,
+        #[command(flatten)]
+        role: RoleWish,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Show what an identity is; without one, who you are and what you may do
+    #[command(
+        after_help = "Examples:\n  keyraft identity info\n  keyraft identity info $(keyraft identity of app.crt)"
+    )]
+    Info {
+        #[command(flatten)]
+        connect: Connect,
+        /// The identity; your own when absent
+        identity: Option<String>,
+    },
+    /// List the identities that have a policy, and the admins
+    #[command(after_help = "Examples:\n  keyraft identity ls\n  keyraft identity ls 'ea98*'")]
+    Ls {
+        #[command(flatten)]
+        connect: Connect,
+        /// The beginning of the identities
+        #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Take all access from identities
+    #[command(after_help = "Example:\n  keyraft identity rm $(keyraft identity of app.crt)")]
+    Rm {
+        #[command(flatten)]
+        connect: Connect,
+        /// The identities
+        #[arg(required = true, value_name = "IDENTITY")]
+        identities: Vec<String>,
+    },
+}
+
+/// What an identity shall be.
+#[derive(Clone, clap::Args)]
+struct RoleWish {
+    /// Give it this policy
+    #[arg(long, value_name = "NAME", conflicts_with = "admin")]
+    policy: Option<String>,
+    /// Make it an admin, who may do everything
+    #[arg(long)]
+    admin: bool,
+}
+
+impl RoleWish {
+    fn role(&self) -> Option<NewRole> {
+        if self.admin { Some(NewRole::Admin) } else { self.policy.clone().map(NewRole::Policy) }
+    }
+}
+
+const NEW_EXAMPLES: &str = "\
+Examples:
+  keyraft identity new                                  nothing is sent to a server
+  keyraft identity new --policy my-app                  and give it a policy
+  keyraft identity new --admin                          and make it an admin
+  keyraft identity new --cert app.crt --key app.key     for curl, and clients that take files
+  export MINIO_KES_API_KEY=$(keyraft identity new --policy my-app --bare)
+
+The server knows the identity only; keep the API key secret, it cannot be had again.";
+const OF_EXAMPLES: &str = "\
+Examples:
+  keyraft identity of                                   your own, from MINIO_KES_API_KEY or MINIO_KES_CERT_FILE
+  keyraft identity of client.crt
+  keyraft identity of - < api-key.txt";
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  keyraft identity create $(keyraft identity of app.crt) --policy my-app
+  keyraft identity create $(keyraft identity of ops.crt) --admin
+
+`keyraft policy assign` gives another policy to one that is known.";
+
+/// Makes identities, or tells of them.
+pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    match &args.action {
+        Action::New { connect, cert, key, role, bare } => {
+            let connect = Connect::from(connect.clone());
+            let form = if *bare { new::Form::Bare } else { new::Form::Whole };
+            let files = cert.as_deref().zip(key.as_deref());
+            explained(&connect, new::run(&connect, files, role.role(), form, output)).await
+        }
+        Action::Of { what } => of::run(what.as_deref(), output),
+        Action::Create { connect, identity, role } => {
+            let Some(role) = role.role() else {
+                let reason = "or --admin says what the identity is to be".to_owned();
+                return Err(Error::Setting { name: "--policy".to_owned(), reason });
+            };
+            explained(connect, known::create(connect, *identity, &role, output)).await
+        }
+        Action::Info { connect, identity: Some(identity) } => {
+            explained(connect, known::describe(connect, identity, output)).await
+        }
+        Action::Info { connect, identity: None } => known::describe_self(connect, output).await,
+        Action::Ls { connect, prefix } => explained(connect, known::list(connect, prefix, output)).await,
+        Action::Rm { connect, identities } => explained(connect, known::remove(connect, identities, output)).await,
+    }
+}

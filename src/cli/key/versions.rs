@@ -1,0 +1,50 @@
+//! The versions of keys.
+
+use serde_json::json;
+
+use crate::cli::output::{GOOD, fields, table};
+use crate::cli::{Error, Output};
+use crate::client::{Client, KeyVersion, KeyVersions};
+
+/// Adds a version to each key.
+pub async fn rotate(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+    for name in names {
+        let version = client.rotate_key(name).await?;
+        output.either(&json!({ "rotated": name, "version": version }), || {
+            format!("{GOOD}Rotated{GOOD:#} {name}, which is at {version} now")
+        })?;
+    }
+    Ok(())
+}
+
+/// Shows a key's versions.
+pub async fn show(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+    let versions = client.key_versions(name).await?;
+    output.either(&versions, || render(&versions))
+}
+
+/// Makes a version unusable.
+pub async fn disable(client: &Client, name: &str, version: &str, output: Output) -> Result<(), Error> {
+    client.disable_version(name, version).await?;
+    output.either(&json!({ "disabled": name, "version": version }), || {
+        format!("{GOOD}Disabled{GOOD:#} {version} of {name}")
+    })
+}
+
+/// Makes a version usable.
+pub async fn enable(client: &Client, name: &str, version: &str, output: Output) -> Result<(), Error> {
+    client.enable_version(name, version).await?;
+    output.either(&json!({ "enabled": name, "version": version }), || {
+        format!("{GOOD}Enabled{GOOD:#} {version} of {name}")
+    })
+}
+
+fn render(versions: &KeyVersions) -> String {
+    let rows = table(["VERSION", "STATE", "CREATED AT", "CREATED BY"], versions.versions.iter().map(row));
+    let last_used = if versions.last_used.is_empty() { "not known" } else { &versions.last_used };
+    format!("{rows}\n\n{}", fields([("last used", last_used.to_owned())]))
+}
+
+fn row(version: &KeyVersion) -> [String; 4] {
+    [version.version.clone(), version.state.clone(), version.created_at.clone(), version.created_by.clone()]
+}

@@ -1,0 +1,88 @@
+//! A KES file keystore: a folder in which each file is a key, its name the key's.
+
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::source::{Source, SourceKey, Unusable};
+use super::stored;
+use crate::cli::Error;
+use crate::policy::KeyName;
+
+/// Far more than any stored key takes.
+const MAX_FILE: u64 = 64 << 10;
+
+/// What an entry of the folder is.
+enum Found {
+    Key(SourceKey),
+    Unusable { reason: String, is_suspect: bool },
+}
+
+/// Reads every key of the folder.
+pub fn read(dir: &Path) -> Result<Source, Error> {
+    let failed = |source: io::Error| Error::File { path: dir.to_owned(), source };
+    let mut source = Source::default();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match look_at(&entry, &name) {
+            Found::Key(key) => source.keys.push(key),
+            Found::Unusable { reason, is_suspect } => source.unusable.push(Unusable { name, reason, is_suspect }),
+        }
+    }
+    source.keys.sort_by(|a, b| a.name.cmp(&b.name));
+    source.unusable.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(source)
+}
+
+fn look_at(entry: &DirEntry, name: &str) -> Found {
+    let none = |reason: &str| Found::Unusable { reason: reason.to_owned(), is_suspect: false };
+    let suspect = |reason: String| Found::Unusable { reason, is_suspect: true };
+    if name.starts_with('.') {
+        return none("hidden, and so no key");
+    }
+    match fs::metadata(entry.path()) {
+        Ok(metadata) if metadata.is_dir() => return none("a folder, and so no key"),
+        Ok(_) => {}
+        Err(error) => return suspect(error.to_string()),
+    }
+    if let Err(error) = KeyName::parse(name) {
+        return suspect(error.to_string());
+    }
+    match contents(&entry.path()) {
+        Ok(bytes) => stored::decode(name, &bytes).map_or_else(|error| suspect(error.to_string()), Found::Key),
+        Err(error) => suspect(error.to_string()),
+    }
+}
+
+fn contents(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Room for all of it from the start: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_FILE).unwrap_or_default()));
+    let read = File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    if read as u64 == MAX_FILE {
+        return Err(io::Error::other("too large for a key"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_from_what_is_none_and_nothing_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = r#"{"bytes": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}"#;
+        for (name, text) in [("b", key), ("a", key), ("not a name", key), ("broken", "!"), (".tmp", key)] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        fs::create_dir(folder.path().join("more")).unwrap();
+        let source = read(folder.path()).unwrap();
+        assert_eq!(source.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let unusable: Vec<_> = source.unusable.iter().map(|one| (one.name.as_str(), one.is_suspect)).collect();
+        assert_eq!(unusable, [(".tmp", false), ("broken", true), ("more", false), ("not a name", true)]);
+        assert!(matches!(read(&folder.path().join("none")), Err(Error::File { .. })));
+    }
+}

@@ -1,0 +1,131 @@
+//! `keyraft migrate`: keys, policies and identities of another server, carried over.
+
+mod config;
+mod keystore;
+mod old_server;
+mod proof;
+mod report;
+mod source;
+mod static_key;
+mod stored;
+mod transfer;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use self::old_server::OldServer;
+use self::source::Source;
+use self::transfer::Plan;
+use super::connect::Connect;
+use super::denial::explained;
+use super::output::WARN;
+use super::{Error, Output};
+use crate::crypto::Cipher;
+
+/// Carry over keys, policies and identities from KES or MinIO
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    connect: Connect,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Bring the keys of a KES file keystore
+    #[command(after_help = KEYSTORE_EXAMPLES)]
+    Keystore {
+        /// The keystore's folder, one file a key; it is only read
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Show what would be done, and do nothing
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+        #[command(flatten)]
+        old: OldServer,
+    },
+    /// Bring the key of a MinIO without a key server: NAME:BASE64
+    #[command(after_help = STATIC_EXAMPLES)]
+    Static {
+        /// File with `NAME:BASE64` a line, or MinIO's environment file; `-` for standard input [default: the variable
+        /// MINIO_KMS_SECRET_KEY]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The cipher it was used with: AES256, or ChaCha20 on processors without AES
+        #[arg(long, default_value = "AES256")]
+        cipher: Cipher,
+        /// Show what would be done, and do nothing
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+    /// Bring the policies and identities of a KES configuration file
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config {
+        /// The configuration file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Show what would be done, and do nothing
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+const KEYSTORE_EXAMPLES: &str = "\
+Examples:
+  keyraft migrate keystore /var/lib/kes/keys --dry-run
+  keyraft migrate keystore /var/lib/kes/keys --verify https://old-kes:7373
+  keyraft migrate keystore /var/lib/kes/keys --json | jq '.keys[] | select(.outcome == \"failed\")'
+
+Every key is proven here once it is in: what is sealed under the file's material opens on the server, and HMACs
+agree. A key that is there already is proven the same way, and never overwritten. Run it again after a failure: it
+goes on where it ended.";
+const STATIC_EXAMPLES: &str = "\
+Examples:
+  keyraft migrate static                            takes MINIO_KMS_SECRET_KEY
+  keyraft migrate static /etc/default/minio
+  pass show minio-kms | keyraft migrate static -
+
+It is never taken from the command line, which process lists and shells' histories show.";
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  keyraft migrate config kes.yml --dry-run          exit code 6 when anything would change
+  keyraft migrate config kes.yml
+
+The same as `keyraft policy apply`, which can also take away what the file does not have.";
+
+/// Carries over what was asked for.
+pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    explained(&args.connect, act(args, output)).await
+}
+
+async fn act(args: &Args, output: Output) -> Result<(), Error> {
+    match &args.action {
+        Action::Keystore { dir, dry_run, old } => keys(args, keystore::read(dir)?, *dry_run, old, output).await,
+        Action::Static { file, cipher, dry_run } => {
+            keys(args, static_key::read(file.as_deref(), *cipher)?, *dry_run, &OldServer::default(), output).await
+        }
+        Action::Config { file, dry_run, yes } => {
+            config::run(&args.connect.client()?, file, *dry_run, *yes, output).await
+        }
+    }
+}
+
+async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, output: Output) -> Result<(), Error> {
+    let settings = args.connect.settings()?;
+    let old = old.client(&settings)?;
+    let client = args.connect.client()?;
+    let keeps_origin = client.describe_self().await.is_ok_and(|own| own.admin);
+    if !keeps_origin && source.has_origins() {
+        anstream::eprintln!(
+            "{WARN}Warning:{WARN:#} only an admin may bring dates and makers along: keys will have today's and you"
+        );
+    }
+    let (report, outcome) = transfer::all(&Plan { client, old, dry_run, keeps_origin }, source).await?;
+    output.either(&report.json(), || report.render())?;
+    outcome.and_then(|()| report.verdict())
+}

@@ -1,0 +1,157 @@
+//! The server that keys come from, while it still runs: it and the new one must read each other.
+
+use std::path::PathBuf;
+
+use crate::cli::Error;
+use crate::cli::connect::Settings;
+use crate::client::{self, Client, Endpoint};
+use crate::crypto::random;
+use crate::tls::{Alpn, Credentials, Trust};
+
+const CONTEXT: &[u8] = b"keyraft migrate: a probe";
+
+/// Where it is, and who asks; the rest is as for the new one.
+#[derive(Default, clap::Args)]
+pub struct OldServer {
+    /// Prove each key against the old server, too: ciphertexts made there open here and the other way round, and
+    /// HMACs agree
+    #[arg(long, value_name = "URL")]
+    verify: Option<String>,
+    /// API key at the old server [default: the same]
+    #[arg(long, value_name = "KEY", requires = "verify", env = "KEYRAFT_VERIFY_API_KEY", hide_env_values = true)]
+    verify_api_key: Option<String>,
+    /// PEM file of a certificate for the old server
+    #[arg(long, value_name = "FILE", requires = "verify_key", conflicts_with = "verify_api_key")]
+    verify_cert: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", requires = "verify_cert")]
+    verify_key: Option<PathBuf>,
+    /// PEM file of the CA of the old server [default: the same]
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    verify_ca: Option<PathBuf>,
+}
+
+/// What the two make of each other's ciphertexts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// They agree.
+    Agree,
+    /// They do not, in this.
+    Disagree(String),
+}
+
+impl OldServer {
+    /// A client of it, when it was named.
+    pub fn client(&self, new: &Settings) -> Result<Option<Client>, Error> {
+        let Some(url) = &self.verify else { return Ok(None) };
+        let wrong = |name: &str, reason: String| Error::Setting { name: name.to_owned(), reason };
+        let endpoints = Endpoint::parse_list(url).map_err(|error| wrong("--verify", error.to_string()))?;
+        let api_key = self.verify_api_key.as_ref().map(|key| key.parse()).transpose();
+        let api_key = api_key.map_err(|error: crate::tls::ApiKeyError| wrong("--verify-api-key", error.to_string()))?;
+        let credentials = match (api_key, &self.verify_cert, &self.verify_key) {
+            (Some(key), ..) => Credentials::ApiKey(key),
+            (None, Some(certificate), Some(key)) => {
+                Credentials::Files { certificate: certificate.clone(), key: key.clone() }
+            }
+            _ => new.credentials.clone(),
+        };
+        let trust = self.verify_ca.clone().map_or_else(|| new.trust.clone(), Trust::Ca);
+        let tls = Settings { endpoints: endpoints.clone(), credentials, trust }.tls(Alpn::Either)?;
+        Ok(Some(Client::new(endpoints, tls)))
+    }
+}
+
+/// Has each server open what the other seals, and compares their HMACs.
+///
+/// # Errors
+/// A server gave no answer. What one of them refuses is a verdict.
+pub async fn verify(old: &Client, new: &Client, name: &str) -> Result<Verdict, Error> {
+    for (sealer, opener, way) in [(old, new, "made by the old server"), (new, old, "made here")] {
+        if let Some(reason) = passes_on(sealer, opener, name).await? {
+            return Ok(Verdict::Disagree(format!("a ciphertext {way}: {reason}")));
+        }
+    }
+    let message = random::bytes::<32>();
+    match (hmac(old, name, &message).await?, hmac(new, name, &message).await?) {
+        (Some(old), Some(new)) if old != new => Ok(Verdict::Disagree("their HMACs differ".to_owned())),
+        (Some(_), None) => Ok(Verdict::Disagree("the old server makes HMACs with it, this one does not".to_owned())),
+        _ => Ok(Verdict::Agree),
+    }
+}
+
+/// Why one does not open what the other seals, if so.
+async fn passes_on(sealer: &Client, opener: &Client, name: &str) -> Result<Option<String>, Error> {
+    let probe = random::bytes::<32>();
+    let sealed = match sealer.encrypt(name, &probe, CONTEXT).await {
+        Ok(sealed) => sealed,
+        Err(error) => return refused("it cannot be made", error).map(Some),
+    };
+    match opener.decrypt(name, &sealed, CONTEXT).await {
+        Ok(opened) if opened[..] == probe => Ok(None),
+        Ok(_) => Ok(Some("it opens to other bytes".to_owned())),
+        Err(error) => refused("it does not open at the other", error).map(Some),
+    }
+}
+
+/// The HMAC, if the server makes any with this key.
+async fn hmac(server: &Client, name: &str, message: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    match server.hmac(name, message).await {
+        Ok(hmac) => Ok(Some(hmac)),
+        // An older KES has no such route, and a newer one no HMAC of a key that was stored without an HMAC key.
+        Err(client::Error::Status { code: 404 | 405 | 409 | 501, .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refused(what: &str, error: client::Error) -> Result<String, Error> {
+    match error {
+        client::Error::Status { code, .. } if code != 503 => Ok(format!("{what}: {error}")),
+        error => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::{Request, Response};
+
+    use super::*;
+    use crate::client::test_server::TestServer;
+
+    /// A server that seals by doing nothing, and whose HMAC is its own name, when it has one.
+    async fn server(name: &'static str, opens: bool) -> TestServer {
+        TestServer::start(move |request: Request<Bytes>| {
+            let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+            let (code, answer) = match request.uri().path().split('/').nth(3).unwrap() {
+                "encrypt" => (200, serde_json::json!({ "ciphertext": body["plaintext"] })),
+                "decrypt" if opens => (200, serde_json::json!({ "plaintext": body["ciphertext"] })),
+                "hmac" if !name.is_empty() => (200, serde_json::json!({ "hmac": name })),
+                _ => (409, serde_json::json!({ "message": "no" })),
+            };
+            Response::builder().status(code).body(Full::new(Bytes::from(answer.to_string()))).unwrap()
+        })
+        .await
+    }
+
+    async fn verdict(old: &TestServer, new: &TestServer) -> Verdict {
+        let client = |server: &TestServer| server.client(vec![server.endpoint.clone()], Alpn::Either);
+        verify(&client(old), &client(new), "k").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn both_open_what_the_other_seals_and_make_the_same_hmacs() {
+        let (one, other) = (server("AAAA", true).await, server("BBBB", true).await);
+        let (plain, blind) = (server("", true).await, server("AAAA", false).await);
+        let says = |verdict: Verdict, words: &str| match verdict {
+            Verdict::Disagree(reason) => assert!(reason.contains(words), "{reason}"),
+            Verdict::Agree => panic!("they agree"),
+        };
+        assert_eq!(verdict(&one, &one).await, Verdict::Agree);
+        assert_eq!(verdict(&plain, &one).await, Verdict::Agree, "HMACs are compared where both have them");
+        says(verdict(&one, &other).await, "HMACs differ");
+        says(verdict(&one, &plain).await, "this one does not");
+        says(verdict(&one, &blind).await, "made by the old server: it does not open");
+        says(verdict(&blind, &one).await, "made here: it does not open");
+    }
+}

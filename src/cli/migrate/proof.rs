@@ -1,0 +1,50 @@
+//! Proof that a server has the very key that a file has.
+
+use std::fmt;
+
+use super::source::SourceKey;
+use crate::client::{Client, Error};
+use crate::crypto::{OpenedKey, random};
+
+/// What probes are bound to, so that they are good for nothing else.
+const CONTEXT: &[u8] = b"keyraft migrate: a probe";
+
+/// Why a key of that name is not the one of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// It does not open what the file's key seals.
+    Key,
+    /// It has another HMAC key, or none.
+    Hmac,
+}
+
+/// Seals a probe under the file's key and has the server open it, and compares HMACs; none when both agree.
+///
+/// This way round, and not the other: once a key has been rotated, only older versions are the file's.
+pub async fn difference(client: &Client, key: &SourceKey) -> Result<Option<Difference>, Error> {
+    let (opened, probe) = (OpenedKey::new(&key.material, 1), random::bytes::<32>());
+    match client.decrypt(&key.name, &opened.seal(&probe, CONTEXT), CONTEXT).await {
+        Ok(plaintext) if plaintext[..] == probe => {}
+        Ok(_) => return Ok(Some(Difference::Key)),
+        Err(error) if error.says(400, "decryption failed: ciphertext is not authentic") => {
+            return Ok(Some(Difference::Key));
+        }
+        Err(error) => return Err(error),
+    }
+    let Some(expected) = opened.hmac(&probe) else { return Ok(None) };
+    match client.hmac(&key.name, &probe).await {
+        Ok(hmac) if hmac == expected => Ok(None),
+        Ok(_) => Ok(Some(Difference::Hmac)),
+        Err(error) if error.is_status(409) => Ok(Some(Difference::Hmac)),
+        Err(error) => Err(error),
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "the server has another key of this name, which stays as it is",
+            Self::Hmac => "the server has this key with another HMAC key; MinIO would derive other credentials from it",
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! Keys as another server keeps them, and what else was found beside them.
+
+use crate::crypto::KeyMaterial;
+use crate::policy::Identity;
+
+/// A key to bring over. Its secrets are wiped when it is dropped.
+#[derive(Debug)]
+pub struct SourceKey {
+    /// Its name.
+    pub name: String,
+    /// Its secrets; the mask among them is new, for the old server knows none.
+    pub material: KeyMaterial,
+    /// When it was made, in RFC 3339.
+    pub created_at: Option<String>,
+    /// Who made it.
+    pub created_by: Option<Identity>,
+}
+
+/// Something that cannot be brought over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// Its name.
+    pub name: String,
+    /// Why not.
+    pub reason: String,
+    /// Whether it may be a key, so that somebody should look.
+    pub is_suspect: bool,
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// Keys, sorted by name.
+    pub keys: Vec<SourceKey>,
+    /// What is none, sorted by name.
+    pub unusable: Vec<Unusable>,
+}
+
+impl Source {
+    /// Whether any key has a date or a maker of its own.
+    pub fn has_origins(&self) -> bool {
+        self.keys.iter().any(|key| key.created_at.is_some() || key.created_by.is_some())
+    }
+}

@@ -1,0 +1,158 @@
+//! The forms in which KES stores a key: base64 of a protobuf message, and older JSON (contract, section 8).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use prost::Message;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::source::SourceKey;
+use crate::crypto::{Cipher, KeyMaterial, Secret};
+
+/// Why bytes are no stored key. It never holds any of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredError {
+    /// Neither JSON nor base64.
+    Encoding,
+    /// Not the fields of a stored key.
+    Fields,
+    /// A cipher, by number or name, that there is none of.
+    Cipher(String),
+    /// A hash for HMACs that there is none of.
+    Hash(i32),
+    /// Secrets of another length.
+    Length(usize),
+    /// A date that is none.
+    Date,
+}
+
+/// Reads a stored key of any form.
+pub fn decode(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
+    let bytes = bytes.trim_ascii();
+    if bytes.starts_with(b"{") { json(name, bytes) } else { protobuf(name, bytes) }
+}
+
+/// What KES stores now.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+struct KeyVersion {
+    #[prost(message, optional, tag = "1")]
+    key: Option<Typed>,
+    #[prost(message, optional, tag = "2")]
+    hmac_key: Option<Typed>,
+    #[prost(message, optional, tag = "3")]
+    created_at: Option<Timestamp>,
+    #[prost(string, tag = "4")]
+    created_by: String,
+}
+
+/// A secret, and which algorithm it is for.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+struct Typed {
+    #[prost(bytes = "vec", tag = "1")]
+    bytes: Vec<u8>,
+    #[prost(int32, tag = "2")]
+    algorithm: i32,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Timestamp {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+impl Drop for Typed {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+/// What KES stored once.
+#[derive(Deserialize)]
+struct Older {
+    #[serde(deserialize_with = "wiped")]
+    bytes: Zeroizing<String>,
+    algorithm: Option<String>,
+    created_at: Option<String>,
+    created_by: Option<String>,
+}
+
+fn wiped<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(from).map(Zeroizing::new)
+}
+
+fn protobuf(name: &str, base64: &[u8]) -> Result<SourceKey, StoredError> {
+    let bytes = BASE64_STANDARD.decode(base64).map(Zeroizing::new).map_err(|_| StoredError::Encoding)?;
+    let stored = KeyVersion::decode(&bytes[..]).map_err(|_| StoredError::Fields)?;
+    let key = stored.key.as_ref().ok_or(StoredError::Fields)?;
+    let cipher = match key.algorithm {
+        1 => Cipher::Aes256,
+        2 => Cipher::ChaCha20,
+        other => return Err(StoredError::Cipher(other.to_string())),
+    };
+    let hmac = match &stored.hmac_key {
+        None => None,
+        Some(hmac) if hmac.algorithm == 1 => Some(secret(&hmac.bytes)?),
+        Some(hmac) => return Err(StoredError::Hash(hmac.algorithm)),
+    };
+    let created_at = stored.created_at.map(|at| {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos))
+    });
+    Ok(SourceKey {
+        name: name.to_owned(),
+        material: KeyMaterial { hmac, ..KeyMaterial::imported(cipher, secret(&key.bytes)?) },
+        created_at: created_at.transpose().map_err(|_| StoredError::Date)?.and_then(date),
+        created_by: stored.created_by.parse().ok(),
+    })
+}
+
+fn json(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
+    let stored: Older = serde_json::from_slice(bytes).map_err(|_| StoredError::Fields)?;
+    let cipher = match stored.algorithm.as_deref() {
+        None | Some("") => Cipher::Aes256,
+        Some(name) => name.parse().map_err(|_| StoredError::Cipher(name.to_owned()))?,
+    };
+    let key = BASE64_STANDARD.decode(stored.bytes.as_bytes()).map(Zeroizing::new).map_err(|_| StoredError::Encoding)?;
+    let created_at =
+        stored.created_at.filter(|text| !text.is_empty()).map(|text| OffsetDateTime::parse(&text, &Rfc3339));
+    Ok(SourceKey {
+        name: name.to_owned(),
+        material: KeyMaterial { hmac: None, ..KeyMaterial::imported(cipher, secret(&key)?) },
+        created_at: created_at.transpose().map_err(|_| StoredError::Date)?.and_then(date),
+        created_by: stored.created_by.and_then(|identity| identity.parse().ok()),
+    })
+}
+
+fn secret(bytes: &[u8]) -> Result<Secret<32>, StoredError> {
+    bytes.try_into().map(Secret::from_bytes).map_err(|_| StoredError::Length(bytes.len()))
+}
+
+/// A date in RFC 3339; none for the year 1, with which KES says that it knows none.
+fn date(at: OffsetDateTime) -> Option<String> {
+    if at.year() > 1 { at.format(&Rfc3339).ok() } else { None }
+}
+
+impl fmt::Display for StoredError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encoding => f.write_str("no key of KES: neither JSON nor base64; encrypted by a keystore, perhaps"),
+            Self::Fields => f.write_str("no key of KES: it lacks the fields of one"),
+            Self::Cipher(name) => write!(f, "its cipher '{name}' is not supported"),
+            Self::Hash(number) => write!(f, "its HMAC uses hash {number}, which is not supported"),
+            Self::Length(bytes) => write!(f, "a key has 32 bytes, and this one {bytes}"),
+            Self::Date => f.write_str("its date is none"),
+        }
+    }
+}
+
+impl std::error::Error for StoredError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! `keyraft policy apply`: the policies and assignments of a file, made those of the server.
+
+mod carry_out;
+mod current;
+mod plan;
+mod show;
+
+use std::path::PathBuf;
+
+use self::current::Current;
+use self::plan::Plan;
+use crate::cli::output::{GOOD, WARN};
+use crate::cli::{Error, Output};
+use crate::client::Client;
+use crate::config::PolicyFile;
+
+/// What to apply, and how.
+#[derive(clap::Args)]
+pub struct Args {
+    /// KES configuration, node configuration, or a file that has only a `policy:` section
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Show what would change, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Delete policies and assignments that the file does not have; never admins, and never your own
+    #[arg(long)]
+    prune: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Examples of it.
+pub const EXAMPLES: &str = "\
+Examples:
+  keyraft policy apply kes.yml --dry-run           shows what would change; exit code 6 when anything would
+  keyraft policy apply kes.yml
+  keyraft policy apply policies.yml --prune --yes  and deletes what the file does not have
+
+The file:
+  policy:
+    my-app:
+      allow: [/v1/key/create/my-app*, /v1/key/generate/my-app*, /v1/key/decrypt/my-app*]
+      deny:  [/v1/key/generate/my-app-internal*]
+      identities: [${APP_IDENTITY}]
+
+What is taken away goes first, your own policy last. Run it again after a failure: it goes on where it ended.";
+
+/// How to apply what a file has.
+#[derive(Clone, Copy)]
+pub struct Wish {
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Delete what the file does not have.
+    pub prune: bool,
+    /// Do not ask.
+    pub yes: bool,
+}
+
+/// Reads the file, and makes the server's policies what it says.
+pub async fn run(client: &Client, args: &Args, output: Output) -> Result<(), Error> {
+    let (file, warnings) = PolicyFile::load(&args.file).map_err(Error::Config)?;
+    for warning in warnings {
+        anstream::eprintln!("{WARN}Warning:{WARN:#} {warning}");
+    }
+    let wish = Wish { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
+    apply(client, &file, wish, output).await
+}
+
+/// Shows what differs, asks, and changes it.
+pub async fn apply(client: &Client, file: &PolicyFile, wish: Wish, output: Output) -> Result<(), Error> {
+    let current = Current::of(client).await?;
+    let plan = Plan::new(file, &current, wish.prune);
+    let steps = plan.steps();
+    if !output.is_json() {
+        output.line(&show::render(&plan, wish.prune))?;
+    }
+    if wish.dry_run || steps == 0 {
+        if output.is_json() {
+            output.json(&show::json(&plan, &[]))?;
+        }
+        return if steps == 0 { as_wanted(&plan) } else { Err(Error::Differs) };
+    }
+    output.confirm(wish.yes, "Apply this?")?;
+    let (done, outcome) = carry_out::all(client, &plan, output).await;
+    if output.is_json() {
+        output.json(&show::json(&plan, &done))?;
+    }
+    outcome?;
+    if !output.is_json() {
+        output.line(&format!("{GOOD}Applied{GOOD:#} {steps} changes."))?;
+    }
+    as_wanted(&plan)
+}
+
+fn as_wanted(plan: &Plan) -> Result<(), Error> {
+    if plan.left.is_empty() { Ok(()) } else { Err(Error::LeftAlone(plan.left.len())) }
+}

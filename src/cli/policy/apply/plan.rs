@@ -1,0 +1,236 @@
+//! What has to change for a server to have what a file says; decided here, carried out elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::current::Current;
+use crate::config::PolicyFile;
+use crate::policy::{Identity, Pattern, Policy};
+
+/// Everything that differs.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Policies that are to be made, changed, assigned or deleted, by name.
+    pub changes: Vec<Change>,
+    /// What the file wants and nobody may or should do.
+    pub left: Vec<Left>,
+    /// How many policies and assignments the server has and the file does not, and that stay.
+    pub extra: usize,
+    own_policy: String,
+}
+
+/// What changes about one policy.
+#[derive(Debug)]
+pub struct Change {
+    /// Its name.
+    pub name: String,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What it shall be; for one that is deleted, what it was.
+    pub policy: Policy,
+    /// Patterns that come to those that allow, and that go from them.
+    pub allow: Difference,
+    /// The same of those that deny.
+    pub deny: Difference,
+    /// Identities that get it, with the policy that each had.
+    pub assign: Vec<(Identity, Option<String>)>,
+    /// Identities that lose it.
+    pub remove: Vec<String>,
+}
+
+/// What becomes of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It is made.
+    New,
+    /// Its patterns change.
+    Changed,
+    /// Only who has it changes.
+    Same,
+    /// It is deleted.
+    Deleted,
+}
+
+/// Patterns that come and go.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// What comes.
+    pub add: Vec<String>,
+    /// What goes.
+    pub remove: Vec<String>,
+}
+
+/// An assignment that is left as it is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The policy the file gives it.
+    pub policy: String,
+    /// Whose it is.
+    pub identity: String,
+    /// Why it stays.
+    pub reason: &'static str,
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Take all access from an identity.
+    Remove(&'a str),
+    /// Make a policy.
+    Create(&'a str, &'a Policy),
+    /// Replace a policy.
+    Write(&'a str, &'a Policy),
+    /// Give an identity a policy.
+    Assign(&'a str, Identity),
+    /// Delete a policy.
+    Delete(&'a str),
+}
+
+impl Plan {
+    /// Compares; with `prune`, what the file does not have goes.
+    pub fn new(file: &PolicyFile, current: &Current, prune: bool) -> Self {
+        let mut plan = Self { own_policy: current.own_policy.clone(), ..Self::default() };
+        for (name, (policy, identities)) in &file.policies {
+            let mut change = Change::to(name.as_str(), policy, current.policies.get(name.as_str()));
+            for identity in identities {
+                plan.assign(&mut change, *identity, current);
+            }
+            plan.changes.push(change);
+        }
+        plan.unlisted(file, current, prune);
+        plan.changes.retain(|change| !change.is_empty());
+        plan.changes.sort_by(|a, b| a.name.cmp(&b.name));
+        plan
+    }
+
+    /// The requests, in phases: those of one do not depend on each other. In this order nobody ever has more than
+    /// before or after: what is taken away goes first. The caller's own policy comes last, for what follows may need
+    /// what it takes away.
+    pub fn phases(&self) -> [Vec<Step<'_>>; 5] {
+        let of_all = |steps: fn(&Change) -> Vec<Step<'_>>| self.changes.iter().flat_map(steps).collect::<Vec<_>>();
+        let (own, others): (Vec<_>, Vec<_>) = of_all(Change::writes).into_iter().partition(|step| self.is_own(step));
+        [of_all(Change::removals), others, of_all(Change::assignments), of_all(Change::deletions), own]
+    }
+
+    /// How many requests that are.
+    pub fn steps(&self) -> usize {
+        self.phases().iter().map(Vec::len).sum()
+    }
+
+    fn is_own(&self, step: &Step<'_>) -> bool {
+        matches!(step, Step::Write(name, _) if *name == self.own_policy)
+    }
+
+    fn assign(&mut self, change: &mut Change, identity: Identity, current: &Current) {
+        let text = identity.to_string();
+        let had = current.identities.get(&text);
+        if had.is_some_and(|entry| !entry.admin && entry.policy == change.name) {
+            return;
+        }
+        let left = |reason| Left { policy: change.name.clone(), identity: text.clone(), reason };
+        if had.is_some_and(|entry| entry.admin) {
+            self.left.push(left("it is an admin here, and an admin has no policy"));
+        } else if text == current.own_identity {
+            self.left.push(left("it is your own identity, and nobody gives a policy to themselves"));
+        } else {
+            change.assign.push((identity, had.map(|entry| entry.policy.clone())));
+        }
+    }
+
+    /// What the server has and the file does not.
+    fn unlisted(&mut self, file: &PolicyFile, current: &Current, prune: bool) {
+        let listed = |text: &str| file.policies.values().any(|(_, all)| all.iter().any(|id| id.to_string() == *text));
+        let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (identity, entry) in &current.identities {
+            if !entry.admin && *identity != current.own_identity && !listed(identity) {
+                gone.entry(&entry.policy).or_default().push(identity.clone());
+            }
+        }
+        let unlisted = |name: &&String| !file.policies.contains_key(name.as_str()) && **name != current.own_policy;
+        let policies: Vec<&String> = current.policies.keys().filter(unlisted).collect();
+        if !prune {
+            self.extra = gone.values().map(Vec::len).sum::<usize>() + policies.len();
+            return;
+        }
+        for name in policies {
+            self.changes.push(Change::deletion(name, &current.policies[name]));
+        }
+        for (policy, identities) in gone {
+            match self.changes.iter_mut().find(|change| change.name == policy) {
+                Some(change) => change.remove = identities,
+                None => self
+                    .changes
+                    .push(Change { remove: identities, ..Change::to(policy, &Policy::default(), None) }.kept()),
+            }
+        }
+    }
+}
+
+impl Change {
+    fn to(name: &str, wanted: &Policy, now: Option<&Policy>) -> Self {
+        let fate = match now {
+            None => Fate::New,
+            Some(now) if now == wanted => Fate::Same,
+            Some(_) => Fate::Changed,
+        };
+        let none = Policy::default();
+        let now = now.unwrap_or(&none);
+        Self {
+            name: name.to_owned(),
+            fate,
+            policy: wanted.clone(),
+            allow: Difference::between(&now.allow, &wanted.allow),
+            deny: Difference::between(&now.deny, &wanted.deny),
+            assign: Vec::new(),
+            remove: Vec::new(),
+        }
+    }
+
+    fn deletion(name: &str, now: &Policy) -> Self {
+        let nothing = Policy::default();
+        Self { fate: Fate::Deleted, policy: now.clone(), ..Self::to(name, &nothing, Some(now)) }
+    }
+
+    /// The same of a policy that stays as it is: the caller's own, which others lose.
+    fn kept(self) -> Self {
+        Self { fate: Fate::Same, ..self }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.fate == Fate::Same && self.assign.is_empty() && self.remove.is_empty()
+    }
+
+    fn removals(&self) -> Vec<Step<'_>> {
+        self.remove.iter().map(|identity| Step::Remove(identity)).collect()
+    }
+
+    fn writes(&self) -> Vec<Step<'_>> {
+        match self.fate {
+            Fate::New => vec![Step::Create(&self.name, &self.policy)],
+            Fate::Changed => vec![Step::Write(&self.name, &self.policy)],
+            Fate::Same | Fate::Deleted => Vec::new(),
+        }
+    }
+
+    fn assignments(&self) -> Vec<Step<'_>> {
+        self.assign.iter().map(|(identity, _)| Step::Assign(&self.name, *identity)).collect()
+    }
+
+    fn deletions(&self) -> Vec<Step<'_>> {
+        if self.fate == Fate::Deleted { vec![Step::Delete(&self.name)] } else { Vec::new() }
+    }
+}
+
+impl Difference {
+    fn between(now: &[Pattern], wanted: &[Pattern]) -> Self {
+        let beyond = |these: &[Pattern], those: &[Pattern]| -> Vec<String> {
+            these.iter().filter(|pattern| !those.contains(pattern)).map(|pattern| pattern.as_str().to_owned()).collect()
+        };
+        Self { add: beyond(wanted, now), remove: beyond(now, wanted) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What is decided, for files and servers of every kind.
+
+use std::path::Path;
+
+use super::*;
+use crate::client::IdentityEntry;
+
+const APP: &str = "8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9";
+const OPS: &str = "b29d8c43b6845839e8de37f571c0603a9ba5f137e73a1e179137f1d2702f1ce0";
+const ADMIN: &str = "8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c80328";
+
+fn file(text: &str) -> PolicyFile {
+    PolicyFile::parse(Path::new("f.yml"), text, &|_| None).unwrap().0
+}
+
+/// A server with these policies (name, allowed) and identities (identity, policy); an empty policy is an admin's.
+fn server(policies: &[(&str, &str)], identities: &[(&str, &str)], own: &str) -> Current {
+    let policy = |allow: &str| Policy::new([Pattern::parse(allow).unwrap()], []);
+    let entry = |policy: &str| IdentityEntry { policy: policy.into(), admin: policy.is_empty(), ..Default::default() };
+    let identities: BTreeMap<_, _> = identities.iter().map(|(id, policy)| ((*id).to_owned(), entry(policy))).collect();
+    Current {
+        policies: policies.iter().map(|(name, allow)| ((*name).to_owned(), policy(allow))).collect(),
+        own_identity: own.to_owned(),
+        own_policy: identities.get(own).map(|entry| entry.policy.clone()).unwrap_or_default(),
+        identities,
+    }
+}
+
+fn shown(plan: &Plan) -> Vec<String> {
+    let short = |identity: &str| identity[..4].to_owned();
+    let step = |step: &Step<'_>| match step {
+        Step::Remove(identity) => format!("remove {}", short(identity)),
+        Step::Create(name, _) => format!("create {name}"),
+        Step::Write(name, _) => format!("write {name}"),
+        Step::Assign(name, identity) => format!("assign {name} {}", short(&identity.to_string())),
+        Step::Delete(name) => format!("delete {name}"),
+    };
+    plan.phases().concat().iter().map(step).collect()
+}
+
+#[test]
+fn what_is_as_the_file_says_is_left_alone() {
+    let file = file(&format!("policy:\n  app: {{allow: [/v1/status], identities: [{APP}]}}\n"));
+    let current = server(&[("app", "/v1/status")], &[(APP, "app"), (ADMIN, "")], ADMIN);
+    for prune in [false, true] {
+        assert_eq!(Plan::new(&file, &current, prune).steps(), 0);
+    }
+}
+
+#[test]
+fn an_empty_server_gets_all_of_it() {
+    let file = file(&format!("policy:\n  app: {{allow: [/v1/status], identities: [{APP}]}}\n  ops: {{}}\n"));
+    let plan = Plan::new(&file, &server(&[], &[(ADMIN, "")], ADMIN), false);
+    assert_eq!(shown(&plan), ["create app", "create ops", "assign app 8087"]);
+    assert_eq!(plan.changes[0].allow.add, ["/v1/status"]);
+}
+
+#[test]
+fn only_prune_takes_away_and_does_so_first_and_never_from_admins() {
+    let file = file("policy:\n  app: {allow: [/v1/metrics]}\n");
+    let current =
+        server(&[("app", "/v1/status"), ("old", "/v1/api")], &[(APP, "app"), (OPS, "old"), (ADMIN, "")], ADMIN);
+    let kept = Plan::new(&file, &current, false);
+    assert_eq!((shown(&kept), kept.extra), (vec!["write app".to_owned()], 3));
+    let pruned = Plan::new(&file, &current, true);
+    assert_eq!(shown(&pruned), ["remove 8087", "remove b29d", "write app", "delete old"]);
+}
+
+#[test]
+fn the_callers_own_access_is_never_pruned_and_its_policy_changes_last() {
+    let file = file(&format!("policy:\n  app: {{identities: [{APP}]}}\n  me: {{allow: [/v1/api]}}\n"));
+    let current = server(&[("me", "/v1/*"), ("old", "/v1/api")], &[(OPS, "me")], OPS);
+    let plan = Plan::new(&file, &current, true);
+    assert_eq!(shown(&plan), ["create app", "assign app 8087", "delete old", "write me"]);
+
+    let without = super::tests::file("policy:\n  app: {}\n");
+    let current = server(&[("me", "/v1/*")], &[(OPS, "me"), (APP, "me")], OPS);
+    assert_eq!(shown(&Plan::new(&without, &current, true)), ["remove 8087", "create app"]);
+}
+
+#[test]
+fn an_identity_moves_and_what_cannot_be_is_named() {
+    let file = file(&format!("policy:\n  app: {{identities: [{APP}, {OPS}, {ADMIN}]}}\n"));
+    let current = server(&[("old", "/v1/api")], &[(APP, "old"), (OPS, "old"), (ADMIN, "")], OPS);
+    let plan = Plan::new(&file, &current, false);
+    assert_eq!(shown(&plan), ["create app", "assign app 8087"]);
+    assert_eq!(plan.changes[0].assign[0].1.as_deref(), Some("old"));
+    let left: Vec<_> = plan.left.iter().map(|left| (&left.identity[..4], left.reason)).collect();
+    assert!(
+        matches!(left[..], [("8bc7", admin), ("b29d", own)] if admin.contains("admin") && own.contains("your own"))
+    );
+}

@@ -1,0 +1,172 @@
+//! Making, changing, assigning and deleting policies.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cli::output::GOOD;
+use crate::cli::{Error, Output, encoding};
+use crate::client::{Client, PolicyEntry};
+use crate::policy::{Identity, Pattern, PatternError, Policy};
+
+/// What changes in a policy.
+pub struct Change {
+    allow: Vec<Pattern>,
+    deny: Vec<Pattern>,
+    drop: Vec<String>,
+}
+
+/// The policy that a file and options ask for.
+pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<Policy, Error> {
+    let from_file = file.map(of_file).transpose()?.unwrap_or_default();
+    let both = |file: Vec<Pattern>, options| Ok::<_, Error>(file.into_iter().chain(parse(options)?));
+    Ok(Policy::new(both(from_file.allow, allow)?, both(from_file.deny, deny)?))
+}
+
+/// Makes a policy.
+pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool, output: Output) -> Result<(), Error> {
+    if replace {
+        client.write_policy(name, wanted).await?;
+        return output.done("written", name);
+    }
+    client.create_policy(name, wanted).await?;
+    output.done("created", name)
+}
+
+/// Reads a policy, and writes it changed.
+pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) -> Result<(), Error> {
+    let changed = change.of(&policy_of(&client.read_policy(name).await?)?)?;
+    client.write_policy(name, &changed).await?;
+    output.done("changed", name)
+}
+
+/// Gives identities a policy.
+pub async fn assign(client: &Client, policy: &str, identities: &[Identity], output: Output) -> Result<(), Error> {
+    for identity in identities {
+        client.assign_policy(policy, *identity).await?;
+        output.either(&json!({ "assigned": policy, "identity": identity.to_string() }), || {
+            format!("{GOOD}Assigned{GOOD:#} {policy} to {identity}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes policies.
+pub async fn remove(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+    for name in names {
+        client.delete_policy(name).await?;
+        output.done("deleted", name)?;
+    }
+    Ok(())
+}
+
+/// The policy that a server's answer tells of.
+pub fn policy_of(entry: &PolicyEntry) -> Result<Policy, Error> {
+    Ok(Policy::new(parse(entry.allow.keys())?, parse(entry.deny.keys())?))
+}
+
+impl Change {
+    /// Reads the patterns to add; those to drop need not be ones that could match.
+    pub fn parse(allow: &[String], deny: &[String], drop: &[String]) -> Result<Self, Error> {
+        if allow.is_empty() && deny.is_empty() && drop.is_empty() {
+            let reason = "or --deny or --drop says what to change".to_owned();
+            return Err(Error::Setting { name: "--allow".to_owned(), reason });
+        }
+        Ok(Self { allow: parse(allow)?, deny: parse(deny)?, drop: drop.to_vec() })
+    }
+
+    fn of(&self, policy: &Policy) -> Result<Policy, Error> {
+        let has = |text: &String| policy.allow.iter().chain(&policy.deny).any(|pattern| pattern.as_str() == text);
+        if let Some(missing) = self.drop.iter().find(|text| !has(text)) {
+            return Err(Error::Input { what: "--drop", reason: format!("the policy has no pattern '{missing}'") });
+        }
+        let kept = |patterns: &[Pattern]| -> Vec<Pattern> {
+            patterns.iter().filter(|pattern| !self.drop.iter().any(|drop| drop == pattern.as_str())).cloned().collect()
+        };
+        let with = |old: &[Pattern], new: &[Pattern]| kept(old).into_iter().chain(new.to_vec());
+        Ok(Policy::new(with(&policy.allow, &self.allow), with(&policy.deny, &self.deny)))
+    }
+}
+
+fn of_file(path: &Path) -> Result<Policy, Error> {
+    let text = if path == Path::new("-") {
+        encoding::bytes("-")?.to_vec()
+    } else {
+        std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?
+    };
+    let patterns: Patterns = serde_json::from_slice(&text)
+        .map_err(|error| Error::Input { what: "policy", reason: format!("{}: {error}", path.display()) })?;
+    Ok(Policy::new(parse(patterns.allow.texts())?, parse(patterns.deny.texts())?))
+}
+
+/// A policy as JSON: each part an array of patterns, or an object with patterns as keys.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Patterns {
+    allow: Listed,
+    deny: Listed,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Listed {
+    Array(Vec<String>),
+    Object(BTreeMap<String, Value>),
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self::Array(Vec::new())
+    }
+}
+
+impl Listed {
+    fn texts(&self) -> Vec<&String> {
+        match self {
+            Self::Array(texts) => texts.iter().collect(),
+            Self::Object(texts) => texts.keys().collect(),
+        }
+    }
+}
+
+fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
+    let parsed = texts.into_iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<_, _>>();
+    parsed.map_err(|error: PatternError| Error::Input { what: "policy", reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(patterns: &[Pattern]) -> Vec<&str> {
+        patterns.iter().map(Pattern::as_str).collect()
+    }
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_file_has_arrays_or_objects_and_options_add_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.json");
+        std::fs::write(&path, r#"{"name":"app","allow":["/v1/a*"],"deny":{"/v1/ab":{}}}"#).unwrap();
+        let policy = wanted(Some(&path), &owned(&["/v1/c"]), &[]).unwrap();
+        assert_eq!((texts(&policy.allow), texts(&policy.deny)), (vec!["/v1/a*", "/v1/c"], vec!["/v1/ab"]));
+        std::fs::write(&path, r#"{"allow":["v1/key"]}"#).unwrap();
+        assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("can never match"));
+    }
+
+    #[test]
+    fn an_edit_adds_and_drops_and_leaves_the_rest() {
+        let policy = wanted(None, &owned(&["/v1/a", "/v1/b"]), &owned(&["/v1/c"])).unwrap();
+        let change = Change::parse(&owned(&["/v1/d"]), &[], &owned(&["/v1/a", "/v1/c"])).unwrap();
+        let changed = change.of(&policy).unwrap();
+        assert_eq!((texts(&changed.allow), texts(&changed.deny)), (vec!["/v1/b", "/v1/d"], vec![]));
+        let typo = Change::parse(&[], &[], &owned(&["/v1/x"])).unwrap();
+        assert!(typo.of(&policy).unwrap_err().to_string().contains("no pattern '/v1/x'"));
+        assert!(Change::parse(&[], &[], &[]).is_err());
+    }
+}

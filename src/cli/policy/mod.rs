@@ -1,0 +1,143 @@
+//! `keyraft policy`: what identities may do.
+
+mod apply;
+mod edit;
+mod view;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+pub use self::apply::{Wish, apply};
+use super::connect::Connect;
+use super::denial::explained;
+use super::{Error, Output};
+use crate::policy::Identity;
+
+/// Say what identities may do
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    connect: Connect,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make a policy
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create {
+        /// Its name
+        name: String,
+        /// JSON file with `allow` and `deny`, as `keyraft policy show --json` prints it; `-` for standard input
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Let requests to these paths through; may be given many times
+        #[arg(long, value_name = "PATTERN")]
+        allow: Vec<String>,
+        /// Refuse requests to these paths, whatever is allowed
+        #[arg(long, value_name = "PATTERN")]
+        deny: Vec<String>,
+        /// Replace the policy when there is one of that name
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Add patterns to a policy, or take some out
+    #[command(after_help = EDIT_EXAMPLES)]
+    Edit {
+        /// Its name
+        name: String,
+        /// Let requests to these paths through, too
+        #[arg(long, value_name = "PATTERN")]
+        allow: Vec<String>,
+        /// Refuse requests to these paths, whatever is allowed
+        #[arg(long, value_name = "PATTERN")]
+        deny: Vec<String>,
+        /// Take this pattern out of what is allowed and denied
+        #[arg(long, value_name = "PATTERN")]
+        drop: Vec<String>,
+    },
+    /// Show when and by whom a policy was made
+    #[command(after_help = "Example:\n  keyraft policy info my-app")]
+    Info {
+        /// Its name
+        name: String,
+    },
+    /// List policies
+    #[command(after_help = "Examples:\n  keyraft policy ls\n  keyraft policy ls 'tenant-*'")]
+    Ls {
+        /// The beginning of their names
+        #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
+        prefix: String,
+    },
+    /// Show what a policy allows and denies
+    #[command(
+        after_help = "Examples:\n  keyraft policy show my-app\n  keyraft policy show my-app --json > my-app.json"
+    )]
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Give identities a policy, in place of any that they have
+    #[command(after_help = ASSIGN_EXAMPLES)]
+    Assign {
+        /// The policy's name
+        policy: String,
+        /// The identities: 64 hexadecimal digits, as `keyraft identity of` prints them
+        #[arg(required = true, value_name = "IDENTITY")]
+        identities: Vec<Identity>,
+    },
+    /// Make the server's policies and assignments what a file says
+    #[command(after_help = apply::EXAMPLES)]
+    Apply(apply::Args),
+    /// Delete policies; the identities that have them lose all access
+    #[command(after_help = "Example:\n  keyraft policy rm my-app")]
+    Rm {
+        /// Their names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  keyraft policy create my-app --allow '/v1/key/create/my-app*' --allow '/v1/key/generate/my-app*' \\
+                               --allow '/v1/key/decrypt/my-app*'
+  keyraft policy create ops --allow '/v1/*' --deny '/v1/key/delete/*'
+  keyraft policy create my-app my-app.json --replace
+
+A pattern is a path, or the beginning of one and a '*'. What is denied comes before what is allowed.";
+const EDIT_EXAMPLES: &str = "\
+Examples:
+  keyraft policy edit my-app --allow '/v1/key/list/*'
+  keyraft policy edit my-app --drop '/v1/key/delete/*' --deny '/v1/key/delete/prod-*'";
+const ASSIGN_EXAMPLES: &str = "\
+Examples:
+  keyraft policy assign my-app $(keyraft identity of app.crt)
+  keyraft identity new --policy my-app              a new one, with the policy at once";
+
+/// Does what was asked for to a policy.
+pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    explained(&args.connect, act(args, output)).await
+}
+
+async fn act(args: &Args, output: Output) -> Result<(), Error> {
+    let client = args.connect.client()?;
+    match &args.action {
+        Action::Create { name, file, allow, deny, replace } => {
+            let wanted = edit::wanted(file.as_deref(), allow, deny)?;
+            edit::create(&client, name, &wanted, *replace, output).await
+        }
+        Action::Edit { name, allow, deny, drop } => {
+            let change = edit::Change::parse(allow, deny, drop)?;
+            edit::edit(&client, name, &change, output).await
+        }
+        Action::Info { name } => view::describe(&client, name, output).await,
+        Action::Ls { prefix } => view::list(&client, prefix, output).await,
+        Action::Show { name } => view::show(&client, name, output).await,
+        Action::Assign { policy, identities } => edit::assign(&client, policy, identities, output).await,
+        Action::Apply(args) => apply::run(&client, args, output).await,
+        Action::Rm { names } => edit::remove(&client, names, output).await,
+    }
+}

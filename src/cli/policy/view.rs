@@ -1,0 +1,34 @@
+//! Policies as they are.
+
+use crate::cli::output::{STRONG, fields, patterns};
+use crate::cli::{Error, Output};
+use crate::client::{Client, PolicyEntry};
+
+/// Shows a policy's origin.
+pub async fn describe(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+    let policy = client.describe_policy(name).await?;
+    output.either(&policy, || origin(&policy))
+}
+
+/// Shows a policy's patterns.
+pub async fn show(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+    let policy = client.read_policy(name).await?;
+    output.either(&policy, || {
+        let rules = patterns(&policy.allow, &policy.deny);
+        let rules = if rules.is_empty() { "It allows nothing.".to_owned() } else { rules };
+        format!("{}\n\n{rules}", origin(&policy))
+    })
+}
+
+/// Lists policies.
+pub async fn list(client: &Client, prefix: &str, output: Output) -> Result<(), Error> {
+    output.names("names", "No policies.", &client.list_policies(prefix).await?)
+}
+
+fn origin(policy: &PolicyEntry) -> String {
+    fields([
+        ("name", format!("{STRONG}{}{STRONG:#}", policy.name)),
+        ("created at", policy.created_at.clone()),
+        ("created by", policy.created_by.clone()),
+    ])
+}

@@ -1,0 +1,65 @@
+//! The routes of a key's life: versions, rotation, and the way back from a deletion.
+
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::exchange::Call;
+use super::listing::path;
+use super::{Client, Error, KeyVersions};
+
+#[derive(Deserialize)]
+struct Rotated {
+    version: String,
+}
+
+impl Client {
+    /// Adds a version, which everything new is sealed under; older ones still open what they sealed.
+    ///
+    /// # Errors
+    /// Status 404 `key does not exist`, 403, or no answer.
+    pub async fn rotate_key(&self, name: &str) -> Result<String, Error> {
+        let rotated: Rotated = self.fetch(&Call::new(Method::PUT, path("/v1/key/rotate/", name))).await?;
+        Ok(rotated.version)
+    }
+
+    /// The versions of a key, and about when it was used last.
+    ///
+    /// # Errors
+    /// As [`Client::rotate_key`].
+    pub async fn key_versions(&self, name: &str) -> Result<KeyVersions, Error> {
+        self.fetch(&Call::new(Method::GET, path("/v1/key/versions/", name))).await
+    }
+
+    /// Makes a version unusable until it is enabled again.
+    ///
+    /// # Errors
+    /// As [`Client::rotate_key`]; 404 `key version does not exist`, and 400 for the newest one that is enabled.
+    pub async fn disable_version(&self, name: &str, version: &str) -> Result<(), Error> {
+        self.exchange(&Call::json(path("/v1/key/disable/", name), &json!({ "version": version }))).await.map(drop)
+    }
+
+    /// Makes a disabled version usable again.
+    ///
+    /// # Errors
+    /// As [`Client::disable_version`].
+    pub async fn enable_version(&self, name: &str, version: &str) -> Result<(), Error> {
+        self.exchange(&Call::json(path("/v1/key/enable/", name), &json!({ "version": version }))).await.map(drop)
+    }
+
+    /// Brings a deleted key back while it waits for its deletion.
+    ///
+    /// # Errors
+    /// Status 404 when none of that name waits, 403, or no answer.
+    pub async fn restore_key(&self, name: &str) -> Result<(), Error> {
+        self.exchange(&Call::new(Method::PUT, path("/v1/key/restore/", name))).await.map(drop)
+    }
+
+    /// Ends a deleted key's wait: it cannot be brought back.
+    ///
+    /// # Errors
+    /// As [`Client::restore_key`].
+    pub async fn purge_key(&self, name: &str) -> Result<(), Error> {
+        self.exchange(&Call::new(Method::DELETE, path("/v1/key/purge/", name))).await.map(drop)
+    }
+}

@@ -1,0 +1,74 @@
+//! Policies and identities, and what is said to those who may not.
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+
+    admin.json(&["policy", "create", "my-app", "--allow", "/v1/key/create/my-*", "--deny", "/v1/key/create/my-own"]);
+    assert_eq!(admin.json(&["policy", "ls"])["names"][0], "my-app");
+    assert!(admin.json(&["policy", "info", "my-app"])["created_by"].is_string());
+    let again = admin.run(&["policy", "create", "my-app", "--allow", "/v1/status"]);
+    assert_eq!((again.code, again.error.contains("--replace")), (1, true), "{again:?}");
+    let never = admin.run(&["policy", "create", "bad", "--allow", "/v1/*/x"]);
+    assert_eq!((never.code, never.error.contains("can never match")), (2, true), "{never:?}");
+
+    let (identity, app) = admin.someone(&["--policy", "my-app"]);
+    app.json(&["key", "create", "my-key"]);
+    assert_eq!(app.json(&["identity", "info"])["policy"], "my-app");
+    assert_eq!(admin.json(&["identity", "info", &identity])["policy"], "my-app");
+
+    let missing = app.run(&["key", "ls"]);
+    assert_eq!(missing.code, 4);
+    assert!(missing.error.contains("policy 'my-app' does not allow /v1/key/list/"), "{missing:?}");
+    let denied = app.run(&["key", "create", "my-own"]);
+    assert!(denied.error.contains("the pattern \"/v1/key/create/my-own\" hits"), "{denied:?}");
+
+    // The advice is a command that works.
+    admin.json(&["policy", "edit", "my-app", "--allow", "/v1/key/list/", "--drop", "/v1/key/create/my-own"]);
+    assert_eq!(app.json(&["key", "ls"])["names"][0], "my-key");
+    app.json(&["key", "create", "my-own"]);
+
+    admin.json(&["policy", "rm", "my-app"]);
+    let none = app.run(&["key", "ls"]);
+    assert!(none.error.contains(&format!("keyraft policy assign POLICY {identity}")), "{none:?}");
+
+    admin.json(&["policy", "create", "other", "--allow", "/v1/key/list/*"]);
+    admin.json(&["policy", "assign", "other", &identity]);
+    app.json(&["key", "ls"]);
+    let (second, second_admin) = admin.someone(&["--admin"]);
+    second_admin.json(&["identity", "rm", &identity]);
+    assert_eq!(app.run(&["key", "ls"]).code, 4);
+    assert!(admin.json(&["identity", "ls", &second[..8]])["identities"][0] == second.as_str());
+    let own = second_admin.run(&["policy", "assign", "other", &second]);
+    assert_eq!((own.code, own.error.contains("to themselves")), (4, true), "{own:?}");
+    assert_eq!(admin.run(&["policy", "show", "none"]).code, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_cluster_tells_its_figures_and_what_to_try() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let text = admin.run(&["metric", "http_request"]);
+    assert!(text.output.contains("# TYPE kes_http_request_active gauge"), "{text:?}");
+    let samples = admin.json(&["metric", "--json", "--cluster"]);
+    assert!(samples.as_array().is_some_and(|samples| !samples.is_empty()));
+
+    let away = admin.run(&["key", "ls", "--server", "127.0.0.1:1,127.0.0.1:2"]);
+    assert_eq!(away.code, 3);
+    assert!(away.error.contains("127.0.0.1:1: ") && away.error.contains("127.0.0.1:2: "), "{away:?}");
+
+    // What `dev` says to paste works.
+    let dir = Shell::folder(&cluster);
+    let advice = admin.json(&["dev", "--prepare", "--dir", dir.to_str().unwrap()]);
+    let commands = ["first_steps", "first_policy"].iter().flat_map(|part| advice[part].as_array().unwrap());
+    let script: Vec<&str> = commands.map(|command| command.as_str().unwrap()).collect();
+    let script = format!("set -e\n. {}\n{}", dir.join("env").display(), script.join("\n"));
+    let ended = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(ended.status.success(), "{script}\n{ended:?}");
+    let last = String::from_utf8(ended.stdout).unwrap();
+    assert!(last.lines().last().unwrap().contains(r#""policy":"my-app""#), "{last}");
+}

@@ -1,0 +1,72 @@
+//! `policy apply`: a server becomes what a file says.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_applied_once_and_then_nothing_differs() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kes.yml");
+    let file = path.to_str().unwrap();
+    let (app, ops) = ("8087b18d".repeat(8), "b29d8c43".repeat(8));
+    let text = format!(
+        "version: v1\nadmin: {{identity: disabled}}\npolicy:\n  app:\n    allow: [/v1/key/create/my-*]\n    \
+         identities: [{app}]\n  ops: {{deny: [/v1/key/delete/*], allow: [/v1/*], identities: [\"${{OPS}}\"]}}\n"
+    );
+    fs::write(&path, &text).unwrap();
+    let admin = admin.with("OPS", &ops);
+
+    let dry = admin.run(&["policy", "apply", file, "--dry-run"]);
+    assert_eq!(dry.code, 6, "{dry:?}");
+    assert_eq!(admin.json(&["policy", "ls"])["names"], json!([]), "a dry run changes nothing");
+    assert_eq!(admin.run(&["policy", "apply", file]).code, 2, "nobody can be asked");
+
+    let applied = admin.json(&["policy", "apply", file, "--yes"]);
+    assert_eq!(applied["done"].as_array().unwrap().len(), 4, "{applied}");
+    assert_eq!(admin.json(&["identity", "info", &ops])["policy"], "ops");
+    assert_eq!(admin.json(&["policy", "show", "ops"])["deny"], json!({"/v1/key/delete/*": {}}));
+    for arguments in [&["--dry-run"][..], &["--yes"], &["--yes", "--prune"]] {
+        let again = admin.json(&[&["policy", "apply", file], arguments].concat());
+        assert_eq!(again["differs"], false, "{again}");
+    }
+
+    // What the file does not have stays, unless it is to go; admins always stay.
+    admin.json(&["policy", "create", "old", "--allow", "/v1/status"]);
+    let (strange, _) = admin.someone(&["--policy", "old"]);
+    let (second, _) = admin.someone(&["--admin"]);
+    fs::write(&path, text.replace("/v1/key/create/my-*", "/v1/key/create/your-*")).unwrap();
+    let plan = admin.run(&["policy", "apply", file, "--dry-run", "--prune"]);
+    let plan: serde_json::Value = serde_json::from_str(&plan.output).unwrap();
+    assert_eq!(
+        plan["policies"][0]["allow"],
+        json!({"add": ["/v1/key/create/your-*"], "remove": ["/v1/key/create/my-*"]})
+    );
+    let pruned = admin.json(&["policy", "apply", file, "--yes", "--prune"]);
+    assert_eq!(pruned["done"], json!([format!("Removed {strange}"), "Changed app", "Deleted old"]));
+    assert_eq!(admin.json(&["identity", "info", &second])["admin"], true);
+
+    // What may not be done is told, and whoever may not is told why.
+    admin.json(&[
+        "policy",
+        "create",
+        "half",
+        "--allow",
+        "/v1/policy/*",
+        "--allow",
+        "/v1/identity/*",
+        "--deny",
+        "/v1/policy/assign/*",
+    ]);
+    let (_, half) = admin.someone(&["--policy", "half"]);
+    fs::write(&path, format!("policy:\n  new: {{allow: [/v1/api], identities: [{}]}}\n", "0a".repeat(32))).unwrap();
+    let ended = half.run(&["policy", "apply", file, "--yes"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.error.contains("1 of 2 are done") && ended.error.contains("/v1/policy/assign/"), "{ended:?}");
+    assert!(admin.json(&["policy", "apply", file, "--yes"])["done"][0].as_str().unwrap().starts_with("Assigned new"));
+}

@@ -1,0 +1,39 @@
+//! The life of a key.
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_rotated_and_a_used_one_is_deleted_by_force_only() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    admin.json(&["key", "create", "k", "unused"]);
+    let sealed = admin.json(&["key", "encrypt", "k", "hello"])["ciphertext"].as_str().unwrap().to_owned();
+    assert_eq!(admin.json(&["key", "rotate", "k"])["version"], "v2");
+    assert_eq!(admin.run(&["key", "decrypt", "k", &sealed, "--raw"]).output, "hello");
+
+    admin.json(&["key", "disable", "k", "v1"]);
+    let disabled = admin.run(&["key", "decrypt", "k", &sealed]);
+    assert_eq!((disabled.code, disabled.error.contains("keyraft key enable")), (1, true), "{disabled:?}");
+    let versions = admin.json(&["key", "versions", "k"]);
+    assert_eq!(versions["versions"][0]["state"], "disabled", "{versions}");
+    admin.json(&["key", "enable", "k", "v1"]);
+    assert_eq!(admin.run(&["key", "decrypt", "k", &sealed, "--raw"]).output, "hello");
+    assert_eq!(admin.run(&["key", "disable", "k", "v3"]).code, 5);
+
+    // The use is noted where it was made; whoever answers now may not have heard of it yet.
+    let server = admin.server();
+    admin.json(&["key", "encrypt", "k", "again", "--server", &server]);
+    let used = admin.run(&["key", "rm", "k", "--server", &server]);
+    assert_eq!((used.code, used.error.contains("--force")), (1, true), "{used:?}");
+    admin.json(&["key", "rm", "unused"]);
+
+    admin.json(&["policy", "create", "cleaner", "--allow", "/v1/key/delete/*"]);
+    let (_, cleaner) = admin.someone(&["--policy", "cleaner"]);
+    let blind = cleaner.run(&["key", "rm", "k"]);
+    assert_eq!((blind.code, blind.error.contains("does not allow /v1/key/versions/k")), (4, true), "{blind:?}");
+    cleaner.json(&["key", "rm", "k", "--force"]);
+    assert_eq!(admin.json(&["key", "ls"])["names"], serde_json::json!([]));
+    assert_eq!(admin.run(&["key", "restore", "k"]).code, 5);
+    assert_eq!(admin.run(&["key", "purge", "k"]).code, 5);
+}

@@ -1,0 +1,10 @@
+//! The command line against real nodes: the built binary, as a shell runs it.
+
+mod access;
+mod apply;
+mod keys;
+mod migrate;
+mod shell;
+#[expect(dead_code, reason = "this binary uses a part of what the tests share")]
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,151 @@
+//! `migrate`: what a real KES stored and sealed is at home here.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+
+#[derive(Deserialize)]
+struct Stored {
+    file: String,
+    content: String,
+    algorithm: String,
+    hmac_of_m: Option<String>,
+    created_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sealed {
+    cipher: String,
+    form: String,
+    context: String,
+    plaintext: String,
+    ciphertext: String,
+}
+
+fn stored() -> Vec<Stored> {
+    serde_json::from_str(include_str!("../vectors/stored_keys.json")).unwrap()
+}
+
+fn sealed() -> Vec<Sealed> {
+    let mut all: Value = serde_json::from_str(include_str!("../vectors/ciphertexts.json")).unwrap();
+    serde_json::from_value(all["ciphertexts"].take()).unwrap()
+}
+
+fn keystore(folder: &Path) {
+    for key in stored() {
+        fs::write(folder.join(&key.file), &key.content).unwrap();
+    }
+    fs::write(folder.join(".lock"), "").unwrap();
+}
+
+fn outcome<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["keys"].as_array().unwrap().iter().find(|key| key["name"] == name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keystore_comes_over_whole_and_is_proven() {
+    let cluster = Processes::start().await;
+    let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
+    keystore(folder.path());
+    let dir = folder.path().to_str().unwrap();
+
+    let dry = admin.run(&["migrate", "keystore", dir, "--dry-run"]);
+    assert_eq!((dry.code, admin.json(&["key", "ls"])["names"].as_array().unwrap().len()), (6, 0), "{dry:?}");
+
+    // One of them is there already, as by a migration that was cut short; the old server is asked, too.
+    let old = format!("https://{}", admin.server());
+    let one = tempfile::tempdir().unwrap();
+    fs::copy(folder.path().join("vec-aes"), one.path().join("vec-aes")).unwrap();
+    admin.json(&["migrate", "keystore", one.path().to_str().unwrap()]);
+    let report = admin.json(&["migrate", "keystore", dir, "--verify", &old]);
+    assert_eq!(outcome(&report, "vec-aes")["outcome"], "there already");
+    assert_eq!(*outcome(&report, "vec-cha"), json!({"name": "vec-cha", "outcome": "imported", "verified": true}));
+    assert_eq!(outcome(&report, ".lock")["outcome"], "skipped");
+
+    for key in stored() {
+        let described = admin.json(&["key", "info", &key.file]);
+        assert_eq!(described["algorithm"], key.algorithm.as_str());
+        if let Some(created_at) = key.created_at {
+            assert_eq!(described["created_at"], created_at.as_str(), "{}", key.file);
+        }
+        let hmac = admin.run(&["key", "hmac", &key.file, "m"]);
+        match key.hmac_of_m {
+            Some(expected) => assert!(hmac.output.contains(&expected), "{}: {hmac:?}", key.file),
+            None => assert!(hmac.error.contains("does not support HMAC"), "{}: {hmac:?}", key.file),
+        }
+    }
+    for sealed in sealed() {
+        let name = if sealed.cipher == "AES256" { "vec-aes" } else { "vec-cha" };
+        let opened = admin.run_with_input(&["key", "decrypt", name, "-", &sealed.context], &sealed.ciphertext);
+        let opened: Value =
+            serde_json::from_str(&opened.output).unwrap_or_else(|_| panic!("{}: {opened:?}", sealed.form));
+        assert_eq!(opened["plaintext"], sealed.plaintext.as_str(), "{}", sealed.form);
+    }
+
+    // Also once a key was rotated, its old material is the proof.
+    admin.json(&["key", "rotate", "vec-aes"]);
+    let again = admin.json(&["migrate", "keystore", dir]);
+    assert!(again["keys"].as_array().unwrap().iter().all(|key| key["outcome"] != "imported"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_of_the_same_name_is_told_and_never_overwritten() {
+    let cluster = Processes::start().await;
+    let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
+    keystore(folder.path());
+    fs::write(folder.path().join("broken"), "not a key").unwrap();
+    admin.json(&["key", "create", "vec-aes"]);
+    let before = admin.json(&["key", "encrypt", "vec-aes", "mine"])["ciphertext"].as_str().unwrap().to_owned();
+
+    let ended = admin.run(&["migrate", "keystore", folder.path().to_str().unwrap()]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.error.contains("2 keys need a look"), "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(outcome(&report, "vec-aes")["outcome"], "different");
+    assert_eq!(outcome(&report, "broken")["outcome"], "failed");
+    assert_eq!(outcome(&report, "vec-cha")["outcome"], "imported");
+    assert_eq!(admin.run(&["key", "decrypt", "vec-aes", &before, "--raw"]).output, "mine");
+
+    let material = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let secret = admin.with("MINIO_KMS_SECRET_KEY", &format!("minio-key:{material}"));
+    assert_eq!(outcome(&secret.json(&["migrate", "static"]), "minio-key")["outcome"], "imported");
+    let from_input = admin.run_with_input(&["migrate", "static", "-"], &format!("minio-key:{material}\n"));
+    assert!(from_input.output.contains("there already") && !from_input.output.contains("AAECAw"), "{from_input:?}");
+    let other = admin.with("MINIO_KMS_SECRET_KEY", &format!("minio-key:{}", material.replace("AAEC", "BBEC")));
+    assert_eq!(other.run(&["migrate", "static"]).code, 1);
+
+    // Without being an admin, keys come over without their dates.
+    admin.json(&["policy", "create", "carrier", "--allow", "/v1/key/*"]);
+    let (identity, carrier) = admin.someone(&["--policy", "carrier"]);
+    admin.json(&["key", "rm", "vec-cha", "--force"]);
+    let ended = carrier.run(&["migrate", "keystore", folder.path().to_str().unwrap()]);
+    assert!(ended.error.contains("only an admin"), "{ended:?}");
+    assert_eq!(admin.json(&["key", "info", "vec-cha"])["created_by"], identity.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_and_identities_of_a_kes_configuration_come_over() {
+    let cluster = Processes::start().await;
+    let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
+    let path = folder.path().join("kes.yml");
+    let (old_admin, app) = ("8bc7c801".repeat(8), "8087b18d".repeat(8));
+    let text = format!(
+        "version: v1\naddress: 0.0.0.0:7373\nadmin: {{identity: {old_admin}}}\ntls: {{key: a, cert: b}}\npolicy:\n  \
+         my-app: {{allow: [/v1/key/create/*], identities: [{app}]}}\nkeystore: {{fs: {{path: /keys}}}}\n"
+    );
+    fs::write(&path, text).unwrap();
+    let file = path.to_str().unwrap();
+    assert_eq!(admin.run(&["migrate", "config", file, "--dry-run"]).code, 6);
+    let ended = admin.run(&["migrate", "config", file, "--yes"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.error.contains(&format!("keyraft identity create {old_admin} --admin")), "{ended:?}");
+    assert_eq!(admin.json(&["identity", "info", &app])["policy"], "my-app");
+    admin.json(&["identity", "create", &old_admin, "--admin"]);
+    let again = admin.run(&["migrate", "config", file, "--yes"]);
+    assert_eq!((again.code, again.error.is_empty()), (0, true), "{again:?}");
+}

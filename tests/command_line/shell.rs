@@ -1,0 +1,90 @@
+//! A shell in which the environment says where the cluster is and who asks.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::processes::Processes;
+
+const KEYRAFT: &str = env!("CARGO_BIN_EXE_keyraft");
+
+/// The variables of a shell.
+#[derive(Clone)]
+pub struct Shell {
+    variables: Vec<(String, String)>,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output.
+    pub output: String,
+    /// Its standard error.
+    pub error: String,
+}
+
+impl Shell {
+    /// The folder that `dev` made.
+    pub fn folder(cluster: &Processes) -> PathBuf {
+        cluster.data(0).ancestors().nth(2).expect("data lies in the node's folder").to_owned()
+    }
+
+    /// The shell of the cluster's admin, as `dev` has it sourced.
+    pub fn of(cluster: &Processes) -> Self {
+        let text = fs::read_to_string(Self::folder(cluster).join("env")).expect("`dev` writes it");
+        let exports = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        let variables = exports.map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned())).collect();
+        Self { variables }
+    }
+
+    /// The same with another variable.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut shell = self.clone();
+        shell.variables.retain(|(other, _)| other != name);
+        shell.variables.push((name.to_owned(), value.to_owned()));
+        shell
+    }
+
+    /// Where the first node is.
+    pub fn server(&self) -> String {
+        let (_, all) = self.variables.iter().find(|(name, _)| name == "MINIO_KES_SERVER").expect("`dev` writes it");
+        all.split(',').next().expect("there is one").to_owned()
+    }
+
+    /// Runs `keyraft` with these words.
+    pub fn run(&self, words: &[&str]) -> Ended {
+        self.run_with_input(words, "")
+    }
+
+    /// The same with something on standard input.
+    pub fn run_with_input(&self, words: &[&str], input: &str) -> Ended {
+        let mut command = Command::new(KEYRAFT);
+        command.args(words).env_clear().envs(self.variables.clone());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        // A command that reads nothing may have ended.
+        let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        let ended = child.wait_with_output().expect("it ends");
+        let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+        Ended { code: ended.status.code().expect("it exits"), output: text(ended.stdout), error: text(ended.stderr) }
+    }
+
+    /// Runs it, which must succeed; the JSON it prints, null for none.
+    pub fn json(&self, words: &[&str]) -> Value {
+        let ended = self.run(words);
+        assert_eq!(ended.code, 0, "keyraft {}: {ended:?}", words.join(" "));
+        serde_json::from_str(ended.output.lines().last().unwrap_or("null")).expect("it prints JSON")
+    }
+
+    /// A new identity with this policy, and its shell.
+    pub fn someone(&self, role: &[&str]) -> (String, Self) {
+        let made = self.json(&[&["identity", "new"], role].concat());
+        let text = |field: &str| made[field].as_str().expect("it is told").to_owned();
+        (text("identity"), self.with("MINIO_KES_API_KEY", &text("api_key")))
+    }
+}
