@@ -7,6 +7,8 @@ mod case;
 mod clients;
 #[path = "compat/compare.rs"]
 mod compare;
+#[path = "compat/description.rs"]
+mod description;
 #[path = "compat/play.rs"]
 mod play;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]

@@ -32,14 +32,14 @@ const MAP: &[Module] = &[
     Module {
         name: "crypto",
         may_use: &["clock"],
-        only: &["aes", "aes_gcm", "chacha20poly1305", "chacha20", "hmac", "getrandom", "rand"],
+        only: &["aes", "aes_gcm", "chacha20poly1305", "chacha20", "hmac", "getrandom", "rand", "aws_lc_rs"],
     },
     Module { name: "policy", may_use: &["clock"], only: &[] },
     Module { name: "state", may_use: &["crypto", "policy"], only: &[] },
     Module {
         name: "tls",
         may_use: &["clock", "config", "crypto", "policy"],
-        only: &["rustls", "tokio_rustls", "rcgen"],
+        only: &["rustls", "tokio_rustls", "rcgen", "aws_lc_rs"],
     },
     Module { name: "store", may_use: &["clock", "config", "policy", "state"], only: &["sled", "raft_log"] },
     Module {
@@ -51,7 +51,8 @@ const MAP: &[Module] = &[
     Module { name: "kms", may_use: &["clock", "config", "crypto", "policy", "state", "store", "raft"], only: &[] },
     Module {
         name: "telemetry",
-        may_use: &["clock", "config", "policy"],
+        // Checkpoints of the audit trail are signed.
+        may_use: &["clock", "config", "crypto", "policy"],
         only: &["prometheus_client", "tracing_subscriber"],
     },
     Module {
@@ -61,7 +62,11 @@ const MAP: &[Module] = &[
     },
     Module { name: "client", may_use: &["clock", "crypto", "policy", "tls"], only: &["hyper", "hyper_util"] },
     Module { name: "config", may_use: &["clock", "policy"], only: &["serde_saphyr"] },
-    Module { name: "cli", may_use: &["client", "clock", "config", "crypto", "node", "policy", "tls"], only: &["clap"] },
+    Module {
+        name: "cli",
+        may_use: &["client", "clock", "config", "crypto", "node", "policy", "telemetry", "tls"],
+        only: &["clap"],
+    },
     Module { name: "node", may_use: ALL, only: &[] },
     Module { name: "lib", may_use: ALL, only: &[] },
     Module { name: "main", may_use: ALL, only: &["clap"] },

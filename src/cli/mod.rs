@@ -8,6 +8,7 @@ mod encoding;
 mod error;
 mod identity;
 mod key;
+mod log;
 mod output;
 mod server;
 
@@ -65,6 +66,7 @@ enum Command {
     Key(key::Args),
     Identity(identity::Args),
     Cluster(cluster::Args),
+    Log(log::Args),
     Bench(bench::Args),
 }
 
@@ -80,6 +82,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Key(args) => block_on(key::run(&args, output)),
         Command::Identity(args) => identity::run(&args, output),
         Command::Cluster(args) => block_on(cluster::run(&args, output)),
+        Command::Log(args) => block_on(log::run(&args, output)),
         Command::Bench(args) => block_on(bench::run(&args, output)),
     }
 }

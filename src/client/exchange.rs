@@ -150,7 +150,7 @@ fn message(status: StatusCode, body: &[u8]) -> String {
 
 impl Error {
     /// Whether another server may do better.
-    fn concerns_one_server(&self) -> bool {
+    pub(super) fn concerns_one_server(&self) -> bool {
         matches!(self, Self::Transport { .. } | Self::TimedOut { .. } | Self::Status { code: 503, .. })
     }
 

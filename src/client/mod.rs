@@ -14,6 +14,7 @@ mod listing;
 pub mod load;
 mod local;
 mod server;
+mod streams;
 #[cfg(test)]
 pub(crate) mod test_server;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::connection::Connection;
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::error::Error;
 pub use self::local::local_cluster_status;
+pub use self::streams::{Log, LogQuery, LogStream};
 use crate::tls::ClientTls;
 
 /// How long one endpoint may take to answer: longer than the 15 s after which a server itself gives up.

@@ -1,9 +1,10 @@
 //! What a node is told: a YAML file becomes a valid [`Config`], or a list of problems with line numbers.
 //!
-//! A file has the sections a KES user knows (contract, section 10) and four of our own: `cluster`, `seal`,
-//! `consistency` and `limits`. Any value may be, or contain, `${NAME}` of the environment; `$${` stands for `${`.
+//! A file has the sections a KES user knows (contract, section 10) and five of our own: `cluster`, `seal`,
+//! `audit`, `consistency` and `limits`. Any value may be, or contain, `${NAME}` of the environment; `$${` stands for `${`.
 //! Relative paths are relative to the working directory, as in KES.
 
+mod audit;
 mod cluster;
 mod duration;
 mod environment;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use crate::policy::{Identity, Policy, PolicyName};
 
+pub use audit::{AuditConfig, AuditFileConfig, Facility, SyslogAddress, SyslogConfig};
 pub use environment::Environment;
 pub use finding::{Finding, Problems, Warning};
 pub use render::render;
@@ -59,6 +61,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where audit records go besides the console, and whether they must.
+    pub audit: AuditConfig,
     /// This node's place among its peers.
     pub cluster: ClusterConfig,
     /// Where the root key comes from.

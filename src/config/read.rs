@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::finding::{Problems, Warning};
 use super::section::{Reading, Section};
-use super::{Borrowed, Config, LogConfig, RouteConfig, cluster, kes, node, policies, tls, tree, value};
+use super::{Borrowed, Config, LogConfig, RouteConfig, audit, cluster, kes, node, policies, tls, tree, value};
 use crate::policy::Identity;
 
 const SECTIONS: &[&str] = &[
@@ -21,6 +21,7 @@ const SECTIONS: &[&str] = &[
     "keys",
     "cache",
     "log",
+    "audit",
     "keystore",
     "cluster",
     "seal",
@@ -62,6 +63,7 @@ pub(super) fn config(top: &Section<'_>) -> Option<Config> {
     let (cache, offline) = kes::cache(top);
     let (consistency, limits) = (node::consistency(top, offline), node::limits(top));
     let Common { admin, api, policies, keys: (keys, deletion_window), log } = common;
+    let audit = audit::settings(top, log.audit);
     let (tls, cluster, seal) = (tls?, cluster?, seal?);
     Some(Config {
         address,
@@ -73,6 +75,7 @@ pub(super) fn config(top: &Section<'_>) -> Option<Config> {
         deletion_window,
         cache,
         log,
+        audit,
         cluster,
         seal,
         consistency,

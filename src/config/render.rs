@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::policies::Policies;
 use super::{
-    ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, RouteConfig, SealConfig,
-    SnapshotConfig, TlsConfig, duration, environment,
+    AuditConfig, AuditFileConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat,
+    RouteConfig, SealConfig, SnapshotConfig, SyslogConfig, TlsConfig, duration, environment,
 };
 use crate::policy::{Identity, Policy};
 
@@ -32,6 +32,7 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
     keys(out, config)?;
     cache(out, config)?;
     log(out, &config.log)?;
+    audit(out, &config.audit)?;
     cluster(out, &config.cluster)?;
     seal(out, &config.seal)?;
     consistency(out, config.consistency)?;
@@ -100,6 +101,19 @@ fn log(out: &mut String, log: &LogConfig) -> fmt::Result {
     writeln!(out, "  error: {}\n  audit: {}", switch(log.error), switch(log.audit))?;
     writeln!(out, "  level: {}  # or like info,keyraft=debug", quoted(&log.level))?;
     writeln!(out, "  format: {format}  # text or json\n")
+}
+
+fn audit(out: &mut String, audit: &AuditConfig) -> fmt::Result {
+    writeln!(out, "# Where audit records go besides the console (log.audit); required: no answer without a record.")?;
+    writeln!(out, "audit:\n  required: {}", switch(audit.required))?;
+    if let Some(AuditFileConfig { path: file, max_size, max_age, keep }) = &audit.file {
+        writeln!(out, "  file:\n    path: {}\n    max_size: {max_size}  # bytes", path(file))?;
+        writeln!(out, "    max_age: {}\n    keep: {keep}  # rotated files", time(*max_age))?;
+    }
+    if let Some(SyslogConfig { address, facility }) = &audit.syslog {
+        writeln!(out, "  syslog:\n    address: {}\n    facility: {facility}", quoted(address))?;
+    }
+    writeln!(out)
 }
 
 fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {

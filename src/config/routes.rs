@@ -1,7 +1,7 @@
 //! The routes that settings and patterns can mean (contract, section 1).
 
 /// Every route of the API; one that takes a name ends in a slash.
-pub const ROUTES: [&str; 39] = [
+pub const ROUTES: [&str; 40] = [
     "/v1/api",
     "/v1/cluster/metrics",
     "/v1/cluster/status",
@@ -31,6 +31,7 @@ pub const ROUTES: [&str; 39] = [
     "/v1/log/error",
     "/v1/log/error/trace",
     "/v1/metrics",
+    "/v1/openapi.json",
     "/v1/policy/assign/",
     "/v1/policy/create/",
     "/v1/policy/delete/",

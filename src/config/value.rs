@@ -62,6 +62,21 @@ where
     }
 }
 
+/// A reader of sizes in bytes in a range: `1048576`, `64KiB`, `100MiB`, `2GiB`.
+pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+    move |text| {
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(name, bytes)| Some((text.strip_suffix(name)?.trim_end(), *bytes)))
+            .unwrap_or((text, 1));
+        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+        let bytes = digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten();
+        let error = || format!("is no size from {} to {} bytes; write it like 100MiB", range.start(), range.end());
+        bytes.filter(|bytes| range.contains(bytes)).ok_or_else(error)
+    }
+}
+
 /// An identity.
 pub(super) fn identity(text: &str) -> Result<Identity, String> {
     if text.starts_with("kes:v1:") {
@@ -165,6 +180,16 @@ mod tests {
         }
         for bad in ["", "infoo", "keyraft", "keyraft=", "=info", "info,", "keyraft=loud"] {
             assert!(filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, bytes) in [("4096", 4096), ("4KiB", 4096), ("3 MiB", 3 << 20), ("1GiB", 1 << 30)] {
+            assert_eq!(size(1..=1 << 40)(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "KiB", "1KB", "-1", "+1", "1.5MiB", "99999999999TiB", "0", "2TiB"] {
+            assert!(size(1..=1 << 40)(bad).is_err(), "{bad}");
         }
     }
 

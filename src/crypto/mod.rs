@@ -16,6 +16,7 @@ mod record;
 mod ring;
 mod root;
 mod secret;
+mod signing;
 #[cfg(test)]
 mod vectors;
 
@@ -28,3 +29,4 @@ pub use record::{Binding, Kind, OpenError};
 pub use ring::{Ring, RingWrap, UnwrapError};
 pub use root::{RootKey, RootKeyError};
 pub use secret::Secret;
+pub use signing::{SigningKey, VerifyingKey, VerifyingKeyError};

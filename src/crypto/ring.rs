@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::aead::{self, NONCE, TAG};
+use super::hmac::Hmac;
 use super::mask::FIRST_VERSION;
 use super::record::{Kind, associated_data};
-use super::{Cipher, RootKey, Secret, random};
+use super::{Cipher, RootKey, Secret, SigningKey, random};
 
 /// The ring, opened. New records are sealed under its active version; older versions open older records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,15 @@ impl Ring {
     /// The version that new records are sealed under.
     pub fn active(&self) -> u32 {
         self.active
+    }
+
+    /// What signs the audit trail of the node with this store. It stays the same as long as the ring holds its oldest
+    /// version, so that a restarted or rotated trail is checked by one key.
+    pub fn audit_key(&self, store: &[u8; 16]) -> SigningKey {
+        const LABEL: &[u8] = b"keyraft audit trail signing key v1";
+        let oldest = self.keys.values().next().expect("a ring holds its active version");
+        let seed = Hmac::new(oldest).of(&[LABEL, store].concat());
+        SigningKey::of_seed(&Secret::from_bytes(&seed))
     }
 
     /// The ring key of a version.
@@ -152,6 +162,18 @@ mod tests {
         for root in &roots {
             assert_eq!(Ring::unwrap(&wraps, 2, root, &CLUSTER).as_ref(), Ok(&ring));
         }
+    }
+
+    #[test]
+    fn a_nodes_audit_key_is_its_own_and_stays_over_new_versions() {
+        let mut ring = ring_of_three();
+        let key = |ring: &Ring, store| ring.audit_key(&[store; 16]).verifying_key();
+        let (first, second) = (key(&ring, 1), key(&ring, 2));
+        assert_ne!(first, second);
+        ring.keys.insert(4, Secret::random());
+        ring.active = 4;
+        assert_eq!(key(&ring, 1), first);
+        assert_ne!(key(&Ring::generate(), 1), first);
     }
 
     #[test]

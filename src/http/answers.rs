@@ -5,8 +5,9 @@ use std::io;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::{Body, Frame};
@@ -47,7 +48,7 @@ pub fn json(value: &impl Serialize) -> Answer {
 }
 
 /// 200 with JSON that is already written.
-pub fn written_json(body: Vec<u8>) -> Answer {
+pub fn written_json(body: impl Into<Bytes>) -> Answer {
     full(StatusCode::OK, JSON, body.into())
 }
 
@@ -63,6 +64,20 @@ pub fn lines(batches: BoxStream<'static, io::Result<Frame<Bytes>>>) -> Answer {
     answer
 }
 
+/// The same answer, which holds something until its body is made; a body in one piece is made already.
+pub fn holding(answer: Answer, held: impl Send + 'static) -> Answer {
+    answer.map(|body| match body {
+        Either::Left(full) => Either::Left(full),
+        Either::Right(stream) => {
+            let holding = stream.map(move |part| {
+                let _held = &held;
+                part
+            });
+            Either::Right(StreamBody::new(holding.boxed()))
+        }
+    })
+}
+
 /// 200 with metrics in Prometheus text.
 pub fn metrics(text: String) -> Answer {
     full(StatusCode::OK, METRICS, text.into())
@@ -76,7 +91,9 @@ pub fn refusal(refusal: &Refusal) -> Answer {
     }
     let mut answer = full(status, JSON, message(&text).into());
     if let Refusal::Method { want, .. } = refusal {
+        // KES names the method in `Accept`; HTTP asks for `Allow` (RFC 9110, section 15.5.6).
         answer.headers_mut().insert(ACCEPT, HeaderValue::from_static(want.as_str()));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(want.allowed()));
     }
     answer
 }
@@ -243,7 +260,10 @@ mod tests {
     fn a_refusal_is_a_message_and_an_unknown_path_a_line_of_text() {
         let method = refusal(&Refusal::Method { got: "\"".to_owned(), want: Method::Put });
         assert_eq!(text(&method), r#"{"message":"received method '\"' expected 'PUT'"}"#);
-        assert_eq!(method.headers()["accept"], "PUT");
+        assert_eq!(
+            (&method.headers()["accept"], &method.headers()["allow"]),
+            (&"PUT".parse().unwrap(), &"PUT, POST".parse().unwrap())
+        );
         assert_eq!(method.headers()["content-type"], "application/json");
         let unknown = refusal(&Refusal::UnknownPath);
         assert_eq!((text(&unknown).as_str(), unknown.status().as_u16()), ("404 page not found\n", 404));

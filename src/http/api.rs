@@ -24,7 +24,7 @@ use super::trail::Trail;
 use super::{body, path};
 use crate::config::Config;
 use crate::kms::Kms;
-use crate::telemetry::{Audit, ErrorLog, HttpMetrics};
+use crate::telemetry::{Audit, ErrorLog, HttpMetrics, Unrecorded};
 
 /// What an operation leaves of a request's timeout, so that its own, better worded failure comes first.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -86,6 +86,9 @@ impl Api {
         trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
 
         let done = async {
+            if self.audit.refuses() {
+                return Err(Refusal::Unaudited { done: false });
+            }
             if bad_path {
                 return Err(Refusal::BadPath);
             }
@@ -94,7 +97,7 @@ impl Api {
             let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path());
             let caller = caller.await?;
             let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
-            self.act(caller, &matched, &parts, body, trail.path(), deadline).await
+            self.act((client, caller), &matched, &parts, body, trail.path(), deadline).await
         };
         let mut answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
         if let Some(behind) = answer.extensions_mut().remove() {
@@ -102,14 +105,16 @@ impl Api {
         }
         trail.isolated(!self.kms.holds_lease());
         let answer = if parts.method == Method::HEAD { answers::without_body(answer) } else { answer };
-        trail.finish(answer.status().as_u16()).await;
-        answer
+        match trail.finish(answer.status().as_u16()).await {
+            Ok(()) => answer,
+            Err(Unrecorded) => answers::refusal(&Refusal::Unaudited { done: true }),
+        }
     }
 
     /// What is left after the guard: the name, the body, the operation.
     async fn act<B>(
         self: &Arc<Self>,
-        caller: Caller<'_>,
+        (client, caller): (&Client, Caller<'_>),
         matched: &Matched<'_>,
         parts: &Parts,
         body: B,
@@ -125,7 +130,7 @@ impl Api {
             .map_err(|_| Refusal::BodyTooSlow)??;
         // A body may take its time, and a revocation must not wait for it.
         caller.check_again(&self.kms, path).await?;
-        let asked = Asked { api: self, caller, name: matched.name, parts, body, path, deadline };
+        let asked = Asked { api: self, client, caller, name: matched.name, parts, body, path, deadline };
         timeout_at(deadline.answer_by.into(), handlers::handle(matched.route.op, asked))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?

@@ -17,8 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::answers::{Answer, AnswerBody};
+use super::answers::{self, Answer, AnswerBody};
 use super::connections::Entry;
 use crate::config::LimitsConfig;
 use crate::policy::Identity;
@@ -37,13 +38,15 @@ pub struct Client {
     pub certificate: Result<Option<Identity>, CertificateError>,
     /// What its handshake was made with, which also verifies what a proxy forwards.
     pub tls: Arc<PublicTls>,
+    /// When the server drains: what has no end of its own ends then.
+    pub draining: CancellationToken,
 }
 
 /// Serves a connection that was accepted until it ends.
 pub async fn serve<H, F>(
     tcp: TcpStream,
     from: SocketAddr,
-    tls: Arc<PublicTls>,
+    (tls, draining): (Arc<PublicTls>, CancellationToken),
     limits: &LimitsConfig,
     entry: Entry,
     handler: H,
@@ -58,14 +61,13 @@ pub async fn serve<H, F>(
         Some(Err(_)) => return tracing::debug!(client = %from, "no handshake in time"),
         None => return,
     };
-    let client = Arc::new(Client { ip: Some(from.ip().to_canonical()), certificate: client, tls });
+    let client = Arc::new(Client { ip: Some(from.ip().to_canonical()), certificate: client, tls, draining });
     let entry = Arc::new(entry);
     let service = service_fn(|request| {
         let (answer, busy) = (handler(Arc::clone(&client), request), Entry::busy(&entry));
         async move {
-            let answer = answer.await;
-            drop(busy);
-            Ok::<_, Infallible>(answer)
+            // A body that is still made keeps the connection busy: it may take as long as it likes.
+            Ok::<_, Infallible>(answers::holding(answer.await, busy))
         }
     });
     if h2 { serve_h2(stream, limits, &entry, service).await } else { serve_h1(stream, &entry, service).await }

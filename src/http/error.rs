@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use super::routes::{Method, Unserved};
+use super::query::BadParameter;
+use super::routes::Method;
 use crate::clock;
 use crate::kms::{self, Cipher, CipherError};
 use crate::policy::{Denied, IdentityError, NameError, PatternError, PrefixError};
@@ -38,6 +39,8 @@ pub enum Refusal {
     Prefix(PrefixError),
     /// A listing's limit that is no positive number.
     Limit(String),
+    /// A log stream's parameter that makes no sense.
+    Parameter(BadParameter),
     /// A body that is not what the route reads.
     Body,
     /// The same for import, which has a text of its own.
@@ -59,8 +62,11 @@ pub enum Refusal {
     Pattern(PatternError),
     /// A text that is no identity, where one is to be made known or assigned.
     Identity(IdentityError),
-    /// A route that this release has but does not serve.
-    Unserved(Unserved),
+    /// Every request must have an audit record, and no sink takes one.
+    Unaudited {
+        /// Whether the operation was done before that showed.
+        done: bool,
+    },
     /// The operation failed.
     Kms(kms::Error),
 }
@@ -84,6 +90,9 @@ impl Refusal {
             Self::Name(error) => (400, error.to_string().into()),
             Self::Prefix(error) => (400, error.to_string().into()),
             Self::Limit(limit) => (400, format!("limit '{limit}' is not a positive number").into()),
+            Self::Parameter(BadParameter { name, value, want }) => {
+                (400, format!("{name} '{value}' makes no sense: write {want}, or leave it out").into())
+            }
             Self::Body => (400, "invalid request body".into()),
             Self::ImportBody => (400, "invalid import key request body".into()),
             Self::BodyTooLarge => (413, "request body too large".into()),
@@ -93,7 +102,11 @@ impl Refusal {
             Self::Pattern(error) => (400, error.to_string().into()),
             Self::Identity(error) => (400, error.to_string().into()),
             Self::TimedOut { writes } => (503, timed_out(*writes).into()),
-            Self::Unserved(what) => (501, unserved(*what).into()),
+            Self::Unaudited { done: false } => (503, "the audit trail cannot be written: nothing was changed".into()),
+            Self::Unaudited { done: true } => (
+                503,
+                "the audit trail cannot be written: the outcome is unknown, the change may have taken effect".into(),
+            ),
             Self::Kms(error) => kms_error(error),
         };
         (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text)
@@ -150,12 +163,6 @@ fn timed_out(writes: bool) -> &'static str {
         "the request took too long: the outcome is unknown, the change may take effect or not"
     } else {
         "the request took too long: nothing was changed"
-    }
-}
-
-fn unserved(what: Unserved) -> &'static str {
-    match what {
-        Unserved::LogStreams => "this release does not stream its logs yet: they go to the console",
     }
 }
 

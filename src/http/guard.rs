@@ -167,7 +167,12 @@ mod tests {
         config.tls.proxies = vec![APP];
         config.tls.proxy_header = Some("X-Cert".to_owned());
         let settings = Settings::of(&config);
-        let client = |identity| Client { ip: None, certificate: Ok(Some(identity)), tls: Arc::clone(&tls) };
+        let client = |identity| Client {
+            ip: None,
+            certificate: Ok(Some(identity)),
+            tls: Arc::clone(&tls),
+            draining: tokio_util::sync::CancellationToken::new(),
+        };
         assert_eq!(identify(&settings, &client(APP), &with), Ok(Some(identity)));
         assert_eq!(identify(&settings, &client(STRANGER), &with), Ok(Some(STRANGER)));
         assert_eq!(identify(&settings, &client(APP), &HeaderMap::new()), Err(Refusal::NoCertificate));

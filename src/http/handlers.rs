@@ -7,16 +7,19 @@ use http::request::Parts;
 
 use super::answers::Answer;
 use super::api::{Api, Deadline};
+use super::connection::Client;
 use super::error::Refusal;
 use super::guard::Caller;
 use super::routes::{Matched, Op};
-use super::{identities, keys, listing, policies, system};
+use super::{identities, keys, listing, policies, streams, system};
 use crate::policy::{KeyName, NameKind, PolicyName, Prefix};
 
 /// A request that got past the guard, with its body.
 pub struct Asked<'a> {
     /// Where it is to be done.
     pub api: &'a Arc<Api>,
+    /// The connection's other end.
+    pub client: &'a Client,
     /// Who asks.
     pub caller: Caller<'a>,
     /// The name in the path.
@@ -44,7 +47,7 @@ pub fn check_name(matched: &Matched<'_>) -> Result<(), Refusal> {
             NameKind::Identity.check(name)?;
         }
         Op::List(_) => Prefix::parse(name).map(drop)?,
-        Op::System(_) | Op::Identity(_) | Op::Unserved(_) => {}
+        Op::System(_) | Op::Identity(_) | Op::Stream(_) => {}
     }
     Ok(())
 }
@@ -60,6 +63,6 @@ pub async fn handle(op: Op, asked: Asked<'_>) -> Result<Answer, Refusal> {
         Op::Policy(op) => Box::pin(policies::handle(op, asked)).await,
         Op::Identity(op) => Box::pin(identities::handle(op, asked)).await,
         Op::List(kind) => Box::pin(listing::handle(kind, asked)).await,
-        Op::Unserved(what) => Err(Refusal::Unserved(what)),
+        Op::Stream(log) => streams::handle(log, &asked),
     }
 }

@@ -27,14 +27,14 @@ pub async fn handle(op: IdentityOp, asked: Asked<'_>) -> Result<Answer, Refusal>
 async fn create(asked: Asked<'_>) -> Result<Answer, Refusal> {
     let identity: Identity = asked.name.parse()?;
     let role = bodies::role(&asked.body)?;
-    let (permit, by) = (asked.caller.permit()?, asked.deadline.act_by);
-    Ok(answers::revoked(asked.api.kms.create_identity(permit, identity, role, by).await?))
+    let behind = asked.api.kms.create_identity(asked.caller.permit()?, identity, role, asked.deadline.act_by).await?;
+    Ok(answers::revoked(behind))
 }
 
 async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
     let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
-    let (permit, by) = (asked.caller.permit()?, asked.deadline.act_by);
-    Ok(answers::revoked(asked.api.kms.delete_identity(permit, identity, by).await?))
+    let behind = asked.api.kms.delete_identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
+    Ok(answers::revoked(behind))
 }
 
 /// A valid name that is no identity names nobody.

@@ -21,7 +21,9 @@ const FIELDS: [&str; 7] = ["key", "bytes", "cipher", "algorithm", "hmac", "creat
 pub fn read_import(body: &[u8]) -> Result<Import, Refusal> {
     let fields = json::object(body, FIELDS).map_err(|BadJson| Refusal::ImportBody)?;
     let [key, bytes, cipher, algorithm, hmac, created_at, created_by] = fields;
-    let key = json::bytes(key.or(bytes).as_ref()).map_err(|BadJson| Refusal::ImportBody)?;
+    // Both are read, so that a garbled one is refused also beside the one that counts.
+    let [key, bytes] = [key, bytes].map(|field| field.map(|text| json::bytes(Some(&text))).transpose());
+    let key = key.and_then(|key| Ok(key.or(bytes?).unwrap_or_default())).map_err(|BadJson| Refusal::ImportBody)?;
     let cipher = match named(cipher.as_ref()).or(named(algorithm.as_ref())) {
         Some(name) => name.parse().map_err(Refusal::Cipher)?,
         None => Cipher::Aes256,

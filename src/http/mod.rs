@@ -19,6 +19,7 @@ mod json;
 mod keys;
 mod listing;
 mod local;
+mod openapi;
 mod path;
 mod policies;
 mod query;
@@ -26,6 +27,7 @@ mod reins;
 mod routes;
 mod serve;
 mod settings;
+mod streams;
 mod system;
 #[cfg(test)]
 mod testing;

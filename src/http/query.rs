@@ -1,4 +1,4 @@
-//! The query of a listing: where to go on, and how many names (contract, section 3).
+//! The queries: of a listing, where to go on and how many names (contract, section 3); of a log stream, which events.
 
 use super::error::Refusal;
 use super::path;
@@ -12,7 +12,62 @@ pub struct Query {
     pub limit: Option<usize>,
 }
 
-/// Reads a query; of a parameter that comes twice, the first counts.
+/// Which events a log stream tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamQuery {
+    /// Of the last events, as many as this to begin with.
+    pub tail: usize,
+    /// Those that happen from now on.
+    pub follow: bool,
+    /// Those of every node.
+    pub cluster: bool,
+}
+
+/// A parameter of a log stream that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadParameter {
+    /// Which.
+    pub name: &'static str,
+    /// What it says.
+    pub value: String,
+    /// What it may say.
+    pub want: &'static str,
+}
+
+/// Reads the query of a log stream; of a parameter that comes twice, the first counts.
+///
+/// # Errors
+/// A parameter that makes no sense.
+pub fn stream(query: Option<&str>) -> Result<StreamQuery, Refusal> {
+    let (mut tail, mut follow, mut cluster) = (None, None, None);
+    for pair in query.unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "tail" if tail.is_none() => tail = Some(count(&text(value))?),
+            "follow" if follow.is_none() => follow = Some(switch("follow", &text(value))?),
+            "cluster" if cluster.is_none() => cluster = Some(switch("cluster", &text(value))?),
+            _ => {}
+        }
+    }
+    Ok(StreamQuery { tail: tail.unwrap_or(0), follow: follow.unwrap_or(true), cluster: cluster.unwrap_or(false) })
+}
+
+fn count(text: &str) -> Result<usize, Refusal> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let bad = || Refusal::Parameter(BadParameter { name: "tail", value: text.to_owned(), want: "a number of events" });
+    // A number beyond what fits asks for all there are.
+    digits.then(|| text.parse().unwrap_or(usize::MAX)).ok_or_else(bad)
+}
+
+fn switch(name: &'static str, text: &str) -> Result<bool, Refusal> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::Parameter(BadParameter { name, value: text.to_owned(), want: "true or false" })),
+    }
+}
+
+/// Reads the query of a listing; of a parameter that comes twice, the first counts.
 ///
 /// # Errors
 /// A limit that is no positive number.
@@ -61,6 +116,27 @@ mod tests {
             (Some("limit=99999999999999999999999"), query(None, Some(usize::MAX))),
         ] {
             assert_eq!(parse(text).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_told_which_events() {
+        let query = |tail, follow, cluster| StreamQuery { tail, follow, cluster };
+        for (text, expected) in [
+            (None, query(0, true, false)),
+            (Some("enclave=x&tail=7"), query(7, true, false)),
+            (Some("tail=0&follow=false&cluster=true"), query(0, false, true)),
+            (Some("tail=1&tail=x&follow=%74rue"), query(1, true, false)),
+            (Some("tail=99999999999999999999999"), query(usize::MAX, true, false)),
+        ] {
+            assert_eq!(stream(text).unwrap(), expected, "{text:?}");
+        }
+        for bad in
+            ["tail=", "tail", "tail=-1", "tail=+1", "tail=all", "follow=1", "follow", "cluster=TRUE", "follow=no"]
+        {
+            let refusal = stream(Some(bad)).unwrap_err();
+            let (status, text) = refusal.answer();
+            assert!(status == 400 && text.contains("or leave it out"), "{bad}: {text}");
         }
     }
 

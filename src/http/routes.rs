@@ -64,8 +64,8 @@ pub enum Op {
     Identity(IdentityOp),
     /// Names of one kind.
     List(Kind),
-    /// Nothing yet.
-    Unserved(Unserved),
+    /// The events of a log, as they happen.
+    Stream(Log),
 }
 
 /// Operations that tell about the node.
@@ -79,6 +79,8 @@ pub enum SystemOp {
     Status,
     /// The route table.
     Api,
+    /// The description of this API.
+    OpenApi,
     /// The metrics that KES has.
     Metrics,
     /// The cluster as this node sees it.
@@ -163,11 +165,13 @@ pub enum Kind {
     Identities,
 }
 
-/// What this release answers with 501.
+/// What is streamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unserved {
-    /// The audit and error logs as streams.
-    LogStreams,
+pub enum Log {
+    /// A record of every request.
+    Audit,
+    /// Errors of this program.
+    Error,
 }
 
 /// A path's route, and the name that follows it.
@@ -182,11 +186,11 @@ pub struct Matched<'p> {
 }
 
 /// Every route, sorted by path.
-pub static ROUTES: [Route; 39] = {
+pub static ROUTES: [Route; 40] = {
     use Auth::{Certificate, Policy};
     use Method::{Delete, Get, Put};
-    use Unserved::LogStreams;
-    const STREAM: Op = Op::Unserved(LogStreams);
+    const AUDIT: Op = Op::Stream(Log::Audit);
+    const ERROR: Op = Op::Stream(Log::Error);
     [
         exact("/v1/api", SHORT, Policy, Op::System(SystemOp::Api)),
         exact("/v1/cluster/metrics", USUAL, Policy, Op::System(SystemOp::ClusterMetrics)),
@@ -212,11 +216,12 @@ pub static ROUTES: [Route; 39] = {
         named(Put, "/v1/key/restore/", 0, Op::Key(KeyOp::Restore)),
         named(Put, "/v1/key/rotate/", 0, Op::Key(KeyOp::Rotate)),
         named(Get, "/v1/key/versions/", 0, Op::Key(KeyOp::Versions)),
-        exact("/v1/log/audit", None, Policy, STREAM),
-        exact("/v1/log/audit/trace", None, Policy, STREAM),
-        exact("/v1/log/error", None, Policy, STREAM),
-        exact("/v1/log/error/trace", None, Policy, STREAM),
+        exact("/v1/log/audit", None, Policy, AUDIT),
+        exact("/v1/log/audit/trace", None, Policy, AUDIT),
+        exact("/v1/log/error", None, Policy, ERROR),
+        exact("/v1/log/error/trace", None, Policy, ERROR),
         exact("/v1/metrics", USUAL, Policy, Op::System(SystemOp::Metrics)),
+        exact("/v1/openapi.json", SHORT, Certificate, Op::System(SystemOp::OpenApi)),
         named(Put, "/v1/policy/assign/", MAX_BODY, Op::Policy(PolicyOp::Assign)),
         named(Put, "/v1/policy/create/", MAX_BODY, Op::Policy(PolicyOp::Create)),
         named(Delete, "/v1/policy/delete/", 0, Op::Policy(PolicyOp::Delete)),
@@ -256,8 +261,7 @@ pub fn find(path: &str) -> Option<Matched<'_>> {
 fn find_twin(path: &str) -> Option<Matched<'_>> {
     let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).len();
     let index = ROUTES.iter().position(|route| {
-        matches!(route.op, Op::List(_) | Op::Unserved(Unserved::LogStreams))
-            && route.path[..bare(route.path)] == path[..bare(path)]
+        matches!(route.op, Op::List(_) | Op::Stream(_)) && route.path[..bare(route.path)] == path[..bare(path)]
     })?;
     Some(Matched { index, route: &ROUTES[index], name: "" })
 }
@@ -274,7 +278,7 @@ impl Route {
             Op::Key(op) => op.writes(),
             Op::Policy(op) => !matches!(op, PolicyOp::Describe | PolicyOp::Read),
             Op::Identity(op) => matches!(op, IdentityOp::Create | IdentityOp::Delete),
-            Op::System(_) | Op::List(_) | Op::Unserved(_) => false,
+            Op::System(_) | Op::List(_) | Op::Stream(_) => false,
         }
     }
 }
@@ -297,6 +301,14 @@ impl Method {
             Self::Get => "GET",
             Self::Put => "PUT",
             Self::Delete => "DELETE",
+        }
+    }
+
+    /// Every method that a route with this one takes, as the `Allow` header has them.
+    pub const fn allowed(self) -> &'static str {
+        match self {
+            Self::Put => "PUT, POST",
+            Self::Get | Self::Delete => self.as_str(),
         }
     }
 

@@ -67,7 +67,8 @@ impl Server {
         let connections = Connections::new(limits.connections, limits.header_timeout);
         tokio::spawn(Connections::keep_sweeping(Arc::downgrade(&connections), connections.period()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let gate = Gate { tls, limits, handler, connections: Arc::clone(&connections), tasks: tasks.clone() };
+        let (draining, connected) = (stop.child_token(), Arc::clone(&connections));
+        let gate = Gate { tls, draining, limits, handler, connections: connected, tasks: tasks.clone() };
         let accepting = tokio::spawn(gate.accept_until(stop.clone(), listener));
         let drain_timeout = limits.drain_timeout;
         Ok(Self { local_address, stop: stop.drop_guard(), accepting, connections, tasks, drain_timeout })
@@ -78,7 +79,7 @@ impl Server {
         self.local_address
     }
 
-    /// Closes the listener first, then asks every connection to end (GOAWAY, or `Connection: close`) and waits for
+    /// Closes the listener first, ends streams, then asks every connection to end (GOAWAY, or `Connection: close`) and waits for
     /// what is in flight, up to the limit for that.
     pub async fn drain(self) {
         drop(self.stop);
@@ -105,6 +106,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Where connections come in.
 struct Gate<H> {
     tls: Arc<PublicTls>,
+    draining: CancellationToken,
     limits: LimitsConfig,
     handler: H,
     connections: Arc<Connections>,
@@ -137,7 +139,8 @@ where
         if let Err(error) = tcp.set_nodelay(true) {
             return tracing::debug!(client = %from, "the connection is gone: {error}");
         }
-        let (tls, limits, handler) = (Arc::clone(&self.tls), self.limits, self.handler.clone());
+        let (tls, limits, handler) =
+            ((Arc::clone(&self.tls), self.draining.clone()), self.limits, self.handler.clone());
         self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, entry, handler).await });
     }
 }

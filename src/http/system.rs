@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::answers::{self, Answer};
 use super::api::Api;
 use super::cluster;
+use super::openapi;
 use super::routes::{ROUTES, SystemOp};
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
 use crate::telemetry::{ProcessFigures, process_figures, render_cluster_metrics, render_kes_metrics};
@@ -21,6 +22,7 @@ pub fn answer(op: SystemOp, api: &Api) -> Answer {
         SystemOp::Ready => answers::empty(),
         SystemOp::Status => answers::json(&Status::new(&process_figures(), &api.kms.cluster_status())),
         SystemOp::Api => answers::json(&routes(api)),
+        SystemOp::OpenApi => answers::written_json(openapi::document()),
         SystemOp::Metrics => {
             answers::metrics(render_kes_metrics(&api.metrics, &api.audit, &api.errors, &process_figures()))
         }

@@ -42,6 +42,7 @@ pub fn config() -> Config {
         deletion_window: std::time::Duration::ZERO,
         cache: CacheConfig { any: second, unused: second, capacity: 1 },
         log: LogConfig { error: false, audit: false, level: String::new(), format: LogFormat::Text },
+        audit: crate::config::AuditConfig::default(),
         cluster: ClusterConfig {
             name: String::new(),
             listen: address,

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use crate::clock;
 use crate::kms::Behind;
 use crate::policy::Identity;
-use crate::telemetry::{Audit, AuditRecord, HttpMetrics, NotApplied};
+use crate::telemetry::{Audit, AuditRecord, HttpMetrics, NotApplied, Unrecorded};
 
 /// The status on record when the client left before its answer; no client ever sees it.
 const CLIENT_GONE: u16 = 499;
@@ -81,11 +81,14 @@ impl<'a> Trail<'a> {
     }
 
     /// Ends it with the status of its answer; waits while the audit queue is full.
-    pub async fn finish(mut self, status: u16) {
-        if let Some(record) = self.close(status)
-            && let Err(record) = self.audit.try_record(record)
-        {
-            self.audit.record(record).await;
+    ///
+    /// # Errors
+    /// It could not be recorded, and must not be answered as it was.
+    pub async fn finish(mut self, status: u16) -> Result<(), Unrecorded> {
+        let Some(record) = self.close(status) else { return Ok(()) };
+        match self.audit.try_record(record) {
+            Ok(()) => Ok(()),
+            Err(record) => self.audit.record(record).await,
         }
     }
 

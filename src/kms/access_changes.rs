@@ -10,7 +10,7 @@ impl Kms {
     /// Makes a policy; replaces one when it may.
     ///
     /// # Errors
-    /// [`Error::PolicyExists`], [`Error::PolicyTooLarge`], or that the write could not be done.
+    /// [`Error::PolicyExists`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn put_policy(
         &self,
         permit: &Permit<'_>,
@@ -31,7 +31,7 @@ impl Kms {
     /// Deletes a policy; whoever is assigned to it loses access.
     ///
     /// # Errors
-    /// [`Error::PolicyNotFound`], or that the write could not be done.
+    /// [`Error::PolicyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn delete_policy(&self, permit: &Permit<'_>, name: PolicyName, by: Instant) -> Result<Behind, Error> {
         self.change(permit, AccessChange::DeletePolicy { name }, by).await
     }
@@ -39,8 +39,8 @@ impl Kms {
     /// Assigns an identity to a policy, away from any other.
     ///
     /// # Errors
-    /// [`Error::PolicyNotFound`], [`Error::IdentityIsAdmin`], [`Error::Denied`] to oneself, or that the write could
-    /// not be done.
+    /// [`Error::PolicyNotFound`], [`Error::IdentityIsAdmin`], [`Error::Denied`] to oneself, [`Error::NotEverywhere`], or that the
+    /// write could not be done.
     pub async fn assign_policy(
         &self,
         permit: &Permit<'_>,
@@ -57,7 +57,7 @@ impl Kms {
     /// Makes an identity known: bound to a policy, or an admin, which only an admin makes.
     ///
     /// # Errors
-    /// [`Error::IdentityExists`], [`Error::PolicyNotFound`], [`Error::Denied`], or that the write could not be done.
+    /// [`Error::IdentityExists`], [`Error::PolicyNotFound`], [`Error::Denied`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn create_identity(
         &self,
         permit: &Permit<'_>,
@@ -74,8 +74,8 @@ impl Kms {
     /// Forgets an identity.
     ///
     /// # Errors
-    /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`], or that the write
-    /// could not be done.
+    /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`],
+    /// [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn delete_identity(&self, permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<Behind, Error> {
         let replicated = self.rules().identities.contains_key(&identity);
         if self.file_admin() == Some(identity) && !replicated {

@@ -23,6 +23,8 @@ pub enum NodeState {
     Isolated,
     /// Without a leader for longer than it may serve.
     Offline,
+    /// Without a sink for audit records, while every request must have one.
+    Unaudited,
     /// Finishing what is in flight before it ends.
     Draining,
 }
@@ -89,6 +91,7 @@ impl NodeState {
             Self::Serving => "serving",
             Self::Isolated => "isolated",
             Self::Offline => "offline",
+            Self::Unaudited => "unaudited",
             Self::Draining => "draining",
         }
     }
@@ -102,13 +105,14 @@ impl StateCell {
 
     /// The state now.
     pub fn now(&self) -> NodeState {
-        const ALL: [NodeState; 7] = [
+        const ALL: [NodeState; 8] = [
             NodeState::Starting,
             NodeState::Rebuilding,
             NodeState::Sealed,
             NodeState::Serving,
             NodeState::Isolated,
             NodeState::Offline,
+            NodeState::Unaudited,
             NodeState::Draining,
         ];
         ALL[usize::from(self.0.load(Ordering::Acquire)) % ALL.len()]

@@ -23,7 +23,7 @@ impl Kms {
         Ok(self.cluster.write(&command, by).await?)
     }
 
-    /// The same for what takes something away from somebody: it is done once it holds everywhere.
+    /// The same for what takes something away, or changes a policy or an identity: it holds everywhere afterwards.
     pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Behind, Error> {
         done(self.write(permit, operation, by).await?)?;
         self.everywhere(by).await

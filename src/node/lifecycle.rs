@@ -60,9 +60,9 @@ impl Lifecycle {
         };
         if result.is_ok()
             && let Some(writer) = audit_writer
-            && writer.stop(AUDIT_PATIENCE).await.is_err()
+            && let Err(unwritten) = writer.stop(AUDIT_PATIENCE).await
         {
-            tracing::error!("audit records were left unwritten");
+            tracing::error!(?unwritten, "audit records were left unwritten");
         }
         result
     }
@@ -171,17 +171,20 @@ impl Lifecycle {
         let api = Arc::new(api);
         parts.api.store(Some(Arc::clone(&api)));
         loop {
-            if !self.wait_for_standing(cluster, |standing| standing != Standing::Over).await {
+            if !self.wait_until(|| may_serve(cluster, parts)).await {
                 return Ok(());
             }
             let server = Server::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), config.limits)
                 .map_err(|error| bind_error(config, &error))?;
             parts.local.set(NodeState::Serving, None);
             self.serves.send_replace(true);
-            let over = self.wait_for_standing(cluster, |standing| standing == Standing::Over).await;
-            if over {
+            let over = self.wait_until(|| !may_serve(cluster, parts)).await;
+            if over && cluster.standing() == Standing::Over {
                 let reason = "no leader has answered for longer than consistency.offline".to_owned();
                 parts.local.set(NodeState::Offline, Some(reason));
+            } else if over {
+                let reason = "audit.required: no sink takes records; the log says why".to_owned();
+                parts.local.set(NodeState::Unaudited, Some(reason));
             } else {
                 parts.local.set(NodeState::Draining, None);
             }
@@ -189,15 +192,22 @@ impl Lifecycle {
         }
     }
 
-    /// Waits until the node's standing is as asked; false when it must stop before.
-    async fn wait_for_standing(&self, cluster: &Cluster, holds: impl Fn(Standing) -> bool) -> bool {
+    /// Waits until something holds; false when the node must stop before.
+    async fn wait_until(&self, holds: impl Fn() -> bool) -> bool {
         let waited = self.stop.run_until_cancelled(async {
-            while !holds(cluster.standing()) {
+            while !holds() {
                 tokio::time::sleep(STANDING_CHECK).await;
             }
         });
         waited.await.is_some()
     }
+}
+
+/// Whether clients may be answered: this node has, or had a moment ago, a leader; and requests can be audited.
+fn may_serve(cluster: &Cluster, parts: &Parts) -> bool {
+    // Both are looked at each time: the audit trail learns by it that its thread is stuck.
+    let audited = parts.audit.lets_serve();
+    cluster.standing() != Standing::Over && audited
 }
 
 /// Completes when the audit trail cannot be written any more, and never otherwise.

@@ -21,6 +21,7 @@ pub use error::NodeError;
 pub use run::{RunError, run};
 
 use crate::config::Config;
+use crate::http::Api;
 use crate::telemetry::ErrorLog;
 use lifecycle::Lifecycle;
 use service::Parts;
@@ -67,6 +68,11 @@ impl Node {
     /// Where the API listens.
     pub fn api_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The API that it serves; none before it does.
+    pub fn api(&self) -> Option<Arc<Api>> {
+        self.parts.api.load_full()
     }
 
     /// Waits until the node serves, or has ended.

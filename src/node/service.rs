@@ -37,7 +37,7 @@ impl Parts {
         let peer_tls = Arc::new(PeerTls::load(&config.cluster.cert, &config.cluster.key, &config.cluster.ca)?);
         let beside = Some(Arc::clone(&peer_tls));
         let public_tls = Arc::new(PublicTls::load_beside(&config.tls, skips_auth(&config), beside)?);
-        let (audit, audit_writer) = Audit::start(&config.log, &config.limits)?;
+        let (audit, audit_writer) = Audit::start(&config)?;
         Ok(Self {
             config: ArcSwap::from_pointee(config),
             peer_tls,
@@ -65,7 +65,7 @@ impl Parts {
         if let Err(error) = self.public_tls.reconfigure(&config.tls, skips_auth(&config)) {
             tracing::error!(%error, "the certificates stay as they were");
         }
-        self.audit.reload(&config.log);
+        self.audit.reload(&config);
         if let Some(api) = self.api.load().as_deref() {
             api.reconfigure(&config);
         }

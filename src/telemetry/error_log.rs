@@ -7,18 +7,22 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use super::feed::Feed;
-use super::record::write_json_string;
+use super::feed::{Feed, Form};
+use super::record::{cut, write_json_string};
+
+/// The longest message kept, in bytes.
+const MAX_MESSAGE: usize = 8 * 1024;
 
 /// Counts error events and publishes each as `{"message": …}`.
 pub struct ErrorLog {
     events: AtomicU64,
-    feed: Feed,
+    feed: Feed<String>,
 }
 
 impl Default for ErrorLog {
     fn default() -> Self {
-        Self { events: AtomicU64::new(0), feed: Feed::new(loss) }
+        let form = Form { event: |message: &String| line(message), loss };
+        Self { events: AtomicU64::new(0), feed: Feed::new(form) }
     }
 }
 
@@ -29,7 +33,7 @@ impl ErrorLog {
     }
 
     /// The live feed of error events.
-    pub fn feed(&self) -> &Feed {
+    pub fn feed(&self) -> &Feed<String> {
         &self.feed
     }
 }
@@ -43,11 +47,9 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
             return;
         }
         self.0.events.fetch_add(1, Relaxed);
-        if self.0.feed.is_heard() {
-            let mut message = Message::default();
-            event.record(&mut message);
-            self.0.feed.publish(line(&(message.text + &message.fields)));
-        }
+        let mut message = Message::default();
+        event.record(&mut message);
+        self.0.feed.publish(std::iter::once(cut(message.text + &message.fields, MAX_MESSAGE)));
     }
 }
 
@@ -102,12 +104,13 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(ErrorLayer(Arc::clone(&log)));
         let mut listener = tracing::subscriber::with_default(subscriber, || {
             tracing::error!("before anybody listens");
-            let listener = log.feed().listen();
+            let listener = log.feed().listen(1);
             tracing::warn!("no error");
             tracing::error!(peer = "node-2", term = 7, "cannot \"reach\"\n{}", "it");
             listener
         });
         assert_eq!(log.events(), 2);
+        assert_eq!(listener.next().await.unwrap(), "{\"message\":\"before anybody listens\"}\n");
         let expected = "{\"message\":\"cannot \\\"reach\\\"\\u000ait peer=node-2 term=7\"}\n";
         assert_eq!(listener.next().await.unwrap(), expected);
     }

@@ -1,48 +1,91 @@
-//! A live feed of lines to any number of listeners, each of which may be slow without slowing anybody else.
+//! A live feed of events to any number of listeners, each of which may be slow without slowing anybody else, and the
+//! last events for those who come late.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tokio::sync::broadcast::{self, error::RecvError};
+use parking_lot::Mutex;
+use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
 /// Lines kept for a listener that lags; beyond it the listener loses the oldest.
 const BACKLOG: usize = 4096;
+/// Events kept for listeners to begin with.
+pub const RECENT: usize = 256;
 
-/// Where lines are published. It costs nothing while nobody listens.
-pub struct Feed {
+/// Where events are published. They are kept as they are, and made into lines only when somebody wants them.
+pub struct Feed<E> {
     lines: broadcast::Sender<Bytes>,
-    loss: fn(u64) -> String,
+    recent: Mutex<VecDeque<E>>,
+    form: Form<E>,
+}
+
+/// How events become lines, which have no end yet.
+pub(super) struct Form<E> {
+    /// The line of an event.
+    pub event: fn(&E) -> String,
+    /// The line that tells a listener how many it lost.
+    pub loss: fn(u64) -> String,
 }
 
 /// One listener of a [`Feed`].
 pub struct Listener {
+    /// What it begins with.
+    tail: VecDeque<Bytes>,
     lines: broadcast::Receiver<Bytes>,
     loss: fn(u64) -> String,
 }
 
-impl Feed {
-    /// A feed without listeners; `loss` makes the line that tells a listener how many it lost.
-    pub(super) fn new(loss: fn(u64) -> String) -> Self {
-        Self::with_backlog(BACKLOG, loss)
+impl<E: Clone> Feed<E> {
+    /// A feed without listeners.
+    pub(super) fn new(form: Form<E>) -> Self {
+        Self::with_backlog(BACKLOG, form)
     }
 
-    fn with_backlog(backlog: usize, loss: fn(u64) -> String) -> Self {
-        Self { lines: broadcast::Sender::new(backlog), loss }
+    fn with_backlog(backlog: usize, form: Form<E>) -> Self {
+        Self { lines: broadcast::Sender::new(backlog), recent: Mutex::default(), form }
     }
 
-    /// Whether anybody listens, hence whether a line is worth making.
-    pub(super) fn is_heard(&self) -> bool {
-        self.lines.receiver_count() > 0
+    /// Publishes events, the oldest first.
+    pub(super) fn publish(&self, events: impl ExactSizeIterator<Item = E>) {
+        // Held throughout, so that whoever joins meanwhile gets each event once, from before or from now on.
+        let mut recent = self.recent.lock();
+        // A heard feed makes every line; else what would be pushed out again is not even moved.
+        let heard = self.lines.receiver_count() > 0;
+        let unseen = if heard { 0 } else { events.len().saturating_sub(RECENT) };
+        for event in events.skip(unseen) {
+            if heard {
+                // Fails when nobody listens any more, which is no failure.
+                let _ = self.lines.send(ended((self.form.event)(&event)));
+            }
+            if recent.len() == RECENT {
+                recent.pop_front();
+            }
+            recent.push_back(event);
+        }
     }
 
-    /// Publishes one line, given without its end.
-    pub(super) fn publish(&self, mut line: String) {
-        line.push('\n');
-        // Fails when nobody listens any more, which is no failure.
-        let _ = self.lines.send(line.into());
+    /// Tells those who listen of events that nobody will see.
+    pub(super) fn publish_loss(&self, lost: u64) {
+        let _ = self.lines.send(ended((self.form.loss)(lost)));
     }
 
-    /// Joins the feed: the listener gets what is published from now on.
-    pub fn listen(&self) -> Listener {
-        Listener { lines: self.lines.subscribe(), loss: self.loss }
+    /// Joins the feed: the listener gets up to `tail` of the last events, and what is published from now on.
+    pub fn listen(&self, tail: usize) -> Listener {
+        let recent = self.recent.lock();
+        let lines = self.lines.subscribe();
+        let events = last(&recent, tail);
+        drop(recent);
+        Listener { tail: self.lines_of(&events), lines, loss: self.form.loss }
+    }
+
+    /// The lines of up to `count` of the last events.
+    pub fn tail(&self, count: usize) -> VecDeque<Bytes> {
+        let events = last(&self.recent.lock(), count);
+        self.lines_of(&events)
+    }
+
+    fn lines_of(&self, events: &[E]) -> VecDeque<Bytes> {
+        events.iter().map(|event| ended((self.form.event)(event))).collect()
     }
 }
 
@@ -50,24 +93,52 @@ impl Listener {
     /// The next line with its `\n`; in place of lines that were lost, one line that tells how many. None when the
     /// feed has ended. Nothing is lost by dropping this future.
     pub async fn next(&mut self) -> Option<Bytes> {
+        if let Some(line) = self.tail.pop_front() {
+            return Some(line);
+        }
         match self.lines.recv().await {
             Ok(line) => Some(line),
-            Err(RecvError::Lagged(lost)) => Some(((self.loss)(lost) + "\n").into()),
+            Err(RecvError::Lagged(lost)) => Some(ended((self.loss)(lost))),
             Err(RecvError::Closed) => None,
         }
     }
+
+    /// The same when there is a line at once.
+    pub fn next_at_hand(&mut self) -> Option<Bytes> {
+        if let Some(line) = self.tail.pop_front() {
+            return Some(line);
+        }
+        match self.lines.try_recv() {
+            Ok(line) => Some(line),
+            Err(TryRecvError::Lagged(lost)) => Some(ended((self.loss)(lost))),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
+fn last<E: Clone>(recent: &VecDeque<E>, count: usize) -> Vec<E> {
+    recent.iter().skip(recent.len().saturating_sub(count)).cloned().collect()
+}
+
+fn ended(mut line: String) -> Bytes {
+    line.push('\n');
+    line.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn feed(backlog: usize) -> Feed<usize> {
+        Feed::with_backlog(backlog, Form { event: |n| n.to_string(), loss: |lost| format!("{lost} lost") })
+    }
+
     #[tokio::test]
     async fn a_slow_listener_is_told_how_many_lines_it_lost_and_holds_up_nobody() {
-        let feed = Feed::with_backlog(4, |lost| format!("{lost} lost"));
-        let (mut slow, mut fast) = (feed.listen(), feed.listen());
+        let feed = feed(4);
+        let (mut slow, mut fast) = (feed.listen(0), feed.listen(0));
         for n in 0..10 {
-            feed.publish(n.to_string());
+            feed.publish([n].into_iter());
             assert_eq!(fast.next().await.unwrap(), format!("{n}\n"));
         }
         let mut seen = Vec::new();
@@ -75,16 +146,40 @@ mod tests {
             seen.push(slow.next().await.unwrap());
         }
         assert_eq!(seen, ["6 lost\n", "6\n", "7\n", "8\n", "9\n"]);
+        assert_eq!(slow.next_at_hand(), None);
     }
 
     #[tokio::test]
-    async fn a_feed_is_heard_while_somebody_listens_and_ends_with_its_source() {
-        let feed = Feed::with_backlog(4, |lost| lost.to_string());
-        assert!(!feed.is_heard());
-        feed.publish("before".to_owned());
-        let mut listener = feed.listen();
-        assert!(feed.is_heard());
+    async fn whoever_comes_late_gets_the_last_events_and_then_the_new_ones() {
+        let feed = feed(4);
+        feed.publish(0..RECENT + 7);
+        assert_eq!(feed.tail(usize::MAX).len(), RECENT);
+        assert_eq!(feed.tail(2), [format!("{}\n", RECENT + 5), format!("{}\n", RECENT + 6)]);
+        let mut late = feed.listen(1);
+        feed.publish([1000].into_iter());
+        feed.publish_loss(3);
+        let mut seen = Vec::new();
+        while let Some(line) = late.next_at_hand() {
+            seen.push(line);
+        }
+        assert_eq!(seen, [format!("{}\n", RECENT + 6).as_str(), "1000\n", "3 lost\n"]);
         drop(feed);
-        assert_eq!(listener.next().await, None);
+        assert_eq!(late.next().await, None, "it ends with its source");
+    }
+
+    #[test]
+    fn lines_are_made_for_those_who_listen_alone() {
+        use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let event = |_: &u8| {
+            MADE.fetch_add(1, Relaxed);
+            String::new()
+        };
+        let feed = Feed::with_backlog(4, Form { event, loss: |_| String::new() });
+        feed.publish([1, 2].into_iter());
+        assert_eq!(MADE.load(Relaxed), 0);
+        let _listener = feed.listen(1);
+        feed.publish([3].into_iter());
+        assert_eq!(MADE.load(Relaxed), 2);
     }
 }

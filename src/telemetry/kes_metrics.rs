@@ -89,7 +89,6 @@ mod tests {
     use super::super::exposition::parse::{Family, families};
     use super::super::record::tests::record;
     use super::*;
-    use crate::config::{LimitsConfig, LogConfig, LogFormat};
 
     const PROCESS: ProcessFigures =
         ProcessFigures { uptime_s: 1.5, num_cpu: 2, num_cpu_used: 1, threads: 7, heap_used: 4096, stack_used: 8192 };
@@ -98,16 +97,7 @@ mod tests {
     type Expected<'a> = (&'a str, &'a str, Vec<(&'a str, f64)>);
 
     fn audit() -> std::sync::Arc<Audit> {
-        let log = LogConfig { error: true, audit: false, level: "info".to_owned(), format: LogFormat::Text };
-        let limits = LimitsConfig {
-            connections: 1,
-            streams: 1,
-            handshake_timeout: Duration::ZERO,
-            header_timeout: Duration::ZERO,
-            drain_timeout: Duration::ZERO,
-            audit_queue: 8,
-        };
-        Audit::start(&log, &limits).unwrap().0
+        super::super::audit::tests::silent(8)
     }
 
     fn scrape(http: &HttpMetrics) -> BTreeMap<String, Family> {

@@ -15,10 +15,12 @@ mod process;
 mod queue;
 mod record;
 
-pub use audit::{Audit, AuditWriter, Unwritten};
+pub use audit::{
+    Audit, AuditFigures, AuditWriter, Finding, Report, SinkFigure, Unrecorded, Unwritten, Verifier, What, in_order,
+};
 pub use cluster_metrics::{ClusterFigures, PeerLag, render_cluster_metrics};
 pub use error_log::ErrorLog;
-pub use feed::{Feed, Listener};
+pub use feed::{Feed, Listener, RECENT};
 pub use http_metrics::HttpMetrics;
 pub use kes_metrics::render_kes_metrics;
 pub use log::{LogError, Logging};

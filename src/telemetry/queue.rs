@@ -11,6 +11,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::thread::{self, Thread};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -94,13 +95,22 @@ impl<T> Queue<T> {
         self.shards.iter().map(|Shard(gathered)| gathered.lock().pushed).sum()
     }
 
-    /// Puts the calling thread, the one reader, to sleep until something is pushed or somebody unparks it.
-    pub(super) fn sleep_while_empty(&self) {
+    /// Counts an item whose writer did not even begin to wait.
+    pub(super) fn abandon(&self) {
+        self.abandoned.fetch_add(1, Relaxed);
+    }
+
+    /// Puts the calling thread, the one reader, to sleep until something is pushed or somebody unparks it, or until
+    /// this instant.
+    pub(super) fn sleep_while_empty(&self, until: Option<Instant>) {
         self.reader.get_or_init(thread::current);
         self.reader_idle.store(true, Release);
         // A push that this look misses takes the shard's lock after it, hence sees that the reader is idle.
         if self.shards.iter().all(|Shard(gathered)| gathered.lock().items.is_empty()) {
-            thread::park();
+            match until {
+                Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),
+                None => thread::park(),
+            }
         }
         self.reader_idle.store(false, Relaxed);
     }
@@ -191,7 +201,7 @@ mod tests {
             move || {
                 let mut batch = Vec::new();
                 while batch.len() < 1_000 {
-                    queue.sleep_while_empty();
+                    queue.sleep_while_empty(None);
                     let before = batch.len();
                     queue.take(&mut batch);
                     queue.release(batch.len() - before);

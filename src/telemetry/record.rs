@@ -42,14 +42,20 @@ pub struct NotApplied(pub Vec<String>);
 impl AuditRecord {
     /// Cuts a path that no route has, so that a full queue stays small.
     pub(super) fn bounded(mut self) -> Self {
-        if self.path.len() > MAX_PATH {
-            let end = (0..=MAX_PATH).rfind(|end| self.path.is_char_boundary(*end)).unwrap_or(0);
-            self.path.truncate(end);
-            self.path.push('…');
-            self.path.shrink_to_fit();
-        }
+        self.path = cut(self.path, MAX_PATH);
         self
     }
+}
+
+/// Cuts a text that is longer than `most` bytes, and lets that show.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rfind(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// Appends the record as one line, without its end.

@@ -2,11 +2,13 @@
 
 mod access_writes;
 mod at_rest;
+mod authorisation;
 mod damaged;
 mod deletion_window;
 mod drain;
 mod failover;
 mod file_keys;
+mod hostile;
 mod nothing_lost;
 mod offline;
 mod once;
@@ -16,6 +18,7 @@ mod revocation;
 mod rules;
 mod sealed;
 mod snapshot_install;
+mod streams;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -87,6 +87,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
         deletion_window: Duration::ZERO,
         cache: CacheConfig { any: Duration::from_secs(300), unused: Duration::from_secs(30), capacity: 10_000 },
         log: LogConfig { error: true, audit: false, level: "info".to_owned(), format: LogFormat::Text },
+        audit: keyraft::config::AuditConfig::default(),
         cluster: ClusterConfig {
             name: "node-1".to_owned(),
             listen: "0.0.0.0:7473".parse().unwrap(),

@@ -52,6 +52,7 @@ impl Draw {
                 capacity: self.0.random_range(1..=10_000_000),
             },
             log: self.log(),
+            audit: keyraft::config::AuditConfig::default(),
             cluster: self.cluster(listen),
             seal: self.seal(),
             consistency: ConsistencyConfig { lease: self.time(1), offline: self.time(0) },

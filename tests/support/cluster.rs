@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keyraft::config::Config;
+use keyraft::http::Api;
 use keyraft::node::{Node, NodeError};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,6 +113,16 @@ impl TestCluster {
     /// The configuration that a node is started with the next time.
     pub fn config_mut(&mut self, number: usize) -> &mut Config {
         &mut self.configs[number]
+    }
+
+    /// The configuration that a node was started with.
+    pub fn config(&self, number: usize) -> &Config {
+        &self.configs[number]
+    }
+
+    /// The API of a node that serves, without a socket before it.
+    pub fn api(&self, number: usize) -> Arc<Api> {
+        self.nodes[number].as_ref().and_then(Node::api).expect("the node serves")
     }
 
     /// A node's data folder.

@@ -65,6 +65,7 @@ fn config(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig]) 
         deletion_window: Duration::ZERO,
         cache: CacheConfig { any: Duration::from_secs(300), unused: Duration::from_secs(30), capacity: 1_000 },
         log: LogConfig { error: false, audit: false, level: "warn".into(), format: LogFormat::Text },
+        audit: keyraft::config::AuditConfig::default(),
         cluster: cluster(certificates, peer, peers),
         seal: SealConfig::File(certificates.file("root.key")),
         consistency: ConsistencyConfig { lease: Duration::from_secs(2), offline: Duration::from_secs(3_600) },

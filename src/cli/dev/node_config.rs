@@ -22,6 +22,7 @@ pub fn of_node(layout: &Layout, number: u16, admin: Option<Identity>, borrowed: 
         deletion_window: borrowed.deletion_window,
         cache: CacheConfig { any: minutes(5), unused: Duration::from_secs(30), capacity: 10_000 },
         log: borrowed.log.clone(),
+        audit: crate::config::AuditConfig::default(),
         cluster: cluster(layout, number),
         seal: SealConfig::File(layout.root_key()),
         consistency: ConsistencyConfig { lease: Duration::from_secs(2), offline: minutes(60) },

@@ -1,0 +1,279 @@
+//! The OpenAPI description of this API, made from the route table that serves and from what [`describe`] says of each
+//! operation; `docs/openapi.json` is a copy of it.
+
+mod describe;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use self::describe::{Answer, Description, Refusal, Request, describe};
+use super::routes::{Auth, Kind, Method, Op, ROUTES, Route};
+
+/// What operations refer to: parameters, schemas, and the one security scheme.
+const COMPONENTS: &str = include_str!("components.json");
+
+/// The description, as JSON for people to read too.
+pub fn document() -> Bytes {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+        let text = serde_json::to_string_pretty(&describe_all()).expect("a JSON value can be written");
+        Bytes::from(text + "\n")
+    });
+    DOCUMENT.clone()
+}
+
+fn describe_all() -> Value {
+    let components: Value = serde_json::from_str(COMPONENTS).expect("a test reads the components");
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Keyraft",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The KES HTTP API, and what a cluster adds. Every route is asked over mutual TLS.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "https://127.0.0.1:7373"}],
+        "security": [{"certificate": []}],
+        "paths": ROUTES.iter().flat_map(paths).collect::<Map<_, _>>(),
+        "components": components,
+    })
+}
+
+/// The paths of a route: one, or two where a listing of everything is asked for without the slash.
+fn paths(route: &Route) -> Vec<(String, Value)> {
+    let own = (path(route), methods(route, &operation_id(route.path), true));
+    match route.op {
+        Op::List(_) => {
+            let bare = route.path.trim_end_matches('/');
+            vec![(bare.to_owned(), methods(route, &(operation_id(bare) + "All"), false)), own]
+        }
+        _ => vec![own],
+    }
+}
+
+fn path(route: &Route) -> String {
+    match parameter(route.op) {
+        Some(name) if route.takes_name => format!("{}{{{}}}", route.path, name.to_lowercase()),
+        _ => route.path.to_owned(),
+    }
+}
+
+/// What the name in the path of an operation is.
+fn parameter(op: Op) -> Option<&'static str> {
+    match op {
+        Op::Key(_) | Op::Policy(_) => Some("Name"),
+        Op::Identity(_) => Some("Identity"),
+        Op::List(_) => Some("Prefix"),
+        Op::System(_) | Op::Stream(_) => None,
+    }
+}
+
+/// Every PUT is served as POST too.
+fn methods(route: &Route, id: &str, with_name: bool) -> Value {
+    match route.method {
+        Method::Get => json!({"get": operation(route, id, with_name)}),
+        Method::Delete => json!({"delete": operation(route, id, with_name)}),
+        Method::Put => json!({
+            "put": operation(route, id, with_name),
+            "post": operation(route, &format!("{id}ByPost"), with_name),
+        }),
+    }
+}
+
+fn operation(route: &Route, id: &str, with_name: bool) -> Value {
+    let described = describe(route.op);
+    let mut operation = json!({
+        "operationId": id,
+        "tags": [tag(route.op)],
+        "summary": described.summary,
+        "parameters": parameters(route, with_name),
+        "responses": responses(route, &described),
+        "x-max-body": route.max_body,
+        "x-timeout-seconds": route.timeout.map_or(0, |timeout| timeout.as_secs()),
+        "x-needs-policy": route.auth == Auth::Policy,
+    });
+    if !described.details.is_empty() {
+        operation["description"] = described.details.into();
+    }
+    match described.request {
+        Request::None => {}
+        Request::Optional(schema) => operation["requestBody"] = body(schema, false),
+        Request::Json(schema) => operation["requestBody"] = body(schema, true),
+    }
+    operation
+}
+
+/// `/v1/key/bulk/decrypt/` is `keyBulkDecrypt`.
+fn operation_id(path: &str) -> String {
+    let words = path.trim_start_matches("/v1").split(['/', '.']).filter(|word| !word.is_empty());
+    let joined = words.map(|word| word[..1].to_uppercase() + &word[1..]).collect::<String>();
+    joined[..1].to_lowercase() + &joined[1..]
+}
+
+fn tag(op: Op) -> &'static str {
+    match op {
+        Op::System(_) => "node",
+        Op::Key(_) | Op::List(Kind::Keys) => "keys",
+        Op::Policy(_) | Op::List(Kind::Policies) => "policies",
+        Op::Identity(_) | Op::List(Kind::Identities) => "identities",
+        Op::Stream(_) => "logs",
+    }
+}
+
+fn parameters(route: &Route, with_name: bool) -> Vec<Value> {
+    let name = parameter(route.op).filter(|_| with_name && route.takes_name);
+    let query: &[&str] = match route.op {
+        Op::List(_) => &["ContinueAt", "Limit"],
+        Op::Stream(_) => &["Tail", "Follow", "Cluster"],
+        _ => &[],
+    };
+    name.into_iter().chain(query.iter().copied()).map(|name| reference("parameters", name)).collect()
+}
+
+fn body(schema: &str, required: bool) -> Value {
+    json!({"required": required, "content": {"application/json": {"schema": reference("schemas", schema)}}})
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{kind}/{name}")})
+}
+
+fn responses(route: &Route, described: &Description) -> Value {
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), answer(described.answer));
+    let mut refusals = BTreeMap::<u16, Vec<&str>>::new();
+    for (status, text) in guard(route).iter().chain(described.refusals) {
+        refusals.entry(*status).or_default().push(text);
+    }
+    for (status, texts) in refusals {
+        responses.insert(status.to_string(), refusal(status, &texts));
+    }
+    responses.into()
+}
+
+/// What every route may answer, and what only those that a policy guards, or that have a name or a body, may.
+fn guard(route: &Route) -> Vec<Refusal> {
+    let mut refusals = vec![
+        (400, "tls: client certificate is required"),
+        (400, "tls: received more than one client certificate"),
+        (400, "invalid request path: a '%' that is no escape, or no UTF-8"),
+        (403, "not authorized: insufficient permissions"),
+        (405, "received method '…' expected '…'"),
+        (408, "the request body did not arrive in time"),
+        (413, "request body too large"),
+        (503, "the request took too long: nothing was changed"),
+        (503, "the audit trail cannot be written: nothing was changed"),
+    ];
+    if route.writes() {
+        refusals.push((503, "the request took too long: the outcome is unknown, the change may take effect or not"));
+    }
+    match route.op {
+        Op::Key(_) => refusals.push((400, "key name '…' is empty, too long or contains invalid characters")),
+        Op::Policy(_) => refusals.push((400, "policy name '…' is empty, too long or contains invalid characters")),
+        Op::Identity(_) if route.takes_name => {
+            refusals.push((400, "identity '…' is empty, too long or contains invalid characters"));
+        }
+        Op::Identity(_) | Op::List(_) | Op::System(_) | Op::Stream(_) => {}
+    }
+    refusals
+}
+
+fn refusal(status: u16, texts: &[&str]) -> Value {
+    let mut response = json!({
+        "description": texts.join("; "),
+        "content": {"application/json": {"schema": reference("schemas", "Error")}},
+    });
+    if status == 405 {
+        response["headers"] = json!({
+            "Accept": {"description": "The method that the route has.", "schema": {"type": "string"}},
+            "Allow": {"description": "Every method that the route takes.", "schema": {"type": "string"}},
+        });
+    }
+    response
+}
+
+fn answer(answer: Answer) -> Value {
+    let content = match answer {
+        Answer::Empty => return json!({"description": "Done; there is no body."}),
+        Answer::Json(schema) => json!({"application/json": {"schema": reference("schemas", schema)}}),
+        Answer::JsonOrLines(schema, line) => json!({
+            "application/json": {"schema": reference("schemas", schema)},
+            "application/x-ndjson": {"schema": reference("schemas", line)},
+        }),
+        Answer::Lines(line) => json!({"application/x-ndjson": {"schema": reference("schemas", line)}}),
+        Answer::Metrics => json!({"text/plain; version=0.0.4; charset=utf-8": {"schema": {"type": "string"}}}),
+        Answer::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
+    };
+    json!({"description": "Done.", "content": content})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The copy is written anew by `KEYRAFT_WRITE_OPENAPI=1 cargo test --lib openapi`.
+    #[test]
+    fn the_copy_in_the_docs_is_what_is_served() {
+        let copy = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+        if std::env::var_os("KEYRAFT_WRITE_OPENAPI").is_some() {
+            fs::write(&copy, document()).unwrap();
+        }
+        let same = fs::read(&copy).is_ok_and(|copy| *copy == *document());
+        assert!(same, "docs/openapi.json is old: KEYRAFT_WRITE_OPENAPI=1 cargo test --lib openapi writes it");
+    }
+
+    #[test]
+    fn every_route_is_described_with_its_methods() {
+        let described = describe_all();
+        for route in &ROUTES {
+            let methods = described["paths"][path(route)].as_object().unwrap_or_else(|| panic!("{}", route.path));
+            let wanted: BTreeSet<_> = route.method.allowed().split(", ").map(str::to_lowercase).collect();
+            assert_eq!(methods.keys().cloned().collect::<BTreeSet<_>>(), wanted, "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own_and_say_what_they_do() {
+        let described = describe_all();
+        let methods = described["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+        let operations: Vec<_> = methods.map(|(_, operation)| operation).collect();
+        let ids: BTreeSet<_> = operations.iter().map(|operation| operation["operationId"].as_str()).collect();
+        assert_eq!(ids.len(), operations.len());
+        assert!(ids.contains(&Some("keyBulkDecrypt")) && ids.contains(&Some("keyListAll")), "{ids:?}");
+        assert!(
+            operations.iter().all(|operation| operation["summary"].as_str().is_some_and(|text| text.ends_with('.')))
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_nothing_is_left_over() {
+        let described = describe_all();
+        let mut referred = BTreeSet::new();
+        collect(&described, &mut referred);
+        for reference in &referred {
+            assert!(described.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
+        for kind in ["parameters", "schemas"] {
+            for name in described["components"][kind].as_object().unwrap().keys() {
+                assert!(referred.contains(&format!("#/components/{kind}/{name}")), "nothing uses {name}");
+            }
+        }
+    }
+
+    fn collect(value: &Value, references: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                references.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| collect(value, references));
+            }
+            Value::Array(items) => items.iter().for_each(|value| collect(value, references)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Whatever is done to an audit file is found, and what crashes leave is told from it.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::file::AuditFile;
+use super::verify::{Report, Verifier, What, in_order};
+use crate::config::AuditFileConfig;
+use crate::crypto::{SigningKey, VerifyingKey};
+
+/// A node's audit file in a folder that goes away with it.
+struct Trail {
+    folder: TempDir,
+    key: Arc<SigningKey>,
+    config: AuditFileConfig,
+}
+
+impl Trail {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let config = AuditFileConfig { path, max_size: 1 << 30, max_age: Duration::from_secs(3600), keep: 100 };
+        Self { folder, key: Arc::new(SigningKey::random()), config }
+    }
+
+    fn path(&self) -> &Path {
+        &self.config.path
+    }
+
+    /// A node begins to write.
+    fn open(&self) -> AuditFile {
+        AuditFile::new(self.config.clone(), "node-1", self.folder.path().into(), Some(Arc::clone(&self.key)))
+    }
+
+    /// A node writes and stops.
+    fn run(&self, records: std::ops::Range<u32>) {
+        let mut file = self.open();
+        records.for_each(|n| write(&mut file, n));
+        file.close();
+    }
+
+    fn text(&self) -> Vec<u8> {
+        fs::read(self.path()).unwrap()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| !path.to_str().unwrap().contains("audit.head")).collect()
+    }
+
+    /// What is found, in files that the shell sorts as it likes.
+    fn verify(&self, keys: &[VerifyingKey]) -> Report {
+        let mut verifier = Verifier::new(keys.to_vec(), false);
+        for file in in_order(&self.files()).unwrap() {
+            verifier.file(&file, &mut |_| {}).unwrap();
+        }
+        verifier.finish()
+    }
+
+    #[track_caller]
+    fn assert_whole(&self) -> Report {
+        let report = self.verify(&[self.key.verifying_key()]);
+        assert_eq!((&report.faults, report.first, report.unsigned()), (&vec![], Some(1), 0));
+        report
+    }
+}
+
+fn write(file: &mut AuditFile, n: u32) {
+    file.write([format!(r#"{{"time":"2026-11-24T00:00:00Z","request":{{"path":"/{n}"}}}}"#).as_str()].into_iter())
+        .unwrap();
+}
+
+/// What is found in one file of these bytes.
+fn check(bytes: &[u8], key: VerifyingKey, whole: bool) -> Report {
+    let mut verifier = Verifier::new(vec![key], whole);
+    verifier.lines(Path::new("audit.log"), bytes, &mut |_| {}).unwrap();
+    verifier.finish()
+}
+
+fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let trail = Trail::new();
+    trail.run(0..2);
+    trail.assert_whole();
+    let (mut bytes, key) = (trail.text(), trail.key.verifying_key());
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            bytes[at] ^= 1 << bit;
+            let report = check(&bytes, key, true);
+            assert_ne!(report.faults, [], "bit {bit} of byte {at}");
+            bytes[at] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
+fn every_line_that_is_removed_repeated_or_swapped_is_found_where_it_is() {
+    let trail = Trail::new();
+    trail.run(0..6);
+    let (bytes, key) = (trail.text(), trail.key.verifying_key());
+    let whole = lines(&bytes);
+    let faults = |lines: &[&[u8]]| check(&lines.concat(), key, true).faults;
+    assert_eq!(faults(&whole), []);
+    for at in 0..whole.len() - 1 {
+        let mut removed = whole.clone();
+        removed.remove(at);
+        let found = faults(&removed);
+        assert_eq!(found[0].line, at as u64 + 1, "{found:?}");
+        let mut repeated = whole.clone();
+        repeated.insert(at, whole[at]);
+        assert_eq!(faults(&repeated)[0].line, at as u64 + 2);
+        let mut swapped = whole.clone();
+        swapped.swap(at, at + 1);
+        assert_eq!(faults(&swapped)[0].line, at as u64 + 1);
+        let mut inserted = whole.clone();
+        inserted.insert(at, b"{\"time\":\"\",\"request\":{}}\n");
+        assert_eq!(faults(&inserted)[0].what, What::NoLine);
+    }
+}
+
+#[test]
+fn a_tail_that_is_cut_shows_in_what_is_signed_and_in_what_the_node_finds() {
+    let trail = Trail::new();
+    trail.run(0..6);
+    let (bytes, key) = (trail.text(), trail.key.verifying_key());
+    let whole = lines(&bytes);
+    // The last checkpoint goes with what it proves: nothing in the file tells, and the report says what is signed.
+    let cut = whole[..5].concat();
+    let report = check(&cut, key, true);
+    assert!(report.faults.is_empty() && report.unsigned() > 0, "{report:?}");
+    // The node knows how far it had come, and records it.
+    fs::write(trail.path(), cut).unwrap();
+    trail.run(6..8);
+    let report = trail.verify(&[key]);
+    assert!(matches!(report.faults[..], [ref fault] if matches!(fault.what, What::Broken { .. })), "{report:?}");
+}
+
+#[test]
+fn another_key_does_not_stand_in_for_the_nodes() {
+    let (trail, forged) = (Trail::new(), Trail::new());
+    trail.run(0..2);
+    forged.run(0..2);
+    let report = forged.verify(&[trail.key.verifying_key()]);
+    assert!(report.faults.iter().all(|fault| fault.what == What::Key(forged.key.verifying_key())), "{report:?}");
+    assert!(!report.faults.is_empty() && report.checkpoints == 0);
+    assert_eq!(forged.verify(&[]).faults, [], "without a key to expect, nothing tells");
+    let both = [trail.text(), forged.text()].concat();
+    assert_ne!(check(&both, trail.key.verifying_key(), true).faults, []);
+}
+
+#[test]
+fn the_chain_goes_on_over_restarts_rotations_and_moves() {
+    let mut trail = Trail::new();
+    trail.run(0..3);
+    trail.run(3..5);
+    trail.config.max_size = 2000;
+    trail.run(5..30);
+    let report = trail.assert_whole();
+    let files = trail.files().len();
+    assert!(files > 3, "{:?}", trail.files());
+    let mut file = trail.open();
+    write(&mut file, 30);
+    fs::rename(trail.path(), trail.folder.path().join("audit.moved")).unwrap();
+    write(&mut file, 31);
+    file.close();
+    let moved = trail.assert_whole();
+    assert!(matches!(moved.notes[..], [ref note] if matches!(note.what, What::Begun { .. })), "{moved:?}");
+    assert!(moved.lines > report.lines);
+    fs::remove_file(trail.files().into_iter().find(|path| path.ends_with("audit.moved")).unwrap()).unwrap();
+    let report = trail.verify(&[]);
+    assert!(matches!(report.faults[..], [ref fault] if matches!(fault.what, What::Removed { .. })), "{report:?}");
+}
+
+#[test]
+fn only_as_many_rotated_files_are_kept_as_are_wanted() {
+    let mut trail = Trail::new();
+    (trail.config.max_size, trail.config.keep) = (1000, 2);
+    trail.run(0..30);
+    assert_eq!(trail.files().len(), 3);
+    let report = trail.verify(&[trail.key.verifying_key()]);
+    assert_eq!(report.faults, []);
+    assert!(report.first.unwrap() > 1);
+    let mut whole = Verifier::new(vec![], true);
+    whole.file(&in_order(&trail.files()).unwrap()[0], &mut |_| {}).unwrap();
+    assert!(matches!(whole.finish().faults[0].what, What::NoBeginning { .. }));
+}
+
+#[test]
+fn a_torn_line_is_recorded_and_no_other_garbage_passes_for_one() {
+    let trail = Trail::new();
+    trail.run(0..2);
+    for torn in [&b"{\"time\":\"20"[..], b"\0\0\0", b"a\n\nb\n"] {
+        fs::OpenOptions::new().append(true).open(trail.path()).unwrap().write_all(torn).unwrap();
+        assert_ne!(trail.verify(&[]).faults, [], "nobody recorded it yet");
+        trail.run(2..3);
+    }
+    let report = trail.assert_whole();
+    assert!(report.notes.len() == 3 && report.notes.iter().all(|note| matches!(note.what, What::Torn { .. })));
+    let text = trail.text();
+    let at = text.iter().position(|byte| *byte == 0).unwrap();
+    let mut changed = text.clone();
+    changed[at] = 1;
+    assert_ne!(check(&changed, trail.key.verifying_key(), true).faults, []);
+}
+
+#[test]
+fn a_line_without_its_end_is_a_line() {
+    let trail = Trail::new();
+    trail.run(0..2);
+    let mut bytes = trail.text();
+    bytes.pop();
+    fs::write(trail.path(), bytes).unwrap();
+    trail.run(2..4);
+    assert_eq!(trail.assert_whole().notes, []);
+}
+
+#[test]
+fn what_was_written_before_the_key_came_is_signed_once_it_is_there() {
+    let trail = Trail::new();
+    let mut file = AuditFile::new(trail.config.clone(), "node-1", trail.folder.path().into(), None);
+    write(&mut file, 0);
+    assert_eq!(trail.verify(&[]).checkpoints, 0);
+    file.sign_with(Arc::clone(&trail.key));
+    trail.assert_whole();
+    file.close();
+}

@@ -1,0 +1,298 @@
+//! The audit file: a hash chain with signed checkpoints, over rotation and restarts.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::chain::{self, Link};
+use super::head::Head;
+use super::recovery::End;
+use super::rotation;
+use crate::clock;
+use crate::config::AuditFileConfig;
+use crate::crypto::SigningKey;
+use crate::telemetry::record::write_json_string;
+
+/// A checkpoint follows a record after this time at the latest.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
+/// Or after this many records, though not sooner than [`CHECKPOINT_PAUSE`] after the last one: each costs a sync.
+const CHECKPOINT_RECORDS: u64 = 1000;
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts to move a file away that is due for it.
+const ROTATION_PAUSE: Duration = Duration::from_secs(60);
+
+/// The file that a node's audit records go to.
+pub struct AuditFile {
+    config: AuditFileConfig,
+    node: String,
+    head: Head,
+    key: Option<Arc<SigningKey>>,
+    /// The last line written, wherever that was.
+    last: Option<Link>,
+    open: Option<OpenFile>,
+    /// What the next `opened` line says.
+    after: &'static str,
+}
+
+/// The file while it can be written.
+struct OpenFile {
+    file: File,
+    bytes: u64,
+    /// When its first line was written: Unix nanoseconds.
+    began_ns: i64,
+    first: u64,
+    /// When it could not be rotated; it is written on meanwhile.
+    stuck_at: Option<Instant>,
+    /// Lines since the last checkpoint.
+    unsigned: u64,
+    /// When the first of them was written, and the last checkpoint.
+    unsigned_since: Instant,
+    signed_at: Option<Instant>,
+}
+
+impl AuditFile {
+    /// The file as configured; nothing is opened yet. `folder` keeps a note of how far it goes.
+    pub fn new(config: AuditFileConfig, node: &str, folder: PathBuf, key: Option<Arc<SigningKey>>) -> Self {
+        let (node, head) = (node.to_owned(), Head::of(&folder, &config.path));
+        Self { config, node, head, key, last: None, open: None, after: "start" }
+    }
+
+    /// Goes over to other settings. Another path is another file, in which the chain goes on.
+    pub fn reconfigure(&mut self, config: AuditFileConfig, folder: &std::path::Path) {
+        if config.path != self.config.path {
+            self.close();
+            (self.after, self.head) = ("reload", Head::of(folder, &config.path));
+        }
+        self.config = config;
+    }
+
+    /// Signs checkpoints from now on, the first at once: it covers what was written before.
+    pub fn sign_with(&mut self, key: Arc<SigningKey>) {
+        self.key = Some(key);
+        if let Err(error) = self.checkpoint() {
+            self.give_up(&error);
+        }
+    }
+
+    /// Writes lines, all of them or none. Each is an object without its end.
+    ///
+    /// # Errors
+    /// The disk is full, or does not take them for another reason.
+    pub fn write<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
+        let written = self.ready().and_then(|()| {
+            self.append(|link, out| {
+                for line in lines {
+                    let start = out.len();
+                    out.push_str(line);
+                    link.append(out, start);
+                }
+            })
+        });
+        let written = written.and_then(|()| if self.due_now() { self.checkpoint() } else { Ok(()) });
+        if let Err(error) = &written {
+            self.give_up(error);
+        }
+        written
+    }
+
+    /// When the next checkpoint is due, if any is.
+    pub fn due(&self) -> Option<Instant> {
+        let open = self.open.as_ref().filter(|open| open.unsigned > 0)?;
+        Some(open.unsigned_since + CHECKPOINT_AFTER)
+    }
+
+    /// Makes a checkpoint if one is due.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn tick(&mut self) -> io::Result<()> {
+        let made = if self.due_now() { self.checkpoint() } else { Ok(()) };
+        if let Err(error) = &made {
+            self.give_up(error);
+        }
+        made
+    }
+
+    /// Makes a last checkpoint and closes the file.
+    pub fn close(&mut self) {
+        if self.open.as_ref().is_some_and(|open| open.unsigned > 0)
+            && let Err(error) = self.checkpoint()
+        {
+            tracing::error!(%error, file = %self.config.path.display(), "the last checkpoint of the audit file failed");
+        }
+        self.open = None;
+    }
+
+    fn due_now(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let paused = open.signed_at.is_none_or(|at| at.elapsed() >= CHECKPOINT_PAUSE);
+            open.unsigned >= CHECKPOINT_RECORDS && paused
+                || open.unsigned > 0 && open.unsigned_since.elapsed() >= CHECKPOINT_AFTER
+        })
+    }
+
+    /// Opens the file, again if it was moved away or removed, and rotates it when it is time.
+    fn ready(&mut self) -> io::Result<()> {
+        if self.open.as_ref().is_some_and(|open| !open.is_at(&self.config.path)) {
+            tracing::warn!(file = %self.config.path.display(), "the audit file was moved, removed or changed; it is opened anew");
+            (self.open, self.after) = (None, "moved");
+        }
+        if self.open.is_none() {
+            self.open_file()?;
+        }
+        let (most, age) = (self.config.max_size, self.config.max_age.as_nanos());
+        let old = |began: i64| clock::unix_ns().saturating_sub(began).max(0).unsigned_abs();
+        let may = |open: &OpenFile| open.stuck_at.is_none_or(|at| at.elapsed() >= ROTATION_PAUSE);
+        match &self.open {
+            Some(open) if may(open) && (open.bytes >= most || u128::from(old(open.began_ns)) >= age) => self.rotate(),
+            _ => Ok(()),
+        }
+    }
+
+    fn open_file(&mut self) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.config.path)?;
+        let end = End::read(&mut file)?;
+        let first = rotation::first_line(&self.config.path)?;
+        let (bytes, began_ns) =
+            (file.metadata()?.len(), first.as_ref().map_or_else(clock::unix_ns, |first| first.time_ns));
+        let noted = self.last.or_else(|| self.head.read());
+        let found = end.last.or(noted).unwrap_or(chain::START);
+        let next = found.number + 1;
+        self.open = Some(OpenFile {
+            file,
+            bytes,
+            began_ns,
+            first: first.map_or(next, |first| first.number),
+            stuck_at: None,
+            unsigned: 0,
+            unsigned_since: Instant::now(),
+            signed_at: None,
+        });
+        self.last = Some(found);
+        self.tell_what_was_found(&end, noted)?;
+        let (node, after) = (self.node.clone(), std::mem::replace(&mut self.after, "failure"));
+        self.append_one(|out| {
+            out.push_str(r#","opened":{"node":"#);
+            write_json_string(out, &node).expect("writing to a string cannot fail");
+            out.push_str(&format!(r#","after":"{after}","version":"{}"}}"#, env!("CARGO_PKG_VERSION")));
+        })?;
+        if self.key.is_some() { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Ends a torn line, and records it; records that the file is not what this node left behind.
+    fn tell_what_was_found(&mut self, end: &End, noted: Option<Link>) -> io::Result<()> {
+        if end.unterminated {
+            self.raw(b"\n")?;
+        }
+        if !end.torn.is_empty() {
+            tracing::warn!(bytes = end.torn.len(), "the audit file ended in a torn line, which is recorded");
+            self.raw(b"\n")?;
+            let (bytes, hash) = (end.torn.len(), hex::encode(chain::hash(&end.torn)));
+            self.append_one(|out| out.push_str(&format!(r#","torn":{{"bytes":{bytes},"sha256":"{hash}"}}"#)))?;
+        }
+        // Without any line the file is a new one: the old one was moved, or this is another path.
+        if let Some(expected) = noted.filter(|noted| end.last.is_some() && !end.holds(*noted)) {
+            let (expected, found) = (expected.number, end.last.map_or(0, |last| last.number));
+            tracing::error!(expected, found, "the audit file was cut or changed while nobody wrote it");
+            let broken = format!(r#","broken":{{"expected":{expected},"found":{found}}}"#);
+            self.append_one(|out| out.push_str(&broken))?;
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.checkpoint()?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Err(error) = rotation::move_away(&self.config.path, open.first) {
+            tracing::error!(%error, file = %self.config.path.display(), "the audit file cannot be rotated and grows on");
+            open.stuck_at = Some(Instant::now());
+            return Ok(());
+        }
+        (self.open, self.after) = (None, "rotation");
+        for path in rotation::beyond(&self.config.path, self.config.keep) {
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(%error, file = %path.display(), "an old audit file cannot be removed");
+            }
+        }
+        self.open_file()
+    }
+
+    /// Signs what was written so far, makes it durable, and notes how far it goes.
+    fn checkpoint(&mut self) -> io::Result<()> {
+        if self.open.is_none() {
+            return Ok(());
+        }
+        if let Some(key) = self.key.clone() {
+            let mut line = begun();
+            line.push_str(&format!(r#","checkpoint":{{"key":"{}"}}}}"#, key.verifying_key()));
+            self.append(|link, out| {
+                out.push_str(&line);
+                link.append_signed(out, 0, &key);
+            })?;
+        }
+        if let (Some(open), Some(last)) = (&mut self.open, self.last) {
+            open.file.sync_data()?;
+            (open.unsigned, open.signed_at) = (0, Some(Instant::now()));
+            self.head.write(last)?;
+        }
+        Ok(())
+    }
+
+    fn append_one(&mut self, fields: impl FnOnce(&mut String)) -> io::Result<()> {
+        let mut line = begun();
+        fields(&mut line);
+        line.push('}');
+        self.append(|link, out| {
+            out.push_str(&line);
+            link.append(out, 0);
+        })
+    }
+
+    /// Appends what `fill` makes, or nothing of it.
+    fn append(&mut self, fill: impl FnOnce(&mut Link, &mut String)) -> io::Result<()> {
+        let (mut link, mut text) = (self.last.unwrap_or(chain::START), String::new());
+        let before = link.number;
+        fill(&mut link, &mut text);
+        self.raw(text.as_bytes())?;
+        self.last = Some(link);
+        if let Some(open) = &mut self.open {
+            if open.unsigned == 0 {
+                open.unsigned_since = Instant::now();
+            }
+            open.unsigned += link.number - before;
+        }
+        Ok(())
+    }
+
+    fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let open = self.open.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        if let Err(error) = open.file.write_all(bytes) {
+            // Where even this fails, the torn line is found and recorded when the file is opened again.
+            let _ = open.file.set_len(open.bytes);
+            return Err(error);
+        }
+        open.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn give_up(&mut self, error: &io::Error) {
+        tracing::debug!(%error, "the audit file is closed until it can be written again");
+        self.open = None;
+    }
+}
+
+impl OpenFile {
+    /// Whether the file is still where it was, and as long as this node left it.
+    fn is_at(&self, path: &std::path::Path) -> bool {
+        let (Ok(here), Ok(there)) = (self.file.metadata(), fs::metadata(path)) else { return false };
+        (here.dev(), here.ino(), self.bytes) == (there.dev(), there.ino(), there.len())
+    }
+}
+
+/// The beginning of a line of this file's own.
+fn begun() -> String {
+    format!(r#"{{"time":"{}""#, clock::rfc3339(Some(clock::unix_ns())))
+}

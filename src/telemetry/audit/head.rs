@@ -1,0 +1,48 @@
+//! A note beside the node's data of how far its audit file goes, so that a file which was cut meanwhile is noticed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::Link;
+
+/// The note on one audit file.
+pub struct Head {
+    note: PathBuf,
+    file: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    file: PathBuf,
+    number: u64,
+    hash: String,
+}
+
+impl Head {
+    /// The note in `folder` on the audit file at `file`.
+    pub fn of(folder: &Path, file: &Path) -> Self {
+        Self { note: folder.join("audit.head"), file: file.to_owned() }
+    }
+
+    /// The line that was the last at the last checkpoint; none when nothing, or another file, is noted.
+    pub fn read(&self) -> Option<Link> {
+        let noted: Noted = serde_json::from_slice(&fs::read(&self.note).ok()?).ok()?;
+        let mut hash = [0; 32];
+        hex::decode_to_slice(noted.hash, &mut hash).ok()?;
+        (noted.file == self.file).then_some(Link { number: noted.number, hash })
+    }
+
+    /// Notes the last line, in place of what was noted.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn write(&self, last: Link) -> io::Result<()> {
+        let noted = Noted { file: self.file.clone(), number: last.number, hash: hex::encode(last.hash) };
+        let aside = self.note.with_extension("head.new");
+        fs::write(&aside, serde_json::to_vec(&noted)?)?;
+        fs::rename(&aside, &self.note)
+    }
+}

@@ -1,0 +1,107 @@
+//! How far an audit file goes that somebody wrote before: its last line, and whatever a crash left after it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::chain::{self, Line, Link};
+
+/// How much of a file's end is looked at: far more than is written between two checkpoints of a busy node.
+const WINDOW: u64 = 8 << 20;
+
+/// The end of an audit file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct End {
+    /// The last whole line; none in a file without any.
+    pub last: Option<Link>,
+    /// Bytes after it that are no line.
+    pub torn: Vec<u8>,
+    /// The last line lacks its `\n` alone.
+    pub unterminated: bool,
+    /// The lines at the end, the oldest first.
+    lines: Vec<Link>,
+}
+
+impl End {
+    /// Reads the end of a file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(file: &mut File) -> io::Result<Self> {
+        let length = file.seek(SeekFrom::End(0))?;
+        let from = length.saturating_sub(WINDOW);
+        file.seek(SeekFrom::Start(from))?;
+        let mut window = Vec::new();
+        file.by_ref().take(WINDOW).read_to_end(&mut window)?;
+        // Where the window cuts a line, its rest is none.
+        let skipped = if from == 0 { 0 } else { window.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        Ok(Self::of(&window[skipped..]))
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        let (mut lines, mut end, mut start) = (Vec::new(), 0, 0);
+        let mut unterminated = false;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            start += piece.len();
+            let line = piece.strip_suffix(b"\n").unwrap_or(piece);
+            let last: Option<&Link> = lines.last();
+            let follows = |parsed: &Line| last.is_none_or(|last| last.is_followed_by(&parsed.chain));
+            if let Some(parsed) = chain::parse(line).filter(|parsed| piece.ends_with(b"\n") || follows(parsed)) {
+                unterminated = !piece.ends_with(b"\n");
+                lines.push(parsed.link(line));
+                end = start;
+            }
+        }
+        Self { last: lines.last().copied(), torn: bytes[end..].to_vec(), unterminated, lines }
+    }
+
+    /// Whether the file holds a line that was written before: there, or so far back that nobody looks any more.
+    pub fn holds(&self, link: Link) -> bool {
+        let Some(first) = self.lines.first() else { return link == chain::START };
+        let found = self.lines.iter().find(|line| line.number == link.number);
+        found.map_or(link.number < first.number, |line| *line == link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(count: usize) -> (String, Vec<Link>) {
+        let (mut link, mut out) = (chain::START, String::new());
+        let mut append = |_| {
+            let start = out.len();
+            out.push_str(r#"{"time":"t"}"#);
+            link.append(&mut out, start);
+            link
+        };
+        let links = (0..count).map(&mut append).collect();
+        (out, links)
+    }
+
+    #[test]
+    fn an_end_is_found_wherever_a_crash_cut() {
+        let (text, links) = lines(3);
+        let whole = text.len();
+        let second = text.find('\n').unwrap() + 1;
+        for cut in second..=whole {
+            let end = End::of(&text.as_bytes()[..cut]);
+            let last = text[..cut].matches('\n').count();
+            // A line that lacks its end alone is a line.
+            let complete = last + usize::from(text[cut..].starts_with('\n'));
+            assert_eq!(end.last, Some(links[complete - 1]), "{cut}");
+            assert_eq!(end.unterminated, complete > last);
+            assert!(links[..complete].iter().all(|link| end.holds(*link)));
+            assert!(links[complete..].iter().all(|link| !end.holds(*link)));
+            assert_eq!(end.torn.is_empty(), complete > last || text[..cut].ends_with('\n'));
+        }
+        assert_eq!(End::of(b"").last, None);
+        assert!(End::of(b"").holds(chain::START) && !End::of(b"").holds(links[0]));
+    }
+
+    #[test]
+    fn garbage_at_the_end_is_torn_even_with_line_ends_in_it() {
+        let (text, links) = lines(2);
+        let end = End::of(format!("{text}\0\0\n\0").as_bytes());
+        assert_eq!((end.last, end.torn), (Some(links[1]), b"\0\0\n\0".to_vec()));
+    }
+}

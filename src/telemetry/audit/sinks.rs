@@ -1,0 +1,239 @@
+//! Where audit records are written: console, file and syslog, each of which may fail and come back.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::file::AuditFile;
+use super::loss_line;
+use super::syslog::Syslog;
+use crate::config::AuditConfig;
+use crate::crypto::SigningKey;
+
+/// Between two attempts at a sink that failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the sinks are.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Whether the console is one.
+    pub console: bool,
+    /// The others.
+    pub config: AuditConfig,
+    /// This node's name.
+    pub node: String,
+    /// Its data folder.
+    pub folder: PathBuf,
+}
+
+/// The sinks, in the order in which they get a record: those that block, last.
+pub struct Sinks {
+    wanted: Wanted,
+    key: Option<Arc<SigningKey>>,
+    file: Slot<AuditFile>,
+    syslog: Slot<Syslog>,
+    console: Slot<Box<dyn Write + Send>>,
+    /// The standard output, or what stands for it in a test; taken while it is no sink.
+    spare_console: Option<Box<dyn Write + Send>>,
+}
+
+/// What is counted of each sink.
+#[derive(Debug, Default)]
+pub struct SinkFigures {
+    /// Whether there is such a sink.
+    pub wanted: AtomicBool,
+    /// Whether it failed and has not come back.
+    pub down: AtomicBool,
+    /// How often it failed.
+    pub failures: AtomicU64,
+    /// Records that it did not take.
+    pub lost: AtomicU64,
+}
+
+/// The figures of all sinks.
+#[derive(Debug, Default)]
+pub struct AllFigures {
+    /// Of the file.
+    pub file: SinkFigures,
+    /// Of syslog.
+    pub syslog: SinkFigures,
+    /// Of the console.
+    pub console: SinkFigures,
+}
+
+/// A sink, if it is wanted, and its trouble.
+struct Slot<S> {
+    name: &'static str,
+    sink: Option<S>,
+    trouble: Option<Trouble>,
+}
+
+struct Trouble {
+    retry_at: Instant,
+    /// Records not taken since it failed, which it is told of when it comes back.
+    lost: u64,
+}
+
+impl Sinks {
+    /// The sinks as wanted; nothing is opened yet.
+    pub fn new(console: Box<dyn Write + Send>, wanted: Wanted, figures: &AllFigures) -> Self {
+        let mut sinks = Self {
+            file: Slot::none("file"),
+            syslog: Slot::none("syslog"),
+            console: Slot::none("console"),
+            spare_console: Some(console),
+            key: None,
+            wanted: Wanted { console: false, config: AuditConfig::default(), ..wanted.clone() },
+        };
+        sinks.reconfigure(wanted, figures);
+        sinks
+    }
+
+    /// Goes over to other sinks; those that stay the same stay open.
+    pub fn reconfigure(&mut self, wanted: Wanted, figures: &AllFigures) {
+        let config = &wanted.config;
+        match (&mut self.file.sink, &config.file) {
+            (Some(file), Some(config)) => file.reconfigure(config.clone(), &wanted.folder),
+            (None, Some(config)) => {
+                let key = self.key.clone();
+                self.file.sink = Some(AuditFile::new(config.clone(), &wanted.node, wanted.folder.clone(), key));
+            }
+            (old, None) => old.take().into_iter().for_each(|mut file| file.close()),
+        }
+        if self.syslog.sink.as_ref().map(Syslog::config) != config.syslog.as_ref() {
+            self.syslog.sink = config.syslog.clone().map(|config| Syslog::new(config, &wanted.node));
+        }
+        if wanted.console != self.console.sink.is_some() {
+            std::mem::swap(&mut self.console.sink, &mut self.spare_console);
+        }
+        for (slot, figures) in [
+            (self.file.restarted(), &figures.file),
+            (self.syslog.restarted(), &figures.syslog),
+            (self.console.restarted(), &figures.console),
+        ] {
+            figures.wanted.store(slot, Relaxed);
+            figures.down.store(false, Relaxed);
+        }
+        self.wanted = wanted;
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.file.sink.is_none() && self.syslog.sink.is_none() && self.console.sink.is_none()
+    }
+
+    /// Signs checkpoints of the file from now on.
+    pub fn sign_with(&mut self, key: SigningKey) {
+        let key = Arc::new(key);
+        self.key = Some(Arc::clone(&key));
+        if let Some(file) = &mut self.file.sink {
+            file.sign_with(key);
+        }
+    }
+
+    /// Writes lines to every sink; whether one of them took them. While none does and `required` is set the lines
+    /// will come again, hence are not lost.
+    pub fn tell(&mut self, lines: &[&str], figures: &AllFigures) -> bool {
+        let each = || lines.iter().copied();
+        let required = self.wanted.config.required;
+        let took = [
+            self.file.offer(&figures.file, |file, loss| file.write(loss.into_iter().chain(each()))),
+            self.syslog.offer(&figures.syslog, |syslog, loss| syslog.write(loss.into_iter().chain(each()))),
+            self.console.offer(&figures.console, |console, loss| print(console, loss.into_iter().chain(each()))),
+        ];
+        let taken = took.contains(&true);
+        if taken || !required {
+            let count = lines.len() as u64;
+            self.file.lose(took[0], count, &figures.file);
+            self.syslog.lose(took[1], count, &figures.syslog);
+            self.console.lose(took[2], count, &figures.console);
+        }
+        taken
+    }
+
+    /// When there is something to do though nothing happens.
+    pub fn due(&self) -> Option<Instant> {
+        self.file.sink.as_ref().and_then(AuditFile::due)
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, figures: &AllFigures) {
+        if self.due().is_some_and(|due| due <= Instant::now()) {
+            self.file.offer(&figures.file, |file, _| file.tick());
+        }
+    }
+
+    /// Ends them.
+    pub fn close(&mut self) {
+        self.file.sink.iter_mut().for_each(AuditFile::close);
+    }
+}
+
+impl<S> Slot<S> {
+    fn none(name: &'static str) -> Self {
+        Self { name, sink: None, trouble: None }
+    }
+
+    /// Forgets its trouble, since it may have been settled; whether it is wanted.
+    fn restarted(&mut self) -> bool {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry_at = Instant::now();
+        }
+        self.sink.is_some()
+    }
+
+    /// Lets the sink write, unless it failed a moment ago; whether it did. One that comes back is told first what it
+    /// missed.
+    fn offer(&mut self, figures: &SinkFigures, write: impl FnOnce(&mut S, Option<&str>) -> io::Result<()>) -> bool {
+        let Some(sink) = &mut self.sink else { return false };
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at > Instant::now()) {
+            return false;
+        }
+        let loss = self.trouble.as_ref().filter(|trouble| trouble.lost > 0).map(|trouble| loss_line(trouble.lost));
+        match write(sink, loss.as_deref()) {
+            Ok(()) => {
+                if let Some(Trouble { lost, .. }) = self.trouble.take() {
+                    tracing::warn!(sink = self.name, lost, "the audit sink takes records again");
+                    figures.down.store(false, Relaxed);
+                }
+                true
+            }
+            Err(error) => {
+                self.fail(&error, figures);
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error, figures: &SinkFigures) {
+        let retry_at = Instant::now() + RETRY;
+        figures.failures.fetch_add(1, Relaxed);
+        figures.down.store(true, Relaxed);
+        match &mut self.trouble {
+            Some(trouble) => trouble.retry_at = retry_at,
+            None => {
+                tracing::error!(sink = self.name, %error, "the audit sink takes no records; it is tried again");
+                self.trouble = Some(Trouble { retry_at, lost: 0 });
+            }
+        }
+    }
+
+    fn lose(&mut self, took: bool, count: u64, figures: &SinkFigures) {
+        if let Some(trouble) = self.trouble.as_mut().filter(|_| !took && self.sink.is_some()) {
+            trouble.lost += count;
+            figures.lost.fetch_add(count, Relaxed);
+        }
+    }
+}
+
+fn print<'a>(console: &mut Box<dyn Write + Send>, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+    console.write_all(text.as_bytes())?;
+    console.flush()
+}

@@ -1,0 +1,178 @@
+//! Audit records to a syslog server: the machine's own, or one in the network (RFC 5424).
+
+use std::io::{self, Write};
+use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use crate::clock;
+use crate::config::{SyslogAddress, SyslogConfig};
+
+/// A server that takes longer has failed: a syslog sink never holds up the others for more than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Severity "informational" (RFC 5424, section 6.2.1).
+const INFORMATIONAL: u8 = 6;
+
+/// A syslog server that records are sent to.
+pub struct Syslog {
+    config: SyslogConfig,
+    node: String,
+    connection: Option<Connection>,
+}
+
+enum Connection {
+    Unix(UnixDatagram),
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl Syslog {
+    /// The server as configured; nothing is connected yet.
+    pub fn new(config: SyslogConfig, node: &str) -> Self {
+        Self { config, node: node.to_owned(), connection: None }
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &SyslogConfig {
+        &self.config
+    }
+
+    /// Sends records, one after the other. When it fails the first of them may have been sent.
+    ///
+    /// # Errors
+    /// The server is gone or takes too long.
+    pub fn write<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.config.address)?,
+        };
+        let mut message = Vec::new();
+        for line in lines {
+            message.clear();
+            self.fill(&mut message, line, matches!(connection, Connection::Unix(_)))?;
+            connection.send(&message)?;
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn fill(&self, message: &mut Vec<u8>, line: &str, local: bool) -> io::Result<()> {
+        let (priority, process) = (self.config.facility.number() * 8 + INFORMATIONAL, std::process::id());
+        if local {
+            // The older form, which every daemon reads from its socket; it notes the time itself.
+            return write!(message, "<{priority}>keyraft[{process}]: {line}");
+        }
+        // No finer than microseconds (RFC 5424, section 6.2.3).
+        let time = clock::rfc3339(Some(clock::unix_ns() / 1_000 * 1_000));
+        write!(message, "<{priority}>1 {time} {} keyraft {process} audit - {line}", self.node)
+    }
+}
+
+impl Connection {
+    fn open(address: &SyslogAddress) -> io::Result<Self> {
+        match address {
+            SyslogAddress::Unix(path) => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect(path)?;
+                socket.set_write_timeout(Some(PATIENCE))?;
+                Ok(Self::Unix(socket))
+            }
+            SyslogAddress::Udp(server) => {
+                let address = resolved(server)?;
+                let any: std::net::IpAddr =
+                    if address.is_ipv4() { [0; 4].into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+                let socket = UdpSocket::bind((any, 0))?;
+                socket.connect(address)?;
+                Ok(Self::Udp(socket))
+            }
+            SyslogAddress::Tcp(server) => {
+                let stream = TcpStream::connect_timeout(&resolved(server)?, PATIENCE)?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+        }
+    }
+
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Unix(socket) => socket.send(message).map(drop),
+            Self::Udp(socket) => socket.send(message).map(drop),
+            Self::Tcp(stream) => stream.write_all(&[format!("{} ", message.len()).as_bytes(), message].concat()),
+        }
+    }
+}
+
+fn resolved(server: &str) -> io::Result<std::net::SocketAddr> {
+    let none = || io::Error::new(io::ErrorKind::NotFound, format!("{server} has no address"));
+    server.to_socket_addrs()?.next().ok_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn syslog(address: SyslogAddress) -> Syslog {
+        Syslog::new(SyslogConfig { address, ..SyslogConfig::default() }, "node-1")
+    }
+
+    fn received(socket: impl Fn(&mut [u8]) -> io::Result<usize>) -> String {
+        let mut bytes = [0; 1024];
+        let count = socket(&mut bytes).unwrap();
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_machines_own_daemon_gets_the_older_form_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut syslog = syslog(SyslogAddress::Unix(path.clone()));
+        assert!(syslog.write(["{}"].into_iter()).is_err(), "it is not there yet");
+        for _ in 0..2 {
+            let daemon = UnixDatagram::bind(&path).unwrap();
+            syslog.write([r#"{"a":1}"#, "{}"].into_iter()).unwrap();
+            let process = std::process::id();
+            assert_eq!(received(|bytes| daemon.recv(bytes)), format!(r#"<86>keyraft[{process}]: {{"a":1}}"#));
+            assert_eq!(received(|bytes| daemon.recv(bytes)), format!("<86>keyraft[{process}]: {{}}"));
+            drop(daemon);
+            std::fs::remove_file(&path).unwrap();
+            assert!(syslog.write(["{}"].into_iter()).is_err(), "it is gone");
+        }
+    }
+
+    #[test]
+    fn a_server_gets_rfc_5424() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut udp = syslog(SyslogAddress::Udp(server.local_addr().unwrap().to_string()));
+        udp.write([r#"{"a":1}"#].into_iter()).unwrap();
+        let message = received(|bytes| server.recv(bytes));
+        let fields: Vec<_> = message.splitn(8, ' ').collect();
+        let process = std::process::id().to_string();
+        assert_eq!(
+            (fields[0], &fields[2..]),
+            ("<86>1", &["node-1", "keyraft", &process, "audit", "-", r#"{"a":1}"#][..])
+        );
+        assert!(fields[1].ends_with('Z') && fields[1].len() <= "2026-11-24T00:00:00.000000Z".len(), "{message}");
+    }
+
+    #[test]
+    fn a_stream_frames_each_record_by_its_length() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut tcp = syslog(SyslogAddress::Tcp(server.local_addr().unwrap().to_string()));
+        tcp.write(["{}", "{}"].into_iter()).unwrap();
+        let (mut stream, _) = server.accept().unwrap();
+        drop((server, tcp));
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        for _ in 0..2 {
+            let (length, rest) = text.split_once(' ').unwrap();
+            let (message, rest) = rest.split_at(length.parse().unwrap());
+            assert!(message.starts_with("<86>1 ") && message.ends_with(" {}"), "{message}");
+            text = rest.to_owned();
+        }
+        assert_eq!(text, "");
+    }
+}

@@ -1,0 +1,142 @@
+//! The log streams tell every event as it happens, to whoever may listen, and end with the node.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+
+use super::cluster;
+use crate::support::api_key::ApiKey;
+use crate::support::cluster::TestCluster;
+use crate::support::connection::Client;
+use crate::support::http::Http;
+use crate::support::settings::{ADMIN, ADMIN_KEY, OPS_KEY};
+
+/// A stream that a client reads line by line.
+pub struct Lines {
+    pub content_type: String,
+    body: Incoming,
+    read: Vec<u8>,
+    /// Dropping it ends an HTTP/2 connection.
+    _sender: Option<hyper::client::conn::http2::SendRequest<Empty<Bytes>>>,
+}
+
+impl Lines {
+    /// Opens a stream as the holder of an API key; the head of the answer is there when this returns.
+    pub async fn open(cluster: &TestCluster, node: usize, key: &str, http: Http, target: &str) -> Self {
+        let client = Client::new(Some(ApiKey::parse(key).credential()));
+        let endpoint = cluster.endpoint(node);
+        let io = TokioIo::new(client.connect(&endpoint, http).await.expect("the node serves"));
+        let request = hyper::Request::get(match http {
+            Http::One => target.to_owned(),
+            Http::Two => format!("https://{}{target}", endpoint.address),
+        });
+        let request = request.header("host", "localhost").body(Empty::new()).expect("a request");
+        let (answer, sender) = match http {
+            Http::One => {
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("HTTP/1.1");
+                tokio::spawn(connection);
+                (sender.send_request(request).await.expect("an answer"), None)
+            }
+            Http::Two => {
+                let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+                let (mut sender, connection) = handshake.await.expect("HTTP/2");
+                tokio::spawn(connection);
+                (sender.send_request(request).await.expect("an answer"), Some(sender))
+            }
+        };
+        assert_eq!(answer.status(), 200);
+        let content_type = answer.headers()["content-type"].to_str().expect("ASCII").to_owned();
+        Self { content_type, body: answer.into_body(), read: Vec::new(), _sender: sender }
+    }
+
+    /// The next event; none at the stream's end.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
+            }
+            let frame = self.body.frame().await?.expect("the stream ends cleanly");
+            self.read.extend_from_slice(&frame.into_data().expect("data"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_is_told_and_the_first_is_the_streams_own() {
+    let cluster = cluster(1, |_| {}).await;
+    for http in [Http::One, Http::Two] {
+        for path in ["/v1/log/audit", "/v1/log/audit/", "/v1/log/audit/trace", "/v1/log/audit/trace/"] {
+            let mut lines = Lines::open(&cluster, 0, ADMIN_KEY, http, path).await;
+            assert_eq!(lines.content_type, "application/x-ndjson");
+            let own = lines.next().await.expect("an event");
+            assert_eq!(own["request"]["path"], path);
+            assert_eq!((&own["request"]["identity"], &own["response"]["code"]), (&ADMIN.into(), &200.into()));
+            let refused = cluster.admin().ask(0, "GET", "/v1/key/describe/missing", None).await;
+            assert_eq!(refused.expect_err("no key").status, Some(404));
+            let seen = lines.next().await.expect("an event");
+            assert_eq!(
+                (&seen["request"]["path"], &seen["response"]["code"]),
+                (&"/v1/key/describe/missing".into(), &404.into())
+            );
+            let fields: Vec<_> = seen.as_object().expect("an object").keys().collect();
+            assert_eq!(fields, ["request", "response", "time"], "the contract's shape and no more");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_begins_with_the_last_events_and_may_end_after_them() {
+    let cluster = cluster(1, |_| {}).await;
+    let mut live = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, "/v1/log/audit").await;
+    for n in 0..3 {
+        cluster.admin().create(0, &format!("key-{n}")).await.expect("a new key");
+    }
+    // Once a listener has heard of it, it is among the last events.
+    while live.next().await.expect("an event")["request"]["path"] != "/v1/key/create/key-2" {}
+    let mut some = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, "/v1/log/audit?tail=2&follow=false").await;
+    for n in 1..3 {
+        let event = some.next().await.expect("an event");
+        assert_eq!(event["request"]["path"], format!("/v1/key/create/key-{n}"));
+    }
+    assert_eq!(some.next().await, None);
+    while live.next().await.expect("an event")["request"]["path"] != "/v1/log/audit" {}
+    let mut following = Lines::open(&cluster, 0, ADMIN_KEY, Http::Two, "/v1/log/audit?tail=1").await;
+    assert_eq!(following.next().await.expect("an event")["request"]["path"], "/v1/log/audit");
+    let none = cluster.admin().ask(0, "GET", "/v1/log/error?follow=false&tail=0", None).await;
+    assert_eq!(none, Ok(Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_for_those_who_may_listen_and_ask_properly() {
+    let cluster = cluster(1, |_| {}).await;
+    let ops = cluster.user(Client::new(Some(ApiKey::parse(OPS_KEY).credential())));
+    let refusal = ops.ask(0, "GET", "/v1/log/error", None).await.expect_err("not in its policy");
+    assert_eq!(refusal.status, Some(403));
+    let mut lines = Lines::open(&cluster, 0, OPS_KEY, Http::One, "/v1/log/audit").await;
+    while lines.next().await.expect("an event")["request"]["path"] != "/v1/log/audit" {}
+    for bad in ["tail=-1", "follow=maybe", "cluster=1"] {
+        let refusal = cluster.admin().ask(0, "GET", &format!("/v1/log/error?{bad}"), None).await.expect_err(bad);
+        assert!(refusal.status == Some(400) && refusal.message.contains("or leave it out"), "{refusal:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_at_once_when_the_node_stops() {
+    // A stream that went on would hold up the stop for as long as this.
+    let hour = std::time::Duration::from_secs(3_600);
+    let mut cluster = cluster(1, |config| config.limits.drain_timeout = hour).await;
+    let mut streams = Vec::new();
+    for (http, path) in [(Http::One, "/v1/log/audit"), (Http::Two, "/v1/log/error"), (Http::Two, "/v1/log/audit/trace")]
+    {
+        streams.push(Lines::open(&cluster, 0, ADMIN_KEY, http, path).await);
+    }
+    cluster.stop(0).await;
+    for mut lines in streams {
+        while let Some(event) = lines.next().await {
+            assert!(event["request"]["path"].is_string(), "{event}");
+        }
+    }
+}
