@@ -75,6 +75,7 @@ fn summary(status: &ClusterStatus) -> String {
         ("committed", number(status.committed)),
         ("applied", number(status.applied)),
         ("digest", status.digest.clone().unwrap_or_default()),
+        ("audit key", status.node.audit_key.clone().unwrap_or_default()),
     ])
 }
 

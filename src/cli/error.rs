@@ -49,6 +49,11 @@ pub enum Error {
     Dev(dev::Error),
     /// The load test could not be run.
     Load(client::load::Error),
+    /// Audit files are not as the node wrote them.
+    Tampered {
+        /// How many faults.
+        count: usize,
+    },
     /// The output went away.
     Output(io::Error),
     /// The runtime did not start.
@@ -124,6 +129,8 @@ impl fmt::Display for Error {
             Self::Config(problems) => write!(f, "the configuration has problems\n{problems}"),
             Self::Dev(error) => error.fmt(f),
             Self::Load(error) => error.fmt(f),
+            Self::Tampered { count: 1 } => f.write_str("the audit trail has a fault"),
+            Self::Tampered { count } => write!(f, "the audit trail has {count} faults"),
             Self::Output(error) => write!(f, "the output cannot be written: {error}"),
             Self::Runtime(error) => write!(f, "the runtime does not start: {error}"),
             Self::Node(error) => error.fmt(f),

@@ -1,5 +1,6 @@
 //! The command line: one file per command group.
 
+mod audit;
 mod bench;
 mod cluster;
 mod connect;
@@ -67,6 +68,7 @@ enum Command {
     Identity(identity::Args),
     Cluster(cluster::Args),
     Log(log::Args),
+    Audit(audit::Args),
     Bench(bench::Args),
 }
 
@@ -82,6 +84,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Key(args) => block_on(key::run(&args, output)),
         Command::Identity(args) => identity::run(&args, output),
         Command::Cluster(args) => block_on(cluster::run(&args, output)),
+        Command::Audit(args) => audit::run(&args, output),
         Command::Log(args) => block_on(log::run(&args, output)),
         Command::Bench(args) => block_on(bench::run(&args, output)),
     }

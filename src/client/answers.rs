@@ -172,6 +172,9 @@ pub struct NodeStatus {
     pub version: String,
     /// Its state.
     pub state: String,
+    /// What checks the signatures in its audit file, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_key: Option<String>,
     /// What newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,

@@ -127,6 +127,7 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
         let (name, address, api) = (quoted(&peer.name), quoted(&peer.peer_address), quoted(&peer.api_address));
         writeln!(out, "  - {{name: {name}, peer: {address}, api: {api}}}")?;
     }
+    writeln!(out, "  handshakes: {}  # of peers at a time", cluster.handshakes)?;
     let timing = cluster.timing;
     writeln!(out, "  timing:\n    heartbeat: {}", time(timing.heartbeat))?;
     writeln!(out, "    election_min: {}", time(timing.election_min))?;

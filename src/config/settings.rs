@@ -103,6 +103,8 @@ pub struct ClusterConfig {
     pub data: PathBuf,
     /// All nodes of the cluster's first membership, this one too, in the same order on every node.
     pub peers: Vec<PeerConfig>,
+    /// Peer connections that shake hands at a time; more wait in the kernel.
+    pub handshakes: u32,
     /// Timings of the consensus.
     pub timing: TimingConfig,
     /// When snapshots are built, and what they leave of the log.
@@ -134,7 +136,7 @@ pub struct TimingConfig {
 /// When snapshots are built, and what they leave of the log (decisions, section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotConfig {
-    /// A snapshot is built once the log takes more bytes than this and than the last snapshot.
+    /// A snapshot is built once more bytes than this, and than the last snapshot, were written to the log since.
     pub log_bytes: u64,
     /// Entries kept in the log behind a snapshot, for followers that are not far behind.
     pub keep_entries: u64,

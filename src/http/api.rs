@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use hyper::body::Body;
 use tokio::time::timeout_at;
 use tracing::Instrument;
@@ -24,6 +24,7 @@ use super::trail::Trail;
 use super::{body, path};
 use crate::config::Config;
 use crate::kms::Kms;
+use crate::policy::Identity;
 use crate::telemetry::{Audit, ErrorLog, HttpMetrics, Unrecorded};
 
 /// What an operation leaves of a request's timeout, so that its own, better worded failure comes first.
@@ -74,16 +75,8 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
     {
         let (parts, body) = request.into_parts();
-        let request_id = self.next_request.fetch_add(1, Relaxed);
-        let span = span(request_id);
-        let decoded = path::decode(parts.uri.path());
-        let bad_path = decoded.is_err();
-        let path = decoded.unwrap_or_else(|_| parts.uri.path().to_owned());
-        let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, path);
-        let settings = self.settings.load_full();
-        let identity = guard::identify(&settings, client, &parts.headers);
-        let file_admin = self.kms.file_admin();
-        trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
+        let (mut trail, Begun { bad_path, settings, identity, file_admin, span }) =
+            self.begin_trail(client, parts.uri.path(), &parts.headers);
 
         let done = async {
             if self.audit.refuses() {
@@ -111,6 +104,30 @@ impl Api {
         }
     }
 
+    /// Begins the trail of a request; dropped, it says that its client is gone.
+    pub(super) fn begin_trail(&self, client: &Client, raw_path: &str, headers: &HeaderMap) -> (Trail<'_>, Begun) {
+        let request_id = self.next_request.fetch_add(1, Relaxed);
+        let decoded = path::decode(raw_path);
+        let bad_path = decoded.is_err();
+        let path = decoded.unwrap_or_else(|_| raw_path.to_owned());
+        let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, path);
+        let settings = self.settings.load_full();
+        let identity = guard::identify(&settings, client, headers);
+        let file_admin = self.kms.file_admin();
+        trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
+        (trail, Begun { bad_path, settings, identity, file_admin, span: span(request_id) })
+    }
+
+    /// Records a request that is none in HTTP, and that was answered with this status already. Its path is unknown.
+    pub async fn record_malformed(&self, client: &Client, status: u16) {
+        let request_id = self.next_request.fetch_add(1, Relaxed);
+        let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, String::new());
+        trail.identified(client.certificate.ok().flatten(), self.kms.file_admin());
+        trail.isolated(!self.kms.holds_lease());
+        // The client has its answer; where no record can be made, the next request is refused.
+        let _ = trail.finish(status).await;
+    }
+
     /// What is left after the guard: the name, the body, the operation.
     async fn act<B>(
         self: &Arc<Self>,
@@ -135,6 +152,15 @@ impl Api {
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
     }
+}
+
+/// What is known of a request when its trail begins.
+pub(super) struct Begun {
+    bad_path: bool,
+    settings: Arc<Settings>,
+    identity: Result<Option<Identity>, Refusal>,
+    file_admin: Option<Identity>,
+    span: tracing::Span,
 }
 
 impl Deadline {

@@ -17,6 +17,7 @@ pub fn status_json(status: &ClusterStatus) -> Value {
             "name": status.name,
             "version": env!("CARGO_PKG_VERSION"),
             "state": status.state.name(),
+            "audit_key": status.audit_key,
         },
         "leader": raft.leader,
         "term": raft.term,
@@ -103,6 +104,7 @@ mod tests {
             standing: Standing::Over,
             lease_until_ns: 0,
             fences: FenceFigures::default(),
+            audit_key: None,
             raft,
             storage: StorageFigures::default(),
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -30,6 +31,12 @@ const MAX_HEAD: usize = 64 << 10;
 /// Between two pings of an HTTP/2 connection, and how long one may stay unanswered: this is how dead clients show.
 const PING: Duration = Duration::from_secs(20);
 
+/// Is told of a request that is none in HTTP, and the status that it was answered with: no handler sees it.
+pub type Malformed = Arc<dyn Fn(Arc<Client>, u16) -> BoxFuture<'static, ()> + Send + Sync>;
+
+const BAD_REQUEST: u16 = 400;
+const TOO_LARGE: u16 = 431;
+
 /// The client at the other end, as its handshake showed it.
 pub struct Client {
     /// Its address.
@@ -49,7 +56,7 @@ pub async fn serve<H, F>(
     (tls, draining): (Arc<PublicTls>, CancellationToken),
     limits: &LimitsConfig,
     entry: Entry,
-    handler: H,
+    (handler, malformed): (H, Malformed),
 ) where
     H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone,
     F: Future<Output = Answer> + Send + 'static,
@@ -63,17 +70,26 @@ pub async fn serve<H, F>(
     };
     let client = Arc::new(Client { ip: Some(from.ip().to_canonical()), certificate: client, tls, draining });
     let entry = Arc::new(entry);
-    let service = service_fn(|request| {
-        let (answer, busy) = (handler(Arc::clone(&client), request), Entry::busy(&entry));
+    let (of_client, of_entry) = (Arc::clone(&client), Arc::clone(&entry));
+    let service = service_fn(move |request| {
+        let (answer, busy) = (handler(Arc::clone(&of_client), request), Entry::busy(&of_entry));
         async move {
             // A body that is still made keeps the connection busy: it may take as long as it likes.
             Ok::<_, Infallible>(answers::holding(answer.await, busy))
         }
     });
-    if h2 { serve_h2(stream, limits, &entry, service).await } else { serve_h1(stream, &entry, service).await }
+    if h2 {
+        return serve_h2(stream, limits, &entry, service).await;
+    }
+    let status = match serve_h1(stream, &entry, service).await {
+        Some(Err(error)) if error.is_parse_too_large() => TOO_LARGE,
+        Some(Err(error)) if error.is_parse() => BAD_REQUEST,
+        _ => return,
+    };
+    malformed(client, status).await;
 }
 
-async fn serve_h1<S>(stream: PublicStream, entry: &Arc<Entry>, service: S)
+async fn serve_h1<S>(stream: PublicStream, entry: &Arc<Entry>, service: S) -> Option<hyper::Result<()>>
 where
     S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
 {
@@ -81,7 +97,7 @@ where
     // The sweep over all connections limits the time of a head: see [`super::reins`].
     http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD);
     let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry) });
-    entry.reins().drive(http.serve_connection(stream, service), http1::Connection::graceful_shutdown).await;
+    entry.reins().drive(http.serve_connection(stream, service), http1::Connection::graceful_shutdown).await
 }
 
 async fn serve_h2<S>(stream: PublicStream, limits: &LimitsConfig, entry: &Arc<Entry>, service: S)

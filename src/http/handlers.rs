@@ -63,6 +63,6 @@ pub async fn handle(op: Op, asked: Asked<'_>) -> Result<Answer, Refusal> {
         Op::Policy(op) => Box::pin(policies::handle(op, asked)).await,
         Op::Identity(op) => Box::pin(identities::handle(op, asked)).await,
         Op::List(kind) => Box::pin(listing::handle(kind, asked)).await,
-        Op::Stream(log) => streams::handle(log, &asked),
+        Op::Stream(log) => Box::pin(streams::handle(log, &asked)).await,
     }
 }

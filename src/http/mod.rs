@@ -32,6 +32,7 @@ mod system;
 #[cfg(test)]
 mod testing;
 mod trail;
+mod unseen;
 mod versions;
 
 pub use answers::{Answer, AnswerBody};

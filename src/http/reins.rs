@@ -106,8 +106,8 @@ impl Reins {
         .await
     }
 
-    /// Runs a connection to its end; `shut_down` asks it for one.
-    pub async fn drive<C: Future>(&self, connection: C, shut_down: fn(Pin<&mut C>)) {
+    /// Runs a connection to its end, or until it is closed; `shut_down` asks it for one.
+    pub async fn drive<O, C: Future<Output = O>>(&self, connection: C, shut_down: fn(Pin<&mut C>)) -> Option<O> {
         let mut connection = pin!(connection);
         let mut draining = false;
         poll_fn(|context| {
@@ -120,11 +120,11 @@ impl Reins {
                     draining = true;
                     shut_down(connection.as_mut());
                 }
-                _ => return Poll::Ready(()),
+                _ => return Poll::Ready(None),
             }
-            connection.as_mut().poll(context).map(drop)
+            connection.as_mut().poll(context).map(Some)
         })
-        .await;
+        .await
     }
 }
 

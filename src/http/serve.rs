@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::answers::Answer;
 use super::api::Api;
-use super::connection::{self, Client};
+use super::connection::{self, Client, Malformed};
 use super::connections::Connections;
+use super::unseen::Unseen;
 use crate::config::LimitsConfig;
 use crate::tls::PublicTls;
 
@@ -42,10 +43,13 @@ impl Server {
     /// # Errors
     /// The address cannot be listened on.
     pub fn bind(address: SocketAddr, api: Arc<Api>, tls: Arc<PublicTls>, limits: LimitsConfig) -> io::Result<Self> {
-        Self::bind_with(address, tls, limits, move |client: Arc<Client>, request| {
-            let api = Arc::clone(&api);
-            async move { api.answer(&client, request).await }
-        })
+        let recording = Arc::clone(&api);
+        let malformed: Malformed = Arc::new(move |client, status| {
+            let api = Arc::clone(&recording);
+            Box::pin(async move { api.record_malformed(&client, status).await })
+        });
+        let handler = move |client: Arc<Client>, request| Unseen::new(Arc::clone(&api), client, request).answer();
+        Self::open(address, tls, limits, handler, malformed)
     }
 
     /// Opens a listener and lets `handler` answer: the same way to a request, and something else at its end.
@@ -62,13 +66,27 @@ impl Server {
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
+        Self::open(address, tls, limits, handler, Arc::new(|_, _| Box::pin(std::future::ready(()))))
+    }
+
+    fn open<H, F>(
+        address: SocketAddr,
+        tls: Arc<PublicTls>,
+        limits: LimitsConfig,
+        handler: H,
+        malformed: Malformed,
+    ) -> io::Result<Self>
+    where
+        H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
         let listener = listen(address)?;
         let local_address = listener.local_addr()?;
         let connections = Connections::new(limits.connections, limits.header_timeout);
         tokio::spawn(Connections::keep_sweeping(Arc::downgrade(&connections), connections.period()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (draining, connected) = (stop.child_token(), Arc::clone(&connections));
-        let gate = Gate { tls, draining, limits, handler, connections: connected, tasks: tasks.clone() };
+        let gate = Gate { tls, draining, limits, handler, malformed, connections: connected, tasks: tasks.clone() };
         let accepting = tokio::spawn(gate.accept_until(stop.clone(), listener));
         let drain_timeout = limits.drain_timeout;
         Ok(Self { local_address, stop: stop.drop_guard(), accepting, connections, tasks, drain_timeout })
@@ -109,6 +127,7 @@ struct Gate<H> {
     draining: CancellationToken,
     limits: LimitsConfig,
     handler: H,
+    malformed: Malformed,
     connections: Arc<Connections>,
     tasks: TaskTracker,
 }
@@ -139,9 +158,9 @@ where
         if let Err(error) = tcp.set_nodelay(true) {
             return tracing::debug!(client = %from, "the connection is gone: {error}");
         }
-        let (tls, limits, handler) =
-            ((Arc::clone(&self.tls), self.draining.clone()), self.limits, self.handler.clone());
-        self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, entry, handler).await });
+        let (tls, limits) = ((Arc::clone(&self.tls), self.draining.clone()), self.limits);
+        let handlers = (self.handler.clone(), Arc::clone(&self.malformed));
+        self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, entry, handlers).await });
     }
 }
 

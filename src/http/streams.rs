@@ -1,13 +1,13 @@
 //! The log streams: the last events of a log and those to come, one a line (contract, section 9).
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures::stream::{self, StreamExt};
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt, select_all};
 use hyper::body::Frame;
+use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +17,11 @@ use super::error::Refusal;
 use super::handlers::Asked;
 use super::query;
 use super::routes::Log;
+use crate::clock;
+use crate::kms::{FollowLog, PeerLog};
 use crate::policy::Identity;
-use crate::telemetry::Listener;
+use crate::telemetry::joined;
 
-/// Lines go out together while they take fewer bytes than this.
-const CHUNK: usize = 64 * 1024;
 /// Between two looks at whether the client may still listen: a stream outlasts changes of the rules.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -31,27 +31,30 @@ const CHECK: Duration = Duration::from_secs(1);
 /// listens to it, and no crash can lose that.
 ///
 /// # Errors
-/// The query makes no sense.
-pub fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let query = query::stream(asked.parts.uri.query())?;
+/// The query makes no sense, or the client may not listen.
+pub async fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    let query::StreamQuery { tail, follow, cluster } = query::stream(asked.parts.uri.query())?;
     let api = Arc::clone(asked.api);
-    if !query.follow {
-        let tail = match log {
-            Log::Audit => api.audit.feed().tail(query.tail),
-            Log::Error => api.errors.feed().tail(query.tail),
-        };
-        return Ok(answers::lines(stream::iter([Ok(Frame::data(joined(tail)))]).boxed()));
+    let wanted = FollowLog { errors: log == Log::Error, tail, follow };
+    let mut lines = own_lines(&api, wanted);
+    if cluster {
+        let mut all = vec![tagged(api.kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed())];
+        let peers = api.kms.peer_logs(asked.caller.permit()?, wanted);
+        all.extend(peers.into_iter().map(|(name, lines)| tagged(name, log, lines)));
+        lines = select_all(all).boxed();
+        if !follow {
+            lines = stream::iter([in_order(lines.collect().await)]).boxed();
+        }
     }
-    let listener = match log {
-        Log::Audit => api.audit.feed().listen(query.tail),
-        Log::Error => api.errors.feed().listen(query.tail),
-    };
+    if !follow {
+        return Ok(answers::lines(lines.map(|lines| io::Result::Ok(Frame::data(lines))).boxed()));
+    }
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let following = Following {
-        listener,
-        api,
+        lines,
         identity: asked.caller.identity()?,
+        api,
         path: asked.path.to_owned(),
         check,
         draining: asked.client.draining.clone(),
@@ -63,9 +66,18 @@ pub fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::lines(lines.boxed()))
 }
 
+fn own_lines(api: &Api, FollowLog { errors, tail, follow }: FollowLog) -> BoxStream<'static, Bytes> {
+    match (errors, follow) {
+        (false, true) => api.audit.feed().listen(tail).into_stream(),
+        (true, true) => api.errors.feed().listen(tail).into_stream(),
+        (false, false) => stream::iter([joined(api.audit.feed().tail(tail))]).boxed(),
+        (true, false) => stream::iter([joined(api.errors.feed().tail(tail))]).boxed(),
+    }
+}
+
 /// A stream that goes on.
 struct Following {
-    listener: Listener,
+    lines: BoxStream<'static, Bytes>,
     api: Arc<Api>,
     identity: Identity,
     path: String,
@@ -81,7 +93,7 @@ impl Following {
                 biased;
                 () = self.draining.cancelled() => return None,
                 _ = self.check.tick() => self.permitted().then_some(())?,
-                line = self.listener.next() => return line.map(|line| self.gather(line)),
+                lines = self.lines.next() => return lines,
             }
         }
     }
@@ -89,21 +101,76 @@ impl Following {
     fn permitted(&self) -> bool {
         self.api.kms.rules().permit(self.identity, self.api.kms.file_admin(), &self.path).is_ok()
     }
-
-    /// The line with those that are at hand: a client that was slow catches up in larger steps.
-    fn gather(&mut self, first: Bytes) -> Bytes {
-        let Some(second) = self.listener.next_at_hand() else { return first };
-        let mut lines = BytesMut::from(first);
-        lines.extend_from_slice(&second);
-        while lines.len() < CHUNK
-            && let Some(line) = self.listener.next_at_hand()
-        {
-            lines.extend_from_slice(&line);
-        }
-        lines.freeze()
-    }
 }
 
-fn joined(lines: VecDeque<Bytes>) -> Bytes {
-    lines.into_iter().flatten().collect()
+/// A node's events, each with the node's name.
+fn tagged(node: String, log: Log, lines: BoxStream<'static, PeerLog>) -> BoxStream<'static, Bytes> {
+    let told = move |lines| match lines {
+        PeerLog::Lines(lines) => tag(&node, &lines),
+        PeerLog::Away(why) => notice(&node, log, &format!("the node is away: {why}")),
+        PeerLog::Back => notice(&node, log, "the node is back: what happened meanwhile is not shown"),
+    };
+    lines.map(told).boxed()
+}
+
+/// Each line's object with one more field at its beginning.
+fn tag(node: &str, lines: &[u8]) -> Bytes {
+    // A node's name has no character that JSON escapes.
+    let field = format!(r#"{{"node":"{node}","#);
+    let mut out = Vec::with_capacity(lines.len() + 4 * field.len());
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        out.extend_from_slice(field.as_bytes());
+        out.extend_from_slice(line.strip_prefix(b"{").unwrap_or(line));
+    }
+    out.into()
+}
+
+/// A line in the log's shape that tells of the node itself.
+fn notice(node: &str, log: Log, text: &str) -> Bytes {
+    let line = match log {
+        Log::Error => json!({ "node": node, "message": text }),
+        Log::Audit => json!({
+            "node": node,
+            "time": clock::rfc3339(Some(clock::unix_ns())),
+            "request": {"ip": "", "path": "", "identity": ""},
+            "response": {"code": 0, "time": 0},
+            "notice": text,
+        }),
+    };
+    (line.to_string() + "\n").into()
+}
+
+/// The lines of several nodes, sorted by time where they have one; those of one node stay as they are.
+fn in_order(batches: Vec<Bytes>) -> Bytes {
+    let mut lines: Vec<&[u8]> = batches.iter().flat_map(|batch| batch.split_inclusive(|byte| *byte == b'\n')).collect();
+    lines.sort_by_cached_key(|line| {
+        let event: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        // Without the zone, a longer fraction of the same second comes later.
+        event["time"].as_str().unwrap_or_default().trim_end_matches('Z').to_owned()
+    });
+    lines.concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_bear_their_nodes_name_and_are_sorted_by_time() {
+        let a = tag("a", b"{\"time\":\"2026-01-01T00:00:00Z\"}\n{\"time\":\"2026-01-01T00:00:01.5Z\"}\n");
+        let b = tag("b", b"{\"time\":\"2026-01-01T00:00:00.25Z\"}\n{\"time\":\"2026-01-01T00:00:01Z\"}\n");
+        let expected = "{\"node\":\"a\",\"time\":\"2026-01-01T00:00:00Z\"}\n\
+                        {\"node\":\"b\",\"time\":\"2026-01-01T00:00:00.25Z\"}\n\
+                        {\"node\":\"b\",\"time\":\"2026-01-01T00:00:01Z\"}\n\
+                        {\"node\":\"a\",\"time\":\"2026-01-01T00:00:01.5Z\"}\n";
+        assert_eq!(in_order(vec![a, b]), expected);
+    }
+
+    #[test]
+    fn a_notice_has_the_shape_of_its_log() {
+        let parse = |log| -> serde_json::Value { serde_json::from_slice(&notice("a", log, "gone \"\n")).unwrap() };
+        assert_eq!(parse(Log::Error), json!({"node": "a", "message": "gone \"\n"}));
+        let audit = parse(Log::Audit);
+        assert_eq!((&audit["notice"], &audit["response"]["code"]), (&json!("gone \"\n"), &json!(0)));
+    }
 }

@@ -8,7 +8,9 @@ use super::cluster;
 use super::openapi;
 use super::routes::{ROUTES, SystemOp};
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
-use crate::telemetry::{ProcessFigures, process_figures, render_cluster_metrics, render_kes_metrics};
+use crate::telemetry::{
+    ProcessFigures, process_figures, render_audit_metrics, render_cluster_metrics, render_kes_metrics,
+};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -28,7 +30,8 @@ pub fn answer(op: SystemOp, api: &Api) -> Answer {
         }
         SystemOp::ClusterStatus => answers::json(&cluster::status_json(&api.kms.cluster_status())),
         SystemOp::ClusterMetrics => {
-            answers::metrics(render_cluster_metrics(&cluster::figures(&api.kms.cluster_status())))
+            let cluster = render_cluster_metrics(&cluster::figures(&api.kms.cluster_status()));
+            answers::metrics(cluster + &render_audit_metrics(&api.audit.figures()))
         }
     }
 }

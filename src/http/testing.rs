@@ -51,6 +51,7 @@ pub fn config() -> Config {
             ca: none.clone(),
             data: none.clone(),
             peers: Vec::new(),
+            handshakes: 64,
             timing: TimingConfig { heartbeat: second, election_min: second, election_max: second },
             snapshot: SnapshotConfig::default(),
         },

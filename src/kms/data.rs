@@ -99,7 +99,7 @@ impl Kms {
         if version.is_some() || newest.version() == FIRST_VERSION {
             return newest.open(ciphertext, context).map_err(|_| Error::NotAuthentic);
         }
-        self.decrypt_by_version(name, &newest, ciphertext, context)
+        self.decrypt_by_version(name, &newest, ciphertext, context, by).await
     }
 
     /// HMAC-SHA-256 of `message` under the name's own HMAC key, which no rotation changes.
@@ -118,17 +118,18 @@ impl Kms {
     }
 
     /// Lets the ciphertext lead to its version: masked in its iv, or the first one for an imported ciphertext.
-    fn decrypt_by_version(
+    async fn decrypt_by_version(
         &self,
         name: KeyName<'_>,
         newest: &OpenedKey,
         ciphertext: &Ciphertext<'_>,
         context: &[u8],
+        by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
         let masked = ciphertext.version(newest.mask());
         for version in candidates(masked, |version| self.cluster.view().record(name, version).is_some()) {
-            let key = self.opened(name, creation, version)?;
+            let key = self.opened(name, creation, version, by).await?;
             if let Ok(plaintext) = key.open(ciphertext, context) {
                 // Only what is authentic is told from what is not: garbage is not the version's fault.
                 self.check_enabled(name, version)?;
@@ -148,15 +149,15 @@ impl Kms {
                 self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?
             }
         };
-        let Some(version) = version else { return self.opened(name, creation, newest) };
+        let Some(version) = version else { return self.opened(name, creation, newest, by).await };
         self.check_enabled(name, version)?;
-        match self.opened(name, creation, version) {
+        match self.opened(name, creation, version, by).await {
             // Not applied here yet, perhaps: a version that was just made.
             Err(Error::VersionNotFound) => {
                 self.linearize(by).await?;
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
                 self.check_enabled(name, version)?;
-                self.opened(name, creation, version)
+                self.opened(name, creation, version, by).await
             }
             opened => opened,
         }
@@ -167,8 +168,22 @@ impl Kms {
         if self.cluster.view().is_disabled(name, version) { Err(Error::VersionDisabled) } else { Ok(()) }
     }
 
+    /// One version of a creation. A record that does not open is compared with a peer's.
+    async fn opened(
+        &self,
+        name: KeyName<'_>,
+        creation: CreationId,
+        version: u32,
+        by: Instant,
+    ) -> Result<Arc<OpenedKey>, Error> {
+        match self.opened_here(name, creation, version) {
+            Err(Error::KeyUnopenable) => Err(self.unopenable(name, version, by).await),
+            opened => opened,
+        }
+    }
+
     /// One version of a creation, from the cache or from its sealed record.
-    fn opened(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Result<Arc<OpenedKey>, Error> {
+    fn opened_here(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Result<Arc<OpenedKey>, Error> {
         if let Some(key) = self.opened.find(name, creation, version) {
             return Ok(key);
         }

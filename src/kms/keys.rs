@@ -1,11 +1,12 @@
 //! Making, describing and listing keys.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use zeroize::Zeroizing;
 
 use super::write::done;
-use super::{Error, Kms, unopenable};
+use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, Kind, Secret, random};
 use crate::policy::{Author, KeyName, Permit, Prefix};
@@ -86,7 +87,7 @@ impl Kms {
     ) -> Result<KeyDescription, Error> {
         self.linearize(by).await?;
         self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
-        let record = self.record(name, FIRST_VERSION)?;
+        let record = self.readable(name, FIRST_VERSION, by).await?;
         Ok(KeyDescription { cipher: record.cipher, author: record.author })
     }
 
@@ -165,7 +166,28 @@ impl Kms {
     /// The record of a version that this node has applied.
     pub(super) fn record(&self, name: KeyName<'_>, version: u32) -> Result<KeyRecord, Error> {
         let record = self.cluster.view().record(name, version).ok_or(Error::VersionNotFound)?;
-        KeyRecord::decode(&record).map_err(|error| unopenable(name, &error))
+        KeyRecord::decode(&record).map_err(|error| does_not_open(name, &error))
+    }
+
+    /// The same; one that cannot be read is compared with a peer's.
+    pub(super) async fn readable(&self, name: KeyName<'_>, version: u32, by: Instant) -> Result<KeyRecord, Error> {
+        match self.record(name, version) {
+            Err(Error::KeyUnopenable) => Err(self.unopenable(name, version, by).await),
+            read => read,
+        }
+    }
+
+    /// The material of a record; one that does not open is compared with a peer's.
+    pub(super) async fn openable(
+        &self,
+        name: KeyName<'_>,
+        record: &KeyRecord,
+        by: Instant,
+    ) -> Result<KeyMaterial, Error> {
+        match self.open_record(name, record) {
+            Err(Error::KeyUnopenable) => Err(self.unopenable(name, record.version, by).await),
+            opened => opened,
+        }
     }
 
     /// The material of a version that this node has applied.
@@ -179,11 +201,17 @@ impl Kms {
             version: record.version,
         };
         ring.open_material(record.ring_version, &record.sealed, &binding, record.cipher)
-            .map_err(|error| unopenable(name, &error))
+            .map_err(|error| does_not_open(name, &error))
     }
 }
 
 /// Whoever was permitted, now.
 pub(super) fn author_of(permit: &Permit<'_>) -> Author {
     Author { created_at: Some(clock::unix_ns()), created_by: permit.identity() }
+}
+
+/// A record that cannot be read or opened here; whether that is this key's fault or this node's is found out later.
+fn does_not_open(name: KeyName<'_>, error: &dyn Display) -> Error {
+    tracing::warn!(key = name.as_str(), %error, "the sealed record of a key does not open");
+    Error::KeyUnopenable
 }

@@ -2,9 +2,11 @@
 
 mod access;
 mod access_changes;
+mod audit;
 mod begin;
 mod data;
 mod deletion;
+mod doubts;
 mod error;
 mod fence;
 mod file_policies;
@@ -16,7 +18,6 @@ mod uses;
 mod versions;
 mod write;
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -24,7 +25,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::crypto::{Cipher, CipherError};
-pub use crate::raft::{FenceFigures, Standing, Status as RaftStatus};
+pub use crate::raft::{FenceFigures, FollowLog, PeerLog, Standing, Status as RaftStatus};
 pub use access::Client;
 pub use begin::FilePolicies;
 pub use data::DataKey;
@@ -37,9 +38,11 @@ pub use versions::{KeyVersion, KeyVersions};
 
 use crate::config::CacheConfig;
 use crate::crypto::{Ring, RootKey};
-use crate::policy::{Identity, KeyName};
+use crate::policy::Identity;
 use crate::raft::Cluster;
+use doubts::Doubts;
 use opened::OpenedKeys;
+use status::SeenOnDisk;
 
 /// The key server's operations.
 ///
@@ -52,11 +55,13 @@ pub struct Kms {
     /// What opened it, for when it changes.
     root: ArcSwapOption<RootKey>,
     opened: OpenedKeys,
+    doubts: Doubts,
     file_admin: ArcSwap<Option<Identity>>,
     /// How long a deleted key can be restored; 0 when it is gone at once.
     deletion_window_ns: AtomicU64,
     state: Arc<StateCell>,
     place: Place,
+    seen_on_disk: SeenOnDisk,
 }
 
 impl Kms {
@@ -73,10 +78,12 @@ impl Kms {
             ring: ArcSwapOption::empty(),
             root: ArcSwapOption::empty(),
             opened: OpenedKeys::new(cache),
+            doubts: Doubts::default(),
             file_admin: ArcSwap::from_pointee(file_admin),
             deletion_window_ns: AtomicU64::new(0),
             state,
             place,
+            seen_on_disk: SeenOnDisk::default(),
         }
     }
 
@@ -109,10 +116,4 @@ impl Kms {
         let ring = self.ring.load_full().ok_or(Error::Stopping)?;
         Ok((cluster, ring))
     }
-}
-
-/// A record that does not open is no fault of the request; whoever runs the node must know.
-fn unopenable(name: KeyName<'_>, error: &dyn Display) -> Error {
-    tracing::error!(key = name.as_str(), %error, "the sealed record of a key does not open");
-    Error::KeyUnopenable
 }

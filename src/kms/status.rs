@@ -2,10 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::Kms;
-use crate::raft::{FenceFigures, Standing};
+use crate::raft::{Cluster, FenceFigures, Standing};
 use crate::store::folder_bytes;
+
+/// How long what was seen on the disk is told again: every look walks through the data folder.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a node is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub struct ClusterStatus {
     pub lease_until_ns: i64,
     /// What waiting for revocations cost so far.
     pub fences: FenceFigures,
+    /// What checks the signatures in this node's audit file, in hexadecimal; none while it is sealed.
+    pub audit_key: Option<String>,
     /// Consensus.
     pub raft: crate::raft::Status,
     /// Storage.
@@ -71,6 +79,10 @@ pub struct StorageFigures {
     /// Bytes on disk in the data folder.
     pub disk_bytes: u64,
 }
+
+/// The figures that come from the disk, and when they were seen.
+#[derive(Debug, Default)]
+pub(super) struct SeenOnDisk(Mutex<Option<(Instant, StorageFigures)>>);
 
 /// What the status shows of a node besides consensus.
 #[derive(Debug, Clone)]
@@ -130,14 +142,29 @@ impl Kms {
             standing,
             lease_until_ns: self.cluster.lease_until_ns(),
             fences: self.cluster.fence_figures(),
+            audit_key: self.audit_key().map(|key| key.verifying_key().to_string()),
             raft: self.cluster.status(),
             storage: StorageFigures {
                 keys: self.cluster.view().key_count(),
                 fsyncs: flushes.count,
                 fsync_ns: flushes.total_ns,
-                snapshot_at: self.cluster.snapshot_at(),
-                disk_bytes: folder_bytes(&self.place.data),
+                ..self.seen_on_disk.figures(&self.cluster, &self.place)
             },
+        }
+    }
+}
+
+impl SeenOnDisk {
+    fn figures(&self, cluster: &Cluster, place: &Place) -> StorageFigures {
+        let mut seen = self.0.lock();
+        match *seen {
+            Some((at, figures)) if at.elapsed() < LOOK_AGAIN => figures,
+            _ => {
+                let (snapshot_at, disk_bytes) = (cluster.snapshot_at(), folder_bytes(&place.data));
+                let figures = StorageFigures { snapshot_at, disk_bytes, ..StorageFigures::default() };
+                *seen = Some((Instant::now(), figures));
+                figures
+            }
         }
     }
 }

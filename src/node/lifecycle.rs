@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::NodeError;
-use super::local;
 use super::seal;
 use super::service::Parts;
+use super::{local, logs};
 use crate::config::Config;
 use crate::crypto::{RootKey, random};
 use crate::http::{Api, Server, serve_local};
@@ -58,7 +58,8 @@ impl Lifecycle {
             reason = parts.failure.reported() => Err(NodeError::Failed(reason)),
             error = audit_failed(audit_writer.as_mut()) => Err(NodeError::Audit(error)),
         };
-        if result.is_ok()
+        // A node that fails has answered requests too.
+        if !matches!(result, Err(NodeError::Audit(_)))
             && let Some(writer) = audit_writer
             && let Err(unwritten) = writer.stop(AUDIT_PATIENCE).await
         {
@@ -102,10 +103,10 @@ impl Lifecycle {
         let fingerprint = root.as_ref().ok().map(RootKey::fingerprint);
         let (cluster_config, consistency) = (config.cluster.clone(), config.consistency);
         let (tls, failure) = (Arc::clone(&self.parts.peer_tls), self.parts.failure.clone());
-        let store_id = StoreId(random::bytes());
+        let (store_id, logs) = (StoreId(random::bytes()), logs::source(&self.parts));
         let listener = self
             .consensus
-            .spawn(async move { PeerListener::open(&cluster_config, tls, store_id, fingerprint, failure).await });
+            .spawn(async move { PeerListener::open(&cluster_config, tls, store_id, fingerprint, failure, logs).await });
         let listener = joined(listener.await)??;
         if let Some(damage) = listener.damage() {
             tracing::error!(%damage, "the keystore was damaged and is rebuilt from snapshot and log");
@@ -143,7 +144,9 @@ impl Lifecycle {
         let unsealed = match &root {
             Ok(root) => {
                 kms.initialised(root, &config.policies).await;
-                kms.unseal(root)
+                let unsealed = kms.unseal(root);
+                kms.audit_key().into_iter().for_each(|key| self.parts.audit.sign_with(key));
+                unsealed
             }
             Err(error) => Err(error.clone()),
         };
@@ -171,6 +174,9 @@ impl Lifecycle {
         let api = Arc::new(api);
         parts.api.store(Some(Arc::clone(&api)));
         loop {
+            if !may_serve(cluster, parts) {
+                self.say_why_not(cluster);
+            }
             if !self.wait_until(|| may_serve(cluster, parts)).await {
                 return Ok(());
             }
@@ -178,18 +184,22 @@ impl Lifecycle {
                 .map_err(|error| bind_error(config, &error))?;
             parts.local.set(NodeState::Serving, None);
             self.serves.send_replace(true);
-            let over = self.wait_until(|| !may_serve(cluster, parts)).await;
-            if over && cluster.standing() == Standing::Over {
-                let reason = "no leader has answered for longer than consistency.offline".to_owned();
-                parts.local.set(NodeState::Offline, Some(reason));
-            } else if over {
-                let reason = "audit.required: no sink takes records; the log says why".to_owned();
-                parts.local.set(NodeState::Unaudited, Some(reason));
+            if self.wait_until(|| !may_serve(cluster, parts)).await {
+                self.say_why_not(cluster);
             } else {
                 parts.local.set(NodeState::Draining, None);
             }
             server.drain().await;
         }
+    }
+
+    fn say_why_not(&self, cluster: &Cluster) {
+        let (state, reason) = if cluster.standing() == Standing::Over {
+            (NodeState::Offline, "no leader has answered for longer than consistency.offline")
+        } else {
+            (NodeState::Unaudited, "audit.required: no sink takes records; the log says why")
+        };
+        self.parts.local.set(state, Some(reason.to_owned()));
     }
 
     /// Waits until something holds; false when the node must stop before.

@@ -3,6 +3,7 @@
 mod error;
 mod lifecycle;
 mod local;
+mod logs;
 mod protect;
 mod run;
 mod seal;

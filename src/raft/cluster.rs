@@ -7,6 +7,7 @@ use openraft::ServerState;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::failure::Failure;
 use super::fence::{Fence, FenceFigures};
 use super::leader::{Leader, Leadership};
 use super::lease::{Lease, Standing};
@@ -15,7 +16,7 @@ use super::status::Status;
 use super::types::{NodeId, Raft};
 use super::writes::{WriteError, Writes};
 use crate::state::{Command, Outcome};
-use crate::store::{Checkpoint, Log, Progress, Snapshots, View};
+use crate::store::{Checkpoint, Log, Progress, Snapshots, StoreId, View};
 
 /// How long a node that stops waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -33,6 +34,7 @@ pub struct Cluster {
     pub(super) log: Log,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: Checkpoint,
+    pub(super) failure: Failure,
     /// Ends with the handle.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
     pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
@@ -47,6 +49,11 @@ impl Cluster {
     /// How far this node has applied the log, now and from now on.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
+    }
+
+    /// The id of this node's store.
+    pub fn store_id(&self) -> StoreId {
+        self.leadership.links().owner.store_id
     }
 
     /// The highest index that this node knows to be committed.

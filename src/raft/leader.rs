@@ -35,6 +35,11 @@ impl Leadership {
         Self { raft, links, metrics, clients: Mutex::default() }
     }
 
+    /// How this node reaches the others.
+    pub(super) fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
     /// This node's consensus.
     pub(super) fn raft(&self) -> &Raft {
         &self.raft
@@ -87,6 +92,11 @@ impl Leadership {
         let client = self.links.client(self.links.members().get(&id)?).ok()?;
         clients.insert(id, client.clone());
         Some(client)
+    }
+
+    /// The ids of the members besides this node.
+    pub(super) fn other_members(&self) -> Vec<NodeId> {
+        self.links.members().keys().copied().filter(|id| *id != self.links.owner.node_id).collect()
     }
 
     /// Forgets the clients, because the members have changed.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::failure::Failure;
 use super::leader::Leadership;
+use super::marks::{Disagreement, disagreement};
 use super::reads::Reads;
 use crate::clock;
 use crate::config::ConsistencyConfig;
-use crate::state::Digest;
-use crate::store::{Checkpoint, Progress};
+use crate::store::Progress;
 
 /// How long a request is held for one renewal once the lease has run out.
 const HOLD: Duration = Duration::from_millis(500);
@@ -43,8 +42,7 @@ pub(super) struct Lease {
     config: ConsistencyConfig,
     reads: Reads,
     progress: watch::Receiver<Progress>,
-    checkpoint: Checkpoint,
-    failure: Failure,
+    disagreements: mpsc::Sender<Disagreement>,
 }
 
 impl Lease {
@@ -52,8 +50,7 @@ impl Lease {
         config: ConsistencyConfig,
         reads: Reads,
         progress: watch::Receiver<Progress>,
-        checkpoint: Checkpoint,
-        failure: Failure,
+        disagreements: mpsc::Sender<Disagreement>,
     ) -> Arc<Self> {
         Arc::new(Self {
             until_ns: AtomicI64::new(0),
@@ -62,8 +59,7 @@ impl Lease {
             config,
             reads,
             progress,
-            checkpoint,
-            failure,
+            disagreements,
         })
     }
 
@@ -132,18 +128,6 @@ impl Lease {
         self.standing()
     }
 
-    /// Two nodes at the same index have the same digest, or one of them has broken an invariant: this one stops, and
-    /// makes its keystore anew when it starts again.
-    fn distrust(&self, index: u64, own: Digest, leaders: Digest) {
-        if let Err(error) = self.checkpoint.distrust() {
-            tracing::error!(%error, "the keystore cannot be marked as damaged");
-        }
-        self.failure.report(&format!(
-            "invariant broken: at index {index} the digest of this node's state is {own}, the leader's {leaders}; \
-             the keystore is rebuilt at the next start"
-        ));
-    }
-
     /// Asks the leader once. The lease runs from when the question was sent, and counts only once this node has
     /// applied the last revocation.
     async fn renew(&self) {
@@ -152,10 +136,9 @@ impl Lease {
         if progress.wait_for(|progress| progress.reached(answer.last_revocation)).await.is_err() {
             return;
         }
-        if let Some((index, digest)) = answer.mark
-            && let Some(own) = differing_mark(&progress.borrow(), index, digest)
-        {
-            return self.distrust(index, own, digest);
+        if let Some(found) = disagreement(&progress.borrow(), answer.mark) {
+            // When there is no room, one is being looked into.
+            let _ = self.disagreements.try_send(found);
         }
         let lease = i64::try_from(answer.lease.as_nanos()).unwrap_or(i64::MAX);
         self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
@@ -163,28 +146,19 @@ impl Lease {
     }
 }
 
-/// This node's digest at an index, when it is not the leader's.
-fn differing_mark(progress: &Progress, index: u64, leaders: Digest) -> Option<Digest> {
-    let own = progress.marks.iter().find(|(marked, _)| *marked == index);
-    own.map(|(_, own)| *own).filter(|own| *own != leaders)
-}
-
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::store::{Found, Owner, Store, StoreId};
 
     #[tokio::test]
     async fn requests_are_held_for_one_renewal_of_a_lease() {
         let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
         let (_applied, progress) = watch::channel(Progress::default());
         let (reads, _asked) = Reads::unanswered();
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), || Owner { store_id: StoreId([1; 16]), node_id: 1 }).unwrap();
-        let Found::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
-        let lease = Lease::new(config, reads, progress, keystore.checkpoint(), Failure::default());
+        let (disagreements, _none) = mpsc::channel(1);
+        let lease = Lease::new(config, reads, progress, disagreements);
         for _ in 0..2 {
             lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
             assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request is held");

@@ -23,8 +23,6 @@ use crate::tls::{PeerStream, PeerTls};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that wait to be served.
 const BACKLOG: usize = 64;
-/// Handshakes at a time; more wait in the kernel.
-const HANDSHAKES: usize = 64;
 
 /// The identity at the other end of a peer connection.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +38,17 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         .map_err(|error| io::Error::new(error.kind(), format!("cluster.listen {address} cannot be bound: {error}")))
 }
 
-/// Serves the peer service until `stop` resolves.
+/// Serves the peer service until `stop` resolves; shakes hands with `handshakes` connections at a time, and more wait
+/// in the kernel.
 pub(super) async fn serve(
     listener: TcpListener,
+    handshakes: u32,
     tls: Arc<PeerTls>,
     service: PeerService,
     stop: impl Future<Output = ()> + Send,
 ) {
     let (accepted, incoming) = mpsc::channel(BACKLOG);
-    let accepting = tokio::spawn(accept(listener, tls, accepted));
+    let accepting = tokio::spawn(accept(listener, handshakes, tls, accepted));
     let service = PeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -59,8 +59,13 @@ pub(super) async fn serve(
     accepting.abort();
 }
 
-async fn accept(listener: TcpListener, tls: Arc<PeerTls>, accepted: mpsc::Sender<io::Result<PeerConnection>>) {
-    let handshakes = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+async fn accept(
+    listener: TcpListener,
+    handshakes: u32,
+    tls: Arc<PeerTls>,
+    accepted: mpsc::Sender<io::Result<PeerConnection>>,
+) {
+    let handshakes = Arc::new(tokio::sync::Semaphore::new(handshakes as usize));
     loop {
         let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let (tcp, from) = match listener.accept().await {

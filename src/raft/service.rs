@@ -13,7 +13,10 @@ use super::failure::Failure;
 use super::grants::{Grants, Question};
 use super::greeting::Greeter;
 use super::links::Links;
+use super::logs::OwnLogs;
+use super::marks::mark_at;
 use super::proposals::propose;
+use super::records::answer_record;
 use super::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
@@ -22,12 +25,12 @@ use super::state_machine::as_openraft;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::peer_server::Peer;
 use super::wire::{
-    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, Greeting, GreetingReply, InstallReply,
-    Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, SnapshotPart, TransferReply, TransferRequest,
-    VoteReply, VoteRequest,
+    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest, Greeting, GreetingReply,
+    InstallReply, LogLines, MarkReply, MarkRequest, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest,
+    RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
-use crate::store::{Snapshots, View};
+use crate::store::{Progress, Snapshots, View};
 
 /// Batches of one forwarding peer that are worked on at a time.
 const BATCHES_AT_A_TIME: usize = 64;
@@ -38,6 +41,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Running {
     pub raft: Raft,
     pub grants: Arc<Grants>,
+    pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
 }
 
@@ -49,6 +53,7 @@ pub(super) struct PeerService {
     pub running: Arc<OnceLock<Running>>,
     pub snapshots: Snapshots,
     pub failure: Failure,
+    pub logs: OwnLogs,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -67,6 +72,7 @@ impl PeerService {
 impl Peer for PeerService {
     type AppendStream = Replies<AppendReply>;
     type FetchSnapshotStream = Replies<SnapshotPart>;
+    type FollowLogStream = Replies<LogLines>;
     type ProposeStream = Replies<ProposalsReply>;
 
     async fn greet(&self, request: Request<Greeting>) -> Result<Response<GreetingReply>, Status> {
@@ -141,6 +147,11 @@ impl Peer for PeerService {
         Ok(Response::new(parts::of_file(None, file).map(|part| part.map_err(|e| refused(&e))).boxed()))
     }
 
+    async fn follow_log(&self, request: Request<FollowLogRequest>) -> Result<Response<Self::FollowLogStream>, Status> {
+        self.admit(&request)?;
+        Ok(Response::new(self.logs.stream(request.get_ref())?))
+    }
+
     async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {
         let (_, running) = self.admit(&request)?;
         let (raft, view) = (running.raft.clone(), Arc::clone(&running.view));
@@ -177,6 +188,18 @@ impl Peer for PeerService {
         running.grants.reported(from, applied);
         let behind = running.grants.hold(index).await.ok_or_else(leads_not)?;
         Ok(Response::new(FenceReply { behind }))
+    }
+
+    async fn fetch_record(&self, request: Request<RecordRequest>) -> Result<Response<RecordReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let answer = answer_record(&running.view, running.progress.clone(), request.get_ref()).await;
+        answer.map(Response::new).ok_or_else(|| Status::unavailable("this node has not applied as much in time"))
+    }
+
+    async fn fetch_mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let digest = mark_at(&running.progress.borrow(), request.get_ref().index);
+        Ok(Response::new(MarkReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
     }
 }
 

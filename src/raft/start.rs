@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::boot::{self, Beginning, BootError};
@@ -18,6 +18,7 @@ use super::leader::Leadership;
 use super::lease::Lease;
 use super::links::Links;
 use super::log_storage::LogStorage;
+use super::logs::{LogSource, OwnLogs};
 use super::membership::decode_stored;
 use super::metrics::Metrics;
 use super::network::Network;
@@ -28,7 +29,7 @@ use super::service::{PeerService, Running};
 use super::state_machine::StateMachine;
 use super::types::Raft;
 use super::writes::Writes;
-use super::{listener, tasks};
+use super::{listener, marks, tasks};
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
 use crate::tls::PeerTls;
@@ -63,7 +64,8 @@ pub struct PeerListener {
 }
 
 impl PeerListener {
-    /// Opens the store and begins to answer greetings. `fingerprint` is of the root key this node holds.
+    /// Opens the store and begins to answer greetings. `fingerprint` is of the root key this node holds; `logs` is
+    /// what peers may have of its events.
     ///
     /// # Errors
     /// The store cannot be opened, or the listener cannot be bound.
@@ -73,6 +75,7 @@ impl PeerListener {
         new_store_id: StoreId,
         fingerprint: Option<[u8; 32]>,
         failure: Failure,
+        logs: LogSource,
     ) -> Result<Self, StartError> {
         let node_id = boot::id_of(&config.peers, &config.name);
         let dir = config.data.clone();
@@ -95,10 +98,13 @@ impl PeerListener {
             running: Arc::clone(&running),
             snapshots: store.snapshots.clone(),
             failure: failure.clone(),
+            logs: OwnLogs::new(logs),
         };
         let (stop, stopped) = oneshot::channel();
         let bound = listener::bind(config.listen).await?;
-        tokio::spawn(listener::serve(bound, Arc::clone(&tls), service, async { drop(stopped.await) }));
+        tokio::spawn(listener::serve(bound, config.handshakes, Arc::clone(&tls), service, async {
+            drop(stopped.await);
+        }));
         let Store { log, snapshots, owner, keystore } = store;
         Ok(Self {
             config: config.clone(),
@@ -166,16 +172,27 @@ impl PeerListener {
         }
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let grants = Arc::new(Grants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
-        let answering = Running { raft: raft.clone(), grants: Arc::clone(&grants), view: Arc::clone(&view) };
+        let answering = Running {
+            raft: raft.clone(),
+            grants: Arc::clone(&grants),
+            progress: progress.clone(),
+            view: Arc::clone(&view),
+        };
         drop(self.running.set(answering));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
-        let lease = Lease::new(consistency, reads.clone(), progress.clone(), checkpoint.clone(), failure.clone());
+        let (disagreements, found) = mpsc::channel(1);
+        let lease = Lease::new(consistency, reads.clone(), progress.clone(), disagreements);
         let mut running = JoinSet::new();
+        running.spawn(marks::settle(found, Arc::clone(&leadership), checkpoint.clone(), failure.clone()));
         running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
         running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
-        running.spawn(tasks::checkpoint_regularly(checkpoint.clone(), config.snapshot.checkpoint_every, failure));
+        running.spawn(tasks::checkpoint_regularly(
+            checkpoint.clone(),
+            config.snapshot.checkpoint_every,
+            failure.clone(),
+        ));
         running.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         Ok(Cluster {
             raft,
@@ -189,6 +206,7 @@ impl PeerListener {
             log: self.log,
             snapshots: self.snapshots,
             checkpoint,
+            failure,
             tasks: parking_lot::Mutex::new(running),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })

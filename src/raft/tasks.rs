@@ -40,20 +40,24 @@ pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
     }
 }
 
-/// Builds a snapshot when the log has outgrown the last one. Never ends.
+/// Builds a snapshot when more has been written to the log since the last one than that one takes. Never ends.
 pub(super) async fn snapshot_when_large(raft: Raft, log: Log, snapshots: Snapshots, config: SnapshotConfig) {
     let metrics = Metrics::of(&raft);
+    // What the log takes on disk says little: it gives room back in chunks, and may stay large although a snapshot covers
+    // all of it.
+    let mut written_then = 0;
     loop {
         tokio::time::sleep(SNAPSHOT_CHECK).await;
+        let written = log.bytes_written();
         let last = snapshots.newest().ok().flatten();
         let covers = last.as_ref().and_then(|snapshot| snapshot.header.applied.last).map(|id| id.index);
         let last_bytes = last.and_then(|s| s.path.metadata().ok()).map_or(0, |metadata| metadata.len());
-        // The log gives room back in whole chunks: it may stay large although a snapshot covers all of it.
-        if covers >= metrics.now().last_applied.as_ref().map(|id| id.index) {
-            continue;
-        }
-        if log.bytes_on_disk() > config.log_bytes.max(last_bytes) && raft.trigger().snapshot().await.is_err() {
-            return;
+        let anything_new = covers < metrics.now().last_applied.as_ref().map(|id| id.index);
+        if anything_new && written - written_then > config.log_bytes.max(last_bytes) {
+            written_then = written;
+            if raft.trigger().snapshot().await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::folder::{Folders, OpenFolder};
 use super::image::{Applied, Damage, Image, ImageBuilder};
 use super::owner::Owner;
 use super::snapshot::{Snapshot, read_entries};
-use super::staging::{Staging, Writes};
+use super::staging::{Staging, Writes, collect_garbage};
 use super::{LogId, View, wire};
 use crate::policy::{KeyName, Rules};
 use crate::state::{
@@ -396,6 +396,7 @@ fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Result<(OpenFol
         if waiting == FILL_BATCH {
             waiting = 0;
             folder.db.apply_batch(std::mem::take(&mut batch)).map_err(|e| unreadable(&e))?;
+            collect_garbage(FILL_BATCH);
         }
         Ok(())
     })?;

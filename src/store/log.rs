@@ -19,6 +19,8 @@ use super::log_types::{LogId, LogTypes, Payload, Vote};
 
 /// A purge drops whole chunks, and an open decodes all that is left.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+/// What a record takes besides its payload: type, position, length, checksum.
+const RECORD_BYTES: u64 = 40;
 /// Payloads kept in memory for followers that are close behind.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 1024 * 1024;
@@ -61,6 +63,7 @@ struct Inner {
     idle: Condvar,
     flushes: AtomicU64,
     flush_ns: AtomicU64,
+    written: AtomicU64,
 }
 
 /// Who waits for the next flush. At most one flush is in flight; whatever is written meanwhile shares the next one.
@@ -92,8 +95,10 @@ impl Log {
         config.log_cache_capacity = Some(CACHE_BYTES);
         // A bound would let an append wait, with the log locked, for the thread that wants the lock to flush.
         config.wal.flush_queue_max_bytes = Some(usize::MAX);
+        let log = RaftLog::open(Arc::new(config))?;
         let inner = Inner {
-            log: RwLock::new(Some(RaftLog::open(Arc::new(config))?)),
+            written: AtomicU64::new(log.on_disk_size()),
+            log: RwLock::new(Some(log)),
             waiting: Mutex::default(),
             idle: Condvar::new(),
             flushes: AtomicU64::new(0),
@@ -141,7 +146,12 @@ impl Log {
     /// The entries do not follow the last one, or the disk failed.
     pub fn append(&self, entries: impl IntoIterator<Item = (LogId, Bytes)>, durable: Durable) -> io::Result<()> {
         let mut log = self.inner.write()?;
-        log.append(entries.into_iter().map(|(id, payload)| (id, Payload(payload))))?;
+        let mut written = 0;
+        log.append(entries.into_iter().map(|(id, payload)| {
+            written += RECORD_BYTES + payload.len() as u64;
+            (id, Payload(payload))
+        }))?;
+        self.inner.written.fetch_add(written, Ordering::Relaxed);
         self.inner.when_durable(&mut log, durable)
     }
 
@@ -203,9 +213,10 @@ impl Log {
         log.read(range.start, range.end).map(|entry| entry.map(|(id, payload)| (id, payload.0))).collect()
     }
 
-    /// The size of the log on disk, in bytes.
-    pub fn bytes_on_disk(&self) -> u64 {
-        self.inner.read().map_or(0, |log| log.on_disk_size())
+    /// How much was ever written to the log, in bytes: what was there when it was opened, and every entry since. It only
+    /// grows.
+    pub fn bytes_written(&self) -> u64 {
+        self.inner.written.load(Ordering::Relaxed)
     }
 
     /// What flushing cost so far.

@@ -78,6 +78,7 @@ impl Staging {
 
     fn write_to(&self, folder: &OpenFolder) -> io::Result<()> {
         let gathered = std::mem::take(&mut *self.gathered.lock());
+        let writes = gathered.writes.len();
         if gathered.writes.is_empty() {
             return Ok(());
         }
@@ -88,6 +89,22 @@ impl Staging {
                 None => batch.remove(key),
             }
         }
-        folder.db.apply_batch(batch).map_err(io::Error::other)
+        folder.db.apply_batch(batch).map_err(io::Error::other)?;
+        collect_garbage(writes);
+        Ok(())
+    }
+}
+
+/// Frees what sled replaced while it made so many writes. Each write copies a whole node of its tree, and the copies
+/// before it are freed only as later calls come by, some hundred to a hundred calls: with one call a second they would
+/// pile up to 200 MB.
+pub(super) fn collect_garbage(writes: usize) {
+    /// Objects that one step frees at most, and what a write leaves of them.
+    const STEP: usize = 512;
+    const OBJECTS: usize = 8;
+    /// Steps until nothing that was just replaced can still be seen.
+    const EPOCHS: usize = 4;
+    for _ in 0..EPOCHS + writes * OBJECTS / STEP {
+        crossbeam_epoch::pin().flush();
     }
 }

@@ -3,12 +3,15 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
 /// Lines kept for a listener that lags; beyond it the listener loses the oldest.
 const BACKLOG: usize = 4096;
+/// Lines go out together while they take fewer bytes than this.
+const CHUNK: usize = 64 * 1024;
 /// Events kept for listeners to begin with.
 pub const RECENT: usize = 256;
 
@@ -103,8 +106,30 @@ impl Listener {
         }
     }
 
-    /// The same when there is a line at once.
-    pub fn next_at_hand(&mut self) -> Option<Bytes> {
+    /// The lines as a stream that ends with the feed: those at hand together, so that a reader who was slow catches
+    /// up in larger steps.
+    pub fn into_stream(self) -> BoxStream<'static, Bytes> {
+        let gathered = stream::unfold(self, |mut listener| async move {
+            let first = listener.next().await?;
+            Some((listener.gather(first), listener))
+        });
+        gathered.boxed()
+    }
+
+    fn gather(&mut self, first: Bytes) -> Bytes {
+        let Some(second) = self.next_at_hand() else { return first };
+        let mut lines = BytesMut::from(first);
+        lines.extend_from_slice(&second);
+        while lines.len() < CHUNK
+            && let Some(line) = self.next_at_hand()
+        {
+            lines.extend_from_slice(&line);
+        }
+        lines.freeze()
+    }
+
+    /// The next line when it is there at once.
+    fn next_at_hand(&mut self) -> Option<Bytes> {
         if let Some(line) = self.tail.pop_front() {
             return Some(line);
         }
@@ -114,6 +139,11 @@ impl Listener {
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
+}
+
+/// Lines in one piece.
+pub fn joined(lines: VecDeque<Bytes>) -> Bytes {
+    lines.into_iter().flatten().collect()
 }
 
 fn last<E: Clone>(recent: &VecDeque<E>, count: usize) -> Vec<E> {

@@ -4,6 +4,7 @@
 //! streaming happen elsewhere. Contract, section 9.
 
 mod audit;
+mod audit_metrics;
 mod cluster_metrics;
 mod error_log;
 mod exposition;
@@ -18,9 +19,10 @@ mod record;
 pub use audit::{
     Audit, AuditFigures, AuditWriter, Finding, Report, SinkFigure, Unrecorded, Unwritten, Verifier, What, in_order,
 };
+pub use audit_metrics::render_audit_metrics;
 pub use cluster_metrics::{ClusterFigures, PeerLag, render_cluster_metrics};
 pub use error_log::ErrorLog;
-pub use feed::{Feed, Listener, RECENT};
+pub use feed::{Feed, Listener, RECENT, joined};
 pub use http_metrics::HttpMetrics;
 pub use kes_metrics::render_kes_metrics;
 pub use log::{LogError, Logging};

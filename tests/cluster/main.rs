@@ -2,6 +2,7 @@
 
 mod access_writes;
 mod at_rest;
+mod audit;
 mod authorisation;
 mod damaged;
 mod deletion_window;
@@ -22,6 +23,7 @@ mod streams;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;
+mod unopenable;
 mod versions;
 mod wiped;
 

@@ -7,8 +7,11 @@ use keyraft::config::{Config, SnapshotConfig};
 use super::cluster;
 use crate::support::cluster::TestCluster;
 
-/// Enough for the log to outgrow [`snapshots_early`], several times over.
-const KEYS: usize = 260;
+/// Enough for the log to outgrow [`snapshots_early`] about three times.
+const KEYS: usize = 640;
+const AT_A_TIME: usize = 16;
+/// What a node has a snapshot beyond by then.
+const COVERED: u64 = 300;
 
 /// Snapshots as often as a configuration may ask for, with nothing of the log behind them.
 pub fn snapshots_early(config: &mut Config) {
@@ -28,20 +31,24 @@ async fn a_follower_that_was_away_too_long_installs_a_snapshot() {
     let away = cluster.follower().await;
     let others = [(away + 1) % 3, (away + 2) % 3];
     cluster.kill(away).await;
-    for number in 0..KEYS {
-        let name = format!("meanwhile-{number}");
-        user.create(others[number % 2], &name).await.expect("two of three are enough");
-        if number % 10 == 0 {
-            keys.push(user.generate(others[0], &name).await.expect("the key is there"));
+    for first in (0..KEYS).step_by(AT_A_TIME) {
+        let name = |number: usize| format!("meanwhile-{number}");
+        let creates = (first..first + AT_A_TIME).map(|number| {
+            let (user, node, name) = (&user, others[number % 2], name(number));
+            async move { user.create(node, &name).await }
+        });
+        for created in futures::future::join_all(creates).await {
+            created.expect("two of three are enough");
         }
+        keys.push(user.generate(others[0], &name(first)).await.expect("the key is there"));
     }
     user.delete(others[0], "before-0").await.expect("the key is there");
     keys.retain(|key| key.name != "before-0");
     for other in others {
-        wait_for_a_snapshot_beyond(&cluster, other, KEYS as u64).await;
+        wait_for_a_snapshot_beyond(&cluster, other, COVERED).await;
     }
     cluster.start_nodes(&[away]).await;
-    assert!(snapshot_index(&cluster, away) > KEYS as u64, "what it missed came as a snapshot");
+    assert!(snapshot_index(&cluster, away) > COVERED, "what it missed came as a snapshot");
     user.assert_decrypts(away, &keys).await;
     let gone = user.ask(away, "GET", "/v1/key/describe/before-0", None).await.expect_err("the key was deleted");
     assert!(gone.is(404, "key does not exist"), "{gone:?}");

@@ -140,3 +140,55 @@ async fn streams_end_at_once_when_the_node_stops() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_streams_of_all_nodes_are_merged_and_a_node_that_goes_and_comes_is_told() {
+    let mut cluster = cluster(3, |_| {}).await;
+    let mut lines = Lines::open(&cluster, 0, ADMIN_KEY, Http::Two, "/v1/log/audit?cluster=true").await;
+    // Peers are asked when the stream is first read: each of them tells of requests from then on.
+    for node in 0..3 {
+        let (name, path) = (format!("node-{}", node + 1), format!("/v1/key/describe/of-{node}"));
+        let told = async |event: &Value| event["node"] == name.as_str() && event["request"]["path"] == path.as_str();
+        loop {
+            let _ = cluster.admin().ask(node, "GET", &path, None).await.expect_err("no key");
+            let event = lines.next().await.expect("an event");
+            if told(&event).await {
+                break;
+            }
+        }
+    }
+    cluster.stop(2).await;
+    let notice = async |lines: &mut Lines, what: &str| loop {
+        let event = lines.next().await.expect("an event");
+        if event["notice"].as_str().is_some_and(|notice| notice.starts_with(what)) {
+            assert_eq!((&event["node"], &event["response"]["code"]), (&"node-3".into(), &0.into()));
+            return;
+        }
+    };
+    notice(&mut lines, "the node is away: ").await;
+    cluster.start_nodes(&[2]).await;
+    notice(&mut lines, "the node is back").await;
+    cluster.admin().ask(2, "GET", "/v1/key/describe/after", None).await.expect_err("no key");
+    while lines.next().await.expect("an event")["request"]["path"] != "/v1/key/describe/after" {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_events_of_all_nodes_come_in_order_with_those_that_are_away_told() {
+    let mut cluster = cluster(3, |_| {}).await;
+    for n in 0..9 {
+        cluster.admin().create(n % 3, &format!("key-{n}")).await.expect("a new key");
+    }
+    cluster.stop(1).await;
+    let target = "/v1/log/audit?cluster=true&follow=false&tail=256";
+    let mut lines = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, target).await;
+    let (mut events, mut away) = (Vec::new(), Vec::new());
+    while let Some(event) = lines.next().await {
+        if event["notice"].is_string() { away.push(event) } else { events.push(event) }
+    }
+    assert!(away.len() == 1 && away[0]["node"] == "node-2", "{away:?}");
+    let created: Vec<_> = events
+        .iter()
+        .filter_map(|event| event["request"]["path"].as_str()?.strip_prefix("/v1/key/create/key-"))
+        .collect();
+    assert_eq!(created, ["0", "2", "3", "5", "6", "8"]);
+}

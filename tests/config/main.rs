@@ -96,6 +96,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
             ca: "peer-ca.crt".into(),
             data: "data".into(),
             peers: vec![peer],
+            handshakes: 64,
             timing: TimingConfig {
                 heartbeat: Duration::from_millis(30),
                 election_min: Duration::from_millis(100),

@@ -164,6 +164,40 @@ fn each_kind_of_problem_has_its_line() {
 }
 
 #[test]
+fn what_is_wrong_with_the_audit_section_is_told_at_once() {
+    let text = format!(
+        "{NEEDED}\
+audit:
+  requird: on                                 #!
+  required: maybe                             #!
+  file:                                       #! no path
+    max_size: 1KiB                            #!
+    max_age: 1s                               #!
+    keep: 0                                   #!
+  syslog:
+    address: /dev/log                         #!
+    facility: mail                            #!
+"
+    );
+    let parts = [
+        "unknown setting `audit.requird`: did you mean `required`?",
+        "audit.required: 'maybe' is neither on nor off",
+        "audit.file.path is missing: add `path: /var/log/keyraft/audit.log`",
+        "audit.file.max_size: '1KiB' is no size from 65536 to 1099511627776 bytes; write it like 100MiB",
+        "audit.file.max_age: '1s' is out of range: from 1m",
+        "audit.syslog.address: '/dev/log' is no syslog address; write unix:/dev/log, udp://host:514 or tcp://host:601",
+        "audit.syslog.facility: 'mail' is no facility; write one of user, daemon",
+    ];
+    refused(&text, &parts);
+    for none in ["audit: {required: on} #!\n", "log: {audit: off}\naudit: {required: on, file: , syslog: } #!\n"] {
+        refused(&format!("{NEEDED}{none}"), &["audit.required: no sink is there to take a record"]);
+    }
+    for some in ["log: {audit: on}\naudit: {required: on}", "audit: {required: on, file: {path: a}}"] {
+        assert!(with(&format!("{some}\n")).audit.required, "{some}");
+    }
+}
+
+#[test]
 fn a_policy_has_at_most_64_kib() {
     let policy = |patterns: usize| {
         let allow: Vec<_> = (0..patterns).map(|i| format!("/v1/key/create/{i:040}")).collect();

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keyraft::config::{
-    CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password, PeerConfig,
-    ROUTES, RouteConfig, SKIP_AUTH_ROUTES, SealConfig, TimingConfig, TlsConfig, render,
+    AuditConfig, AuditFileConfig, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig,
+    LogFormat, Password, PeerConfig, ROUTES, RouteConfig, SKIP_AUTH_ROUTES, SealConfig, SyslogAddress, SyslogConfig,
+    TimingConfig, TlsConfig, render,
 };
 use keyraft::policy::{Identity, Pattern, Policy, PolicyName};
 use rand::rngs::StdRng;
@@ -52,7 +53,7 @@ impl Draw {
                 capacity: self.0.random_range(1..=10_000_000),
             },
             log: self.log(),
-            audit: keyraft::config::AuditConfig::default(),
+            audit: self.audit(),
             cluster: self.cluster(listen),
             seal: self.seal(),
             consistency: ConsistencyConfig { lease: self.time(1), offline: self.time(0) },
@@ -155,6 +156,24 @@ impl Draw {
         LogConfig { error: self.0.random(), audit: self.0.random(), level: level.to_owned(), format }
     }
 
+    fn audit(&mut self) -> AuditConfig {
+        let path = self.text().into();
+        let file = AuditFileConfig {
+            path,
+            max_size: self.0.random_range(65_536..=1 << 40),
+            max_age: self.time(60).max(Duration::from_secs(60)),
+            keep: self.0.random_range(1..=100_000),
+        };
+        let address = match self.0.random_range(0..3) {
+            0 => SyslogAddress::Unix(self.text().into()),
+            1 => SyslogAddress::Udp("[::1]:514".to_owned()),
+            _ => SyslogAddress::Tcp("log.example.com:601".to_owned()),
+        };
+        let syslog = SyslogConfig { address, ..SyslogConfig::default() };
+        // A sink that must be there is.
+        AuditConfig { required: self.0.random(), file: Some(file), syslog: self.maybe(|_| syslog) }
+    }
+
     fn cluster(&mut self, listen: String) -> ClusterConfig {
         let count = self.0.random_range(1..6);
         let peers: Vec<_> = (0..count).map(Self::peer).collect();
@@ -169,6 +188,7 @@ impl Draw {
             ca: self.text().into(),
             data: self.text().into(),
             peers,
+            handshakes: self.0.random_range(1..=65_536),
             timing: TimingConfig { heartbeat, election_min, election_max },
             snapshot: keyraft::config::SnapshotConfig {
                 log_bytes: self.0.random_range(65_536..=1 << 40),

@@ -4,6 +4,7 @@ mod crash_loop;
 mod disk;
 mod loss;
 mod paused;
+mod power_cut;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -102,6 +102,8 @@ impl TestCluster {
     pub async fn ended(&mut self, number: usize) -> NodeError {
         let mut node = self.nodes[number].take().expect("the node runs");
         let ended = tokio::time::timeout(PATIENCE, node.ended()).await;
+        // Its process would end now, and let go of its files.
+        node.kill().await;
         ended.expect("the node ends").expect_err("a node that nobody stopped ends with an error")
     }
 

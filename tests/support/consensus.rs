@@ -7,7 +7,7 @@ use futures::future::join_all;
 use keyraft::config::Config;
 use keyraft::crypto::Cipher;
 use keyraft::policy::{Actor, Author, KeyName};
-use keyraft::raft::{Cluster, Failure, PeerListener};
+use keyraft::raft::{Cluster, Failure, LogSource, PeerListener};
 use keyraft::state::{
     self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome, RequestId,
     RingVersion,
@@ -132,7 +132,8 @@ async fn take_part(number: u8, config: &Config) -> Cluster {
     let (cluster, consistency) = (&config.cluster, config.consistency);
     let tls = PeerTls::load(&cluster.cert, &cluster.key, &cluster.ca).expect("the certificates are ours");
     let (store, failure) = (StoreId([number; 16]), Failure::default());
-    let listener = PeerListener::open(cluster, Arc::new(tls), store, Some([0; 32]), failure).await;
+    let no_logs: LogSource = Arc::new(|_| Box::pin(futures::stream::empty()));
+    let listener = PeerListener::open(cluster, Arc::new(tls), store, Some([0; 32]), failure, no_logs).await;
     let joined = listener.expect("the listener opens").take_part(consistency).await;
     joined.expect("the node takes part")
 }

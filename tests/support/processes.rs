@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 
@@ -48,15 +48,19 @@ impl Processes {
 
     /// The same, each told more settings: the name with its colon, and the value.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let settings = [&SETTINGS[..], settings].concat();
-        let folder = tempfile::tempdir().expect("a folder can be made");
+        Self::start_in(&std::env::temp_dir(), &[&SETTINGS[..], settings].concat()).await
+    }
+
+    /// The same, below a folder, each node with these settings and no others.
+    pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir_in(dir).expect("a folder can be made");
         let mut processes = Self { nodes: vec![None, None, None], port: free_ports(3), folder };
         let mut dev = Command::new(KEYRAFT);
         dev.args(["dev", "--prepare", "--dir"]).arg(processes.dir()).args(["--port", &processes.port.to_string()]);
         let output = dev.output().expect("the binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for number in 0..3 {
-            processes.adjust(number, &settings);
+            processes.adjust(number, settings);
         }
         processes.start_all().await;
         processes
@@ -88,6 +92,14 @@ impl Processes {
         node.kill().expect("the node is ours");
         let status = node.wait().expect("the node is ours");
         assert_eq!(status.signal(), Some(9), "node {number} had ended before: {status}\n{}", self.log(number));
+    }
+
+    /// Ends a node that may have ended by itself.
+    pub fn end(&mut self, number: usize) {
+        let mut node = self.nodes[number].take().expect("the node was started");
+        // It is no failure to end before it is told to.
+        let _ = node.kill();
+        node.wait().expect("the node is ours");
     }
 
     /// Tells a node to stop, and waits until it has.

@@ -94,6 +94,7 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
         ca: certificates.file("peer-ca.crt"),
         data: certificates.file(&peer.name),
         peers: peers.to_vec(),
+        handshakes: 64,
         timing: timing(),
         snapshot: keyraft::config::SnapshotConfig::default(),
     }

@@ -69,6 +69,7 @@ fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
         ca: dir.join("peer-ca.crt"),
         data: layout.node_data(number),
         peers: layout.numbers().map(|number| peer(layout, number)).collect(),
+        handshakes: 64,
         timing: TimingConfig {
             heartbeat: Duration::from_millis(30),
             election_min: Duration::from_millis(100),

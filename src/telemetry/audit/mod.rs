@@ -51,6 +51,8 @@ pub struct Audit {
     queue: Queue<AuditRecord>,
     feed: Feed<AuditRecord>,
     stopping: AtomicBool,
+    /// The thread is to end and to write nothing more, as in a crash.
+    killed: AtomicBool,
     orders: Mutex<Orders>,
     required: AtomicBool,
     /// No sink took the last records that were offered.
@@ -143,6 +145,7 @@ impl Audit {
             queue: Queue::new(capacity.max(1)),
             feed: Feed::new(Form { event: line, loss: loss_line }),
             stopping: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
             orders: Mutex::default(),
             required: AtomicBool::new(wanted.config.required),
             blocked: AtomicBool::new(false),
@@ -285,6 +288,15 @@ impl AuditWriter {
             Ok(Err(_)) => Err(Unwritten::Panicked),
             Err(_) => Err(Unwritten::Blocked),
         }
+    }
+}
+
+impl Drop for AuditWriter {
+    /// Without [`AuditWriter::stop`] nothing more is written: a node that is started in this process after it must find
+    /// the file to itself.
+    fn drop(&mut self) {
+        self.audit.killed.store(true, Relaxed);
+        self.audit.wake();
     }
 }
 

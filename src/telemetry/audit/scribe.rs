@@ -40,6 +40,9 @@ impl Scribe {
         loop {
             // Looked at before the queue, so that all that came before it is still written.
             let stopping = self.audit.stopping.load(Relaxed);
+            if self.audit.killed.load(Relaxed) {
+                return self.batch.len() as u64 + self.lost;
+            }
             self.follow_orders();
             if self.batch.is_empty() {
                 self.take();

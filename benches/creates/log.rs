@@ -1,0 +1,77 @@
+//! The log alone: what appending durably costs when nothing else is done.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::join_all;
+use keyraft::crypto::Cipher;
+use keyraft::policy::{Actor, Author, Identity};
+use keyraft::state::{Command, CreationId, KeyRecord, Operation, RequestId};
+use keyraft::store::{Log, LogId};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// What an entry has before its command: format, kind and level.
+const FRAME_BYTES: usize = 6;
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Entries a second that writers append, each waiting for its own to be durable before the next.
+pub async fn appends_a_second(dir: &Path, writers: usize, time: Duration) -> std::io::Result<f64> {
+    let log = Log::open(dir)?;
+    let next = Arc::new(Mutex::new(0));
+    let begin = Instant::now() + WARM_UP;
+    let appending = (0..writers).map(|_| tokio::spawn(append_until(log.clone(), Arc::clone(&next), begin, time)));
+    let counts: Vec<_> = join_all(appending).await;
+    log.close();
+    std::fs::remove_dir_all(dir)?;
+    let count = counts.into_iter().map(|count| count.map_err(std::io::Error::other)?).sum::<std::io::Result<u32>>()?;
+    Ok(f64::from(count) / time.as_secs_f64())
+}
+
+async fn append_until(log: Log, next: Arc<Mutex<u64>>, begin: Instant, time: Duration) -> std::io::Result<u32> {
+    let payload = payload();
+    let mut count = 0;
+    while begin.elapsed() < time {
+        let (sender, durable) = oneshot::channel();
+        {
+            // Entries follow each other without a gap.
+            let mut next = next.lock();
+            let id = LogId { term: 1, node: 1, index: *next };
+            log.append([(id, payload.clone())], Box::new(move |result| drop(sender.send(result))))?;
+            *next += 1;
+        }
+        durable.await.map_err(std::io::Error::other)??;
+        count += u32::from(Instant::now() >= begin);
+    }
+    Ok(count)
+}
+
+/// An entry as a create makes one.
+fn payload() -> Bytes {
+    let (name, identity) = ("bench-00000000-000-000000", Identity::from_bytes([7; 32]));
+    let record = KeyRecord {
+        creation_id: CreationId([7; 16]),
+        version: 1,
+        cipher: Cipher::Aes256,
+        disabled: false,
+        ring_version: 1,
+        author: Author { created_at: Some(1 << 60), created_by: Some(identity) },
+        last_used: None,
+        delete_at: None,
+        sealed: vec![7; 110],
+    };
+    let command = Command {
+        request_id: RequestId([7; 16]),
+        seen_index: 1 << 20,
+        time_ns: 1 << 60,
+        actor: Actor::Client { identity, file_admin: true },
+        path: format!("/v1/key/create/{name}"),
+        file_names_admin: true,
+        operation: Operation::CreateKey { name: name.to_owned(), record: record.encode().into() },
+    };
+    let mut payload = BytesMut::zeroed(FRAME_BYTES);
+    payload.put(command.encode());
+    payload.freeze()
+}

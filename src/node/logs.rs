@@ -1,0 +1,20 @@
+//! What this node's peers may have of its logs.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+
+use super::service::Parts;
+use crate::raft::LogSource;
+use crate::telemetry::joined;
+
+/// Streams of this node's own events.
+pub(super) fn source(parts: &Parts) -> LogSource {
+    let (audit, errors) = (Arc::clone(&parts.audit), Arc::clone(&parts.errors));
+    Arc::new(move |asked| match (asked.errors, asked.follow) {
+        (false, true) => audit.feed().listen(asked.tail).into_stream(),
+        (true, true) => errors.feed().listen(asked.tail).into_stream(),
+        (false, false) => stream::iter([joined(audit.feed().tail(asked.tail))]).boxed(),
+        (true, false) => stream::iter([joined(errors.feed().tail(asked.tail))]).boxed(),
+    })
+}
