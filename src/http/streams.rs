@@ -19,7 +19,7 @@ use super::query;
 use super::routes::Log;
 use crate::clock;
 use crate::kms::{FollowLog, PeerLog};
-use crate::policy::Identity;
+use crate::policy::{Identity, Rules};
 use crate::telemetry::joined;
 
 /// Between two looks at whether the client may still listen: a stream outlasts changes of the rules.
@@ -54,6 +54,7 @@ pub async fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let following = Following {
         lines,
         identity: asked.caller.identity()?,
+        rules: api.kms.rules(),
         api,
         path: asked.path.to_owned(),
         check,
@@ -81,6 +82,8 @@ struct Following {
     api: Arc<Api>,
     identity: Identity,
     path: String,
+    /// Those that permitted it last.
+    rules: Arc<Rules>,
     check: Interval,
     draining: CancellationToken,
 }
@@ -89,17 +92,30 @@ impl Following {
     /// The next lines; none when the client may listen no longer, or the node drains.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            tokio::select! {
+            let lines = tokio::select! {
                 biased;
                 () = self.draining.cancelled() => return None,
-                _ = self.check.tick() => self.permitted().then_some(())?,
-                lines = self.lines.next() => return lines,
+                _ = self.check.tick() => None,
+                lines = self.lines.next() => Some(lines?),
+            };
+            // No line goes out after the revocation of what permitted it was acknowledged.
+            if !self.permitted().await {
+                return None;
+            }
+            if lines.is_some() {
+                return lines;
             }
         }
     }
 
-    fn permitted(&self) -> bool {
-        self.api.kms.rules().permit(self.identity, self.api.kms.file_admin(), &self.path).is_ok()
+    async fn permitted(&mut self) -> bool {
+        let kms = &self.api.kms;
+        if kms.are_in_force(&self.rules) {
+            return true;
+        }
+        let Ok(rules) = kms.rules_in_force().await else { return false };
+        self.rules = rules;
+        self.rules.permit(self.identity, kms.file_admin(), &self.path).is_ok()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,12 +18,13 @@ use tonic::{Request, Status};
 use super::types::{Member, NodeId};
 use super::wire::peer_client::PeerClient;
 use crate::policy::Identity;
-use crate::store::{Owner, StoreId};
+use crate::store::{Owner, StoreId, View};
 use crate::tls::{PeerStream, PeerTls};
 
 const FROM: &str = "keyraft-from";
 const FROM_STORE: &str = "keyraft-from-store";
 const TO_STORE: &str = "keyraft-to-store";
+const CLUSTER: &str = "keyraft-cluster";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that does not answer a ping within the timeout has its connection closed.
@@ -43,19 +44,28 @@ pub(super) struct Links {
     /// Addresses of the configuration file, by name; they win over the ones in the membership.
     addresses: HashMap<String, String>,
     members: ArcSwap<BTreeMap<NodeId, Member>>,
+    cluster: Arc<ClusterName>,
 }
 
-/// The metadata of a call: who sends it, and which store it is meant for.
+/// The name of this node's cluster in calls: its id, once known.
+#[derive(Default)]
+struct ClusterName {
+    view: OnceLock<Arc<View>>,
+    text: OnceLock<MetadataValue<Ascii>>,
+}
+
+/// The metadata of a call: who sends it, and which store and cluster it is meant for.
 #[derive(Clone)]
 pub(super) struct Headers {
     from: MetadataValue<Ascii>,
     from_store: MetadataValue<Ascii>,
     to_store: Option<MetadataValue<Ascii>>,
+    cluster: Arc<ClusterName>,
 }
 
 impl Links {
     pub(super) fn new(owner: Owner, tls: Arc<PeerTls>, addresses: HashMap<String, String>) -> Self {
-        Self { owner, tls, addresses, members: ArcSwap::default() }
+        Self { owner, tls, addresses, members: ArcSwap::default(), cluster: Arc::default() }
     }
 
     /// Every member known.
@@ -91,36 +101,69 @@ impl Links {
             from: self.owner.node_id.into(),
             from_store: store_text(self.owner.store_id)?,
             to_store: store.map(store_text).transpose()?,
+            cluster: Arc::clone(&self.cluster),
         };
         let client = PeerClient::with_interceptor(channel, headers);
         Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
 
     /// The member that sent a request: its connection's key, its id and its store must be those of the membership,
-    /// and the request must be meant for this store.
+    /// and the request must be meant for this store and this cluster.
     ///
     /// # Errors
     /// The status to answer.
     pub(super) fn sender(&self, identity: Identity, metadata: &MetadataMap) -> Result<NodeId, Status> {
-        let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
-        let id: NodeId = text(FROM)
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(|| Status::unauthenticated("the call does not say which node sends it"))?;
-        let members = self.members();
-        let member = members.get(&id).ok_or_else(|| Status::permission_denied(format!("node {id} is no member")))?;
-        if member.key != identity {
-            return Err(Status::permission_denied(format!("node {id} has another key than its certificate")));
-        }
-        if text(FROM_STORE) != Some(&hex::encode(member.store_id.0)) {
-            return Err(Status::permission_denied(format!(
-                "node {id} has another store than the one that joined: join it under a new id"
-            )));
-        }
-        if text(TO_STORE) != Some(&hex::encode(self.owner.store_id.0)) {
-            return Err(Status::failed_precondition("the call is meant for another store than this node's"));
-        }
-        Ok(id)
+        sender_of(&self.members(), self.owner, self.cluster.name(), identity, metadata)
     }
+
+    /// From now on calls name the cluster of this state, once it has one, and those of another are refused.
+    pub(super) fn belongs_to(&self, view: Arc<View>) {
+        // A node takes part once.
+        drop(self.cluster.view.set(view));
+    }
+}
+
+impl ClusterName {
+    /// None before the cluster's first command is applied here.
+    fn name(&self) -> Option<&MetadataValue<Ascii>> {
+        if self.text.get().is_none() {
+            let id = self.view.get()?.cluster()?.id;
+            drop(self.text.set(id.to_string().parse().ok()?));
+        }
+        self.text.get()
+    }
+}
+
+fn sender_of(
+    members: &BTreeMap<NodeId, Member>,
+    owner: Owner,
+    cluster: Option<&MetadataValue<Ascii>>,
+    identity: Identity,
+    metadata: &MetadataMap,
+) -> Result<NodeId, Status> {
+    let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+    let id: NodeId = text(FROM)
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| Status::unauthenticated("the call does not say which node sends it"))?;
+    let member = members.get(&id).ok_or_else(|| Status::permission_denied(format!("node {id} is no member")))?;
+    if member.key != identity {
+        return Err(Status::permission_denied(format!("node {id} has another key than its certificate")));
+    }
+    if text(FROM_STORE) != Some(&hex::encode(member.store_id.0)) {
+        return Err(Status::permission_denied(format!(
+            "node {id} has another store than the one that joined: join it under a new id"
+        )));
+    }
+    if text(TO_STORE) != Some(&hex::encode(owner.store_id.0)) {
+        return Err(Status::failed_precondition("the call is meant for another store than this node's"));
+    }
+    // A node that has applied nothing yet does not know its cluster; its store is what tells that it belongs there.
+    if let (Some(theirs), Some(ours)) = (metadata.get(CLUSTER), cluster)
+        && theirs != ours
+    {
+        return Err(Status::permission_denied(format!("node {id} belongs to another cluster")));
+    }
+    Ok(id)
 }
 
 impl Interceptor for Headers {
@@ -130,6 +173,9 @@ impl Interceptor for Headers {
         metadata.insert(FROM_STORE, self.from_store.clone());
         if let Some(to_store) = &self.to_store {
             metadata.insert(TO_STORE, to_store.clone());
+        }
+        if let Some(cluster) = self.cluster.name() {
+            metadata.insert(CLUSTER, cluster.clone());
         }
         Ok(request)
     }
@@ -173,4 +219,45 @@ async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Res
         ));
     }
     Ok((stream, identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Code;
+
+    #[test]
+    fn a_call_is_taken_only_from_a_member_for_this_store_of_this_cluster() {
+        let key = Identity::from_bytes([1; Identity::LEN]);
+        let members = [(7, Member { store_id: StoreId([2; 16]), key, ..Member::default() })].into();
+        let owner = Owner { store_id: StoreId([3; 16]), node_id: 1 };
+        let (from, to) = (hex::encode([2; 16]), hex::encode([3; 16]));
+        let ours = MetadataValue::from_static("ours");
+        let taken = |identity, values: [(&'static str, &str); 4], cluster| {
+            let mut metadata = MetadataMap::new();
+            for (name, value) in values.into_iter().filter(|(_, value)| !value.is_empty()) {
+                metadata.insert(name, value.parse().unwrap());
+            }
+            sender_of(&members, owner, cluster, identity, &metadata).map_err(|status| status.code())
+        };
+        let whole = [(FROM, "7"), (FROM_STORE, &from), (TO_STORE, &to), (CLUSTER, "ours")];
+        assert_eq!(taken(key, whole, Some(&ours)), Ok(7));
+        assert_eq!(taken(key, whole, None), Ok(7), "this node does not know its cluster yet");
+        for (at, value, expected) in [
+            (0, "", Err(Code::Unauthenticated)),
+            (0, "8", Err(Code::PermissionDenied)),
+            (1, "", Err(Code::PermissionDenied)),
+            (1, &to, Err(Code::PermissionDenied)),
+            (2, "", Err(Code::FailedPrecondition)),
+            (2, &from, Err(Code::FailedPrecondition)),
+            (3, "", Ok(7)),
+            (3, "theirs", Err(Code::PermissionDenied)),
+        ] {
+            let mut values = whole;
+            values[at].1 = value;
+            assert_eq!(taken(key, values, Some(&ours)), expected, "{values:?}");
+        }
+        let other = Identity::from_bytes([9; Identity::LEN]);
+        assert_eq!(taken(other, whole, Some(&ours)), Err(Code::PermissionDenied));
+    }
 }

@@ -156,6 +156,7 @@ impl PeerListener {
             links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
         }
         let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
+        links.belongs_to(Arc::clone(&view));
         // consensus may purge the log up to what is applied: by then that must be durable.
         let durable = checkpoint.clone();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;

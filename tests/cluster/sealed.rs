@@ -96,3 +96,29 @@ async fn a_sealed_node_with_the_longest_log_leads_only_to_hand_over() {
     user.assert_decrypts(behind, &[key]).await;
     cluster.assert_equal_digests().await;
 }
+
+/// Sealed nodes do not know of each other: each hands leadership on, and an unsealed one gets its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sealed_nodes_hand_leadership_on_until_the_unsealed_one_has_it() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 3).await;
+    let open = cluster.leader().await;
+    for sealed in [(open + 1) % 3, (open + 2) % 3] {
+        cluster.stop(sealed).await;
+        cluster.config_mut(sealed).seal = SealConfig::Env("KEYRAFT_TEST_UNSET".into());
+        cluster.begin_nodes(&[sealed]).await;
+        cluster.wait_for_state(sealed, "sealed").await;
+    }
+    cluster.kill(open).await;
+    let held = cluster.wait_for("a sealed node to lead in need", async || {
+        let status = cluster.local_status((open + 1) % 3).await.ok()?;
+        status["leader"].as_u64().filter(|leader| *leader != open as u64 + 1)
+    });
+    held.await;
+    cluster.start_nodes(&[open]).await;
+    cluster.wait_for("the unsealed one to lead", async || (cluster.leader().await == open).then_some(())).await;
+    user.assert_decrypts(open, &keys).await;
+    user.create(open, "after").await.expect("all take part");
+    cluster.assert_equal_digests().await;
+}

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cluster;
 use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::connection::Client;
 use crate::support::http::Http;
-use crate::support::settings::{ADMIN, ADMIN_KEY, OPS_KEY};
+use crate::support::settings::{ADMIN, ADMIN_KEY, OPS, OPS_KEY};
 
 /// A stream that a client reads line by line.
 pub struct Lines {
@@ -120,6 +120,19 @@ async fn a_stream_is_for_those_who_may_listen_and_ask_properly() {
     for bad in ["tail=-1", "follow=maybe", "cluster=1"] {
         let refusal = cluster.admin().ask(0, "GET", &format!("/v1/log/error?{bad}"), None).await.expect_err(bad);
         assert!(refusal.status == Some(400) && refusal.message.contains("or leave it out"), "{refusal:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_policy_that_permitted_it() {
+    let cluster = cluster(1, |_| {}).await;
+    let mut lines = Lines::open(&cluster, 0, OPS_KEY, Http::Two, "/v1/log/audit").await;
+    while lines.next().await.expect("an event")["request"]["path"] != "/v1/log/audit" {}
+    let nobody = json!({ "identity": OPS });
+    cluster.admin().ask(0, "PUT", "/v1/policy/assign/empty", Some(&nobody)).await.expect("the admin may");
+    cluster.admin().ask(0, "GET", "/v1/key/describe/after", None).await.expect_err("no key");
+    while let Some(event) = lines.next().await {
+        assert_ne!(event["request"]["path"], "/v1/key/describe/after", "it was revoked before");
     }
 }
 
