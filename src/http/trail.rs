@@ -8,7 +8,7 @@ use futures::FutureExt;
 use crate::clock;
 use crate::kms::Behind;
 use crate::policy::Identity;
-use crate::telemetry::{Audit, AuditRecord, HttpMetrics, Unrecorded};
+use crate::telemetry::{Audit, AuditRecord, HttpMetrics, NotApplied, Unrecorded};
 
 /// The status on record when the client left before its answer; no client ever sees it.
 const CLIENT_GONE: u16 = 499;
@@ -40,7 +40,7 @@ impl<'a> Trail<'a> {
             identity: None,
             file_admin: false,
             isolated: false,
-            not_applied: Box::default(),
+            not_applied: None,
             status: CLIENT_GONE,
             took: Duration::ZERO,
             request_id,
@@ -66,7 +66,7 @@ impl<'a> Trail<'a> {
     /// Notes the nodes that had not applied the revocation that was asked for.
     pub fn revoked(&mut self, Behind(names): Behind) {
         if let Some(record) = &mut self.record {
-            record.not_applied = names.into();
+            record.not_applied = (!names.is_empty()).then(|| Box::new(NotApplied(names)));
         }
     }
 

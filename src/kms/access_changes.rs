@@ -74,8 +74,8 @@ impl Kms {
     /// Forgets an identity.
     ///
     /// # Errors
-    /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`], [`Error::NotEverywhere`], or that the
-    /// write could not be done.
+    /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`],
+    /// [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn delete_identity(&self, permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<Behind, Error> {
         let replicated = self.rules().identities.contains_key(&identity);
         if self.file_admin() == Some(identity) && !replicated {

@@ -155,6 +155,7 @@ impl Kms {
             Err(Error::VersionNotFound) => {
                 self.linearize(by).await?;
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
+                self.check_enabled(name, version)?;
                 self.opened(name, creation, version)
             }
             opened => opened,

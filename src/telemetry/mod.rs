@@ -25,4 +25,4 @@ pub use http_metrics::HttpMetrics;
 pub use kes_metrics::render_kes_metrics;
 pub use log::{LogError, Logging};
 pub use process::{ProcessFigures, process_figures};
-pub use record::AuditRecord;
+pub use record::{AuditRecord, NotApplied};

@@ -25,8 +25,8 @@ pub struct AuditRecord {
     pub file_admin: bool,
     /// Whether the node held no lease then: a revocation it had not heard of may be missing.
     pub isolated: bool,
-    /// The nodes that had not applied the revocation it asked for when that was acknowledged.
-    pub not_applied: Box<[String]>,
+    /// For a revocation that some nodes had not applied when it was acknowledged: which.
+    pub not_applied: Option<Box<NotApplied>>,
     /// The status it was answered with.
     pub status: u16,
     /// From its arrival to its answer.
@@ -34,6 +34,10 @@ pub struct AuditRecord {
     /// The id under which the node's log speaks of it.
     pub request_id: u64,
 }
+
+/// The names of nodes that had not applied a revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotApplied(pub Vec<String>);
 
 impl AuditRecord {
     /// Cuts a path that no route has, so that a full queue stays small.
@@ -86,11 +90,14 @@ pub(super) fn write_extension(out: &mut String, number: u64, record: &AuditRecor
         r#""number":{number},"request_id":"{request_id:016x}","file_admin":{file_admin},"isolated":{isolated}"#
     );
     append(out, format_args!(r#","keyraft":{{{fields}"#));
-    for (at, name) in record.not_applied.iter().enumerate() {
-        let (opening, name) = (if at == 0 { r#","not_applied":["# } else { "," }, JsonString(name));
-        append(out, format_args!("{opening}{name}"));
+    if let Some(NotApplied(names)) = record.not_applied.as_deref() {
+        for (at, name) in names.iter().enumerate() {
+            let opening = if at == 0 { r#","not_applied":["# } else { "," };
+            append(out, format_args!("{opening}{}", JsonString(name)));
+        }
+        out.push(']');
     }
-    out.push_str(if record.not_applied.is_empty() { "}}" } else { "]}}" });
+    out.push_str("}}");
 }
 
 /// Appends a JSON string that stands on one line on every terminal, whatever `text` holds.
@@ -141,7 +148,7 @@ pub(super) mod tests {
             identity: Some(Identity::from_bytes([0xab; 32])),
             file_admin: true,
             isolated: false,
-            not_applied: Box::default(),
+            not_applied: None,
             status: 200,
             took: Duration::from_micros(7),
             request_id: 0xfe,
@@ -231,7 +238,8 @@ pub(super) mod tests {
 
     #[test]
     fn the_console_names_those_who_did_not_apply_a_revocation() {
-        let record = AuditRecord { not_applied: ["node-2".to_owned(), "\"".to_owned()].into(), ..record("/") };
+        let names = NotApplied(vec!["node-2".to_owned(), "\"".to_owned()]);
+        let record = AuditRecord { not_applied: Some(Box::new(names)), ..record("/") };
         let mut out = line(&record);
         write_extension(&mut out, 1, &record);
         let value: Value = serde_json::from_str(&out).unwrap();

@@ -5,13 +5,20 @@ use std::time::Duration;
 use futures::future::join_all;
 use keyraft::clock;
 use keyraft::config::Config;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{cluster, three_nodes};
+use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
+use crate::support::connection::Client;
+use crate::support::http1;
+use crate::support::settings::{APP, APP_KEY};
 use crate::support::user::{Refusal, User};
 use crate::support::ways::Ways;
 
 const KEYS: usize = 24;
+const FORBIDDEN: &str = "not authorized: insufficient permissions";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_deleted_is_gone_on_every_node_at_once() {
@@ -35,6 +42,66 @@ async fn what_was_deleted_is_gone_on_every_node_at_once() {
         assert!(user.metric(node, "keyraft_fence_wait_seconds_total").await > 0.0);
     }
     cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawn_policy_permits_nothing_on_any_node_at_once() {
+    let cluster = three_nodes().await;
+    let (admin, app) = (cluster.admin(), cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential()))));
+    admin.create(0, "my-app-key").await.expect("the key is new");
+    let bound = json!({"policy": "app"});
+    for round in 0..9 {
+        let revoke = [("policy/assign/empty", "PUT"), ("identity/delete/", "DELETE"), ("policy/write/app", "PUT")];
+        let (path, method) = revoke[round % 3];
+        let (target, body) = match path {
+            "identity/delete/" => (format!("/v1/{path}{APP}"), None),
+            "policy/write/app" => (format!("/v1/{path}"), Some(json!({"allow": {"/v1/status": {}}}))),
+            path => (format!("/v1/{path}"), Some(json!({"identity": APP}))),
+        };
+        for node in 0..3 {
+            app.generate(node, "my-app-key").await.expect("the policy allows it, as was acknowledged");
+        }
+        admin.ask(round % 3, method, &target, body.as_ref()).await.expect("the admin may");
+        for answer in join_all((0..3).map(|node| app.generate(node, "my-app-key"))).await {
+            let refusal = answer.expect_err("it is revoked");
+            assert!(refusal.is(403, FORBIDDEN), "{path}: {refusal:?}");
+        }
+        let allow = json!({"allow": {"/v1/key/generate/my-app*": {}}});
+        let (target, body) = match path {
+            "identity/delete/" => (format!("/v1/identity/create/{APP}"), &bound),
+            "policy/write/app" => ("/v1/policy/write/app".to_owned(), &allow),
+            _ => ("/v1/policy/assign/app".to_owned(), &json!({"identity": APP})),
+        };
+        admin.ask((round + 1) % 3, "PUT", &target, Some(body)).await.expect("the admin may");
+    }
+    cluster.assert_equal_digests().await;
+}
+
+/// A client must not keep a permit by sending its body late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_is_withdrawn_before_the_body_came_permits_nothing() {
+    let cluster = three_nodes().await;
+    let (admin, app) = (cluster.admin(), cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential()))));
+    admin.create(0, "my-app-key").await.expect("the key is new");
+    for node in 0..3 {
+        let mut stream = app.connect(node).await;
+        let head = "PUT /v1/key/generate/my-app-key HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                    Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("the node reads");
+        // The node has permitted the request once it asks for the body.
+        let mut continued = [0; 25];
+        stream.read_exact(&mut continued).await.expect("the node answers");
+        assert_eq!(&continued[..], b"HTTP/1.1 100 Continue\r\n\r\n");
+        admin
+            .ask((node + 1) % 3, "PUT", "/v1/policy/assign/empty", Some(&json!({"identity": APP})))
+            .await
+            .expect("may");
+        stream.write_all(b"{}").await.expect("the node reads");
+        let answer = http1::finish(&mut stream).await.expect("the node answers");
+        assert_eq!(answer.status, 403, "{}", answer.text());
+        admin.ask((node + 1) % 3, "PUT", "/v1/policy/assign/app", Some(&json!({"identity": APP}))).await.expect("may");
+        app.generate(node, "my-app-key").await.expect("it is permitted again");
+    }
 }
 
 /// Three nodes, and the ways around one that follows.

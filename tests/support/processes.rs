@@ -132,6 +132,11 @@ impl Processes {
         let key = env.lines().find_map(|line| line.strip_prefix("export MINIO_KES_API_KEY="));
         let client =
             Client::new(Some(ApiKey::parse(key.expect("`dev` makes an admin").trim_matches('\'')).credential()));
+        self.user(client)
+    }
+
+    /// Somebody, as a client of all nodes.
+    pub fn user(&self, client: Client) -> User {
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(self.dir().join("ca.crt")).expect("`dev` writes it");
         roots.add(ca).expect("it is an authority");

@@ -168,7 +168,6 @@ impl Audit {
     ///
     /// # Errors
     /// The record, when there is no room.
-    #[expect(clippy::result_large_err, reason = "a full queue gives it back; a box would cost every request a malloc")]
     pub fn try_record(&self, record: AuditRecord) -> Result<(), AuditRecord> {
         self.queue.try_push(record.bounded())
     }
