@@ -1,4 +1,4 @@
-//! The OpenAPI description of this API, made from the route table that serves and from what [`describe`] says of each
+//! The OpenAPI description of this API, made from the route table that serves and from what `describe` says of each
 //! operation; `docs/openapi.json` is a copy of it.
 
 mod describe;
