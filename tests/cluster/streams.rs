@@ -205,3 +205,13 @@ async fn the_last_events_of_all_nodes_come_in_order_with_those_that_are_away_tol
         .collect();
     assert_eq!(created, ["0", "2", "3", "5", "6", "8"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_once_its_client_may_listen_no_longer() {
+    let cluster = cluster(3, |_| {}).await;
+    let mut lines = Lines::open(&cluster, 0, OPS_KEY, Http::Two, "/v1/log/audit").await;
+    // Through another node: the stream's own node learns of it as any node does.
+    let deleted = cluster.admin().ask(1, "DELETE", &format!("/v1/identity/delete/{OPS}"), None).await;
+    deleted.expect("the identity is there");
+    while lines.next().await.is_some() {}
+}
