@@ -139,37 +139,14 @@ impl PeerListener {
     /// # Errors
     /// It must not, or cannot.
     pub async fn take_part(mut self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
-        let state = self.log.state()?;
-        let beginning = match state.last {
-            Some(_) => None,
-            None => {
-                let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
-                Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted).await?)
-            }
-        };
+        let beginning = self.beginning().await?;
         let (links, config) = (Arc::clone(&self.links), self.config.clone());
         let failure = self.failure.clone();
         let keystore = self.whole_keystore().await?;
-        if let Some(Beginning::Join(members) | Beginning::Initialise(members)) = &beginning {
-            links.set_members(members.clone());
-        } else if let Some(stored) = decode_stored(keystore.membership()) {
-            links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
-        }
         let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
         links.belongs_to(Arc::clone(&view));
-        // consensus may purge the log up to what is applied: by then that must be durable.
-        let durable = checkpoint.clone();
-        tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
         let pending = Pending::default();
-        let state_machine = StateMachine::new(keystore, self.snapshots.clone(), pending.clone());
-        let network = Network::new(Arc::clone(&links));
-        let storage = LogStorage::new(self.log.clone());
-        let raft = Raft::new(self.owner.node_id, raft_config(&config)?, network, storage, state_machine);
-        let raft = raft.await.map_err(|error| StartError::Consensus(error.to_string()))?;
-        // Durable before any peer hears of it: they join on the strength of this membership.
-        if let Some(Beginning::Initialise(members)) = beginning {
-            raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
-        }
+        let raft = self.consensus(keystore, pending.clone(), beginning).await?;
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let grants = Arc::new(Grants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
         let answering = Running {
@@ -210,6 +187,42 @@ impl PeerListener {
             tasks: parking_lot::Mutex::new(running),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })
+    }
+
+    /// How a blank node begins; none when it has begun.
+    async fn beginning(&self) -> Result<Option<Beginning>, StartError> {
+        let state = self.log.state()?;
+        if state.last.is_some() {
+            return Ok(None);
+        }
+        let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
+        Ok(Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted).await?))
+    }
+
+    /// Starts openraft on the log and this keystore, among the members that are known.
+    async fn consensus(
+        &self,
+        keystore: Keystore,
+        pending: Pending,
+        beginning: Option<Beginning>,
+    ) -> Result<Raft, StartError> {
+        if let Some(Beginning::Join(members) | Beginning::Initialise(members)) = &beginning {
+            self.links.set_members(members.clone());
+        } else if let Some(stored) = decode_stored(keystore.membership()) {
+            self.links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
+        }
+        // Consensus may purge the log up to what is applied: by then that must be durable.
+        let durable = keystore.checkpoint();
+        tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
+        let state_machine = StateMachine::new(keystore, self.snapshots.clone(), pending);
+        let (network, storage) = (Network::new(Arc::clone(&self.links)), LogStorage::new(self.log.clone()));
+        let raft = Raft::new(self.owner.node_id, raft_config(&self.config)?, network, storage, state_machine);
+        let raft = raft.await.map_err(|error| StartError::Consensus(error.to_string()))?;
+        // Durable before any peer hears of it: they join on the strength of this membership.
+        if let Some(Beginning::Initialise(members)) = beginning {
+            raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
+        }
+        Ok(raft)
     }
 
     /// The keystore; when nothing here could rebuild it, from a peer's snapshot.
