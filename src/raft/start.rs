@@ -139,14 +139,7 @@ impl PeerListener {
     /// # Errors
     /// It must not, or cannot.
     pub async fn take_part(mut self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
-        let state = self.log.state()?;
-        let beginning = match state.last {
-            Some(_) => None,
-            None => {
-                let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
-                Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted).await?)
-            }
-        };
+        let beginning = self.beginning().await?;
         let (links, config) = (Arc::clone(&self.links), self.config.clone());
         let failure = self.failure.clone();
         let keystore = self.whole_keystore().await?;
@@ -210,6 +203,16 @@ impl PeerListener {
             tasks: parking_lot::Mutex::new(running),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })
+    }
+
+    /// How this node takes part for the first time; none when it has a log.
+    async fn beginning(&self) -> Result<Option<Beginning>, StartError> {
+        let state = self.log.state()?;
+        if state.last.is_some() {
+            return Ok(None);
+        }
+        let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
+        Ok(Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted).await?))
     }
 
     /// The keystore; when nothing here could rebuild it, from a peer's snapshot.
