@@ -20,7 +20,7 @@ const REQUESTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_node_never_does_what_was_revoked_and_acknowledged() {
-    let processes = Processes::start_with(&[("offline:", "0s"), ("audit:", "on")]).await;
+    let processes = Processes::start_with(&[("offline:", "0s"), ("audit: off", "on")]).await;
     for pauses_leader in [false, true] {
         let leader = leader(&processes).await;
         let paused = if pauses_leader { leader } else { (leader + 1) % 3 };

@@ -46,7 +46,7 @@ impl Processes {
         Self::start_with(&[]).await
     }
 
-    /// The same, each told more settings: the name with its colon, and the value.
+    /// The same, each told more settings: how their lines begin, and the value.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         Self::start_in(&std::env::temp_dir(), &[&SETTINGS[..], settings].concat()).await
     }
@@ -185,7 +185,8 @@ impl Processes {
                 || line.to_owned(),
                 |(name, value)| {
                     adjusted += 1;
-                    format!("{}{name} {value}", &line[..line.len() - rest.len()])
+                    let name = name.split(':').next().unwrap_or(name);
+                    format!("{}{name}: {value}", &line[..line.len() - rest.len()])
                 },
             )
         });
