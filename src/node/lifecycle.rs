@@ -25,6 +25,8 @@ use crate::telemetry::AuditWriter;
 const STANDING_CHECK: Duration = Duration::from_millis(50);
 /// How long a stopping node waits for its audit records to be written.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stopping node may take to tell the others which keys were used on it.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// A sealed node campaigns only after this many election timeouts without a leader.
 const SEALED_PATIENCE: u32 = 10;
 
@@ -93,6 +95,8 @@ impl Lifecycle {
         }
         self.stop.cancelled().await;
         self.parts.local.state.set(NodeState::Draining);
+        // Which keys were used is worth telling, not waiting for.
+        drop(tokio::time::timeout(LAST_WORDS, kms.replicate_uses_now()).await);
         cluster.stop().await;
         self.parts.cluster.store(None);
         Ok(())

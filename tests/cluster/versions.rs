@@ -77,8 +77,8 @@ async fn a_disabled_version_is_disabled_on_every_node_once_that_is_acknowledged(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_use_of_a_key_is_known_where_it_was_used() {
-    let cluster = three_nodes().await;
+async fn the_last_use_of_a_key_is_known_where_it_was_used_and_everywhere_once_that_node_stops() {
+    let mut cluster = three_nodes().await;
     let user = cluster.admin();
     user.create(0, "k").await.expect("it is created");
     let last_used = async |node| {
@@ -87,5 +87,9 @@ async fn the_last_use_of_a_key_is_known_where_it_was_used() {
     };
     assert_eq!(last_used(1).await, Value::Null, "nobody has used it");
     user.generate(1, "k").await.expect("it is generated");
-    assert!(last_used(1).await.is_string());
+    let noted = last_used(1).await;
+    assert!(noted.is_string());
+    cluster.stop(1).await;
+    assert_eq!(last_used(0).await, noted);
+    cluster.assert_equal_digests().await;
 }
