@@ -56,6 +56,7 @@ pub enum Damage {
 #[derive(Default)]
 pub(super) struct ImageBuilder {
     view: View,
+    keys: Vec<Box<[u8]>>,
     rules: Rules,
     commands: Vec<(u64, Remembered)>,
     digest: Digest,
@@ -89,6 +90,7 @@ impl ImageBuilder {
         let found = Applied { entries: self.entries, digest: self.digest, ..applied.clone() };
         disagreement("entry count", applied.entries, found.entries)?;
         disagreement("digest", applied.digest, found.digest)?;
+        self.view.fill(self.keys);
         self.view.set_rules(self.rules);
         Ok(Image { view: self.view, memory, applied, membership })
     }
@@ -102,7 +104,7 @@ impl ImageBuilder {
         if KeyRecord::peek(record).is_none_or(|(_, recorded)| recorded != version) {
             return Err(Damage::Entry(format!("the record of key '{name}' is not of version {version}")));
         }
-        self.view.put(name, version, record);
+        self.keys.push([version_key, record].concat().into());
         Ok(())
     }
 

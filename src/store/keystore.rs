@@ -376,6 +376,7 @@ fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
             key => builder.add(key, &value)?,
         }
     }
+    collect_garbage(FILL_BATCH);
     let owner = owner.ok_or_else(|| unreadable(&"it does not say whose it is"))?;
     let applied = applied.ok_or_else(|| unreadable(&"it does not say how far it goes"))?;
     Ok((owner, builder.finish(Applied::from_wire(applied)?, membership)?))

@@ -110,6 +110,12 @@ impl View {
         self.keys.write().put(name, version, record)
     }
 
+    /// Makes these all the key versions there are: version key and record of each, in one. Costs a third of putting them
+    /// one by one, and packs them.
+    pub(super) fn fill(&self, entries: Vec<Box<[u8]>>) {
+        *self.keys.write() = Keys::of(entries);
+    }
+
     /// Removes every version of a name and returns them: version key and record.
     pub(super) fn remove(&self, name: &str) -> Vec<(Vec<u8>, Box<[u8]>)> {
         self.keys.write().remove(name)
@@ -141,6 +147,24 @@ impl View {
 }
 
 impl Keys {
+    fn of(entries: Vec<Box<[u8]>>) -> Self {
+        let mut keys = Self { entries: entries.into_iter().collect(), ..Self::default() };
+        let mut following = keys.entries.iter().skip(1);
+        for entry in &keys.entries {
+            let ((version_key, record), name) = (split(entry), name_of(entry));
+            // Versions of a name stand together, the newest last.
+            if following.next().is_some_and(|next| name_of(next) == name) {
+                continue;
+            }
+            keys.names += 1;
+            if KeyRecord::is_waiting(record) {
+                let name = String::from_utf8_lossy(&version_key[..name.len()]);
+                keys.waiting.insert(name.into());
+            }
+        }
+        keys
+    }
+
     fn entry(&self, version_key: &[u8]) -> Option<&[u8]> {
         let start = (Bound::Included(version_key), Bound::Unbounded);
         self.entries.range::<[u8], _>(start).next().filter(|entry| entry.starts_with(version_key)).map(|entry| &**entry)
@@ -343,6 +367,21 @@ mod tests {
         assert_eq!(list("lst", Some("A"), 1), ["lst-10"]);
         assert_eq!(list("", None, 2), ["LST", "lst-10"]);
         assert!(list("y", None, 10).is_empty());
+    }
+
+    #[test]
+    fn a_view_filled_at_once_is_the_one_filled_key_by_key() {
+        let (one_by_one, at_once) = (View::default(), View::default());
+        let mut entries = Vec::new();
+        for (text, id, versions) in [("b", 1, 3), ("a", 2, 1), ("a-1", 3, 300), ("ab", 4, 1)] {
+            for version in 1..=versions {
+                one_by_one.put(text, version, &record(id, version));
+                entries.push([version_key(text, version), record(id, version)].concat().into());
+            }
+        }
+        at_once.fill(entries);
+        let (filled, put) = (at_once.keys.read(), one_by_one.keys.read());
+        assert_eq!((&filled.entries, filled.names, &filled.waiting), (&put.entries, put.names, &put.waiting));
     }
 
     #[test]
