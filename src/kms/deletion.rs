@@ -14,11 +14,22 @@ use crate::state::{KeyRecord, KeySeen, Operation};
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// Between two advances of replicated time while nothing is deleted.
 const TICK: Duration = Duration::from_secs(30);
-/// The same for a while after a deletion; and what is added to each window, so that a tick that had begun before the
-/// deletion cannot shorten it.
+/// The same for a while after a deletion. A tick takes twice as long at most.
 const SHORT_TICK: Duration = Duration::from_secs(1);
+/// What is added to each window, so that a short tick that had begun before the deletion cannot cut it short.
+const ADDED: Duration = Duration::from_secs(2);
 /// How long ticks stay short.
 const SHORT_FOR: Duration = Duration::from_secs(60);
+
+/// What came of letting time pass.
+enum Tick {
+    /// It counts for every key that waits.
+    Counted(Duration),
+    /// A key was deleted meanwhile, for which it does not.
+    Deleted,
+    /// This node cannot tell, or did not lead all the time.
+    Lost,
+}
 
 impl Kms {
     /// Deletes a key with all its versions: at once, or, with a window, so that it can be restored for that long.
@@ -29,7 +40,7 @@ impl Kms {
         let (key, _) = self.seen(name, by).await?;
         let window_ns = match self.deletion_window_ns.load(Ordering::Relaxed) {
             0 => 0,
-            window => window.saturating_add(nanos(SHORT_TICK)),
+            window => window.saturating_add(nanos(ADDED)),
         };
         self.revoke(permit, Operation::DeleteKey { key, window_ns }, by).await
     }
@@ -60,24 +71,44 @@ impl Kms {
     /// While this node leads and deleted keys wait, advances replicated time by its monotonic clock and removes the
     /// keys whose time has come. Never ends.
     pub async fn remove_deleted_keys(&self) {
-        let mut progress = self.cluster.progress();
         let mut short_until = Instant::now();
         loop {
             if !self.cluster.leads() || self.cluster.view().waiting().is_empty() {
                 tokio::time::sleep(SHORT_TICK).await;
                 continue;
             }
-            let (begun, revocation) = (Instant::now(), progress.borrow().last_revocation);
-            let tick = if begun < short_until { SHORT_TICK } else { TICK.min(self.until_next_removal()) };
-            let deleted = progress.wait_for(|progress| progress.last_revocation != revocation);
-            if begun >= short_until && tokio::time::timeout(tick, deleted).await.is_ok() {
-                // Time that passed before a deletion must not count for it: this tick is given up, the next are short.
-                short_until = Instant::now() + SHORT_FOR;
-                continue;
+            let tick = if Instant::now() < short_until { SHORT_TICK } else { TICK.min(self.until_next_removal()) };
+            match self.tick(tick).await {
+                Tick::Counted(elapsed) => {
+                    self.advance_time(elapsed).await;
+                    self.remove_what_is_due().await;
+                }
+                Tick::Deleted => short_until = Instant::now() + SHORT_FOR,
+                Tick::Lost => {}
             }
-            tokio::time::sleep_until((begun + tick).into()).await;
-            self.advance_time(begun.elapsed()).await;
-            self.remove_what_is_due().await;
+        }
+    }
+
+    /// Lets time pass, and finds out whether it counts for every key that waits now. What does not is given up: keys
+    /// wait longer then, never shorter.
+    async fn tick(&self, tick: Duration) -> Tick {
+        let mut progress = self.cluster.progress();
+        let (begun, term, revocation) = (Instant::now(), self.cluster.status().term, progress.borrow().last_revocation);
+        let deleted = progress.wait_for(|progress| progress.last_revocation != revocation);
+        if tick > SHORT_TICK {
+            drop(tokio::time::timeout(tick, deleted).await);
+        } else {
+            tokio::time::sleep(tick).await;
+        }
+        // Another leader may have counted the same time, or deleted a key, without this node having heard of it.
+        if self.linearize(Instant::now() + SHORT_TICK).await.is_err() || !self.cluster.leads() {
+            return Tick::Lost;
+        }
+        let elapsed = begun.elapsed();
+        match () {
+            () if elapsed > tick + SHORT_TICK || self.cluster.status().term != term => Tick::Lost,
+            () if tick > SHORT_TICK && self.cluster.progress().borrow().last_revocation != revocation => Tick::Deleted,
+            () => Tick::Counted(elapsed),
         }
     }
 
@@ -102,8 +133,8 @@ impl Kms {
 
     async fn advance_time(&self, elapsed: Duration) {
         let operation = Operation::AdvanceTime { elapsed_ns: nanos(elapsed) };
-        // Time that could not be noted is lost: keys wait longer then, never shorter.
-        drop(self.write(&Permit::for_node(""), operation, Instant::now() + ATTEMPT).await);
+        // Time that could not be noted is lost.
+        drop(self.write(&Permit::for_node(""), operation, Instant::now() + SHORT_TICK).await);
     }
 
     async fn remove_what_is_due(&self) {
