@@ -122,7 +122,8 @@ impl Processes {
         self.signal(number, Signal::CONT);
     }
 
-    fn signal(&self, number: usize, signal: Signal) {
+    /// Sends a node a signal.
+    pub fn signal(&self, number: usize, signal: Signal) {
         let pid = i32::try_from(self.id(number)).ok().and_then(Pid::from_raw).expect("a process has an id");
         kill_process(pid, signal).expect("the node is ours");
     }

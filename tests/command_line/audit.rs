@@ -1,0 +1,51 @@
+//! The audit file, switched on while a node runs, proves itself and tells what was done to it.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+use crate::support::status;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found_out() {
+    let mut cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let folder = Shell::folder(&cluster);
+    let (config, file) = (folder.join("node-1/config.yml"), folder.join("audit.log"));
+    let text = fs::read_to_string(&config).expect("`dev` writes it");
+    let with_file = format!("  required: on\n  file: {{path: {}}}", file.display());
+    fs::write(&config, text.replacen("  required: off", &with_file, 1)).expect("the folder is writable");
+    cluster.signal(0, Signal::HUP);
+    status::wait_for("the file", &[cluster.data(0)], async || file.exists().then_some(())).await;
+
+    let server = admin.server();
+    for name in ["first", "second", "third"] {
+        admin.json(&["key", "create", name, "--server", &server]);
+    }
+    let status = admin.json(&["cluster", "status", "--server", &server]);
+    let key = status["node"]["audit_key"].as_str().expect("an unsealed node has one").to_owned();
+    cluster.stop(0).await;
+
+    let path = file.to_str().expect("a path of ours");
+    let whole = admin.json(&["audit", "verify", path, "--key", &key, "--whole"]);
+    assert_eq!((&whole["ok"], &whole["unsigned"]), (&true.into(), &0.into()), "{whole}");
+    let other = admin.run(&["audit", "verify", path, "--key", &"ab".repeat(32)]);
+    assert_eq!(other.code, 1, "signed by somebody else: {other:?}");
+    let written = fs::read_to_string(&file).expect("it is there");
+    assert_eq!(written.matches("/v1/key/create/second").count(), 1, "{written}");
+    for (what, changed) in [
+        ("altered", written.replacen("create/second", "create/secret", 1)),
+        (
+            "removed",
+            written.lines().filter(|line| !line.contains("create/second")).map(|line| format!("{line}\n")).collect(),
+        ),
+    ] {
+        fs::write(&file, changed).expect("the folder is writable");
+        let found = admin.run(&["audit", "verify", path]);
+        assert_eq!(found.code, 1, "{what}: {found:?}");
+        let report: serde_json::Value = serde_json::from_str(found.output.trim()).expect("it prints JSON");
+        assert_eq!(report["faults"].as_array().map(Vec::len), Some(1), "{what}: {report}");
+    }
+}
