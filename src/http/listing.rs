@@ -90,9 +90,12 @@ impl Names {
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let rules = self.api.kms.rules();
-        let permit = rules.permit(self.identity, self.api.kms.file_admin(), &self.path)?;
+        let kms = &self.api.kms;
+        let rules = kms.rules_in_force().await?;
+        let permit = rules.permit(self.identity, kms.file_admin(), &self.path)?;
         let mut names = self.fetch(&permit, from.as_deref(), wanted + 1, deadline).await?;
+        // The names are as of now, and so must the permit be.
+        kms.rules().permit(self.identity, kms.file_admin(), &self.path)?;
         self.next = names.split_off(wanted.min(names.len())).pop().map_or(Next::Done, |name| Next::From(Some(name)));
         self.left -= names.len();
         Ok(names)

@@ -51,10 +51,15 @@ pub async fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     }
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Checked again from here on: what the guard permitted it by may have changed meanwhile.
+    let (rules, file_admin) = (api.kms.rules(), api.kms.file_admin());
+    let identity = asked.caller.identity()?;
+    rules.permit(identity, file_admin, asked.path)?;
     let following = Following {
         lines,
-        identity: asked.caller.identity()?,
-        rules: api.kms.rules(),
+        identity,
+        rules,
+        file_admin,
         api,
         path: asked.path.to_owned(),
         check,
@@ -84,6 +89,8 @@ struct Following {
     path: String,
     /// Those that permitted it last.
     rules: Arc<Rules>,
+    /// The admin of this node's file then.
+    file_admin: Option<Identity>,
     check: Interval,
     draining: CancellationToken,
 }
@@ -110,12 +117,12 @@ impl Following {
 
     async fn permitted(&mut self) -> bool {
         let kms = &self.api.kms;
-        if kms.are_in_force(&self.rules) {
+        if kms.are_in_force(&self.rules) && kms.file_admin() == self.file_admin {
             return true;
         }
         let Ok(rules) = kms.rules_in_force().await else { return false };
-        self.rules = rules;
-        self.rules.permit(self.identity, kms.file_admin(), &self.path).is_ok()
+        (self.rules, self.file_admin) = (rules, kms.file_admin());
+        self.rules.permit(self.identity, self.file_admin, &self.path).is_ok()
     }
 }
 

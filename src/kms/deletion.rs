@@ -23,8 +23,8 @@ const SHORT_FOR: Duration = Duration::from_secs(60);
 
 /// What came of letting time pass.
 enum Tick {
-    /// It counts for every key that waits.
-    Counted(Duration),
+    /// It counts for every key that waits: replicated time is this, in nanoseconds.
+    Counted(u64),
     /// A key was deleted meanwhile, for which it does not.
     Deleted,
     /// This node cannot tell, or did not lead all the time.
@@ -79,8 +79,8 @@ impl Kms {
             }
             let tick = if Instant::now() < short_until { SHORT_TICK } else { TICK.min(self.until_next_removal()) };
             match self.tick(tick).await {
-                Tick::Counted(elapsed) => {
-                    self.advance_time(elapsed).await;
+                Tick::Counted(time_ns) => {
+                    self.advance_time(time_ns).await;
                     self.remove_what_is_due().await;
                 }
                 Tick::Deleted => short_until = Instant::now() + SHORT_FOR,
@@ -93,7 +93,8 @@ impl Kms {
     /// wait longer then, never shorter.
     async fn tick(&self, tick: Duration) -> Tick {
         let mut progress = self.cluster.progress();
-        let (begun, term, revocation) = (Instant::now(), self.cluster.status().term, progress.borrow().last_revocation);
+        let (begun, time_ns) = (Instant::now(), self.time_ns());
+        let (term, revocation) = (self.cluster.status().term, progress.borrow().last_revocation);
         let deleted = progress.wait_for(|progress| progress.last_revocation != revocation);
         if tick > SHORT_TICK {
             drop(tokio::time::timeout(tick, deleted).await);
@@ -108,7 +109,7 @@ impl Kms {
         match () {
             () if elapsed > tick + SHORT_TICK || self.cluster.status().term != term => Tick::Lost,
             () if tick > SHORT_TICK && self.cluster.progress().borrow().last_revocation != revocation => Tick::Deleted,
-            () => Tick::Counted(elapsed),
+            () => Tick::Counted(time_ns.saturating_add(nanos(elapsed))),
         }
     }
 
@@ -131,8 +132,8 @@ impl Kms {
         Ok(seen(name, creation_id))
     }
 
-    async fn advance_time(&self, elapsed: Duration) {
-        let operation = Operation::AdvanceTime { elapsed_ns: nanos(elapsed) };
+    async fn advance_time(&self, time_ns: u64) {
+        let operation = Operation::AdvanceTime { time_ns };
         // Time that could not be noted is lost.
         drop(self.write(&Permit::for_node(""), operation, Instant::now() + SHORT_TICK).await);
     }

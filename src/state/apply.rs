@@ -102,7 +102,7 @@ fn decide(command: &Command, current: Current<'_>) -> Decision {
         Operation::RestoreKey(key) => keys::restore(key, current),
         Operation::PurgeKey(key) => keys::purge(key, command.actor, cluster, current),
         Operation::RecordUse(uses) => Ok(keys::record_uses(uses, current)),
-        Operation::AdvanceTime { elapsed_ns } => Ok(advance_time(*elapsed_ns, cluster)),
+        Operation::AdvanceTime { time_ns } => Ok(advance_time(*time_ns, cluster)),
         Operation::Access(change) => access::decide(change, command, current.rules),
     }
 }
@@ -137,8 +137,11 @@ fn initialise(actor: Actor, init: &Init, current: Current<'_>) -> Decision {
     Ok(std::iter::once(Change::SetCluster(init.cluster.clone())).chain(policies).chain(assignments).collect())
 }
 
-fn advance_time(elapsed_ns: u64, cluster: &Cluster) -> Vec<Change> {
-    let time_ns = cluster.time_ns.saturating_add(elapsed_ns);
+/// Time never goes back.
+fn advance_time(time_ns: u64, cluster: &Cluster) -> Vec<Change> {
+    if time_ns <= cluster.time_ns {
+        return Vec::new();
+    }
     vec![Change::SetCluster(Cluster { time_ns, ..cluster.clone() })]
 }
 

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_unknown_operation_is_told_from_malformed_bytes() {
-        let mut wire = command(Operation::AdvanceTime { elapsed_ns: 1 }).to_wire();
+        let mut wire = command(Operation::AdvanceTime { time_ns: 1 }).to_wire();
         wire.operation = None;
         assert_eq!(Command::decode(&wire.encode_to_vec()), Err(DecodeError::UnknownOperation));
         assert!(matches!(Command::decode(b"\xff\xff"), Err(DecodeError::Malformed(_))));

@@ -51,8 +51,9 @@ pub enum Operation {
     RecordUse(Vec<Use>),
     /// Advances replicated time.
     AdvanceTime {
-        /// What the leader's monotonic clock counted, in nanoseconds.
-        elapsed_ns: u64,
+        /// To this, in nanoseconds: what it was, and what the leader's monotonic clock counted since. Absolute, so that
+        /// two leaders that counted the same time do not add it up.
+        time_ns: u64,
     },
     /// Changes who may do what.
     Access(AccessChange),
@@ -114,7 +115,7 @@ impl Operation {
                 Wire::PurgeKey(wire::PurgeKey { name, creation_id })
             }
             Self::RecordUse(uses) => Wire::RecordUse(wire::RecordUse { uses: uses.iter().map(Use::to_wire).collect() }),
-            Self::AdvanceTime { elapsed_ns } => Wire::AdvanceTime(wire::AdvanceTime { elapsed_ns: *elapsed_ns }),
+            Self::AdvanceTime { time_ns } => Wire::AdvanceTime(wire::AdvanceTime { time_ns: *time_ns }),
             Self::Access(change) => change.to_wire(),
         }
     }
@@ -137,7 +138,7 @@ impl Operation {
             Wire::RecordUse(wire) => {
                 Self::RecordUse(wire.uses.into_iter().map(Use::from_wire).collect::<Result<_, _>>()?)
             }
-            Wire::AdvanceTime(wire) => Self::AdvanceTime { elapsed_ns: wire.elapsed_ns },
+            Wire::AdvanceTime(wire) => Self::AdvanceTime { time_ns: wire.time_ns },
             Wire::PutPolicy(_)
             | Wire::DeletePolicy(_)
             | Wire::AssignPolicy(_)
@@ -205,7 +206,7 @@ pub(super) fn every_operation() -> Vec<Operation> {
         Operation::RestoreKey(key.clone()),
         Operation::PurgeKey(key.clone()),
         Operation::RecordUse(vec![Use { key, minute: 7 }]),
-        Operation::AdvanceTime { elapsed_ns: 9 },
+        Operation::AdvanceTime { time_ns: 9 },
     ];
     keys.into_iter().chain(super::access_change::every_change().into_iter().map(Operation::Access)).collect()
 }

@@ -39,6 +39,8 @@ pub struct Keystore {
     marks: VecDeque<(u64, Digest)>,
     writes: Writes,
     pages: BTreeSet<u64>,
+    /// The rules while a command changes them: however much it changes, they are copied once.
+    changed_rules: Option<Rules>,
 }
 
 /// How far a keystore is, for those who wait for it or watch it.
@@ -129,6 +131,7 @@ impl Keystore {
             marks: VecDeque::new(),
             writes: Writes::new(),
             pages: BTreeSet::new(),
+            changed_rules: None,
         };
         keystore.publish();
         keystore
@@ -185,6 +188,9 @@ impl Keystore {
                 self.last_revocation = index;
             }
             self.change(change);
+        }
+        if let Some(rules) = self.changed_rules.take() {
+            self.view.set_rules(rules);
         }
         if !seen_before {
             self.remember(Remembered { request_id: command.request_id, index, outcome });
@@ -274,12 +280,9 @@ impl Keystore {
         }
     }
 
-    /// Readers see the rules before or after, as a whole.
-    fn change_rules<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
-        let mut rules = Rules::clone(&self.view.rules());
-        let changed = change(&mut rules);
-        self.view.set_rules(rules);
-        changed
+    /// Readers see the rules before or after the whole command.
+    fn change_rules<T>(&mut self, change: impl FnOnce(&mut Rules) -> T) -> T {
+        change(self.changed_rules.get_or_insert_with(|| Rules::clone(&self.view.rules())))
     }
 
     fn put(&mut self, key: Vec<u8>, old: Option<&[u8]>, value: &[u8]) {

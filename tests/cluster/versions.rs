@@ -1,9 +1,12 @@
 //! The versions of a key are the same everywhere, at once, and outlive restarts.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::three_nodes;
 use crate::support::user::{DataKey, User};
+use crate::support::ways::Ways;
 
 const DISABLED: &str = "key version is disabled";
 
@@ -91,5 +94,30 @@ async fn the_last_use_of_a_key_is_known_where_it_was_used_and_everywhere_once_th
     assert!(noted.is_string());
     cluster.stop(1).await;
     assert_eq!(last_used(0).await, noted);
+    cluster.assert_equal_digests().await;
+}
+
+/// A 400 is final for a client; it must not come from a node that cannot know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ciphertext_of_a_version_that_a_cut_off_node_has_not_heard_of_is_no_forgery() {
+    let mut cluster = three_nodes().await;
+    cluster.stop_all().await;
+    let ways = Ways::around(&mut cluster, 2, 3).await;
+    (0..3).for_each(|node| cluster.config_mut(node).consistency.lease = Duration::from_millis(500));
+    cluster.start_all().await;
+    let user = cluster.admin();
+    user.create(0, "k").await.expect("it is created");
+    let old = user.generate(2, "k").await.expect("it is generated");
+    ways.cut();
+    cluster.wait_for_state(2, "isolated").await;
+    rotate(&user, 0, "k").await;
+    let new = user.generate(0, "k").await.expect("it is generated");
+    let refusal = user.decrypt(2, &new).await.expect_err("it has not heard of that version");
+    assert_eq!(refusal.status, Some(503), "another node may know: {refusal:?}");
+    user.assert_decrypts(2, std::slice::from_ref(&old)).await;
+    let garbage = DataKey { ciphertext: old.ciphertext.replace(&old.ciphertext[..8], "AAAAAAAA"), ..old };
+    assert_eq!(user.decrypt(2, &garbage).await.expect_err("it was altered").status, Some(400));
+    ways.mend();
+    cluster.wait_for("the node to hear of it", async || user.decrypt(2, &new).await.ok()).await;
     cluster.assert_equal_digests().await;
 }

@@ -31,13 +31,14 @@ pub async fn difference(client: &Client, key: &SourceKey) -> Result<Option<Diffe
         }
         Err(error) => return Err(error),
     }
-    let Some(expected) = opened.hmac(&probe) else { return Ok(None) };
-    match client.hmac(&key.name, &probe).await {
-        Ok(hmac) if hmac == expected => Ok(None),
-        Ok(_) => Ok(Some(Difference::Hmac)),
-        Err(error) if error.is_status(409) => Ok(Some(Difference::Hmac)),
-        Err(error) => Err(error),
-    }
+    // A key without an HMAC key must have none there either: MinIO derives credentials from one where there is one.
+    let expected = opened.hmac(&probe).map(Vec::from);
+    let found = match client.hmac(&key.name, &probe).await {
+        Ok(hmac) => Some(hmac),
+        Err(error) if error.is_status(409) => None,
+        Err(error) => return Err(error),
+    };
+    Ok((found != expected).then_some(Difference::Hmac))
 }
 
 impl fmt::Display for Difference {

@@ -125,7 +125,7 @@ fn each_command_on_a_key_has_the_outcome_that_the_state_before_it_asks_for() {
         (ADMIN, purging, Operation::PurgeKey(seen(ID)), one(), Outcome::NothingWaiting),
         (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(101), Outcome::NothingWaiting),
         (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(100), Outcome::Done),
-        (ADMIN, "", Operation::AdvanceTime { elapsed_ns: 1 }, none(), Outcome::Denied),
+        (ADMIN, "", Operation::AdvanceTime { time_ns: 1 }, none(), Outcome::Denied),
         (ADMIN, "", Operation::RecordUse(Vec::new()), none(), Outcome::Denied),
     ];
     for (row, (actor, path, operation, versions, expected)) in table.into_iter().enumerate() {
@@ -163,6 +163,18 @@ fn the_later_use_stays_and_moves_on_with_the_newest_version() {
     let (_, changes) = decided(&command(ADMIN, "/v1/key/rotate/a", rotate(2)), &[noted], &Rules::default());
     let (rotated, _) = the_record(&changes);
     assert_eq!((rotated.version, rotated.last_used), (2, Some(10)));
+}
+
+#[test]
+fn time_that_two_leaders_counted_is_counted_once() {
+    let advance = |time_ns| {
+        let command = command(Actor::Node, "", Operation::AdvanceTime { time_ns });
+        match decided(&command, &[], &Rules::default()).1.as_slice() {
+            [Change::SetCluster(cluster)] => Some(cluster.time_ns),
+            _ => None,
+        }
+    };
+    assert_eq!((advance(130), advance(100), advance(99)), (Some(130), None, None));
 }
 
 fn name(text: &str) -> PolicyName {

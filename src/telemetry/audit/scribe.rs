@@ -43,13 +43,17 @@ impl Scribe {
             if self.audit.killed.load(Relaxed) {
                 return self.batch.len() as u64 + self.lost;
             }
+            self.audit.note_writing(true);
             self.follow_orders();
+            self.audit.note_writing(false);
             if self.batch.is_empty() {
                 self.take();
             }
             let (had_some, told) = (!self.batch.is_empty() || self.lost > 0, self.tell());
             self.audit.note(told);
+            self.audit.note_writing(true);
             self.sinks.tick(&self.audit.sinks);
+            self.audit.note_writing(false);
             match (stopping, told) {
                 (true, true) if !had_some => break,
                 (true, false) => break,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::config::{SyslogAddress, SyslogConfig};
@@ -46,11 +46,16 @@ impl Syslog {
             Some(connection) => connection,
             None => Connection::open(&self.config.address)?,
         };
-        let mut message = Vec::new();
+        let (mut message, by) = (Vec::new(), Instant::now() + PATIENCE);
         for line in lines {
             message.clear();
             self.fill(&mut message, line, matches!(connection, Connection::Unix(_)))?;
-            connection.send(&message)?;
+            // All of them together: a server that takes each one slowly would hold up the other sinks, too.
+            let left = by.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            connection.send(&message, left)?;
         }
         self.connection = Some(connection);
         Ok(())
@@ -74,7 +79,6 @@ impl Connection {
             SyslogAddress::Unix(path) => {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(path)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
                 Ok(Self::Unix(socket))
             }
             SyslogAddress::Udp(server) => {
@@ -87,18 +91,23 @@ impl Connection {
             }
             SyslogAddress::Tcp(server) => {
                 let stream = TcpStream::connect_timeout(&resolved(server)?, PATIENCE)?;
-                stream.set_write_timeout(Some(PATIENCE))?;
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }
         }
     }
 
-    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+    fn send(&mut self, message: &[u8], within: Duration) -> io::Result<()> {
         match self {
-            Self::Unix(socket) => socket.send(message).map(drop),
+            Self::Unix(socket) => {
+                socket.set_write_timeout(Some(within))?;
+                socket.send(message).map(drop)
+            }
             Self::Udp(socket) => socket.send(message).map(drop),
-            Self::Tcp(stream) => stream.write_all(&[format!("{} ", message.len()).as_bytes(), message].concat()),
+            Self::Tcp(stream) => {
+                stream.set_write_timeout(Some(within))?;
+                stream.write_all(&[format!("{} ", message.len()).as_bytes(), message].concat())
+            }
         }
     }
 }
