@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use keyraft::state::Digest;
 use serde_json::json;
@@ -13,6 +14,9 @@ use crate::support::user::{Refusal, User};
 
 /// What sled was told when the folder was made; it refuses other values.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// How often a folder is tried that somebody holds, every [`PAUSE`].
+const ATTEMPTS: usize = 200;
+const PAUSE: Duration = Duration::from_millis(20);
 /// Where a keystore keeps how far it is, with its digest.
 const APPLIED: &[u8] = b"@";
 
@@ -95,7 +99,7 @@ async fn alter(cluster: &mut TestCluster, nodes: &[usize], name: &str) {
 fn alter_keystore(keystore: &Path, name: &str) {
     let folder = keystore.join(fs::read_to_string(keystore.join("CURRENT")).expect("a keystore names its folder"));
     let config = sled::Config::new().path(&folder).segment_size(SEGMENT_BYTES).flush_every_ms(None);
-    let db = config.open().expect("the node has let go of it");
+    let db = opened(&config);
     let key = [b"k", name.as_bytes(), &[0, 0, 0, 0, 1]].concat();
     let record = db.get(&key).expect("it can be read").expect("the key is there").to_vec();
     let mut altered = record.clone();
@@ -104,6 +108,17 @@ fn alter_keystore(keystore: &Path, name: &str) {
     db.insert(APPLIED, with_digest_of(&applied, &key, &record, &altered)).expect("it can be written");
     db.insert(key, altered).expect("it can be written");
     db.flush().expect("it can be written");
+}
+
+/// Sled lets go of its folder with the last of its handles; a request that ends late in this process may hold one.
+fn opened(config: &sled::Config) -> sled::Db {
+    for _ in 0..ATTEMPTS {
+        if let Ok(db) = config.open() {
+            return db;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    config.open().expect("the node has let go of it")
 }
 
 /// The applied position with the digest as it is once a record is another: its field 3, of 32 bytes.
