@@ -116,7 +116,7 @@ fn opened(config: &sled::Config) -> sled::Db {
         if let Ok(db) = config.open() {
             return db;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(PAUSE);
     }
     config.open().expect("the node has let go of it")
 }
