@@ -74,18 +74,31 @@ impl Kms {
         let seen = self.cluster.view().newest(name);
         match self.decrypt_here(name, version, &ciphertext, context, by).await {
             Err(Error::NotAuthentic) => {
-                let later = version.is_none() && self.carries_later_version(name, &ciphertext, by).await?;
-                if later {
-                    self.linearize(by).await?;
-                }
-                // Deleted and made again on another node, perhaps: that is worth one question to the leader.
-                if later || self.cluster.holds_lease() && self.changed_since(name, seen, by).await {
-                    return self.decrypt_here(name, version, &ciphertext, context, by).await;
-                }
-                Err(Error::NotAuthentic)
+                Box::pin(self.decrypt_after_a_look(name, version, &ciphertext, context, seen, by)).await
             }
             decrypted => decrypted,
         }
+    }
+
+    /// Decrypts once more, if this node may not know what the ciphertext was made with.
+    async fn decrypt_after_a_look(
+        &self,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        ciphertext: &Ciphertext<'_>,
+        context: &[u8],
+        seen: Option<(CreationId, u32)>,
+        by: Instant,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let later = version.is_none() && self.carries_later_version(name, ciphertext, by).await?;
+        if later {
+            self.linearize(by).await?;
+        }
+        // Deleted and made again on another node, perhaps: that is worth one question to the leader.
+        if later || self.cluster.holds_lease() && self.changed_since(name, seen, by).await {
+            return self.decrypt_here(name, version, ciphertext, context, by).await;
+        }
+        Err(Error::NotAuthentic)
     }
 
     /// Whether a ciphertext carries a version that is not known here. Like a name, it is not missing before the leader
@@ -164,7 +177,7 @@ impl Kms {
         let (creation, newest) = match self.cluster.view().newest(name) {
             Some(known) => known,
             None => {
-                self.linearize(by).await?;
+                Box::pin(self.linearize(by)).await?;
                 self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?
             }
         };
@@ -173,7 +186,7 @@ impl Kms {
         match self.opened(name, creation, version, by).await {
             // Not applied here yet, perhaps: a version that was just made.
             Err(Error::VersionNotFound) => {
-                self.linearize(by).await?;
+                Box::pin(self.linearize(by)).await?;
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
                 self.check_enabled(name, version)?;
                 self.opened(name, creation, version, by).await
@@ -196,7 +209,8 @@ impl Kms {
         by: Instant,
     ) -> Result<Arc<OpenedKey>, Error> {
         match self.opened_here(name, creation, version) {
-            Err(Error::KeyUnopenable) => Err(self.unopenable(name, version, by).await),
+            // Boxed, as all that is rare: what is awaited here makes every request's future larger, and it is moved.
+            Err(Error::KeyUnopenable) => Err(Box::pin(self.unopenable(name, version, by)).await),
             opened => opened,
         }
     }

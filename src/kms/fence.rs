@@ -41,7 +41,7 @@ impl Kms {
         if self.cluster.holds_lease() {
             return Ok(());
         }
-        match self.cluster.standing_after_renewal().await {
+        match Box::pin(self.cluster.standing_after_renewal()).await {
             Standing::Held | Standing::Offline(_) => Ok(()),
             Standing::Over => Err(Error::Stopping),
         }
