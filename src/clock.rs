@@ -1,6 +1,6 @@
 //! The one source of wall time, and of time that neither steps nor stops while the machine sleeps.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -8,14 +8,23 @@ use time::format_description::well_known::Rfc3339;
 /// Nanoseconds since the Unix epoch, by this machine's wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
 pub fn unix_ns() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+    signed_nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Nanoseconds since this machine booted, sleep included (`CLOCK_BOOTTIME`): what leases are measured by.
 pub fn boot_ns() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+}
+
+/// A duration in nanoseconds, as counters and messages hold it; one of more than 584 years is cut short.
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The same for sums with [`boot_ns`] and [`unix_ns`]; cut short at 292 years.
+pub fn signed_nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A Unix time in nanoseconds as RFC 3339 in UTC; an unknown one is the zero date of contract section 8.

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use super::section::{Section, Text};
 use super::{routes, value};
-use crate::policy::{Identity, Pattern, Policy, PolicyName};
+use crate::policy::{Identity, MAX_POLICY_BYTES, Pattern, Policy, PolicyName};
 
 /// Policies by name, each with the identities it is assigned to.
 pub(super) type Policies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
-
-/// The largest encoding of a policy, in bytes (contract, section 4).
-const MAX_ENCODED: usize = 64 * 1024;
 
 /// What an encoding spends on each pattern, and once on all else: an upper bound.
 const PATTERN_OVERHEAD: usize = 4;
@@ -33,9 +30,9 @@ pub(super) fn read(top: &Section<'_>, admin: Option<Identity>) -> Policies {
 fn policy(name: &str, section: &Section<'_>) -> Policy {
     let policy = Policy::new(patterns(section, "allow"), patterns(section, "deny"));
     let size = encoded_size(&policy);
-    if size > MAX_ENCODED {
+    if size > MAX_POLICY_BYTES {
         let message = format!(
-            "policy.{name}: its patterns take {size} bytes, and {MAX_ENCODED} is the most; \
+            "policy.{name}: its patterns take {size} bytes, and {MAX_POLICY_BYTES} is the most; \
              join those with the same beginning into one that ends in '*'"
         );
         section.problem(section.line, message);

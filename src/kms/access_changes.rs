@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{Behind, Error, Kms};
-use crate::policy::{Author, Identity, Permit, Policy, PolicyEntry, PolicyName, Role};
-use crate::state::{AccessChange, MAX_POLICY_BYTES, Operation, encode_policy};
+use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permit, Policy, PolicyEntry, PolicyName, Role};
+use crate::state::{AccessChange, Operation, encode_policy};
 
 impl Kms {
     /// Makes a policy; replaces one when it may.

@@ -40,7 +40,7 @@ impl Kms {
         let (key, _) = self.seen(name, by).await?;
         let window_ns = match self.deletion_window_ns.load(Ordering::Relaxed) {
             0 => 0,
-            window => window.saturating_add(nanos(ADDED)),
+            window => window.saturating_add(clock::nanos(ADDED)),
         };
         self.revoke(permit, Operation::DeleteKey { key, window_ns }, by).await
     }
@@ -65,7 +65,7 @@ impl Kms {
 
     /// Takes over the window of a configuration file that was read again.
     pub fn set_deletion_window(&self, window: Duration) {
-        self.deletion_window_ns.store(nanos(window), Ordering::Relaxed);
+        self.deletion_window_ns.store(clock::nanos(window), Ordering::Relaxed);
     }
 
     /// While this node leads and deleted keys wait, advances replicated time by its monotonic clock and removes the
@@ -109,7 +109,7 @@ impl Kms {
         match () {
             () if elapsed > tick + SHORT_TICK || self.cluster.status().term != term => Tick::Lost,
             () if tick > SHORT_TICK && self.cluster.progress().borrow().last_revocation != revocation => Tick::Deleted,
-            () => Tick::Counted(time_ns.saturating_add(nanos(elapsed))),
+            () => Tick::Counted(time_ns.saturating_add(clock::nanos(elapsed))),
         }
     }
 
@@ -169,8 +169,4 @@ impl Kms {
     fn time_ns(&self) -> u64 {
         self.cluster.view().cluster().map_or(0, |cluster| cluster.time_ns)
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -75,15 +75,11 @@ impl OpenedKeys {
 
     fn sweep_at(&self, now: i64) {
         self.now_ns.store(now, Ordering::Relaxed);
-        let older = |since: i64, limit: Duration| now.saturating_sub(since) > nanos(limit);
+        let older = |since: i64, limit: Duration| now.saturating_sub(since) > clock::signed_nanos(limit);
         self.cache.retain(|_, held| {
             !older(held.opened_ns, self.config.any) && !older(held.used_ns.load(Ordering::Relaxed), self.config.unused)
         });
     }
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -96,14 +96,9 @@ impl Kms {
     }
 }
 
-/// A Unix time in nanoseconds as minutes.
-pub(super) fn minute_of(unix_ns: i64) -> u32 {
-    u32::try_from(unix_ns / 60_000_000_000).unwrap_or(0)
-}
-
-/// The minute now.
+/// The Unix minute now.
 pub(super) fn minute_now() -> u32 {
-    minute_of(clock::unix_ns())
+    u32::try_from(clock::unix_ns() / 60_000_000_000).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::crypto::random;
-use crate::policy::{Actor, Permit, Role};
+use crate::policy::Permit;
 use crate::state::{Command, Operation, Outcome, RequestId};
 
 impl Kms {
@@ -27,17 +27,6 @@ impl Kms {
     pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Behind, Error> {
         done(self.write(permit, operation, by).await?)?;
         self.everywhere(by).await
-    }
-
-    /// Whether whoever was permitted is an admin.
-    pub(super) fn is_admin(&self, permit: &Permit<'_>) -> bool {
-        match permit.actor() {
-            Actor::Node | Actor::Client { file_admin: true, .. } => true,
-            Actor::Client { identity, .. } => {
-                let rules = self.rules();
-                rules.identities.get(&identity).is_some_and(|assignment| assignment.role == Role::Admin)
-            }
-        }
     }
 }
 

@@ -12,4 +12,4 @@ pub use identity::{Identity, IdentityError};
 pub use name::{KeyName, NameError, NameKind, PolicyName, Prefix, PrefixError};
 pub use pattern::{Pattern, PatternError};
 pub use permit::{Actor, Denied, Permit};
-pub use rules::{Assignment, Author, Policy, PolicyEntry, Role, Rules};
+pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};

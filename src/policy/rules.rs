@@ -8,6 +8,9 @@ use super::{Actor, Denied, Identity, Pattern, Permit, PolicyName};
 /// Paths whose listing is the same request with and without the slash at the end (contract, sections 2 and 6).
 const LISTINGS: [&str; 3] = ["/v1/key/list", "/v1/policy/list", "/v1/identity/list"];
 
+/// The largest policy as stored, in bytes (contract, section 4).
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
+
 /// What a policy allows and denies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -98,6 +101,19 @@ impl Rules {
             Actor::Node | Actor::Client { file_admin: true, .. } => Ok(Permit::new(actor, path)),
             Actor::Client { identity, .. } if self.allows(identity, path) => Ok(Permit::new(actor, path)),
             Actor::Client { .. } => Err(Denied),
+        }
+    }
+
+    /// Whether an identity is an admin; the one of a configuration file is not known here.
+    pub fn is_admin(&self, identity: Identity) -> bool {
+        self.identities.get(&identity).is_some_and(|assignment| assignment.role == Role::Admin)
+    }
+
+    /// Whether an actor may do everything: an admin of either kind, or the node itself.
+    pub fn acts_as_admin(&self, actor: Actor) -> bool {
+        match actor {
+            Actor::Node | Actor::Client { file_admin: true, .. } => true,
+            Actor::Client { identity, .. } => self.is_admin(identity),
         }
     }
 

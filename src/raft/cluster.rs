@@ -58,7 +58,7 @@ impl Cluster {
 
     /// The highest index that this node knows to be committed.
     pub fn seen_index(&self) -> u64 {
-        self.progress.borrow().applied.map_or(0, |applied| applied.index)
+        self.progress.borrow().index()
     }
 
     /// Sends a command to the leader and waits until a quorum holds it durably and this node has applied it.

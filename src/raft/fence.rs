@@ -9,6 +9,7 @@ use super::leader::{Leader, Leadership};
 use super::types::NodeId;
 use super::wire::FenceRequest;
 use super::writes::WriteError;
+use crate::clock;
 
 /// Between two attempts while no leader answers.
 const RETRY: Duration = Duration::from_millis(5);
@@ -52,7 +53,7 @@ impl Fence {
         });
         let behind = behind.await.map_err(|_| WriteError::NotEverywhere);
         self.waits.fetch_add(1, Relaxed);
-        self.waited_ns.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.waited_ns.fetch_add(clock::nanos(began.elapsed()), Relaxed);
         self.waited_out.fetch_add(behind.as_ref().map_or(0, |behind| behind.len() as u64), Relaxed);
         behind
     }

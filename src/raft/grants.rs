@@ -37,7 +37,13 @@ pub(super) struct Question {
 
 impl Grants {
     pub(super) fn new(leadership: Arc<Leadership>, progress: watch::Receiver<Progress>, lease: Duration) -> Self {
-        Self { leadership, progress, leases: watch::Sender::default(), lease, longest_ns: AtomicI64::new(nanos(lease)) }
+        Self {
+            leadership,
+            progress,
+            leases: watch::Sender::default(),
+            lease,
+            longest_ns: AtomicI64::new(clock::signed_nanos(lease)),
+        }
     }
 
     /// The lease that this node asks for, and grants at most.
@@ -47,7 +53,7 @@ impl Grants {
 
     /// How far this node has applied the log.
     pub(super) fn applied(&self) -> u64 {
-        self.progress.borrow().applied.map_or(0, |id| id.index)
+        self.progress.borrow().index()
     }
 
     /// The last revocation that this node has applied.
@@ -57,7 +63,7 @@ impl Grants {
 
     /// Notes the longest lease that a leader grants: this node may have to wait for it, should it lead next.
     pub(super) fn heard(&self, lease: Duration) {
-        self.longest_ns.fetch_max(nanos(lease), Ordering::Relaxed);
+        self.longest_ns.fetch_max(clock::signed_nanos(lease), Ordering::Relaxed);
     }
 
     /// The answer of this node to itself, if it leads a quorum now. It knows what it applies, so nothing is noted.
@@ -79,7 +85,7 @@ impl Grants {
             // Read under the lock: whoever looked for leases before this one was noted, looked on behalf of a
             // revocation that is in here.
             progress = self.progress.borrow().clone();
-            leases.granted(question.from, progress.last_revocation, arrived_ns, nanos(lease));
+            leases.granted(question.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
             false
         });
         Some(ReadIndex::at(index, &progress, arrived_ns, self.lease))
@@ -148,8 +154,4 @@ impl Grants {
         let progress = progress.wait_for(|progress| progress.reached(index)).await.ok()?.clone();
         Some((index, progress))
     }
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

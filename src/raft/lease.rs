@@ -54,7 +54,7 @@ impl Lease {
     ) -> Arc<Self> {
         Arc::new(Self {
             until_ns: AtomicI64::new(0),
-            length_ns: AtomicU64::new(u64::try_from(config.lease.as_nanos()).unwrap_or(u64::MAX)),
+            length_ns: AtomicU64::new(clock::nanos(config.lease)),
             given_up_on_ns: AtomicI64::new(-1),
             config,
             reads,
@@ -140,7 +140,7 @@ impl Lease {
             // When there is no room, one is being looked into.
             let _ = self.disagreements.try_send(found);
         }
-        let lease = i64::try_from(answer.lease.as_nanos()).unwrap_or(i64::MAX);
+        let lease = clock::signed_nanos(answer.lease);
         self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
         self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
     }

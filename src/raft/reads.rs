@@ -113,7 +113,7 @@ async fn ask(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
 async fn ask_peer(leadership: &Leadership, grants: &Grants, id: NodeId) -> Option<ReadIndex> {
     let mut client = leadership.client(id)?;
     let asked_at_ns = clock::boot_ns();
-    let lease_ns = u64::try_from(grants.lease().as_nanos()).unwrap_or(u64::MAX);
+    let lease_ns = clock::nanos(grants.lease());
     let request = ReadIndexRequest { applied: grants.applied(), lease_ns };
     let reply = client.read_index(request).await.ok()?.into_inner();
     let digest = reply.mark_digest.as_ref().try_into().ok().map(Digest::from_bytes);

@@ -108,7 +108,7 @@ pub(super) async fn answer_record(
     request: &RecordRequest,
 ) -> Option<RecordReply> {
     let settled = progress.wait_for(|progress| progress.reached(request.at_least));
-    let applied = tokio::time::timeout(SETTLE, settled).await.ok()?.ok()?.applied.map_or(0, |applied| applied.index);
+    let applied = tokio::time::timeout(SETTLE, settled).await.ok()?.ok()?.index();
     let record = KeyName::parse(&request.name).ok().and_then(|name| view.record(name, request.version));
     Some(RecordReply { record: record.map(Into::into), applied })
 }

@@ -30,6 +30,7 @@ use super::wire::{
     RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
 use super::{listener::PeerIdentity, parts};
+use crate::clock;
 use crate::store::{Progress, Snapshots, View};
 
 /// Batches of one forwarding peer that are worked on at a time.
@@ -178,7 +179,7 @@ impl Peer for PeerService {
             last_revocation: read.last_revocation,
             mark_index,
             mark_digest: Bytes::copy_from_slice(&digest.to_bytes()),
-            lease_ns: u64::try_from(read.lease.as_nanos()).unwrap_or(u64::MAX),
+            lease_ns: clock::nanos(read.lease),
         }))
     }
 

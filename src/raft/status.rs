@@ -53,7 +53,7 @@ impl Status {
             term: metrics.current_term,
             last,
             committed: metrics.local_committed.map_or(0, |id| id.index),
-            applied: progress.applied.map_or(0, |id| id.index),
+            applied: progress.index(),
             digest: progress.digest.to_string(),
             members: members(metrics, leader, last),
         }

@@ -32,6 +32,3 @@ pub const FEATURE_LEVEL: u32 = 1;
 
 /// The level of what every binary knows: entries that carry no command, and commands before the first.
 pub const FIRST_LEVEL: u32 = 1;
-
-/// The largest policy as stored (contract, section 4).
-pub const MAX_POLICY_BYTES: usize = 64 * 1024;

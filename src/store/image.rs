@@ -138,6 +138,11 @@ impl ImageBuilder {
 }
 
 impl Applied {
+    /// The index of the last entry applied; 0 before the first.
+    pub(super) fn index(&self) -> u64 {
+        self.last.map_or(0, |id| id.index)
+    }
+
     pub(super) fn to_wire(&self) -> wire::Applied {
         wire::Applied {
             last: self.last.map(Into::into),
@@ -151,8 +156,7 @@ impl Applied {
     /// Fails when this is not as far as `durable`, encoded: something was lost that had been made durable.
     pub(super) fn reaches(&self, durable: &[u8]) -> Result<(), Damage> {
         let durable = Self::from_wire(wire::Applied::decode(durable).map_err(|e| damaged(&e))?)?;
-        let index = |applied: &Self| applied.last.map_or(0, |id| id.index);
-        let (noted, found) = (index(&durable), index(self));
+        let (noted, found) = (durable.index(), self.index());
         if found >= noted { Ok(()) } else { disagreement("applied index", noted, found) }
     }
 

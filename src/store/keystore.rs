@@ -57,6 +57,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The index of the last entry applied; 0 before the first.
+    pub fn index(&self) -> u64 {
+        self.applied.map_or(0, |applied| applied.index)
+    }
+
     /// Whether everything up to `index` is applied.
     pub fn reached(&self, index: u64) -> bool {
         self.applied.is_some_and(|applied| applied.index >= index)
@@ -109,7 +114,7 @@ impl Keystore {
         self.staging.replace(folder, |folder| self.folders.switch_to(folder)).map_err(|e| unreadable(&e))?;
         self.view.replace_with(image.view);
         (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
-        self.last_revocation = self.applied.last.map_or(0, |id| id.index);
+        self.last_revocation = self.applied.index();
         (self.writes, self.marks) = (Writes::new(), VecDeque::new());
         self.pages.clear();
         self.publish();
@@ -126,7 +131,7 @@ impl Keystore {
             membership: image.membership,
             progress: watch::Sender::default(),
             // What was revoked before this node started is not known one by one; all of it was by here.
-            last_revocation: image.applied.last.map_or(0, |id| id.index),
+            last_revocation: image.applied.index(),
             applied: image.applied,
             marks: VecDeque::new(),
             writes: Writes::new(),

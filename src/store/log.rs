@@ -16,6 +16,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, Config, RaftLog};
 
 use super::log_types::{LogId, LogTypes, Payload, Vote};
+use crate::clock;
 
 /// A purge drops whole chunks, and an open decodes all that is left.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
@@ -281,7 +282,7 @@ impl Inner {
     /// After a flush: begins the next one, unless nobody waits, or the disk failed.
     fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
         self.flushes.fetch_add(1, Ordering::Relaxed);
-        let elapsed = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let elapsed = clock::nanos(begun.elapsed());
         self.flush_ns.fetch_add(elapsed, Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
         // A failed fsync may have dropped the pages it could not write: trying again would lie.

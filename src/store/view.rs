@@ -66,9 +66,7 @@ impl View {
 
     /// Whether a version of a name exists and must not be used.
     pub fn is_disabled(&self, name: KeyName<'_>, version: u32) -> bool {
-        let keys = self.keys.read();
-        let entry = keys.entry(&version_key(name.as_str(), version));
-        entry.is_some_and(|entry| KeyRecord::is_disabled(&entry[name.as_str().len() + 5..]))
+        self.keys.read().record(&version_key(name.as_str(), version)).is_some_and(KeyRecord::is_disabled)
     }
 
     /// Names that are deleted and wait for their removal, in order.
@@ -78,10 +76,7 @@ impl View {
 
     /// The encoded record of one version.
     pub fn record(&self, name: KeyName<'_>, version: u32) -> Option<Vec<u8>> {
-        self.keys
-            .read()
-            .entry(&version_key(name.as_str(), version))
-            .map(|entry| entry[name.as_str().len() + 5..].into())
+        self.keys.read().record(&version_key(name.as_str(), version)).map(Into::into)
     }
 
     /// At most `limit` names that begin with `prefix`, in order, from `from` on.
@@ -168,6 +163,10 @@ impl Keys {
     fn entry(&self, version_key: &[u8]) -> Option<&[u8]> {
         let start = (Bound::Included(version_key), Bound::Unbounded);
         self.entries.range::<[u8], _>(start).next().filter(|entry| entry.starts_with(version_key)).map(|entry| &**entry)
+    }
+
+    fn record(&self, version_key: &[u8]) -> Option<&[u8]> {
+        self.entry(version_key).map(|entry| &entry[version_key.len()..])
     }
 
     /// The newest version's record.

@@ -1,5 +1,6 @@
 //! What is counted of every request, without a lock: a few relaxed atomic additions.
 
+use crate::clock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ impl HttpMetrics {
         let index = usize::from(status.clamp(100, 599)) - 100;
         self.by_status[index].fetch_add(1, Relaxed);
         self.by_time[BUCKETS.partition_point(|(bound, _)| *bound < took)].fetch_add(1, Relaxed);
-        self.time_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.time_ns.fetch_add(clock::nanos(took), Relaxed);
     }
 
     /// The counts now. Requests that come meanwhile may be in one count and not yet in another.

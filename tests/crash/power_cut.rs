@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use keyraft::crypto::Cipher;
-use keyraft::policy::{Actor, Author, KeyName};
-use keyraft::state::{self, ClusterId, Command, CreationId, Init, KeyRecord, Operation, RequestId};
+use keyraft::policy::{Actor, KeyName};
+use keyraft::state::{self, ClusterId, Command, CreationId, Init, Operation, RequestId};
 use keyraft::store::{Found, Keystore, LogId, Owner, Store, StoreId};
 
+use crate::support::consensus;
 use crate::support::processes::Processes;
 use crate::support::status;
 use crate::support::user::User;
@@ -206,7 +206,10 @@ fn command(index: u64) -> Command {
     request_id[..8].copy_from_slice(&index.to_be_bytes());
     let (path, operation) = match index {
         1 => (String::new(), Operation::Init(Box::new(first()))),
-        _ => (format!("/v1/key/create/key-{index}"), create(&format!("key-{index}"), request_id)),
+        _ => (
+            format!("/v1/key/create/key-{index}"),
+            consensus::creation(&format!("key-{index}"), CreationId(request_id), 900),
+        ),
     };
     let request_id = RequestId(request_id);
     Command { request_id, seen_index: index, time_ns: 0, actor: Actor::Node, path, file_names_admin: true, operation }
@@ -221,21 +224,6 @@ fn first() -> Init {
         time_ns: 0,
     };
     Init { cluster, policies: Vec::new(), assignments: Vec::new() }
-}
-
-fn create(name: &str, id: [u8; 16]) -> Operation {
-    let record = KeyRecord {
-        creation_id: CreationId(id),
-        version: 1,
-        cipher: Cipher::Aes256,
-        disabled: false,
-        ring_version: 1,
-        author: Author::default(),
-        last_used: None,
-        delete_at: None,
-        sealed: vec![7; 900],
-    };
-    Operation::CreateKey { name: name.to_owned(), record: record.encode().into() }
 }
 
 fn assert_holds_the_first(keystore: &Keystore, applied: u64) {

@@ -107,6 +107,11 @@ pub fn command(seen_index: u64, path: &str, operation: Operation) -> Command {
 /// Creates a key of this name; what it is sealed with matters to nobody here.
 pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
     let creation_id = CreationId(rand::random());
+    (command(seen_index, &format!("/v1/key/create/{name}"), creation(name, creation_id, 109)), creation_id)
+}
+
+/// The creation of a key whose sealed part has so many bytes.
+pub fn creation(name: &str, creation_id: CreationId, sealed: usize) -> Operation {
     let record = KeyRecord {
         creation_id,
         version: 1,
@@ -116,10 +121,9 @@ pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
         author: Author::default(),
         last_used: None,
         delete_at: None,
-        sealed: vec![7; 109],
+        sealed: vec![7; sealed],
     };
-    let operation = Operation::CreateKey { name: name.to_owned(), record: record.encode().into() };
-    (command(seen_index, &format!("/v1/key/create/{name}"), operation), creation_id)
+    Operation::CreateKey { name: name.to_owned(), record: record.encode().into() }
 }
 
 /// Deletes this creation of a name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::{Mix, Operation};
+use crate::clock;
 
 /// From a microsecond to a minute, in nanoseconds.
 const SHORTEST_NS: u64 = 1_000;
@@ -43,7 +44,7 @@ impl Tally {
     /// Counts a success.
     pub fn succeed(&mut self, operation: Operation, took: Duration) {
         if let Some(latencies) = self.latencies.get_mut(&operation) {
-            latencies.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            latencies.saturating_record(clock::nanos(took));
         }
     }
 

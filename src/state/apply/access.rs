@@ -1,13 +1,13 @@
 //! Deciding changes of policies and identities.
 
 use super::{Change, Decision};
-use crate::policy::{Actor, Assignment, Author, Identity, PolicyEntry, PolicyName, Role, Rules};
-use crate::state::{AccessChange, Command, MAX_POLICY_BYTES, Outcome, encode_policy};
+use crate::policy::{Actor, Assignment, Author, Identity, MAX_POLICY_BYTES, PolicyEntry, PolicyName, Role, Rules};
+use crate::state::{AccessChange, Command, Outcome, encode_policy};
 
 pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) -> Decision {
-    let Actor::Client { identity: by, file_admin } = command.actor else { return Err(Outcome::Denied) };
+    let Actor::Client { identity: by, .. } = command.actor else { return Err(Outcome::Denied) };
     let author = Author { created_at: Some(command.time_ns), created_by: Some(by) };
-    let by_admin = file_admin || is_admin(by, rules);
+    let by_admin = rules.acts_as_admin(command.actor);
     match change {
         AccessChange::PutPolicy { name, policy, replace } => {
             if !replace && rules.policies.contains_key(name) {
@@ -20,7 +20,7 @@ pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) ->
         AccessChange::AssignPolicy { policy, identity } => assign(policy, *identity, author, rules),
         AccessChange::CreateIdentity { role: Role::Admin, .. } if !by_admin => Err(Outcome::Denied),
         AccessChange::CreateIdentity { identity, role } => create_identity(*identity, role, author, rules),
-        AccessChange::DeleteIdentity { identity } if is_admin(*identity, rules) && !by_admin => Err(Outcome::Denied),
+        AccessChange::DeleteIdentity { identity } if rules.is_admin(*identity) && !by_admin => Err(Outcome::Denied),
         AccessChange::DeleteIdentity { identity } => delete_identity(*identity, command.file_names_admin, rules),
     }
 }
@@ -55,7 +55,7 @@ fn delete_policy(name: &PolicyName, rules: &Rules) -> Decision {
 
 fn assign(policy: &PolicyName, identity: Identity, author: Author, rules: &Rules) -> Decision {
     known(policy, rules)?;
-    if is_admin(identity, rules) {
+    if rules.is_admin(identity) {
         return Err(Outcome::IdentityIsAdmin);
     }
     Ok(vec![Change::PutAssignment(identity, Assignment { role: Role::Policy(policy.clone()), author })])
@@ -82,8 +82,4 @@ fn delete_identity(identity: Identity, file_names_admin: bool, rules: &Rules) ->
 
 fn known(policy: &PolicyName, rules: &Rules) -> Result<(), Outcome> {
     if rules.policies.contains_key(policy) { Ok(()) } else { Err(Outcome::PolicyNotFound) }
-}
-
-fn is_admin(identity: Identity, rules: &Rules) -> bool {
-    rules.identities.get(&identity).is_some_and(|assignment| assignment.role == Role::Admin)
 }
