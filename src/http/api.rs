@@ -1,6 +1,7 @@
 //! The API: what a request passes through, from its path to its answer.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method};
 use hyper::body::Body;
 use tokio::time::timeout_at;
 use tracing::Instrument;
@@ -70,29 +71,15 @@ impl Api {
     }
 
     /// Answers a request, and records that it did.
-    pub async fn answer<B>(self: &Arc<Self>, client: &Client, request: Request<B>) -> Answer
+    pub async fn answer<B>(self: &Arc<Self>, client: &Client, parts: &Parts, body: &mut B) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let (parts, body) = request.into_parts();
-        let (mut trail, Begun { bad_path, settings, identity, file_admin, span }) =
-            self.begin_trail(client, parts.uri.path(), &parts.headers);
-
-        let done = async {
-            if self.audit.refuses() {
-                return Err(Refusal::Unaudited { done: false });
-            }
-            if bad_path {
-                return Err(Refusal::BadPath);
-            }
-            let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
-            let rules = async || self.kms.rules_in_force().await;
-            let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path());
-            let caller = caller.await?;
-            let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
-            self.act((client, caller), &matched, &parts, body, trail.path(), deadline).await
-        };
-        let mut answer = done.instrument(span).await.unwrap_or_else(|refusal| answers::refusal(&refusal));
+        let (mut trail, begun) = self.begin_trail(client, parts.uri.path(), &parts.headers);
+        let span = span(trail.request_id());
+        // Pinned here, as what is awaited below: a future that is wrapped is moved, and these are large.
+        let done = pin!(self.attempt(client, begun, parts, body, &trail)).instrument(span).await;
+        let mut answer = done.unwrap_or_else(|refusal| answers::refusal(&refusal));
         if let Some(behind) = answer.extensions_mut().remove() {
             trail.revoked(behind);
         }
@@ -102,6 +89,32 @@ impl Api {
             Ok(()) => answer,
             Err(Unrecorded) => answers::refusal(&Refusal::Unaudited { done: true }),
         }
+    }
+
+    /// Takes a request past the guard, and does what it asks for.
+    async fn attempt<B>(
+        self: &Arc<Self>,
+        client: &Client,
+        begun: Begun,
+        parts: &Parts,
+        body: &mut B,
+        trail: &Trail<'_>,
+    ) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if self.audit.refuses() {
+            return Err(Refusal::Unaudited { done: false });
+        }
+        if begun.bad_path {
+            return Err(Refusal::BadPath);
+        }
+        let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
+        let Begun { settings, identity, file_admin, .. } = begun;
+        let rules = async || self.kms.rules_in_force().await;
+        let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path()).await?;
+        let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
+        self.act((client, caller), &matched, parts, body, trail.path(), deadline).await
     }
 
     /// Begins the trail of a request; dropped, it says that its client is gone.
@@ -115,7 +128,7 @@ impl Api {
         let identity = guard::identify(&settings, client, headers);
         let file_admin = self.kms.file_admin();
         trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
-        (trail, Begun { bad_path, settings, identity, file_admin, span: span(request_id) })
+        (trail, Begun { bad_path, settings, identity, file_admin })
     }
 
     /// Records a request that is none in HTTP, and that was answered with this status already. Its path is unknown.
@@ -134,7 +147,7 @@ impl Api {
         (client, caller): (&Client, Caller<'_>),
         matched: &Matched<'_>,
         parts: &Parts,
-        body: B,
+        body: &mut B,
         path: &str,
         deadline: Deadline,
     ) -> Result<Answer, Refusal>
@@ -142,13 +155,13 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
     {
         handlers::check_name(matched)?;
-        let body = timeout_at(deadline.answer_by.into(), body::read(body, matched.route.read_limit()))
+        let body = timeout_at(deadline.answer_by.into(), pin!(body::read(body, matched.route.read_limit())))
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
         // A body may take its time, and a revocation must not wait for it.
         caller.check_again(&self.kms, path).await?;
         let asked = Asked { api: self, client, caller, name: matched.name, parts, body, path, deadline };
-        timeout_at(deadline.answer_by.into(), handlers::handle(matched.route.op, asked))
+        timeout_at(deadline.answer_by.into(), pin!(handlers::handle(matched.route.op, &asked)))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
     }
@@ -160,7 +173,6 @@ pub(super) struct Begun {
     settings: Arc<Settings>,
     identity: Result<Option<Identity>, Refusal>,
     file_admin: Option<Identity>,
-    span: tracing::Span,
 }
 
 impl Deadline {

@@ -26,7 +26,7 @@ where
     if body.is_end_stream() && first.len() <= limit {
         return Ok(first);
     }
-    gather(body, first, limit).await
+    Box::pin(gather(body, first, limit)).await
 }
 
 async fn gather<B>(mut body: B, first: Bytes, limit: usize) -> Result<Bytes, Refusal>

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::Request;
 use hyper::body::Incoming;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{self, Answer, AnswerBody};
-use super::connections::Entry;
+use super::connections::{Busy, Entry};
 use crate::config::LimitsConfig;
 use crate::policy::Identity;
 use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls};
@@ -72,11 +73,9 @@ pub async fn serve<H, F>(
     let entry = Arc::new(entry);
     let (of_client, of_entry) = (Arc::clone(&client), Arc::clone(&entry));
     let service = service_fn(move |request| {
-        let (answer, busy) = (handler(Arc::clone(&of_client), request), Entry::busy(&of_entry));
-        async move {
-            // A body that is still made keeps the connection busy: it may take as long as it likes.
-            Ok::<_, Infallible>(answers::holding(answer.await, busy))
-        }
+        let busy = Entry::busy(&of_entry);
+        // Not awaited in a block: that would make room for the handler's future twice.
+        handler(Arc::clone(&of_client), request).map(keep(busy))
     });
     if h2 {
         return serve_h2(stream, limits, &entry, service).await;
@@ -87,6 +86,11 @@ pub async fn serve<H, F>(
         _ => return,
     };
     malformed(client, status).await;
+}
+
+/// A body that is still made keeps the connection busy: it may take as long as it likes.
+fn keep(busy: Busy) -> impl FnOnce(Answer) -> Result<Answer, Infallible> {
+    move |answer| Ok(answers::holding(answer, busy))
 }
 
 async fn serve_h1<S>(stream: PublicStream, entry: &Arc<Entry>, service: S) -> Option<hyper::Result<()>>

@@ -56,13 +56,13 @@ pub fn check_name(matched: &Matched<'_>) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: Op, asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(op: Op, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     match op {
         Op::Key(op) => keys::handle(op, asked).await,
         Op::System(op) => Ok(system::answer(op, asked.api)),
         Op::Policy(op) => Box::pin(policies::handle(op, asked)).await,
         Op::Identity(op) => Box::pin(identities::handle(op, asked)).await,
         Op::List(kind) => Box::pin(listing::handle(kind, asked)).await,
-        Op::Stream(log) => Box::pin(streams::handle(log, &asked)).await,
+        Op::Stream(log) => Box::pin(streams::handle(log, asked)).await,
     }
 }

@@ -15,7 +15,7 @@ use crate::policy::{Author, Identity, PolicyName};
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: IdentityOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(op: IdentityOp, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     match op {
         IdentityOp::Describe => describe(asked).await,
         IdentityOp::SelfDescribe => self_describe(asked).await,
@@ -24,27 +24,27 @@ pub async fn handle(op: IdentityOp, asked: Asked<'_>) -> Result<Answer, Refusal>
     }
 }
 
-async fn create(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn create(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let identity: Identity = asked.name.parse()?;
     let role = bodies::role(&asked.body)?;
     let behind = asked.api.kms.create_identity(asked.caller.permit()?, identity, role, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn delete(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let behind = asked.api.kms.delete_identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 /// A valid name that is no identity names nobody.
-async fn describe(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let client = asked.api.kms.identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
     Ok(answers::json(&Described::new(&client)))
 }
 
-async fn self_describe(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn self_describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let identity = asked.caller.identity()?;
     let client = asked.api.kms.own_client(identity, asked.deadline.act_by).await?.unwrap_or_else(nobody);
     Ok(answers::json(&SelfDescribed::new(identity, &client)))

@@ -23,7 +23,7 @@ const NO_VERSION: u32 = 0;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: KeyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(op: KeyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     match op {
         KeyOp::Generate => generate(asked).await,
         KeyOp::Decrypt => decrypt(asked).await,
@@ -43,44 +43,44 @@ pub async fn handle(op: KeyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
     }
 }
 
-async fn create(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn create(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     asked.api.kms.create_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn import(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn import(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let import = read_import(&asked.body)?;
     asked.api.kms.import_key(asked.caller.permit()?, name, import, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn delete(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn delete(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let behind = asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn restore(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn restore(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     asked.api.kms.restore_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn purge(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn purge(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     asked.api.kms.purge_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn describe(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let found = asked.api.kms.describe_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::json(&Described::new(name, &found)))
 }
 
-async fn generate(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn generate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let none = asked.body.is_empty() && is_declared_empty(asked.parts.version, &asked.parts.headers);
     let [context, version] = if none { [None, None] } else { json::object(&asked.body, ["context", "version"])? };
@@ -94,7 +94,7 @@ async fn generate(asked: Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn encrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn encrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let [plaintext, context, version] = json::object(&asked.body, ["plaintext", "context", "version"])?;
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
@@ -106,7 +106,7 @@ async fn encrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn decrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let [ciphertext, context, version] = json::object(&asked.body, ["ciphertext", "context", "version"])?;
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
@@ -117,7 +117,7 @@ async fn decrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn bulk_decrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn bulk_decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let permit = asked.caller.permit()?;
     let sealed = json::objects(&asked.body, ["ciphertext", "context"])?
@@ -137,7 +137,7 @@ async fn bulk_decrypt(asked: Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish_array()))
 }
 
-async fn hmac(asked: Asked<'_>) -> Result<Answer, Refusal> {
+async fn hmac(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let [message, version] = json::object(&asked.body, ["message", "version"])?;
     let (message, number) = (json::bytes(message.as_ref())?, version_number(version.as_ref()));

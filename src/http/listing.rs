@@ -30,7 +30,7 @@ const BATCH: usize = 4096;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(kind: Kind, asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(kind: Kind, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let query = query::parse(asked.parts.uri.query())?;
     let mut names = Names {
         api: Arc::clone(asked.api),

@@ -16,7 +16,7 @@ use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: PolicyOp, asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = PolicyName::parse(asked.name)?;
     let (kms, permit, by) = (&asked.api.kms, asked.caller.permit()?, asked.deadline.act_by);
     let behind = match op {

@@ -70,6 +70,11 @@ impl<'a> Trail<'a> {
         }
     }
 
+    /// The number of the request, in this process.
+    pub fn request_id(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.request_id)
+    }
+
     /// When it began.
     pub fn started(&self) -> Instant {
         self.started
@@ -88,7 +93,7 @@ impl<'a> Trail<'a> {
         let Some(record) = self.close(status) else { return Ok(()) };
         match self.audit.try_record(record) {
             Ok(()) => Ok(()),
-            Err(record) => self.audit.record(record).await,
+            Err(record) => Box::pin(self.audit.record(record)).await,
         }
     }
 

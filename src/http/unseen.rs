@@ -1,8 +1,10 @@
 //! Requests that no handler sees, and that are recorded all the same.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use http::Request;
+use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::answers::Answer;
@@ -10,25 +12,35 @@ use super::api::Api;
 use super::connection::Client;
 
 /// A request whose answer was not begun. Its client may be gone before that: then it is dropped, and recorded.
-pub struct Unseen(Option<(Arc<Api>, Arc<Client>, Request<Incoming>)>);
+pub struct Unseen {
+    api: Arc<Api>,
+    client: Arc<Client>,
+    parts: Parts,
+    body: Incoming,
+    begun: bool,
+}
 
 impl Unseen {
     /// A request as it came.
     pub fn new(api: Arc<Api>, client: Arc<Client>, request: Request<Incoming>) -> Self {
-        Self(Some((api, client, request)))
+        let (parts, body) = request.into_parts();
+        Self { api, client, parts, body, begun: false }
     }
 
     /// Answers it.
-    pub async fn answer(mut self) -> Answer {
-        let (api, client, request) = self.0.take().expect("it is answered once");
-        api.answer(&client, request).await
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold the request twice, and it is moved a few times")]
+    pub fn answer(mut self) -> impl Future<Output = Answer> + Send + 'static {
+        async move {
+            self.begun = true;
+            self.api.answer(&self.client, &self.parts, &mut self.body).await
+        }
     }
 }
 
 impl Drop for Unseen {
     fn drop(&mut self) {
-        if let Some((api, client, request)) = self.0.take() {
-            drop(api.begin_trail(&client, request.uri().path(), request.headers()).0);
+        if !self.begun {
+            drop(self.api.begin_trail(&self.client, self.parts.uri.path(), &self.parts.headers).0);
         }
     }
 }

@@ -18,7 +18,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn rotate(asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn rotate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let version = asked.api.kms.rotate_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::json(&Rotated { version: format!("v{version}") }))
@@ -28,7 +28,7 @@ pub async fn rotate(asked: Asked<'_>) -> Result<Answer, Refusal> {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn tell(asked: Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn tell(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let found = asked.api.kms.key_versions(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::json(&Versions::new(&found)))
@@ -38,7 +38,7 @@ pub async fn tell(asked: Asked<'_>) -> Result<Answer, Refusal> {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn set(asked: Asked<'_>, disabled: bool) -> Result<Answer, Refusal> {
+pub async fn set(asked: &Asked<'_>, disabled: bool) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
     let [version] = json::object(&asked.body, ["version"])?;
     named(version.as_ref()).ok_or(Refusal::Body)?;

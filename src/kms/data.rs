@@ -71,11 +71,39 @@ impl Kms {
         by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let ciphertext = Ciphertext::parse(ciphertext);
+        match self.decrypt_at_once(name, version, &ciphertext, context) {
+            Some(plaintext) => Ok(plaintext),
+            None => Box::pin(self.decrypt_with_questions(name, version, &ciphertext, context, by)).await,
+        }
+    }
+
+    /// Decrypts with the newest version of a known key, or the one that is asked for, if nothing has to be awaited.
+    fn decrypt_at_once(
+        &self,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        ciphertext: &Ciphertext<'_>,
+        context: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let key = self.key_at_once(name, version)?;
+        // With one version, or when told which, there is nothing to find out.
+        let fits = version.is_some()
+            || key.version() == FIRST_VERSION
+            || ciphertext.version(key.mask()) == Some(key.version());
+        if fits { key.open(ciphertext, context).ok() } else { None }
+    }
+
+    async fn decrypt_with_questions(
+        &self,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        ciphertext: &Ciphertext<'_>,
+        context: &[u8],
+        by: Instant,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let seen = self.cluster.view().newest(name);
-        match self.decrypt_here(name, version, &ciphertext, context, by).await {
-            Err(Error::NotAuthentic) => {
-                Box::pin(self.decrypt_after_a_look(name, version, &ciphertext, context, seen, by)).await
-            }
+        match self.decrypt_here(name, version, ciphertext, context, by).await {
+            Err(Error::NotAuthentic) => self.decrypt_after_a_look(name, version, ciphertext, context, seen, by).await,
             decrypted => decrypted,
         }
     }
@@ -127,7 +155,6 @@ impl Kms {
         by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let newest = self.key(name, version, by).await?;
-        // With one version, or when told which, there is nothing to find out.
         if version.is_some() || newest.version() == FIRST_VERSION {
             return newest.open(ciphertext, context).map_err(|_| Error::NotAuthentic);
         }
@@ -173,11 +200,36 @@ impl Kms {
 
     /// The key under a name, opened: at once when it is known here, else after asking the leader whether it exists.
     async fn key(&self, name: KeyName<'_>, version: Option<u32>, by: Instant) -> Result<Arc<OpenedKey>, Error> {
+        match self.key_at_once(name, version) {
+            Some(key) => Ok(key),
+            // Boxed, as all that is rare: what is awaited here makes every request's future larger, and it is moved.
+            None => Box::pin(self.key_with_questions(name, version, by)).await,
+        }
+    }
+
+    /// The key, if this node holds a lease, knows the version and finds nothing wrong with it.
+    fn key_at_once(&self, name: KeyName<'_>, version: Option<u32>) -> Option<Arc<OpenedKey>> {
+        if !self.cluster.holds_lease() {
+            return None;
+        }
+        let (creation, newest) = self.cluster.view().newest(name)?;
+        if version.is_some_and(|version| self.cluster.view().is_disabled(name, version)) {
+            return None;
+        }
+        self.opened_here(name, creation, version.unwrap_or(newest)).ok()
+    }
+
+    async fn key_with_questions(
+        &self,
+        name: KeyName<'_>,
+        version: Option<u32>,
+        by: Instant,
+    ) -> Result<Arc<OpenedKey>, Error> {
         self.check_standing().await?;
         let (creation, newest) = match self.cluster.view().newest(name) {
             Some(known) => known,
             None => {
-                Box::pin(self.linearize(by)).await?;
+                self.linearize(by).await?;
                 self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?
             }
         };
@@ -186,7 +238,7 @@ impl Kms {
         match self.opened(name, creation, version, by).await {
             // Not applied here yet, perhaps: a version that was just made.
             Err(Error::VersionNotFound) => {
-                Box::pin(self.linearize(by)).await?;
+                self.linearize(by).await?;
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
                 self.check_enabled(name, version)?;
                 self.opened(name, creation, version, by).await
@@ -209,8 +261,7 @@ impl Kms {
         by: Instant,
     ) -> Result<Arc<OpenedKey>, Error> {
         match self.opened_here(name, creation, version) {
-            // Boxed, as all that is rare: what is awaited here makes every request's future larger, and it is moved.
-            Err(Error::KeyUnopenable) => Err(Box::pin(self.unopenable(name, version, by)).await),
+            Err(Error::KeyUnopenable) => Err(self.unopenable(name, version, by).await),
             opened => opened,
         }
     }
