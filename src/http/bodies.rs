@@ -1,26 +1,35 @@
 //! The bodies of changes of policies and identities (contract, section 1).
 
-use serde_json::{Map, Value};
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::error::Refusal;
-use crate::policy::{Identity, Pattern, PatternError, Policy, PolicyName, Role};
+use super::json;
+use crate::kms;
+use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyName, Role};
 
 /// A policy: `allow` and `deny`, each an object whose keys are patterns, or an array of patterns.
 ///
 /// # Errors
 /// The body is none of that, or a pattern can never match.
 pub fn policy(body: &[u8]) -> Result<Policy, Refusal> {
-    let fields = object(body)?;
-    Ok(Policy::new(patterns(field(&fields, "allow"))?, patterns(field(&fields, "deny"))?))
+    let [allow, deny] = json::written(body, ["allow", "deny"])?;
+    Ok(Policy::new(patterns(allow)?, patterns(deny)?))
 }
 
 /// The identity that a policy is assigned to.
 ///
 /// # Errors
-/// The body names none.
+/// The body names none, or one that no client can have.
 pub fn assigned(body: &[u8]) -> Result<Identity, Refusal> {
-    let fields = object(body)?;
-    Ok(text(field(&fields, "identity"))?.ok_or(Refusal::Body)?.parse()?)
+    let [identity] = json::written(body, ["identity"])?;
+    let text = text(identity)?.ok_or(Refusal::Body)?;
+    NameKind::Identity.check(&text)?;
+    // A valid name that is no identity names nobody (contract, section 4).
+    Ok(text.parse().map_err(|_| kms::Error::IdentityNotFound)?)
 }
 
 /// What a new identity is: bound to a policy, or an admin.
@@ -28,47 +37,85 @@ pub fn assigned(body: &[u8]) -> Result<Identity, Refusal> {
 /// # Errors
 /// The body says neither, or both.
 pub fn role(body: &[u8]) -> Result<Role, Refusal> {
-    let fields = object(body)?;
-    let admin = match field(&fields, "admin") {
-        Some(Value::Bool(admin)) => *admin,
-        None | Some(Value::Null) => false,
-        Some(_) => return Err(Refusal::Body),
-    };
-    match (text(field(&fields, "policy"))?, admin) {
-        (Some(policy), false) => Ok(Role::Policy(PolicyName::parse(policy)?)),
+    let [policy, admin] = json::written(body, ["policy", "admin"])?;
+    let admin = admin.map_or(Ok(false), value)?;
+    match (text(policy)?, admin) {
+        (Some(policy), false) => Ok(Role::Policy(PolicyName::parse(&policy)?)),
         (None, true) => Ok(Role::Admin),
         (Some(_), true) | (None, false) => Err(Refusal::Body),
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    serde_json::from_slice(body).map_err(|_| Refusal::Body)
-}
-
-/// Names match in any case.
-fn field<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f Value> {
-    fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+fn value<'b, T: Deserialize<'b>>(written: &'b RawValue) -> Result<T, Refusal> {
+    serde_json::from_str(written.get()).map_err(|_| Refusal::Body)
 }
 
 /// An empty text names nothing.
-fn text(field: Option<&Value>) -> Result<Option<&str>, Refusal> {
-    match field {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err(Refusal::Body),
+fn text(field: Option<&RawValue>) -> Result<Option<String>, Refusal> {
+    Ok(field.map(value::<String>).transpose()?.filter(|text| !text.is_empty()))
+}
+
+fn patterns(field: Option<&RawValue>) -> Result<Vec<Pattern>, Refusal> {
+    let Patterns(texts) = field.map(value).transpose()?.unwrap_or_default();
+    Ok(texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_, PatternError>>()?)
+}
+
+/// The keys of an object whose values are objects, or the texts of an array.
+#[derive(Default)]
+struct Patterns(Vec<String>);
+
+impl<'de> Deserialize<'de> for Patterns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PatternsVisitor)
     }
 }
 
-fn patterns(field: Option<&Value>) -> Result<Vec<Pattern>, Refusal> {
-    let texts: Vec<&str> = match field {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Object(patterns)) => patterns.keys().map(String::as_str).collect(),
-        Some(Value::Array(patterns)) => {
-            patterns.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Refusal::Body)?
+struct PatternsVisitor;
+
+impl<'de> Visitor<'de> for PatternsVisitor {
+    type Value = Patterns;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object whose keys are patterns, or an array of patterns")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Patterns, A::Error> {
+        let mut patterns = Vec::new();
+        while let Some((pattern, _)) = map.next_entry::<String, Option<Rule>>()? {
+            patterns.push(pattern);
         }
-        Some(_) => return Err(Refusal::Body),
-    };
-    Ok(texts.into_iter().map(Pattern::parse).collect::<Result<_, PatternError>>()?)
+        Ok(Patterns(patterns))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Patterns, A::Error> {
+        let mut patterns = Vec::new();
+        while let Some(pattern) = items.next_element()? {
+            patterns.push(pattern);
+        }
+        Ok(Patterns(patterns))
+    }
+}
+
+/// What stands beside a pattern: an object, in which nothing is known yet.
+struct Rule;
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Rule {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 #[cfg(test)]
@@ -87,11 +134,29 @@ mod tests {
         }
         assert_eq!(policy(b"{}").unwrap(), Policy::default());
         assert_eq!(policy(br#"{"allow":null}"#).unwrap(), Policy::default());
-        for bad in ["", "null", "[]", "{} x", r#"{"allow":"/x"}"#, r#"{"allow":[1]}"#] {
+        let bad = ["", "null", "[]", "{} x", r#"{"allow":"/x"}"#, r#"{"allow":[1]}"#, r#"{"allow":[null]}"#];
+        for bad in bad.into_iter().chain([r#"{"allow":{"/x":5}}"#, r#"{"deny":{"/x":[]}}"#, r#"{"deny":true}"#]) {
             assert_eq!(policy(bad.as_bytes()), Err(Refusal::Body), "{bad}");
         }
         let refused = policy(br#"{"allow":["/v1/*/create"]}"#).unwrap_err();
         assert!(refused.answer().1.contains("'/v1/*/create' can never match"), "{refused:?}");
+    }
+
+    #[test]
+    fn of_doubles_in_any_case_the_last_counts_and_unknown_fields_are_skipped_whatever_they_hold() {
+        let pattern = |text| Pattern::parse(text).unwrap();
+        let (deep, end) = ("[".repeat(1000), "]".repeat(1000));
+        for body in [
+            r#"{"Allow":["/a"],"allow":["/b"]}"#,
+            r#"{"allow":["/a"],"ALLOW":{"/b":null}}"#,
+            r#"{"deny":["/a"],"allow":["/b"],"deny":null}"#,
+            r#"{"x":1e999,"allow":{"/b":{"y":[{}]}},"z":"\ud800"}"#,
+            &format!(r#"{{"allow":["/b"],"x":{deep}{end}}}"#),
+        ] {
+            assert_eq!(policy(body.as_bytes()), Ok(Policy::new([pattern("/b")], [])), "{body}");
+        }
+        assert_eq!(role(br#"{"Policy":"b","policy":"a"}"#), Ok(Role::Policy(PolicyName::parse("a").unwrap())));
+        assert_eq!(role(br#"{"admin":false,"Admin":true}"#), Ok(Role::Admin));
     }
 
     #[test]
@@ -110,7 +175,13 @@ mod tests {
     fn an_assignment_names_an_identity() {
         let identity = Identity::from_bytes([0xab; 32]);
         assert_eq!(assigned(format!(r#"{{"identity":"{identity}"}}"#).as_bytes()), Ok(identity));
-        assert_eq!(assigned(b"{}"), Err(Refusal::Body));
-        assert!(matches!(assigned(br#"{"identity":"me"}"#), Err(Refusal::Identity(_))));
+        let upper = format!(r#"{{"identity":"{}"}}"#, identity.to_string().to_uppercase());
+        for nobody in [r#"{"identity":"me"}"#, &upper] {
+            assert_eq!(assigned(nobody.as_bytes()), Err(kms::Error::IdentityNotFound.into()), "{nobody}");
+        }
+        assert!(matches!(assigned(br#"{"identity":"-x"}"#), Err(Refusal::Name(_))));
+        for bad in ["{}", r#"{"identity":5}"#, r#"{"identity":""}"#, r#"{"identity":null}"#] {
+            assert_eq!(assigned(bad.as_bytes()), Err(Refusal::Body), "{bad}");
+        }
     }
 }

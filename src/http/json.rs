@@ -1,4 +1,4 @@
-//! JSON requests: objects whose known fields are all strings, read in one pass (contract, section 2).
+//! JSON requests: objects with a few known fields, read in one pass (contract, section 2).
 //!
 //! Field names match in any case, unknown fields are skipped, of doubles the last counts, `null` is absent, and
 //! nothing may follow the value. Keys are compared where they stand; values are borrowed unless they have escapes.
@@ -8,7 +8,9 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 /// The most ciphertexts of one bulk request.
@@ -26,7 +28,18 @@ pub struct BadJson;
 /// # Errors
 /// The body is anything else, or a named field is no string.
 pub fn object<'a, const N: usize>(body: &'a [u8], names: [&'static str; N]) -> Result<Fields<'a, N>, BadJson> {
-    whole(body, Object { names: &names })
+    whole(body, Object { names: &names, value: Text, or_null: true })
+}
+
+/// The named fields of an object as they are written; `null` stands for none, neither as a body nor as a field.
+///
+/// # Errors
+/// The body is anything else.
+pub fn written<'a, const N: usize>(
+    body: &'a [u8],
+    names: [&'static str; N],
+) -> Result<[Option<&'a RawValue>; N], BadJson> {
+    whole(body, Object { names: &names, value: Written, or_null: false })
 }
 
 /// The named fields of each object in an array of at most [`MAX_BULK`].
@@ -53,36 +66,45 @@ fn whole<'a, S: DeserializeSeed<'a>>(body: &'a [u8], shape: S) -> Result<S::Valu
     Ok(value)
 }
 
-/// An object with some fields of interest.
+/// An object with some fields of interest, whose values are read alike.
 #[derive(Clone, Copy)]
-struct Object<'n, const N: usize> {
+struct Object<'n, const N: usize, V> {
     names: &'n [&'static str; N],
+    value: V,
+    /// Whether `null` stands for an empty object.
+    or_null: bool,
 }
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Object<'_, N> {
-    type Value = Fields<'de, N>;
+impl<'de, const N: usize, V, T> DeserializeSeed<'de> for Object<'_, N, V>
+where
+    V: DeserializeSeed<'de, Value = Option<T>> + Copy,
+{
+    type Value = [Option<T>; N];
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de, const N: usize> Visitor<'de> for Object<'_, N> {
-    type Value = Fields<'de, N>;
+impl<'de, const N: usize, V, T> Visitor<'de> for Object<'_, N, V>
+where
+    V: DeserializeSeed<'de, Value = Option<T>> + Copy,
+{
+    type Value = [Option<T>; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or null")
+        f.write_str(if self.or_null { "an object or null" } else { "an object" })
     }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok([const { None }; N])
+        if self.or_null { Ok([const { None }; N]) } else { Err(E::invalid_type(Unexpected::Unit, &self)) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = [const { None }; N];
         while let Some(place) = map.next_key_seed(Place { names: self.names })? {
             match place {
-                Some(place) => fields[place] = map.next_value_seed(Text)?,
+                Some(place) => fields[place] = map.next_value_seed(self.value)?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -114,7 +136,7 @@ impl<'de, const N: usize> Visitor<'de> for Objects<'_, N> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut all = Vec::new();
-        while let Some(fields) = items.next_element_seed(Object { names: self.names })? {
+        while let Some(fields) = items.next_element_seed(Object { names: self.names, value: Text, or_null: true })? {
             if all.len() == MAX_BULK {
                 return Err(A::Error::invalid_length(MAX_BULK + 1, &self));
             }
@@ -150,6 +172,7 @@ impl<const N: usize> Visitor<'_> for Place<'_, N> {
 }
 
 /// A string, or `null`.
+#[derive(Clone, Copy)]
 struct Text;
 
 impl<'de> DeserializeSeed<'de> for Text {
@@ -177,6 +200,19 @@ impl<'de> Visitor<'de> for Text {
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
         Ok(None)
+    }
+}
+
+/// Any value but `null`, as it is written.
+#[derive(Clone, Copy)]
+struct Written;
+
+impl<'de> DeserializeSeed<'de> for Written {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        Ok(Some(value).filter(|value| value.get() != "null"))
     }
 }
 

@@ -49,7 +49,9 @@ impl Kms {
         by: Instant,
     ) -> Result<Behind, Error> {
         if self.file_admin() == Some(identity) && permit.identity() != Some(identity) {
-            return Err(Error::IdentityIsAdmin);
+            self.linearize(by).await?;
+            let known = self.rules().policies.contains_key(&policy);
+            return Err(if known { Error::IdentityIsAdmin } else { Error::PolicyNotFound });
         }
         self.change(permit, AccessChange::AssignPolicy { policy, identity }, by).await
     }
