@@ -79,13 +79,18 @@ impl Api {
         let span = span(trail.request_id());
         // Pinned here, as what is awaited below: a future that is wrapped is moved, and these are large.
         let done = pin!(self.attempt(client, begun, parts, body, &trail)).instrument(span).await;
+        let refused = done.is_err();
         let mut answer = done.unwrap_or_else(|refusal| answers::refusal(&refusal));
         if let Some(behind) = answer.extensions_mut().remove() {
             trail.revoked(behind);
         }
         trail.isolated(!self.kms.holds_lease());
         let answer = if parts.method == Method::HEAD { answers::without_body(answer) } else { answer };
-        match trail.finish(answer.status().as_u16()).await {
+        let recorded = trail.finish(answer.status().as_u16()).await;
+        if refused {
+            Box::pin(body::discard(parts, body, routes::MAX_BODY)).await;
+        }
+        match recorded {
             Ok(()) => answer,
             Err(Unrecorded) => answers::refusal(&Refusal::Unaudited { done: true }),
         }
@@ -112,7 +117,8 @@ impl Api {
         let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
         let Begun { settings, identity, file_admin, .. } = begun;
         let rules = async || self.kms.rules_in_force().await;
-        let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path()).await?;
+        let caller =
+            guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path()).await?;
         let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
         self.act((client, caller), &matched, parts, body, trail.path(), deadline).await
     }

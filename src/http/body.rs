@@ -1,15 +1,22 @@
 //! Reading request bodies, within their limits (contract, sections 1 and 2).
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderMap, Version};
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use tokio::time::timeout;
 
 use super::error::Refusal;
 
 /// How much beyond the limit is read and thrown away, so that a client that has sent it all can read the answer.
 const OVERRUN: usize = 1 << 20;
+
+/// How long a body that is thrown away may take.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Reads a body to its end, with or without a declared length.
 ///
@@ -27,6 +34,31 @@ where
         return Ok(first);
     }
     Box::pin(gather(body, first, limit)).await
+}
+
+/// Reads what is left of a body that nobody wants, for a while and up to `limit` and the overrun.
+///
+/// A connection that is closed with something unread is reset, and a client that is still sending then sees no answer
+/// (RFC 9112, section 9.6): it would take its refusal for a dead server, and go to the next. Over HTTP/2 streams end
+/// apart; and who waits to be told to go on has sent nothing.
+pub async fn discard<B>(parts: &Parts, body: &mut B, limit: usize)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.is_end_stream() || parts.version > Version::HTTP_11 || parts.headers.contains_key(EXPECT) {
+        return;
+    }
+    let rest = async {
+        let mut length = 0;
+        while let Ok(Some(part)) = next(body).await {
+            length += part.len();
+            if length > limit + OVERRUN {
+                break;
+            }
+        }
+    };
+    // What does not come in time is not waited for.
+    let _ = timeout(LINGER, rest).await;
 }
 
 async fn gather<B>(mut body: B, first: Bytes, limit: usize) -> Result<Bytes, Refusal>
@@ -106,6 +138,30 @@ mod tests {
         let zeros = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 1024])));
         let endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
         assert_eq!(read(endless, 5).await, Err(Refusal::BodyTooLarge));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_is_read_over_http_1_and_bounded() {
+        let request = |version, header: Option<(&str, &str)>| {
+            let mut request = http::Request::builder().version(version);
+            if let Some((name, value)) = header {
+                request = request.header(name, value);
+            }
+            request.body(()).unwrap().into_parts().0
+        };
+        for (version, header, left) in [
+            (Version::HTTP_11, None, 0),
+            (Version::HTTP_10, None, 0),
+            (Version::HTTP_2, None, 3),
+            (Version::HTTP_11, Some(("expect", "100-continue")), 3),
+        ] {
+            let mut body = parts(&[b"123"]);
+            discard(&request(version, header), &mut body, 10).await;
+            assert_eq!(read(&mut body, 10).await.unwrap().len(), left, "{version:?} {header:?}");
+        }
+        let zeros = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 1024])));
+        let mut endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
+        discard(&request(Version::HTTP_11, None), &mut endless, 10).await;
     }
 
     #[test]

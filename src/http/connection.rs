@@ -27,8 +27,8 @@ use crate::config::LimitsConfig;
 use crate::policy::Identity;
 use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls};
 
-/// The longest request head; also how much of a body is read ahead.
-const MAX_HEAD: usize = 64 << 10;
+/// The longest request head; over HTTP/1.1 also how much of a body is read ahead.
+const MAX_HEAD: u16 = u16::MAX;
 /// Between two pings of an HTTP/2 connection, and how long one may stay unanswered: this is how dead clients show.
 const PING: Duration = Duration::from_secs(20);
 
@@ -99,7 +99,7 @@ where
 {
     let mut http = http1::Builder::new();
     // The sweep over all connections limits the time of a head: see [`super::reins`].
-    http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD);
+    http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD.into());
     let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry) });
     entry.reins().drive(http.serve_connection(stream, service), http1::Connection::graceful_shutdown).await
 }
@@ -112,6 +112,7 @@ where
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        .max_header_list_size(MAX_HEAD.into())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     let connection = http.serve_connection(TokioIo::new(stream), service);

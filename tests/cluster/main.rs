@@ -15,6 +15,7 @@ mod offline;
 mod once;
 mod one_winner;
 mod read_your_writes;
+mod refused_bodies;
 mod revocation;
 mod rules;
 mod sealed;

@@ -1,0 +1,70 @@
+//! A request that is refused before its body is read is answered all the same: its client can send all of it, and read
+//! why. A connection that is reset instead would make clients take the node for dead.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::cluster;
+use crate::support::api_key::ApiKey;
+use crate::support::connection::Client;
+use crate::support::http::{self, Http, Request};
+use crate::support::settings::APP_KEY;
+
+/// As large as a body may be, and a little more.
+const LENGTH: usize = 1_000_001;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_all_of_its_body_first_reads_why_it_was_refused() {
+    let cluster = cluster(1, |_| {}).await;
+    let app = cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential())));
+    let admin = cluster.admin();
+    for (user, target, status) in [
+        (&app, "/v1/key/encrypt/other", "403"),
+        (&admin, "/v1/key/encrypt/-bad", "400"),
+        (&admin, "/v1/key/encrypt/other", "413"),
+        (&admin, "/v1/nowhere", "404"),
+    ] {
+        let mut stream = user.connect(0).await;
+        let head = format!("PUT {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {LENGTH}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("the node reads");
+        for piece in vec![b'x'; LENGTH].chunks(10_000) {
+            stream.write_all(piece).await.expect("the node reads on, although it has refused the request");
+        }
+        let mut answer = String::new();
+        // How the stream ends is none of this test's business; a reset would have lost the answer.
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_client_goes_on_over_its_connection() {
+    let cluster = cluster(1, |_| {}).await;
+    let mut stream = cluster.admin().connect(0).await;
+    for _ in 0..3 {
+        stream.write_all(b"PUT /v1/key/encrypt/-bad HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+        stream.flush().await.unwrap();
+        // The body comes in a packet of its own.
+        tokio::task::yield_now().await;
+        stream.write_all(b"{}").await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.expect("it is answered");
+        assert_eq!(answer, b"HTTP/1.1 400");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}") {
+            rest.push(stream.read_u8().await.expect("the answer has a message"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_head_is_answered_alike_over_both_versions() {
+    let cluster = cluster(1, |_| {}).await;
+    let target = format!("/v1/key/describe/{}", "a".repeat(40_000));
+    let client = Client::new(Some(ApiKey::parse(super::ADMIN_KEY).credential()));
+    for version in [Http::One, Http::Two] {
+        let answer = http::send(&cluster.endpoint(0), &client, version, &Request::new("GET", &target, None)).await;
+        let answer = answer.expect("it is answered");
+        assert_eq!(answer.status, 400, "{version:?}");
+        assert!(answer.text().contains("is empty, too long or contains invalid characters"), "{version:?}");
+    }
+}
