@@ -10,6 +10,7 @@ use super::environment::{self, Environment};
 use super::finding::{Finding, Problems, Warning};
 use super::hint;
 use super::tree::{Entry, Node, Value};
+use super::value;
 
 /// The reading of one file: its environment, and what was found so far.
 pub(super) struct Reading<'a> {
@@ -250,7 +251,11 @@ impl<'a> Section<'a> {
 impl Text {
     /// The text for a message: as it was written, since a variable, or a misplaced API key, may be a secret.
     pub fn shown(&self) -> &str {
-        if self.written.starts_with("kes:v1:") { "kes:v1:…" } else { &self.written }
+        match self.written.as_str() {
+            api_key if api_key.starts_with(value::API_KEY) => "kes:v1:…",
+            secret if value::is_secret(secret) => "…",
+            written => written,
+        }
     }
 }
 

@@ -5,11 +5,25 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
 use super::environment;
 use super::settings::LogFormat;
 use crate::policy::{Identity, KeyName};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// What an API key begins with; it may be left out (contract, section 5).
+pub(super) const API_KEY: &str = "kes:v1:";
+/// How many bytes keys have, and API keys.
+const SECRET_BYTES: RangeInclusive<usize> = 32..=33;
+
+/// Whether a text may be an API key, a root key or a static key of MinIO: so many bytes in base64, after the last colon.
+pub(super) fn is_secret(text: &str) -> bool {
+    let digits = text.rsplit(':').next().unwrap_or(text).trim_end_matches('=');
+    STANDARD_NO_PAD.decode(digits).is_ok_and(|bytes| SECRET_BYTES.contains(&bytes.len()))
+}
 
 /// A switch, in any spelling of YAML 1.1 or 1.2.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
@@ -79,7 +93,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, S
 
 /// An identity.
 pub(super) fn identity(text: &str) -> Result<Identity, String> {
-    if text.starts_with("kes:v1:") {
+    if text.starts_with(API_KEY) || is_secret(text) {
         return Err("is an API key, which is secret; write the identity that `keyraft identity of` prints".to_owned());
     }
     text.parse().map_err(|error| format!("is no identity: {error}"))

@@ -142,7 +142,7 @@ fn each_kind_of_problem_has_its_line() {
     }
     for (seal, part) in [
         ("{} #!", "seal: neither file nor env is given"),
-        ("{env: 'c2VjcmV0='} #!", "write the name, not its value"),
+        ("{env: 'ROOT-KEY'} #!", "write the name, not its value"),
         ("{file: '${NOPE}'} #!", "no variable NOPE"),
         (" #!", "the section `seal` is missing"),
     ] {
@@ -217,6 +217,12 @@ fn no_secret_is_shown() {
     let told = parse(&text).unwrap_err().to_string();
     assert!(told.contains("'${SECRET}'") && told.contains("'kes:v1:…' is an API key"), "{told}");
     assert!(!told.contains("hunter2"), "{told}");
+    let root_key = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
+    let told = parse(&NEEDED.replace("{file: root.key}", &format!("{{env: '{root_key}'}}"))).unwrap_err().to_string();
+    assert!(told.contains("'…' is no name of an environment variable") && !told.contains(root_key), "{told}");
+    let api_key = "AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
+    let told = parse(&KES.replace("- ${APP}", &format!("- {api_key}"))).unwrap_err().to_string();
+    assert!(told.contains("'…' is an API key") && !told.contains(api_key), "{told}");
     let own = "cluster:\n  data: d\n  tls: {cert: c, key: k, ca: a}\nseal: {env: ROOT_KEY}\n";
     let debug = format!("{:?}", loaded(&format!("{KES}{own}")));
     assert!(debug.contains("Password(…)") && !debug.contains("hunter2"), "{debug}");
