@@ -124,6 +124,9 @@ async fn bulk_decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
         .iter()
         .map(|[ciphertext, context]| Ok((json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?)))
         .collect::<Result<Vec<_>, BadJson>>()?;
+    if sealed.is_empty() {
+        asked.api.kms.look_up(permit, name, asked.deadline.act_by).await?;
+    }
     let mut plaintexts = Vec::with_capacity(sealed.len());
     for (ciphertext, context) in &sealed {
         let by = asked.deadline.act_by;

@@ -22,6 +22,14 @@ pub struct DataKey {
 }
 
 impl Kms {
+    /// Finds out whether there is such a key, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`].
+    pub async fn look_up(&self, _permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
+        self.key(name, None, by).await.map(drop)
+    }
+
     /// Makes a data key bound to `context`, sealed under `version` of the key or its newest.
     ///
     /// # Errors
@@ -233,7 +241,7 @@ impl Kms {
                 self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?
             }
         };
-        let Some(version) = version else { return self.opened(name, creation, newest, by).await };
+        let Some(version) = version else { return self.newest_opened(name, creation, newest, by).await };
         self.check_enabled(name, version)?;
         match self.opened(name, creation, version, by).await {
             // Not applied here yet, perhaps: a version that was just made.
@@ -242,6 +250,25 @@ impl Kms {
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
                 self.check_enabled(name, version)?;
                 self.opened(name, creation, version, by).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The newest version of a key. One that is deleted, or deleted and made again, while it is looked for is looked for
+    /// once more: no request that names no version is told about versions.
+    async fn newest_opened(
+        &self,
+        name: KeyName<'_>,
+        creation: CreationId,
+        newest: u32,
+        by: Instant,
+    ) -> Result<Arc<OpenedKey>, Error> {
+        match self.opened(name, creation, newest, by).await {
+            Err(Error::VersionNotFound) => {
+                self.linearize(by).await?;
+                let (creation, newest) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
+                self.opened(name, creation, newest, by).await.map_err(Error::of_whole_key)
             }
             opened => opened,
         }

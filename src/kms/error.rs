@@ -60,6 +60,13 @@ pub enum Error {
     Stopping,
 }
 
+impl Error {
+    /// The same, told to somebody who asked for a key and named no version of it: one without versions does not exist.
+    pub(super) fn of_whole_key(self) -> Self {
+        if self == Self::VersionNotFound { Self::KeyNotFound } else { self }
+    }
+}
+
 impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {
         match error {

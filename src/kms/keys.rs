@@ -87,7 +87,7 @@ impl Kms {
     ) -> Result<KeyDescription, Error> {
         self.linearize(by).await?;
         self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
-        let record = self.readable(name, FIRST_VERSION, by).await?;
+        let record = self.readable(name, FIRST_VERSION, by).await.map_err(Error::of_whole_key)?;
         Ok(KeyDescription { cipher: record.cipher, author: record.author })
     }
 

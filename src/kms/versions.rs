@@ -38,7 +38,7 @@ impl Kms {
         loop {
             let (seen, newest) = self.seen(name, by).await?;
             let version = newest + 1;
-            let record = self.readable(name, newest, by).await?;
+            let record = self.readable(name, newest, by).await.map_err(Error::of_whole_key)?;
             let material = KeyMaterial { encryption: Secret::random(), ..self.openable(name, &record, by).await? };
             let record = self.sealed_record(name, seen.creation_id, version, &material, author_of(permit))?;
             let operation = Operation::RotateKey { name: seen.name, record: record.encode().into() };
@@ -65,7 +65,7 @@ impl Kms {
         let mut versions = Vec::new();
         let mut noted = None;
         for version in FIRST_VERSION..=newest {
-            let record = self.readable(name, version, by).await?;
+            let record = self.readable(name, version, by).await.map_err(Error::of_whole_key)?;
             noted = record.last_used;
             versions.push(KeyVersion { version, author: record.author, disabled: record.disabled });
         }
