@@ -10,6 +10,7 @@ use super::routes::{Auth, Matched};
 use super::settings::Settings;
 use crate::kms::{self, Kms};
 use crate::policy::{Identity, Permit, Rules};
+use crate::tls::CertificateError;
 
 /// A client that got past the guard, and what it proved.
 #[derive(Debug, Clone)]
@@ -59,7 +60,12 @@ pub fn identify(settings: &Settings, client: &Client, headers: &HeaderMap) -> Re
     let is_proxy = identity.is_some_and(|identity| settings.proxies.contains(&identity));
     match &settings.proxy_header {
         Some(header) if is_proxy => {
-            let certificate = headers.get(header).ok_or(Refusal::NoCertificate)?;
+            let mut certificates = headers.get_all(header).iter();
+            let certificate = certificates.next().ok_or(Refusal::NoCertificate)?;
+            // A proxy that adds to what its client sent, instead of replacing it, lets anybody be anyone.
+            if certificates.next().is_some() {
+                return Err(Refusal::Certificate(CertificateError::Several));
+            }
             client.tls.forwarded_identity(certificate.as_bytes()).map(Some).map_err(Refusal::Forwarded)
         }
         _ if is_proxy => Err(Refusal::NoCertificate),
@@ -107,7 +113,6 @@ mod tests {
     use crate::http::routes;
     use crate::http::testing::{config, tls};
     use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry, PolicyName, Role};
-    use crate::tls::CertificateError;
 
     const ADMIN: Identity = Identity::from_bytes([1; 32]);
     const APP: Identity = Identity::from_bytes([2; 32]);
@@ -176,6 +181,10 @@ mod tests {
         assert_eq!(identify(&settings, &client(APP), &with), Ok(Some(identity)));
         assert_eq!(identify(&settings, &client(STRANGER), &with), Ok(Some(STRANGER)));
         assert_eq!(identify(&settings, &client(APP), &HeaderMap::new()), Err(Refusal::NoCertificate));
+        let mut twice = with.clone();
+        twice.append("x-cert", with["x-cert"].clone());
+        let several = Err(Refusal::Certificate(CertificateError::Several));
+        assert_eq!(identify(&settings, &client(APP), &twice), several, "a proxy that adds to what its client sent");
         let broken: HeaderMap = [("x-cert".parse().unwrap(), "%".parse().unwrap())].into_iter().collect();
         assert!(matches!(identify(&settings, &client(APP), &broken), Err(Refusal::Forwarded(_))));
     }
