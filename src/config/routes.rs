@@ -54,7 +54,7 @@ pub(super) fn named(path: &str) -> Option<&'static str> {
 }
 
 /// Whether a pattern of a policy can match the path of some request to this server.
-pub(super) fn reached_by(pattern: &str) -> bool {
+pub fn reached_by(pattern: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => ROUTES.iter().any(|route| route.starts_with(prefix) || takes_name(route, prefix)),
         None => {

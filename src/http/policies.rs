@@ -10,6 +10,8 @@ use super::error::Refusal;
 use super::handlers::Asked;
 use super::routes::PolicyOp;
 use crate::clock;
+use crate::config::reached_by;
+use crate::kms::Behind;
 use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
 
 /// Does something with a policy.
@@ -28,12 +30,25 @@ pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> 
             let entry = kms.policy(permit, &name, by).await?;
             return Ok(answers::json(&Read::new(&name, &entry)));
         }
-        PolicyOp::Create => kms.put_policy(permit, name, bodies::policy(&asked.body)?, false, by).await?,
-        PolicyOp::Write => kms.put_policy(permit, name, bodies::policy(&asked.body)?, true, by).await?,
+        PolicyOp::Create => put(asked, name, false).await?,
+        PolicyOp::Write => put(asked, name, true).await?,
         PolicyOp::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
         PolicyOp::Delete => kms.delete_policy(permit, name, by).await?,
     };
     Ok(answers::revoked(behind))
+}
+
+/// Makes a policy, or replaces one. What no request reaches is kept and warned of (contract, section 6).
+async fn put(asked: &Asked<'_>, name: PolicyName, replace: bool) -> Result<Behind, Refusal> {
+    let policy = bodies::policy(&asked.body)?;
+    let patterns = policy.allow.iter().chain(&policy.deny).map(Pattern::as_str);
+    let unreached: Vec<_> = patterns.filter(|pattern| !reached_by(pattern)).map(str::to_owned).collect();
+    let text = name.as_str().to_owned();
+    let behind = asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replace, asked.deadline.act_by).await?;
+    if !unreached.is_empty() {
+        tracing::warn!(policy = text, patterns = ?unreached, "no request to this server matches these patterns; kept as they are");
+    }
+    Ok(behind)
 }
 
 /// Patterns as the API shows them: the keys of an object.

@@ -98,7 +98,7 @@ const fn key(op: KeyOp) -> Description {
             details: "Only an admin may say when and by whom it was made.",
             ..put("Makes a key of given material.", Request::Json("KeyImport"), Answer::Empty, IMPORT)
         },
-        KeyOp::Describe => get("Tells a key's origin.", Answer::Json("KeyDescription"), &[NO_KEY, NO_LEADER]),
+        KeyOp::Describe => get("Tells a key's origin.", Answer::Json("KeyDescription"), ORIGIN),
         KeyOp::Delete => Description {
             details: "What it encrypted cannot be decrypted afterwards, unless it is restored within the window that \
                 `keys.deletion_window` configures.",
@@ -126,7 +126,7 @@ const fn life(op: KeyOp) -> Description {
             details: "It is used from then on; ciphertexts of older versions are decrypted as before.",
             ..put("Makes a new version of a key.", Request::None, Answer::Json("NewVersion"), ROTATE)
         },
-        KeyOp::Versions => get("Tells of a key's versions.", Answer::Json("KeyVersions"), &[NO_KEY, NO_LEADER]),
+        KeyOp::Versions => get("Tells of a key's versions.", Answer::Json("KeyVersions"), ORIGIN),
         KeyOp::Disable => put("Keeps a version from being used.", VERSION, Answer::Empty, DISABLE),
         KeyOp::Enable => put("Lets a disabled version be used again.", VERSION, Answer::Empty, ENABLE),
         KeyOp::Restore => put("Takes a deleted key back.", Request::None, Answer::Empty, WAITING),
@@ -152,6 +152,8 @@ const IMPORT: &[Refusal] = &[
     NO_LEADER,
     OUTCOME_UNKNOWN,
 ];
+
+const ORIGIN: &[Refusal] = &[NO_KEY, UNOPENABLE, NO_LEADER];
 
 const USE: &[Refusal] = &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO_LEADER];
 
@@ -210,14 +212,14 @@ const POLICY_CREATE: &[Refusal] =
 
 const POLICY_WRITE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const BAD_IDENTITY: Refusal = (400, "'…' is not an identity: 64 lower-case hexadecimal digits");
+const NO_DIGITS: Refusal = (400, "an identity is 64 lower-case hexadecimal digits, as `keyraft identity of` prints it");
 
 const POLICY_ASSIGN: &[Refusal] = &[
     BAD_BODY,
-    BAD_IDENTITY,
+    (400, "identity '…' is empty, too long or contains invalid characters"),
     IDENTITY_IS_ADMIN,
-    IDENTITY_OF_FILE,
     NO_POLICY,
+    NO_IDENTITY,
     NO_LEADER,
     OUTCOME_UNKNOWN,
     NOT_EVERYWHERE,
@@ -245,9 +247,9 @@ const fn identity(op: IdentityOp) -> Description {
 
 const IDENTITY_CREATE: &[Refusal] = &[
     BAD_BODY,
-    BAD_IDENTITY,
+    NO_DIGITS,
+    (400, "policy name '…' is empty, too long or contains invalid characters"),
     (400, "identity already exists"),
-    IDENTITY_OF_FILE,
     NO_POLICY,
     NO_LEADER,
     OUTCOME_UNKNOWN,
