@@ -44,7 +44,7 @@ pub fn figures(status: &ClusterStatus) -> ClusterFigures {
     let (raft, storage) = (&status.raft, &status.storage);
     let peers = raft.members.iter().filter(|member| member.id != raft.id);
     let offline = match status.standing {
-        Standing::Held | Standing::Over => Duration::ZERO,
+        Standing::Held | Standing::Over | Standing::Behind(_) => Duration::ZERO,
         Standing::Offline(since) => since,
     };
     ClusterFigures {

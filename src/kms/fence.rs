@@ -43,7 +43,7 @@ impl Kms {
         }
         match Box::pin(self.cluster.standing_after_renewal()).await {
             Standing::Held | Standing::Offline(_) => Ok(()),
-            Standing::Over => Err(Error::Stopping),
+            Standing::Over | Standing::Behind(_) => Err(Error::Stopping),
         }
     }
 }

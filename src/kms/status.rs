@@ -172,7 +172,7 @@ impl SeenOnDisk {
 /// A node that serves without a lease says so.
 fn state_under(state: NodeState, standing: Standing) -> NodeState {
     match (state, standing) {
-        (NodeState::Serving, Standing::Offline(_)) => NodeState::Isolated,
+        (NodeState::Serving, Standing::Offline(_) | Standing::Behind(_)) => NodeState::Isolated,
         _ => state,
     }
 }

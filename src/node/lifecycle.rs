@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::crypto::{RootKey, random};
 use crate::http::{Api, Server, serve_local};
 use crate::kms::{Kms, NodeState, SealError};
-use crate::raft::{Cluster, PeerListener, Standing};
+use crate::raft::{CATCHING_UP, Cluster, PeerListener, Standing};
 use crate::store::StoreId;
 use crate::telemetry::AuditWriter;
 
@@ -198,10 +198,14 @@ impl Lifecycle {
     }
 
     fn say_why_not(&self, cluster: &Cluster) {
-        let (state, reason) = if cluster.standing() == Standing::Over {
-            (NodeState::Offline, "no leader has answered for longer than consistency.offline")
-        } else {
-            (NodeState::Unaudited, "audit.required: no sink takes records; the log says why")
+        let (state, reason) = match cluster.standing() {
+            Standing::Over => (NodeState::Offline, "no leader has answered for longer than consistency.offline"),
+            Standing::Behind(_) => {
+                (NodeState::Offline, "the node has yet to apply a revocation that the leader told it of")
+            }
+            Standing::Held | Standing::Offline(_) => {
+                (NodeState::Unaudited, "audit.required: no sink takes records; the log says why")
+            }
         };
         self.parts.local.set(state, Some(reason.to_owned()));
     }
@@ -221,7 +225,13 @@ impl Lifecycle {
 fn may_serve(cluster: &Cluster, parts: &Parts) -> bool {
     // Both are looked at each time: the audit trail learns by it that its thread is stuck.
     let audited = parts.audit.lets_serve();
-    cluster.standing() != Standing::Over && audited
+    audited
+        && match cluster.standing() {
+            Standing::Held | Standing::Offline(_) => true,
+            // Requests are held for as long.
+            Standing::Behind(since) => since < CATCHING_UP,
+            Standing::Over => false,
+        }
 }
 
 /// Completes when the audit trail cannot be written any more, and never otherwise.

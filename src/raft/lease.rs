@@ -1,5 +1,6 @@
 //! The lease: how long this node may serve known keys without asking, so that a revocation can be waited for.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::store::Progress;
 
 /// How long a request is held for one renewal once the lease has run out.
 const HOLD: Duration = Duration::from_millis(500);
+/// The same while the node applies what it knows that it lacks, which a leader has yet to send; nobody is served longer.
+pub const CATCHING_UP: Duration = Duration::from_secs(2);
 /// Between two questions while a request is held.
 const RETRY: Duration = Duration::from_millis(5);
 /// Renewals to a lease.
@@ -29,6 +32,8 @@ pub enum Standing {
     Offline(Duration),
     /// It has been offline for longer than it may, or has not reached a leader since it started.
     Over,
+    /// Its lease has run out, and for this long it has known of a revocation that it has not applied.
+    Behind(Duration),
 }
 
 /// The lease of this node; the leader holds one too.
@@ -39,6 +44,9 @@ pub(super) struct Lease {
     length_ns: AtomicU64,
     /// The lease after which one renewal was tried in vain: requests are held for one, not for each.
     given_up_on_ns: AtomicI64,
+    /// The last revocation that a leader told of, applied here or not, and when it was first more than was applied.
+    told_of: AtomicU64,
+    behind_since_ns: AtomicI64,
     config: ConsistencyConfig,
     reads: Reads,
     progress: watch::Receiver<Progress>,
@@ -56,6 +64,8 @@ impl Lease {
             until_ns: AtomicI64::new(0),
             length_ns: AtomicU64::new(clock::nanos(config.lease)),
             given_up_on_ns: AtomicI64::new(-1),
+            told_of: AtomicU64::new(0),
+            behind_since_ns: AtomicI64::new(0),
             config,
             reads,
             progress,
@@ -97,10 +107,14 @@ impl Lease {
 
     /// What the node may do now.
     pub(super) fn standing(&self) -> Standing {
-        let until = self.until_ns.load(Ordering::Acquire);
-        let over = clock::boot_ns().saturating_sub(until);
-        match u64::try_from(over) {
+        let (until, now) = (self.until_ns.load(Ordering::Acquire), clock::boot_ns());
+        match u64::try_from(now.saturating_sub(until)) {
             Err(_) => Standing::Held,
+            // Only a node that no leader answers may go on by what it knows.
+            Ok(_) if self.is_behind() => {
+                let since = now.saturating_sub(self.behind_since_ns.load(Ordering::Acquire));
+                Standing::Behind(Duration::from_nanos(u64::try_from(since).unwrap_or(0)))
+            }
             Ok(over) if until > 0 && Duration::from_nanos(over) < self.config.offline => {
                 Standing::Offline(Duration::from_nanos(over))
             }
@@ -108,11 +122,16 @@ impl Lease {
         }
     }
 
+    /// Whether a leader told of a revocation that is not applied here.
+    fn is_behind(&self) -> bool {
+        self.told_of.load(Ordering::Acquire) > self.progress.borrow().index()
+    }
+
     /// What the node may do, after one attempt to renew a lease that has run out. Once that has failed, requests are
-    /// no longer held: the node goes on asking in the background.
+    /// no longer held: the node goes on asking in the background. While it catches up they are.
     pub(super) async fn standing_after_renewal(&self) -> Standing {
         let lease = self.until_ns.load(Ordering::Acquire);
-        if !self.holds() && self.given_up_on_ns.load(Ordering::Acquire) != lease {
+        if !self.holds() && (self.is_behind() || self.given_up_on_ns.load(Ordering::Acquire) != lease) {
             // A leader that does not answer in time leaves the node where it was.
             let renewed = async {
                 while !self.holds() {
@@ -120,7 +139,10 @@ impl Lease {
                     tokio::time::sleep(RETRY).await;
                 }
             };
-            drop(tokio::time::timeout(HOLD, renewed).await);
+            let mut renewed = pin!(renewed);
+            if tokio::time::timeout(HOLD, &mut renewed).await.is_err() && self.is_behind() {
+                drop(tokio::time::timeout(CATCHING_UP - HOLD, renewed).await);
+            }
             if !self.holds() {
                 self.given_up_on_ns.store(lease, Ordering::Release);
             }
@@ -133,6 +155,11 @@ impl Lease {
     async fn renew(&self) {
         let Some(answer) = self.reads.ask_once().await else { return };
         let mut progress = self.progress.clone();
+        let was_behind = self.is_behind();
+        self.told_of.fetch_max(answer.last_revocation, Ordering::AcqRel);
+        if !was_behind {
+            self.behind_since_ns.store(clock::boot_ns(), Ordering::Release);
+        }
         if progress.wait_for(|progress| progress.reached(answer.last_revocation)).await.is_err() {
             return;
         }
@@ -151,6 +178,23 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_knows_what_it_lacks_does_not_count_as_offline() {
+        let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
+        let (applied, progress) = watch::channel(Progress::default());
+        let (reads, _asked) = Reads::unanswered();
+        let lease = Lease::new(config, reads, progress, mpsc::channel(1).0);
+        lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
+        lease.told_of.store(7, Ordering::Release);
+        assert!(matches!(lease.standing(), Standing::Behind(_)));
+        let last = crate::store::LogId { term: 1, node: 1, index: 7 };
+        applied.send_modify(|progress| progress.applied = Some(last));
+        assert!(matches!(lease.standing(), Standing::Offline(_)));
+        lease.told_of.store(8, Ordering::Release);
+        lease.until_ns.store(i64::MAX, Ordering::Release);
+        assert_eq!(lease.standing(), Standing::Held, "a lease counts without what came after it");
+    }
 
     #[tokio::test]
     async fn requests_are_held_for_one_renewal_of_a_lease() {
