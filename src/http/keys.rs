@@ -70,8 +70,8 @@ async fn restore(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 
 async fn purge(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(asked.name)?;
-    asked.api.kms.purge_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
-    Ok(answers::empty())
+    let behind = asked.api.kms.purge_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+    Ok(answers::revoked(behind))
 }
 
 async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {

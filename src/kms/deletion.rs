@@ -13,11 +13,12 @@ use crate::state::{KeyRecord, KeySeen, Operation};
 /// How long one attempt of a node to write by itself may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// Between two advances of replicated time while nothing is deleted.
-const TICK: Duration = Duration::from_secs(30);
-/// The same for a while after a deletion. A tick takes twice as long at most.
+const TICK: Duration = Duration::from_secs(4);
+/// The same for a while after a deletion; also what a tick may take longer than it is.
 const SHORT_TICK: Duration = Duration::from_secs(1);
-/// What is added to each window, so that a short tick that had begun before the deletion cannot cut it short.
-const ADDED: Duration = Duration::from_secs(2);
+/// What is added to each window: a deletion may come after the last look for one and before the time that a tick has
+/// counted, which then cuts its window by no more than the longest tick.
+const ADDED: Duration = TICK.saturating_add(SHORT_TICK);
 /// How long ticks stay short.
 const SHORT_FOR: Duration = Duration::from_secs(60);
 
@@ -37,7 +38,10 @@ impl Kms {
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<Behind, Error> {
-        let (key, _) = self.seen(name, by).await?;
+        let (key, _) = match self.seen(name, by).await {
+            Ok(seen) => seen,
+            Err(error) => return self.refused(error, by).await,
+        };
         let window_ns = match self.deletion_window_ns.load(Ordering::Relaxed) {
             0 => 0,
             window => window.saturating_add(clock::nanos(ADDED)),
@@ -57,10 +61,12 @@ impl Kms {
     /// Removes a deleted key for good that could still be restored.
     ///
     /// # Errors
-    /// [`Error::NothingWaiting`], or that the write could not be done.
-    pub async fn purge_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
-        let key = self.waiting_key(name, by).await?;
-        done(self.write(permit, Operation::PurgeKey(key), by).await?)
+    /// [`Error::NothingWaiting`], [`Error::NotEverywhere`], or that the write could not be done.
+    pub async fn purge_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<Behind, Error> {
+        match self.waiting_key(name, by).await {
+            Ok(key) => self.revoke(permit, Operation::PurgeKey(key), by).await,
+            Err(error) => self.refused(error, by).await,
+        }
     }
 
     /// Takes over the window of a configuration file that was read again.

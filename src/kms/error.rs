@@ -61,6 +61,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it says that what was to be taken away does not exist.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::KeyNotFound | Self::NothingWaiting | Self::PolicyNotFound | Self::IdentityNotFound)
+    }
+
     /// The same, told to somebody who asked for a key and named no version of it: one without versions does not exist.
     pub(super) fn of_whole_key(self) -> Self {
         if self == Self::VersionNotFound { Self::KeyNotFound } else { self }

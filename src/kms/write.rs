@@ -25,8 +25,19 @@ impl Kms {
 
     /// The same for what takes something away, or changes a policy or an identity: it holds everywhere afterwards.
     pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Behind, Error> {
-        done(self.write(permit, operation, by).await?)?;
-        self.everywhere(by).await
+        match done(self.write(permit, operation, by).await?) {
+            Ok(()) => self.everywhere(by).await,
+            Err(error) => self.refused(error, by).await,
+        }
+    }
+
+    /// The end of a revocation that was not done. That something does not exist may be somebody else's revocation, which
+    /// is not acknowledged yet: nobody is told of it before it holds everywhere.
+    pub(super) async fn refused(&self, error: Error, by: Instant) -> Result<Behind, Error> {
+        if error.is_absence() {
+            self.everywhere(by).await?;
+        }
+        Err(error)
     }
 }
 

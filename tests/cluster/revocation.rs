@@ -106,9 +106,14 @@ async fn a_policy_that_is_withdrawn_before_the_body_came_permits_nothing() {
 
 /// Three nodes, and the ways around one that follows.
 async fn with_ways(offline: Duration) -> (TestCluster, Ways, usize) {
+    with_ways_and(|config| config.consistency.offline = offline).await
+}
+
+/// The same, each node with its configuration as `adjust` leaves it.
+async fn with_ways_and(adjust: impl Fn(&mut Config)) -> (TestCluster, Ways, usize) {
     let mut cluster = cluster(3, |config: &mut Config| {
         config.consistency.lease = Duration::from_secs(1);
-        config.consistency.offline = offline;
+        adjust(config);
     })
     .await;
     let alone = cluster.follower().await;
@@ -174,6 +179,58 @@ async fn a_cut_off_node_that_may_be_offline_goes_on_and_is_waited_for_once() {
         assert_gone(&user, alone, name).await;
     }
     user.assert_decrypts(alone, &keys[2..]).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// Whoever is told that something is gone already, or removes the last of it, may count on it as much as whoever removed
+/// it first.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_of_a_deletion_before_it_holds_everywhere() {
+    let (cluster, ways, alone) = with_ways(Duration::ZERO).await;
+    let user = cluster.admin();
+    user.create_many("key", 1).await;
+    let (first, second) = ((alone + 1) % 3, (alone + 2) % 3);
+    let assign = (format!("/v1/identity/create/{APP}"), json!({"policy": "empty"}));
+    for target in ["/v1/key/delete/key-0", "/v1/policy/delete/app", &format!("/v1/identity/delete/{APP}")] {
+        if target.contains("identity") {
+            user.ask(first, "PUT", &assign.0, Some(&assign.1)).await.expect("it went with its policy");
+        }
+        cluster.wait_until_serving(alone).await;
+        let held_until = held_until(&user, alone).await;
+        ways.cut();
+        let revoking = tokio::spawn({
+            let (user, target) = (user.clone(), target.to_owned());
+            async move { user.ask(first, "DELETE", &target, None).await.map(drop) }
+        });
+        // The second one comes when the first one is applied, or even before.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let told = user.ask(second, "DELETE", target, None).await.expect_err("it is gone");
+        assert_eq!(told.status, Some(404), "{target}: {told:?}");
+        assert!(now() >= held_until, "{target}: somebody is told before the lease is over");
+        drop(revoking.await.expect("it ends"));
+        ways.mend();
+    }
+    cluster.wait_until_serving(alone).await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_acknowledged_no_sooner_than_the_deletion_before_it() {
+    let (cluster, ways, alone) = with_ways_and(|config| config.deletion_window = Duration::from_secs(3_600)).await;
+    let user = cluster.admin();
+    user.create_many("key", 1).await;
+    let held_until = held_until(&user, alone).await;
+    ways.cut();
+    let deleting = tokio::spawn({
+        let user = user.clone();
+        async move { user.delete((alone + 1) % 3, "key-0").await }
+    });
+    let purge = async || user.ask((alone + 2) % 3, "DELETE", "/v1/key/purge/key-0", None).await.ok();
+    cluster.wait_for("the key to be purged", purge).await;
+    assert!(now() >= held_until, "the purge is acknowledged before the lease is over");
+    deleting.await.expect("it ends").expect("the key was there");
+    ways.mend();
+    cluster.wait_until_serving(alone).await;
     cluster.assert_equal_digests().await;
 }
 
