@@ -199,7 +199,7 @@ impl Kms {
             let key = self.opened(name, creation, version, by).await?;
             if let Ok(plaintext) = key.open(ciphertext, context) {
                 // Only what is authentic is told from what is not: garbage is not the version's fault.
-                self.check_enabled(name, version)?;
+                self.check_enabled(name, version, by).await?;
                 return Ok(plaintext);
             }
         }
@@ -242,13 +242,13 @@ impl Kms {
             }
         };
         let Some(version) = version else { return self.newest_opened(name, creation, newest, by).await };
-        self.check_enabled(name, version)?;
+        self.check_enabled(name, version, by).await?;
         match self.opened(name, creation, version, by).await {
             // Not applied here yet, perhaps: a version that was just made.
             Err(Error::VersionNotFound) => {
                 self.linearize(by).await?;
                 let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
-                self.check_enabled(name, version)?;
+                self.check_enabled(name, version, by).await?;
                 self.opened(name, creation, version, by).await
             }
             opened => opened,
@@ -274,9 +274,15 @@ impl Kms {
         }
     }
 
-    /// The newest version is always enabled; any other is looked at when it is used.
-    fn check_enabled(&self, name: KeyName<'_>, version: u32) -> Result<(), Error> {
-        if self.cluster.view().is_disabled(name, version) { Err(Error::VersionDisabled) } else { Ok(()) }
+    /// The newest version is always enabled; any other is looked at when it is used. One that is disabled here may have
+    /// been enabled since: that is asked of the leader, unless there is none.
+    async fn check_enabled(&self, name: KeyName<'_>, version: u32, by: Instant) -> Result<(), Error> {
+        let is_disabled = || self.cluster.view().is_disabled(name, version);
+        if is_disabled() && self.cluster.holds_lease() {
+            // A leader that does not answer in time leaves the version as it is here.
+            drop(self.linearize(by.min(Instant::now() + LOOK_AGAIN)).await);
+        }
+        if is_disabled() { Err(Error::VersionDisabled) } else { Ok(()) }
     }
 
     /// One version of a creation. A record that does not open is compared with a peer's.
