@@ -62,14 +62,29 @@ impl Pending {
 }
 
 impl Waiting {
-    /// Stops waiting; whether the command was ever sent.
+    /// Stops waiting; whether the command was ever sent. From now on it is not sent any more.
     pub(super) fn give_up(self) -> bool {
-        self.pending.waiting.lock().get(&self.id).is_none_or(|waiter| waiter.sent)
+        self.pending.waiting.lock().remove(&self.id).is_none_or(|waiter| waiter.sent)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.pending.waiting.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_unsent_is_never_sent() {
+        let pending = Pending::default();
+        let id = RequestId([1; 16]);
+        assert!(!pending.wait_for(id).give_up(), "nobody sent it");
+        assert!(!pending.mark_sent(id), "and nobody will");
+        let waiting = pending.wait_for(id);
+        assert!(pending.mark_sent(id) && waiting.give_up());
     }
 }

@@ -121,13 +121,20 @@ impl Forwarder {
         };
         stream.batch += 1;
         let commands = sending.iter().map(|write| write.command.clone()).collect();
-        stream.in_flight.lock().insert(stream.batch, sending);
-        if stream.requests.send(Proposals { batch: stream.batch, commands }).await.is_ok() {
+        if let Err(unwatched) = stream.in_flight.insert(stream.batch, sending) {
+            self.send_again(unwatched);
+            return None;
+        }
+        let sent = tokio::select! {
+            sent = stream.requests.send(Proposals { batch: stream.batch, commands }) => sent.is_ok(),
+            // Whoever led may take nothing any more, and say nothing either.
+            () = self.leadership.changed_since(stream.epoch) => false,
+        };
+        if sent {
             return Some(stream);
         }
         // The stream broke. Its watcher may have taken the batch out already; whoever takes it sends it again.
-        let lost = stream.in_flight.lock().remove(&stream.batch);
-        self.send_again(lost.unwrap_or_default());
+        self.send_again(stream.in_flight.remove(stream.batch));
         None
     }
 
@@ -159,7 +166,7 @@ impl Forwarder {
             let replies = async {
                 let mut replies = client.propose(ReceiverStream::new(receiver)).await.ok()?.into_inner();
                 while let Some(Ok(reply)) = replies.next().await {
-                    let batch = watched.lock().remove(&reply.batch).unwrap_or_default();
+                    let batch = watched.remove(reply.batch);
                     let rejected = reply.rejected.iter().filter_map(|position| batch.get(*position as usize).cloned());
                     retry.again(rejected.collect());
                 }
@@ -169,24 +176,39 @@ impl Forwarder {
                 _ = replies => {}
                 () = leadership.changed_since(epoch) => {}
             }
-            let unanswered: Vec<Outgoing> = watched.close().into_values().flatten().collect();
-            retry.again(unanswered);
+            retry.again(watched.close());
         });
         Some(LeaderStream { epoch, batch: 0, requests, in_flight })
     }
 }
 
-/// Batches sent to the leader and not answered yet.
-#[derive(Default)]
-struct InFlight(parking_lot::Mutex<HashMap<u64, Vec<Outgoing>>>);
+/// Batches sent to the leader and not answered yet; none once nobody watches for answers any more.
+struct InFlight(parking_lot::Mutex<Option<HashMap<u64, Vec<Outgoing>>>>);
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self(parking_lot::Mutex::new(Some(HashMap::new())))
+    }
+}
 
 impl InFlight {
-    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<u64, Vec<Outgoing>>> {
-        self.0.lock()
+    /// Adds a batch, or gives it back when nobody would send it again.
+    fn insert(&self, number: u64, batch: Vec<Outgoing>) -> Result<(), Vec<Outgoing>> {
+        match &mut *self.0.lock() {
+            Some(batches) => {
+                batches.insert(number, batch);
+                Ok(())
+            }
+            None => Err(batch),
+        }
     }
 
-    fn close(&self) -> HashMap<u64, Vec<Outgoing>> {
-        std::mem::take(&mut *self.0.lock())
+    fn remove(&self, number: u64) -> Vec<Outgoing> {
+        self.0.lock().as_mut().and_then(|batches| batches.remove(&number)).unwrap_or_default()
+    }
+
+    fn close(&self) -> Vec<Outgoing> {
+        self.0.lock().take().into_iter().flat_map(HashMap::into_values).flatten().collect()
     }
 }
 
@@ -219,5 +241,26 @@ impl Retry {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(byte: u8) -> Vec<Outgoing> {
+        vec![Outgoing { id: RequestId([byte; 16]), command: Bytes::new() }]
+    }
+
+    #[test]
+    fn no_batch_is_left_to_a_stream_that_nobody_watches() {
+        let in_flight = InFlight::default();
+        assert!(in_flight.insert(1, batch(1)).is_ok() && in_flight.insert(2, batch(2)).is_ok());
+        assert_eq!(in_flight.remove(1).len(), 1);
+        assert!(in_flight.remove(1).is_empty());
+        assert_eq!(in_flight.close().len(), 1);
+        let given_back = in_flight.insert(3, batch(3)).expect_err("its watcher has ended");
+        assert_eq!(given_back[0].id, RequestId([3; 16]));
+        assert!(in_flight.remove(3).is_empty() && in_flight.close().is_empty());
     }
 }
