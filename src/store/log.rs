@@ -78,7 +78,8 @@ struct Waiting {
 /// Told by the write-ahead log's own thread that a flush is done; begins the next one there, without a thread between.
 pub(super) struct Flushed {
     inner: Weak<Inner>,
-    durable: Vec<Durable>,
+    /// None once they are told.
+    durable: Option<Vec<Durable>>,
     begun: Instant,
 }
 
@@ -276,7 +277,7 @@ impl Inner {
     }
 
     fn flush(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Vec<Durable>) -> io::Result<()> {
-        log.flush(true, Some(Flushed { inner: Arc::downgrade(self), durable, begun: Instant::now() }))
+        log.flush(true, Some(Flushed { inner: Arc::downgrade(self), durable: Some(durable), begun: Instant::now() }))
     }
 
     /// After a flush: begins the next one, unless nobody waits, or the disk failed.
@@ -295,12 +296,18 @@ impl Inner {
             return tell(next, result);
         }
         drop(waiting);
+        // What cannot be given to the log's thread is dropped, and tells by that that it failed.
         if let Err(error) = self.write().and_then(|mut log| self.flush(&mut log, next)) {
             tracing::error!(%error, "the log cannot be flushed");
-            let mut waiting = self.waiting.lock();
-            (waiting.closed, waiting.in_flight) = (true, false);
-            self.idle.notify_all();
         }
+    }
+
+    /// The log's thread has ended without a flush that it was given: nothing is durable any more.
+    fn lost(&self) -> Vec<Durable> {
+        let mut waiting = self.waiting.lock();
+        (waiting.closed, waiting.in_flight) = (true, false);
+        self.idle.notify_all();
+        std::mem::take(&mut waiting.durable)
     }
 }
 
@@ -308,11 +315,20 @@ impl Inner {
 type Writing<'a> = MappedRwLockWriteGuard<'a, RaftLog<LogTypes>>;
 
 impl Callback for Flushed {
-    fn send(self, result: io::Result<()>) {
-        tell(self.durable, &result);
+    fn send(mut self, result: io::Result<()>) {
+        tell(self.durable.take().unwrap_or_default(), &result);
         if let Some(inner) = self.inner.upgrade() {
             inner.flushed(&result, self.begun);
         }
+    }
+}
+
+impl Drop for Flushed {
+    /// Dropped unsent when the log's thread fails at something before it: whoever waits must hear of that.
+    fn drop(&mut self) {
+        let Some(durable) = self.durable.take() else { return };
+        let later = self.inner.upgrade().map(|inner| inner.lost()).unwrap_or_default();
+        tell(durable.into_iter().chain(later).collect(), &Err(closed()));
     }
 }
 
@@ -364,6 +380,27 @@ mod tests {
         let entries = log.read(0..1000).unwrap();
         assert_eq!(entries.first().unwrap().0, id(11));
         assert_eq!(entries.last().unwrap(), &(id(95), Bytes::from("95")));
+    }
+
+    #[test]
+    fn a_flush_that_is_never_done_is_told_to_all_who_wait_and_nothing_is_taken_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path()).unwrap();
+        append(&log, 0..1);
+        let (sender, told) = mpsc::sync_channel(2);
+        let durable = || -> Durable {
+            let sender = sender.clone();
+            Box::new(move |result| SyncSender::send(&sender, result.is_err()).unwrap())
+        };
+        {
+            let mut waiting = log.inner.waiting.lock();
+            (waiting.in_flight, waiting.durable) = (true, vec![durable()]);
+        }
+        let inner = Arc::downgrade(&log.inner);
+        drop(Flushed { inner, durable: Some(vec![durable()]), begun: Instant::now() });
+        assert!(told.recv().unwrap() && told.recv().unwrap());
+        assert!(log.append([(id(1), Bytes::new())], durable()).is_err());
+        log.close();
     }
 
     #[test]
