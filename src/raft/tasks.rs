@@ -19,9 +19,10 @@ const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 /// Keeps the links in line with the membership. Ends with consensus.
 pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
     loop {
-        let members = metrics.now().membership_config.nodes().map(|(id, m)| (*id, m.clone())).collect();
-        if *links.members() != members && !members.is_empty() {
-            links.set_members(members);
+        let membership = Arc::clone(&metrics.now().membership_config);
+        // Looked at after every batch of entries, and seldom another one.
+        if membership.nodes().next().is_some() && !links.members().iter().eq(membership.nodes()) {
+            links.set_members(membership.nodes().map(|(id, member)| (*id, member.clone())).collect());
             leadership.forget_clients();
         }
         if !metrics.changed().await {

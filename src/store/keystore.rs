@@ -37,6 +37,8 @@ pub struct Keystore {
     progress: watch::Sender<Progress>,
     last_revocation: u64,
     marks: VecDeque<(u64, Digest)>,
+    /// The same, for those who watch the progress: it seldom changes, and is told with every batch.
+    shown_marks: Arc<[(u64, Digest)]>,
     writes: Writes,
     pages: BTreeSet<u64>,
     /// The rules while a command changes them: however much it changes, they are copied once.
@@ -115,7 +117,7 @@ impl Keystore {
         self.view.replace_with(image.view);
         (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
         self.last_revocation = self.applied.index();
-        (self.writes, self.marks) = (Writes::new(), VecDeque::new());
+        (self.writes, self.marks, self.shown_marks) = (Writes::new(), VecDeque::new(), Arc::default());
         self.pages.clear();
         self.publish();
         Ok(())
@@ -134,6 +136,7 @@ impl Keystore {
             last_revocation: image.applied.index(),
             applied: image.applied,
             marks: VecDeque::new(),
+            shown_marks: Arc::default(),
             writes: Writes::new(),
             pages: BTreeSet::new(),
             changed_rules: None,
@@ -215,7 +218,13 @@ impl Keystore {
         if id.index.is_multiple_of(MARK_EVERY) {
             self.marks.push_back((id.index, self.applied.digest));
             self.marks.drain(..self.marks.len().saturating_sub(MARKS_KEPT));
+            self.shown_marks = self.marks.iter().copied().collect();
         }
+    }
+
+    /// Whether the next [`Keystore::commit`] may have to wait for the disk: what is staged has outrun the checkpoints.
+    pub fn may_wait(&self) -> bool {
+        self.staging.is_nearly_full()
     }
 
     /// Stages what was applied since the last time, and how far it goes, as part of one transaction. The log holds it
@@ -240,7 +249,7 @@ impl Keystore {
             applied: self.applied.last,
             digest: self.applied.digest,
             last_revocation: self.last_revocation,
-            marks: self.marks.iter().copied().collect(),
+            marks: Arc::clone(&self.shown_marks),
         });
     }
 

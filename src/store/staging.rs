@@ -29,6 +29,17 @@ struct Gathered {
     bytes: usize,
 }
 
+impl Gathered {
+    fn add(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let length = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        self.bytes += key.len() + length(&value);
+        let key_length = key.len();
+        if let Some(replaced) = self.writes.insert(key, value) {
+            self.bytes -= key_length + length(&replaced);
+        }
+    }
+}
+
 impl Staging {
     pub(super) fn new(folder: OpenFolder) -> Self {
         Self { folder: Mutex::new(folder), gathered: Mutex::default() }
@@ -36,13 +47,19 @@ impl Staging {
 
     /// Adds a batch. A later write of a key replaces an earlier one.
     pub(super) fn add(&self, writes: Writes) -> io::Result<()> {
-        let mut gathered = self.gathered.lock();
-        let bytes = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
-        gathered.bytes += writes.iter().map(bytes).sum::<usize>();
-        gathered.writes.extend(writes);
-        let much = gathered.bytes > MOST_BYTES;
-        drop(gathered);
+        let much = {
+            let mut gathered = self.gathered.lock();
+            for (key, value) in writes {
+                gathered.add(key, value);
+            }
+            gathered.bytes > MOST_BYTES
+        };
         if much { self.write() } else { Ok(()) }
+    }
+
+    /// Whether so much has gathered that the next batch may have to wait for the disk.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.gathered.lock().bytes > MOST_BYTES / 2
     }
 
     /// Gives sled everything gathered so far, in one transaction.
