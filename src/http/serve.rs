@@ -27,14 +27,23 @@ const BACKLOG: u32 = 1024;
 /// The pause after a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener that is open, and everything that goes on over it. Dropping it closes the listener only.
+/// A listener that is open, and everything that goes on over it. Dropping it breaks all of that off.
 pub struct Server {
     local_address: SocketAddr,
     stop: DropGuard,
     accepting: JoinHandle<()>,
-    connections: Arc<Connections>,
+    connections: Connected,
     tasks: TaskTracker,
     drain_timeout: Duration,
+}
+
+/// The connections of a server, which end with it: a node that fails answers nobody any more.
+struct Connected(Arc<Connections>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Server {
@@ -89,7 +98,8 @@ impl Server {
         let gate = Gate { tls, draining, limits, handler, malformed, connections: connected, tasks: tasks.clone() };
         let accepting = tokio::spawn(gate.accept_until(stop.clone(), listener));
         let drain_timeout = limits.drain_timeout;
-        Ok(Self { local_address, stop: stop.drop_guard(), accepting, connections, tasks, drain_timeout })
+        let (stop, connections) = (stop.drop_guard(), Connected(connections));
+        Ok(Self { local_address, stop, accepting, connections, tasks, drain_timeout })
     }
 
     /// Where it listens.
@@ -103,11 +113,11 @@ impl Server {
         drop(self.stop);
         // Fails only when accepting panicked, and then the listener is closed too.
         let _ = self.accepting.await;
-        self.connections.drain();
+        self.connections.0.drain();
         self.tasks.close();
         if timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
             tracing::warn!("requests in flight did not end in time and are broken off");
-            self.connections.close();
+            self.connections.0.close();
             self.tasks.wait().await;
         }
     }

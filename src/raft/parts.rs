@@ -1,6 +1,7 @@
 //! Snapshots on the wire: a file as a stream of parts.
 
 use std::io;
+use std::path::PathBuf;
 
 use bytes::BytesMut;
 use futures::{Stream, StreamExt};
@@ -37,21 +38,22 @@ pub(super) async fn receive(
     parts: impl Stream<Item = Result<SnapshotPart, Status>> + Unpin,
 ) -> io::Result<(Snapshot, Option<VoteState>)> {
     let (file, path) = snapshots.receive()?;
-    let received = write_parts(File::from_std(file), parts).await;
-    let (taking, from) = (snapshots.clone(), path.clone());
-    let accepted = match received {
-        Ok(vote) => tokio::task::spawn_blocking(move || taking.accept(&from, cluster))
-            .await
-            .map_err(io::Error::other)?
-            .map(|snapshot| (snapshot, vote))
-            .map_err(io::Error::other),
-        Err(error) => Err(error),
-    };
-    if accepted.is_err() {
-        // It is of no use; one that cannot be removed now goes at the next start.
-        drop(tokio::fs::remove_file(&path).await);
+    let unfinished = Unfinished(path);
+    let vote = write_parts(File::from_std(file), parts).await?;
+    let snapshots = snapshots.clone();
+    let taken = tokio::task::spawn_blocking(move || snapshots.accept(&unfinished.0, cluster));
+    Ok((taken.await.map_err(io::Error::other)?.map_err(io::Error::other)?, vote))
+}
+
+/// A file that goes when this does, also when whoever sends it leaves in the middle. One that was taken in has another
+/// name by then.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // One that cannot be removed now goes at the next start.
+        let _ = std::fs::remove_file(&self.0);
     }
-    accepted
 }
 
 async fn write_parts(
