@@ -8,6 +8,7 @@ use clap::builder::styling::Style;
 use super::connect::Connect;
 use super::denial::explained;
 use super::output::{GOOD, STRONG, WARN, fields, table};
+use super::text::printable;
 use super::{Error, Output};
 use crate::client::{ClusterStatus, MemberStatus, local_cluster_status};
 use crate::config::Config;
@@ -70,24 +71,24 @@ fn summary(status: &ClusterStatus) -> String {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let style = if status.state() == "serving" { GOOD } else { WARN };
     fields([
-        ("cluster", status.cluster_id.clone().unwrap_or_default()),
+        ("cluster", printable(status.cluster_id.as_deref().unwrap_or_default())),
         ("node", paint(STRONG, &status.node.name)),
-        ("version", status.node.version.clone()),
+        ("version", printable(&status.node.version)),
         ("state", paint(style, status.state())),
-        ("reason", status.reason.clone().unwrap_or_default()),
+        ("reason", printable(status.reason.as_deref().unwrap_or_default())),
         ("leader", leader(status)),
         ("term", number(status.term)),
         ("committed", number(status.committed)),
         ("applied", number(status.applied)),
-        ("digest", status.digest.clone().unwrap_or_default()),
-        ("audit key", status.node.audit_key.clone().unwrap_or_default()),
+        ("digest", printable(status.digest.as_deref().unwrap_or_default())),
+        ("audit key", printable(status.node.audit_key.as_deref().unwrap_or_default())),
     ])
 }
 
 fn leader(status: &ClusterStatus) -> String {
     let Some(leader) = status.leader else { return paint(WARN, "none") };
     let name = status.members.iter().find(|member| member.id == leader).map(|member| member.name.as_str());
-    name.map_or_else(|| format!("node id {leader}"), str::to_owned)
+    name.map_or_else(|| format!("node id {leader}"), printable)
 }
 
 fn members(status: &ClusterStatus) -> String {
@@ -106,7 +107,7 @@ fn row(member: &MemberStatus) -> [String; 6] {
 }
 
 fn paint(style: Style, text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
+    if text.is_empty() { String::new() } else { format!("{style}{}{style:#}", printable(text)) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use super::Error;
 use super::connect::Connect;
+use super::text::{printable, quoted};
 use crate::client::{self, SelfEntry};
 use crate::policy::{Pattern, Policy};
 
@@ -21,27 +22,33 @@ pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(
 }
 
 fn advice(path: &str, own: &SelfEntry) -> String {
-    let SelfEntry { identity, policy, .. } = own;
+    let (identity, policy) = (quoted(&own.identity), quoted(&own.policy));
     if path.starts_with("/v1/policy/assign/") && may(path, own) {
         return "nobody gives a policy to themselves: ask another admin".to_owned();
     }
     if own.admin || may(path, own) {
         return "your policy allows it, and yet it is for admins only, or was changed just now".to_owned();
     }
-    if policy.is_empty() {
+    if own.policy.is_empty() {
         return format!(
             "your identity has no policy; an admin gives it one:\n  keyraft policy assign POLICY {identity}"
         );
     }
+    let name = printable(&own.policy);
     match hit(path, &own.deny) {
         Some(pattern) => format!(
-            "your policy '{policy}' denies it: the pattern \"{pattern}\" hits {path}, and deny comes before allow; \
-             an admin takes it out:\n  keyraft policy edit {policy} --drop '{pattern}'"
+            "your policy '{name}' denies it: the pattern \"{}\" hits {}, and deny comes before allow; \
+             an admin takes it out:\n  keyraft policy edit {policy} --drop {}",
+            printable(pattern),
+            printable(path),
+            quoted(pattern)
         ),
         None => format!(
-            "your policy '{policy}' does not allow {path}; an admin adds it, or \"{}\":\n  \
-             keyraft policy edit {policy} --allow '{path}'",
-            wider(path)
+            "your policy '{name}' does not allow {}; an admin adds it, or \"{}\":\n  \
+             keyraft policy edit {policy} --allow {}",
+            printable(path),
+            printable(&wider(path)),
+            quoted(path)
         ),
     }
 }
@@ -83,10 +90,23 @@ mod tests {
         assert!(none.contains("has no policy") && none.contains("keyraft policy assign POLICY ea98"), "{none}");
         let missing = advice(path, &own("app", &["/v1/key/list/*"], &[]));
         assert!(missing.contains("policy 'app' does not allow /v1/key/create/my-key"), "{missing}");
-        assert!(missing.contains("\"/v1/key/create/*\"") && missing.contains("policy edit app --allow"), "{missing}");
+        assert!(
+            missing.contains("\"/v1/key/create/*\"") && missing.contains("policy edit app --allow /v1/key/"),
+            "{missing}"
+        );
         let denied = advice(path, &own("app", &["/v1/*"], &["/v1/key/delete/*", "/v1/key/create/my-*"]));
         assert!(denied.contains("the pattern \"/v1/key/create/my-*\" hits"), "{denied}");
         assert!(denied.contains("--drop '/v1/key/create/my-*'"), "{denied}");
+    }
+
+    #[test]
+    fn advice_is_safe_to_look_at_and_to_paste() {
+        let tricky = "/v1/key/create/x';reboot #\u{1b}[2J";
+        let missing = advice(tricky, &own("app", &[], &[]));
+        assert!(missing.contains(r"--allow $'/v1/key/create/x\';reboot #\x1b[2J'"), "{missing}");
+        assert!(!missing.contains('\u{1b}'), "{missing}");
+        let denied = advice("/v1/key/create/x';y", &own("app", &["/v1/*"], &["/v1/key/create/x';*"]));
+        assert!(denied.contains(r"--drop '/v1/key/create/x'\'';*'"), "{denied}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style};
 
 use super::dev;
+use super::text::printable_lines;
 use crate::client;
 use crate::config::Problems;
 use crate::node;
@@ -114,9 +115,9 @@ impl Error {
     /// Says on standard error what happened and what to do, and gives the exit code.
     pub fn report(&self) -> ExitCode {
         if !self.is_told() {
-            anstream::eprintln!("{RED}Error:{RED:#} {self}");
+            anstream::eprintln!("{RED}Error:{RED:#} {}", printable_lines(&self.to_string()));
             if let Some(hint) = self.hint() {
-                anstream::eprintln!("{DIM}{hint}{DIM:#}");
+                anstream::eprintln!("{DIM}{}{DIM:#}", printable_lines(hint));
             }
         }
         ExitCode::from(self.code())

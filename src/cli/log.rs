@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::connect::Connect;
 use super::denial::explained;
 use super::output::{DIM, GOOD, STRONG, WARN};
+use super::text::printable;
 use super::{Error, Output};
 use crate::client::{self, Log, LogQuery};
 
@@ -125,12 +126,6 @@ fn style_of(code: u64) -> Style {
         400..500 => WARN,
         _ => BAD,
     }
-}
-
-/// The text without anything that could steer a terminal or end the line: a path is whatever a client sent.
-fn printable(text: &str) -> String {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
-    text.chars().map(|c| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod migrate;
 mod output;
 mod policy;
 mod server;
+mod text;
 
 use std::future::Future;
 

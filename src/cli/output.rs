@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Error;
+use super::text::printable;
 
 /// The style of what a line is about.
 pub const STRONG: Style = Style::new().bold();
@@ -50,13 +51,14 @@ impl Output {
     pub fn done(self, done: &'static str, name: &str) -> Result<(), Error> {
         self.either(&serde_json::json!({ done: name }), || {
             let (first, rest) = done.split_at(1);
-            format!("{GOOD}{}{rest}{GOOD:#} {name}", first.to_ascii_uppercase())
+            format!("{GOOD}{}{rest}{GOOD:#} {}", first.to_ascii_uppercase(), printable(name))
         })
     }
 
     /// Prints names one a line, or as the list that the API calls `label`; `none` where there are none.
     pub fn names(self, label: &'static str, none: &str, names: &[String]) -> Result<(), Error> {
         self.either(&serde_json::json!({ label: names }), || {
+            let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
             if names.is_empty() { none.to_owned() } else { names.join("\n") }
         })
     }
@@ -108,16 +110,24 @@ pub fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
     bar.with_style(style).with_prefix(what)
 }
 
+/// What a thing is called, in bold, and its other labels and values, one a line; empty values are left out.
+pub fn titled<const N: usize>((label, title): (&str, &str), more: [(&str, &str); N]) -> String {
+    let title = (label, format!("{STRONG}{}{STRONG:#}", printable(title)));
+    let more = more.into_iter().map(|(label, value)| (label, printable(value)));
+    fields(std::iter::once(title).chain(more))
+}
+
 /// A table without lines, one row a thing.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-    table.add_rows(rows);
+    table.add_rows(rows.into_iter().map(|row| row.map(|cell| printable(&cell))));
     table.trim_fmt()
 }
 
 /// Labels and values, one a line; empty values are left out.
-pub fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
+pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let fields: Vec<_> = fields.into_iter().collect();
     let shown = fields.iter().filter(|(_, value)| !value.is_empty());
     let width = shown.clone().map(|(label, _)| label.len()).max().unwrap_or_default();
     let lines = shown.map(|(label, value)| format!("{DIM}{label:width$}{DIM:#}  {value}"));
@@ -126,7 +136,7 @@ pub fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
 
 /// The patterns of a policy, one a line: what denies first, as it is checked.
 pub fn patterns(allow: &BTreeMap<String, Value>, deny: &BTreeMap<String, Value>) -> String {
-    let denied = deny.keys().map(|pattern| format!("{WARN}deny{WARN:#}   {pattern}"));
-    let allowed = allow.keys().map(|pattern| format!("{GOOD}allow{GOOD:#}  {pattern}"));
+    let denied = deny.keys().map(|pattern| format!("{WARN}deny{WARN:#}   {}", printable(pattern)));
+    let allowed = allow.keys().map(|pattern| format!("{GOOD}allow{GOOD:#}  {}", printable(pattern)));
     denied.chain(allowed).collect::<Vec<_>>().join("\n")
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::layout::Layout;
+use crate::cli::text::quoted;
 use crate::tls::ApiKey;
 
 /// The file's text; without an API key where the configuration names an admin of its own.
@@ -29,12 +30,6 @@ pub fn render(layout: &Layout, admin: Option<&ApiKey>) -> Zeroizing<String> {
         text.push_str("# export MINIO_KMS_KES_API_KEY=kes:v1:… MINIO_KES_API_KEY=kes:v1:…\n");
     }
     text
-}
-
-/// A word for a POSIX shell.
-pub fn quoted(value: &str) -> String {
-    let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-:,+=@%".contains(&b));
-    if plain && !value.is_empty() { value.to_owned() } else { format!("'{}'", value.replace('\'', r"'\''")) }
 }
 
 fn shown(path: &Path) -> String {

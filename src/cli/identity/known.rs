@@ -1,7 +1,7 @@
 //! What a server knows of identities.
 
 use crate::cli::connect::Connect;
-use crate::cli::output::{STRONG, fields, patterns};
+use crate::cli::output::{patterns, titled};
 use crate::cli::{Error, Output};
 use crate::client::{NewRole, SelfEntry};
 use crate::policy::Identity;
@@ -16,12 +16,9 @@ pub async fn create(connect: &Connect, identity: Identity, role: &NewRole, outpu
 pub async fn describe(connect: &Connect, identity: &str, output: Output) -> Result<(), Error> {
     let entry = connect.client()?.describe_identity(identity).await?;
     output.either(&entry, || {
-        fields([
-            ("identity", format!("{STRONG}{identity}{STRONG:#}")),
-            ("role", role(entry.admin, &entry.policy)),
-            ("created at", entry.created_at.clone()),
-            ("created by", entry.created_by.clone()),
-        ])
+        let role = role(entry.admin, &entry.policy);
+        let more = [("role", &*role), ("created at", &entry.created_at), ("created by", &entry.created_by)];
+        titled(("identity", identity), more)
     })
 }
 
@@ -47,12 +44,9 @@ pub async fn remove(connect: &Connect, identities: &[String], output: Output) ->
 }
 
 fn render(own: &SelfEntry) -> String {
-    let who = fields([
-        ("identity", format!("{STRONG}{}{STRONG:#}", own.identity)),
-        ("role", role(own.admin, &own.policy)),
-        ("created at", own.created_at.clone()),
-        ("created by", own.created_by.clone()),
-    ]);
+    let role = role(own.admin, &own.policy);
+    let more = [("role", &*role), ("created at", &own.created_at), ("created by", &own.created_by)];
+    let who = titled(("identity", &own.identity), more);
     let rules = patterns(&own.allow, &own.deny);
     if rules.is_empty() { who } else { format!("{who}\n\n{rules}") }
 }
@@ -77,5 +71,8 @@ mod tests {
         assert!(shown.contains("role      policy app") && shown.contains("allow  /v1/key/*"), "{shown}");
         let nobody = anstream::adapter::strip_str(&render(&SelfEntry::default())).to_string();
         assert!(nobody.contains("no access"), "{nobody}");
+        let tricky: SelfEntry = serde_json::from_str(r#"{"policy":"a","deny":{"/v1/\u001b[2J*":{}}}"#).unwrap();
+        let shown = anstream::adapter::strip_str(&render(&tricky)).to_string();
+        assert!(shown.contains("deny   /v1/\\u{1b}[2J*"), "{shown}");
     }
 }

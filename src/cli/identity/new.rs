@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::connect::Connect;
-use crate::cli::output::{STRONG, fields};
+use crate::cli::output::titled;
 use crate::cli::{Error, Output};
 use crate::client::{self, NewRole};
 use crate::tls::ApiKey;
@@ -60,8 +60,7 @@ fn print(made: &ApiKey, role: Option<&NewRole>, output: Output) -> Result<(), Er
         Some(NewRole::Policy(name)) => (format!("policy {name}"), String::new()),
     };
     output.either(&json!({ "api_key": *api_key, "identity": identity }), || {
-        let key = format!("{STRONG}{}{STRONG:#}", *api_key);
-        let shown = fields([("API key", key), ("identity", identity.clone()), ("role", shown)]);
+        let shown = titled(("API key", &api_key), [("identity", &identity), ("role", &shown)]);
         format!("{shown}\n\nKeep the API key secret: it is shown only now.{next}")
     })
 }

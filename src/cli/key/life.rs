@@ -4,7 +4,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::cli::encoding::decode;
-use crate::cli::output::{STRONG, fields};
+use crate::cli::output::titled;
 use crate::cli::{Error, Output};
 use crate::client::{Client, Import};
 use crate::clock;
@@ -38,12 +38,8 @@ pub async fn import(
 pub async fn describe(client: &Client, name: &str, output: Output) -> Result<(), Error> {
     let key = client.describe_key(name).await?;
     output.either(&key, || {
-        fields([
-            ("name", format!("{STRONG}{}{STRONG:#}", key.name)),
-            ("algorithm", key.algorithm.clone()),
-            ("created at", key.created_at.clone()),
-            ("created by", key.created_by.clone()),
-        ])
+        let more = [("algorithm", &*key.algorithm), ("created at", &key.created_at), ("created by", &key.created_by)];
+        titled(("name", &key.name), more)
     })
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::output::{GOOD, fields, table};
+use crate::cli::text::{printable, quoted};
 use crate::cli::{Error, Output};
 use crate::client::{Client, KeyVersion, KeyVersions};
 
@@ -42,7 +43,7 @@ pub async fn enable(client: &Client, name: &str, version: &str, output: Output) 
 fn render(versions: &KeyVersions) -> String {
     let rows = table(["VERSION", "STATE", "CREATED AT", "CREATED BY"], versions.versions.iter().map(row));
     let last_used = if versions.last_used.is_empty() { "not known" } else { &versions.last_used };
-    format!("{rows}\n\n{}", fields([("last used", last_used.to_owned())]))
+    format!("{rows}\n\n{}", fields([("last used", printable(last_used))]))
 }
 
 fn row(version: &KeyVersion) -> [String; 4] {

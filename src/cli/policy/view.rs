@@ -1,6 +1,6 @@
 //! Policies as they are.
 
-use crate::cli::output::{STRONG, fields, patterns};
+use crate::cli::output::{patterns, titled};
 use crate::cli::{Error, Output};
 use crate::client::{Client, PolicyEntry};
 
@@ -26,9 +26,5 @@ pub async fn list(client: &Client, prefix: &str, output: Output) -> Result<(), E
 }
 
 fn origin(policy: &PolicyEntry) -> String {
-    fields([
-        ("name", format!("{STRONG}{}{STRONG:#}", policy.name)),
-        ("created at", policy.created_at.clone()),
-        ("created by", policy.created_by.clone()),
-    ])
+    titled(("name", &policy.name), [("created at", &policy.created_at), ("created by", &policy.created_by)])
 }

@@ -5,6 +5,7 @@ use indicatif::ProgressBar;
 
 use super::plan::{Plan, Step};
 use crate::cli::output::{GOOD, progress_bar};
+use crate::cli::text::printable;
 use crate::cli::{Error, Output};
 use crate::client::{self, Client};
 
@@ -83,5 +84,5 @@ fn tell(bar: &ProgressBar, output: Output, verb: &str, object: &str) -> Result<(
     if output.is_json() {
         return Ok(());
     }
-    bar.suspend(|| output.line(&format!("{GOOD}{verb}{GOOD:#} {object}")))
+    bar.suspend(|| output.line(&format!("{GOOD}{verb}{GOOD:#} {}", printable(object))))
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Change, Difference, Fate, Plan};
 use crate::cli::output::{DIM, GOOD, STRONG, WARN};
+use crate::cli::text::printable;
 
 /// For people: each policy that changes, with `+` before what comes and `-` before what goes.
 pub fn render(plan: &Plan, prune: bool) -> String {
@@ -58,7 +59,7 @@ fn change(change: &Change) -> String {
         Fate::Same => (DIM, " stays, for others"),
         Fate::Deleted => (WARN, " is deleted"),
     };
-    let title = format!("{STRONG}policy {}{STRONG:#}{style}{fate}{style:#}", change.name);
+    let title = format!("{STRONG}policy {}{STRONG:#}{style}{fate}{style:#}", printable(&change.name));
     let assigned = change.assign.iter().map(|(identity, from)| {
         let from = from.as_ref().map(|from| format!("  (had {from})")).unwrap_or_default();
         line(GOOD, '+', "identity", &format!("{identity}{from}"))
@@ -74,5 +75,5 @@ fn patterns(label: &'static str, difference: &Difference) -> impl Iterator<Item 
 }
 
 fn line(style: Style, sign: char, label: &str, text: &str) -> String {
-    format!("  {style}{sign} {label:8} {text}{style:#}")
+    format!("  {style}{sign} {label:8} {}{style:#}", printable(text))
 }

@@ -1,0 +1,83 @@
+//! Text that others chose, fit for a terminal and for a shell.
+
+use std::fmt::Write as _;
+
+/// The text without anything that could steer a terminal, end the line or turn its direction round. A path, a pattern
+/// or the name of a file is whatever somebody wrote.
+pub fn printable(text: &str) -> String {
+    escaped(text, steers)
+}
+
+/// The same for a text that has lines.
+pub fn printable_lines(text: &str) -> String {
+    escaped(text, |c| c != '\n' && steers(c))
+}
+
+/// A word for a POSIX shell, whatever it holds; what cannot be printed is written as bash, zsh and ksh read it.
+pub fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:,+=@%".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else if word.contains(steers) {
+        format!("$'{}'", word.chars().map(in_ansi_quotes).collect::<String>())
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn escaped(text: &str, is_bad: impl Fn(char) -> bool) -> String {
+    text.chars().map(|c| if is_bad(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// Controls, ends of lines, and what shows nothing but changes what is shown: marks of direction, their embeddings,
+/// overrides and isolates (Unicode 16, section 23.2, and UAX #9), joiners and invisible operators.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
+}
+
+fn in_ansi_quotes(c: char) -> String {
+    match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if steers(c) => c.encode_utf8(&mut [0; 4]).bytes().fold(String::new(), |mut text, byte| {
+            write!(text, "\\x{byte:02x}").expect("writing to a String does not fail");
+            text
+        }),
+        c => c.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAD: [char; 14] = [
+        '\u{1b}', '\u{7}', '\u{9b}', '\r', '\u{2028}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{200e}',
+        '\u{200f}', '\u{61c}', '\u{200b}', '\u{feff}',
+    ];
+
+    #[test]
+    fn what_could_steer_a_terminal_is_shown_as_what_it_is() {
+        for bad in BAD {
+            let shown = printable(&format!("a{bad}ö"));
+            assert_eq!(shown, format!("a{}ö", bad.escape_unicode()));
+        }
+        assert_eq!(printable("a\nb"), "a\\u{a}b");
+        assert_eq!(printable_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn a_shell_reads_a_quoted_word_as_it_was() {
+        let words = ["", "/v1/key/*", "it's", "$(id)'`id`", "a b;c\"&|<>", "\\", "-n", "ä"];
+        for word in words {
+            let script = format!("printf '%s.' {}", quoted(word));
+            let ended = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(ended.stdout).unwrap(), format!("{word}."), "{script}");
+        }
+        assert_eq!(quoted("/v1/key/create/*"), "'/v1/key/create/*'");
+        assert_eq!(quoted("a'\\\u{1b}\u{202e}"), r"$'a\'\\\x1b\xe2\x80\xae'");
+        assert_eq!(quoted("plain/word-1"), "plain/word-1");
+    }
+}
