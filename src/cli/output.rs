@@ -47,6 +47,12 @@ impl Output {
         self.asked
     }
 
+    /// Prints a word that other commands take: alone, also into a pipe, so that `$(…)` holds it; as JSON only when
+    /// that was asked for in so many words.
+    pub fn word(self, label: &'static str, word: &str) -> Result<(), Error> {
+        if self.asked { self.json(&serde_json::json!({ label: word })) } else { self.line(word) }
+    }
+
     /// Prints that something was done to what has this name.
     pub fn done(self, done: &'static str, name: &str) -> Result<(), Error> {
         self.either(&serde_json::json!({ done: name }), || {

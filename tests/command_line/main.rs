@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod keys;
 mod migrate;
+mod scripts;
 mod shell;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -42,6 +42,11 @@ impl Shell {
         Self { variables }
     }
 
+    /// The shell of somebody without a key, who looks for a server where there is none.
+    pub fn of_nobody() -> Self {
+        Self { variables: vec![("MINIO_KES_SERVER".to_owned(), "127.0.0.1:1".to_owned())] }
+    }
+
     /// The same with another variable.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut shell = self.clone();
@@ -52,8 +57,32 @@ impl Shell {
 
     /// Where the first node is.
     pub fn server(&self) -> String {
-        let (_, all) = self.variables.iter().find(|(name, _)| name == "MINIO_KES_SERVER").expect("`dev` writes it");
-        all.split(',').next().expect("there is one").to_owned()
+        self.server_at(0)
+    }
+
+    /// Where a node is.
+    pub fn server_at(&self, number: usize) -> String {
+        let all = self.variable("MINIO_KES_SERVER");
+        all.split(',').nth(number).expect("there are three").to_owned()
+    }
+
+    /// A variable that `dev` writes.
+    pub fn variable(&self, name: &str) -> &str {
+        let (_, value) = self.variables.iter().find(|(other, _)| other == name).expect("`dev` writes it");
+        value
+    }
+
+    /// Runs a script, in which `keyraft` is the built binary.
+    pub fn script(&self, text: &str) -> Ended {
+        self.script_of("sh", text)
+    }
+
+    /// The same in a shell of some kind.
+    pub fn script_of(&self, program: &str, text: &str) -> Ended {
+        let own = Path::new(KEYRAFT).parent().expect("the binary lies in a folder");
+        let system = std::env::var("PATH").unwrap_or_default();
+        let path = ("PATH".to_owned(), format!("{}:{system}", own.display()));
+        Self { variables: [&self.variables[..], &[path]].concat() }.start(program, &["-c", text], "")
     }
 
     /// Runs `keyraft` with these words.
@@ -63,15 +92,28 @@ impl Shell {
 
     /// The same with something on standard input.
     pub fn run_with_input(&self, words: &[&str], input: &str) -> Ended {
-        let mut command = Command::new(KEYRAFT);
-        command.args(words).env_clear().envs(self.variables.clone());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary runs");
+        self.start(KEYRAFT, words, input)
+    }
+
+    /// Begins `keyraft`, which goes on until it is ended.
+    pub fn begin(&self, words: &[&str]) -> Child {
+        self.command(KEYRAFT, words).spawn().expect("the binary runs")
+    }
+
+    fn start(&self, program: &str, words: &[&str], input: &str) -> Ended {
+        let mut child = self.command(program, words).spawn().expect("the program runs");
         // A command that reads nothing may have ended.
         let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
         let ended = child.wait_with_output().expect("it ends");
         let text = |bytes| String::from_utf8(bytes).expect("it prints text");
         Ended { code: ended.status.code().expect("it exits"), output: text(ended.stdout), error: text(ended.stderr) }
+    }
+
+    fn command(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(words).env_clear().envs(self.variables.clone());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Runs it, which must succeed; the JSON it prints, null for none.

@@ -117,7 +117,9 @@ const OF_EXAMPLES: &str = "\
 Examples:
   keyraft identity of                                   your own, from MINIO_KES_API_KEY or MINIO_KES_CERT_FILE
   keyraft identity of client.crt
-  keyraft identity of - < api-key.txt";
+  keyraft identity of - < api-key.txt
+
+The digits alone are printed, also into a pipe; JSON with --json only.";
 const CREATE_EXAMPLES: &str = "\
 Examples:
   keyraft identity create $(keyraft identity of app.crt) --policy my-app

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::cli::connect::Connect;
 use crate::cli::{Error, Output, encoding};
 use crate::policy::Identity;
@@ -11,8 +9,7 @@ use crate::tls::{ApiKey, Credentials, certificate_identity};
 
 /// Tells it; without anything, one's own.
 pub fn run(what: Option<&str>, output: Output) -> Result<(), Error> {
-    let identity = what.map_or_else(own, of)?.to_string();
-    output.either(&json!({ "identity": identity }), || identity.clone())
+    output.word("identity", &what.map_or_else(own, of)?.to_string())
 }
 
 fn own() -> Result<Identity, Error> {

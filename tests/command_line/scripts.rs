@@ -1,0 +1,29 @@
+//! What shells do with the command line: words in a command's place.
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_help_puts_into_a_substitution_can_be_put_there() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "set -eu; cd {}\n\
+         keyraft policy create my-app --allow '/v1/key/*'\n\
+         keyraft identity new --cert app.crt --key app.key\n\
+         keyraft identity new --cert ops.crt --key ops.key\n\
+         keyraft identity create $(keyraft identity of ops.crt) --admin\n\
+         keyraft policy assign my-app $(keyraft identity of app.crt)\n\
+         keyraft identity info $(keyraft identity of app.crt)\n\
+         MINIO_KES_API_KEY=$(keyraft identity new --policy my-app --bare) keyraft key create my-key\n\
+         keyraft identity rm $(keyraft identity of app.crt)\n\
+         keyraft identity of --json",
+        folder.path().display()
+    );
+    let ended = admin.script(&script);
+    assert_eq!((ended.code, ended.error.as_str()), (0, ""), "{ended:?}");
+    assert!(ended.output.contains(r#""policy":"my-app""#), "{ended:?}");
+    let last: serde_json::Value = serde_json::from_str(ended.output.lines().last().unwrap()).unwrap();
+    assert_eq!(last["identity"].as_str().map(str::len), Some(64), "{ended:?}");
+}
