@@ -58,7 +58,9 @@ async fn one(client: &Client, step: &Step<'_>) -> Result<(), client::Error> {
     let outcome = match step {
         Step::Remove(identity) => client.delete_identity(identity).await,
         // Written and not created, so that it makes no difference when an answer was lost and it is done again.
-        Step::Create(name, policy) | Step::Write(name, policy) => client.write_policy(name, policy).await,
+        Step::Create(name, policy) | Step::Narrow(name, policy) | Step::Write(name, policy) => {
+            client.write_policy(name, policy).await
+        }
         Step::Assign(name, identity) => client.assign_policy(name, *identity).await,
         Step::Delete(name) => client.delete_policy(name).await,
     };
@@ -71,8 +73,9 @@ async fn one(client: &Client, step: &Step<'_>) -> Result<(), client::Error> {
 
 fn told(step: &Step<'_>) -> (&'static str, String) {
     match step {
-        Step::Remove(identity) => ("Removed", (*identity).to_owned()),
+        Step::Remove(identity) => ("Removed", identity.clone()),
         Step::Create(name, _) => ("Created", (*name).to_owned()),
+        Step::Narrow(name, _) => ("Narrowed", (*name).to_owned()),
         Step::Write(name, _) => ("Changed", (*name).to_owned()),
         Step::Assign(name, identity) => ("Assigned", format!("{name} to {identity}")),
         Step::Delete(name) => ("Deleted", (*name).to_owned()),

@@ -45,7 +45,8 @@ The file:
       deny:  [/v1/key/generate/my-app-internal*]
       identities: [${APP_IDENTITY}]
 
-What is taken away goes first, your own policy last. Run it again after a failure: it goes on where it ended.";
+Nobody has more rights in between than before or after, and your own policy changes last. Run it again after a
+failure: it goes on where it ended.";
 
 /// How to apply what a file has.
 #[derive(Clone, Copy)]

@@ -1,6 +1,9 @@
 //! What has to change for a server to have what a file says; decided here, carried out elsewhere.
 
-use std::collections::BTreeMap;
+mod common;
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -29,6 +32,8 @@ pub struct Change {
     pub fate: Fate,
     /// What it shall be; for one that is deleted, what it was.
     pub policy: Policy,
+    /// What it allows now and shall allow.
+    common: Policy,
     /// Patterns that come to those that allow, and that go from them.
     pub allow: Difference,
     /// The same of those that deny.
@@ -77,9 +82,11 @@ pub struct Left {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<'a> {
     /// Take all access from an identity.
-    Remove(&'a str),
+    Remove(String),
     /// Make a policy.
     Create(&'a str, &'a Policy),
+    /// Replace a policy by what it allows and will allow.
+    Narrow(&'a str, &'a Policy),
     /// Replace a policy.
     Write(&'a str, &'a Policy),
     /// Give an identity a policy.
@@ -106,21 +113,14 @@ impl Plan {
     }
 
     /// The requests, in phases: those of one do not depend on each other. In this order nobody ever has more than
-    /// before or after: what is taken away goes first. The caller's own policy comes last, for what follows may need
-    /// what it takes away.
-    pub fn phases(&self) -> [Vec<Step<'_>>; 5] {
-        let of_all = |steps: fn(&Change) -> Vec<Step<'_>>| self.changes.iter().flat_map(steps).collect::<Vec<_>>();
-        let (own, others): (Vec<_>, Vec<_>) = of_all(Change::writes).into_iter().partition(|step| self.is_own(step));
-        [of_all(Change::removals), others, of_all(Change::assignments), of_all(Change::deletions), own]
+    /// before or after.
+    pub fn phases(&self) -> Vec<Vec<Step<'_>>> {
+        order::phases(self)
     }
 
     /// How many requests that are.
     pub fn steps(&self) -> usize {
         self.phases().iter().map(Vec::len).sum()
-    }
-
-    fn is_own(&self, step: &Step<'_>) -> bool {
-        matches!(step, Step::Write(name, _) if *name == self.own_policy)
     }
 
     fn assign(&mut self, change: &mut Change, identity: Identity, current: &Current) {
@@ -134,6 +134,8 @@ impl Plan {
             self.left.push(left("it is an admin here, and an admin has no policy"));
         } else if text == current.own_identity {
             self.left.push(left("it is your own identity, and nobody gives a policy to themselves"));
+        } else if change.name == self.own_policy && change.fate == Fate::Changed && !change.lets_assign() {
+            self.left.push(left("it is given your own policy, which changes last and then lets you assign it no more"));
         } else {
             change.assign.push((identity, had.map(|entry| entry.policy.clone())));
         }
@@ -141,10 +143,11 @@ impl Plan {
 
     /// What the server has and the file does not.
     fn unlisted(&mut self, file: &PolicyFile, current: &Current, prune: bool) {
-        let listed = |text: &str| file.policies.values().any(|(_, all)| all.iter().any(|id| id.to_string() == *text));
+        let assigned = file.policies.values().flat_map(|(_, identities)| identities);
+        let listed: BTreeSet<String> = assigned.map(ToString::to_string).collect();
         let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (identity, entry) in &current.identities {
-            if !entry.admin && *identity != current.own_identity && !listed(identity) {
+            if !entry.admin && *identity != current.own_identity && !listed.contains(identity) {
                 gone.entry(&entry.policy).or_default().push(identity.clone());
             }
         }
@@ -181,6 +184,7 @@ impl Change {
             name: name.to_owned(),
             fate,
             policy: wanted.clone(),
+            common: common::common(now, wanted),
             allow: Difference::between(&now.allow, &wanted.allow),
             deny: Difference::between(&now.deny, &wanted.deny),
             assign: Vec::new(),
@@ -202,24 +206,16 @@ impl Change {
         self.fate == Fate::Same && self.assign.is_empty() && self.remove.is_empty()
     }
 
-    fn removals(&self) -> Vec<Step<'_>> {
-        self.remove.iter().map(|identity| Step::Remove(identity)).collect()
+    /// Whether whoever has it may give it to others.
+    fn lets_assign(&self) -> bool {
+        self.policy.allows(&format!("/v1/policy/assign/{}", self.name))
     }
 
-    fn writes(&self) -> Vec<Step<'_>> {
+    fn written(&self) -> Step<'_> {
         match self.fate {
-            Fate::New => vec![Step::Create(&self.name, &self.policy)],
-            Fate::Changed => vec![Step::Write(&self.name, &self.policy)],
-            Fate::Same | Fate::Deleted => Vec::new(),
+            Fate::New => Step::Create(&self.name, &self.policy),
+            _ => Step::Write(&self.name, &self.policy),
         }
-    }
-
-    fn assignments(&self) -> Vec<Step<'_>> {
-        self.assign.iter().map(|(identity, _)| Step::Assign(&self.name, *identity)).collect()
-    }
-
-    fn deletions(&self) -> Vec<Step<'_>> {
-        if self.fate == Fate::Deleted { vec![Step::Delete(&self.name)] } else { Vec::new() }
     }
 }
 

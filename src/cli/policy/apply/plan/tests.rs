@@ -31,6 +31,7 @@ fn shown(plan: &Plan) -> Vec<String> {
     let step = |step: &Step<'_>| match step {
         Step::Remove(identity) => format!("remove {}", short(identity)),
         Step::Create(name, _) => format!("create {name}"),
+        Step::Narrow(name, _) => format!("narrow {name}"),
         Step::Write(name, _) => format!("write {name}"),
         Step::Assign(name, identity) => format!("assign {name} {}", short(&identity.to_string())),
         Step::Delete(name) => format!("delete {name}"),
@@ -76,6 +77,43 @@ fn the_callers_own_access_is_never_pruned_and_its_policy_changes_last() {
     let without = super::tests::file("policy:\n  app: {}\n");
     let current = server(&[("me", "/v1/*")], &[(OPS, "me"), (APP, "me")], OPS);
     assert_eq!(shown(&Plan::new(&without, &current, true)), ["remove 8087", "create app"]);
+}
+
+#[test]
+fn a_policy_is_written_before_those_who_come_and_after_those_who_go() {
+    let two = |text: &str| file(&format!("policy:\n{text}"));
+    let current = server(&[("ops", "/v1/key/*"), ("readonly", "/v1/key/list/*")], &[(OPS, "ops"), (APP, "ops")], ADMIN);
+    let leaves_what_widens = two(&format!(
+        "  ops: {{allow: [/v1/*], identities: [{APP}]}}\n  readonly: {{allow: [/v1/key/list/*], identities: [{OPS}]}}\n"
+    ));
+    assert_eq!(shown(&Plan::new(&leaves_what_widens, &current, false)), ["assign readonly b29d", "write ops"]);
+    let leaves_what_narrows = two(&format!(
+        "  ops: {{allow: [/v1/key/list/*]}}\n  writers: {{allow: [/v1/key/*], identities: [{APP}, {OPS}]}}\n"
+    ));
+    let order = shown(&Plan::new(&leaves_what_narrows, &current, false));
+    assert_eq!(order, ["create writers", "assign writers 8087", "assign writers b29d", "write ops"]);
+}
+
+#[test]
+fn those_who_change_places_gain_nothing_while_they_do() {
+    let file = file(&format!(
+        "policy:\n  a: {{allow: [/v1/key/*], identities: [{OPS}]}}\n  b: {{allow: [/v1/api], identities: [{APP}]}}\n"
+    ));
+    let current = server(&[("a", "/v1/key/list/*"), ("b", "/v1/*")], &[(APP, "a"), (OPS, "b")], ADMIN);
+    let order = shown(&Plan::new(&file, &current, false));
+    assert_eq!(order, ["narrow a", "assign a b29d", "write b", "assign b 8087", "write a"]);
+}
+
+#[test]
+fn who_gets_the_callers_own_policy_gets_it_when_it_is_what_it_shall_be() {
+    let file = |assign: &str| file(&format!("policy:\n  me: {{allow: [/v1/api{assign}], identities: [{APP}]}}\n"));
+    let current = server(&[("me", "/v1/*"), ("old", "/v1/api")], &[(OPS, "me"), (APP, "old")], OPS);
+    let plan = file(", /v1/policy/assign/*");
+    assert_eq!(shown(&Plan::new(&plan, &current, false)), ["write me", "assign me 8087"]);
+    let plan = file("");
+    let plan = Plan::new(&plan, &current, false);
+    assert_eq!((shown(&plan), plan.left.len()), (vec!["write me".to_owned()], 1));
+    assert!(plan.left[0].reason.contains("changes last"));
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! The order in which a plan is carried out: nobody has a right in between that it has neither before nor after.
+//!
+//! An identity that goes from one policy to another sees what becomes of both. So the one it goes to is written before,
+//! and the one it comes from afterwards. Where that leads in a circle, one policy of the circle is narrowed first to
+//! what it allows before and after: whoever comes to it or leaves it lacks the rest for a moment, and nobody gains.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Change, Fate, Plan, Step};
+use crate::policy::Identity;
+
+/// An identity that gets a policy.
+struct Move<'a> {
+    identity: Identity,
+    from: Option<&'a str>,
+    to: &'a str,
+}
+
+/// What was decided, and what is left to do.
+struct Order<'a> {
+    phases: Vec<Vec<Step<'a>>>,
+    moves: Vec<Move<'a>>,
+    /// Policies to make and to change, by name.
+    unwritten: BTreeMap<&'a str, &'a Change>,
+    /// Those of them that allow no more already than they will.
+    narrowed: BTreeSet<&'a str>,
+}
+
+/// The requests, in phases: those of one do not depend on each other.
+pub fn phases(plan: &Plan) -> Vec<Vec<Step<'_>>> {
+    let own = plan.changes.iter().find(|change| change.name == plan.own_policy && change.fate == Fate::Changed);
+    let mut order = Order::of(plan);
+    // The caller's own policy comes last, for what precedes may need what it takes away.
+    let is_own = |name: &str| own.is_some_and(|own| own.name == name);
+    order.unwritten.retain(|name, _| !is_own(name));
+    let (late, moves): (Vec<_>, Vec<_>) = order.moves.into_iter().partition(|one| is_own(one.to));
+    order.moves = moves;
+    order.remove(plan, &late);
+    order.write_and_assign();
+    order.add(plan.changes.iter().filter(|change| change.fate == Fate::Deleted).map(|gone| Step::Delete(&gone.name)));
+    order.add(own.map(Change::written));
+    order.add(late.iter().map(Move::step));
+    order.phases
+}
+
+impl<'a> Order<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let written = plan.changes.iter().filter(|change| matches!(change.fate, Fate::New | Fate::Changed));
+        let moves = plan.changes.iter().flat_map(|change| {
+            let one = |(identity, from): &'a (Identity, Option<String>)| Move {
+                identity: *identity,
+                from: from.as_deref(),
+                to: &change.name,
+            };
+            change.assign.iter().map(one)
+        });
+        Self {
+            phases: Vec::new(),
+            moves: moves.collect(),
+            unwritten: written.map(|change| (change.name.as_str(), change)).collect(),
+            narrowed: BTreeSet::new(),
+        }
+    }
+
+    /// Takes from those who lose everything; and from those who get the caller's own policy, for it comes last, and
+    /// the one they have must not change under them before.
+    fn remove(&mut self, plan: &'a Plan, late: &[Move<'a>]) {
+        let lost = plan.changes.iter().flat_map(|change| change.remove.iter().cloned());
+        let changes = |one: &&Move<'a>| one.from.is_some_and(|from| self.unwritten.contains_key(from));
+        let between = late.iter().filter(changes).map(|one| one.identity.to_string());
+        let steps: Vec<_> = lost.chain(between).map(Step::Remove).collect();
+        self.add(steps);
+    }
+
+    fn write_and_assign(&mut self) {
+        loop {
+            self.assign();
+            if self.unwritten.is_empty() {
+                return;
+            }
+            if !self.write() {
+                self.narrow();
+            }
+        }
+    }
+
+    /// Assigns policies that are what they shall be, or less.
+    fn assign(&mut self) {
+        let moves = std::mem::take(&mut self.moves);
+        let (waiting, ready): (Vec<_>, Vec<_>) = moves.into_iter().partition(|one| self.is_open(one.to));
+        self.moves = waiting;
+        self.add(ready.iter().map(Move::step));
+    }
+
+    /// Writes policies that everybody has left who goes; whether there is one.
+    fn write(&mut self) -> bool {
+        let waits = |name: &str| self.moves.iter().any(|one| one.from == Some(name));
+        let ready: Vec<_> = self.unwritten.values().copied().filter(|change| !waits(&change.name)).collect();
+        self.unwritten.retain(|name, _| waits(name));
+        let any = !ready.is_empty();
+        self.add(ready.into_iter().map(Change::written));
+        any
+    }
+
+    /// Narrows a policy on a circle: every one waits for another, so that going on from any leads into one.
+    fn narrow(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut next = self.unwritten.keys().copied().find(|name| self.is_open(name));
+        while let Some(name) = next.filter(|name| seen.insert(*name)) {
+            next = self.moves.iter().find(|one| one.from == Some(name)).map(|one| one.to);
+        }
+        let name = next.expect("a policy that cannot be written waits for one that cannot be written");
+        self.narrowed.insert(name);
+        self.add([Step::Narrow(name, &self.unwritten[name].common)]);
+    }
+
+    /// Whether a policy may allow something yet that it shall not.
+    fn is_open(&self, name: &str) -> bool {
+        self.unwritten.contains_key(name) && !self.narrowed.contains(name)
+    }
+
+    fn add(&mut self, steps: impl IntoIterator<Item = Step<'a>>) {
+        let steps: Vec<_> = steps.into_iter().collect();
+        if !steps.is_empty() {
+            self.phases.push(steps);
+        }
+    }
+}
+
+impl<'a> Move<'a> {
+    fn step(&self) -> Step<'a> {
+        Step::Assign(self.to, self.identity)
+    }
+}
+
+#[cfg(test)]
+mod tests;
