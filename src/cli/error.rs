@@ -76,6 +76,15 @@ pub enum Error {
         /// Why not.
         error: Box<Error>,
     },
+    /// Whether something was done is not known.
+    OutcomeUnknown {
+        /// What may be so or not.
+        what: String,
+        /// The command that shows it.
+        look: String,
+        /// Why it is not known.
+        error: Box<Error>,
+    },
     /// Some changes were made, and then one was not.
     Incomplete {
         /// How many were made.
@@ -165,7 +174,14 @@ impl Error {
             Self::Denied { error, .. } | Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => {
                 error.code()
             }
-            Self::Setting { .. } | Self::Input { .. } | Self::Tls(_) | Self::Config(_) => EXIT_USAGE,
+            Self::Denied { error, .. }
+            | Self::Incomplete { error, .. }
+            | Self::OutcomeUnknown { error, .. }
+            | Self::UseUnknown { error, .. } => error.code(),
+            Self::Setting { .. }
+            | Self::Input { .. }
+            | Self::Tls(_)
+            | Self::Config(_) => EXIT_USAGE,
             Self::Differs => EXIT_DIFFERS,
             _ => EXIT_FAILED,
         }
@@ -202,6 +218,9 @@ impl fmt::Display for Error {
             Self::Denied { error, .. } => error.fmt(f),
             Self::RecentlyUsed { name, last_used } => write!(f, "{name} was used in the last day, at {last_used}"),
             Self::UseUnknown { name, error } => write!(f, "whether {name} is in use cannot be asked: {error}"),
+            Self::OutcomeUnknown { what, look, error } => {
+                write!(f, "{what} is not known: {error}\nLook before you do it again:\n  {look}")
+            }
             Self::Incomplete { done, total, error } => write!(f, "{done} of {total} are done; then: {error}"),
             Self::Differs => f.write_str("something differs"),
             Self::Declined => f.write_str("nothing is changed"),

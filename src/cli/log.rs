@@ -84,7 +84,12 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     }
     if *follow {
         let source = std::io::Error::other("the node ended the stream: it stops, or you may not listen any longer");
-        return Err(client::Error::Transport { endpoint: events.endpoint().clone(), source: source.into() }.into());
+        return Err(client::Error::Transport {
+            endpoint: events.endpoint().clone(),
+            source: source.into(),
+            sent: false,
+        }
+        .into());
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub enum Error {
         code: u16,
         /// The server's own words.
         message: String,
-        /// Whether another endpoint had been asked before, which may have done part of it.
+        /// Whether another endpoint had been asked before, which may have done it.
         retried: bool,
     },
     /// None of several endpoints was of use: each with what went wrong there.
@@ -29,13 +29,17 @@ pub enum Error {
         endpoint: Endpoint,
         /// How.
         source: Box<dyn std::error::Error + Send + Sync>,
+        /// Whether it may have got a request that changes something.
+        sent: bool,
     },
-    /// An endpoint did not answer in time. What was asked may or may not have been done.
+    /// An endpoint did not answer in time.
     TimedOut {
         /// Which.
         endpoint: Endpoint,
         /// The limit.
         after: Duration,
+        /// Whether it may have got a request that changes something.
+        sent: bool,
     },
     /// The answer is not what the API promises: probably no KES-compatible server.
     Malformed {
@@ -64,17 +68,45 @@ impl Error {
         matches!(self, Self::Status { code, message, .. } if *code == wanted && message.trim() == text)
     }
 
+    /// Whether an earlier attempt, at another server, may have done what was asked for.
+    pub fn is_of_a_second_attempt(&self) -> bool {
+        matches!(self, Self::Status { retried: true, .. })
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            // A server that knows that it did nothing says so.
+            Self::Status { code: 503, message, .. } => !message.contains("nothing was changed"),
+            Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_be_done()),
+            Self::Transport { sent, .. } | Self::TimedOut { sent, .. } => *sent,
+            Self::Malformed { .. } => true,
+            Self::Status { .. } | Self::Socket { .. } => false,
+        }
+    }
+
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Status { path, code: 404, retried: true, .. } if ends_something(path) => {
+                Some("an earlier attempt of this command, at another server, may have done it")
+            }
             Self::Status { code, message, retried, .. } => status_hint(*code, message, *retried),
             Self::NoServer(failures) => failures.iter().find_map(|(_, error)| error.hint()),
             Self::Transport { source, .. } => Some(transport_hint(source.as_ref())),
-            Self::TimedOut { .. } => Some("the outcome is unknown: look before you try again"),
+            Self::TimedOut { sent: true, .. } => Some("the outcome is unknown: look before you try again"),
+            Self::TimedOut { .. } => Some("is it running? MINIO_KES_SERVER (or --server) says where servers are"),
             Self::Malformed { .. } => Some("is this the address of a KES-compatible server?"),
             Self::Socket { source, .. } => Some(socket_hint(source.kind())),
         }
     }
+}
+
+/// Whether doing what stands at this path leaves nothing to do it to.
+fn ends_something(path: &str) -> bool {
+    const ENDS: [&str; 5] =
+        ["/v1/key/delete/", "/v1/key/purge/", "/v1/key/restore/", "/v1/policy/delete/", "/v1/identity/delete/"];
+    ENDS.iter().any(|end| path.starts_with(end))
 }
 
 fn status_hint(code: u16, message: &str, retried: bool) -> Option<&'static str> {
@@ -129,10 +161,10 @@ impl fmt::Display for Error {
                     _ => write!(f, "\n  {error}"),
                 })
             }
-            Self::Transport { endpoint, source } => {
+            Self::Transport { endpoint, source, .. } => {
                 write!(f, "no answer from {endpoint}: {}", innermost(source.as_ref()))
             }
-            Self::TimedOut { endpoint, after } => write!(f, "no answer from {endpoint} within {after:?}"),
+            Self::TimedOut { endpoint, after, .. } => write!(f, "no answer from {endpoint} within {after:?}"),
             Self::Malformed { path, reason } => write!(f, "the answer to {path} makes no sense: {reason}"),
             Self::Socket { path, source } => write!(f, "no answer on {}: {source}", path.display()),
         }

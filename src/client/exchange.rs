@@ -1,6 +1,6 @@
 //! One request and its answer: which endpoint, how long, and when to go on to the next.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -26,6 +26,9 @@ pub struct Call {
     pub body: Bytes,
     /// The media type wished for.
     pub accept: &'static str,
+    /// Whether doing it twice is something else than doing it once, so that no other server is asked once it may have
+    /// been done.
+    pub once: bool,
 }
 
 /// What a server answered with status 200.
@@ -39,7 +42,7 @@ pub struct Answer {
 impl Call {
     /// A request without a body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: Bytes::new(), accept: "application/json" }
+        Self { method, path: path.into(), body: Bytes::new(), accept: "application/json", once: false }
     }
 
     /// A request with a JSON body.
@@ -75,6 +78,7 @@ impl Client {
             let index = (first + step) % self.servers.len();
             // A handshake's state is large, and every operation of the client would carry it.
             match Box::pin(self.exchange_with(&self.servers[index], call)).await {
+                Err(error) if call.once && error.may_be_done() => return Err(error.after(&failures)),
                 Err(error) if error.concerns_one_server() => {
                     failures.push((self.servers[index].endpoint.clone(), error));
                 }
@@ -84,10 +88,7 @@ impl Client {
                 }
             }
         }
-        match failures.pop() {
-            Some((_, only)) if failures.is_empty() => Err(only),
-            last => Err(Error::NoServer(failures.into_iter().chain(last).collect())),
-        }
+        Err(Error::of_all(failures))
     }
 
     /// Makes the request and reads its answer as JSON.
@@ -95,25 +96,30 @@ impl Client {
         self.exchange(call).await?.parse(&call.path)
     }
 
-    async fn exchange_with(&self, server: &Server, call: &Call) -> Result<Answer, Error> {
-        match timeout(self.timeout, self.attempt(server, call)).await {
+    pub(super) async fn exchange_with(&self, server: &Server, call: &Call) -> Result<Answer, Error> {
+        let sent = AtomicBool::new(false);
+        match timeout(self.timeout, self.attempt(server, call, &sent)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Error::TimedOut { endpoint: server.endpoint.clone(), after: self.timeout }),
+            Err(_) => {
+                let (endpoint, sent) = (server.endpoint.clone(), sent.into_inner());
+                Err(Error::TimedOut { endpoint, after: self.timeout, sent })
+            }
         }
     }
 
-    async fn attempt(&self, server: &Server, call: &Call) -> Result<Answer, Error> {
-        let broken = |source| Error::Transport { endpoint: server.endpoint.clone(), source };
+    async fn attempt(&self, server: &Server, call: &Call, sent: &AtomicBool) -> Result<Answer, Error> {
+        let endpoint = || server.endpoint.clone();
+        let broken = |source| Error::Transport { endpoint: endpoint(), source, sent: sent.load(Ordering::Relaxed) };
         let kept = server.idle.lock().pop().filter(|connection| !connection.is_closed());
         if let Some(connection) = kept {
-            match self.converse(server, connection, call).await {
+            match self.converse(server, connection, call, sent).await {
                 // The server had closed the idle connection before it saw the request.
-                Err(error) if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) => {}
+                Err(error) if was_never_sent(error.as_ref()) => sent.store(false, Ordering::Relaxed),
                 outcome => return outcome.map_err(broken)?,
             }
         }
         let connection = Connection::open(&server.endpoint, &self.tls).await.map_err(|error| broken(error.into()))?;
-        self.converse(server, connection, call).await.map_err(broken)?
+        self.converse(server, connection, call, sent).await.map_err(broken)?
     }
 
     /// Sends the request over the connection and keeps the connection for the next one.
@@ -122,12 +128,18 @@ impl Client {
         server: &Server,
         mut connection: Connection,
         call: &Call,
+        sent: &AtomicBool,
     ) -> Result<Result<Answer, Error>, Box<dyn std::error::Error + Send + Sync>> {
         let request = call.request(&server.endpoint, matches!(connection, Connection::Http2(_)))?;
+        sent.store(call.method != Method::GET, Ordering::Relaxed);
         let answer = read(connection.send(request).await?, call).await?;
         server.idle.lock().push(connection);
         Ok(answer)
     }
+}
+
+fn was_never_sent(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
 /// Reads an answer to its end, and tells one that says no from one that says yes.
@@ -164,10 +176,19 @@ impl Error {
         matches!(self, Self::Transport { .. } | Self::TimedOut { .. } | Self::Status { code: 503, .. })
     }
 
+    /// What to say when no server was of use.
+    pub(super) fn of_all(mut failures: Vec<(Endpoint, Self)>) -> Self {
+        match failures.pop() {
+            Some((_, only)) if failures.is_empty() => only,
+            last => Self::NoServer(failures.into_iter().chain(last).collect()),
+        }
+    }
+
     fn after(self, failures: &[(Endpoint, Self)]) -> Self {
         match self {
             Self::Status { path, code, message, .. } => {
-                Self::Status { path, code, message, retried: !failures.is_empty() }
+                let retried = failures.iter().any(|(_, error)| error.may_be_done());
+                Self::Status { path, code, message, retried }
             }
             other => other,
         }

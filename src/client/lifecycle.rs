@@ -14,12 +14,14 @@ struct Rotated {
 }
 
 impl Client {
-    /// Adds a version, which everything new is sealed under; older ones still open what they sealed.
+    /// Adds a version, which everything new is sealed under; older ones still open what they sealed. Once a server
+    /// may have done it, no other one is asked.
     ///
     /// # Errors
-    /// Status 404 `key does not exist`, 403, or no answer.
+    /// Status 404 `key does not exist`, 403, or no answer: [`Error::may_be_done`] tells whether it is rotated, perhaps.
     pub async fn rotate_key(&self, name: &str) -> Result<String, Error> {
-        let rotated: Rotated = self.fetch(&Call::new(Method::PUT, path("/v1/key/rotate/", name))).await?;
+        let call = Call { once: true, ..Call::new(Method::PUT, path("/v1/key/rotate/", name)) };
+        let rotated: Rotated = self.fetch(&call).await?;
         Ok(rotated.version)
     }
 

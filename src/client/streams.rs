@@ -53,21 +53,22 @@ impl Client {
     pub async fn log(&self, log: Log, query: LogQuery) -> Result<LogStream, Error> {
         let call = Call::new(Method::GET, target(log, query));
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut failed = None;
+        let mut failures = Vec::new();
         for step in 0..self.servers.len() {
             let server = &self.servers[(first + step) % self.servers.len()];
-            let late = |_| Err(Error::TimedOut { endpoint: server.endpoint.clone(), after: self.timeout });
+            let endpoint = || server.endpoint.clone();
+            let late = |_| Err(Error::TimedOut { endpoint: endpoint(), after: self.timeout, sent: false });
             match timeout(self.timeout, Box::pin(self.open_log(server, &call))).await.unwrap_or_else(late) {
-                Err(error) if error.concerns_one_server() => failed = Some(error),
+                Err(error) if error.concerns_one_server() => failures.push((endpoint(), error)),
                 outcome => return outcome,
             }
         }
-        Err(failed.expect("a client has at least one server"))
+        Err(Error::of_all(failures))
     }
 
     async fn open_log(&self, server: &Server, call: &Call) -> Result<LogStream, Error> {
         let endpoint = &server.endpoint;
-        let broken = |source| Error::Transport { endpoint: endpoint.clone(), source };
+        let broken = |source| Error::Transport { endpoint: endpoint.clone(), source, sent: false };
         let opened = Connection::open(endpoint, &self.tls).await;
         let mut connection = opened.map_err(|error| broken(error.into()))?;
         let request = call.request(endpoint, matches!(connection, Connection::Http2(_)));
@@ -113,7 +114,7 @@ impl LogStream {
     }
 
     fn broken(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
-        Error::Transport { endpoint: self.endpoint.clone(), source }
+        Error::Transport { endpoint: self.endpoint.clone(), source, sent: false }
     }
 }
 

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::{Request, Response};
 
 use super::test_server::{Loopback, TestServer};
-use super::{Endpoint, Error};
+use super::{Client, Endpoint, Error, Log, LogQuery};
 use crate::tls::Alpn;
 
 fn answer(code: u16, content_type: &str, body: &str) -> Response<Full<Bytes>> {
@@ -71,7 +71,55 @@ async fn a_refusal_is_final_and_keeps_the_servers_words() {
 
     let client = server.client(vec![closed(), server.endpoint.clone()], Alpn::Either);
     let error = client.create_key("k").await.unwrap_err();
+    assert!(error.hint().is_none(), "what could not be reached has not done it");
+}
+
+/// A server that may have done what it was asked for, and one beside it that finds it done.
+async fn unsure(then: (u16, &'static str)) -> (TestServer, TestServer, Client, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let first = TestServer::start(|_| json(503, r#"{"message":"the outcome is unknown"}"#)).await;
+    let second = TestServer::start_with(first.tls.clone(), move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        json(then.0, then.1)
+    })
+    .await;
+    let client = first.client(vec![first.endpoint.clone(), second.endpoint.clone()], Alpn::Either);
+    (first, second, client, asked)
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_may_have_done_is_told() {
+    let (_first, _second, client, _) = unsure((400, r#"{"message":"key already exists"}"#)).await;
+    let error = client.create_key("k").await.unwrap_err();
     assert!(error.hint().unwrap().contains("earlier attempt"));
+    let (_first, _second, client, _) = unsure((404, r#"{"message":"key does not exist"}"#)).await;
+    let error = client.delete_key("k").await.unwrap_err();
+    assert!(error.hint().unwrap().contains("earlier attempt"));
+    let (_first, _second, client, _) = unsure((404, r#"{"message":"key does not exist"}"#)).await;
+    let error = client.describe_key("k").await.unwrap_err();
+    assert!(error.hint().unwrap().contains("key ls"));
+}
+
+#[tokio::test]
+async fn what_must_not_be_done_twice_is_not_asked_of_another_server_once_it_may_be_done() {
+    let (_first, second, client, asked) = unsure((200, r#"{"version":"v2"}"#)).await;
+    let error = client.rotate_key("k").await.unwrap_err();
+    assert!(error.may_be_done() && asked.load(Ordering::Relaxed) == 0, "{error}");
+
+    let unchanged = |_| json(503, r#"{"message":"the node is stopping: nothing was changed"}"#);
+    let stopping = TestServer::start_with(second.tls.clone(), unchanged).await;
+    let all = vec![closed(), stopping.endpoint.clone(), second.endpoint.clone()];
+    assert_eq!(second.client(all, Alpn::Either).rotate_key("k").await.unwrap(), "v2");
+}
+
+#[tokio::test]
+async fn a_log_that_no_server_gives_names_each() {
+    let server = TestServer::start(|_| json(503, r#"{"message":"no"}"#)).await;
+    let away = closed();
+    let client = server.client(vec![away.clone(), server.endpoint.clone()], Alpn::Either);
+    let error = client.log(Log::Audit, LogQuery::default()).await.err().unwrap().to_string();
+    assert!(error.contains(&away.to_string()) && error.contains(&server.endpoint.to_string()), "{error}");
 }
 
 #[tokio::test]

@@ -5,17 +5,29 @@ use serde_json::json;
 use crate::cli::output::{GOOD, fields, table};
 use crate::cli::text::{printable, quoted};
 use crate::cli::{Error, Output};
-use crate::client::{Client, KeyVersion, KeyVersions};
+use crate::client::{self, Client, KeyVersion, KeyVersions};
 
 /// Adds a version to each key.
 pub async fn rotate(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
     for name in names {
-        let version = client.rotate_key(name).await?;
+        let version = client.rotate_key(name).await.map_err(|error| not_rotated(name, error))?;
         output.either(&json!({ "rotated": name, "version": version }), || {
             format!("{GOOD}Rotated{GOOD:#} {name}, which is at {version} now")
         })?;
     }
     Ok(())
+}
+
+/// A rotation that is done twice adds two versions, so that it must be known whether it was done.
+fn not_rotated(name: &str, error: client::Error) -> Error {
+    if !error.may_be_done() {
+        return error.into();
+    }
+    Error::OutcomeUnknown {
+        what: format!("whether {name} is rotated"),
+        look: format!("keyraft key versions {}", quoted(name)),
+        error: Box::new(error.into()),
+    }
 }
 
 /// Shows a key's versions.

@@ -65,7 +65,7 @@ impl Route {
     /// Looks the server up and connects to it.
     pub async fn new(endpoint: &Endpoint, tls: &ClientTls, http: Http) -> Result<Self, Error> {
         let transport = |source: io::Error| {
-            Error::Client(client::Error::Transport { endpoint: endpoint.clone(), source: source.into() })
+            Error::Client(client::Error::Transport { endpoint: endpoint.clone(), source: source.into(), sent: false })
         };
         let mut found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await.map_err(transport)?;
         let address = found.next().ok_or_else(|| transport(io::ErrorKind::NotFound.into()))?;
@@ -81,7 +81,7 @@ impl Route {
     pub async fn link(&self) -> Result<Link, Error> {
         let endpoint = &self.target.endpoint;
         let channel = self.channel().await.map_err(|source| {
-            Error::Client(client::Error::Transport { endpoint: endpoint.clone(), source: source.into() })
+            Error::Client(client::Error::Transport { endpoint: endpoint.clone(), source: source.into(), sent: false })
         })?;
         Ok(Link { route: self.clone(), channel })
     }
