@@ -13,6 +13,17 @@ async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() 
     assert!(admin.json(&["policy", "info", "my-app"])["created_by"].is_string());
     let again = admin.run(&["policy", "create", "my-app", "--allow", "/v1/status"]);
     assert_eq!((again.code, again.error.contains("--replace")), (1, true), "{again:?}");
+    let shown = admin.json(&["policy", "show", "my-app"]);
+    assert_eq!(shown["allow"], serde_json::json!({"/v1/key/create/my-*": {}}), "{shown}");
+    let file = Shell::folder(&cluster).join("my-app.json");
+    std::fs::write(&file, shown.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    admin.json(&["policy", "create", "my-app", file, "--replace"]);
+    assert_eq!(admin.json(&["policy", "show", "my-app"])["deny"], shown["deny"], "what is shown can be put back");
+    let typo = admin.run(&["policy", "create", "typo", "--allow", "/v1/kye/*", "--allow", "/v1/key/*"]);
+    assert_eq!((typo.code, typo.error.matches("Warning").count()), (0, 1), "{typo:?}");
+    assert!(typo.error.contains("'/v1/kye/*'"), "{typo:?}");
+    admin.json(&["policy", "rm", "typo"]);
     let never = admin.run(&["policy", "create", "bad", "--allow", "/v1/*/x"]);
     assert_eq!((never.code, never.error.contains("can never match")), (2, true), "{never:?}");
 

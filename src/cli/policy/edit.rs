@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::reach;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
 use crate::client::{Client, PolicyEntry};
@@ -27,6 +29,7 @@ pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<
 
 /// Makes a policy.
 pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool, output: Output) -> Result<(), Error> {
+    reach::warn(client, wanted.allow.iter().chain(&wanted.deny)).await;
     if replace {
         client.write_policy(name, wanted).await?;
         return output.done("written", name);
@@ -38,6 +41,7 @@ pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool,
 /// Reads a policy, and writes it changed.
 pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) -> Result<(), Error> {
     let changed = change.of(&policy_of(&client.read_policy(name).await?)?)?;
+    reach::warn(client, change.allow.iter().chain(&change.deny)).await;
     client.write_policy(name, &changed).await?;
     output.done("changed", name)
 }
@@ -101,12 +105,19 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
     Ok(Policy::new(parse(patterns.allow.texts())?, parse(patterns.deny.texts())?))
 }
 
-/// A policy as JSON: each part an array of patterns, or an object with patterns as keys.
+/// A policy as JSON: each part an array of patterns, or an object with patterns as keys. Beside them stands only what
+/// `policy show` prints: a mistyped `deny` must not grant.
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Patterns {
     allow: Listed,
     deny: Listed,
+    #[serde(rename = "name")]
+    _name: IgnoredAny,
+    #[serde(rename = "created_at")]
+    _created_at: IgnoredAny,
+    #[serde(rename = "created_by")]
+    _created_by: IgnoredAny,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +166,8 @@ mod tests {
         std::fs::write(&path, r#"{"name":"app","allow":["/v1/a*"],"deny":{"/v1/ab":{}}}"#).unwrap();
         let policy = wanted(Some(&path), &owned(&["/v1/c"]), &[]).unwrap();
         assert_eq!((texts(&policy.allow), texts(&policy.deny)), (vec!["/v1/a*", "/v1/c"], vec!["/v1/ab"]));
+        std::fs::write(&path, r#"{"allow":["/v1/*"],"denny":["/v1/key/delete/*"]}"#).unwrap();
+        assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("unknown field `denny`"));
         std::fs::write(&path, r#"{"allow":["v1/key"]}"#).unwrap();
         assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("can never match"));
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod edit;
+mod reach;
 mod view;
 
 use std::path::PathBuf;
