@@ -37,7 +37,14 @@ pub enum Error {
     Tls(ClientTlsError),
     /// No API key could be made.
     ApiKey(ApiKeyError),
-    /// A file cannot be read or written.
+    /// A file that was named cannot be read.
+    Unread {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written, or read while it is worked on.
     File {
         /// Which.
         path: PathBuf,
@@ -180,8 +187,11 @@ impl Error {
             | Self::UseUnknown { error, .. } => error.code(),
             Self::Setting { .. }
             | Self::Input { .. }
+            | Self::Unread { .. }
             | Self::Tls(_)
-            | Self::Config(_) => EXIT_USAGE,
+            | Self::Config(_)
+            | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
+            | Self::Node(node::RunError::Config(_)) => EXIT_USAGE,
             Self::Differs => EXIT_DIFFERS,
             _ => EXIT_FAILED,
         }
@@ -209,7 +219,7 @@ impl fmt::Display for Error {
             Self::Input { what, reason } => write!(f, "{what}: {reason}"),
             Self::Tls(error) => error.fmt(f),
             Self::ApiKey(error) => error.fmt(f),
-            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Unread { path, source } | Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Config(problems) => write!(f, "the configuration has problems\n{problems}"),
             Self::Dev(error) => error.fmt(f),
             Self::Load(error) => error.fmt(f),

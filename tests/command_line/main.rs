@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod audit;
+mod codes;
 mod keys;
 mod migrate;
 mod scripts;

@@ -17,6 +17,13 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The KES configuration file cannot be read.
+    Unread {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The folder holds something else.
     NotOurs(PathBuf),
     /// The folder holds a cluster of another shape than was asked for.
@@ -76,7 +83,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::File { path, source } | Self::Unread { path, source } => write!(f, "{}: {source}", path.display()),
             Self::NotOurs(dir) => write!(f, "{} is there, and no cluster that `keyraft dev` made", dir.display()),
             Self::Differs { dir, what, there, asked } => {
                 write!(f, "the cluster in {} has {what} {there}, not {asked}; nothing was changed", dir.display())

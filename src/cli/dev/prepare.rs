@@ -163,9 +163,9 @@ fn borrow(path: &Path) -> Result<Borrowed, Error> {
 }
 
 fn fingerprint(path: &Path) -> Result<BorrowedFrom, Error> {
-    let absolute = std::path::absolute(path).map_err(at(path))?;
-    let sha256 = hex::encode(Sha256::digest(fs::read(path).map_err(at(path))?));
-    Ok(BorrowedFrom { path: absolute, sha256 })
+    let unread = |source| Error::Unread { path: path.to_owned(), source };
+    let (absolute, bytes) = (std::path::absolute(path).map_err(unread)?, fs::read(path).map_err(unread)?);
+    Ok(BorrowedFrom { path: absolute, sha256: hex::encode(Sha256::digest(bytes)) })
 }
 
 fn make_dir(path: &Path) -> Result<(), Error> {

@@ -36,7 +36,7 @@ fn of(what: &str) -> Result<Identity, Error> {
 }
 
 fn of_file(path: &Path) -> Result<Identity, Error> {
-    let pem = std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    let pem = std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?;
     certificate_identity(&pem)
         .ok_or_else(|| Error::Input { what: "identity", reason: format!("{} holds no certificate", path.display()) })
 }

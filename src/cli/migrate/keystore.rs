@@ -22,7 +22,7 @@ enum Found {
 
 /// Reads every key of the folder.
 pub fn read(dir: &Path) -> Result<Source, Error> {
-    let failed = |source: io::Error| Error::File { path: dir.to_owned(), source };
+    let failed = |source: io::Error| Error::Unread { path: dir.to_owned(), source };
     let mut source = Source::default();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -82,7 +82,15 @@ mod tests {
         let source = read(folder.path()).unwrap();
         assert_eq!(source.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         let unusable: Vec<_> = source.unusable.iter().map(|one| (one.name.as_str(), one.is_suspect)).collect();
-        assert_eq!(unusable, [(".tmp", false), ("broken", true), ("more", false), ("not a name", true)]);
-        assert!(matches!(read(&folder.path().join("none")), Err(Error::File { .. })));
+        let expected = [
+            (".tmp", false),
+            ("astray", true),
+            ("broken", true),
+            ("more", false),
+            ("not a name", true),
+            ("pipe", false),
+        ];
+        assert_eq!(unusable, expected);
+        assert!(matches!(read(&folder.path().join("none")), Err(Error::Unread { .. })));
     }
 }

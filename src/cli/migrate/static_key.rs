@@ -37,7 +37,7 @@ fn of_environment() -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 fn of_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    std::fs::read(path).map(Zeroizing::new).map_err(|source| Error::File { path: path.to_owned(), source })
+    std::fs::read(path).map(Zeroizing::new).map_err(|source| Error::Unread { path: path.to_owned(), source })
 }
 
 fn parse(text: &[u8], cipher: Cipher) -> Result<Source, Error> {

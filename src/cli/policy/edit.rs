@@ -98,7 +98,7 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
     let text = if path == Path::new("-") {
         encoding::bytes("-")?.to_vec()
     } else {
-        std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?
+        std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?
     };
     let patterns: Patterns = serde_json::from_slice(&text)
         .map_err(|error| Error::Input { what: "policy", reason: format!("{}: {error}", path.display()) })?;

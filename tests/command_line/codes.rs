@@ -1,0 +1,73 @@
+//! Exit codes: a script knows from one what became of a command (docs/command-line.md).
+
+use std::fs;
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+
+#[test]
+fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let missing = at("missing");
+    let missing = missing.as_str();
+    let misspelt = at("misspelt.json");
+    fs::write(&misspelt, r#"{"allow": ["/v1/*"], "denny": ["/v1/key/delete/*"]}"#).unwrap();
+    let (dev, empty) = (at("dev"), at("empty"));
+    fs::create_dir(&empty).unwrap();
+    let table: [(&[&str], i32); 21] = [
+        (&["key", "create"], 2),
+        (&["key", "ls", "--server", "a b"], 2),
+        (&["key", "ls", "--ca", missing], 2),
+        (&["key", "ls", "--api-key", "kes:v1:x"], 2),
+        (&["key", "encrypt", "k", "!", "--base64"], 2),
+        (&["server", "--config", missing], 2),
+        (&["dev", "--dir", &dev, "--config", missing], 2),
+        (&["policy", "create", "x", missing], 2),
+        (&["policy", "create", "x", &misspelt], 2),
+        (&["policy", "create", "x", "--allow", "v1"], 2),
+        (&["policy", "edit", "x"], 2),
+        (&["policy", "apply", missing], 2),
+        (&["identity", "of", missing], 2),
+        (&["identity", "of"], 2),
+        (&["identity", "create", &"ab".repeat(32)], 2),
+        (&["migrate", "keystore", missing], 2),
+        (&["migrate", "static", missing], 2),
+        (&["migrate", "config", missing], 2),
+        (&["migrate", "keystore", &empty], 3),
+        (&["audit", "verify", missing], 1),
+        (&["key", "ls"], 3),
+    ];
+    for (words, code) in table {
+        let ended = Shell::of_nobody().run(words);
+        assert_eq!(ended.code, code, "keyraft {}: {ended:?}", words.join(" "));
+        assert!(!ended.error.is_empty() && ended.output.is_empty(), "keyraft {}: {ended:?}", words.join(" "));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_answers_has_a_code_of_its_own() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policies.yml");
+    fs::write(&file, "policy: {app: {allow: [/v1/status]}}\n").unwrap();
+    let file = file.to_str().unwrap();
+    admin.json(&["key", "create", "there"]);
+    let (_, nobody) = admin.someone(&[]);
+    let table: [(&Shell, &[&str], i32); 9] = [
+        (&admin, &["key", "ls"], 0),
+        (&admin, &["key", "create", "there"], 1),
+        (&admin, &["key", "info", "none"], 5),
+        (&admin, &["key", "rm", "none"], 5),
+        (&admin, &["policy", "show", "none"], 5),
+        (&nobody, &["key", "ls"], 4),
+        (&nobody, &["key", "rm", "there"], 4),
+        (&admin, &["policy", "apply", file, "--dry-run"], 6),
+        (&admin, &["policy", "apply", file], 2),
+    ];
+    for (shell, words, code) in table {
+        let ended = shell.run(words);
+        assert_eq!(ended.code, code, "keyraft {}: {ended:?}", words.join(" "));
+    }
+}
