@@ -226,7 +226,7 @@ impl fmt::Display for Error {
             Self::Tampered { count: 1 } => f.write_str("the audit trail has a fault"),
             Self::Tampered { count } => write!(f, "the audit trail has {count} faults"),
             Self::Denied { error, .. } => error.fmt(f),
-            Self::RecentlyUsed { name, last_used } => write!(f, "{name} was used in the last day, at {last_used}"),
+            Self::RecentlyUsed { name, last_used } => write!(f, "{name} is in use: within about a day, at {last_used}"),
             Self::UseUnknown { name, error } => write!(f, "whether {name} is in use cannot be asked: {error}"),
             Self::OutcomeUnknown { what, look, error } => {
                 write!(f, "{what} is not known: {error}\nLook before you do it again:\n  {look}")

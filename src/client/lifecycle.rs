@@ -1,5 +1,6 @@
 //! The routes of a key's life: versions, rotation, and the way back from a deletion.
 
+use futures::future::join_all;
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -31,6 +32,24 @@ impl Client {
     /// As [`Client::rotate_key`].
     pub async fn key_versions(&self, name: &str) -> Result<KeyVersions, Error> {
         self.fetch(&Call::new(Method::GET, path("/v1/key/versions/", name))).await
+    }
+
+    /// The same from every server that answers: each notes uses of its own and hears of the others' after a while.
+    ///
+    /// # Errors
+    /// As [`Client::rotate_key`], and none of them answers.
+    pub async fn key_versions_everywhere(&self, name: &str) -> Result<Vec<KeyVersions>, Error> {
+        let call = Call::new(Method::GET, path("/v1/key/versions/", name));
+        let asked = self.servers.iter().map(|server| self.exchange_with(server, &call));
+        let (mut told, mut failures) = (Vec::new(), Vec::new());
+        for (server, outcome) in self.servers.iter().zip(join_all(asked).await) {
+            match outcome.and_then(|answer| answer.parse(&call.path)) {
+                Ok(versions) => told.push(versions),
+                Err(error) if error.concerns_one_server() => failures.push((server.endpoint.clone(), error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if told.is_empty() { Err(Error::of_all(failures)) } else { Ok(told) }
     }
 
     /// Makes a version unusable until it is enabled again.

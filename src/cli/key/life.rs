@@ -3,22 +3,21 @@
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use super::one_by_one;
 use crate::cli::encoding::decode;
 use crate::cli::output::titled;
 use crate::cli::{Error, Output};
 use crate::client::{Client, Import};
 use crate::clock;
 
-/// A key that was used within this is taken for one that is needed.
-const IN_USE: Duration = Duration::DAY;
+/// A key that may have been used in the last day is taken for one that is needed. A server notes a use once an hour,
+/// by the minute, and tells the others of it a minute later: the last use may be that much younger than is told.
+const IN_USE: Duration = Duration::minutes(24 * 60 + 62);
 
 /// Makes keys of new material.
 pub async fn create(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        client.create_key(name).await?;
-        output.done("created", name)?;
-    }
-    Ok(())
+    let create = async |name: &str| Ok(client.create_key(name).await?);
+    one_by_one("Creating", names, create, |name, ()| output.done("created", name)).await
 }
 
 /// Makes a key of the material given.
@@ -50,37 +49,30 @@ pub async fn list(client: &Client, prefix: &str, output: Output) -> Result<(), E
 
 /// Deletes keys: unless forced, none that seems to be needed.
 pub async fn remove(client: &Client, names: &[String], force: bool, output: Output) -> Result<(), Error> {
-    for name in names {
+    let delete = async |name: &str| {
         if !force {
             assert_unused(client, name).await?;
         }
-        client.delete_key(name).await?;
-        output.done("deleted", name)?;
-    }
-    Ok(())
+        Ok(client.delete_key(name).await?)
+    };
+    one_by_one("Deleting", names, delete, |name, ()| output.done("deleted", name)).await
 }
 
 /// Brings deleted keys back.
 pub async fn restore(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        client.restore_key(name).await?;
-        output.done("restored", name)?;
-    }
-    Ok(())
+    let restore = async |name: &str| Ok(client.restore_key(name).await?);
+    one_by_one("Restoring", names, restore, |name, ()| output.done("restored", name)).await
 }
 
 /// Deletes keys for good that wait for it.
 pub async fn purge(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        client.purge_key(name).await?;
-        output.done("purged", name)?;
-    }
-    Ok(())
+    let purge = async |name: &str| Ok(client.purge_key(name).await?);
+    one_by_one("Purging", names, purge, |name, ()| output.done("purged", name)).await
 }
 
 async fn assert_unused(client: &Client, name: &str) -> Result<(), Error> {
-    let last_used = match client.key_versions(name).await {
-        Ok(versions) => versions.last_used,
+    let told = match client.key_versions_everywhere(name).await {
+        Ok(told) => told,
         // A server without versions, such as KES, does not know either; what the deletion finds is the answer.
         Err(error) if error.is_status(404) || error.is_status(501) => return Ok(()),
         Err(error) if error.is_status(403) => {
@@ -88,10 +80,11 @@ async fn assert_unused(client: &Client, name: &str) -> Result<(), Error> {
         }
         Err(error) => return Err(error.into()),
     };
-    if is_recent(&last_used, clock::unix_ns()) {
-        return Err(Error::RecentlyUsed { name: name.to_owned(), last_used });
+    let now = clock::unix_ns();
+    match told.into_iter().map(|versions| versions.last_used).filter(|last_used| is_recent(last_used, now)).max() {
+        Some(last_used) => Err(Error::RecentlyUsed { name: name.to_owned(), last_used }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether a date lies within [`IN_USE`] before now, or, by the server's clock, after it.
@@ -106,15 +99,36 @@ fn is_recent(last_used: &str, now_ns: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::Response;
+
     use super::*;
+    use crate::client::Endpoint;
+    use crate::client::test_server::TestServer;
+    use crate::tls::Alpn;
+
+    #[tokio::test]
+    async fn a_use_that_only_one_server_knows_of_counts() {
+        let says = |body: String| move |_| Response::new(Full::new(Bytes::from(body.clone())));
+        let used = format!(r#"{{"last_used":"{}"}}"#, clock::rfc3339(Some(clock::unix_ns())));
+        let blind = TestServer::start(says("{}".to_owned())).await;
+        let knows = TestServer::start_with(blind.tls.clone(), says(used)).await;
+        let away = Endpoint { host: "127.0.0.1".to_owned(), port: 1 };
+        let of = |endpoints: Vec<&Endpoint>| blind.client(endpoints.into_iter().cloned().collect(), Alpn::Either);
+        assert!(assert_unused(&of(vec![&blind.endpoint, &away]), "k").await.is_ok());
+        let all = of(vec![&blind.endpoint, &away, &knows.endpoint]);
+        assert!(matches!(assert_unused(&all, "k").await, Err(Error::RecentlyUsed { .. })));
+        assert!(matches!(assert_unused(&of(vec![&away]), "k").await, Err(Error::Client(_))));
+    }
 
     #[test]
-    fn a_key_is_in_use_for_a_day() {
+    fn a_key_is_in_use_for_a_day_and_as_long_as_a_use_may_go_untold() {
         let now = 1_700_000_000_000_000_000; // 2023-11-14T22:13:20Z
         for (last_used, recent) in [
             ("", false),
-            ("2023-11-13T22:13:20Z", false),
-            ("2023-11-13T22:13:21Z", true),
+            ("2023-11-13T21:11:20Z", false),
+            ("2023-11-13T21:12:00Z", true),
             ("2023-11-14T22:13:20.5Z", true),
             ("yesterday", true),
         ] {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::one_by_one;
 use crate::cli::output::{GOOD, fields, table};
 use crate::cli::text::{printable, quoted};
 use crate::cli::{Error, Output};
@@ -9,13 +10,13 @@ use crate::client::{self, Client, KeyVersion, KeyVersions};
 
 /// Adds a version to each key.
 pub async fn rotate(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        let version = client.rotate_key(name).await.map_err(|error| not_rotated(name, error))?;
+    let rotate = async |name: &str| client.rotate_key(name).await.map_err(|error| not_rotated(name, error));
+    let tell = |name: &str, version: String| {
         output.either(&json!({ "rotated": name, "version": version }), || {
             format!("{GOOD}Rotated{GOOD:#} {name}, which is at {version} now")
-        })?;
-    }
-    Ok(())
+        })
+    };
+    one_by_one("Rotating", names, rotate, tell).await
 }
 
 /// A rotation that is done twice adds two versions, so that it must be known whether it was done.
