@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-pub use self::apply::{Wish, apply};
+pub use self::apply::{Wish, apply, load};
 use super::connect::Connect;
 use super::denial::explained;
 use super::{Error, Output};

@@ -1,13 +1,16 @@
 //! What a server has now: every policy, every identity, and who asks.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::ProgressBar;
 
 use crate::cli::Error;
+use crate::cli::output::progress_bar;
 use crate::cli::policy::edit::policy_of;
 use crate::client::{Client, IdentityEntry};
-use crate::policy::Policy;
+use crate::policy::{Identity, Policy};
 
 /// Questions at a time.
 const AT_ONCE: usize = 16;
@@ -26,32 +29,46 @@ pub struct Current {
 }
 
 impl Current {
-    /// Asks for all of it.
-    pub async fn of(client: &Client) -> Result<Self, Error> {
+    /// Asks for all of it; and for this identity, which may be an admin that no list has.
+    pub async fn of(client: &Client, admin: Option<Identity>) -> Result<Self, Error> {
         let own = client.describe_self().await?;
         let names = client.list_policies("").await?;
-        let policies = stream::iter(names).map(|name| async move {
-            match client.read_policy(&name).await {
-                Ok(entry) => policy_of(&entry).map(|policy| Some((name, policy))),
-                Err(error) if error.is_status(404) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        });
-        let policies: Vec<_> = policies.buffered(AT_ONCE).try_collect().await?;
-        let identities = stream::iter(client.list_identities("").await?).map(|identity| async move {
-            match client.describe_identity(&identity).await {
-                Ok(entry) => Ok(Some((identity, entry))),
-                // Deleted since it was listed.
-                Err(error) if error.is_status(404) => Ok(None),
-                Err(error) => Err(Error::from(error)),
-            }
-        });
-        let identities: Vec<_> = identities.buffered(AT_ONCE).try_collect().await?;
-        Ok(Self {
-            policies: policies.into_iter().flatten().collect(),
-            identities: identities.into_iter().flatten().collect(),
-            own_identity: own.identity,
-            own_policy: own.policy,
-        })
+        let mut identities = client.list_identities("").await?;
+        identities.extend(admin.map(|admin| admin.to_string()).filter(|admin| !identities.contains(admin)));
+        let bar = progress_bar("Reading", names.len() + identities.len());
+        let policies = read(names, &bar, |name| policy(client, name)).await?;
+        let identities = read(identities, &bar, |one| identity(client, one)).await?;
+        bar.finish_and_clear();
+        Ok(Self { policies, identities, own_identity: own.identity, own_policy: own.policy })
+    }
+}
+
+/// Reads what has these names, a few at a time; what was deleted since it was listed is left out.
+async fn read<T, F: Future<Output = Result<Option<T>, Error>>>(
+    names: Vec<String>,
+    bar: &ProgressBar,
+    one: impl Fn(String) -> F,
+) -> Result<BTreeMap<String, T>, Error> {
+    let all = stream::iter(names).map(|name| {
+        let one = one(name.clone());
+        async move { Ok::<_, Error>((name, one.await?)) }
+    });
+    let all: Vec<_> = all.buffered(AT_ONCE).inspect(|_| bar.inc(1)).try_collect().await?;
+    Ok(all.into_iter().filter_map(|(name, one)| Some((name, one?))).collect())
+}
+
+async fn policy(client: &Client, name: String) -> Result<Option<Policy>, Error> {
+    match client.read_policy(&name).await {
+        Ok(entry) => policy_of(&entry).map(Some),
+        Err(error) if error.is_status(404) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn identity(client: &Client, identity: String) -> Result<Option<IdentityEntry>, Error> {
+    match client.describe_identity(&identity).await {
+        Ok(entry) => Ok(Some(entry)),
+        Err(error) if error.is_status(404) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

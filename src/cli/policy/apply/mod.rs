@@ -5,11 +5,12 @@ mod current;
 mod plan;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::current::Current;
 use self::plan::Plan;
 use crate::cli::output::{GOOD, WARN};
+use crate::cli::text::printable_lines;
 use crate::cli::{Error, Output};
 use crate::client::Client;
 use crate::config::PolicyFile;
@@ -61,19 +62,27 @@ pub struct Wish {
 
 /// Reads the file, and makes the server's policies what it says.
 pub async fn run(client: &Client, args: &Args, output: Output) -> Result<(), Error> {
-    let (file, warnings) = PolicyFile::load(&args.file).map_err(Error::Config)?;
-    for warning in warnings {
-        anstream::eprintln!("{WARN}Warning:{WARN:#} {warning}");
-    }
     let wish = Wish { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
-    apply(client, &file, wish, output).await
+    apply(client, &load(&args.file)?, wish, output).await
+}
+
+/// Reads a file, and tells what is odd about it.
+pub fn load(path: &Path) -> Result<PolicyFile, Error> {
+    let (file, warnings) = PolicyFile::load(path).map_err(Error::Config)?;
+    for warning in warnings {
+        anstream::eprintln!("{WARN}Warning:{WARN:#} {}", printable_lines(&warning.to_string()));
+    }
+    Ok(file)
 }
 
 /// Shows what differs, asks, and changes it.
 pub async fn apply(client: &Client, file: &PolicyFile, wish: Wish, output: Output) -> Result<(), Error> {
-    let current = Current::of(client).await?;
+    let current = Current::of(client, file.admin).await?;
     let plan = Plan::new(file, &current, wish.prune);
     let steps = plan.steps();
+    if let Some(admin) = &plan.admin {
+        anstream::eprintln!("{WARN}Note:{WARN:#} {}", show::advice(admin));
+    }
     if !output.is_json() {
         output.line(&show::render(&plan, wish.prune))?;
     }

@@ -18,6 +18,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What the file wants and nobody may or should do.
     pub left: Vec<Left>,
+    /// The file's admin, where it is none here.
+    pub admin: Option<FileAdmin>,
     /// How many policies and assignments the server has and the file does not, and that stay.
     pub extra: usize,
     own_policy: String,
@@ -78,6 +80,15 @@ pub struct Left {
     pub reason: &'static str,
 }
 
+/// An admin that the file names and that is none here. It may do everything, so that none is made in passing.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct FileAdmin {
+    /// Who it is.
+    pub identity: String,
+    /// The policy that it has here, and keeps.
+    pub policy: Option<String>,
+}
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<'a> {
@@ -106,6 +117,7 @@ impl Plan {
             }
             plan.changes.push(change);
         }
+        plan.admin = file.admin.and_then(|admin| FileAdmin::of(admin, current));
         plan.unlisted(file, current, prune);
         plan.changes.retain(|change| !change.is_empty());
         plan.changes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -144,7 +156,7 @@ impl Plan {
     /// What the server has and the file does not.
     fn unlisted(&mut self, file: &PolicyFile, current: &Current, prune: bool) {
         let assigned = file.policies.values().flat_map(|(_, identities)| identities);
-        let listed: BTreeSet<String> = assigned.map(ToString::to_string).collect();
+        let listed: BTreeSet<String> = assigned.chain(&file.admin).map(ToString::to_string).collect();
         let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (identity, entry) in &current.identities {
             if !entry.admin && *identity != current.own_identity && !listed.contains(identity) {
@@ -168,6 +180,15 @@ impl Plan {
                     .push(Change { remove: identities, ..Change::to(policy, &Policy::default(), None) }.kept()),
             }
         }
+    }
+}
+
+impl FileAdmin {
+    fn of(admin: Identity, current: &Current) -> Option<Self> {
+        let identity = admin.to_string();
+        let entry = current.identities.get(&identity);
+        let policy = entry.map(|entry| entry.policy.clone());
+        (!entry.is_some_and(|entry| entry.admin)).then_some(Self { identity, policy })
     }
 }
 

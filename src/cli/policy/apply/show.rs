@@ -3,7 +3,7 @@
 use clap::builder::styling::Style;
 use serde_json::{Value, json};
 
-use super::plan::{Change, Difference, Fate, Plan};
+use super::plan::{Change, Difference, Fate, FileAdmin, Plan};
 use crate::cli::output::{DIM, GOOD, STRONG, WARN};
 use crate::cli::text::printable;
 
@@ -26,6 +26,21 @@ pub fn render(plan: &Plan, prune: bool) -> String {
     parts.join("\n\n")
 }
 
+/// What the file's admin needs that none of the steps does.
+pub fn advice(admin: &FileAdmin) -> String {
+    let FileAdmin { identity, policy } = admin;
+    let create = format!("keyraft identity create {identity} --admin");
+    match policy {
+        None => format!("the file's admin is none here, and is made none. If it shall be one:\n  {create}"),
+        // An identity that is known must be forgotten first.
+        Some(policy) => format!(
+            "the file's admin is none here: it has the policy {}, and keeps it. If it shall be one:\n  \
+             keyraft identity rm {identity} && {create}",
+            printable(policy)
+        ),
+    }
+}
+
 /// For programs; `done` are the steps that were carried out.
 pub fn json(plan: &Plan, done: &[String]) -> Value {
     let change = |change: &Change| {
@@ -44,6 +59,7 @@ pub fn json(plan: &Plan, done: &[String]) -> Value {
         "differs": plan.steps() > 0,
         "policies": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "left_alone": plan.left,
+        "admin": plan.admin,
         "done": done,
     })
 }

@@ -95,6 +95,18 @@ fn a_policy_is_written_before_those_who_come_and_after_those_who_go() {
 }
 
 #[test]
+fn the_files_admin_is_told_of_and_keeps_what_it_has() {
+    let file = file(&format!("admin: {{identity: {ADMIN}}}\npolicy:\n  app: {{allow: [/v1/api]}}\n"));
+    let policies = [("app", "/v1/api"), ("old", "/v1/status")];
+    let admin = |identities: &[(&str, &str)]| Plan::new(&file, &server(&policies, identities, OPS), true);
+    let has_policy = admin(&[(OPS, ""), (ADMIN, "app"), (APP, "app")]);
+    assert_eq!(shown(&has_policy), ["remove 8087", "delete old"]);
+    assert_eq!(has_policy.admin, Some(FileAdmin { identity: ADMIN.to_owned(), policy: Some("app".to_owned()) }));
+    assert_eq!(admin(&[(OPS, "")]).admin.unwrap().policy, None);
+    assert_eq!(admin(&[(OPS, ""), (ADMIN, "")]).admin, None);
+}
+
+#[test]
 fn those_who_change_places_gain_nothing_while_they_do() {
     let file = file(&format!(
         "policy:\n  a: {{allow: [/v1/key/*], identities: [{OPS}]}}\n  b: {{allow: [/v1/api], identities: [{APP}]}}\n"
