@@ -27,13 +27,15 @@ pub fn signed_nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// A Unix time in nanoseconds as RFC 3339 in UTC; an unknown one is the zero date of contract section 8.
+/// The date of what nobody knows the date of: the zero date of contract section 8.
+pub const UNKNOWN_DATE: &str = "0001-01-01T00:00:00Z";
+
+/// A Unix time in nanoseconds as RFC 3339 in UTC; an unknown one is [`UNKNOWN_DATE`].
 pub fn rfc3339(unix_ns: Option<i64>) -> String {
-    const UNKNOWN: &str = "0001-01-01T00:00:00Z";
     unix_ns
         .and_then(|ns| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns)).ok())
         .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| UNKNOWN.to_owned())
+        .unwrap_or_else(|| UNKNOWN_DATE.to_owned())
 }
 
 /// The Unix time in nanoseconds that an RFC 3339 text tells.

@@ -43,11 +43,13 @@ fn read_hmac(field: Option<&Cow<'_, str>>) -> Result<ImportedHmac, Refusal> {
     Ok(ImportedHmac::Given(Zeroizing::new(key)))
 }
 
-/// What is not said stays unknown, once anything is.
+/// What is not said stays unknown, once anything is; the zero date says just that.
 fn read_author(at: Option<&Cow<'_, str>>, by: Option<&Cow<'_, str>>) -> Result<Option<Author>, Refusal> {
-    let at = named(at).map(|at| clock::from_rfc3339(at).ok_or(Refusal::ImportBody)).transpose()?;
-    let by = named(by).map(|by| by.parse().map_err(|_| Refusal::ImportBody)).transpose()?;
-    Ok((at.is_some() || by.is_some()).then_some(Author { created_at: at, created_by: by }))
+    let is_said = named(at).is_some() || named(by).is_some();
+    let at = named(at).filter(|at| *at != clock::UNKNOWN_DATE);
+    let created_at = at.map(|at| clock::from_rfc3339(at).ok_or(Refusal::ImportBody)).transpose()?;
+    let created_by = named(by).map(|by| by.parse().map_err(|_| Refusal::ImportBody)).transpose()?;
+    Ok(is_said.then_some(Author { created_at, created_by }))
 }
 
 #[cfg(test)]
@@ -102,6 +104,8 @@ mod tests {
         let made = read(&format!(r#","created_at":"2022-03-01T10:00:00Z","created_by":"{by}""#)).unwrap().author;
         let (created_at, created_by) = (Some(1_646_128_800_000_000_000), Some(Identity::from_bytes([0xab; 32])));
         assert_eq!(made, Some(Author { created_at, created_by }));
+        let unknown = read(r#","created_at":"0001-01-01T00:00:00Z""#).unwrap().author;
+        assert_eq!(unknown, Some(Author { created_at: None, created_by: None }));
         for bad in [r#","hmac":"AAAA""#, r#","created_at":"soon""#, r#","created_by":"me""#] {
             assert_eq!(read(bad).err(), Some(Refusal::ImportBody), "{bad}");
         }
