@@ -44,8 +44,10 @@ fn look_at(entry: &DirEntry, name: &str) -> Found {
         return none("hidden, and so no key");
     }
     match fs::metadata(entry.path()) {
+        // What a link leads to counts. A pipe would be waited for without end.
+        Ok(metadata) if metadata.is_file() => {}
         Ok(metadata) if metadata.is_dir() => return none("a folder, and so no key"),
-        Ok(_) => {}
+        Ok(_) => return none("no file, and so no key"),
         Err(error) => return suspect(error.to_string()),
     }
     if let Err(error) = KeyName::parse(name) {
@@ -79,8 +81,19 @@ mod tests {
             fs::write(folder.path().join(name), text).unwrap();
         }
         fs::create_dir(folder.path().join("more")).unwrap();
+        fs::write(folder.path().join("more/inside"), key).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            folder.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        std::os::unix::fs::symlink(folder.path().join("a"), folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("astray")).unwrap();
         let source = read(folder.path()).unwrap();
-        assert_eq!(source.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(source.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["a", "b", "link"]);
         let unusable: Vec<_> = source.unusable.iter().map(|one| (one.name.as_str(), one.is_suspect)).collect();
         let expected = [
             (".tmp", false),
