@@ -19,6 +19,8 @@ use crate::tls::{ApiKeyError, ClientTlsError, TlsError};
 pub enum Error {
     /// The request was refused or brought no answer.
     Client(client::Error),
+    /// The same at the server that keys come from.
+    OldServer(client::Error),
     /// An option or environment variable that makes no sense.
     Setting {
         /// Its name.
@@ -160,6 +162,7 @@ impl Error {
     fn hint(&self) -> Option<&str> {
         match self {
             Self::Client(error) => error.hint(),
+            Self::OldServer(_) => Some("--verify says where it is; KEYRAFT_VERIFY_API_KEY or --verify-cert, who asks"),
             Self::Dev(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Denied { advice, .. } => Some(advice),
@@ -177,9 +180,8 @@ impl Error {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Client(error) | Self::Load(client::load::Error::Client(error)) => client_code(error),
-            Self::Denied { error, .. } | Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => {
-                error.code()
+            Self::Client(error) | Self::OldServer(error) | Self::Load(client::load::Error::Client(error)) => {
+                client_code(error)
             }
             Self::Denied { error, .. }
             | Self::Incomplete { error, .. }
@@ -215,6 +217,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => error.fmt(f),
+            Self::OldServer(error) => write!(f, "the old server: {error}"),
             Self::Setting { name, reason } => write!(f, "{name}: {reason}"),
             Self::Input { what, reason } => write!(f, "{what}: {reason}"),
             Self::Tls(error) => error.fmt(f),

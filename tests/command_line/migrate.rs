@@ -1,6 +1,7 @@
 //! `migrate`: what a real KES stored and sealed is at home here.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -70,8 +71,11 @@ async fn a_keystore_comes_over_whole_and_is_proven() {
     for key in stored() {
         let described = admin.json(&["key", "info", &key.file]);
         assert_eq!(described["algorithm"], key.algorithm.as_str());
-        if let Some(created_at) = key.created_at {
-            assert_eq!(described["created_at"], created_at.as_str(), "{}", key.file);
+        // What had no date has none, and no maker.
+        let created_at = key.created_at.unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned());
+        assert_eq!(described["created_at"], created_at.as_str(), "{}", key.file);
+        if created_at.starts_with("0001") {
+            assert_eq!(described["created_by"], Value::Null, "{}", key.file);
         }
         let hmac = admin.run(&["key", "hmac", &key.file, "m"]);
         match key.hmac_of_m {
@@ -91,6 +95,88 @@ async fn a_keystore_comes_over_whole_and_is_proven() {
     admin.json(&["key", "rotate", "vec-aes"]);
     let again = admin.json(&["migrate", "keystore", dir]);
     assert!(again["keys"].as_array().unwrap().iter().all(|key| key["outcome"] != "imported"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_server_is_another_one_and_may_be_of_no_use() {
+    let (old_cluster, new_cluster) = tokio::join!(Processes::start(), Processes::start());
+    let (old, new, folder) = (Shell::of(&old_cluster), Shell::of(&new_cluster), tempfile::tempdir().unwrap());
+    let dir = folder.path().to_str().unwrap();
+    let content = stored().into_iter().find(|key| key.file == "vec-aes").unwrap().content;
+    for number in 0..20 {
+        fs::write(folder.path().join(format!("key-{number:02}")), &content).unwrap();
+    }
+    old.json(&["migrate", "keystore", dir]);
+    let (url, ca) = (format!("https://{}", old.server()), old.variable("KEYRAFT_CA").to_owned());
+    let verify = ["migrate", "keystore", dir, "--verify", &url, "--verify-ca", &ca];
+
+    // One that is away is found out before anything is done.
+    for more in [&["--dry-run"][..], &[]] {
+        let away = ["migrate", "keystore", dir, "--verify", "https://127.0.0.1:1", "--verify-ca", &ca];
+        let ended = new.run(&[&away[..], more].concat());
+        assert_eq!((ended.code, ended.error.contains("the old server: ")), (3, true), "{ended:?}");
+    }
+    assert_eq!(new.json(&["key", "ls"])["names"], json!([]));
+
+    // One that lets nobody ask is found out at the first key; what was imported until then is told.
+    let (_, stranger) = old.someone(&[]);
+    let stranger = new.with("KEYRAFT_VERIFY_API_KEY", stranger.variable("MINIO_KES_API_KEY"));
+    let ended = stranger.run(&verify);
+    assert_eq!((ended.code, ended.error.contains("0 of 20 are done")), (4, true), "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.output).unwrap();
+    let keys = report["keys"].as_array().unwrap();
+    let (imported, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key["outcome"] == "imported");
+    assert_eq!((keys.len(), imported.is_empty()), (20, false), "{report}");
+    assert!(imported.iter().all(|key| key["verified"] == false), "{report}");
+    assert!(imported[0]["reason"].as_str().unwrap().starts_with("not verified: the old server: "), "{report}");
+    assert!(others.iter().all(|key| key["outcome"] == "not reached"), "{report}");
+    let there = new.json(&["key", "ls"]);
+    assert_eq!(there["names"].as_array().map(Vec::len), Some(imported.len()), "each that is there is told of: {there}");
+
+    // Run again as somebody who may, it goes on. The variable alone asks for nothing.
+    let known = new.with("KEYRAFT_VERIFY_API_KEY", old.variable("MINIO_KES_API_KEY"));
+    let report = known.json(&verify);
+    assert!(report["keys"].as_array().unwrap().iter().all(|key| key["verified"] == true), "{report}");
+    known.json(&["migrate", "keystore", dir]);
+    new.json(&["key", "rotate", "key-00"]);
+    let report = known.run(&verify);
+    assert_eq!((report.code, report.error.contains("one key needs a look")), (1, true), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_beside_keys_is_told_apart() {
+    let cluster = Processes::start().await;
+    let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
+    let at = |name: &str| folder.path().join(name);
+    keystore(folder.path());
+    fs::create_dir(at("nested")).unwrap();
+    keystore(&at("nested"));
+    std::os::unix::fs::symlink("vec-aes", at("linked")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("astray")).unwrap();
+    std::os::unix::fs::symlink("circle", at("circle")).unwrap();
+    let maker = at("by-nobody");
+    fs::write(&maker, r#"{"bytes": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "created_by": "root"}"#).unwrap();
+    let (fifo, owner) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo, owner, 0).unwrap();
+    fs::write(at("closed"), "secret").unwrap();
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+
+    let ended = admin.run(&["migrate", "keystore", folder.path().to_str().unwrap()]);
+    assert_eq!((ended.code, ended.error.contains("3 keys need a look")), (1, true), "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.output).unwrap();
+    for (name, expected) in [
+        ("vec-aes", "imported"),
+        ("linked", "imported"),
+        ("by-nobody", "imported"),
+        ("nested", "skipped"),
+        ("pipe", "skipped"),
+        ("astray", "failed"),
+        ("circle", "failed"),
+        ("closed", "failed"),
+    ] {
+        assert_eq!(outcome(&report, name)["outcome"], expected, "{name}: {report}");
+    }
+    assert!(outcome(&report, "by-nobody")["reason"].as_str().unwrap().contains("its maker"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ use super::connect::Connect;
 use super::denial::explained;
 use super::output::WARN;
 use super::{Error, Output};
+use crate::client::{self, Client};
 use crate::crypto::Cipher;
 
 /// Carry over keys, policies and identities from KES or MinIO
@@ -119,8 +120,8 @@ async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, outpu
     let settings = args.connect.settings()?;
     let old = old.client(&settings)?;
     let client = args.connect.client()?;
-    let keeps_origin = client.describe_self().await.is_ok_and(|own| own.admin);
-    if !keeps_origin && source.has_origins() {
+    let keeps_origin = is_admin(&client).await?;
+    if !keeps_origin && !source.keys.is_empty() {
         anstream::eprintln!(
             "{WARN}Warning:{WARN:#} only an admin may bring dates and makers along: keys will have today's and you"
         );
@@ -128,4 +129,12 @@ async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, outpu
     let (report, outcome) = transfer::all(&Plan { client, old, dry_run, keeps_origin }, source).await?;
     output.either(&report.json(), || report.render())?;
     outcome.and_then(|()| report.verdict())
+}
+
+async fn is_admin(client: &Client) -> Result<bool, Error> {
+    match client.describe_self().await {
+        Ok(own) => Ok(own.admin),
+        Err(client::Error::Status { code: 400..500, .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

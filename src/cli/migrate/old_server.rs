@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use crate::cli::Error;
-use crate::cli::connect::Settings;
+use crate::cli::connect::{Environment, Settings};
 use crate::client::{self, Client, Endpoint};
 use crate::crypto::random;
-use crate::tls::{Alpn, Credentials, Trust};
+use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
 
+const VARIABLE: &str = "KEYRAFT_VERIFY_API_KEY";
 const CONTEXT: &[u8] = b"keyraft migrate: a probe";
 
 /// Where it is, and who asks; the rest is as for the new one.
@@ -17,8 +18,8 @@ pub struct OldServer {
     /// HMACs agree
     #[arg(long, value_name = "URL")]
     verify: Option<String>,
-    /// API key at the old server [default: the same]
-    #[arg(long, value_name = "KEY", requires = "verify", env = "KEYRAFT_VERIFY_API_KEY", hide_env_values = true)]
+    /// API key at the old server [env: KEYRAFT_VERIFY_API_KEY] [default: the same]
+    #[arg(long, value_name = "KEY", requires = "verify")]
     verify_api_key: Option<String>,
     /// PEM file of a certificate for the old server
     #[arg(long, value_name = "FILE", requires = "verify_key", conflicts_with = "verify_api_key")]
@@ -44,28 +45,44 @@ impl OldServer {
     /// A client of it, when it was named.
     pub fn client(&self, new: &Settings) -> Result<Option<Client>, Error> {
         let Some(url) = &self.verify else { return Ok(None) };
-        let wrong = |name: &str, reason: String| Error::Setting { name: name.to_owned(), reason };
         let endpoints = Endpoint::parse_list(url).map_err(|error| wrong("--verify", error.to_string()))?;
-        let api_key = self.verify_api_key.as_ref().map(|key| key.parse()).transpose();
-        let api_key = api_key.map_err(|error: crate::tls::ApiKeyError| wrong("--verify-api-key", error.to_string()))?;
-        let credentials = match (api_key, &self.verify_cert, &self.verify_key) {
-            (Some(key), ..) => Credentials::ApiKey(key),
-            (None, Some(certificate), Some(key)) => {
-                Credentials::Files { certificate: certificate.clone(), key: key.clone() }
-            }
-            _ => new.credentials.clone(),
-        };
+        let own = self.credentials(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
+        let credentials = own.unwrap_or_else(|| new.credentials.clone());
         let trust = self.verify_ca.clone().map_or_else(|| new.trust.clone(), Trust::Ca);
         let tls = Settings { endpoints: endpoints.clone(), credentials, trust }.tls(Alpn::Either)?;
         Ok(Some(Client::new(endpoints, tls)))
     }
+
+    /// Who asks there, when that was said. The variable is read here and not by clap, which takes it for an option
+    /// that was given.
+    fn credentials(&self, env: Environment<'_>) -> Result<Option<Credentials>, Error> {
+        if let (Some(certificate), Some(key)) = (&self.verify_cert, &self.verify_key) {
+            return Ok(Some(Credentials::Files { certificate: certificate.clone(), key: key.clone() }));
+        }
+        let option = self.verify_api_key.clone().map(|text| ("--verify-api-key", text));
+        let Some((name, text)) = option.or_else(|| env(VARIABLE).map(|text| (VARIABLE, text))) else { return Ok(None) };
+        let key: ApiKey = text.parse().map_err(|error: ApiKeyError| wrong(name, error.to_string()))?;
+        Ok(Some(Credentials::ApiKey(key)))
+    }
+}
+
+fn wrong(name: &str, reason: String) -> Error {
+    Error::Setting { name: name.to_owned(), reason }
+}
+
+/// One of the two servers.
+#[derive(Clone, Copy)]
+enum Side<'a> {
+    Old(&'a Client),
+    New(&'a Client),
 }
 
 /// Has each server open what the other seals, and compares their HMACs.
 ///
 /// # Errors
-/// A server gave no answer. What one of them refuses is a verdict.
+/// A server gave no answer, or lets nobody ask. What else one of them refuses is a verdict.
 pub async fn verify(old: &Client, new: &Client, name: &str) -> Result<Verdict, Error> {
+    let (old, new) = (Side::Old(old), Side::New(new));
     for (sealer, opener, way) in [(old, new, "made by the old server"), (new, old, "made here")] {
         if let Some(reason) = passes_on(sealer, opener, name).await? {
             return Ok(Verdict::Disagree(format!("a ciphertext {way}: {reason}")));
@@ -80,33 +97,49 @@ pub async fn verify(old: &Client, new: &Client, name: &str) -> Result<Verdict, E
 }
 
 /// Why one does not open what the other seals, if so.
-async fn passes_on(sealer: &Client, opener: &Client, name: &str) -> Result<Option<String>, Error> {
+async fn passes_on(sealer: Side<'_>, opener: Side<'_>, name: &str) -> Result<Option<String>, Error> {
     let probe = random::bytes::<32>();
-    let sealed = match sealer.encrypt(name, &probe, CONTEXT).await {
+    let sealed = match sealer.client().encrypt(name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
-        Err(error) => return refused("it cannot be made", error).map(Some),
+        Err(error) => return sealer.refused("it cannot be made", error).map(Some),
     };
-    match opener.decrypt(name, &sealed, CONTEXT).await {
+    match opener.client().decrypt(name, &sealed, CONTEXT).await {
         Ok(opened) if opened[..] == probe => Ok(None),
         Ok(_) => Ok(Some("it opens to other bytes".to_owned())),
-        Err(error) => refused("it does not open at the other", error).map(Some),
+        Err(error) => opener.refused("it does not open at the other", error).map(Some),
     }
 }
 
 /// The HMAC, if the server makes any with this key.
-async fn hmac(server: &Client, name: &str, message: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    match server.hmac(name, message).await {
+async fn hmac(server: Side<'_>, name: &str, message: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    match server.client().hmac(name, message).await {
         Ok(hmac) => Ok(Some(hmac)),
         // An older KES has no such route, and a newer one no HMAC of a key that was stored without an HMAC key.
         Err(client::Error::Status { code: 404 | 405 | 409 | 501, .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(server.failed(error)),
     }
 }
 
-fn refused(what: &str, error: client::Error) -> Result<String, Error> {
-    match error {
-        client::Error::Status { code, .. } if code != 503 => Ok(format!("{what}: {error}")),
-        error => Err(error.into()),
+impl<'a> Side<'a> {
+    fn client(self) -> &'a Client {
+        match self {
+            Self::Old(client) | Self::New(client) => client,
+        }
+    }
+
+    /// A refusal that says something about the key.
+    fn refused(self, what: &str, error: client::Error) -> Result<String, Error> {
+        match error {
+            client::Error::Status { code, .. } if ![401, 403, 503].contains(&code) => Ok(format!("{what}: {error}")),
+            error => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(self, error: client::Error) -> Error {
+        match self {
+            Self::Old(_) => Error::OldServer(error),
+            Self::New(_) => error.into(),
+        }
     }
 }
 
@@ -137,6 +170,18 @@ mod tests {
     async fn verdict(old: &TestServer, new: &TestServer) -> Verdict {
         let client = |server: &TestServer| server.client(vec![server.endpoint.clone()], Alpn::Either);
         verify(&client(old), &client(new), "k").await.unwrap()
+    }
+
+    #[test]
+    fn who_asks_is_said_by_options_first_and_then_by_the_environment() {
+        let key = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
+        let env = |name: &str| (name == VARIABLE).then(|| key.to_owned());
+        let files = OldServer { verify_cert: Some("c".into()), verify_key: Some("k".into()), ..OldServer::default() };
+        assert!(matches!(files.credentials(&env).unwrap(), Some(Credentials::Files { .. })));
+        assert!(matches!(OldServer::default().credentials(&env).unwrap(), Some(Credentials::ApiKey(_))));
+        assert!(OldServer::default().credentials(&|_| None).unwrap().is_none());
+        let wrong = OldServer::default().credentials(&|_| Some("kes:v1:secret".to_owned())).unwrap_err().to_string();
+        assert!(wrong.starts_with(VARIABLE) && !wrong.contains("secret"), "{wrong}");
     }
 
     #[tokio::test]

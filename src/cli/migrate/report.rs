@@ -12,14 +12,10 @@ const NAMED: usize = 20;
 /// What came of one key or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was imported, and is proven to be the same.
+    /// It was imported.
     Imported,
-    /// It was there, and is proven to be the same.
+    /// It was there.
     There,
-    /// Imported, and the old server agrees.
-    ImportedAndVerified,
-    /// There, and the old server agrees.
-    ThereAndVerified,
     /// A dry run would import it.
     WouldImport,
     /// The server has something else under this name.
@@ -28,6 +24,19 @@ pub enum Outcome {
     Failed(String),
     /// It is no key.
     Skipped(String),
+    /// It was never tried.
+    NotReached,
+}
+
+/// What shows that a key is the same as before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The proof that every key needs.
+    Own,
+    /// That, and the old server agrees.
+    Verified,
+    /// None was had, for this reason.
+    Missing(String),
 }
 
 /// What came of one key or file, with its name.
@@ -37,6 +46,10 @@ pub struct Entry {
     pub name: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// What shows that it is the same, where it is here.
+    pub proof: Proof,
+    /// What else to say of it.
+    pub remark: Option<&'static str>,
 }
 
 /// What came of everything.
@@ -50,7 +63,7 @@ impl Report {
     pub fn new(dry_run: bool, unusable: Vec<Unusable>) -> Self {
         let entry = |one: Unusable| {
             let outcome = if one.is_suspect { Outcome::Failed(one.reason) } else { Outcome::Skipped(one.reason) };
-            Entry { name: one.name, outcome }
+            Entry { name: one.name, outcome, proof: Proof::Own, remark: None }
         };
         Self { dry_run, entries: unusable.into_iter().map(entry).collect() }
     }
@@ -67,7 +80,7 @@ impl Report {
 
     /// How many keys are where they belong.
     pub fn settled(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.outcome.is_good()).count()
+        self.count(Entry::is_good)
     }
 
     /// Whether all went well; or, of a dry run, whether nothing is left to do.
@@ -75,8 +88,8 @@ impl Report {
     /// # Errors
     /// It did not.
     pub fn verdict(&self) -> Result<(), Error> {
-        let bad = self.count(|outcome| matches!(outcome, Outcome::Different(_) | Outcome::Failed(_)));
-        let open = self.count(|outcome| *outcome == Outcome::WouldImport);
+        let bad = self.count(Entry::needs_a_look);
+        let open = self.count(|entry| entry.outcome == Outcome::WouldImport);
         match (bad, open) {
             (0, 0) => Ok(()),
             (0, _) => Err(Error::Differs),
@@ -86,89 +99,96 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let entry = |entry: &Entry| {
-            let mut value = json!({ "name": entry.name, "outcome": entry.outcome.label() });
-            if let Some(reason) = entry.outcome.reason() {
-                value["reason"] = reason.into();
-            }
-            if entry.outcome.is_verified() {
-                value["verified"] = true.into();
-            }
-            value
-        };
-        json!({ "dry_run": self.dry_run, "keys": self.entries.iter().map(entry).collect::<Vec<_>>() })
+        json!({ "dry_run": self.dry_run, "keys": self.entries.iter().map(Entry::json).collect::<Vec<_>>() })
     }
 
     /// For people: everything that needs a look, everything at all when it is little, and how many of each.
     pub fn render(&self) -> String {
         let all = self.entries.len() <= NAMED;
-        let shown = self.entries.iter().filter(|entry| all || !entry.outcome.is_good());
-        let rows: Vec<_> = shown
-            .map(|entry| {
-                let reason = entry.outcome.reason().unwrap_or_default().to_owned();
-                [entry.name.clone(), entry.outcome.label().to_owned(), reason]
-            })
-            .collect();
+        let is_told = |entry: &&Entry| all || !entry.is_good() || entry.remark.is_some();
+        let row =
+            |entry: &Entry| [entry.name.clone(), entry.outcome.label().to_owned(), entry.why().unwrap_or_default()];
+        let rows: Vec<_> = self.entries.iter().filter(is_told).map(row).collect();
         let rows = if rows.is_empty() { String::new() } else { table(["KEY", "OUTCOME", "WHY"], rows) + "\n\n" };
-        let verified = self.count(Outcome::is_verified);
-        let verified = if verified > 0 {
-            format!("{DIM}; {verified} verified against the old server{DIM:#}")
-        } else {
-            String::new()
-        };
-        format!("{rows}{}{verified}", self.summary())
+        format!("{rows}{}{}", self.summary(), self.proofs())
     }
 
     fn summary(&self) -> String {
-        const LABELS: [&str; 6] = ["imported", "to import", "there already", "different", "failed", "skipped"];
+        const LABELS: [&str; 7] =
+            ["imported", "to import", "there already", "different", "failed", "skipped", "not reached"];
         let counted = LABELS.iter().filter_map(|label| {
-            let count = self.count(|outcome| outcome.label() == *label);
-            let style = if ["different", "failed"].contains(label) { WARN } else { GOOD };
+            let count = self.count(|entry| entry.outcome.label() == *label);
+            let style = if ["different", "failed", "not reached"].contains(label) { WARN } else { GOOD };
             (count > 0).then(|| format!("{style}{count}{style:#} {label}"))
         });
         let counted: Vec<_> = counted.collect();
         if counted.is_empty() { "There are no keys.".to_owned() } else { counted.join(", ") }
     }
 
-    fn count(&self, is_one: impl Fn(&Outcome) -> bool) -> usize {
-        self.entries.iter().filter(|entry| is_one(&entry.outcome)).count()
+    fn proofs(&self) -> String {
+        let verified = self.count(|entry| entry.proof == Proof::Verified);
+        let missing = self.count(|entry| matches!(entry.proof, Proof::Missing(_)));
+        let mut text = String::new();
+        if verified > 0 {
+            text += &format!("{DIM}; {verified} verified against the old server{DIM:#}");
+        }
+        if missing > 0 {
+            text += &format!("; {WARN}{missing}{WARN:#} not proven");
+        }
+        text
+    }
+
+    fn count(&self, is_one: impl Fn(&Entry) -> bool) -> usize {
+        self.entries.iter().filter(|entry| is_one(entry)).count()
+    }
+}
+
+impl Entry {
+    fn json(&self) -> Value {
+        let mut value = json!({ "name": self.name, "outcome": self.outcome.label() });
+        if let Some(reason) = self.why() {
+            value["reason"] = reason.into();
+        }
+        match self.proof {
+            Proof::Own => {}
+            Proof::Verified => value["verified"] = true.into(),
+            Proof::Missing(_) => value["verified"] = false.into(),
+        }
+        value
+    }
+
+    /// All that is to be said of it.
+    fn why(&self) -> Option<String> {
+        let outcome = match &self.outcome {
+            Outcome::Different(reason) | Outcome::Failed(reason) | Outcome::Skipped(reason) => Some(reason.clone()),
+            _ => None,
+        };
+        let proof = if let Proof::Missing(reason) = &self.proof { Some(reason.clone()) } else { None };
+        let all: Vec<_> = outcome.into_iter().chain(proof).chain(self.remark.map(str::to_owned)).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    fn is_good(&self) -> bool {
+        matches!(self.outcome, Outcome::Imported | Outcome::There) && !matches!(self.proof, Proof::Missing(_))
+    }
+
+    fn needs_a_look(&self) -> bool {
+        matches!(self.outcome, Outcome::Different(_) | Outcome::Failed(_) | Outcome::NotReached)
+            || matches!(self.proof, Proof::Missing(_))
     }
 }
 
 impl Outcome {
-    /// The same, now that the old server agrees.
-    pub fn verified(self) -> Self {
-        match self {
-            Self::Imported => Self::ImportedAndVerified,
-            Self::There => Self::ThereAndVerified,
-            other => other,
-        }
-    }
-
     fn label(&self) -> &'static str {
         match self {
-            Self::Imported | Self::ImportedAndVerified => "imported",
-            Self::There | Self::ThereAndVerified => "there already",
+            Self::Imported => "imported",
+            Self::There => "there already",
             Self::WouldImport => "to import",
             Self::Different(_) => "different",
             Self::Failed(_) => "failed",
             Self::Skipped(_) => "skipped",
+            Self::NotReached => "not reached",
         }
-    }
-
-    fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Different(reason) | Self::Failed(reason) | Self::Skipped(reason) => Some(reason),
-            _ => None,
-        }
-    }
-
-    fn is_verified(&self) -> bool {
-        matches!(self, Self::ImportedAndVerified | Self::ThereAndVerified)
-    }
-
-    fn is_good(&self) -> bool {
-        self.is_verified() || matches!(self, Self::Imported | Self::There)
     }
 }
 
@@ -176,11 +196,13 @@ impl Outcome {
 mod tests {
     use super::*;
 
+    fn entry(outcome: Outcome, proof: Proof) -> Entry {
+        Entry { name: "k".to_owned(), outcome, proof, remark: None }
+    }
+
     fn report(dry_run: bool, outcomes: &[Outcome]) -> Report {
         let mut report = Report::new(dry_run, Vec::new());
-        for outcome in outcomes {
-            report.add(Entry { name: "k".to_owned(), outcome: outcome.clone() });
-        }
+        outcomes.iter().for_each(|outcome| report.add(entry(outcome.clone(), Proof::Own)));
         report
     }
 
@@ -190,14 +212,29 @@ mod tests {
         assert!(report(false, &[Outcome::Imported, Outcome::There, skipped]).verdict().is_ok());
         assert!(matches!(report(true, &[Outcome::WouldImport, Outcome::There]).verdict(), Err(Error::Differs)));
         assert!(matches!(report(true, &[Outcome::WouldImport, failed]).verdict(), Err(Error::NotMigrated(1))));
+        let mut unproven = report(false, &[Outcome::NotReached]);
+        unproven.add(entry(Outcome::Imported, Proof::Missing("no answer".into())));
+        assert!(matches!(unproven.verdict(), Err(Error::NotMigrated(2))));
+        assert_eq!(unproven.settled(), 0);
     }
 
     #[test]
     fn of_many_keys_only_those_that_need_a_look_are_named() {
-        let mut outcomes = vec![Outcome::ImportedAndVerified; 30];
-        outcomes.push(Outcome::Different("another".into()));
-        let shown = anstream::adapter::strip_str(&report(false, &outcomes).render()).to_string();
+        let mut report = report(false, &[Outcome::Different("another".into())]);
+        for _ in 0..30 {
+            report.add(entry(Outcome::Imported, Proof::Verified));
+        }
+        let shown = anstream::adapter::strip_str(&report.render()).to_string();
         assert_eq!(shown.lines().count(), 4, "{shown}");
         assert!(shown.ends_with("30 imported, 1 different; 30 verified against the old server"), "{shown}");
+    }
+
+    #[test]
+    fn names_of_files_do_not_steer_the_terminal() {
+        let mut report = Report::new(false, Vec::new());
+        let outcome = Outcome::Failed("no\u{1b}[2J".to_owned());
+        report.add(Entry { name: "k\n\u{1b}[2J".to_owned(), ..entry(outcome, Proof::Own) });
+        let shown = report.render();
+        assert!(shown.contains("k\\u{a}\\u{1b}[2J") && !shown.contains("\u{1b}[2J"), "{shown:?}");
     }
 }

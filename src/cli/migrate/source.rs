@@ -14,6 +14,8 @@ pub struct SourceKey {
     pub created_at: Option<String>,
     /// Who made it.
     pub created_by: Option<Identity>,
+    /// What the other server knows of it and this one cannot take, if anything.
+    pub remark: Option<&'static str>,
 }
 
 /// Something that cannot be brought over.
@@ -34,11 +36,4 @@ pub struct Source {
     pub keys: Vec<SourceKey>,
     /// What is none, sorted by name.
     pub unusable: Vec<Unusable>,
-}
-
-impl Source {
-    /// Whether any key has a date or a maker of its own.
-    pub fn has_origins(&self) -> bool {
-        self.keys.iter().any(|key| key.created_at.is_some() || key.created_by.is_some())
-    }
 }

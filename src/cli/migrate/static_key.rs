@@ -78,7 +78,7 @@ fn key(text: &str, cipher: Cipher) -> Result<SourceKey, &'static str> {
     let bytes = BASE64_STANDARD.decode(base64).map(Zeroizing::new).map_err(|_| "what follows the name is no base64")?;
     let secret = <&[u8; 32]>::try_from(&bytes[..]).map_err(|_| "the key is not 32 bytes long")?;
     let material = KeyMaterial { hmac: None, ..KeyMaterial::imported(cipher, Secret::from_bytes(secret)) };
-    Ok(SourceKey { name: name.to_owned(), material, created_at: None, created_by: None })
+    Ok(SourceKey { name: name.to_owned(), material, created_at: None, created_by: None, remark: None })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::source::SourceKey;
 use crate::crypto::{Cipher, KeyMaterial, Secret};
+use crate::policy::Identity;
 
 /// Why bytes are no stored key. It never holds any of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,11 +106,13 @@ fn protobuf(name: &str, base64: &[u8]) -> Result<SourceKey, StoredError> {
     let created_at = stored.created_at.map(|at| {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos))
     });
+    let (created_by, remark) = maker(&stored.created_by);
     Ok(SourceKey {
         name: name.to_owned(),
         material: KeyMaterial { hmac, ..KeyMaterial::imported(cipher, secret(&key.bytes)?) },
         created_at: created_at.transpose().map_err(|_| StoredError::Date)?.and_then(date),
-        created_by: stored.created_by.parse().ok(),
+        created_by,
+        remark,
     })
 }
 
@@ -122,16 +125,25 @@ fn json(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
     let key = BASE64_STANDARD.decode(stored.bytes.as_bytes()).map(Zeroizing::new).map_err(|_| StoredError::Encoding)?;
     let created_at =
         stored.created_at.filter(|text| !text.is_empty()).map(|text| OffsetDateTime::parse(&text, &Rfc3339));
+    let (created_by, remark) = maker(stored.created_by.as_deref().unwrap_or_default());
     Ok(SourceKey {
         name: name.to_owned(),
         material: KeyMaterial { hmac: None, ..KeyMaterial::imported(cipher, secret(&key)?) },
         created_at: created_at.transpose().map_err(|_| StoredError::Date)?.and_then(date),
-        created_by: stored.created_by.and_then(|identity| identity.parse().ok()),
+        created_by,
+        remark,
     })
 }
 
 fn secret(bytes: &[u8]) -> Result<Secret<32>, StoredError> {
     bytes.try_into().map(Secret::from_bytes).map_err(|_| StoredError::Length(bytes.len()))
+}
+
+/// Who made it; and what to say where that is somebody who can be no one.
+fn maker(text: &str) -> (Option<Identity>, Option<&'static str>) {
+    let maker = text.parse().ok();
+    let is_lost = maker.is_none() && !text.is_empty();
+    (maker, is_lost.then_some("its maker is no identity, and is left out"))
 }
 
 /// A date in RFC 3339; none for the year 1, with which KES says that it knows none.

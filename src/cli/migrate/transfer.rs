@@ -1,16 +1,18 @@
 //! Bringing keys over, a few at a time, until one of the servers is of no use any more.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt as _, stream};
 
 use super::old_server::{Verdict, verify};
 use super::proof;
-use super::report::{Entry, Outcome, Report};
+use super::report::{Entry, Outcome, Proof, Report};
 use super::source::{Source, SourceKey};
 use crate::cli::Error;
 use crate::cli::output::progress_bar;
 use crate::client::{self, Client, Import};
+use crate::clock;
 
 /// Keys at a time.
 const AT_ONCE: usize = 8;
@@ -30,57 +32,87 @@ pub struct Plan {
 /// Brings all over; what came of each, and why it ended before the last, if it did.
 ///
 /// # Errors
-/// It could not even begin.
+/// It could not even begin: one of the servers is of no use.
 pub async fn all(plan: &Plan, source: Source) -> Result<(Report, Result<(), Error>), Error> {
+    if let Some(old) = &plan.old {
+        old.version().await.map_err(Error::OldServer)?;
+    }
     let there: HashSet<String> = plan.client.list_keys("").await?.into_iter().collect();
-    let (total, there) = (source.keys.len(), &there);
+    let (total, there, stopped) = (source.keys.len(), &there, &AtomicBool::new(false));
     let bar = progress_bar(if plan.dry_run { "Comparing" } else { "Migrating" }, total);
     let each = stream::iter(source.keys).map(|key| async move {
-        let outcome = one(plan, &key, there.contains(&key.name)).await;
-        (key.name.clone(), outcome)
+        if stopped.load(Ordering::Relaxed) {
+            return (entry(&key, Outcome::NotReached, Proof::Own), None);
+        }
+        let (entry, error) = one(plan, &key, there.contains(&key.name)).await;
+        stopped.fetch_or(error.is_some(), Ordering::Relaxed);
+        (entry, error)
     });
     let mut each = std::pin::pin!(each.buffer_unordered(AT_ONCE));
-    let mut report = Report::new(plan.dry_run, source.unusable);
-    let mut ended = Ok(());
-    while let Some((name, outcome)) = each.next().await {
-        match outcome {
-            Ok(outcome) => report.add(Entry { name, outcome }),
-            Err(error) => {
-                ended = Err(Error::Incomplete { done: report.settled(), total, error: Box::new(error) });
-                break;
-            }
-        }
+    let (mut report, mut ended) = (Report::new(plan.dry_run, source.unusable), None);
+    while let Some((entry, error)) = each.next().await {
+        report.add(entry);
+        ended = ended.or(error);
         bar.inc(1);
     }
     bar.finish_and_clear();
     report.sort();
+    let incomplete = |error| Error::Incomplete { done: report.settled(), total, error: Box::new(error) };
+    let ended = ended.map_or(Ok(()), |error| Err(incomplete(error)));
     Ok((report, ended))
 }
 
-/// What becomes of one key.
+/// What becomes of one key; and an error when the next one would not fare better.
+async fn one(plan: &Plan, key: &SourceKey, is_there: bool) -> (Entry, Option<Error>) {
+    let told = |outcome, proof| entry(key, outcome, proof);
+    let outcome = match place(plan, key, is_there).await {
+        Ok(outcome @ (Outcome::Imported | Outcome::There)) => outcome,
+        Ok(other) => return (told(other, Proof::Own), None),
+        Err(error) => return (told(Outcome::Failed(error.to_string()), Proof::Own), Some(error.into())),
+    };
+    match prove(plan, key).await {
+        Ok(Ok(proof)) => (told(outcome, proof), None),
+        Ok(Err(difference)) => (told(Outcome::Different(difference), Proof::Own), None),
+        // It is there, whatever became of the proof.
+        Err((what, error)) => {
+            let ends = !is_about_the_key(&error);
+            (told(outcome, Proof::Missing(format!("{what}: {error}"))), ends.then_some(error))
+        }
+    }
+}
+
+fn entry(key: &SourceKey, outcome: Outcome, proof: Proof) -> Entry {
+    Entry { name: key.name.clone(), outcome, proof, remark: key.remark }
+}
+
+/// Sees to it that the server has the key, or has another one of its name.
+async fn place(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, client::Error> {
+    match (is_there, plan.dry_run) {
+        (true, _) => Ok(Outcome::There),
+        (false, true) => Ok(Outcome::WouldImport),
+        (false, false) => match plan.client.import_key(&key.name, &import(plan, key)).await {
+            Ok(()) => Ok(Outcome::Imported),
+            // Made meanwhile, or by an attempt whose answer was lost.
+            Err(error) if error.says(400, "key already exists") => Ok(Outcome::There),
+            Err(error) if is_refusal(&error) => Ok(Outcome::Failed(error.to_string())),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Proves that the server has the file's key; the inner error is how it differs.
 ///
 /// # Errors
-/// The next one would not fare better.
-async fn one(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, Error> {
-    let outcome = match (is_there, plan.dry_run) {
-        (true, _) => Outcome::There,
-        (false, true) => return Ok(Outcome::WouldImport),
-        (false, false) => match plan.client.import_key(&key.name, &import(plan, key)).await {
-            Ok(()) => Outcome::Imported,
-            // Made meanwhile, or by an attempt whose answer was lost.
-            Err(error) if error.says(400, "key already exists") => Outcome::There,
-            Err(error) => return failed(error),
-        },
-    };
-    match proof::difference(&plan.client, key).await {
-        Ok(None) => {}
-        Ok(Some(difference)) => return Ok(Outcome::Different(difference.to_string())),
-        Err(error) => return failed(error),
+/// What could not be shown, and why.
+async fn prove(plan: &Plan, key: &SourceKey) -> Result<Result<Proof, String>, (&'static str, Error)> {
+    let difference = proof::difference(&plan.client, key).await.map_err(|error| ("not proven", error.into()))?;
+    if let Some(difference) = difference {
+        return Ok(Err(difference.to_string()));
     }
-    let Some(old) = &plan.old else { return Ok(outcome) };
-    match verify(old, &plan.client, &key.name).await? {
-        Verdict::Agree => Ok(outcome.verified()),
-        Verdict::Disagree(reason) => Ok(Outcome::Different(reason)),
+    let Some(old) = &plan.old else { return Ok(Ok(Proof::Own)) };
+    match verify(old, &plan.client, &key.name).await.map_err(|error| ("not verified", error))? {
+        Verdict::Agree => Ok(Ok(Proof::Verified)),
+        Verdict::Disagree(reason) => Ok(Err(reason)),
     }
 }
 
@@ -90,19 +122,19 @@ fn import<'a>(plan: &Plan, key: &'a SourceKey) -> Import<'a> {
         cipher: Some(key.material.cipher.name()),
         // What had no HMAC key must not get one: MinIO derives credentials once there is one.
         hmac: Some(key.material.hmac.as_ref().map_or(&[], |hmac| &hmac.expose()[..])),
-        created_at: key.created_at.as_deref().filter(|_| plan.keeps_origin),
+        // What had no date must not get today's, which a date that is no date says.
+        created_at: plan.keeps_origin.then(|| key.created_at.as_deref().unwrap_or(clock::UNKNOWN_DATE)),
         created_by: key.created_by.filter(|_| plan.keeps_origin),
     }
 }
 
-/// A refusal of this key is told and the next one tried; anything else ends it all.
-fn failed(error: client::Error) -> Result<Outcome, Error> {
-    match error {
-        client::Error::Status { code, .. } if ![401, 403, 501, 503].contains(&code) => {
-            Ok(Outcome::Failed(error.to_string()))
-        }
-        error => Err(error.into()),
-    }
+/// Whether the server refused this very key, so that it may take the next one.
+fn is_refusal(error: &client::Error) -> bool {
+    matches!(error, client::Error::Status { code, .. } if ![401, 403, 501, 503].contains(code))
+}
+
+fn is_about_the_key(error: &Error) -> bool {
+    matches!(error, Error::Client(error) | Error::OldServer(error) if is_refusal(error))
 }
 
 #[cfg(test)]
@@ -122,22 +154,42 @@ mod tests {
             material: KeyMaterial::random(Cipher::Aes256),
             created_at: None,
             created_by: None,
+            remark: None,
         }
     }
 
-    /// What becomes of keys on a server that answers each import with a status of its own.
+    fn answer(code: u16, body: &str) -> Response<Full<Bytes>> {
+        Response::builder().status(code).body(Full::new(Bytes::from(body.to_owned()))).unwrap()
+    }
+
+    /// What becomes of keys on a server that answers each request about one with a status of its own.
     async fn migrate(statuses: &'static [(&'static str, u16)]) -> (Report, Result<(), Error>) {
-        let server = TestServer::start(|request: Request<Bytes>| {
-            let (code, body) = match request.uri().path().rsplit_once('/').unwrap() {
-                ("/v1/key/list", _) => (200, r#"{"names":[],"continue_at":""}"#),
-                (_, name) => (statuses.iter().find(|(one, _)| *one == name).unwrap().1, r#"{"message":"so"}"#),
-            };
-            Response::builder().status(code).body(Full::new(Bytes::from(body))).unwrap()
-        })
-        .await;
-        let client = server.client(vec![server.endpoint.clone()], Alpn::Either);
-        let source = Source { keys: statuses.iter().map(|(name, _)| key(name)).collect(), unusable: Vec::new() };
-        all(&Plan { client, old: None, dry_run: false, keeps_origin: true }, source).await.unwrap()
+        let server =
+            TestServer::start(|request: Request<Bytes>| match request.uri().path().rsplit_once('/').unwrap() {
+                ("/v1/key/list", _) => answer(200, r#"{"names":[],"continue_at":""}"#),
+                (_, name) => answer(statuses.iter().find(|(one, _)| *one == name).unwrap().1, r#"{"message":"so"}"#),
+            })
+            .await;
+        let names: Vec<_> = statuses.iter().map(|(name, _)| (*name).to_owned()).collect();
+        carry(&server, None, &names).await.unwrap()
+    }
+
+    async fn carry(
+        server: &TestServer,
+        old: Option<&TestServer>,
+        names: &[String],
+    ) -> Result<(Report, Result<(), Error>), Error> {
+        let client = |of: &TestServer| of.client(vec![of.endpoint.clone()], Alpn::Either);
+        let source = Source { keys: names.iter().map(|name| key(name)).collect(), unusable: Vec::new() };
+        let plan = Plan { client: client(server), old: old.map(client), dry_run: false, keeps_origin: true };
+        all(&plan, source).await
+    }
+
+    fn outcomes(report: &Report) -> Vec<(String, String)> {
+        let json = report.json();
+        let text = |entry: &serde_json::Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        let both = |entry: &serde_json::Value| (text(entry, "outcome"), text(entry, "reason"));
+        json["keys"].as_array().unwrap().iter().map(both).collect()
     }
 
     #[tokio::test]
@@ -155,5 +207,33 @@ mod tests {
             assert!(matches!(ended, Err(Error::Incomplete { done: 0, total: 1, .. })), "{status}: {ended:?}");
             assert_eq!(report.settled(), 0);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_imported_and_not_proven_is_told_and_so_is_what_was_not_reached() {
+        let lists = r#"{"names":[],"continue_at":""}"#;
+        let server = TestServer::start(move |request: Request<Bytes>| match request.uri().path() {
+            "/v1/key/list/" => answer(200, lists),
+            path if path.starts_with("/v1/key/import/") => answer(200, ""),
+            _ => answer(503, r#"{"message":"gone"}"#),
+        })
+        .await;
+        let names: Vec<_> = (0..3 * AT_ONCE).map(|number| format!("key-{number:02}")).collect();
+        let (report, ended) = carry(&server, None, &names).await.unwrap();
+        assert!(matches!(ended, Err(Error::Incomplete { done: 0, total, .. }) if total == names.len()), "{ended:?}");
+        let told = outcomes(&report);
+        assert_eq!(told.len(), names.len(), "each is told of");
+        let imported = told.iter().filter(|(outcome, _)| outcome == "imported");
+        assert!(imported.clone().count() >= AT_ONCE && imported.clone().all(|(_, why)| why.starts_with("not proven")));
+        let unreached = told.iter().filter(|(outcome, _)| outcome == "not reached").count();
+        assert_eq!((imported.count() + unreached, unreached > 0), (names.len(), true), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn an_old_server_that_is_of_no_use_is_found_out_before_anything_is_imported() {
+        let server = TestServer::start(|_| panic!("asked")).await;
+        let old = TestServer::start_with(server.tls.clone(), |_| answer(503, r#"{"message":"gone"}"#)).await;
+        let refused = carry(&server, Some(&old), &["k".to_owned()]).await;
+        assert!(matches!(refused, Err(Error::OldServer(_))));
     }
 }

@@ -56,3 +56,14 @@ fn what_is_none_is_refused_without_showing_any_of_it() {
         assert!(!refused.to_string().contains("secret"));
     }
 }
+
+#[test]
+fn a_maker_who_can_be_no_one_is_told_and_the_key_is_read() {
+    let read = |maker: &str| {
+        let bytes = BASE64_STANDARD.encode([7; 32]);
+        decode("k", format!("{{\"bytes\": \"{bytes}\", \"created_by\": \"{maker}\"}}").as_bytes()).unwrap()
+    };
+    let (nobody, somebody) = (read("root"), read(&"ab".repeat(32)));
+    assert_eq!((nobody.created_by, nobody.remark.is_some()), (None, true));
+    assert_eq!((somebody.created_by.is_some(), somebody.remark, read("").remark), (true, None, None));
+}
