@@ -37,3 +37,27 @@ async fn a_key_is_rotated_and_a_used_one_is_deleted_by_force_only() {
     assert_eq!(admin.run(&["key", "restore", "k"]).code, 5);
     assert_eq!(admin.run(&["key", "purge", "k"]).code, 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_key_waits_and_is_restored_or_purged() {
+    let cluster = Processes::start_with(&[("deletion_window:", "1h")]).await;
+    let admin = Shell::of(&cluster);
+    admin.json(&["key", "create", "a", "b", "c"]);
+    let sealed = admin.json(&["key", "encrypt", "a", "hello"])["ciphertext"].as_str().unwrap().to_owned();
+    let deleted = admin.run(&["key", "rm", "a", "b", "--force"]);
+    let lines: Vec<_> = deleted.output.lines().collect();
+    assert_eq!((deleted.code, &lines[..]), (0, &[r#"{"deleted":"a"}"#, r#"{"deleted":"b"}"#][..]), "{deleted:?}");
+    assert_eq!(admin.json(&["key", "ls"])["names"], serde_json::json!(["c"]));
+    assert_eq!(admin.run(&["key", "decrypt", "a", &sealed]).code, 5);
+    let taken = admin.run(&["key", "create", "a"]);
+    assert_eq!((taken.code, taken.error.contains("restore it, or purge it")), (1, true), "{taken:?}");
+
+    assert_eq!(admin.json(&["key", "restore", "a"])["restored"], "a");
+    assert_eq!(admin.run(&["key", "decrypt", "a", &sealed, "--raw"]).output, "hello");
+    assert_eq!(admin.run(&["key", "restore", "a"]).code, 5, "nothing waits");
+    assert_eq!(admin.json(&["key", "purge", "b"])["purged"], "b");
+    assert_eq!(admin.run(&["key", "restore", "b"]).code, 5);
+    admin.json(&["key", "create", "b"]);
+    let none = admin.run(&["key", "purge", "c"]);
+    assert_eq!(none.code, 5, "a key that was not deleted is not purged: {none:?}");
+}

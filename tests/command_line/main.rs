@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod codes;
 mod keys;
+mod logs;
 mod migrate;
 mod scripts;
 mod shell;

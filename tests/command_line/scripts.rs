@@ -1,4 +1,4 @@
-//! What shells do with the command line: words in a command's place.
+//! What shells do with the command line: words in a command's place, and completion.
 
 use crate::shell::Shell;
 use crate::support::processes::Processes;
@@ -26,4 +26,21 @@ async fn what_help_puts_into_a_substitution_can_be_put_there() {
     assert!(ended.output.contains(r#""policy":"my-app""#), "{ended:?}");
     let last: serde_json::Value = serde_json::from_str(ended.output.lines().last().unwrap()).unwrap();
     assert_eq!(last["identity"].as_str().map(str::len), Some(64), "{ended:?}");
+}
+
+#[test]
+fn a_shell_takes_the_completion_that_is_made_for_it() {
+    let shell = Shell::of_nobody();
+    let bash = "set -e; source <(keyraft completion bash); complete -p keyraft\n\
+                COMP_WORDS=(keyraft key ro); COMP_CWORD=2; _keyraft keyraft ro key; echo \"${COMPREPLY[*]}\"";
+    let zsh = "set -e; autoload -U compinit; compinit -u -d /dev/null; source <(keyraft completion zsh); \
+               print -- ${_comps[keyraft]}";
+    let fish = "keyraft completion fish | source; complete -C 'keyraft key ro'";
+    for (program, script, says) in [("bash", bash, "rotate"), ("zsh", zsh, "_keyraft"), ("fish", fish, "rotate")] {
+        let there = shell.script(&format!("command -v {program}"));
+        if there.code == 0 {
+            let ended = shell.script_of(program, script);
+            assert_eq!((ended.code, ended.output.contains(says)), (0, true), "{program}: {ended:?}");
+        }
+    }
 }

@@ -1,0 +1,82 @@
+//! What happens on nodes, as it is shown.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+use crate::support::status;
+
+/// The events that a command prints, one a line.
+fn events(shell: &Shell, words: &[&str]) -> Vec<Value> {
+    let ended = shell.run(words);
+    assert_eq!(ended.code, 0, "keyraft {}: {ended:?}", words.join(" "));
+    ended.output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn paths(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["request"]["path"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_shown_of_one_node_or_of_all_and_followed() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let (first, second) = (admin.server_at(0), admin.server_at(1));
+    admin.json(&["key", "create", "one", "--server", &first]);
+    admin.json(&["key", "create", "other", "--server", &second]);
+
+    let shown = events(&admin, &["log", "audit", "--server", &first]);
+    assert_eq!(paths(&shown).iter().filter(|path| path.starts_with("/v1/key/create/")).count(), 1, "{shown:?}");
+    let last = events(&admin, &["log", "audit", "-n", "1", "--server", &second]);
+    assert_eq!(last.len(), 1, "{last:?}");
+    let all = events(&admin, &["log", "audit", "--cluster", "--server", &first]);
+    for path in ["/v1/key/create/one", "/v1/key/create/other"] {
+        let event = all.iter().find(|event| event["request"]["path"] == path).unwrap();
+        assert!(event["node"].is_string(), "{event}");
+    }
+
+    // One that follows goes on until it is stopped, with what happens anywhere.
+    let mut follower = admin.begin(&["log", "audit", "--follow", "--cluster", "--server", &first]);
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let begun = lines.next().unwrap().unwrap();
+    assert!(serde_json::from_str::<Value>(&begun).is_ok(), "{begun}");
+    admin.json(&["key", "create", "followed", "--server", &second]);
+    let found = lines.find(|line| line.as_ref().unwrap().contains("/v1/key/create/followed"));
+    assert!(found.unwrap().unwrap().contains(r#""node":"#));
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+
+    let (_, nobody) = admin.someone(&[]);
+    let refused = nobody.run(&["log", "audit"]);
+    assert_eq!((refused.code, refused.error.contains("no policy")), (4, true), "{refused:?}");
+    let away = admin.run(&["log", "audit", "--server", "127.0.0.1:1,127.0.0.1:2"]);
+    assert_eq!(away.code, 3);
+    assert!(away.error.contains("127.0.0.1:1: ") && away.error.contains("127.0.0.1:2: "), "{away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_a_node_are_shown_by_it_and_by_all_together() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let (first, second) = (admin.server_at(0), admin.server_at(1));
+    let mut follower = admin.begin(&["log", "error", "--follow", "--server", &first]);
+    let config = Shell::folder(&cluster).join("node-1/config.yml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\nstrange: section\n")).unwrap();
+    cluster.signal(0, Signal::HUP);
+    let refused = "the configuration was not taken over";
+    status::wait_for("an error", &[cluster.data(0)], async || cluster.log(0).contains(refused).then_some(())).await;
+
+    let is_told = |events: &[Value]| events.iter().any(|event| event.to_string().contains(refused));
+    assert!(is_told(&events(&admin, &["log", "error", "--server", &first])));
+    assert!(!is_told(&events(&admin, &["log", "error", "--server", &second])));
+    assert!(is_told(&events(&admin, &["log", "error", "--cluster", "--server", &second])));
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(refused)));
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+}
