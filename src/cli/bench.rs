@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::connect::Connect;
 use super::output::{DIM, STRONG, WARN, table};
+use super::text::printable;
 use super::{Error, Output};
 use crate::client::load::{Http, Latency, Mix, Plan, Progress, Report, run as run_load};
 
@@ -162,7 +163,7 @@ fn errors(report: &Report) -> String {
     if report.errors.is_empty() && report.unanswered == 0 {
         return "No errors.".to_owned();
     }
-    let kinds = report.errors.iter().map(|(kind, count)| format!("{kind}: {count}"));
+    let kinds = report.errors.iter().map(|(kind, count)| format!("{}: {count}", printable(kind)));
     let unanswered = (report.unanswered > 0).then(|| format!("unanswered: {}", report.unanswered));
     format!("{WARN}Errors{WARN:#}  {}", kinds.chain(unanswered).collect::<Vec<_>>().join(", "))
 }

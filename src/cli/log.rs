@@ -79,7 +79,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
         match serde_json::from_slice::<Value>(&line) {
             Ok(event) if !output.is_json() => output.line(&shown(&event))?,
             // For programs, and whatever else comes: as it is.
-            _ => output.bytes(&line)?,
+            _ => output.event(&line)?,
         }
     }
     if *follow {

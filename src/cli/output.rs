@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Error;
-use super::text::printable;
+use super::text::{printable, printable_json};
 
 /// The style of what a line is about.
 pub const STRONG: Style = Style::new().bold();
@@ -93,7 +93,16 @@ impl Output {
     /// Prints JSON: on one line for a program, spread out for a person.
     pub fn json(self, value: &impl Serialize) -> Result<(), Error> {
         let text = if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-        self.line(&text.map_err(|error| Error::Output(error.into()))?)
+        self.line(&printable_json(&text.map_err(|error| Error::Output(error.into()))?))
+    }
+
+    /// Prints a line of a stream as it came, save what could steer a terminal that it is shown on.
+    pub fn event(self, line: &[u8]) -> Result<(), Error> {
+        if self.terminal {
+            self.bytes(printable_json(&String::from_utf8_lossy(line)).as_bytes())
+        } else {
+            self.bytes(line)
+        }
     }
 
     /// Prints bytes as they are.

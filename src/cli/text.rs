@@ -13,6 +13,12 @@ pub fn printable_lines(text: &str) -> String {
     escaped(text, |c| c != '\n' && steers(c))
 }
 
+/// JSON that says the same, in which nothing steers: outside of its strings only ends of lines could.
+pub fn printable_json(json: &str) -> String {
+    let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+    json.chars().map(|c| if c != '\n' && steers(c) { escape(c) } else { c.to_string() }).collect()
+}
+
 /// A word for a POSIX shell, whatever it holds; what cannot be printed is written as bash, zsh and ksh read it.
 pub fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:,+=@%".contains(&b);
@@ -66,6 +72,14 @@ mod tests {
         }
         assert_eq!(printable("a\nb"), "a\\u{a}b");
         assert_eq!(printable_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering() {
+        let value = serde_json::json!({ "a\u{9b}": BAD.iter().collect::<String>(), "b": "\u{e0041}\n" });
+        let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!shown.contains(|c: char| c != '\n' && steers(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

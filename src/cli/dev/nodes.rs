@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Error;
 use super::layout::Layout;
 use crate::cli::output::WARN;
+use crate::cli::text::{printable_lines, quoted};
 use crate::client::local_cluster_status;
 
 /// Until every node serves: more than a full replay of a log takes.
@@ -96,9 +97,9 @@ impl Nodes {
         self.running.remove(&number);
         let (node, file) = (self.layout.node_name(number), self.layout.node_log(number));
         anstream::eprintln!("{WARN}{node} ended ({status}).{WARN:#} The end of {}:", file.display());
-        anstream::eprintln!("{}", log::tail(&file));
+        anstream::eprintln!("{}", printable_lines(&log::tail(&file)));
         let config = self.layout.node_config(number);
-        anstream::eprintln!("To start it again: keyraft server --config {}", config.display());
+        anstream::eprintln!("To start it again: keyraft server --config {}", quoted(&config.display().to_string()));
     }
 
     /// Asks all to stop, waits, and kills what is left after that or a second Ctrl-C.

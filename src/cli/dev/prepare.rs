@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::layout::{BorrowedFrom, Layout, Origin};
 use super::{Error, environment, node_config};
 use crate::cli::output::WARN;
+use crate::cli::text::printable_lines;
 use crate::config::{Borrowed, render};
 use crate::crypto::RootKey;
 use crate::policy::Identity;
@@ -157,7 +158,7 @@ fn borrow(path: &Path) -> Result<Borrowed, Error> {
     // The nodes may be started from another working directory.
     borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(at(&ca))).transpose()?;
     for warning in warnings {
-        anstream::eprintln!("{WARN}Warning:{WARN:#} {warning}");
+        anstream::eprintln!("{WARN}Warning:{WARN:#} {}", printable_lines(&warning.to_string()));
     }
     Ok(borrowed)
 }
