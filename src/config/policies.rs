@@ -47,7 +47,7 @@ fn patterns(section: &Section<'_>, key: &str) -> Vec<Pattern> {
 fn pattern(section: &Section<'_>, text: &Text) -> Option<Pattern> {
     let parse = |pattern: &str| Pattern::parse(pattern).map_err(|error| format!("can never match: {}", error.reason));
     let pattern = section.parse(text, parse)?;
-    if !routes::reached_by(pattern.as_str()) {
+    if !routes::reached_by(&pattern) {
         let message = format!("{}: no request to this server matches '{}'; kept as it is", text.path, text.shown());
         section.warn(text.line, message);
     }

@@ -41,8 +41,8 @@ pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> 
 /// Makes a policy, or replaces one. What no request reaches is kept and warned of (contract, section 6).
 async fn put(asked: &Asked<'_>, name: PolicyName, replace: bool) -> Result<Behind, Refusal> {
     let policy = bodies::policy(&asked.body)?;
-    let patterns = policy.allow.iter().chain(&policy.deny).map(Pattern::as_str);
-    let unreached: Vec<_> = patterns.filter(|pattern| !reached_by(pattern)).map(str::to_owned).collect();
+    let patterns = policy.allow.iter().chain(&policy.deny);
+    let unreached: Vec<_> = patterns.filter(|pattern| !reached_by(pattern)).cloned().collect();
     let text = name.as_str().to_owned();
     let behind = asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replace, asked.deadline.act_by).await?;
     if !unreached.is_empty() {

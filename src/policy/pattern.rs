@@ -43,10 +43,27 @@ impl Pattern {
         }
     }
 
+    /// Whether some request to a route can match. A route that takes a name ends in a slash, and a listing takes an
+    /// empty one, with its slash or without.
+    pub fn reaches(&self, route: &str) -> bool {
+        let takes_name = |path: &str| route.ends_with('/') && path.len() > route.len() && path.starts_with(route);
+        match self.0.strip_suffix('*') {
+            Some(prefix) => route.starts_with(prefix) || takes_name(prefix),
+            None => {
+                let nameless = !route.ends_with('/') || route.ends_with("/list/");
+                takes_name(&self.0) || nameless && bare(route) == bare(&self.0)
+            }
+        }
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn bare(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
 }
 
 impl fmt::Display for PatternError {
@@ -74,6 +91,22 @@ mod tests {
         ];
         for (pattern, path, expected) in table {
             assert_eq!(Pattern::parse(pattern).unwrap().matches(path), expected, "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_reaches_the_routes_whose_requests_it_can_match() {
+        let routes = ["/v1/key/create/", "/v1/key/list/", "/v1/log/audit", "/v1/status", "/version"];
+        let reaches = |pattern| routes.iter().any(|route| Pattern::parse(pattern).unwrap().reaches(route));
+        for here in ["*", "/*", "/v1/key/*", "/v1/key/create/my-*", "/v1/key/create/my-key", "/v1/status", "/version"] {
+            assert!(reaches(here), "{here}");
+        }
+        for listing in ["/v1/key/list", "/v1/key/list/", "/v1/key/list/*", "/v1/log/audit/"] {
+            assert!(reaches(listing), "{listing}");
+        }
+        let nowhere = ["/v1/enclave/*", "/v1/kye/*", "/v1/key/create/", "/v1/key/create", "/v2/*", "/v1/status/x", "/"];
+        for nowhere in nowhere {
+            assert!(!reaches(nowhere), "{nowhere}");
         }
     }
 
