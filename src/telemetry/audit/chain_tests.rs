@@ -9,7 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::file::AuditFile;
-use super::verify::{Report, Verifier, What, in_order};
+use super::files::in_order;
+use super::report::{Report, What};
+use super::verify::Verifier;
 use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};
 

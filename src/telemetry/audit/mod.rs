@@ -4,8 +4,10 @@ mod chain;
 #[cfg(test)]
 mod chain_tests;
 mod file;
+mod files;
 mod head;
 mod recovery;
+mod report;
 mod rotation;
 mod scribe;
 mod sinks;
@@ -29,9 +31,11 @@ use super::record::{AuditRecord, write_loss, write_record};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
+pub use files::in_order;
+pub use report::{Finding, Report, What};
 use scribe::Scribe;
 use sinks::{AllFigures, SinkFigures, Sinks, Wanted};
-pub use verify::{Finding, Report, Verifier, What, in_order};
+pub use verify::Verifier;
 
 /// A write that takes longer has a sink that is stuck.
 const STUCK: Duration = Duration::from_secs(5);
