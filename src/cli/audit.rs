@@ -1,7 +1,7 @@
 //! `keyraft audit`: checking audit files offline.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::{DIM, GOOD, WARN, fields};
 use super::{Error, Output};
 use crate::crypto::VerifyingKey;
-use crate::telemetry::{Finding, Report, Verifier, in_order};
+use crate::telemetry::{Expected, Finding, Report, Verifier, in_order};
 
 /// Check audit files
 #[derive(clap::Args)]
@@ -33,6 +33,12 @@ enum Action {
         /// Expect the files to begin with the node's first record
         #[arg(long)]
         whole: bool,
+        /// The node's note of how far it had come, `audit.head` in its data folder
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+        /// Accept up to 30 s of unsigned records at the end, however long ago: the node crashed, or was copied from
+        #[arg(long)]
+        unfinished: bool,
     },
 }
 
@@ -40,16 +46,20 @@ const EXAMPLES: &str = "\
 Examples:
   keyraft audit verify /var/log/keyraft/audit.log*
   keyraft audit verify --key 3d40…660c audit.log.000000000001 audit.log
+  keyraft audit verify --key 3d40…660c --head /var/lib/keyraft/audit.head /var/log/keyraft/audit.log*
   keyraft cluster status --json | jq -r .node.audit_key          the key, from a running node
 
-Every record carries its number and the hash of the one before, and checkpoints are signed by the node. What cannot be
-proven:
-  - that the records after the last checkpoint are all there are, if they were removed together with it. A node that
-    goes on with such a file finds that and records it.
+Every record carries its number and the hash of the one before, and the node signs checkpoints: within five seconds, at
+the end of a rotated file, and when it stops. A last checkpoint by the node's key proves every record before it. It is a
+fault when there is none, and when more follows it than a running node leaves unsigned: records of more than 30 s, or
+older than 30 s. After a crash that stays so until the node runs again; --unfinished accepts it. What cannot be proven:
+  - the records after the last checkpoint. Those of the last seconds may have been changed; `not proven` tells how many.
+  - that the trail ends where it ended, without --head: whoever can write the file can cut it after a checkpoint. The
+    note proves it as far as its folder is out of their reach. A node that goes on with a file that was cut records that.
   - who signed, without --key: whoever can write the file can make one anew and sign it with a key of their own.
   - that nothing stood before the first record of these files, without --whole: old files are removed by rotation.
 
-Exit codes: 0 nothing is wrong, 1 something is, or a file cannot be read.";
+Exit codes: 0 no fault was found, 1 one was, or a file cannot be read.";
 
 /// Findings shown; the rest is counted.
 const SHOWN: usize = 50;
@@ -57,26 +67,45 @@ const BAR: &str = "{prefix:.green.bold} [{bar:30}] {bytes} of {total_bytes}";
 
 /// Checks files.
 pub fn run(args: &Args, output: Output) -> Result<(), Error> {
-    let Action::Verify { files, key, whole } = &args.action;
-    let report = check(files, key, *whole)?;
-    output.either(&as_json(&report), || shown(&report))?;
+    let Action::Verify { files, key, whole, head, unfinished } = &args.action;
+    let expected = Expected { keys: key.clone(), whole: *whole, unfinished: *unfinished };
+    let report = check(files, expected.clone(), head.as_deref())?;
+    let unproven = unproven(&report, &expected, head.is_some());
+    output.either(&as_json(&report, &unproven), || shown(&report, &unproven))?;
     match report.faults.len() {
         0 => Ok(()),
         count => Err(Error::Tampered { count }),
     }
 }
 
-fn check(files: &[PathBuf], keys: &[VerifyingKey], whole: bool) -> Result<Report, Error> {
+fn check(files: &[PathBuf], expected: Expected, head: Option<&Path>) -> Result<Report, Error> {
+    let unread = |path: &Path| {
+        let path = path.to_owned();
+        |source| Error::File { path, source }
+    };
+    let mut verifier = Verifier::new(expected);
+    // Before the files: a node that runs writes on meanwhile.
+    head.map_or(Ok(()), |head| verifier.expect_head(head).map_err(unread(head)))?;
     let files = in_order(files).map_err(|(path, source)| Error::File { path, source })?;
     let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let bar = bar(files.iter().map(length).sum());
-    let mut verifier = Verifier::new(keys.to_vec(), whole);
     for path in files {
-        let checked = verifier.file(&path, &mut |bytes| bar.inc(bytes));
-        checked.map_err(|source| Error::File { path, source })?;
+        verifier.file(&path, &mut |bytes| bar.inc(bytes)).map_err(unread(&path))?;
     }
     bar.finish_and_clear();
     Ok(verifier.finish())
+}
+
+/// What the check leaves open.
+fn unproven(report: &Report, expected: &Expected, head: bool) -> Vec<String> {
+    let (first, last) = (report.first.unwrap_or_default(), report.last.unwrap_or_default());
+    let open = [
+        (report.unsigned() > 0).then(|| format!("the last {} records: no checkpoint signs them", report.unsigned())),
+        (!head).then(|| format!("that none came after {last} (--head)")),
+        expected.keys.is_empty().then(|| "that the node signed them (--key)".to_owned()),
+        (!expected.whole && first != 1).then(|| format!("that none came before {first} but what rotation removed")),
+    ];
+    open.into_iter().flatten().collect()
 }
 
 /// Progress, where somebody looks.
@@ -88,21 +117,20 @@ fn bar(bytes: u64) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style.progress_chars("=> ")).with_prefix("Checking")
 }
 
-fn shown(report: &Report) -> String {
+fn shown(report: &Report, unproven: &[String]) -> String {
     let range = |(first, last)| format!("{first} to {last}");
     let records = report.first.zip(report.last).map_or_else(|| "none".to_owned(), range);
     let keys: Vec<_> = report.keys.iter().map(ToString::to_string).collect();
-    let verdict = if report.faults.is_empty() {
-        format!("{GOOD}nothing is wrong{GOOD:#}")
-    } else {
-        format!("{WARN}{} faults{WARN:#}", report.faults.len())
+    let verdict = match (report.faults.len(), report.signed) {
+        (0, Some(signed)) => format!("{GOOD}no fault up to record {signed}{GOOD:#}"),
+        (count, _) => format!("{WARN}{count} faults{WARN:#}"),
     };
     let summary = fields([
         ("records", records),
         ("checkpoints", report.checkpoints.to_string()),
         ("signed up to", report.signed.map(|signed| signed.to_string()).unwrap_or_default()),
-        ("not signed", if report.unsigned() == 0 { String::new() } else { format!("the last {}", report.unsigned()) }),
         ("key", keys.join(" ")),
+        ("not proven", unproven.join("; ")),
         ("verdict", verdict),
     ]);
     let list = |findings: &[Finding], label: &str| {
@@ -113,7 +141,7 @@ fn shown(report: &Report) -> String {
     [list(&report.faults, "fault"), list(&report.notes, "note"), vec![summary]].concat().join("\n")
 }
 
-fn as_json(report: &Report) -> Value {
+fn as_json(report: &Report, unproven: &[String]) -> Value {
     let finding =
         |finding: &Finding| json!({"file": finding.file, "line": finding.line, "what": finding.what.to_string()});
     json!({
@@ -123,6 +151,7 @@ fn as_json(report: &Report) -> Value {
         "checkpoints": report.checkpoints,
         "signed": report.signed,
         "unsigned": report.unsigned(),
+        "not_proven": unproven,
         "keys": report.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "faults": report.faults.iter().map(finding).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(finding).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use keyraft::config::{AuditFileConfig, RouteConfig};
-use keyraft::telemetry::{Report, Verifier, in_order};
+use keyraft::telemetry::{Expected, Report, Verifier, in_order};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -27,7 +27,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn verify(folder: &Path, key: &str) -> Report {
-    let mut verifier = Verifier::new(vec![key.parse().expect("a key")], true);
+    let keys = vec![key.parse().expect("a key")];
+    let mut verifier = Verifier::new(Expected { keys, whole: true, ..Expected::default() });
     for file in files(folder) {
         verifier.file(&file, &mut |_| {}).expect("a file that can be read");
     }

@@ -37,6 +37,8 @@ pub struct Line {
     pub time: String,
     /// Its place.
     pub chain: Place,
+    /// It is a request's record, and this is what the client got.
+    pub response: Option<Answered>,
     /// It begins a file, or a node's writing.
     pub opened: Option<Opened>,
     /// It tells of bytes before it that are no line.
@@ -47,6 +49,14 @@ pub struct Line {
     pub checkpoint: Option<Checkpoint>,
     /// The checkpoint's signature, in hexadecimal.
     pub signature: Option<String>,
+}
+
+/// The answer to a request.
+#[derive(Debug, Deserialize)]
+pub struct Answered {
+    /// How long it took, in nanoseconds.
+    #[serde(default)]
+    pub time: u64,
 }
 
 /// Where a line stands.

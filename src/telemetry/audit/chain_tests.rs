@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::chain;
 use super::file::AuditFile;
 use super::files::in_order;
-use super::report::{Report, What};
-use super::verify::Verifier;
+use super::report::{Finding, Report, Unsigned, What};
+use super::verify::{Expected, Verifier};
 use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};
 
@@ -57,7 +58,7 @@ impl Trail {
 
     /// What is found, in files that the shell sorts as it likes.
     fn verify(&self, keys: &[VerifyingKey]) -> Report {
-        let mut verifier = Verifier::new(keys.to_vec(), false);
+        let mut verifier = Verifier::new(Expected { keys: keys.to_vec(), ..Expected::default() });
         for file in in_order(&self.files()).unwrap() {
             verifier.file(&file, &mut |_| {}).unwrap();
         }
@@ -79,9 +80,16 @@ fn write(file: &mut AuditFile, n: u32) {
 
 /// What is found in one file of these bytes.
 fn check(bytes: &[u8], key: VerifyingKey, whole: bool) -> Report {
-    let mut verifier = Verifier::new(vec![key], whole);
+    let expected = Expected { keys: vec![key], whole, ..Expected::default() };
+    let mut verifier = Verifier::new(expected);
     verifier.lines(Path::new("audit.log"), bytes, &mut |_| {}).unwrap();
     verifier.finish()
+}
+
+/// What is wrong with an end that is not signed.
+fn unsigned(report: &Report) -> Vec<Unsigned> {
+    let why = |fault: &Finding| if let What::Unsigned { why, .. } = fault.what { Some(why) } else { None };
+    report.faults.iter().filter_map(why).collect()
 }
 
 fn lines(bytes: &[u8]) -> Vec<&[u8]> {
@@ -130,15 +138,15 @@ fn every_line_that_is_removed_repeated_or_swapped_is_found_where_it_is() {
 }
 
 #[test]
-fn a_tail_that_is_cut_shows_in_what_is_signed_and_in_what_the_node_finds() {
+fn an_end_that_loses_its_checkpoint_is_found_by_its_age_and_by_the_node() {
     let trail = Trail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
     let whole = lines(&bytes);
-    // The last checkpoint goes with what it proves: nothing in the file tells, and the report says what is signed.
     let cut = whole[..5].concat();
     let report = check(&cut, key, true);
-    assert!(report.faults.is_empty() && report.unsigned() > 0, "{report:?}");
+    assert!(matches!(unsigned(&report)[..], [Unsigned::Age { .. }]) && report.unsigned() == 3, "{report:?}");
+    assert_eq!(unsigned(&check(whole[0], key, true)), [Unsigned::Everything]);
     // The node knows how far it had come, and records it.
     fs::write(trail.path(), cut).unwrap();
     trail.run(6..8);
@@ -147,13 +155,57 @@ fn a_tail_that_is_cut_shows_in_what_is_signed_and_in_what_the_node_finds() {
 }
 
 #[test]
+fn records_that_are_written_anew_without_the_key_are_found() {
+    let trail = Trail::new();
+    trail.run(0..6);
+    let (bytes, key) = (trail.text(), trail.key.verifying_key());
+    let whole = lines(&bytes);
+    // From the first record on: what comes before is the `opened` line and its checkpoint.
+    for signed in [0, 2] {
+        let mut forged = String::from_utf8(whole[..signed].concat()).unwrap();
+        let before = signed.checked_sub(1).map(|at| whole[at].strip_suffix(b"\n").unwrap());
+        let mut link = before.map_or(chain::START, |line| chain::parse(line).unwrap().link(line));
+        for n in 0..5 {
+            let start = forged.len();
+            forged.push_str(&format!(r#"{{"time":"2026-11-24T00:00:00Z","request":{{"path":"/forged/{n}"}}}}"#));
+            link.append(&mut forged, start);
+        }
+        let found = unsigned(&check(forged.as_bytes(), key, true));
+        assert!(matches!(found[..], [Unsigned::Everything | Unsigned::Age { .. }]), "{found:?}");
+    }
+}
+
+#[test]
+fn what_the_node_has_noted_proves_where_the_trail_ends() {
+    let trail = Trail::new();
+    trail.run(0..6);
+    let (bytes, note) = (trail.text(), trail.folder.path().join("audit.head"));
+    let whole = lines(&bytes);
+    let faults = |bytes: &[u8]| {
+        let mut verifier = Verifier::new(Expected { whole: true, ..Expected::default() });
+        verifier.expect_head(&note).unwrap();
+        verifier.lines(Path::new("audit.log"), bytes, &mut |_| {}).unwrap();
+        verifier.finish().faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(&bytes), []);
+    // It ends with a checkpoint, so that nothing else tells.
+    assert_eq!(faults(&whole[..2].concat()), [What::Cut { noted: 9, last: 2 }]);
+    let other = Trail::new();
+    other.run(0..7);
+    assert_eq!(faults(&other.text()), [What::NotNoted { noted: 9 }]);
+    fs::write(&note, "{}").unwrap();
+    assert!(Verifier::new(Expected::default()).expect_head(&note).is_err());
+}
+
+#[test]
 fn another_key_does_not_stand_in_for_the_nodes() {
     let (trail, forged) = (Trail::new(), Trail::new());
     trail.run(0..2);
     forged.run(0..2);
     let report = forged.verify(&[trail.key.verifying_key()]);
-    assert!(report.faults.iter().all(|fault| fault.what == What::Key(forged.key.verifying_key())), "{report:?}");
-    assert!(!report.faults.is_empty() && report.checkpoints == 0);
+    let (forger, keys) = (forged.key.verifying_key(), |fault: &&Finding| matches!(fault.what, What::Key(_)));
+    assert!(report.faults.iter().filter(keys).all(|fault| fault.what == What::Key(forger)), "{report:?}");
+    assert_eq!((unsigned(&report), report.checkpoints), (vec![Unsigned::Everything], 0));
     assert_eq!(forged.verify(&[]).faults, [], "without a key to expect, nothing tells");
     let both = [trail.text(), forged.text()].concat();
     assert_ne!(check(&both, trail.key.verifying_key(), true).faults, []);
@@ -191,7 +243,7 @@ fn only_as_many_rotated_files_are_kept_as_are_wanted() {
     let report = trail.verify(&[trail.key.verifying_key()]);
     assert_eq!(report.faults, []);
     assert!(report.first.unwrap() > 1);
-    let mut whole = Verifier::new(vec![], true);
+    let mut whole = Verifier::new(Expected { whole: true, ..Expected::default() });
     whole.file(&in_order(&trail.files()).unwrap()[0], &mut |_| {}).unwrap();
     assert!(matches!(whole.finish().faults[0].what, What::NoBeginning { .. }));
 }

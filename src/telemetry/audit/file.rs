@@ -21,6 +21,8 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 /// Or after this many records, though not sooner than [`CHECKPOINT_PAUSE`] after the last one: each costs a sync.
 const CHECKPOINT_RECORDS: u64 = 1000;
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
+/// Or at once after this many: no longer end is left unsigned, and `audit verify` counts on it.
+pub(super) const CHECKPOINT_AT_ONCE: u64 = 100_000;
 /// Between two attempts to move a file away that is due for it.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 
@@ -130,6 +132,7 @@ impl AuditFile {
         self.open.as_ref().is_some_and(|open| {
             let paused = open.signed_at.is_none_or(|at| at.elapsed() >= CHECKPOINT_PAUSE);
             open.unsigned >= CHECKPOINT_RECORDS && paused
+                || open.unsigned >= CHECKPOINT_AT_ONCE
                 || open.unsigned > 0 && open.unsigned_since.elapsed() >= CHECKPOINT_AFTER
         })
     }

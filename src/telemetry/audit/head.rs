@@ -29,10 +29,8 @@ impl Head {
 
     /// The line that was the last at the last checkpoint; none when nothing, or another file, is noted.
     pub fn read(&self) -> Option<Link> {
-        let noted: Noted = serde_json::from_slice(&fs::read(&self.note).ok()?).ok()?;
-        let mut hash = [0; 32];
-        hex::decode_to_slice(noted.hash, &mut hash).ok()?;
-        (noted.file == self.file).then_some(Link { number: noted.number, hash })
+        let noted = Noted::read(&self.note).ok()?;
+        (noted.file == self.file).then(|| noted.link().ok()).flatten()
     }
 
     /// Notes the last line, in place of what was noted.
@@ -45,4 +43,25 @@ impl Head {
         fs::write(&aside, serde_json::to_vec(&noted)?)?;
         fs::rename(&aside, &self.note)
     }
+}
+
+impl Noted {
+    fn read(note: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&fs::read(note)?)?)
+    }
+
+    fn link(&self) -> io::Result<Link> {
+        let mut hash = [0; 32];
+        let decoded = hex::decode_to_slice(&self.hash, &mut hash);
+        decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Link { number: self.number, hash })
+    }
+}
+
+/// The line that a note speaks of, whichever file that is in.
+///
+/// # Errors
+/// The note cannot be read, or is none.
+pub fn noted_at(note: &Path) -> io::Result<Link> {
+    Noted::read(note)?.link()
 }

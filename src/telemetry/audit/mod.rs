@@ -12,6 +12,7 @@ mod rotation;
 mod scribe;
 mod sinks;
 mod syslog;
+mod tail;
 #[cfg(test)]
 pub(super) mod tests;
 mod verify;
@@ -32,10 +33,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
 pub use files::in_order;
-pub use report::{Finding, Report, What};
+pub use report::{Finding, Report, Unsigned, What};
 use scribe::Scribe;
 use sinks::{AllFigures, SinkFigures, Sinks, Wanted};
-pub use verify::Verifier;
+pub use verify::{Expected, Verifier};
 
 /// A write that takes longer has a sink that is stuck.
 const STUCK: Duration = Duration::from_secs(5);

@@ -79,6 +79,25 @@ pub enum What {
         /// Its number.
         number: u64,
     },
+    /// Fault: the end is not signed, and no node leaves it so.
+    Unsigned {
+        /// How many lines.
+        lines: u64,
+        /// Why none does.
+        why: Unsigned,
+    },
+    /// Fault: the files end before the line that the node has noted in `audit.head`.
+    Cut {
+        /// The line noted.
+        noted: u64,
+        /// The last line there is.
+        last: u64,
+    },
+    /// Fault: the line that the node has noted is another one here, or is not here.
+    NotNoted {
+        /// The line noted.
+        noted: u64,
+    },
     /// Note: a crash or a full disk left a torn line, which the node recorded.
     Torn {
         /// Its bytes.
@@ -88,6 +107,27 @@ pub enum What {
     Begun {
         /// By which node.
         node: String,
+    },
+}
+
+/// What is wrong with an end that no checkpoint covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    /// There is no checkpoint by a key that may sign.
+    Everything,
+    /// It began in a file that was rotated since, and each of those ends with a checkpoint.
+    Files,
+    /// It has more lines than are ever left unsigned.
+    Lines,
+    /// It took longer to write than a node waits.
+    Span {
+        /// How long.
+        seconds: u64,
+    },
+    /// It was written longer ago than a node waits, or is to be written yet.
+    Age {
+        /// How long ago.
+        seconds: u64,
     },
 }
 
@@ -128,12 +168,36 @@ impl fmt::Display for What {
             ),
             Self::TornEnd => write!(f, "the file ends in a torn line: a crash, or a cut"),
             Self::NoBeginning { number } => write!(f, "the chain begins with record {number}, not with 1"),
+            Self::Unsigned { lines, why } => {
+                write!(f, "no checkpoint signs the last {lines} lines, {why}: altered, or their checkpoint was removed")
+            }
+            Self::Cut { noted, last } => {
+                write!(f, "the end was cut: the node had written up to record {noted}, and {last} is the last here")
+            }
+            Self::NotNoted { noted } => {
+                write!(f, "record {noted} is not here as the node has noted it: altered, or the note is another node's")
+            }
             Self::Torn { bytes } => {
                 write!(f, "a crash or a full disk left a torn line of {bytes} bytes; the node recorded it")
             }
             Self::Begun { node } => {
                 write!(f, "{node} began this file since the one before it was moved, removed or changed")
             }
+        }
+    }
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => write!(f, "which are all, and a node signs once it is unsealed"),
+            Self::Files => write!(f, "which begin in another file, and a node signs the end of each"),
+            Self::Lines => write!(f, "and a node signs after fewer"),
+            Self::Span { seconds } => write!(f, "of {seconds} s, and a node signs after five"),
+            Self::Age { seconds } => write!(
+                f,
+                "{seconds} s from now, and a node signs within five and when it stops, unless it crashes (--unfinished)"
+            ),
         }
     }
 }

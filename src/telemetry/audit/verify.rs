@@ -7,16 +7,33 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::chain::{self, Line, Link, Torn};
+use super::head;
 use super::report::{Finding, Report, What};
+use super::tail::Tail;
+use crate::clock;
 use crate::crypto::VerifyingKey;
+
+/// What is known of an audit trail beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// The keys that may sign; any, as long as it is one and the same, when there are none.
+    pub keys: Vec<VerifyingKey>,
+    /// The files begin with the node's first line.
+    pub whole: bool,
+    /// They end as a crash leaves them, or a copy that was made while the node ran: not signed, however long ago.
+    pub unfinished: bool,
+}
 
 /// Checks files as they come, in the order of their lines.
 pub struct Verifier {
-    /// The keys that may sign; any, as long as it is one and the same, when there are none.
-    keys: Vec<VerifyingKey>,
+    expected: Expected,
+    /// What the node has noted, and whether it was seen.
+    head: Option<(Link, bool)>,
     last: Option<Link>,
     /// Where `last` stands.
     place: (PathBuf, u64),
+    /// What comes after the last checkpoint.
+    tail: Option<Tail>,
     suspect: Option<Suspect>,
     report: Report,
 }
@@ -29,10 +46,19 @@ struct Suspect {
 }
 
 impl Verifier {
-    /// A check that expects one of these keys, or any one when there are none; with `whole`, from the first line on.
-    pub fn new(keys: Vec<VerifyingKey>, whole: bool) -> Self {
-        let last = whole.then_some(chain::START);
-        Self { keys, last, place: (PathBuf::new(), 0), suspect: None, report: Report::default() }
+    /// A check of a trail.
+    pub fn new(expected: Expected) -> Self {
+        let (last, place) = (expected.whole.then_some(chain::START), (PathBuf::new(), 0));
+        Self { expected, head: None, last, place, tail: None, suspect: None, report: Report::default() }
+    }
+
+    /// Looks for the line that a node has noted in its `audit.head`, too.
+    ///
+    /// # Errors
+    /// The note cannot be read.
+    pub fn expect_head(&mut self, note: &Path) -> io::Result<()> {
+        self.head = Some((head::noted_at(note)?, false));
+        Ok(())
     }
 
     /// Checks a file, and says after each line how many bytes that was.
@@ -65,8 +91,23 @@ impl Verifier {
     }
 
     /// The report, when all files were checked.
-    pub fn finish(mut self) -> Report {
+    pub fn finish(self) -> Report {
+        self.finish_at(clock::unix_ns())
+    }
+
+    pub(super) fn finish_at(mut self, now_ns: i64) -> Report {
         self.settle();
+        let now_ns = (!self.expected.unfinished).then_some(now_ns);
+        if let Some(tail) = self.tail.take()
+            && let Some(what) = tail.fault(self.report.signed.is_some(), &self.place.0, now_ns)
+        {
+            self.fault(tail.place, what);
+        }
+        if let (Some((head, false)), Some(last)) = (self.head, self.report.last) {
+            let noted = head.number;
+            let what = if last < noted { What::Cut { noted, last } } else { What::NotNoted { noted } };
+            self.fault(self.place.clone(), what);
+        }
         self.report
     }
 
@@ -82,7 +123,11 @@ impl Verifier {
             }
         }
         self.link(&place, &line);
-        self.sign(&place, &line, bytes);
+        if self.sign(&place, &line, bytes) {
+            self.tail = None;
+        } else {
+            self.tail.get_or_insert_with(|| Tail::new(place.clone())).add(&line);
+        }
         if let Some(broken) = &line.broken {
             let what = What::Broken { expected: broken.expected, found: broken.found };
             self.fault(place.clone(), what);
@@ -94,7 +139,11 @@ impl Verifier {
         self.report.lines += 1;
         self.report.first.get_or_insert(line.chain.number);
         self.report.last = Some(line.chain.number);
-        (self.last, self.place) = (Some(line.link(bytes)), place);
+        let link = line.link(bytes);
+        if let Some((head, seen)) = &mut self.head {
+            *seen |= *head == link;
+        }
+        (self.last, self.place) = (Some(link), place);
     }
 
     /// Checks that a line follows the last one; after a fault the chain goes on from it.
@@ -114,28 +163,29 @@ impl Verifier {
         }
     }
 
-    fn sign(&mut self, place: &(PathBuf, u64), line: &Line, bytes: &[u8]) {
-        match line.signed_by(bytes) {
-            Ok(None) => {}
-            Ok(Some(key)) => {
-                let seen = &self.report.keys;
-                let expected = if self.keys.is_empty() {
-                    seen.first().is_none_or(|first| *first == key)
-                } else {
-                    self.keys.contains(&key)
-                };
-                if !seen.contains(&key) {
-                    self.report.keys.push(key);
-                }
-                if expected {
-                    self.report.checkpoints += 1;
-                    self.report.signed = Some(line.chain.number);
-                } else {
-                    self.fault(place.clone(), What::Key(key));
-                }
+    /// Checks a signature if there is one; whether it is a checkpoint by a key that may sign.
+    fn sign(&mut self, place: &(PathBuf, u64), line: &Line, bytes: &[u8]) -> bool {
+        let key = match line.signed_by(bytes) {
+            Ok(None) => return false,
+            Ok(Some(key)) => key,
+            Err(chain::BadSignature) => {
+                self.fault(place.clone(), What::Signature);
+                return false;
             }
-            Err(chain::BadSignature) => self.fault(place.clone(), What::Signature),
+        };
+        let (wanted, seen) = (&self.expected.keys, &mut self.report.keys);
+        let may =
+            if wanted.is_empty() { seen.first().is_none_or(|first| *first == key) } else { wanted.contains(&key) };
+        if !seen.contains(&key) {
+            seen.push(key);
         }
+        if may {
+            self.report.checkpoints += 1;
+            self.report.signed = Some(line.chain.number);
+        } else {
+            self.fault(place.clone(), What::Key(key));
+        }
+        may
     }
 
     fn suspect(&mut self, place: (PathBuf, u64), bytes: &[u8]) {
