@@ -75,6 +75,9 @@ pub struct Opened {
     pub node: String,
     /// What came before.
     pub after: String,
+    /// The file held no line before.
+    #[serde(default)]
+    pub begins: bool,
 }
 
 /// Bytes that a crash or a full disk left of a line.

@@ -198,6 +198,41 @@ fn what_the_node_has_noted_proves_where_the_trail_ends() {
 }
 
 #[test]
+fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() {
+    let mut trail = Trail::new();
+    trail.run(0..3);
+    // A file goes on here: its line says so, and is no beginning.
+    trail.run(3..6);
+    let (bytes, key) = (trail.text(), trail.key.verifying_key());
+    let whole = lines(&bytes);
+    for removed in 1..whole.len() {
+        let report = check(&whole[removed..].concat(), key, false);
+        let what: Vec<_> = report.faults.iter().map(|fault| fault.what.clone()).collect();
+        assert_eq!(what, [What::NoHead { number: removed as u64 + 1 }], "{removed} lines");
+    }
+    for whole in [false, true] {
+        assert_eq!(check(b"", key, whole).faults[0].what, What::Empty);
+    }
+    // The file was moved, and another begun: it may be all that there still is.
+    fs::remove_file(trail.path()).unwrap();
+    trail.run(6..8);
+    assert_eq!(trail.verify(&[key]).faults, []);
+    trail.config.max_size = 1;
+    trail.run(8..9);
+    let mut files = in_order(&trail.files()).unwrap();
+    fs::remove_file(files.remove(0)).unwrap();
+    assert_eq!(trail.verify(&[key]).faults, []);
+    // An emptied file in place of the last.
+    fs::write(files.pop().unwrap(), "").unwrap();
+    assert!(trail.verify(&[key]).faults.iter().any(|fault| fault.what == What::Empty));
+    // A torn line is all that was there before the first.
+    fs::remove_file(trail.path()).unwrap();
+    fs::write(trail.path(), "torn").unwrap();
+    trail.run(9..10);
+    assert_eq!(check(&trail.text(), key, false).faults, []);
+}
+
+#[test]
 fn another_key_does_not_stand_in_for_the_nodes() {
     let (trail, forged) = (Trail::new(), Trail::new());
     trail.run(0..2);

@@ -180,7 +180,8 @@ impl AuditFile {
         self.append_one(|out| {
             out.push_str(r#","opened":{"node":"#);
             write_json_string(out, &node).expect("writing to a string cannot fail");
-            out.push_str(&format!(r#","after":"{after}","version":"{}"}}"#, env!("CARGO_PKG_VERSION")));
+            let (begins, version) = (end.last.is_none(), env!("CARGO_PKG_VERSION"));
+            out.push_str(&format!(r#","after":"{after}","begins":{begins},"version":"{version}"}}"#));
         })?;
         if self.key.is_some() { self.checkpoint() } else { Ok(()) }
     }

@@ -79,6 +79,13 @@ pub enum What {
         /// Its number.
         number: u64,
     },
+    /// Fault: the first file does not begin as a node begins one.
+    NoHead {
+        /// The number of the first line there is.
+        number: u64,
+    },
+    /// Fault: the file is empty, and a node begins one with a line.
+    Empty,
     /// Fault: the end is not signed, and no node leaves it so.
     Unsigned {
         /// How many lines.
@@ -168,6 +175,10 @@ impl fmt::Display for What {
             ),
             Self::TornEnd => write!(f, "the file ends in a torn line: a crash, or a cut"),
             Self::NoBeginning { number } => write!(f, "the chain begins with record {number}, not with 1"),
+            Self::NoHead { number } => {
+                write!(f, "the file begins with record {number} in the middle: what came before it was removed")
+            }
+            Self::Empty => write!(f, "the file is empty, and a node begins each with a record"),
             Self::Unsigned { lines, why } => {
                 write!(f, "no checkpoint signs the last {lines} lines, {why}: altered, or their checkpoint was removed")
             }

@@ -29,6 +29,8 @@ pub struct Verifier {
     expected: Expected,
     /// What the node has noted, and whether it was seen.
     head: Option<(Link, bool)>,
+    /// Whether a line was seen that may begin a file, or its lack was told.
+    begun: bool,
     last: Option<Link>,
     /// Where `last` stands.
     place: (PathBuf, u64),
@@ -49,7 +51,7 @@ impl Verifier {
     /// A check of a trail.
     pub fn new(expected: Expected) -> Self {
         let (last, place) = (expected.whole.then_some(chain::START), (PathBuf::new(), 0));
-        Self { expected, head: None, last, place, tail: None, suspect: None, report: Report::default() }
+        Self { expected, head: None, begun: false, last, place, tail: None, suspect: None, report: Report::default() }
     }
 
     /// Looks for the line that a node has noted in its `audit.head`, too.
@@ -87,6 +89,9 @@ impl Verifier {
             }
             line.clear();
         }
+        if number == 0 {
+            self.fault((path.to_owned(), 0), What::Empty);
+        }
         Ok(())
     }
 
@@ -122,6 +127,7 @@ impl Verifier {
                 self.settle();
             }
         }
+        self.begin(&place, &line);
         self.link(&place, &line);
         if self.sign(&place, &line, bytes) {
             self.tail = None;
@@ -146,9 +152,23 @@ impl Verifier {
         (self.last, self.place) = (Some(link), place);
     }
 
+    /// Checks that the first file begins with the node's first line, or with one that says so.
+    fn begin(&mut self, place: &(PathBuf, u64), line: &Line) {
+        let begins = line.chain.number == 1 || line.opened.as_ref().is_some_and(|opened| opened.begins);
+        // What was torn may be the only thing before the line that tells.
+        if self.begun || (line.torn.is_some() && !begins) {
+            return;
+        }
+        self.begun = true;
+        if !begins && !self.expected.whole {
+            let number = self.report.first.unwrap_or(line.chain.number);
+            self.fault(place.clone(), What::NoHead { number });
+        }
+    }
+
     /// Checks that a line follows the last one; after a fault the chain goes on from it.
     fn link(&mut self, place: &(PathBuf, u64), line: &Line) {
-        let Some(last) = self.last else { return };
+        let Some(last) = self.last.or((line.chain.number == 1).then_some(chain::START)) else { return };
         let (expected, found) = (last.number + 1, line.chain.number);
         if last.is_followed_by(&line.chain) {
             return;
@@ -158,7 +178,7 @@ impl Verifier {
             std::cmp::Ordering::Greater if begins => self.fault(place.clone(), What::NoBeginning { number: found }),
             std::cmp::Ordering::Greater => self.fault(place.clone(), What::Removed { expected, found }),
             std::cmp::Ordering::Less => self.fault(place.clone(), What::OutOfPlace { expected, found }),
-            std::cmp::Ordering::Equal if begins => self.fault(place.clone(), What::NoBeginning { number: found }),
+            std::cmp::Ordering::Equal if begins => self.fault(place.clone(), What::Altered { number: found }),
             std::cmp::Ordering::Equal => self.fault(self.place.clone(), What::Altered { number: last.number }),
         }
     }
