@@ -17,26 +17,26 @@ use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};
 
 /// A node's audit file in a folder that goes away with it.
-struct Trail {
+pub(super) struct Trail {
     folder: TempDir,
-    key: Arc<SigningKey>,
-    config: AuditFileConfig,
+    pub(super) key: Arc<SigningKey>,
+    pub(super) config: AuditFileConfig,
 }
 
 impl Trail {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         let config = AuditFileConfig { path, max_size: 1 << 30, max_age: Duration::from_secs(3600), keep: 100 };
         Self { folder, key: Arc::new(SigningKey::random()), config }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.config.path
     }
 
     /// A node begins to write.
-    fn open(&self) -> AuditFile {
+    pub(super) fn open(&self) -> AuditFile {
         AuditFile::new(self.config.clone(), "node-1", self.folder.path().into(), Some(Arc::clone(&self.key)))
     }
 
@@ -47,7 +47,7 @@ impl Trail {
         file.close();
     }
 
-    fn text(&self) -> Vec<u8> {
+    pub(super) fn text(&self) -> Vec<u8> {
         fs::read(self.path()).unwrap()
     }
 
@@ -66,14 +66,14 @@ impl Trail {
     }
 
     #[track_caller]
-    fn assert_whole(&self) -> Report {
+    pub(super) fn assert_whole(&self) -> Report {
         let report = self.verify(&[self.key.verifying_key()]);
         assert_eq!((&report.faults, report.first, report.unsigned()), (&vec![], Some(1), 0));
         report
     }
 }
 
-fn write(file: &mut AuditFile, n: u32) {
+pub(super) fn write(file: &mut AuditFile, n: u32) {
     file.write([format!(r#"{{"time":"2026-11-24T00:00:00Z","request":{{"path":"/{n}"}}}}"#).as_str()].into_iter())
         .unwrap();
 }

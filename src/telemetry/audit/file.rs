@@ -1,5 +1,8 @@
 //! The audit file: a hash chain with signed checkpoints, over rotation and restarts.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -31,6 +34,8 @@ pub struct AuditFile {
     config: AuditFileConfig,
     node: String,
     head: Head,
+    /// The last note in its place failed, which was told.
+    head_failed: bool,
     key: Option<Arc<SigningKey>>,
     /// The last line written, wherever that was.
     last: Option<Link>,
@@ -59,7 +64,7 @@ impl AuditFile {
     /// The file as configured; nothing is opened yet. `folder` keeps a note of how far it goes.
     pub fn new(config: AuditFileConfig, node: &str, folder: PathBuf, key: Option<Arc<SigningKey>>) -> Self {
         let (node, head) = (node.to_owned(), Head::of(&folder, &config.path));
-        Self { config, node, head, key, last: None, open: None, after: "start" }
+        Self { config, node, head, head_failed: false, key, last: None, open: None, after: "start" }
     }
 
     /// Goes over to other settings. Another path is another file, in which the chain goes on.
@@ -74,15 +79,14 @@ impl AuditFile {
     /// Signs checkpoints from now on, the first at once: it covers what was written before.
     pub fn sign_with(&mut self, key: Arc<SigningKey>) {
         self.key = Some(key);
-        if let Err(error) = self.checkpoint() {
-            self.give_up(&error);
-        }
+        self.checkpoint_or_close();
     }
 
-    /// Writes lines, all of them or none. Each is an object without its end.
+    /// Writes lines, all of them or none. Each is an object without its end. What fails after they are written is no
+    /// error: they would be written again, or told as lost.
     ///
     /// # Errors
-    /// The disk is full, or does not take them for another reason.
+    /// The disk is full, or does not take them for another reason; none of them is in the file.
     pub fn write<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
         let written = self.ready().and_then(|()| {
             self.append(|link, out| {
@@ -93,9 +97,10 @@ impl AuditFile {
                 }
             })
         });
-        let written = written.and_then(|()| if self.due_now() { self.checkpoint() } else { Ok(()) });
-        if let Err(error) = &written {
-            self.give_up(error);
+        match &written {
+            Ok(()) if self.due_now() => self.checkpoint_or_close(),
+            Ok(()) => {}
+            Err(error) => self.give_up(error),
         }
         written
     }
@@ -120,12 +125,18 @@ impl AuditFile {
 
     /// Makes a last checkpoint and closes the file.
     pub fn close(&mut self) {
-        if self.open.as_ref().is_some_and(|open| open.unsigned > 0)
-            && let Err(error) = self.checkpoint()
-        {
-            tracing::error!(%error, file = %self.config.path.display(), "the last checkpoint of the audit file failed");
+        if self.open.as_ref().is_some_and(|open| open.unsigned > 0) {
+            self.checkpoint_or_close();
         }
         self.open = None;
+    }
+
+    /// Makes a checkpoint; where that fails the file is opened anew for the next lines, and signed then.
+    fn checkpoint_or_close(&mut self) {
+        if let Err(error) = self.checkpoint() {
+            tracing::error!(%error, file = %self.config.path.display(), "a checkpoint of the audit file failed");
+            self.give_up(&error);
+        }
     }
 
     fn due_now(&self) -> bool {
@@ -174,8 +185,21 @@ impl AuditFile {
             unsigned_since: Instant::now(),
             signed_at: None,
         });
-        self.last = Some(found);
-        self.tell_what_was_found(&end, noted)?;
+        let (before, after) = (self.last.replace(found), self.after);
+        let begun = self.begin(&end, noted);
+        if begun.is_err() {
+            // What was begun here is begun again, so that a sick disk does not fill up with beginnings.
+            if let Some(open) = self.open.take() {
+                let _ = open.file.set_len(bytes);
+            }
+            (self.last, self.after) = (before, after);
+        }
+        begun
+    }
+
+    /// Writes what comes before any record, and signs it.
+    fn begin(&mut self, end: &End, noted: Option<Link>) -> io::Result<()> {
+        self.tell_what_was_found(end, noted)?;
         let (node, after) = (self.node.clone(), std::mem::replace(&mut self.after, "failure"));
         self.append_one(|out| {
             out.push_str(r#","opened":{"node":"#);
@@ -240,9 +264,20 @@ impl AuditFile {
         if let (Some(open), Some(last)) = (&mut self.open, self.last) {
             open.file.sync_data()?;
             (open.unsigned, open.signed_at) = (0, Some(Instant::now()));
-            self.head.write(last)?;
+            self.note_head(last);
         }
         Ok(())
+    }
+
+    /// Notes how far the file goes. That is another disk's business, maybe: when it fails the file is as good.
+    fn note_head(&mut self, last: Link) {
+        let noted = self.head.write(last);
+        if let Err(error) = &noted
+            && !self.head_failed
+        {
+            tracing::warn!(%error, "how far the audit file goes cannot be noted in the data folder: a cut may not show");
+        }
+        self.head_failed = noted.is_err();
     }
 
     fn append_one(&mut self, fields: impl FnOnce(&mut String)) -> io::Result<()> {
