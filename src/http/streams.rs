@@ -1,14 +1,18 @@
 //! The log streams: the last events of a log and those to come, one a line (contract, section 9).
 
-use std::io;
+use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, iter};
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::join_all;
 use futures::stream::{self, BoxStream, StreamExt, select_all};
 use hyper::body::Frame;
 use serde_json::json;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{self, Answer};
@@ -24,6 +28,8 @@ use crate::telemetry::joined;
 
 /// Between two looks at whether the client may still listen: a stream outlasts changes of the rules.
 const CHECK: Duration = Duration::from_secs(1);
+/// How long the other nodes may hold up the head of an answer that tells of them, too.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// Answers with a stream.
 ///
@@ -38,10 +44,9 @@ pub async fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let wanted = FollowLog { errors: log == Log::Error, tail, follow };
     let mut lines = own_lines(&api, wanted);
     if cluster {
-        let mut all = vec![tagged(api.kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed())];
+        let own = tagged(api.kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed());
         let peers = api.kms.peer_logs(asked.caller.permit()?, wanted);
-        all.extend(peers.into_iter().map(|(name, lines)| tagged(name, log, lines)));
-        lines = select_all(all).boxed();
+        lines = merged(own, peers, log, follow).boxed().await;
         if !follow {
             lines = stream::iter([in_order(lines.collect().await)]).boxed();
         }
@@ -126,10 +131,43 @@ impl Following {
     }
 }
 
+/// The events of this node and its peers, once they have begun or had their time.
+async fn merged(
+    own: BoxStream<'static, Bytes>,
+    peers: Vec<(String, BoxStream<'static, PeerLog>)>,
+    log: Log,
+    follow: bool,
+) -> BoxStream<'static, Bytes> {
+    let (names, streams): (Vec<_>, Vec<_>) = peers.into_iter().unzip();
+    let streams = join_all(streams.into_iter().map(|lines| opened(lines, follow))).await;
+    let peers = names.into_iter().zip(streams).map(|(name, lines)| tagged(name, log, lines));
+    select_all(iter::once(own).chain(peers)).boxed()
+}
+
+/// A peer's events, once it has begun, or has kept the answer's head waiting for long enough: what happens after the head
+/// is told, or the lack of it is.
+async fn opened(lines: BoxStream<'static, PeerLog>, follow: bool) -> BoxStream<'static, PeerLog> {
+    if !follow {
+        // The last events are the same whenever it begins.
+        return lines.filter(is_told).boxed();
+    }
+    let mut lines = lines.peekable();
+    // What is under way when the time is over goes on with the stream.
+    if let Ok(Some(PeerLog::Here)) = timeout(OPENING, Pin::new(&mut lines).peek()).await {
+        lines.next().await;
+    }
+    lines.boxed()
+}
+
+fn is_told(lines: &PeerLog) -> Ready<bool> {
+    ready(*lines != PeerLog::Here)
+}
+
 /// A node's events, each with the node's name.
 fn tagged(node: String, log: Log, lines: BoxStream<'static, PeerLog>) -> BoxStream<'static, Bytes> {
     let told = move |lines| match lines {
         PeerLog::Lines(lines) => tag(&node, &lines),
+        PeerLog::Here => notice(&node, log, "the node begins late: what happened before is not shown"),
         PeerLog::Away(why) => notice(&node, log, &format!("the node is away: {why}")),
         PeerLog::Back => notice(&node, log, "the node is back: what happened meanwhile is not shown"),
     };
@@ -187,6 +225,27 @@ mod tests {
                         {\"node\":\"b\",\"time\":\"2026-01-01T00:00:01Z\"}\n\
                         {\"node\":\"a\",\"time\":\"2026-01-01T00:00:01.5Z\"}\n";
         assert_eq!(in_order(vec![a, b]), expected);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_begins_in_time_begins_untold_and_one_that_is_late_is_told() {
+        let event = PeerLog::Lines(Bytes::from_static(b"{}\n"));
+        let events = [PeerLog::Here, event.clone()];
+        for follow in [true, false] {
+            let in_time = opened(stream::iter(events.clone()).boxed(), follow).await;
+            assert_eq!(in_time.collect::<Vec<_>>().await, std::slice::from_ref(&event));
+        }
+        // It begins when the head has gone out.
+        let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+        let late = stream::once(begun).then(|_| ready(PeerLog::Here)).chain(stream::iter([event]));
+        let late = opened(late.boxed(), true).await;
+        begin.send(()).unwrap();
+        let told: Vec<_> = tagged("a".to_owned(), Log::Error, late).collect().await;
+        let notice = r#"{"message":"the node begins late: what happened before is not shown","node":"a"}"#;
+        assert_eq!(told[0], format!("{notice}\n"));
+        assert_eq!(told.len(), 2);
+        let away = opened(stream::iter([PeerLog::Away("gone".to_owned())]).boxed(), true).await;
+        assert_eq!(away.collect::<Vec<_>>().await, [PeerLog::Away("gone".to_owned())]);
     }
 
     #[test]

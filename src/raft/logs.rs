@@ -38,6 +38,8 @@ pub type LogSource = Arc<dyn Fn(FollowLog) -> BoxStream<'static, Bytes> + Send +
 /// What comes from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerLog {
+    /// The peer has begun: what happens there from now on is told. It comes first, or never.
+    Here,
     /// Whole lines, each with its end.
     Lines(Bytes),
     /// The peer is away, and why; it is tried again where its events are followed.
@@ -76,7 +78,8 @@ impl OwnLogs {
 }
 
 impl Cluster {
-    /// The logs of all other members, each with its name. Nothing is asked before they are polled.
+    /// The logs of all other members, each with its name. Nothing is asked before they are polled; until a peer is
+    /// [`PeerLog::Here`], what happens there is missed.
     pub fn peer_logs(&self, asked: FollowLog) -> Vec<(String, BoxStream<'static, PeerLog>)> {
         let links = self.leadership.links();
         let members = links.members();
@@ -132,9 +135,7 @@ impl Following {
                             self.state = State::Reading(Box::new(lines));
                             // What it told before is not told again.
                             self.asked.tail = 0;
-                            if away {
-                                return Some(PeerLog::Back);
-                            }
+                            return Some(if away { PeerLog::Back } else { PeerLog::Here });
                         }
                         Err(why) if !away => return Some(self.away(&why)),
                         Err(_) => {}

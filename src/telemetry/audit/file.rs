@@ -1,8 +1,5 @@
 //! The audit file: a hash chain with signed checkpoints, over rotation and restarts.
 
-#[cfg(test)]
-mod tests;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -335,3 +332,6 @@ impl OpenFile {
 fn begun() -> String {
     format!(r#"{{"time":"{}""#, clock::rfc3339(Some(clock::unix_ns())))
 }
+
+#[cfg(test)]
+mod tests;
