@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::{DIM, GOOD, WARN, fields};
 use super::{Error, Output};
 use crate::crypto::VerifyingKey;
-use crate::telemetry::{Expected, Finding, Report, Verifier, in_order};
+use crate::telemetry::{Expected, Files, Finding, Report, Verifier, in_order};
 
 /// Check audit files
 #[derive(clap::Args)]
@@ -72,9 +72,9 @@ pub fn run(args: &Args, output: Output) -> Result<(), Error> {
     let report = check(files, expected.clone(), head.as_deref())?;
     let unproven = unproven(&report, &expected, head.is_some());
     output.either(&as_json(&report, &unproven), || shown(&report, &unproven))?;
-    match report.faults.len() {
+    match report.fault_count() {
         0 => Ok(()),
-        count => Err(Error::Tampered { count }),
+        count => Err(Error::Tampered { count: usize::try_from(count).unwrap_or(usize::MAX) }),
     }
 }
 
@@ -86,10 +86,11 @@ fn check(files: &[PathBuf], expected: Expected, head: Option<&Path>) -> Result<R
     let mut verifier = Verifier::new(expected);
     // Before the files: a node that runs writes on meanwhile.
     head.map_or(Ok(()), |head| verifier.expect_head(head).map_err(unread(head)))?;
-    let files = in_order(files).map_err(|(path, source)| Error::File { path, source })?;
+    let Files { ordered, repeated } = in_order(files).map_err(|(path, source)| Error::File { path, source })?;
     let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let bar = bar(files.iter().map(length).sum());
-    for path in files {
+    let bar = bar(ordered.iter().map(length).sum());
+    repeated.iter().for_each(|path| verifier.repeated(path));
+    for path in ordered {
         verifier.file(&path, &mut |bytes| bar.inc(bytes)).map_err(unread(&path))?;
     }
     bar.finish_and_clear();
@@ -121,7 +122,7 @@ fn shown(report: &Report, unproven: &[String]) -> String {
     let range = |(first, last)| format!("{first} to {last}");
     let records = report.first.zip(report.last).map_or_else(|| "none".to_owned(), range);
     let keys: Vec<_> = report.keys.iter().map(ToString::to_string).collect();
-    let verdict = match (report.faults.len(), report.signed) {
+    let verdict = match (report.fault_count(), report.signed) {
         (0, Some(signed)) => format!("{GOOD}no fault up to record {signed}{GOOD:#}"),
         (count, _) => format!("{WARN}{count} faults{WARN:#}"),
     };
@@ -133,19 +134,19 @@ fn shown(report: &Report, unproven: &[String]) -> String {
         ("not proven", unproven.join("; ")),
         ("verdict", verdict),
     ]);
-    let list = |findings: &[Finding], label: &str| {
+    let list = |findings: &[Finding], beyond: u64, label: &str| {
         let lines = findings.iter().take(SHOWN).map(|finding| format!("{DIM}{label}{DIM:#}  {finding}"));
-        let more = findings.len().saturating_sub(SHOWN);
+        let more = findings.len().saturating_sub(SHOWN) as u64 + beyond;
         lines.chain((more > 0).then(|| format!("{DIM}{label}{DIM:#}  and {more} more"))).collect::<Vec<_>>()
     };
-    [list(&report.faults, "fault"), list(&report.notes, "note"), vec![summary]].concat().join("\n")
+    [list(&report.faults, report.more_faults, "fault"), list(&report.notes, 0, "note"), vec![summary]]
+        .concat()
+        .join("\n")
 }
 
 fn as_json(report: &Report, unproven: &[String]) -> Value {
-    let finding =
-        |finding: &Finding| json!({"file": finding.file, "line": finding.line, "what": finding.what.to_string()});
     json!({
-        "ok": report.faults.is_empty(),
+        "ok": report.fault_count() == 0,
         "first": report.first,
         "last": report.last,
         "checkpoints": report.checkpoints,
@@ -153,7 +154,13 @@ fn as_json(report: &Report, unproven: &[String]) -> Value {
         "unsigned": report.unsigned(),
         "not_proven": unproven,
         "keys": report.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "faults": report.faults.iter().map(finding).collect::<Vec<_>>(),
-        "notes": report.notes.iter().map(finding).collect::<Vec<_>>(),
+        "faults": report.faults.iter().map(found).collect::<Vec<_>>(),
+        "more_faults": report.more_faults,
+        "notes": report.notes.iter().map(found).collect::<Vec<_>>(),
     })
+}
+
+fn found(Finding { file, line, what }: &Finding) -> Value {
+    // A path need not be text.
+    json!({ "file": file.display().to_string(), "line": line, "what": what.to_string() })
 }

@@ -17,8 +17,8 @@ mod queue;
 mod record;
 
 pub use audit::{
-    Audit, AuditFigures, AuditWriter, Expected, Finding, Report, SinkFigure, Unrecorded, Unsigned, Unwritten, Verifier,
-    What, in_order,
+    Audit, AuditFigures, AuditWriter, Expected, Files, Finding, Report, SinkFigure, Unrecorded, Unsigned, Unwritten,
+    Verifier, What, in_order,
 };
 pub use audit_metrics::render_audit_metrics;
 pub use cluster_metrics::{ClusterFigures, PeerLag, render_cluster_metrics};

@@ -106,12 +106,21 @@ pub(super) fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result
     for c in text.chars() {
         match c {
             '"' | '\\' => write!(out, "\\{c}")?,
-            // Beyond what JSON asks for: C1 controls steer terminals, and some readers end a line at U+2028.
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => write!(out, "\\u{:04x}", u32::from(c))?,
+            // Beyond what JSON asks for.
+            c if steers(c) => write!(out, "\\u{:04x}", u32::from(c))?,
             c => out.write_char(c)?,
         }
     }
     out.write_char('"')
+}
+
+/// Whether a character does something to a terminal or a reader, rather than being shown: controls, of which C1 steer
+/// terminals, too; what some readers end a line at; and what changes the direction of the text around it.
+pub(super) fn steers(c: char) -> bool {
+    let lines = matches!(c, '\u{2028}' | '\u{2029}');
+    let directions =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || lines || directions
 }
 
 fn append(out: &mut String, text: fmt::Arguments<'_>) {
@@ -194,11 +203,12 @@ pub(super) mod tests {
             "/\\\"",
             "/\0\u{1b}[2J\u{7f}",
             "/\u{85}\u{9b}1m\u{2028}\u{2029}",
+            "/\u{202a}\u{202e}txt.\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}",
             "/ä€😀",
         ];
         for path in hostile {
             let line = line(&record(path));
-            assert!(!line.contains(|c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}'), "{path:?}");
+            assert!(line.chars().all(|c| c.is_ascii_graphic() || matches!(c, ' ' | 'ä' | '€' | '😀')), "{path:?}");
             let value: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(value["request"]["path"], path);
             assert_eq!(value["response"], json!({"code": 200, "time": 7_000}));

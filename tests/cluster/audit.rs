@@ -23,7 +23,7 @@ fn file(path: impl Into<PathBuf>) -> AuditFileConfig {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
-    in_order(&files.collect::<Vec<_>>()).expect("files that can be read")
+    in_order(&files.collect::<Vec<_>>()).expect("files that can be read").ordered
 }
 
 fn verify(folder: &Path, key: &str) -> Report {

@@ -38,7 +38,7 @@ const POISON: [&str; 14] = [
     "..%2f..%2f..%2fetc%2fpasswd",
     "%252e%252e%252f%250a",
     "$(reboot)%60id%60${jndi:ldap://x}",
-    "%F0%9F%94%91%e2%80%ae%ef%bb%bf",
+    "%F0%9F%94%91%e2%80%ae%e2%81%a6%e2%80%8f%d8%9c%ef%bb%bf",
 ];
 
 /// A hostile request, and how much of it is sent.
@@ -132,6 +132,10 @@ fn records(path: &Path) -> BTreeMap<usize, Vec<Value>> {
     let control = text.iter().find(|byte| byte.is_ascii_control() && **byte != b'\n');
     assert_eq!(control, None, "no control character is written as it came");
     let text = String::from_utf8(text).expect("the file is text");
+    let turn = text.find(
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
+    );
+    assert_eq!(turn, None, "and none that turns the text around");
     let mut records = BTreeMap::<_, Vec<Value>>::new();
     for line in text.lines() {
         let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));

@@ -1,6 +1,9 @@
 //! The audit file, switched on while a node runs, proves itself and tells what was done to it.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -31,6 +34,8 @@ async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found
     let path = file.to_str().expect("a path of ours");
     let whole = admin.json(&["audit", "verify", path, "--key", &key, "--whole"]);
     assert_eq!((&whole["ok"], &whole["unsigned"]), (&true.into(), &0.into()), "{whole}");
+    let twice = admin.json(&["audit", "verify", path, path]);
+    assert!(twice["ok"] == true && twice["notes"][0]["what"].as_str().is_some_and(|what| what.contains("twice")));
     let other = admin.run(&["audit", "verify", path, "--key", &"ab".repeat(32)]);
     assert_eq!(other.code, 1, "signed by somebody else: {other:?}");
     let written = fs::read_to_string(&file).expect("it is there");
@@ -48,4 +53,15 @@ async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found
         let report: serde_json::Value = serde_json::from_str(found.output.trim()).expect("it prints JSON");
         assert_eq!(report["faults"].as_array().map(Vec::len), Some(1), "{what}: {report}");
     }
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_is_checked_as_any() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join(OsStr::from_bytes(b"audit\xff.log"));
+    fs::write(&path, "no line\n").expect("the folder is writable");
+    let verify = Command::new(env!("CARGO_BIN_EXE_keyraft")).args(["audit", "verify"]).arg(&path).output();
+    let verify = verify.expect("it runs");
+    let report: serde_json::Value = serde_json::from_slice(&verify.stdout).expect("it prints JSON");
+    assert_eq!((verify.status.code(), report["faults"].as_array().map(Vec::len)), (Some(1), Some(1)), "{report}");
 }

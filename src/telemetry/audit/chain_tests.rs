@@ -59,7 +59,7 @@ impl Trail {
     /// What is found, in files that the shell sorts as it likes.
     fn verify(&self, keys: &[VerifyingKey]) -> Report {
         let mut verifier = Verifier::new(Expected { keys: keys.to_vec(), ..Expected::default() });
-        for file in in_order(&self.files()).unwrap() {
+        for file in in_order(&self.files()).unwrap().ordered {
             verifier.file(&file, &mut |_| {}).unwrap();
         }
         verifier.finish()
@@ -219,7 +219,7 @@ fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() 
     assert_eq!(trail.verify(&[key]).faults, []);
     trail.config.max_size = 1;
     trail.run(8..9);
-    let mut files = in_order(&trail.files()).unwrap();
+    let mut files = in_order(&trail.files()).unwrap().ordered;
     fs::remove_file(files.remove(0)).unwrap();
     assert_eq!(trail.verify(&[key]).faults, []);
     // An emptied file in place of the last.
@@ -279,7 +279,7 @@ fn only_as_many_rotated_files_are_kept_as_are_wanted() {
     assert_eq!(report.faults, []);
     assert!(report.first.unwrap() > 1);
     let mut whole = Verifier::new(Expected { whole: true, ..Expected::default() });
-    whole.file(&in_order(&trail.files()).unwrap()[0], &mut |_| {}).unwrap();
+    whole.file(&in_order(&trail.files()).unwrap().ordered[0], &mut |_| {}).unwrap();
     assert!(matches!(whole.finish().faults[0].what, What::NoBeginning { .. }));
 }
 
@@ -299,6 +299,38 @@ fn a_torn_line_is_recorded_and_no_other_garbage_passes_for_one() {
     let mut changed = text.clone();
     changed[at] = 1;
     assert_ne!(check(&changed, trail.key.verifying_key(), true).faults, []);
+}
+
+#[test]
+fn a_line_that_is_longer_than_any_is_none_and_may_be_torn() {
+    let trail = Trail::new();
+    trail.run(0..2);
+    let long = vec![b'x'; 200_000];
+    let mut inserted = trail.text();
+    inserted.splice(0..0, [&long[..], b"\n"].concat());
+    let report = check(&inserted, trail.key.verifying_key(), true);
+    assert!(matches!(report.faults[..], [ref fault] if (fault.line, &fault.what) == (1, &What::NoLine)), "{report:?}");
+    fs::OpenOptions::new().append(true).open(trail.path()).unwrap().write_all(&long).unwrap();
+    assert!(matches!(trail.verify(&[]).faults[..], [ref fault] if fault.what == What::TornEnd));
+    trail.run(2..3);
+    assert!(matches!(trail.assert_whole().notes[..], [ref note] if note.what == What::Torn { bytes: 200_000 }));
+}
+
+#[test]
+fn a_file_that_is_given_twice_is_checked_once() {
+    let trail = Trail::new();
+    trail.run(0..2);
+    let other = trail.folder.path().join("audit.link");
+    std::os::unix::fs::symlink(trail.path(), &other).unwrap();
+    let files = in_order(&[trail.path().to_owned(), other.clone(), trail.path().to_owned()]).unwrap();
+    assert_eq!((files.ordered, files.repeated), (vec![trail.path().to_owned()], vec![other, trail.path().to_owned()]));
+}
+
+#[test]
+fn findings_do_not_fill_the_memory() {
+    let line = format!(r#"{{"chain":{{"number":7,"prev":"{}"}}}}"#, "0".repeat(64)) + "\n";
+    let report = check(line.repeat(20_000).as_bytes(), SigningKey::random().verifying_key(), true);
+    assert_eq!((report.faults.len(), report.fault_count()), (10_000, 20_001));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod report;
 mod rotation;
 mod scribe;
 mod sinks;
+mod suspect;
 mod syslog;
 mod tail;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use super::record::{AuditRecord, write_loss, write_record};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
-pub use files::in_order;
+pub use files::{Files, in_order};
 pub use report::{Finding, Report, Unsigned, What};
 use scribe::Scribe;
 use sinks::{AllFigures, SinkFigures, Sinks, Wanted};

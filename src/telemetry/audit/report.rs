@@ -1,9 +1,10 @@
 //! What a check of audit files found, and how it is told.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use crate::crypto::VerifyingKey;
+use crate::telemetry::record::steers;
 
 /// What a check found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Report {
     pub notes: Vec<Finding>,
     /// What is wrong.
     pub faults: Vec<Finding>,
+    /// How much more is.
+    pub more_faults: u64,
 }
 
 /// Something found at a line.
@@ -110,6 +113,8 @@ pub enum What {
         /// Its bytes.
         bytes: u64,
     },
+    /// Note: the file was given before, by this name or another.
+    Repeated,
     /// Note: the file was begun since the one before it was moved or removed.
     Begun {
         /// By which node.
@@ -138,7 +143,15 @@ pub enum Unsigned {
     },
 }
 
+/// A text that somebody else wrote, without what would steer a terminal.
+struct Shown<'a>(&'a str);
+
 impl Report {
+    /// How much is wrong.
+    pub fn fault_count(&self) -> u64 {
+        self.faults.len() as u64 + self.more_faults
+    }
+
     /// Lines after the last one that a checkpoint vouches for: nothing proves that they are all, and unchanged.
     pub fn unsigned(&self) -> u64 {
         match (self.last, self.signed) {
@@ -148,9 +161,15 @@ impl Report {
     }
 }
 
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| if steers(c) { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) })
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.what)
+        write!(f, "{}:{}: {}", Shown(&self.file.display().to_string()), self.line, self.what)
     }
 }
 
@@ -191,8 +210,9 @@ impl fmt::Display for What {
             Self::Torn { bytes } => {
                 write!(f, "a crash or a full disk left a torn line of {bytes} bytes; the node recorded it")
             }
+            Self::Repeated => write!(f, "the file is given twice, and was checked once"),
             Self::Begun { node } => {
-                write!(f, "{node} began this file since the one before it was moved, removed or changed")
+                write!(f, "{} began this file since the one before it was moved, removed or changed", Shown(node))
             }
         }
     }
@@ -210,5 +230,18 @@ impl fmt::Display for Unsigned {
                 "{seconds} s from now, and a node signs within five and when it stops, unless it crashes (--unfinished)"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_holds_steers_no_terminal() {
+        let node = "node\u{1b}[2J\u{202e}\n".to_owned();
+        let finding = Finding { file: "a\u{9b}1m".into(), line: 1, what: What::Begun { node } };
+        let begun = "began this file since the one before it was moved, removed or changed";
+        assert_eq!(finding.to_string(), format!("a\\u{{9b}}1m:1: node\\u{{1b}}[2J\\u{{202e}}\\u{{a}} {begun}"));
     }
 }

@@ -9,8 +9,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::chain;
 
-/// The longest first line looked at.
-const MAX_LINE: u64 = 64 * 1024;
+/// The longest line that is one: several times what the longest path and the names of all nodes take.
+pub(super) const MAX_LINE: u64 = 64 * 1024;
 /// Digits of a number in a name: sorted by name, files are sorted by their records.
 const DIGITS: usize = 12;
 
@@ -22,15 +22,19 @@ pub struct FirstLine {
     pub time_ns: i64,
 }
 
-/// The first line of a file; none when it has none that is whole.
+/// The first line of a file, after what may be torn before it; none when its first kilobytes have none that is whole.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn first_line(path: &Path) -> io::Result<Option<FirstLine>> {
-    let mut line = Vec::new();
-    BufReader::new(File::open(path)?.take(MAX_LINE)).read_until(b'\n', &mut line)?;
-    let parsed = line.strip_suffix(b"\n").and_then(chain::parse);
-    Ok(parsed.map(|line| FirstLine { number: line.chain.number, time_ns: unix_ns(&line.time) }))
+    let (mut from, mut line) = (BufReader::new(File::open(path)?.take(MAX_LINE)), Vec::new());
+    while from.read_until(b'\n', &mut line)? > 0 {
+        if let Some(parsed) = line.strip_suffix(b"\n").and_then(chain::parse) {
+            return Ok(Some(FirstLine { number: parsed.chain.number, time_ns: unix_ns(&parsed.time) }));
+        }
+        line.clear();
+    }
+    Ok(None)
 }
 
 /// Moves a file whose first line has this number out of the way.

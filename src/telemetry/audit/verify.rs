@@ -1,17 +1,20 @@
 //! Checking audit files offline: every line in its place, and every checkpoint signed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use super::chain::{self, Line, Link, Torn};
+use super::chain::{self, Line, Link};
 use super::head;
 use super::report::{Finding, Report, What};
+use super::rotation::MAX_LINE;
+use super::suspect::Suspect;
 use super::tail::Tail;
 use crate::clock;
 use crate::crypto::VerifyingKey;
+
+/// Findings of each kind that are kept: a hostile file could fill the memory with them.
+const FINDINGS_MOST: usize = 10_000;
 
 /// What is known of an audit trail beforehand.
 #[derive(Debug, Clone, Default)]
@@ -40,13 +43,6 @@ pub struct Verifier {
     report: Report,
 }
 
-/// Bytes that are no line, and may yet be recorded as torn.
-struct Suspect {
-    place: (PathBuf, u64),
-    hash: Sha256,
-    bytes: u64,
-}
-
 impl Verifier {
     /// A check of a trail.
     pub fn new(expected: Expected) -> Self {
@@ -63,7 +59,12 @@ impl Verifier {
         Ok(())
     }
 
-    /// Checks a file, and says after each line how many bytes that was.
+    /// Notes a file that is given again.
+    pub fn repeated(&mut self, path: &Path) {
+        self.note((path.to_owned(), 0), What::Repeated);
+    }
+
+    /// Checks a file, and says after each line, or piece of a long one, how many bytes that was.
     ///
     /// # Errors
     /// It cannot be read.
@@ -77,20 +78,27 @@ impl Verifier {
         mut from: impl BufRead,
         progress: &mut dyn FnMut(u64),
     ) -> io::Result<()> {
-        let (mut line, mut number) = (Vec::new(), 0);
-        while from.read_until(b'\n', &mut line)? > 0 {
-            number += 1;
-            let ended = line.ends_with(b"\n");
-            progress(line.len() as u64);
-            self.line((path.to_owned(), number), line.strip_suffix(b"\n").unwrap_or(&line));
-            if !ended {
-                self.fault((path.to_owned(), number), What::TornEnd);
-                self.suspect = None;
+        let (mut piece, mut number, mut begins) = (Vec::new(), 0, true);
+        // A longer line is none, and is taken in pieces.
+        while from.by_ref().take(MAX_LINE).read_until(b'\n', &mut piece)? > 0 {
+            number += u64::from(begins);
+            progress(piece.len() as u64);
+            let (ended, place) = (piece.ends_with(b"\n"), (path.to_owned(), number));
+            let line = if begins && (ended || (piece.len() as u64) < MAX_LINE) { chain::parse(&piece) } else { None };
+            match line {
+                Some(line) => self.line(place, &line, piece.strip_suffix(b"\n").unwrap_or(&piece)),
+                None => self.suspect.get_or_insert_with(|| Suspect::new(place)).add(&piece),
             }
-            line.clear();
+            begins = ended;
+            piece.clear();
         }
-        if number == 0 {
-            self.fault((path.to_owned(), 0), What::Empty);
+        match number {
+            0 => self.fault((path.to_owned(), 0), What::Empty),
+            _ if begins => {}
+            _ => {
+                self.suspect = None;
+                self.fault((path.to_owned(), number), What::TornEnd);
+            }
         }
         Ok(())
     }
@@ -116,8 +124,7 @@ impl Verifier {
         self.report
     }
 
-    fn line(&mut self, place: (PathBuf, u64), bytes: &[u8]) {
-        let Some(line) = chain::parse(bytes) else { return self.suspect(place, bytes) };
+    fn line(&mut self, place: (PathBuf, u64), line: &Line, bytes: &[u8]) {
         match (&line.torn, self.suspect.take()) {
             (Some(torn), Some(suspect)) if suspect.is(torn) => {
                 self.note(suspect.place, What::Torn { bytes: torn.bytes });
@@ -127,12 +134,12 @@ impl Verifier {
                 self.settle();
             }
         }
-        self.begin(&place, &line);
-        self.link(&place, &line);
-        if self.sign(&place, &line, bytes) {
+        self.begin(&place, line);
+        self.link(&place, line);
+        if self.sign(&place, line, bytes) {
             self.tail = None;
         } else {
-            self.tail.get_or_insert_with(|| Tail::new(place.clone())).add(&line);
+            self.tail.get_or_insert_with(|| Tail::new(place.clone())).add(line);
         }
         if let Some(broken) = &line.broken {
             let what = What::Broken { expected: broken.expected, found: broken.found };
@@ -208,16 +215,6 @@ impl Verifier {
         may
     }
 
-    fn suspect(&mut self, place: (PathBuf, u64), bytes: &[u8]) {
-        let suspect = self.suspect.get_or_insert_with(|| Suspect { place, hash: Sha256::new(), bytes: 0 });
-        if suspect.bytes > 0 || suspect.hash.clone().finalize() != Sha256::new().finalize() {
-            suspect.hash.update(b"\n");
-            suspect.bytes += 1;
-        }
-        suspect.hash.update(bytes);
-        suspect.bytes += bytes.len() as u64;
-    }
-
     /// What was suspect is no line.
     fn settle(&mut self) {
         if let Some(suspect) = self.suspect.take() {
@@ -226,16 +223,16 @@ impl Verifier {
     }
 
     fn fault(&mut self, (file, line): (PathBuf, u64), what: What) {
-        self.report.faults.push(Finding { file, line, what });
+        if self.report.faults.len() < FINDINGS_MOST {
+            self.report.faults.push(Finding { file, line, what });
+        } else {
+            self.report.more_faults += 1;
+        }
     }
 
     fn note(&mut self, (file, line): (PathBuf, u64), what: What) {
-        self.report.notes.push(Finding { file, line, what });
-    }
-}
-
-impl Suspect {
-    fn is(&self, torn: &Torn) -> bool {
-        torn.bytes == self.bytes && torn.sha256 == hex::encode(self.hash.clone().finalize())
+        if self.report.notes.len() < FINDINGS_MOST {
+            self.report.notes.push(Finding { file, line, what });
+        }
     }
 }
