@@ -18,6 +18,7 @@ use crate::crypto::{SigningKey, VerifyingKey};
 
 /// A node's audit file in a folder that goes away with it.
 pub(super) struct Trail {
+    node: &'static str,
     folder: TempDir,
     pub(super) key: Arc<SigningKey>,
     pub(super) config: AuditFileConfig,
@@ -28,7 +29,7 @@ impl Trail {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         let config = AuditFileConfig { path, max_size: 1 << 30, max_age: Duration::from_secs(3600), keep: 100 };
-        Self { folder, key: Arc::new(SigningKey::random()), config }
+        Self { node: "node-1", folder, key: Arc::new(SigningKey::random()), config }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -37,7 +38,7 @@ impl Trail {
 
     /// A node begins to write.
     pub(super) fn open(&self) -> AuditFile {
-        AuditFile::new(self.config.clone(), "node-1", self.folder.path().into(), Some(Arc::clone(&self.key)))
+        AuditFile::new(self.config.clone(), self.node, self.folder.path().into(), Some(Arc::clone(&self.key)))
     }
 
     /// A node writes and stops.
@@ -299,6 +300,21 @@ fn a_torn_line_is_recorded_and_no_other_garbage_passes_for_one() {
     let mut changed = text.clone();
     changed[at] = 1;
     assert_ne!(check(&changed, trail.key.verifying_key(), true).faults, []);
+}
+
+#[test]
+fn files_of_two_nodes_are_told_apart_from_tampering() {
+    let trails = [Trail::new(), Trail { node: "node-2", ..Trail::new() }];
+    trails.iter().for_each(|trail| trail.run(0..3));
+    let files = in_order(&trails.each_ref().map(|trail| trail.path().to_owned())).unwrap();
+    for keys in [vec![], trails.iter().map(|trail| trail.key.verifying_key()).collect()] {
+        let mut verifier = Verifier::new(Expected { keys: keys.clone(), ..Expected::default() });
+        files.ordered.iter().for_each(|file| verifier.file(file, &mut |_| {}).unwrap());
+        let what: Vec<_> = verifier.finish().faults.into_iter().map(|fault| fault.what).collect();
+        assert!(matches!(what[0], What::OtherNode { .. }), "{what:?}");
+        let keys_too = what[1..].iter().all(|what| matches!(what, What::Key(_) | What::Unsigned { .. }));
+        assert!(keys_too && (keys.is_empty() || what.len() == 1), "{what:?}");
+    }
 }
 
 #[test]

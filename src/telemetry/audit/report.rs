@@ -82,6 +82,13 @@ pub enum What {
         /// Its number.
         number: u64,
     },
+    /// Fault: another node's file follows.
+    OtherNode {
+        /// Whose.
+        node: String,
+        /// Whose the lines before are.
+        before: String,
+    },
     /// Fault: the first file does not begin as a node begins one.
     NoHead {
         /// The number of the first line there is.
@@ -186,7 +193,12 @@ impl fmt::Display for What {
                 write!(f, "record {number} or the next was altered: the next has another hash for this one")
             }
             Self::Signature => write!(f, "the checkpoint's signature is not of its key: it was altered or forged"),
-            Self::Key(key) => write!(f, "a checkpoint is signed by another key: {key}"),
+            Self::Key(key) => {
+                write!(
+                    f,
+                    "checkpoints of this file are signed by another key: {key}; another node's file, or a forged one"
+                )
+            }
             Self::Broken { expected, found } => write!(
                 f,
                 "the node had written up to record {expected} and found another end, at record {found}: the file was \
@@ -194,6 +206,12 @@ impl fmt::Display for What {
             ),
             Self::TornEnd => write!(f, "the file ends in a torn line: a crash, or a cut"),
             Self::NoBeginning { number } => write!(f, "the chain begins with record {number}, not with 1"),
+            Self::OtherNode { node, before } => write!(
+                f,
+                "a file of {} follows one of {}: each node has a trail of its own, to be verified by itself",
+                Shown(node),
+                Shown(before)
+            ),
             Self::NoHead { number } => {
                 write!(f, "the file begins with record {number} in the middle: what came before it was removed")
             }

@@ -37,6 +37,10 @@ pub struct Verifier {
     last: Option<Link>,
     /// Where `last` stands.
     place: (PathBuf, u64),
+    /// Who wrote the lines before, as the last of them that tells says.
+    node: String,
+    /// The last key that should not have signed, and the file in which that was told.
+    stranger: Option<(PathBuf, VerifyingKey)>,
     /// What comes after the last checkpoint.
     tail: Option<Tail>,
     suspect: Option<Suspect>,
@@ -46,8 +50,19 @@ pub struct Verifier {
 impl Verifier {
     /// A check of a trail.
     pub fn new(expected: Expected) -> Self {
-        let (last, place) = (expected.whole.then_some(chain::START), (PathBuf::new(), 0));
-        Self { expected, head: None, begun: false, last, place, tail: None, suspect: None, report: Report::default() }
+        let last = expected.whole.then_some(chain::START);
+        Self {
+            expected,
+            head: None,
+            begun: false,
+            last,
+            place: (PathBuf::new(), 0),
+            node: String::new(),
+            stranger: None,
+            tail: None,
+            suspect: None,
+            report: Report::default(),
+        }
     }
 
     /// Looks for the line that a node has noted in its `audit.head`, too.
@@ -145,9 +160,11 @@ impl Verifier {
             let what = What::Broken { expected: broken.expected, found: broken.found };
             self.fault(place.clone(), what);
         }
-        if let Some(opened) = line.opened.as_ref().filter(|opened| matches!(opened.after.as_str(), "moved" | "reload"))
-        {
-            self.note(place.clone(), What::Begun { node: opened.node.clone() });
+        if let Some(opened) = &line.opened {
+            self.node.clone_from(&opened.node);
+            if matches!(opened.after.as_str(), "moved" | "reload") {
+                self.note(place.clone(), What::Begun { node: opened.node.clone() });
+            }
         }
         self.report.lines += 1;
         self.report.first.get_or_insert(line.chain.number);
@@ -181,6 +198,13 @@ impl Verifier {
             return;
         }
         let begins = self.report.first.is_none();
+        // A node may be renamed; but then its chain goes on.
+        if let Some(opened) = line.opened.as_ref().filter(|opened| opened.begins && opened.node != self.node)
+            && !begins
+        {
+            let (node, before) = (opened.node.clone(), self.node.clone());
+            return self.fault(place.clone(), What::OtherNode { node, before });
+        }
         match found.cmp(&expected) {
             std::cmp::Ordering::Greater if begins => self.fault(place.clone(), What::NoBeginning { number: found }),
             std::cmp::Ordering::Greater => self.fault(place.clone(), What::Removed { expected, found }),
@@ -209,7 +233,8 @@ impl Verifier {
         if may {
             self.report.checkpoints += 1;
             self.report.signed = Some(line.chain.number);
-        } else {
+        } else if self.stranger.as_ref() != Some(&(place.0.clone(), key)) {
+            self.stranger = Some((place.0.clone(), key));
             self.fault(place.clone(), What::Key(key));
         }
         may
