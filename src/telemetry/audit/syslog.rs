@@ -1,8 +1,11 @@
 //! Audit records to a syslog server: the machine's own, or one in the network (RFC 5424).
 
 use std::io::{self, Write};
-use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -18,6 +21,8 @@ pub struct Syslog {
     config: SyslogConfig,
     node: String,
     connection: Option<Connection>,
+    /// What the resolver was asked and has not answered yet.
+    asked: Option<mpsc::Receiver<io::Result<SocketAddr>>>,
 }
 
 enum Connection {
@@ -29,7 +34,7 @@ enum Connection {
 impl Syslog {
     /// The server as configured; nothing is connected yet.
     pub fn new(config: SyslogConfig, node: &str) -> Self {
-        Self { config, node: node.to_owned(), connection: None }
+        Self { config, node: node.to_owned(), connection: None, asked: None }
     }
 
     /// What it was made with.
@@ -44,7 +49,7 @@ impl Syslog {
     pub fn write<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(&self.config.address)?,
+            None => self.connect()?,
         };
         let (mut message, by) = (Vec::new(), Instant::now() + PATIENCE);
         for line in lines {
@@ -61,6 +66,31 @@ impl Syslog {
         Ok(())
     }
 
+    fn connect(&mut self) -> io::Result<Connection> {
+        match self.config.address.clone() {
+            SyslogAddress::Unix(path) => Connection::unix(&path),
+            SyslogAddress::Udp(server) => Connection::udp(self.resolved(server)?),
+            SyslogAddress::Tcp(server) => Connection::tcp(self.resolved(server)?),
+        }
+    }
+
+    /// The server's address. A resolver may take as long as it likes, so it is asked on a thread of its own, one at a
+    /// time, and an answer that comes too late is for the next attempt.
+    fn resolved(&mut self, server: String) -> io::Result<SocketAddr> {
+        let answer = match self.asked.take() {
+            Some(answer) => answer,
+            None => asked(server)?,
+        };
+        match answer.recv_timeout(PATIENCE) {
+            Ok(address) => address,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.asked = Some(answer);
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the name of the server is not resolved in time"))
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     fn fill(&self, message: &mut Vec<u8>, line: &str, local: bool) -> io::Result<()> {
         let (priority, process) = (self.config.facility.number() * 8 + INFORMATIONAL, std::process::id());
         if local {
@@ -74,27 +104,23 @@ impl Syslog {
 }
 
 impl Connection {
-    fn open(address: &SyslogAddress) -> io::Result<Self> {
-        match address {
-            SyslogAddress::Unix(path) => {
-                let socket = UnixDatagram::unbound()?;
-                socket.connect(path)?;
-                Ok(Self::Unix(socket))
-            }
-            SyslogAddress::Udp(server) => {
-                let address = resolved(server)?;
-                let any: std::net::IpAddr =
-                    if address.is_ipv4() { [0; 4].into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
-                let socket = UdpSocket::bind((any, 0))?;
-                socket.connect(address)?;
-                Ok(Self::Udp(socket))
-            }
-            SyslogAddress::Tcp(server) => {
-                let stream = TcpStream::connect_timeout(&resolved(server)?, PATIENCE)?;
-                stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
-            }
-        }
+    fn unix(path: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        Ok(Self::Unix(socket))
+    }
+
+    fn udp(server: SocketAddr) -> io::Result<Self> {
+        let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(server)?;
+        Ok(Self::Udp(socket))
+    }
+
+    fn tcp(server: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        Ok(Self::Tcp(stream))
     }
 
     fn send(&mut self, message: &[u8], within: Duration) -> io::Result<()> {
@@ -112,9 +138,16 @@ impl Connection {
     }
 }
 
-fn resolved(server: &str) -> io::Result<std::net::SocketAddr> {
-    let none = || io::Error::new(io::ErrorKind::NotFound, format!("{server} has no address"));
-    server.to_socket_addrs()?.next().ok_or_else(none)
+/// Asks the resolver on a thread that ends with its answer, whoever still waits for it.
+fn asked(server: String) -> io::Result<mpsc::Receiver<io::Result<SocketAddr>>> {
+    let (answer, asked) = mpsc::sync_channel(1);
+    thread::Builder::new().name("audit-resolver".to_owned()).spawn(move || {
+        let none = || io::Error::new(io::ErrorKind::NotFound, format!("{server} has no address"));
+        let first = server.to_socket_addrs().and_then(|mut addresses| addresses.next().ok_or_else(none));
+        // Fails when the sink is another one by now.
+        let _ = answer.send(first);
+    })?;
+    Ok(asked)
 }
 
 #[cfg(test)]
@@ -165,6 +198,19 @@ mod tests {
             ("<86>1", &["node-1", "keyraft", &process, "audit", "-", r#"{"a":1}"#][..])
         );
         assert!(fields[1].ends_with('Z') && fields[1].len() <= "2026-11-24T00:00:00.000000Z".len(), "{message}");
+    }
+
+    #[test]
+    fn a_resolver_that_is_slow_holds_up_one_attempt_for_a_moment_and_serves_the_next() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut udp = syslog(SyslogAddress::Udp("never asked".to_owned()));
+        let (answer, asked) = mpsc::sync_channel(1);
+        udp.asked = Some(asked);
+        assert_eq!(udp.write(["{}"].into_iter()).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        answer.send(server.local_addr()).unwrap();
+        udp.write(["{}"].into_iter()).unwrap();
+        assert!(received(|bytes| server.recv(bytes)).ends_with(" {}"));
+        assert!(syslog(SyslogAddress::Tcp("no port".to_owned())).write(["{}"].into_iter()).is_err());
     }
 
     #[test]

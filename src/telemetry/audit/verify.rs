@@ -200,7 +200,7 @@ impl Verifier {
         let begins = self.report.first.is_none();
         // A node may be renamed; but then its chain goes on.
         if let Some(opened) = line.opened.as_ref().filter(|opened| opened.begins && opened.node != self.node)
-            && !begins
+            && !self.node.is_empty()
         {
             let (node, before) = (opened.node.clone(), self.node.clone());
             return self.fault(place.clone(), What::OtherNode { node, before });
