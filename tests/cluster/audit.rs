@@ -105,6 +105,8 @@ async fn a_thousand_hostile_requests_leave_one_record_each_and_no_other_line() {
         })
         .await;
     let key = cluster.local_status(0).await.expect("a status")["node"]["audit_key"].as_str().expect("a key").to_owned();
+    let live = verify(folder.path(), &key);
+    assert_eq!((live.faults, live.first), (vec![], Some(1)), "while the node writes, too");
     cluster.stop(0).await;
     let text: String = files(folder.path()).iter().map(|file| std::fs::read_to_string(file).expect("text")).collect();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
@@ -123,7 +125,10 @@ async fn a_thousand_hostile_requests_leave_one_record_each_and_no_other_line() {
     for line in lines.iter().filter(|line| !line["request"].is_object()) {
         assert!(line["opened"].is_object() || line["checkpoint"].is_object(), "{line}");
     }
-    assert!(files(folder.path()).len() > 1, "it was rotated meanwhile");
+    let in_their_order = files(folder.path());
+    assert!(in_their_order.len() > 1, "it was rotated meanwhile");
+    let other_way: Vec<_> = in_their_order.iter().rev().cloned().collect();
+    assert_eq!(in_order(&other_way).expect("files that can be read").ordered, in_their_order);
     let report = verify(folder.path(), &key);
     assert_eq!((report.faults, report.notes, report.lines), (vec![], vec![], lines.len() as u64));
     assert_eq!(report.signed, report.last, "the end is signed");

@@ -1,6 +1,7 @@
 //! The log streams tell every event as it happens, to whoever may listen, and end with the node.
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,6 +13,12 @@ use crate::support::cluster::TestCluster;
 use crate::support::connection::Client;
 use crate::support::http::Http;
 use crate::support::settings::{ADMIN, ADMIN_KEY, OPS, OPS_KEY};
+
+/// The path of requests that make many long lines, and how many there are at first: more than a listener may lag.
+const STORM: &str = "/storm/";
+const WAVE: usize = 7_000;
+/// Requests that may be lost beside them.
+const OTHERS: usize = 20;
 
 /// A stream that a client reads line by line.
 pub struct Lines {
@@ -217,4 +224,54 @@ async fn a_stream_ends_once_its_client_may_listen_no_longer() {
     let deleted = cluster.admin().ask(1, "DELETE", &format!("/v1/identity/delete/{OPS}"), None).await;
     deleted.expect("the identity is there");
     while lines.next().await.is_some() {}
+}
+
+/// Requests that each leave a long line, on one connection.
+async fn storm(cluster: &TestCluster, node: usize, count: usize) {
+    let (client, endpoint) = (Client::new(Some(ApiKey::parse(ADMIN_KEY).credential())), cluster.endpoint(node));
+    let io = TokioIo::new(client.connect(&endpoint, Http::Two).await.expect("the node serves"));
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+    let (sender, connection) = handshake.await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let target = format!("https://{}{STORM}{}", endpoint.address, "%01".repeat(1_000));
+    let requests = stream::iter(0..count).for_each_concurrent(64, |_| {
+        let request = hyper::Request::get(&target).body(Empty::<Bytes>::new()).expect("a request");
+        let answer = sender.clone().send_request(request);
+        async { assert_eq!(answer.await.expect("an answer").status(), 404) }
+    });
+    requests.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_is_slow_is_told_how_much_it_lost_of_each_node() {
+    let cluster = cluster(3, |_| {}).await;
+    for (target, node, name) in
+        [("/v1/log/audit", 0, Value::Null), ("/v1/log/audit?cluster=true", 1, Value::from("node-2"))]
+    {
+        let mut lines = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, target).await;
+        let (mut sent, mut seen, mut lost) = (0, 0, 0);
+        while lost == 0 {
+            // Nobody reads meanwhile. What the sockets take is up to the system: more each time.
+            let wave = sent + WAVE;
+            sent += wave;
+            assert!(sent < 10 * WAVE, "{sent} lines and nothing was lost");
+            storm(&cluster, node, wave).await;
+            let last = format!("/v1/key/describe/after-{sent}");
+            cluster.admin().ask(node, "GET", &last, None).await.expect_err("no key");
+            loop {
+                let event = lines.next().await.expect("an event");
+                let path = event["request"]["path"].as_str().expect("a path");
+                if let Some(more) = event["lost"].as_u64() {
+                    assert_eq!((&event["node"], path), (&name, ""), "{event}");
+                    lost += more;
+                }
+                seen += usize::from(path.starts_with(STORM));
+                if path == last {
+                    break;
+                }
+            }
+        }
+        let told = seen + usize::try_from(lost).expect("a count");
+        assert!(seen < sent && told >= sent && told <= sent + OTHERS, "{seen} seen, {lost} lost of {sent}");
+    }
 }

@@ -1,12 +1,18 @@
 //! The audit files that a check is given, in the order of their lines.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::rotation;
+
+/// Between two looks at a file that ends in the middle of a line, and how many there are.
+const PAUSE: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 10;
 
 /// Audit files to check.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,4 +42,54 @@ pub fn in_order(files: &[PathBuf]) -> Result<Files, (PathBuf, io::Error)> {
     }
     numbered.sort();
     Ok(Files { ordered: numbered.into_iter().map(|(_, file)| file).collect(), repeated })
+}
+
+/// A file that a node may write to meanwhile: a line that has no end yet is waited for, for a moment.
+pub(super) struct Growing {
+    file: File,
+    ended: bool,
+    looks: u32,
+}
+
+impl Growing {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, ended: true, looks: LOOKS })
+    }
+}
+
+impl Read for Growing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.file.read(buffer)?;
+            if let Some(last) = buffer[..count].last() {
+                self.ended = *last == b'\n';
+            }
+            if count > 0 || self.ended || self.looks == 0 {
+                return Ok(count);
+            }
+            self.looks -= 1;
+            thread::park_timeout(PAUSE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_being_written_is_read_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = fs::OpenOptions::new().append(true).open(file.path()).unwrap();
+        writer.write_all(b"first\nsec").unwrap();
+        let mut reader = Growing::open(file.path()).unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(reader.read(&mut buffer).unwrap(), 9);
+        writer.write_all(b"ond\n").unwrap();
+        assert_eq!((reader.read(&mut buffer).unwrap(), reader.read(&mut buffer).unwrap()), (4, 0));
+        writer.write_all(b"torn").unwrap();
+        assert_eq!((reader.read(&mut buffer).unwrap(), reader.read(&mut buffer).unwrap()), (4, 0));
+    }
 }

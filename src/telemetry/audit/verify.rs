@@ -1,10 +1,10 @@
 //! Checking audit files offline: every line in its place, and every checkpoint signed.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::chain::{self, Line, Link};
+use super::files::Growing;
 use super::head;
 use super::report::{Finding, Report, What};
 use super::rotation::MAX_LINE;
@@ -84,7 +84,7 @@ impl Verifier {
     /// # Errors
     /// It cannot be read.
     pub fn file(&mut self, path: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        self.lines(path, BufReader::with_capacity(1 << 18, File::open(path)?), progress)
+        self.lines(path, BufReader::with_capacity(1 << 18, Growing::open(path)?), progress)
     }
 
     pub(super) fn lines(
