@@ -39,6 +39,18 @@ async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found
     let other = admin.run(&["audit", "verify", path, "--key", &"ab".repeat(32)]);
     assert_eq!(other.code, 1, "signed by somebody else: {other:?}");
     let written = fs::read_to_string(&file).expect("it is there");
+    let head = cluster.data(0).join("audit.head");
+    let strict = ["audit", "verify", path, "--key", &key, "--whole", "--head", head.to_str().expect("a path of ours")];
+    assert_eq!(admin.json(&strict)["not_proven"], serde_json::json!([]));
+    // As its first checkpoint left it: what was cut shows in the node's note alone, and that is told.
+    let cut: String = written.split_inclusive('\n').take(2).collect();
+    fs::write(&file, &cut).expect("the folder is writable");
+    let signed = admin.json(&strict[..6]);
+    assert!(signed["ok"] == true && signed["not_proven"][0].as_str().is_some_and(|what| what.contains("--head")));
+    assert_eq!(admin.run(&strict).code, 1);
+    // Without any checkpoint nothing is proven.
+    fs::write(&file, cut.split_inclusive('\n').take(1).collect::<String>()).expect("the folder is writable");
+    assert_eq!(admin.run(&["audit", "verify", path]).code, 1);
     assert_eq!(written.matches("/v1/key/create/second").count(), 1, "{written}");
     for (what, changed) in [
         ("altered", written.replacen("create/second", "create/secret", 1)),
