@@ -36,7 +36,7 @@ enum Action {
         /// The node's note of how far it had come, `audit.head` in its data folder
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
-        /// Accept up to 30 s of unsigned records at the end, however long ago: the node crashed, or was copied from
+        /// Accept up to 30 s of unsigned records at the end, however old: after a crash, in a copy of a running node's file
         #[arg(long)]
         unfinished: bool,
     },
@@ -46,18 +46,24 @@ const EXAMPLES: &str = "\
 Examples:
   keyraft audit verify /var/log/keyraft/audit.log*
   keyraft audit verify --key 3d40…660c audit.log.000000000001 audit.log
-  keyraft audit verify --key 3d40…660c --head /var/lib/keyraft/audit.head /var/log/keyraft/audit.log*
+  keyraft audit verify --key 3d40…660c --head /var/lib/keyraft/audit.head audit.log*
   keyraft cluster status --json | jq -r .node.audit_key          the key, from a running node
 
-Every record carries its number and the hash of the one before, and the node signs checkpoints: within five seconds, at
-the end of a rotated file, and when it stops. A last checkpoint by the node's key proves every record before it. It is a
-fault when there is none, and when more follows it than a running node leaves unsigned: records of more than 30 s, or
-older than 30 s. After a crash that stays so until the node runs again; --unfinished accepts it. What cannot be proven:
-  - the records after the last checkpoint. Those of the last seconds may have been changed; `not proven` tells how many.
-  - that the trail ends where it ended, without --head: whoever can write the file can cut it after a checkpoint. The
-    note proves it as far as its folder is out of their reach. A node that goes on with a file that was cut records that.
-  - who signed, without --key: whoever can write the file can make one anew and sign it with a key of their own.
-  - that nothing stood before the first record of these files, without --whole: old files are removed by rotation.
+Every record carries its number and the hash of the one before, and the node signs checkpoints:
+within five seconds, at the end of a rotated file, and when it stops. A checkpoint by the node's
+key proves every record before it. It is a fault when there is none, and when more follows the
+last one than a running node leaves unsigned: records of more than 30 s, or any older than that.
+After a crash that stays so until the node runs again; --unfinished accepts it.
+
+What cannot be proven, and is told:
+  - the records after the last checkpoint: those of the last seconds may have been changed.
+  - that the trail ends where it ended, without --head: whoever can write the file can cut it
+    after a checkpoint. The note proves it as far as its folder is out of their reach. A node
+    that goes on with a file that was cut records that.
+  - who signed, without --key: whoever can write the file can sign a new one with their own key.
+  - that nothing came before the first record, without --whole: rotation removes old files.
+
+A file that the node rotates while this runs may be missed, and look removed: run it again.
 
 Exit codes: 0 no fault was found, 1 one was, or a file cannot be read.";
 
@@ -124,6 +130,7 @@ fn shown(report: &Report, unproven: &[String]) -> String {
     let keys: Vec<_> = report.keys.iter().map(ToString::to_string).collect();
     let verdict = match (report.fault_count(), report.signed) {
         (0, Some(signed)) => format!("{GOOD}no fault up to record {signed}{GOOD:#}"),
+        (1, _) => format!("{WARN}1 fault{WARN:#}"),
         (count, _) => format!("{WARN}{count} faults{WARN:#}"),
     };
     let summary = fields([
