@@ -155,7 +155,8 @@ impl<'de, const N: usize> DeserializeSeed<'de> for Place<'_, N> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+        // As bytes: what is no Unicode is the name of an unknown field, and no mistake.
+        deserializer.deserialize_bytes(self)
     }
 }
 
@@ -166,8 +167,8 @@ impl<const N: usize> Visitor<'_> for Place<'_, N> {
         f.write_str("a field name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.names.iter().position(|known| known.eq_ignore_ascii_case(name)))
+    fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
+        Ok(self.names.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(name)))
     }
 }
 
@@ -237,6 +238,7 @@ mod tests {
             (r#"{"context":"a","context":null}"#, None, None),
             (r#"{"context":null,"unknown":{"a":[1,{}]},"more":"x"}"#, None, None),
             (r#"{"\u0063ontext":"a\/b\u003d"}"#, some("a/b="), None),
+            (r#"{"x\ud800":1,"context":"a"}"#, some("a"), None),
         ] {
             assert_eq!(read(body), Ok(vec![context, version]), "{body}");
         }
@@ -270,6 +272,7 @@ mod tests {
             assert_eq!(read(body), Err(BadJson), "{}", &body[..body.len().min(40)]);
         }
         assert_eq!(object(b"{\"context\":\"\xff\"}", ["context"]), Err(BadJson));
+        assert_eq!(object(b"{\"\xff\":\"\xff\"}", ["context"]), Ok([None]), "an unknown field, whatever its name");
         let unknown_and_deep = format!("{{\"x\":{deep}");
         assert_eq!(read(&unknown_and_deep), Err(BadJson));
     }
