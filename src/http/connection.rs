@@ -6,12 +6,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -31,6 +33,10 @@ use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls};
 const MAX_HEAD: u16 = u16::MAX;
 /// Between two pings of an HTTP/2 connection, and how long one may stay unanswered: this is how dead clients show.
 const PING: Duration = Duration::from_secs(20);
+
+/// How long an HTTP/1.1 connection that is told to end waits for one more request, whose answer then says so: a client
+/// that writes one while the connection is closed cannot know whether it was read.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Is told of a request that is none in HTTP, and the status that it was answered with: no handler sees it.
 pub type Malformed = Arc<dyn Fn(Arc<Client>, u16) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -74,34 +80,50 @@ pub async fn serve<H, F>(
     let (of_client, of_entry) = (Arc::clone(&client), Arc::clone(&entry));
     let service = service_fn(move |request| {
         let busy = Entry::busy(&of_entry);
+        let ends = (!h2).then(|| of_client.draining.clone());
         // Not awaited in a block: that would make room for the handler's future twice.
-        handler(Arc::clone(&of_client), request).map(keep(busy))
+        handler(Arc::clone(&of_client), request).map(keep(busy, ends))
     });
     if h2 {
         return serve_h2(stream, limits, &entry, service).await;
     }
-    let status = match serve_h1(stream, &entry, service).await {
-        Some(Err(error)) if error.is_parse_too_large() => TOO_LARGE,
-        Some(Err(error)) if error.is_parse() => BAD_REQUEST,
+    let answered = Arc::new(AtomicU16::new(0));
+    let status = match serve_h1(stream, &entry, &answered, service).await {
+        Some(Err(error)) if error.is_parse() => match answered.load(Relaxed) {
+            0 if error.is_parse_too_large() => TOO_LARGE,
+            0 => BAD_REQUEST,
+            status => status,
+        },
         _ => return,
     };
     malformed(client, status).await;
 }
 
-/// A body that is still made keeps the connection busy: it may take as long as it likes.
-fn keep(busy: Busy) -> impl FnOnce(Answer) -> Result<Answer, Infallible> {
-    move |answer| Ok(answers::holding(answer, busy))
+/// A body that is still made keeps the connection busy: it may take as long as it likes. While the server drains, the
+/// answer says that it is the last one of its connection.
+fn keep(busy: Busy, ends: Option<CancellationToken>) -> impl FnOnce(Answer) -> Result<Answer, Infallible> {
+    move |mut answer| {
+        if ends.is_some_and(|draining| draining.is_cancelled()) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answers::holding(answer, busy))
+    }
 }
 
-async fn serve_h1<S>(stream: PublicStream, entry: &Arc<Entry>, service: S) -> Option<hyper::Result<()>>
+async fn serve_h1<S>(
+    stream: PublicStream,
+    entry: &Arc<Entry>,
+    answered: &Arc<AtomicU16>,
+    service: S,
+) -> Option<hyper::Result<()>>
 where
     S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
 {
     let mut http = http1::Builder::new();
     // The sweep over all connections limits the time of a head: see [`super::reins`].
     http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD.into());
-    let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry) });
-    entry.reins().drive(http.serve_connection(stream, service), http1::Connection::graceful_shutdown).await
+    let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry), answered: Arc::clone(answered) });
+    entry.reins().drive(http.serve_connection(stream, service), GRACE, http1::Connection::graceful_shutdown).await
 }
 
 async fn serve_h2<S>(stream: PublicStream, limits: &LimitsConfig, entry: &Arc<Entry>, service: S)
@@ -116,13 +138,24 @@ where
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     let connection = http.serve_connection(TokioIo::new(stream), service);
-    entry.reins().drive(connection, http2::Connection::graceful_shutdown).await;
+    entry.reins().drive(connection, Duration::ZERO, http2::Connection::graceful_shutdown).await;
 }
 
-/// A stream that notes when something was read from it.
+/// A stream that notes when something was read from it, and which status was last answered.
 struct Heard {
     stream: PublicStream,
     entry: Arc<Entry>,
+    answered: Arc<AtomicU16>,
+}
+
+impl Heard {
+    /// What begins like an answer has its status in the tenth to twelfth byte (RFC 9112, section 4).
+    fn note_status(&self, written: &[u8]) {
+        if let Some([_, b' ', hundreds, tens, ones, ..]) = written.strip_prefix(b"HTTP/1.") {
+            let digits = [hundreds, tens, ones].map(|digit| u16::from(digit.wrapping_sub(b'0')));
+            self.answered.store(digits.into_iter().fold(0, |status, digit| 10 * status + digit), Relaxed);
+        }
+    }
 }
 
 impl AsyncRead for Heard {
@@ -138,6 +171,7 @@ impl AsyncRead for Heard {
 
 impl AsyncWrite for Heard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.note_status(buf);
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -154,6 +188,9 @@ impl AsyncWrite for Heard {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(first) = bufs.first() {
+            self.note_status(first);
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

@@ -4,8 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use tokio::time::sleep;
 
 /// The reins of a connection.
 ///
@@ -106,19 +108,29 @@ impl Reins {
         .await
     }
 
-    /// Runs a connection to its end, or until it is closed; `shut_down` asks it for one.
-    pub async fn drive<O, C: Future<Output = O>>(&self, connection: C, shut_down: fn(Pin<&mut C>)) -> Option<O> {
+    /// Runs a connection to its end, or until it is closed. When it is told to drain, `shut_down` asks it for its end once
+    /// `grace` is over.
+    pub async fn drive<O, C: Future<Output = O>>(
+        &self,
+        connection: C,
+        grace: Duration,
+        shut_down: fn(Pin<&mut C>),
+    ) -> Option<O> {
         let mut connection = pin!(connection);
-        let mut draining = false;
+        let mut until_shut_down = None;
+        let mut is_shut_down = false;
         poll_fn(|context| {
             // Registered first, so that a command given meanwhile wakes it again.
             self.waker.register(context.waker());
             match self.command.load(Acquire) {
                 RUN => {}
-                DRAIN if draining => {}
+                DRAIN if is_shut_down => {}
                 DRAIN => {
-                    draining = true;
-                    shut_down(connection.as_mut());
+                    let until = until_shut_down.get_or_insert_with(|| Box::pin(sleep(grace)));
+                    is_shut_down = grace.is_zero() || until.as_mut().poll(context).is_ready();
+                    if is_shut_down {
+                        shut_down(connection.as_mut());
+                    }
                 }
                 _ => return Poll::Ready(None),
             }
@@ -160,7 +172,7 @@ mod tests {
         let reins = Arc::new(Reins::new(0));
         let driver = tokio::spawn({
             let reins = Arc::clone(&reins);
-            async move { reins.drive(Endless(0), |mut connection| connection.0 += 1).await }
+            async move { reins.drive(Endless(0), Duration::ZERO, |mut connection| connection.0 += 1).await }
         });
         reins.drain();
         tokio::task::yield_now().await;

@@ -268,6 +268,27 @@ mod tests {
         }
     }
 
+    /// Else a client that writes a request while its connection is closed cannot know whether it was read.
+    #[tokio::test]
+    async fn a_request_that_comes_while_the_server_drains_is_answered_as_the_last_of_its_connection() {
+        let Slow { server, leave, .. } = slow(LIMITS);
+        leave.add_permits(2);
+        let address = server.local_address();
+        let mut client = connect(address, false).await.unwrap();
+        let request = b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut first = Vec::new();
+        while !first.ends_with(b"\r\n\r\n") {
+            first.push(client.read_u8().await.unwrap());
+        }
+        let drained = tokio::spawn(server.drain());
+        while TcpStream::connect(address).await.is_ok() {}
+        client.write_all(request).await.unwrap();
+        let last = read_to_end(client).await;
+        assert!(last.starts_with("HTTP/1.1 200") && last.contains("connection: close\r\n"), "{last}");
+        drained.await.unwrap();
+    }
+
     #[tokio::test]
     async fn draining_ends_even_when_a_request_does_not() {
         let Slow { server, begun, .. } = slow(LimitsConfig { drain_timeout: Duration::from_millis(1), ..LIMITS });

@@ -68,3 +68,26 @@ async fn a_long_head_is_answered_alike_over_both_versions() {
         assert!(answer.text().contains("is empty, too long or contains invalid characters"), "{version:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_long_is_on_record_with_the_status_it_was_answered() {
+    let cluster = cluster(1, |_| {}).await;
+    let client = Client::new(Some(ApiKey::parse(super::ADMIN_KEY).credential()));
+    let mut seen = Vec::new();
+    for (target, header) in [("a".repeat(65_535), 0), ("a".repeat(10), 66_000)] {
+        let mut stream = cluster.admin().connect(0).await;
+        let head = format!("GET /{target} HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(header));
+        // The node may have closed before all of it is written.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.expect("it is answered");
+        seen.push(String::from_utf8_lossy(&answer[9..]).into_owned());
+    }
+    assert!(seen.iter().all(|status| status == "414" || status == "431"), "{seen:?}");
+    let last = Request::new("GET", "/v1/log/audit?tail=9&follow=false", None);
+    let recorded = async || {
+        let told = http::send(&cluster.endpoint(0), &client, Http::One, &last).await.expect("it is answered").text();
+        seen.iter().all(|status| told.contains(&format!(r#""code":{status}"#))).then_some(())
+    };
+    cluster.wait_for("the records", recorded).await;
+}
