@@ -103,7 +103,7 @@ where
 pub fn is_declared_empty(version: Version, headers: &HeaderMap) -> bool {
     match headers.get(CONTENT_LENGTH) {
         Some(length) => length.as_bytes() == b"0",
-        None => version <= Version::HTTP_11 && !headers.contains_key(TRANSFER_ENCODING),
+        None => version == Version::HTTP_11 && !headers.contains_key(TRANSFER_ENCODING),
     }
 }
 
@@ -173,7 +173,8 @@ mod tests {
             (Version::HTTP_11, Some(("content-length", "0")), true),
             (Version::HTTP_2, Some(("content-length", "0")), true),
             (Version::HTTP_11, None, true),
-            (Version::HTTP_10, None, true),
+            (Version::HTTP_10, None, false),
+            (Version::HTTP_10, Some(("content-length", "0")), true),
             (Version::HTTP_2, None, false),
             (Version::HTTP_11, Some(("transfer-encoding", "chunked")), false),
             (Version::HTTP_11, Some(("content-length", "17")), false),

@@ -58,7 +58,13 @@ pub async fn handle(kind: Kind, asked: &Asked<'_>) -> Result<Answer, Refusal> {
 
 fn wants_lines(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split([',', ';'])).any(|kind| kind.trim() == "application/x-ndjson")
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_lines = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-ndjson"));
+        // A weight of nothing refuses it (RFC 9110, section 12.4.2).
+        let weight = |part: &str| part.to_ascii_lowercase().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+        is_lines && parts.filter_map(weight).all(|weight| weight > 0.0)
+    })
 }
 
 /// Names still to come.
@@ -272,6 +278,10 @@ mod tests {
         for (accept, wanted) in [
             ("application/x-ndjson", true),
             ("application/json, application/x-ndjson;q=0.5", true),
+            ("Application/X-NDJSON", true),
+            ("application/x-ndjson;charset=utf-8; Q=0.001", true),
+            ("application/x-ndjson;q=0", false),
+            ("application/x-ndjson; q=0.000, application/json", false),
             ("*/*", false),
             ("application/json", false),
         ] {
