@@ -32,7 +32,7 @@ pub fn proxied_identity(header: &[u8]) -> Result<Identity, ForwardedError> {
 
 /// The certificates in the header; at least one.
 pub(super) fn chain(header: &[u8]) -> Result<Vec<CertificateDer<'static>>, ForwardedError> {
-    let pem = unescape(header).ok_or(ForwardedError::Unreadable)?;
+    let pem = with_spaces(unescape(header).ok_or(ForwardedError::Unreadable)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or(ForwardedError::Unreadable)
 }
@@ -42,7 +42,18 @@ pub(super) fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_nanos(clock::unix_ns().unsigned_abs()))
 }
 
-/// Undoes percent-encoding; `+` stays, since base64 has it and proxies escape spaces as `%20`.
+/// The same with the spaces of its first and last line, which a proxy may have escaped as a form does: as `+`.
+fn with_spaces(mut pem: Vec<u8>) -> Vec<u8> {
+    const ESCAPED: [&[u8]; 2] = [b"BEGIN+CERTIFICATE", b"END+CERTIFICATE"];
+    for escaped in ESCAPED {
+        let places = pem.windows(escaped.len()).enumerate().filter(|(_, window)| *window == escaped);
+        let places: Vec<_> = places.map(|(at, _)| at + escaped.len() - "+CERTIFICATE".len()).collect();
+        places.into_iter().for_each(|at| pem[at] = b' ');
+    }
+    pem
+}
+
+/// Undoes percent-encoding; `+` stays, since base64 has it.
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -92,7 +103,11 @@ mod tests {
     #[test]
     fn a_forwarded_certificate_has_its_identity() {
         let client = Leaf::self_signed();
-        assert_eq!(proxied_identity(escaped(&client.pem()).as_bytes()), Ok(client.identity()));
+        let escaped = escaped(&client.pem());
+        assert_eq!(proxied_identity(escaped.as_bytes()), Ok(client.identity()));
+        let as_in_forms = escaped.replace("%20", "+");
+        assert_ne!(as_in_forms, escaped);
+        assert_eq!(proxied_identity(as_in_forms.as_bytes()), Ok(client.identity()));
     }
 
     #[test]
