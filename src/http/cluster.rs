@@ -29,14 +29,18 @@ pub fn status_json(status: &ClusterStatus) -> Value {
 }
 
 fn member(member: &Member) -> Value {
-    json!({
+    let mut shown = json!({
         "id": member.id,
         "name": member.name,
         "role": member.role,
         "address": member.api_address,
         "peer_address": member.peer_address,
         "lag": member.lag,
-    })
+    });
+    if let Some(heard) = member.heard {
+        shown["heard_ms"] = u64::try_from(heard.as_millis()).unwrap_or(u64::MAX).into();
+    }
+    shown
 }
 
 /// What `GET /v1/cluster/metrics` counts.
@@ -86,6 +90,7 @@ mod tests {
             api_address: format!("127.0.0.1:737{id}"),
             peer_address: format!("127.0.0.1:747{id}"),
             lag,
+            heard: lag.map(Duration::from_secs),
         };
         let raft = RaftStatus {
             id: 1,
@@ -117,6 +122,8 @@ mod tests {
         assert_eq!(shown["node"]["state"], "starting");
         assert_eq!(shown["members"][1]["lag"], 5);
         assert_eq!(shown["members"][2]["lag"], Value::Null);
+        assert_eq!(shown["members"][1]["heard_ms"], 5_000);
+        assert!(shown["members"][2].get("heard_ms").is_none());
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! What consensus looks like from this node.
 
+use std::time::Duration;
+
+use openraft::Instant;
+
 use super::types::{NodeId, TypeConfig};
 use crate::store::Progress;
 
@@ -39,6 +43,8 @@ pub struct MemberStatus {
     pub peer_address: String,
     /// Log entries it has yet to hold; only the leader knows.
     pub lag: Option<u64>,
+    /// How long ago it last answered the leader; only the leader knows, and not of itself.
+    pub heard: Option<Duration>,
 }
 
 impl Status {
@@ -66,6 +72,7 @@ fn members(metrics: &openraft::RaftMetrics<TypeConfig>, leader: Option<NodeId>, 
         let held = metrics.replication.as_ref()?.get(&id)?;
         Some(last.saturating_sub(held.as_ref().map_or(0, |held| held.index)))
     };
+    let heard = |id: NodeId| Some(metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?.elapsed());
     let role = |id| match () {
         () if leader == Some(id) => "leader",
         () if voters.contains(&id) => "follower",
@@ -78,6 +85,7 @@ fn members(metrics: &openraft::RaftMetrics<TypeConfig>, leader: Option<NodeId>, 
         api_address: member.api_address.clone(),
         peer_address: member.peer_address.clone(),
         lag: if leader == Some(*id) { lag(*id).map(|_| 0) } else { lag(*id) },
+        heard: heard(*id).filter(|_| *id != metrics.id),
     });
     members.collect()
 }
