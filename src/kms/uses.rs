@@ -13,8 +13,9 @@ use crate::state::{CreationId, KeyRecord, KeySeen, Operation, Use};
 
 /// A use is noted when the one noted before is this many minutes old.
 const EVERY_MINUTES: u32 = 60;
-/// Between two times that what was noted is replicated.
-const REPLICATE_EVERY: Duration = Duration::from_secs(60);
+/// Between two times that what was noted is replicated. Each key is noted once an hour, however short this is; until then
+/// other nodes take the key for unused.
+const REPLICATE_EVERY: Duration = Duration::from_secs(5);
 /// Uses in one command: some 50 KiB.
 const AT_A_TIME: usize = 512;
 /// Keys whose use is held until it is replicated. Those beyond are noted at their next use.
