@@ -131,6 +131,7 @@ fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
         kms::Error::KeyUnopenable => (409, "key cannot be opened"),
         kms::Error::PolicyNotFound => (404, "policy does not exist"),
         kms::Error::PolicyExists => (400, "policy already exists"),
+        kms::Error::PolicyChanged => (412, "the policy was changed meanwhile: read it again, and change that"),
         kms::Error::PolicyTooLarge => (413, "request body too large"),
         kms::Error::IdentityNotFound => (404, "identity does not exist"),
         kms::Error::IdentityExists => (400, "identity already exists"),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use http::header::{ETAG, IF_MATCH};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
 use super::answers::{self, Answer};
@@ -11,8 +13,9 @@ use super::handlers::Asked;
 use super::routes::PolicyOp;
 use crate::clock;
 use crate::config::reached_by;
-use crate::kms::Behind;
+use crate::kms::{self, Behind};
 use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
+use crate::state::{PolicyTag, Replaces};
 
 /// Does something with a policy.
 ///
@@ -28,10 +31,12 @@ pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> 
         }
         PolicyOp::Read => {
             let entry = kms.policy(permit, &name, by).await?;
-            return Ok(answers::json(&Read::new(&name, &entry)));
+            let mut answer = answers::json(&Read::new(&name, &entry));
+            answer.headers_mut().insert(ETAG, etag(PolicyTag::of(&name, &entry)));
+            return Ok(answer);
         }
-        PolicyOp::Create => put(asked, name, false).await?,
-        PolicyOp::Write => put(asked, name, true).await?,
+        PolicyOp::Create => put(asked, name, Replaces::Nothing).await?,
+        PolicyOp::Write => put(asked, name, replaces(&asked.parts.headers)?).await?,
         PolicyOp::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
         PolicyOp::Delete => kms.delete_policy(permit, name, by).await?,
     };
@@ -39,16 +44,32 @@ pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> 
 }
 
 /// Makes a policy, or replaces one. What no request reaches is kept and warned of (contract, section 6).
-async fn put(asked: &Asked<'_>, name: PolicyName, replace: bool) -> Result<Behind, Refusal> {
+async fn put(asked: &Asked<'_>, name: PolicyName, replaces: Replaces) -> Result<Behind, Refusal> {
     let policy = bodies::policy(&asked.body)?;
     let patterns = policy.allow.iter().chain(&policy.deny);
     let unreached: Vec<_> = patterns.filter(|pattern| !reached_by(pattern)).cloned().collect();
     let text = name.as_str().to_owned();
-    let behind = asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replace, asked.deadline.act_by).await?;
+    let behind =
+        asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replaces, asked.deadline.act_by).await?;
     if !unreached.is_empty() {
         tracing::warn!(policy = text, patterns = ?unreached, "no request to this server matches these patterns; kept as they are");
     }
     Ok(behind)
+}
+
+/// What a policy is called, to be replaced only as long as it is that (RFC 9110, section 8.8.3).
+fn etag(PolicyTag(tag): PolicyTag) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{}\"", hex::encode(tag))).expect("digits in quotes are a header's value")
+}
+
+/// Which policy a write may replace: any, or the one that `If-Match` names (RFC 9110, section 13.1.1).
+fn replaces(headers: &HeaderMap) -> Result<Replaces, Refusal> {
+    let Some(wanted) = headers.get(IF_MATCH) else { return Ok(Replaces::Anything) };
+    let digits = wanted.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
+    let mut tag = [0; 32];
+    // What names no policy of this server matches none.
+    let read = digits.and_then(|digits| hex::decode_to_slice(digits, &mut tag).ok());
+    read.map(|()| Replaces::Only(PolicyTag(tag))).ok_or(Refusal::Kms(kms::Error::PolicyChanged))
 }
 
 /// Patterns as the API shows them: the keys of an object.

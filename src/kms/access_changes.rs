@@ -4,19 +4,19 @@ use std::time::Instant;
 
 use super::{Behind, Error, Kms};
 use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permit, Policy, PolicyEntry, PolicyName, Role};
-use crate::state::{AccessChange, Operation, encode_policy};
+use crate::state::{AccessChange, Operation, Replaces, encode_policy};
 
 impl Kms {
-    /// Makes a policy; replaces one when it may.
+    /// Makes a policy; replaces one that it may.
     ///
     /// # Errors
-    /// [`Error::PolicyExists`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or that the write could not be done.
+    /// [`Error::PolicyExists`], [`Error::PolicyChanged`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn put_policy(
         &self,
         permit: &Permit<'_>,
         name: PolicyName,
         policy: Policy,
-        replace: bool,
+        replaces: Replaces,
         by: Instant,
     ) -> Result<Behind, Error> {
         // As large as it will be stored, whoever writes it and when.
@@ -25,7 +25,7 @@ impl Kms {
         if encode_policy(&name, &entry).len() > MAX_POLICY_BYTES {
             return Err(Error::PolicyTooLarge);
         }
-        self.change(permit, AccessChange::PutPolicy { name, policy: entry.policy, replace }, by).await
+        self.change(permit, AccessChange::PutPolicy { name, policy: entry.policy, replaces }, by).await
     }
 
     /// Deletes a policy; whoever is assigned to it loses access.

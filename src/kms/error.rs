@@ -36,6 +36,8 @@ pub enum Error {
     PolicyNotFound,
     /// A policy has this name already.
     PolicyExists,
+    /// The policy is not the one that was to be replaced.
+    PolicyChanged,
     /// The policy is larger than a policy may be.
     PolicyTooLarge,
     /// No identity is known by this text.
@@ -99,6 +101,7 @@ impl fmt::Display for Error {
             Self::PolicyNotFound => "policy does not exist",
             Self::IdentityNotFound => "identity does not exist",
             Self::PolicyExists => "policy already exists",
+            Self::PolicyChanged => "the policy was changed meanwhile",
             Self::PolicyTooLarge => "the policy is too large",
             Self::IdentityExists => "identity already exists",
             Self::IdentityIsAdmin => "the identity is an admin",

@@ -55,6 +55,7 @@ pub(super) fn done(outcome: Outcome) -> Result<(), Error> {
         Outcome::TooManyVersions => Err(Error::TooManyVersions),
         Outcome::PolicyExists => Err(Error::PolicyExists),
         Outcome::PolicyNotFound => Err(Error::PolicyNotFound),
+        Outcome::PolicyChanged => Err(Error::PolicyChanged),
         Outcome::IdentityExists => Err(Error::IdentityExists),
         Outcome::IdentityNotFound => Err(Error::IdentityNotFound),
         Outcome::IdentityIsAdmin => Err(Error::IdentityIsAdmin),

@@ -1,11 +1,55 @@
 //! Changes of who may do what, as a command carries them.
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::command::DecodeError;
-use super::rules::{identity_from_wire, policy_from_wire, policy_to_wire, role_from_text, role_to_text};
+use super::rules::{encode_policy, identity_from_wire, policy_from_wire, policy_to_wire, role_from_text, role_to_text};
 use super::wire::{self, command::Operation as Wire};
 use crate::policy::{Author, Identity, Policy, PolicyEntry, PolicyName, Role};
+
+/// Which policy another one of its name may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces {
+    /// None: there must be none.
+    Nothing,
+    /// Any, or none.
+    Anything,
+    /// This one, and no other: whoever writes it has read that one.
+    Only(PolicyTag),
+}
+
+/// SHA-256 of a policy as it is stored, with its author: no two writes leave the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyTag(pub [u8; 32]);
+
+impl PolicyTag {
+    /// The tag of a policy.
+    pub fn of(name: &PolicyName, entry: &PolicyEntry) -> Self {
+        Self(Sha256::digest(encode_policy(name, entry)).into())
+    }
+}
+
+impl Replaces {
+    fn to_wire(self) -> (bool, Bytes) {
+        match self {
+            Self::Nothing => (false, Bytes::new()),
+            Self::Anything => (true, Bytes::new()),
+            Self::Only(PolicyTag(tag)) => (true, Bytes::copy_from_slice(&tag)),
+        }
+    }
+
+    fn from_wire(replace: bool, only: &[u8]) -> Result<Self, DecodeError> {
+        match (replace, only) {
+            (false, []) => Ok(Self::Nothing),
+            (true, []) => Ok(Self::Anything),
+            (true, tag) => {
+                tag.try_into().map(|tag| Self::Only(PolicyTag(tag))).map_err(|_| DecodeError::Malformed("tag"))
+            }
+            (false, _) => Err(DecodeError::Malformed("tag")),
+        }
+    }
+}
 
 /// A change of policies or identities. Its author is the command's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +60,8 @@ pub enum AccessChange {
         name: PolicyName,
         /// What it allows and denies.
         policy: Policy,
-        /// Whether a policy of that name may be replaced.
-        replace: bool,
+        /// Which policy of that name it may replace.
+        replaces: Replaces,
     },
     /// Deletes a policy, and every assignment to it.
     DeletePolicy {
@@ -49,9 +93,10 @@ impl AccessChange {
     pub(super) fn to_wire(&self) -> Wire {
         let identity_bytes = |identity: &Identity| Bytes::copy_from_slice(identity.as_bytes());
         match self {
-            Self::PutPolicy { name, policy, replace } => {
+            Self::PutPolicy { name, policy, replaces } => {
                 let entry = PolicyEntry { policy: policy.clone(), author: Author::default() };
-                Wire::PutPolicy(wire::PutPolicy { policy: Some(policy_to_wire(name, &entry)), replace: *replace })
+                let (replace, only) = replaces.to_wire();
+                Wire::PutPolicy(wire::PutPolicy { policy: Some(policy_to_wire(name, &entry)), replace, only })
             }
             Self::DeletePolicy { name } => Wire::DeletePolicy(wire::DeletePolicy { name: name.as_str().to_owned() }),
             Self::AssignPolicy { policy, identity } => Wire::AssignPolicy(wire::AssignPolicy {
@@ -73,7 +118,8 @@ impl AccessChange {
         match wire {
             Wire::PutPolicy(wire) => {
                 let (name, entry) = policy_from_wire(wire.policy.ok_or(DecodeError::Malformed("policy"))?)?;
-                Ok(Self::PutPolicy { name, policy: entry.policy, replace: wire.replace })
+                let replaces = Replaces::from_wire(wire.replace, &wire.only)?;
+                Ok(Self::PutPolicy { name, policy: entry.policy, replaces })
             }
             Wire::DeletePolicy(wire) => Ok(Self::DeletePolicy { name: policy_name(&wire.name)? }),
             Wire::AssignPolicy(wire) => Ok(Self::AssignPolicy {
@@ -100,8 +146,11 @@ fn policy_name(name: &str) -> Result<PolicyName, DecodeError> {
 pub(super) fn every_change() -> Vec<AccessChange> {
     let pattern = crate::policy::Pattern::parse("/v1/key/*").expect("a pattern");
     let (name, identity) = (PolicyName::parse("app").expect("a name"), Identity::from_bytes([4; 32]));
+    let policy = Policy::new([pattern], []);
     vec![
-        AccessChange::PutPolicy { name: name.clone(), policy: Policy::new([pattern], []), replace: true },
+        AccessChange::PutPolicy { name: name.clone(), policy: policy.clone(), replaces: Replaces::Nothing },
+        AccessChange::PutPolicy { name: name.clone(), policy: policy.clone(), replaces: Replaces::Anything },
+        AccessChange::PutPolicy { name: name.clone(), policy, replaces: Replaces::Only(PolicyTag([7; 32])) },
         AccessChange::DeletePolicy { name: name.clone() },
         AccessChange::AssignPolicy { policy: name.clone(), identity },
         AccessChange::CreateIdentity { identity, role: Role::Policy(name) },

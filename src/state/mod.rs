@@ -15,7 +15,7 @@ mod record;
 mod rules;
 mod wire;
 
-pub use access_change::AccessChange;
+pub use access_change::{AccessChange, PolicyTag, Replaces};
 pub use apply::{Change, Current, apply};
 pub use cluster::{Cluster, ClusterId, RingVersion};
 pub use command::{Command, DecodeError, RequestId};

@@ -46,6 +46,8 @@ pub enum Outcome {
     IdentityIsAdmin = 20,
     /// Without this admin there would be none.
     LastAdmin = 21,
+    /// The policy is not the one that was to be replaced.
+    PolicyChanged = 22,
 }
 
 impl Outcome {
@@ -56,7 +58,7 @@ impl Outcome {
 
     /// Reads what [`Outcome::code`] made.
     pub fn from_code(code: u8) -> Option<Self> {
-        const ALL: [Outcome; 21] = [
+        const ALL: [Outcome; 22] = [
             Outcome::Done,
             Outcome::KeyExists,
             Outcome::KeyNotFound,
@@ -78,6 +80,7 @@ impl Outcome {
             Outcome::IdentityNotFound,
             Outcome::IdentityIsAdmin,
             Outcome::LastAdmin,
+            Outcome::PolicyChanged,
         ];
         ALL.into_iter().find(|outcome| outcome.code() == code)
     }
@@ -90,6 +93,6 @@ mod tests {
     #[test]
     fn every_code_that_can_be_stored_can_be_read() {
         let readable: Vec<u8> = (0..=u8::MAX).filter(|code| Outcome::from_code(*code).is_some()).collect();
-        assert_eq!(readable, (Outcome::Done.code()..=Outcome::LastAdmin.code()).collect::<Vec<_>>());
+        assert_eq!(readable, (Outcome::Done.code()..=Outcome::PolicyChanged.code()).collect::<Vec<_>>());
     }
 }

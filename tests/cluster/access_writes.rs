@@ -1,10 +1,12 @@
 //! Policies and identities that are changed through any node hold on every node, at once and over restarts.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::{cluster, three_nodes};
 use crate::support::api_key::ApiKey;
 use crate::support::connection::Client;
+use crate::support::http::{self, Http, Request};
 use crate::support::settings::{ADMIN_KEY, APP, APP_KEY, OPS, OPS_KEY};
 use crate::support::user::User;
 
@@ -77,6 +79,33 @@ async fn a_policy_made_by_concurrent_creates_is_made_once() {
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     for refusal in answers.iter().filter_map(|answer| answer.as_ref().err()) {
         assert!(refusal.is(400, "policy already exists"), "{refusal:?}");
+    }
+    cluster.assert_equal_digests().await;
+}
+
+/// Two who change what they have read do not undo each other's change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_names_what_it_replaces_replaces_nothing_else() {
+    let cluster = three_nodes().await;
+    let client = Client::new(Some(ApiKey::parse(ADMIN_KEY).credential()));
+    let send = async |node: usize, request: Request| {
+        http::send(&cluster.endpoint(node), &client, Http::One, &request).await.expect("it is answered")
+    };
+    let read = async |node| send(node, Request::new("GET", "/v1/policy/read/app", None)).await;
+    let write = async |node: usize, seen: &str| {
+        let mut request = Request::new("PUT", "/v1/policy/write/app", Some(r#"{"allow":["/v1/status"]}"#));
+        request.headers.push(("If-Match".to_owned(), seen.to_owned()));
+        send(node, request).await
+    };
+    for round in 0..3 {
+        let seen = read(round).await.header("etag").expect("a policy has one").to_owned();
+        let answers = join_all((0..9).map(|writer| write(writer % 3, &seen))).await;
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(200), count(412)), (1, 8), "round {round}");
+        assert_ne!(read((round + 1) % 3).await.header("etag"), Some(&*seen), "it is another policy now");
+    }
+    for never in ["\"00\"", "*", "", "W/\"x\""] {
+        assert_eq!(write(0, never).await.status, 412, "{never}");
     }
     cluster.assert_equal_digests().await;
 }

@@ -210,7 +210,9 @@ const BAD_PATTERN: Refusal = (400, "pattern '…' can never match: …");
 const POLICY_CREATE: &[Refusal] =
     &[BAD_BODY, BAD_PATTERN, (400, "policy already exists"), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const POLICY_WRITE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+const CHANGED: Refusal = (412, "the policy was changed meanwhile: read it again, and change that");
+
+const POLICY_WRITE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
 const NO_DIGITS: Refusal = (400, "an identity is 64 lower-case hexadecimal digits, as `keyraft identity of` prints it");
 

@@ -2,17 +2,15 @@
 
 use super::{Change, Decision};
 use crate::policy::{Actor, Assignment, Author, Identity, MAX_POLICY_BYTES, PolicyEntry, PolicyName, Role, Rules};
-use crate::state::{AccessChange, Command, Outcome, encode_policy};
+use crate::state::{AccessChange, Command, Outcome, PolicyTag, Replaces, encode_policy};
 
 pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) -> Decision {
     let Actor::Client { identity: by, .. } = command.actor else { return Err(Outcome::Denied) };
     let author = Author { created_at: Some(command.time_ns), created_by: Some(by) };
     let by_admin = rules.acts_as_admin(command.actor);
     match change {
-        AccessChange::PutPolicy { name, policy, replace } => {
-            if !replace && rules.policies.contains_key(name) {
-                return Err(Outcome::PolicyExists);
-            }
+        AccessChange::PutPolicy { name, policy, replaces } => {
+            may_replace(name, *replaces, rules)?;
             put_policy(name, PolicyEntry { policy: policy.clone(), author })
         }
         AccessChange::DeletePolicy { name } => delete_policy(name, rules),
@@ -29,12 +27,21 @@ pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) ->
 pub(super) fn permitted_there(change: &AccessChange, path: &str) -> bool {
     let at = |prefix: &str, name: &str| path.strip_prefix(prefix) == Some(name);
     match change {
-        AccessChange::PutPolicy { name, replace: false, .. } => at("/v1/policy/create/", name.as_str()),
-        AccessChange::PutPolicy { name, replace: true, .. } => at("/v1/policy/write/", name.as_str()),
+        AccessChange::PutPolicy { name, replaces: Replaces::Nothing, .. } => at("/v1/policy/create/", name.as_str()),
+        AccessChange::PutPolicy { name, .. } => at("/v1/policy/write/", name.as_str()),
         AccessChange::DeletePolicy { name } => at("/v1/policy/delete/", name.as_str()),
         AccessChange::AssignPolicy { policy, .. } => at("/v1/policy/assign/", policy.as_str()),
         AccessChange::CreateIdentity { identity, .. } => at("/v1/identity/create/", &identity.to_string()),
         AccessChange::DeleteIdentity { identity } => at("/v1/identity/delete/", &identity.to_string()),
+    }
+}
+
+fn may_replace(name: &PolicyName, replaces: Replaces, rules: &Rules) -> Result<(), Outcome> {
+    match (replaces, rules.policies.get(name)) {
+        (Replaces::Nothing, Some(_)) => Err(Outcome::PolicyExists),
+        (Replaces::Only(_), None) => Err(Outcome::PolicyChanged),
+        (Replaces::Only(tag), Some(entry)) if tag != PolicyTag::of(name, entry) => Err(Outcome::PolicyChanged),
+        _ => Ok(()),
     }
 }
 

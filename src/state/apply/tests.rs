@@ -4,7 +4,7 @@ use super::keys::{MAX_RECORD_BYTES, MAX_VERSIONS};
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, Pattern, Policy, Role};
-use crate::state::{AccessChange, ClusterId, CreationId, KeySeen, Remembered, RequestId, Use};
+use crate::state::{AccessChange, ClusterId, CreationId, KeySeen, PolicyTag, Remembered, Replaces, RequestId, Use};
 
 const ROOT: Identity = Identity::from_bytes([1; 32]);
 const APP: Identity = Identity::from_bytes([2; 32]);
@@ -197,8 +197,8 @@ fn rules(admins: &[Identity]) -> Rules {
     rules
 }
 
-fn put_policy(text: &str, replace: bool) -> AccessChange {
-    AccessChange::PutPolicy { name: name(text), policy: Policy::default(), replace }
+fn put_policy(text: &str, replaces: Replaces) -> AccessChange {
+    AccessChange::PutPolicy { name: name(text), policy: Policy::default(), replaces }
 }
 
 fn assign(policy: &str, identity: Identity) -> AccessChange {
@@ -211,8 +211,10 @@ fn create_identity(identity: Identity, role: Role) -> AccessChange {
 
 fn path_of(change: &AccessChange) -> String {
     match change {
-        AccessChange::PutPolicy { name, replace: false, .. } => format!("/v1/policy/create/{}", name.as_str()),
-        AccessChange::PutPolicy { name, replace: true, .. } => format!("/v1/policy/write/{}", name.as_str()),
+        AccessChange::PutPolicy { name, replaces: Replaces::Nothing, .. } => {
+            format!("/v1/policy/create/{}", name.as_str())
+        }
+        AccessChange::PutPolicy { name, .. } => format!("/v1/policy/write/{}", name.as_str()),
         AccessChange::DeletePolicy { name } => format!("/v1/policy/delete/{}", name.as_str()),
         AccessChange::AssignPolicy { policy, .. } => format!("/v1/policy/assign/{}", policy.as_str()),
         AccessChange::CreateIdentity { identity, .. } => format!("/v1/identity/create/{identity}"),
@@ -227,11 +229,13 @@ fn each_change_of_access_has_the_outcome_that_the_rules_before_it_ask_for() {
     let delete = |policy| AccessChange::DeletePolicy { name: name(policy) };
     let app = || Role::Policy(name("app"));
     let table = [
-        (ADMIN, put_policy("new", false), Outcome::Done),
-        (ADMIN, put_policy("app", false), Outcome::PolicyExists),
-        (ADMIN, put_policy("app", true), Outcome::Done),
-        (operator, put_policy("new", true), Outcome::Done),
-        (STRANGER, put_policy("new", true), Outcome::Denied),
+        (ADMIN, put_policy("new", Replaces::Nothing), Outcome::Done),
+        (ADMIN, put_policy("app", Replaces::Nothing), Outcome::PolicyExists),
+        (ADMIN, put_policy("app", Replaces::Only(PolicyTag([0; 32]))), Outcome::PolicyChanged),
+        (ADMIN, put_policy("none", Replaces::Only(PolicyTag([0; 32]))), Outcome::PolicyChanged),
+        (ADMIN, put_policy("app", Replaces::Anything), Outcome::Done),
+        (operator, put_policy("new", Replaces::Anything), Outcome::Done),
+        (STRANGER, put_policy("new", Replaces::Anything), Outcome::Denied),
         (ADMIN, delete("app"), Outcome::Done),
         (ADMIN, delete("none"), Outcome::PolicyNotFound),
         (ADMIN, assign("app", NOBODY), Outcome::Done),
