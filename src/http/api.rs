@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,7 @@ use super::routes::{self, Matched};
 use super::settings::Settings;
 use super::trail::Trail;
 use super::{body, path};
+use crate::clock;
 use crate::config::Config;
 use crate::kms::Kms;
 use crate::policy::Identity;
@@ -41,6 +42,8 @@ pub struct Api {
     pub(super) errors: Arc<ErrorLog>,
     pub(super) settings: ArcSwap<Settings>,
     next_request: AtomicU64,
+    /// The Unix second in which a failure was logged last.
+    failure_told: AtomicI64,
 }
 
 /// Until when a request may take.
@@ -62,7 +65,8 @@ impl Api {
         config: &Config,
     ) -> Self {
         let settings = ArcSwap::from_pointee(Settings::of(config));
-        Self { kms, audit, metrics, errors, settings, next_request: AtomicU64::new(anywhere()) }
+        let (next_request, failure_told) = (AtomicU64::new(anywhere()), AtomicI64::new(0));
+        Self { kms, audit, metrics, errors, settings, next_request, failure_told }
     }
 
     /// Goes over to another configuration; requests in flight keep the old one.
@@ -80,7 +84,10 @@ impl Api {
         // Pinned here, as what is awaited below: a future that is wrapped is moved, and these are large.
         let done = pin!(self.attempt(client, begun, parts, body, &trail)).instrument(span).await;
         let refused = done.is_err();
-        let mut answer = done.unwrap_or_else(|refusal| answers::refusal(&refusal));
+        let mut answer = done.unwrap_or_else(|refusal| {
+            self.tell_failure(&refusal, trail.path());
+            answers::refusal(&refusal)
+        });
         if let Some(behind) = answer.extensions_mut().remove() {
             trail.revoked(behind);
         }
@@ -93,6 +100,16 @@ impl Api {
         match recorded {
             Ok(()) => answer,
             Err(Unrecorded) => answers::refusal(&Refusal::Unaudited { done: true }),
+        }
+    }
+
+    /// Logs what this node could not do, though not the client's doing, once a second at most: an outage fails every
+    /// request alike.
+    fn tell_failure(&self, refusal: &Refusal, path: &str) {
+        let (status, text) = refusal.answer();
+        let second = clock::unix_ns() / 1_000_000_000;
+        if status.is_server_error() && self.failure_told.swap(second, Relaxed) != second {
+            tracing::error!(?path, status = status.as_u16(), "a request failed: {text}");
         }
     }
 
