@@ -21,6 +21,15 @@ pub struct DataKey {
     pub ciphertext: Vec<u8>,
 }
 
+/// A ciphertext to open, and what it says that it was made with.
+struct Sealed<'a> {
+    name: KeyName<'a>,
+    /// The one version to open it with; the ciphertext leads to its own when there is none.
+    version: Option<u32>,
+    ciphertext: Ciphertext<'a>,
+    context: &'a [u8],
+}
+
 impl Kms {
     /// Finds out whether there is such a key, and nothing else.
     ///
@@ -78,21 +87,16 @@ impl Kms {
         context: &[u8],
         by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let ciphertext = Ciphertext::parse(ciphertext);
-        match self.decrypt_at_once(name, version, &ciphertext, context) {
+        let sealed = Sealed { name, version, ciphertext: Ciphertext::parse(ciphertext), context };
+        match self.decrypt_at_once(&sealed) {
             Some(plaintext) => Ok(plaintext),
-            None => Box::pin(self.decrypt_with_questions(name, version, &ciphertext, context, by)).await,
+            None => Box::pin(self.decrypt_with_questions(&sealed, by)).await,
         }
     }
 
     /// Decrypts with the newest version of a known key, or the one that is asked for, if nothing has to be awaited.
-    fn decrypt_at_once(
-        &self,
-        name: KeyName<'_>,
-        version: Option<u32>,
-        ciphertext: &Ciphertext<'_>,
-        context: &[u8],
-    ) -> Option<Zeroizing<Vec<u8>>> {
+    fn decrypt_at_once(&self, sealed: &Sealed<'_>) -> Option<Zeroizing<Vec<u8>>> {
+        let &Sealed { name, version, ref ciphertext, context } = sealed;
         let key = self.key_at_once(name, version)?;
         // With one version, or when told which, there is nothing to find out.
         let fits = version.is_some()
@@ -101,17 +105,10 @@ impl Kms {
         if fits { key.open(ciphertext, context).ok() } else { None }
     }
 
-    async fn decrypt_with_questions(
-        &self,
-        name: KeyName<'_>,
-        version: Option<u32>,
-        ciphertext: &Ciphertext<'_>,
-        context: &[u8],
-        by: Instant,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let seen = self.cluster.view().newest(name);
-        match self.decrypt_here(name, version, ciphertext, context, by).await {
-            Err(Error::NotAuthentic) => self.decrypt_after_a_look(name, version, ciphertext, context, seen, by).await,
+    async fn decrypt_with_questions(&self, sealed: &Sealed<'_>, by: Instant) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let seen = self.cluster.view().newest(sealed.name);
+        match self.decrypt_here(sealed, by).await {
+            Err(Error::NotAuthentic) => self.decrypt_after_a_look(sealed, seen, by).await,
             decrypted => decrypted,
         }
     }
@@ -119,34 +116,26 @@ impl Kms {
     /// Decrypts once more, if this node may not know what the ciphertext was made with.
     async fn decrypt_after_a_look(
         &self,
-        name: KeyName<'_>,
-        version: Option<u32>,
-        ciphertext: &Ciphertext<'_>,
-        context: &[u8],
+        sealed: &Sealed<'_>,
         seen: Option<(CreationId, u32)>,
         by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let later = version.is_none() && self.carries_later_version(name, ciphertext, by).await?;
+        let later = sealed.version.is_none() && self.carries_later_version(sealed, by).await?;
         if later {
             self.linearize(by).await?;
         }
         // Deleted and made again on another node, perhaps: that is worth one question to the leader.
-        if later || self.cluster.holds_lease() && self.changed_since(name, seen, by).await {
-            return self.decrypt_here(name, version, ciphertext, context, by).await;
+        if later || self.cluster.holds_lease() && self.changed_since(sealed.name, seen, by).await {
+            return self.decrypt_here(sealed, by).await;
         }
         Err(Error::NotAuthentic)
     }
 
     /// Whether a ciphertext carries a version that is not known here. Like a name, it is not missing before the leader
     /// has said so (contract, section 7). One in 2³² ciphertexts from elsewhere seems to carry one.
-    async fn carries_later_version(
-        &self,
-        name: KeyName<'_>,
-        ciphertext: &Ciphertext<'_>,
-        by: Instant,
-    ) -> Result<bool, Error> {
-        let newest = self.key(name, None, by).await?;
-        Ok(ciphertext.version(newest.mask()).is_some_and(|carried| carried > newest.version()))
+    async fn carries_later_version(&self, sealed: &Sealed<'_>, by: Instant) -> Result<bool, Error> {
+        let newest = self.key(sealed.name, None, by).await?;
+        Ok(sealed.ciphertext.version(newest.mask()).is_some_and(|carried| carried > newest.version()))
     }
 
     async fn changed_since(&self, name: KeyName<'_>, seen: Option<(CreationId, u32)>, by: Instant) -> bool {
@@ -154,19 +143,12 @@ impl Kms {
         self.linearize(by).await.is_ok() && self.cluster.view().newest(name) != seen
     }
 
-    async fn decrypt_here(
-        &self,
-        name: KeyName<'_>,
-        version: Option<u32>,
-        ciphertext: &Ciphertext<'_>,
-        context: &[u8],
-        by: Instant,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let newest = self.key(name, version, by).await?;
-        if version.is_some() || newest.version() == FIRST_VERSION {
-            return newest.open(ciphertext, context).map_err(|_| Error::NotAuthentic);
+    async fn decrypt_here(&self, sealed: &Sealed<'_>, by: Instant) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let newest = self.key(sealed.name, sealed.version, by).await?;
+        if sealed.version.is_some() || newest.version() == FIRST_VERSION {
+            return newest.open(&sealed.ciphertext, sealed.context).map_err(|_| Error::NotAuthentic);
         }
-        self.decrypt_by_version(name, &newest, ciphertext, context, by).await
+        self.decrypt_by_version(sealed, &newest, by).await
     }
 
     /// HMAC-SHA-256 of `message` under the name's own HMAC key, which no rotation changes.
@@ -187,12 +169,11 @@ impl Kms {
     /// Lets the ciphertext lead to its version: masked in its iv, or the first one for an imported ciphertext.
     async fn decrypt_by_version(
         &self,
-        name: KeyName<'_>,
+        sealed: &Sealed<'_>,
         newest: &OpenedKey,
-        ciphertext: &Ciphertext<'_>,
-        context: &[u8],
         by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let &Sealed { name, ref ciphertext, context, .. } = sealed;
         let (creation, _) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
         let masked = ciphertext.version(newest.mask());
         for version in candidates(masked, |version| self.cluster.view().record(name, version).is_some()) {
