@@ -8,6 +8,7 @@ mod report;
 mod source;
 mod static_key;
 mod stored;
+mod survey;
 mod transfer;
 
 use std::path::PathBuf;

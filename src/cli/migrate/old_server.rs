@@ -9,7 +9,8 @@ use crate::crypto::random;
 use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
 
 const VARIABLE: &str = "KEYRAFT_VERIFY_API_KEY";
-const CONTEXT: &[u8] = b"keyraft migrate: a probe";
+/// What probes are bound to, so that they are good for nothing else.
+pub const CONTEXT: &[u8] = b"keyraft migrate: a probe";
 
 /// Where it is, and who asks; the rest is as for the new one.
 #[derive(Default, clap::Args)]

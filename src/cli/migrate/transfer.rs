@@ -9,6 +9,7 @@ use super::old_server::{Verdict, verify};
 use super::proof;
 use super::report::{Entry, Outcome, Proof, Report};
 use super::source::{Source, SourceKey};
+use super::survey;
 use crate::cli::Error;
 use crate::cli::output::progress_bar;
 use crate::client::{self, Client, Import};
@@ -16,6 +17,8 @@ use crate::clock;
 
 /// Keys at a time.
 const AT_ONCE: usize = 8;
+/// Why a key that the old server lacks is not verified.
+const NOT_AT_OLD: &str = "not verified: not at the old server";
 
 /// Where keys go, and how.
 pub struct Plan {
@@ -34,17 +37,14 @@ pub struct Plan {
 /// # Errors
 /// It could not even begin: one of the servers is of no use.
 pub async fn all(plan: &Plan, source: Source) -> Result<(Report, Result<(), Error>), Error> {
-    if let Some(old) = &plan.old {
-        old.version().await.map_err(Error::OldServer)?;
-    }
-    let there: HashSet<String> = plan.client.list_keys("").await?.into_iter().collect();
-    let (total, there, stopped) = (source.keys.len(), &there, &AtomicBool::new(false));
+    let found = &Found::of(plan, &source.keys).await?;
+    let (total, stopped) = (source.keys.len(), &AtomicBool::new(false));
     let bar = progress_bar(if plan.dry_run { "Comparing" } else { "Migrating" }, total);
     let each = stream::iter(source.keys).map(|key| async move {
         if stopped.load(Ordering::Relaxed) {
             return (entry(&key, Outcome::NotReached, Proof::Own), None);
         }
-        let (entry, error) = one(plan, &key, there.contains(&key.name)).await;
+        let (entry, error) = one(plan, &key, found).await;
         stopped.fetch_or(error.is_some(), Ordering::Relaxed);
         (entry, error)
     });
@@ -62,15 +62,38 @@ pub async fn all(plan: &Plan, source: Source) -> Result<(Report, Result<(), Erro
     Ok((report, ended))
 }
 
+/// What the servers have, before anything is done.
+struct Found {
+    there: HashSet<String>,
+    absent: HashSet<String>,
+}
+
+impl Found {
+    async fn of(plan: &Plan, keys: &[SourceKey]) -> Result<Self, Error> {
+        let names = keys.iter().map(|key| key.name.clone()).collect();
+        let absent = match &plan.old {
+            Some(old) => survey::absent(old, names).await?,
+            None => HashSet::new(),
+        };
+        Ok(Self { there: plan.client.list_keys("").await?.into_iter().collect(), absent })
+    }
+
+    /// What there is to say when nothing more is asked.
+    fn proof_without_asking(&self, key: &SourceKey) -> Proof {
+        if self.absent.contains(&key.name) { Proof::Missing(NOT_AT_OLD.to_owned()) } else { Proof::Own }
+    }
+}
+
 /// What becomes of one key; and an error when the next one would not fare better.
-async fn one(plan: &Plan, key: &SourceKey, is_there: bool) -> (Entry, Option<Error>) {
+async fn one(plan: &Plan, key: &SourceKey, found: &Found) -> (Entry, Option<Error>) {
     let told = |outcome, proof| entry(key, outcome, proof);
-    let outcome = match place(plan, key, is_there).await {
+    let outcome = match place(plan, key, found.there.contains(&key.name)).await {
         Ok(outcome @ (Outcome::Imported | Outcome::There)) => outcome,
+        Ok(other @ Outcome::WouldImport) => return (told(other, found.proof_without_asking(key)), None),
         Ok(other) => return (told(other, Proof::Own), None),
         Err(error) => return (told(Outcome::Failed(error.to_string()), Proof::Own), Some(error.into())),
     };
-    match prove(plan, key).await {
+    match prove(plan, key, found).await {
         Ok(Ok(proof)) => (told(outcome, proof), None),
         Ok(Err(difference)) => (told(Outcome::Different(difference), Proof::Own), None),
         // It is there, whatever became of the proof.
@@ -104,12 +127,19 @@ async fn place(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, 
 ///
 /// # Errors
 /// What could not be shown, and why.
-async fn prove(plan: &Plan, key: &SourceKey) -> Result<Result<Proof, String>, (&'static str, Error)> {
+async fn prove(
+    plan: &Plan,
+    key: &SourceKey,
+    found: &Found,
+) -> Result<Result<Proof, String>, (&'static str, Error)> {
     let difference = proof::difference(&plan.client, key).await.map_err(|error| ("not proven", error.into()))?;
     if let Some(difference) = difference {
         return Ok(Err(difference.to_string()));
     }
-    let Some(old) = &plan.old else { return Ok(Ok(Proof::Own)) };
+    let old = match &plan.old {
+        Some(old) if !found.absent.contains(&key.name) => old,
+        _ => return Ok(Ok(found.proof_without_asking(key))),
+    };
     match verify(old, &plan.client, &key.name).await.map_err(|error| ("not verified", error))? {
         Verdict::Agree => Ok(Ok(Proof::Verified)),
         Verdict::Disagree(reason) => Ok(Err(reason)),
@@ -220,13 +250,30 @@ mod tests {
         .await;
         let names: Vec<_> = (0..3 * AT_ONCE).map(|number| format!("key-{number:02}")).collect();
         let (report, ended) = carry(&server, None, &names).await.unwrap();
-        assert!(matches!(ended, Err(Error::Incomplete { done: 0, total, .. }) if total == names.len()), "{ended:?}");
+        assert!(matches!(ended, Err(Error::Incomplete { total, .. }) if total == names.len()), "{ended:?}");
         let told = outcomes(&report);
         assert_eq!(told.len(), names.len(), "each is told of");
         let imported = told.iter().filter(|(outcome, _)| outcome == "imported");
+        assert_eq!(report.settled(), imported.clone().count(), "they are here");
         assert!(imported.clone().count() >= AT_ONCE && imported.clone().all(|(_, why)| why.starts_with("not proven")));
         let unreached = told.iter().filter(|(outcome, _)| outcome == "not reached").count();
         assert_eq!((imported.count() + unreached, unreached > 0), (names.len(), true), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_the_old_server_lacks_is_told_also_by_a_dry_run() {
+        let server = TestServer::start(|_| answer(200, r#"{"names":[],"continue_at":""}"#)).await;
+        let old = TestServer::start_with(server.tls.clone(), |request: Request<Bytes>| match request.uri().path() {
+            "/version" => answer(200, r#"{"version":"1"}"#),
+            _ => answer(404, r#"{"message":"key does not exist"}"#),
+        })
+        .await;
+        let client = |of: &TestServer| of.client(vec![of.endpoint.clone()], Alpn::Either);
+        let plan = Plan { client: client(&server), old: Some(client(&old)), dry_run: true, keeps_origin: true };
+        let (report, ended) = all(&plan, Source { keys: vec![key("k")], unusable: Vec::new() }).await.unwrap();
+        assert!(ended.is_ok());
+        assert_eq!(outcomes(&report), [("to import".to_owned(), NOT_AT_OLD.to_owned())]);
+        assert!(matches!(report.verdict(), Err(Error::NotMigrated(1))));
     }
 
     #[tokio::test]

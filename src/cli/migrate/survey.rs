@@ -1,0 +1,121 @@
+//! What the old server has, and lets whoever asks do, found out before anything is done.
+
+use std::collections::HashSet;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::old_server::CONTEXT;
+use crate::cli::Error;
+use crate::client::{self, Client};
+use crate::crypto::random;
+use crate::tls::Refusal;
+
+/// Keys at a time.
+const AT_ONCE: usize = 8;
+
+/// Which of these names the old server has no key of.
+///
+/// Each is asked about with the very requests that its proof takes: policies differ from name to name, and not every
+/// server tells what its caller may do.
+///
+/// # Errors
+/// It gave no answer, or does not let this be asked.
+pub async fn absent(old: &Client, names: Vec<String>) -> Result<HashSet<String>, Error> {
+    old.version().await.map_err(told)?;
+    let asked = stream::iter(names).map(|name| async move { has(old, &name).await.map(|has| (name, has)) });
+    let all: Vec<_> = asked.buffer_unordered(AT_ONCE).try_collect().await.map_err(told)?;
+    Ok(all.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect())
+}
+
+async fn has(old: &Client, name: &str) -> Result<bool, client::Error> {
+    let probe = random::bytes::<32>();
+    let sealed = match old.encrypt(name, &probe, CONTEXT).await {
+        Ok(sealed) => sealed,
+        Err(error) if error.is_status(404) => return Ok(false),
+        // What is wrong with the key itself is the proof's to tell.
+        Err(error) => return allowed(error).map(|()| true),
+    };
+    old.decrypt(name, &sealed, CONTEXT).await.map(drop).or_else(allowed)?;
+    old.hmac(name, &probe).await.map(drop).or_else(allowed)?;
+    Ok(true)
+}
+
+/// Passes on what stands in the way of the next request, too.
+fn allowed(error: client::Error) -> Result<(), client::Error> {
+    match error {
+        client::Error::Status { code, .. } if ![401, 403, 503].contains(&code) && !wants_certificate(&error) => Ok(()),
+        error => Err(error),
+    }
+}
+
+fn wants_certificate(error: &client::Error) -> bool {
+    error.says(400, "tls: client certificate is required")
+}
+
+/// With what to do about it at the old server, where the client's own hint is about the new one.
+fn told(error: client::Error) -> Error {
+    let (advice, error) = (advice(&error), Error::OldServer(error));
+    match advice {
+        Some(advice) => Error::Denied { error: Box::new(error), advice },
+        None => error,
+    }
+}
+
+fn advice(error: &client::Error) -> Option<String> {
+    const WHO: &str = "KEYRAFT_VERIFY_API_KEY or --verify-cert says who asks there; without either it is who asks here";
+    match error {
+        client::Error::Status { code: 401 | 403, path, .. } => {
+            Some(format!("nothing was done: a policy there must allow {path} to whoever asks\n{WHO}"))
+        }
+        client::Error::Status { .. } if wants_certificate(error) => Some(WHO.to_owned()),
+        client::Error::Transport { source, .. } => Some(match Refusal::of(source.as_ref())? {
+            Refusal::Untrusted => "--verify-ca says which CA signed the old server's certificate".to_owned(),
+            Refusal::ClientCertificate => WHO.to_owned(),
+            Refusal::WrongName | Refusal::Expired => error.hint()?.to_owned(),
+        }),
+        client::Error::NoServer(failures) => failures.iter().find_map(|(_, error)| advice(error)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::{Request, Response};
+
+    use super::*;
+    use crate::client::test_server::TestServer;
+    use crate::tls::Alpn;
+
+    /// What is found at a server that answers requests whose path has the word with a status, and all others well.
+    async fn found(word: &'static str, status: u16) -> Result<HashSet<String>, Error> {
+        let old = TestServer::start(move |request: Request<Bytes>| {
+            let is_one = request.uri().path().contains(word);
+            let body = r#"{"version":"1","ciphertext":"AAAA","plaintext":"AAAA","hmac":"AAAA","message":"so"}"#;
+            let code = if is_one { status } else { 200 };
+            Response::builder().status(code).body(Full::new(Bytes::from(body))).unwrap()
+        })
+        .await;
+        let client = old.client(vec![old.endpoint.clone()], Alpn::Either);
+        absent(&client, vec!["one".to_owned(), "other".to_owned()]).await
+    }
+
+    #[tokio::test]
+    async fn each_request_of_the_proof_must_be_allowed_for_each_key() {
+        for word in ["encrypt/other", "decrypt/other", "hmac/other"] {
+            for status in [401, 403] {
+                let Err(Error::Denied { advice, .. }) = found(word, status).await else { panic!("{word}: {status}") };
+                assert!(advice.contains(word) && advice.contains("KEYRAFT_VERIFY_API_KEY"), "{advice}");
+            }
+            assert!(matches!(found(word, 503).await, Err(Error::OldServer(_))));
+            assert!(found(word, 500).await.unwrap().is_empty(), "what is wrong with a key is not told here");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_there_is_told_from_one_that_is() {
+        assert_eq!(found("encrypt/other", 404).await.unwrap(), HashSet::from(["other".to_owned()]));
+        assert!(found("hmac/", 404).await.unwrap().is_empty(), "an older KES makes no HMACs");
+    }
+}
