@@ -124,7 +124,10 @@ async fn the_old_server_is_another_one_and_may_be_of_no_use() {
     for more in [&["--dry-run"][..], &[]] {
         let ended = stranger.run(&[&verify[..], more].concat());
         assert_eq!((ended.code, ended.output.as_str()), (4, ""), "{ended:?}");
-        assert!(ended.error.contains("KEYRAFT_VERIFY_API_KEY") && ended.error.contains("/v1/key/encrypt/"), "{ended:?}");
+        assert!(
+            ended.error.contains("KEYRAFT_VERIFY_API_KEY") && ended.error.contains("/v1/key/encrypt/"),
+            "{ended:?}"
+        );
         let ended = stranger.run(&[&verify[..5], more].concat());
         assert_eq!((ended.code, ended.error.contains("--verify-ca")), (3, true), "{ended:?}");
     }
@@ -136,8 +139,10 @@ async fn the_old_server_is_another_one_and_may_be_of_no_use() {
     assert!(report["keys"].as_array().unwrap().iter().all(|key| key["verified"] == true), "{report}");
     known.json(&["migrate", "keystore", dir]);
     new.json(&["key", "rotate", "key-00"]);
-    let report = known.run(&verify);
-    assert_eq!((report.code, report.error.contains("one key needs a look")), (1, true), "{report:?}");
+    let report = known.json(&verify);
+    let rotated = outcome(&report, "key-00");
+    assert_eq!((&rotated["outcome"], &rotated["verified"]), (&json!("there already"), &json!(true)), "{rotated}");
+    assert!(rotated["reason"].as_str().unwrap().starts_with("rotated here since"), "{rotated}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

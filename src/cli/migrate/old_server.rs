@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::source::SourceKey;
 use crate::cli::Error;
 use crate::cli::connect::{Environment, Settings};
 use crate::client::{self, Client, Endpoint};
-use crate::crypto::random;
+use crate::crypto::{Ciphertext, OpenedKey, random};
 use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
 
 const VARIABLE: &str = "KEYRAFT_VERIFY_API_KEY";
@@ -38,6 +39,11 @@ pub struct OldServer {
 pub enum Verdict {
     /// They agree.
     Agree,
+    /// They agree on what the file's key sealed; what is sealed here now is another version's, which the old server
+    /// cannot have.
+    Rotated,
+    /// The old server has no key of this name.
+    Absent,
     /// They do not, in this.
     Disagree(String),
 }
@@ -82,33 +88,61 @@ enum Side<'a> {
 ///
 /// # Errors
 /// A server gave no answer, or lets nobody ask. What else one of them refuses is a verdict.
-pub async fn verify(old: &Client, new: &Client, name: &str) -> Result<Verdict, Error> {
-    let (old, new) = (Side::Old(old), Side::New(new));
-    for (sealer, opener, way) in [(old, new, "made by the old server"), (new, old, "made here")] {
-        if let Some(reason) = passes_on(sealer, opener, name).await? {
-            return Ok(Verdict::Disagree(format!("a ciphertext {way}: {reason}")));
-        }
+pub async fn verify(old: &Client, new: &Client, key: &SourceKey) -> Result<Verdict, Error> {
+    let (old, new, name) = (Side::Old(old), Side::New(new), key.name.as_str());
+    match passes_on(old, new, key).await? {
+        Passed::Not(reason) => return Ok(Verdict::Disagree(format!("a ciphertext made by the old server: {reason}"))),
+        Passed::NoKey => return Ok(Verdict::Absent),
+        Passed::On | Passed::OfAnotherVersion => {}
     }
+    let agreed = match passes_on(new, old, key).await? {
+        Passed::On => Verdict::Agree,
+        Passed::OfAnotherVersion => Verdict::Rotated,
+        Passed::NoKey => return Ok(Verdict::Disagree("it is gone here".to_owned())),
+        Passed::Not(reason) => return Ok(Verdict::Disagree(format!("a ciphertext made here: {reason}"))),
+    };
     let message = random::bytes::<32>();
     match (hmac(old, name, &message).await?, hmac(new, name, &message).await?) {
         (Some(old), Some(new)) if old != new => Ok(Verdict::Disagree("their HMACs differ".to_owned())),
         (Some(_), None) => Ok(Verdict::Disagree("the old server makes HMACs with it, this one does not".to_owned())),
-        _ => Ok(Verdict::Agree),
+        _ => Ok(agreed),
     }
 }
 
-/// Why one does not open what the other seals, if so.
-async fn passes_on(sealer: Side<'_>, opener: Side<'_>, name: &str) -> Result<Option<String>, Error> {
+/// What becomes of a ciphertext at the other server.
+enum Passed {
+    On,
+    /// It does not open there, and is not the file's key's either.
+    OfAnotherVersion,
+    /// There is none: the server that was to seal has no such key.
+    NoKey,
+    Not(String),
+}
+
+/// Whether one opens what the other seals.
+async fn passes_on(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result<Passed, Error> {
     let probe = random::bytes::<32>();
-    let sealed = match sealer.client().encrypt(name, &probe, CONTEXT).await {
+    let sealed = match sealer.client().encrypt(&key.name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
-        Err(error) => return sealer.refused("it cannot be made", error).map(Some),
+        Err(error) if error.is_status(404) => return Ok(Passed::NoKey),
+        Err(error) => return sealer.refused("it cannot be made", error).map(Passed::Not),
     };
-    match opener.client().decrypt(name, &sealed, CONTEXT).await {
-        Ok(opened) if opened[..] == probe => Ok(None),
-        Ok(_) => Ok(Some("it opens to other bytes".to_owned())),
-        Err(error) => opener.refused("it does not open at the other", error).map(Some),
+    match opener.client().decrypt(&key.name, &sealed, CONTEXT).await {
+        Ok(opened) if opened[..] == probe => Ok(Passed::On),
+        Ok(_) => Ok(Passed::Not("it opens to other bytes".to_owned())),
+        Err(error) => {
+            let reason = opener.refused("it does not open at the other", error)?;
+            // That this server has the file's key, too, is proven by now: a rotation is all that is left. Asking for
+            // the key's versions would need a permission more.
+            let is_rotated = matches!(sealer, Side::New(_)) && !is_of(key, &sealed);
+            Ok(if is_rotated { Passed::OfAnotherVersion } else { Passed::Not(reason) })
+        }
     }
+}
+
+/// Whether the file's key sealed it.
+fn is_of(key: &SourceKey, sealed: &[u8]) -> bool {
+    OpenedKey::new(&key.material, 1).open(&Ciphertext::parse(sealed), CONTEXT).is_ok()
 }
 
 /// The HMAC, if the server makes any with this key.
@@ -152,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::client::test_server::TestServer;
+    use crate::crypto::{Cipher, KeyMaterial};
 
     /// A server that seals by doing nothing, and whose HMAC is its own name, when it has one.
     async fn server(name: &'static str, opens: bool) -> TestServer {
@@ -170,7 +205,19 @@ mod tests {
 
     async fn verdict(old: &TestServer, new: &TestServer) -> Verdict {
         let client = |server: &TestServer| server.client(vec![server.endpoint.clone()], Alpn::Either);
-        verify(&client(old), &client(new), "k").await.unwrap()
+        verify(&client(old), &client(new), &key()).await.unwrap()
+    }
+
+    fn key() -> SourceKey {
+        let material = KeyMaterial::random(Cipher::Aes256);
+        SourceKey { name: "k".to_owned(), material, created_at: None, created_by: None, remark: None }
+    }
+
+    #[test]
+    fn what_another_version_seals_is_told_from_what_the_files_key_seals() {
+        let (file, other) = (key(), key());
+        assert!(is_of(&file, &OpenedKey::new(&file.material, 2).seal(b"x", CONTEXT)));
+        assert!(!is_of(&file, &OpenedKey::new(&other.material, 2).seal(b"x", CONTEXT)));
     }
 
     #[test]
@@ -191,13 +238,13 @@ mod tests {
         let (plain, blind) = (server("", true).await, server("AAAA", false).await);
         let says = |verdict: Verdict, words: &str| match verdict {
             Verdict::Disagree(reason) => assert!(reason.contains(words), "{reason}"),
-            Verdict::Agree => panic!("they agree"),
+            agreed => panic!("{agreed:?}"),
         };
         assert_eq!(verdict(&one, &one).await, Verdict::Agree);
         assert_eq!(verdict(&plain, &one).await, Verdict::Agree, "HMACs are compared where both have them");
         says(verdict(&one, &other).await, "HMACs differ");
         says(verdict(&one, &plain).await, "this one does not");
         says(verdict(&one, &blind).await, "made by the old server: it does not open");
-        says(verdict(&blind, &one).await, "made here: it does not open");
+        assert_eq!(verdict(&blind, &one).await, Verdict::Rotated, "the file's key did not seal it");
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::output::{DIM, GOOD, WARN, table};
 
 /// So many keys are named even when all went well.
 const NAMED: usize = 20;
+const ROTATED: &str = "rotated here since: what is sealed here now does not open at the old server";
 
 /// What came of one key or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Proof {
     Own,
     /// That, and the old server agrees.
     Verified,
+    /// That, as far as it can after a rotation here: what the old server sealed opens here.
+    Rotated,
     /// None was had, for this reason.
     Missing(String),
 }
@@ -105,7 +108,7 @@ impl Report {
     /// For people: everything that needs a look, everything at all when it is little, and how many of each.
     pub fn render(&self) -> String {
         let all = self.entries.len() <= NAMED;
-        let is_told = |entry: &&Entry| all || !entry.is_good() || entry.remark.is_some();
+        let is_told = |entry: &&Entry| all || !entry.is_good() || entry.why().is_some();
         let row =
             |entry: &Entry| [entry.name.clone(), entry.outcome.label().to_owned(), entry.why().unwrap_or_default()];
         let rows: Vec<_> = self.entries.iter().filter(is_told).map(row).collect();
@@ -126,7 +129,7 @@ impl Report {
     }
 
     fn proofs(&self) -> String {
-        let verified = self.count(|entry| entry.proof == Proof::Verified);
+        let verified = self.count(|entry| matches!(entry.proof, Proof::Verified | Proof::Rotated));
         let missing = self.count(|entry| matches!(entry.proof, Proof::Missing(_)));
         let mut text = String::new();
         if verified > 0 {
@@ -151,7 +154,7 @@ impl Entry {
         }
         match self.proof {
             Proof::Own => {}
-            Proof::Verified => value["verified"] = true.into(),
+            Proof::Verified | Proof::Rotated => value["verified"] = true.into(),
             Proof::Missing(_) => value["verified"] = false.into(),
         }
         value
@@ -163,7 +166,11 @@ impl Entry {
             Outcome::Different(reason) | Outcome::Failed(reason) | Outcome::Skipped(reason) => Some(reason.clone()),
             _ => None,
         };
-        let proof = if let Proof::Missing(reason) = &self.proof { Some(reason.clone()) } else { None };
+        let proof = match &self.proof {
+            Proof::Own | Proof::Verified => None,
+            Proof::Rotated => Some(ROTATED.to_owned()),
+            Proof::Missing(reason) => Some(reason.clone()),
+        };
         let all: Vec<_> = outcome.into_iter().chain(proof).chain(self.remark.map(str::to_owned)).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }

@@ -78,8 +78,8 @@ impl Found {
         Ok(Self { there: plan.client.list_keys("").await?.into_iter().collect(), absent })
     }
 
-    /// What there is to say when nothing more is asked.
-    fn proof_without_asking(&self, key: &SourceKey) -> Proof {
+    /// What there is to say of a key that is not imported yet.
+    fn proof_ahead(&self, key: &SourceKey) -> Proof {
         if self.absent.contains(&key.name) { Proof::Missing(NOT_AT_OLD.to_owned()) } else { Proof::Own }
     }
 }
@@ -89,11 +89,11 @@ async fn one(plan: &Plan, key: &SourceKey, found: &Found) -> (Entry, Option<Erro
     let told = |outcome, proof| entry(key, outcome, proof);
     let outcome = match place(plan, key, found.there.contains(&key.name)).await {
         Ok(outcome @ (Outcome::Imported | Outcome::There)) => outcome,
-        Ok(other @ Outcome::WouldImport) => return (told(other, found.proof_without_asking(key)), None),
+        Ok(other @ Outcome::WouldImport) => return (told(other, found.proof_ahead(key)), None),
         Ok(other) => return (told(other, Proof::Own), None),
         Err(error) => return (told(Outcome::Failed(error.to_string()), Proof::Own), Some(error.into())),
     };
-    match prove(plan, key, found).await {
+    match prove(plan, key).await {
         Ok(Ok(proof)) => (told(outcome, proof), None),
         Ok(Err(difference)) => (told(Outcome::Different(difference), Proof::Own), None),
         // It is there, whatever became of the proof.
@@ -127,21 +127,16 @@ async fn place(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, 
 ///
 /// # Errors
 /// What could not be shown, and why.
-async fn prove(
-    plan: &Plan,
-    key: &SourceKey,
-    found: &Found,
-) -> Result<Result<Proof, String>, (&'static str, Error)> {
+async fn prove(plan: &Plan, key: &SourceKey) -> Result<Result<Proof, String>, (&'static str, Error)> {
     let difference = proof::difference(&plan.client, key).await.map_err(|error| ("not proven", error.into()))?;
     if let Some(difference) = difference {
         return Ok(Err(difference.to_string()));
     }
-    let old = match &plan.old {
-        Some(old) if !found.absent.contains(&key.name) => old,
-        _ => return Ok(Ok(found.proof_without_asking(key))),
-    };
-    match verify(old, &plan.client, &key.name).await.map_err(|error| ("not verified", error))? {
+    let Some(old) = &plan.old else { return Ok(Ok(Proof::Own)) };
+    match verify(old, &plan.client, key).await.map_err(|error| ("not verified", error))? {
         Verdict::Agree => Ok(Ok(Proof::Verified)),
+        Verdict::Rotated => Ok(Ok(Proof::Rotated)),
+        Verdict::Absent => Ok(Ok(Proof::Missing(NOT_AT_OLD.to_owned()))),
         Verdict::Disagree(reason) => Ok(Err(reason)),
     }
 }
