@@ -13,6 +13,7 @@ use crate::policy::KeyName;
 
 const VARIABLE: &str = "MINIO_KMS_SECRET_KEY";
 const FILE_VARIABLE: &str = "MINIO_KMS_SECRET_KEY_FILE";
+const WHAT: &str = "static key";
 
 /// Reads the key, or several, each on a line of its own.
 pub fn read(file: Option<&Path>, cipher: Cipher) -> Result<Source, Error> {
@@ -40,35 +41,67 @@ fn of_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     std::fs::read(path).map(Zeroizing::new).map_err(|source| Error::Unread { path: path.to_owned(), source })
 }
 
+/// What a line has.
+enum Line<'a> {
+    Key(&'a str),
+    /// The name of a file with the key.
+    File(&'a str),
+}
+
+/// Reads keys, and those of the file that a line names.
 fn parse(text: &[u8], cipher: Cipher) -> Result<Source, Error> {
-    let wrong = |reason: &str| Error::Input { what: "static key", reason: reason.to_owned() };
-    let text = std::str::from_utf8(text).map_err(|_| wrong("it is no text"))?;
     let mut source = Source::default();
-    for line in text.lines().filter_map(key_of_line) {
-        let key = key(line, cipher).map_err(wrong)?;
-        if source.keys.iter().any(|other| other.name == key.name) {
-            return Err(wrong("two lines have the same name"));
+    for (number, line) in lines(text)? {
+        match line {
+            Line::Key(text) => add(&mut source, number, text, cipher)?,
+            Line::File(path) => {
+                for (inner, line) in lines(&of_file(Path::new(path))?)? {
+                    let Line::Key(text) = line else { return Err(wrong(number, "its file names another one")) };
+                    add(&mut source, inner, text, cipher)?;
+                }
+            }
         }
-        source.keys.push(key);
     }
     if source.keys.is_empty() {
-        return Err(wrong("there is none; it is NAME:BASE64, the value of MINIO_KMS_SECRET_KEY"));
+        let reason = "there is none; it is NAME:BASE64, the value of MINIO_KMS_SECRET_KEY".to_owned();
+        return Err(Error::Input { what: WHAT, reason });
     }
     Ok(source)
 }
 
-/// The `NAME:BASE64` of a line; none where it is empty, a comment, or another variable of an environment file.
-fn key_of_line(line: &str) -> Option<&str> {
+fn add(source: &mut Source, number: usize, text: &str, cipher: Cipher) -> Result<(), Error> {
+    let key = key(text, cipher).map_err(|reason| wrong(number, reason))?;
+    if source.keys.iter().any(|other| other.name == key.name) {
+        return Err(wrong(number, "a line before has the same name"));
+    }
+    source.keys.push(key);
+    Ok(())
+}
+
+fn wrong(number: usize, reason: &str) -> Error {
+    Error::Input { what: WHAT, reason: format!("line {number}: {reason}") }
+}
+
+/// The lines that have something, each with its number.
+fn lines(text: &[u8]) -> Result<Vec<(usize, Line<'_>)>, Error> {
+    let text =
+        std::str::from_utf8(text).map_err(|_| Error::Input { what: WHAT, reason: "it is no text".to_owned() })?;
+    Ok(text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, content(line)?))).collect())
+}
+
+/// What a line has; none where it is empty, a comment, or another variable of an environment file.
+fn content(line: &str) -> Option<Line<'_>> {
     let line = line.trim();
     let line = line.strip_prefix("export ").unwrap_or(line).trim();
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
-    match line.split_once('=') {
-        Some((VARIABLE, value)) => Some(value.trim_matches(['"', '\''])),
+    match line.split_once('=').map(|(name, value)| (name, value.trim_matches(['"', '\'']))) {
+        Some((VARIABLE, value)) => Some(Line::Key(value)),
+        Some((FILE_VARIABLE, value)) => (!value.is_empty()).then_some(Line::File(value)),
         // The padding of base64 has `=` too, but after the colon.
         Some((name, _)) if !name.contains(':') => None,
-        _ => Some(line),
+        _ => Some(Line::Key(line)),
     }
 }
 
@@ -99,6 +132,25 @@ mod tests {
             ["my-key"]
         );
         assert_eq!(names(&format!("{KEY}\nother{}\n", &KEY[6..])), ["my-key", "other"]);
+    }
+
+    #[test]
+    fn a_file_that_a_line_names_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, format!("{KEY}\n")).unwrap();
+        let text = format!("MINIO_ROOT_USER=admin\nMINIO_KMS_SECRET_KEY_FILE='{}'\n", path.display());
+        assert_eq!(names(&text), ["my-key"]);
+        std::fs::write(&path, &text).unwrap();
+        let circle = parse(text.as_bytes(), Cipher::Aes256).unwrap_err().to_string();
+        assert!(circle.contains("line 2: its file names another one"), "{circle}");
+        assert!(matches!(parse(b"MINIO_KMS_SECRET_KEY_FILE=/none", Cipher::Aes256), Err(Error::Unread { .. })));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number() {
+        let error = parse(format!("# one\n{KEY}\nother:AAEC\n").as_bytes(), Cipher::Aes256).unwrap_err().to_string();
+        assert_eq!(error, "static key: line 3: the key is not 32 bytes long");
     }
 
     #[test]
