@@ -17,6 +17,7 @@ mod metric;
 mod migrate;
 mod output;
 mod policy;
+mod prompt;
 mod server;
 mod text;
 

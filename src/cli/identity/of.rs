@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::connect::Connect;
-use crate::cli::{Error, Output, encoding};
+use crate::cli::{Error, Output, prompt};
 use crate::policy::Identity;
 use crate::tls::{ApiKey, Credentials, certificate_identity};
 
@@ -24,7 +24,7 @@ fn own() -> Result<Identity, Error> {
 }
 
 fn of(what: &str) -> Result<Identity, Error> {
-    let text = if what == "-" { encoding::bytes(what)? } else { what.as_bytes().to_vec().into() };
+    let text = if what == "-" { prompt::secret("API key")? } else { what.as_bytes().to_vec().into() };
     if let Some(key) = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<ApiKey>().ok()) {
         return Ok(key.identity());
     }

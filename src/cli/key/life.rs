@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use super::one_by_one;
 use crate::cli::encoding::decode;
 use crate::cli::output::titled;
-use crate::cli::{Error, Output};
+use crate::cli::{Error, Output, prompt};
 use crate::client::{Client, Import};
 use crate::clock;
 
@@ -28,7 +28,10 @@ pub async fn import(
     cipher: Option<&str>,
     output: Output,
 ) -> Result<(), Error> {
-    let material = decode("key material", material)?;
+    let asked = (material == "-").then(|| prompt::secret("Key material, as base64")).transpose()?;
+    // What was asked for is no `-` again; what is no text is no base64 either.
+    let given = |bytes| std::str::from_utf8(bytes).ok().filter(|text| *text != "-").unwrap_or("?");
+    let material = decode("key material", asked.as_ref().map_or(material, |asked| given(asked)))?;
     client.import_key(name, &Import { material: &material, cipher, ..Import::default() }).await?;
     output.done("imported", name)
 }

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use super::source::{Source, SourceKey};
-use crate::cli::{Error, encoding};
+use crate::cli::{Error, prompt};
 use crate::crypto::{Cipher, KeyMaterial, Secret};
 use crate::policy::KeyName;
 
@@ -18,7 +18,7 @@ const WHAT: &str = "static key";
 /// Reads the key, or several, each on a line of its own.
 pub fn read(file: Option<&Path>, cipher: Cipher) -> Result<Source, Error> {
     let text = match file {
-        Some(path) if path == Path::new("-") => encoding::bytes("-")?,
+        Some(path) if path == Path::new("-") => prompt::secret("Static key, as NAME:BASE64")?,
         Some(path) => of_file(path)?,
         None => of_environment()?,
     };
