@@ -4,6 +4,26 @@ use crate::shell::Shell;
 use crate::support::processes::Processes;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_nobody_is_told_of_is_not_left_behind() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    admin.json(&["policy", "create", "my-app", "--allow", "/v1/key/*"]);
+    let before = admin.json(&["identity", "ls"]);
+    let folder = tempfile::tempdir().unwrap();
+    let files = format!("--cert {0}/app.crt --key {0}/app.key", folder.path().display());
+    let ended = admin.script(&format!("keyraft identity new --policy my-app {files} > /dev/full"));
+    assert_eq!((ended.code, ended.error.contains("output cannot be written")), (1, true), "{ended:?}");
+    assert_eq!(admin.json(&["identity", "ls"]), before);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+
+    // Who may not take it back is told whom to forget.
+    admin.json(&["policy", "create", "maker", "--allow", "/v1/identity/create/*"]);
+    let (_, maker) = admin.someone(&["--policy", "maker"]);
+    let ended = maker.script("keyraft identity new --policy my-app > /dev/full");
+    assert_eq!((ended.code, ended.error.contains("  keyraft identity rm ")), (1, true), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_help_puts_into_a_substitution_can_be_put_there() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);

@@ -1,7 +1,7 @@
 //! `keyraft identity new`: an API key, and as files the certificate it stands for.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -36,27 +36,45 @@ pub async fn run(
 ) -> Result<(), Error> {
     let client = role.is_some().then(|| connect.client()).transpose()?;
     let made = ApiKey::generate().map_err(Error::ApiKey)?;
-    if let Some((certificate, key)) = files {
-        let pem = made.certificate().map_err(Error::ApiKey)?;
-        write_new(key, 0o600, pem.key_pem.as_bytes())?;
-        write_new(certificate, 0o644, pem.certificate_pem.as_bytes())?;
+    if let Some(files) = files {
+        write_files(&made, files)?;
     }
-    let known = match client.zip(role.as_ref()) {
-        Some((client, role)) => make_known(&client, made.identity(), role).await,
+    let known = match client.as_ref().zip(role.as_ref()) {
+        Some((client, role)) => make_known(client, made.identity(), role).await,
         None => Ok(()),
     };
     if let Err(error @ Error::Client(_)) = known {
         // Files of one that is not known would be in the way of the next attempt.
-        if let Some((certificate, key)) = files {
-            let _ = (std::fs::remove_file(certificate), std::fs::remove_file(key));
-        }
+        remove(files);
         return Err(error);
     }
-    match form {
-        Form::Bare => output.line(&made.expose())?,
-        Form::Whole => print(&made, role.as_ref(), output)?,
+    let told = match form {
+        Form::Bare => output.line(&made.expose()),
+        Form::Whole => print(&made, role.as_ref(), output),
+    };
+    match (told, client) {
+        // Nobody has the key, but for the files, and they would be in the way of the next attempt.
+        (Err(error), Some(client)) if known.is_ok() => {
+            remove(files);
+            Err(taken_back(&client, made.identity(), error).await)
+        }
+        // What is not known names the identity, which is more than that it was not printed.
+        (told, _) => known.and(told),
     }
-    known
+}
+
+/// Takes back what nobody was told of; the error is what became of it.
+async fn taken_back(client: &Client, identity: Identity, error: Error) -> Error {
+    match client.delete_identity(&identity.to_string()).await {
+        Ok(()) => error,
+        Err(refused) => Error::Denied {
+            error: Box::new(error),
+            advice: format!(
+                "{identity} is known to the server now, and its API key is lost; taking it back failed: {refused}\n  \
+                 keyraft identity rm {identity}"
+            ),
+        },
+    }
 }
 
 /// Makes it known; a failure is the client's only when it is certain that nothing was done.
@@ -86,10 +104,41 @@ fn print(made: &ApiKey, role: Option<&NewRole>, output: Output) -> Result<(), Er
     })
 }
 
-/// Writes a file that must not be there yet.
-fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(|source| Error::File { path: path.to_owned(), source })
+/// Writes certificate and key, or neither: each must not be there yet.
+fn write_files(made: &ApiKey, (certificate, key): (&Path, &Path)) -> Result<(), Error> {
+    let pem = made.certificate().map_err(Error::ApiKey)?;
+    write_new("--key", key, 0o600, pem.key_pem.as_bytes())?;
+    write_new("--cert", certificate, 0o644, pem.certificate_pem.as_bytes()).inspect_err(|_| remove_one(key))
+}
+
+/// Writes a file that must not be there yet; it is there only when all of it is.
+fn write_new(option: &str, path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
+    let wrong = |error: &io::Error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AlreadyExists => "; name another file, or remove this one: none is overwritten",
+            io::ErrorKind::NotFound => "; make its folder first",
+            _ => "",
+        };
+        Error::Setting { name: option.to_owned(), reason: format!("{}: {error}{advice}", path.display()) }
+    };
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|error| wrong(&error))?;
+    file.write_all(bytes).map_err(|error| {
+        remove_one(path);
+        wrong(&error)
+    })
+}
+
+fn remove(files: Option<(&Path, &Path)>) {
+    if let Some((certificate, key)) = files {
+        remove_one(certificate);
+        remove_one(key);
+    }
+}
+
+/// Removes a file that was written just now; where that fails, the error before it is the one to tell.
+fn remove_one(path: &Path) {
+    let _ = std::fs::remove_file(path);
 }
 
 #[cfg(test)]
@@ -127,11 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn files_are_never_overwritten() {
+    fn files_are_never_overwritten_and_both_are_written_or_none() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("client.crt");
-        write_new(&path, 0o600, b"x").unwrap();
-        assert!(write_new(&path, 0o600, b"").is_err());
-        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+        let (made, at) = (ApiKey::generate().unwrap(), |name: &str| folder.path().join(name));
+        std::fs::write(at("there"), b"x").unwrap();
+        for (certificate, advice) in [(at("there"), "remove this one"), (at("none/crt"), "make its folder")] {
+            let error = write_files(&made, (&certificate, &at("key"))).unwrap_err();
+            assert!(matches!(error, Error::Setting { .. }) && error.to_string().contains(advice), "{error}");
+            assert!(!at("key").exists());
+        }
+        assert!(write_files(&made, (&at("crt"), &at("there"))).is_err());
+        assert_eq!((std::fs::read(at("there")).unwrap(), at("crt").exists()), (b"x".to_vec(), false));
+        write_files(&made, (&at("crt"), &at("key"))).unwrap();
     }
 }
