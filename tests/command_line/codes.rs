@@ -15,7 +15,9 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
     fs::write(&misspelt, r#"{"allow": ["/v1/*"], "denny": ["/v1/key/delete/*"]}"#).unwrap();
     let (dev, empty) = (at("dev"), at("empty"));
     fs::create_dir(&empty).unwrap();
-    let table: [(&[&str], i32); 21] = [
+    let (there, key) = (at("there"), at("key"));
+    fs::write(&there, "").unwrap();
+    let table: [(&[&str], i32); 25] = [
         (&["key", "create"], 2),
         (&["key", "ls", "--server", "a b"], 2),
         (&["key", "ls", "--ca", missing], 2),
@@ -26,6 +28,10 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
         (&["policy", "create", "x", missing], 2),
         (&["policy", "create", "x", &misspelt], 2),
         (&["policy", "create", "x", "--allow", "v1"], 2),
+        (&["policy", "create", "x"], 2),
+        (&["policy", "create", "x", "-"], 2),
+        (&["identity", "new", "--cert", &there, "--key", &key], 2),
+        (&["identity", "new", "--cert", &at("none/crt"), "--key", &key], 2),
         (&["policy", "edit", "x"], 2),
         (&["policy", "apply", missing], 2),
         (&["identity", "of", missing], 2),
@@ -43,6 +49,7 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
         assert_eq!(ended.code, code, "keyraft {}: {ended:?}", words.join(" "));
         assert!(!ended.error.is_empty() && ended.output.is_empty(), "keyraft {}: {ended:?}", words.join(" "));
     }
+    assert!(!fs::exists(key).unwrap(), "a private key without its certificate");
 }
 
 #[tokio::test(flavor = "multi_thread")]

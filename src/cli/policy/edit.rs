@@ -22,6 +22,13 @@ pub struct Change {
 
 /// The policy that a file and options ask for.
 pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<Policy, Error> {
+    if file.is_none() && allow.is_empty() && deny.is_empty() {
+        let reason =
+            "a file (`-` for standard input), --allow or --deny says what it is; one that allows nothing is a \
+                      file with {}"
+                .to_owned();
+        return Err(Error::Input { what: "policy", reason });
+    }
     let from_file = file.map(of_file).transpose()?.unwrap_or_default();
     let both = |file: Vec<Pattern>, options| Ok::<_, Error>(file.into_iter().chain(parse(options)?));
     Ok(Policy::new(both(from_file.allow, allow)?, both(from_file.deny, deny)?))
@@ -100,8 +107,12 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
     } else {
         std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?
     };
-    let patterns: Patterns = serde_json::from_slice(&text)
-        .map_err(|error| Error::Input { what: "policy", reason: format!("{}: {error}", path.display()) })?;
+    let wrong = |reason: &str| Error::Input { what: "policy", reason: format!("{}: {reason}", path.display()) };
+    // An array would be read as the fields in their order.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong("it is a JSON object with `allow` and `deny`"));
+    }
+    let patterns: Patterns = serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?;
     Ok(Policy::new(parse(patterns.allow.texts())?, parse(patterns.deny.texts())?))
 }
 
@@ -168,8 +179,21 @@ mod tests {
         assert_eq!((texts(&policy.allow), texts(&policy.deny)), (vec!["/v1/a*", "/v1/c"], vec!["/v1/ab"]));
         std::fs::write(&path, r#"{"allow":["/v1/*"],"denny":["/v1/key/delete/*"]}"#).unwrap();
         assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("unknown field `denny`"));
+        for none in ["[]", r#"["a", ["/v1/*"]]"#, "null", ""] {
+            std::fs::write(&path, none).unwrap();
+            assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("JSON object"), "{none}");
+        }
         std::fs::write(&path, r#"{"allow":["v1/key"]}"#).unwrap();
         assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("can never match"));
+    }
+
+    #[test]
+    fn a_policy_that_allows_nothing_is_asked_for_in_so_many_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.json");
+        std::fs::write(&path, " {}\n").unwrap();
+        assert_eq!(wanted(Some(&path), &[], &[]).unwrap(), Policy::default());
+        assert!(wanted(None, &[], &[]).unwrap_err().to_string().contains("--allow or --deny"));
     }
 
     #[test]
