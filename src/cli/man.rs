@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use serde_json::json;
 
 use super::output::GOOD;
@@ -17,6 +18,9 @@ pub struct Args {
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
+
+/// Lines that are not spread out to the margin, which doubles spaces within names and commands.
+const RAGGED: &str = ".ad l\n.nh\n";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,12 +55,113 @@ fn pages() -> Vec<(String, Vec<u8>)> {
 
 fn collect(command: Command, pages: &mut Vec<(String, Vec<u8>)>) {
     let subs: Vec<_> = command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
-    let (man, mut page) = (Man::new(command), Vec::new());
-    man.render(&mut page).expect("writing to memory does not fail");
-    pages.push((man.get_filename(), page));
+    pages.push(page(command));
     for sub in subs {
         collect(sub, pages);
     }
+}
+
+/// A page: the sections that are told apart by clap, and those that the words after `--help` have.
+fn page(command: Command) -> (String, Vec<u8>) {
+    let (synopsis, after) = (synopsis(&command), command.get_after_help().map(ToString::to_string));
+    let (has_options, has_commands) = (command.get_arguments().next().is_some(), command.has_subcommands());
+    let man = Man::new(command);
+    let name = man.get_filename();
+    let mut page = part(|to| man.render_name_section(to)) + &text_of(&synopsis);
+    page += &part(|to| man.render_description_section(to));
+    if has_options {
+        page += &part(|to| man.render_options_section(to));
+    }
+    if has_commands {
+        page += &part(|to| man.render_subcommands_section(to));
+    }
+    page += &text_of(&sections(&after.unwrap_or_default()));
+    // Pages have no date, and an empty argument is left out by all that writes a heading for us.
+    let (title, version) = (name.trim_end_matches(".1"), env!("CARGO_PKG_VERSION"));
+    let heading = format!(".TH {title} 1 \"\" \"keyraft {version}\" \"Keyraft\"\n");
+    let page =
+        [".SH NAME\n", ".SH SYNOPSIS\n"].iter().fold(page, |page, at| page.replace(at, &format!("{at}{RAGGED}")));
+    (name, (Roff::new().render() + &heading + &ascii(&page)).into_bytes())
+}
+
+/// What is not ASCII as its code: a page says nothing of its encoding.
+fn ascii(page: &str) -> String {
+    page.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) }).collect()
+}
+
+/// What renders itself, without the definitions that each page begins with once.
+fn part(render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
+    let mut bytes = Vec::new();
+    render(&mut bytes).expect("writing to memory does not fail");
+    without_definitions(&String::from_utf8(bytes).expect("a page is text"))
+}
+
+fn text_of(roff: &Roff) -> String {
+    without_definitions(&roff.render())
+}
+
+fn without_definitions(page: &str) -> String {
+    page.strip_prefix(&Roff::new().render()).unwrap_or(page).to_owned()
+}
+
+/// How it is called: every option with the name of its value, then what comes by its place.
+fn synopsis(command: &Command) -> Roff {
+    let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+    let shown = |arg: &&Arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
+    let (places, options): (Vec<_>, Vec<_>) =
+        command.get_arguments().filter(shown).partition(|arg| arg.is_positional());
+    options.into_iter().chain(places).for_each(|arg| line.extend(argument(arg)));
+    if command.has_subcommands() {
+        line.extend([roman(" "), italic("COMMAND"), roman(" …")]);
+    }
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]).text(line);
+    roff
+}
+
+fn argument(arg: &Arg) -> Vec<Inline> {
+    let (open, close) = if arg.is_required_set() { (" ", "") } else { (" [", "]") };
+    let value =
+        arg.get_value_names().map(|names| names.iter().map(clap::builder::Str::as_str).collect::<Vec<_>>().join(" "));
+    let mut parts = vec![roman(open)];
+    if let Some(long) = arg.get_long() {
+        parts.push(bold(format!("--{long}")));
+    }
+    if arg.get_action().takes_values() {
+        let gap = if arg.is_positional() { "" } else { " " };
+        parts.extend([roman(gap), italic(value.unwrap_or_else(|| arg.get_id().to_string()))]);
+    }
+    parts.push(roman(close));
+    if matches!(arg.get_action(), ArgAction::Append) {
+        parts.push(roman(" …"));
+    }
+    parts
+}
+
+/// The words after `--help` as sections: a block with a title and indented lines is one that keeps its lines, and what
+/// is not indented is prose.
+fn sections(text: &str) -> Roff {
+    let (mut roff, mut in_notes) = (Roff::new(), false);
+    for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
+        match block.split_once(":\n").filter(|(title, lines)| !title.contains('\n') && lines.starts_with("  ")) {
+            Some((title, lines)) => {
+                let title = if title == "Example" { "Examples" } else { title };
+                roff.control("SH", [title.to_uppercase().as_str()]).control("nf", []);
+                for line in lines.lines() {
+                    roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+                }
+                roff.control("fi", []);
+                in_notes = false;
+            }
+            None => {
+                let (control, arguments) = if in_notes { ("PP", None) } else { ("SH", Some("NOTES")) };
+                roff.control(control, arguments);
+                roff.text([roman(block.lines().collect::<Vec<_>>().join(" "))]);
+                in_notes = true;
+            }
+        }
+    }
+    roff
 }
 
 #[cfg(test)]
@@ -71,6 +176,11 @@ mod tests {
         }
         let (_, rotate) = pages.iter().find(|(name, _)| name == "keyraft-key-rotate.1").unwrap();
         let rotate = String::from_utf8_lossy(rotate);
-        assert!(rotate.contains("Examples") && rotate.contains("keyraft key versions"), "{rotate}");
+        assert!(rotate.contains(".SH EXAMPLES\n.nf\nkeyraft key rotate my"), "{rotate}");
+        assert!(rotate.contains("versions my\\-key\n.fi\n.SH NOTES\nOlder versions"), "{rotate}");
+        assert!(rotate.contains(".TH keyraft-key-rotate 1 \"\" \"keyraft "), "{rotate}");
+        assert!(rotate.contains("[\\fB\\-\\-ca\\fR \\fIFILE\\fR]"), "{rotate}");
+        let extra = pages.iter().filter(|(_, page)| String::from_utf8_lossy(page).contains(".SH EXTRA"));
+        assert_eq!(extra.count(), 0);
     }
 }
