@@ -31,7 +31,17 @@ impl Client {
     /// # Errors
     /// As [`Client::describe_policy`].
     pub async fn read_policy(&self, name: &str) -> Result<PolicyEntry, Error> {
-        self.fetch(&Call::new(Method::GET, path("/v1/policy/read/", name))).await
+        self.read_tagged_policy(name).await.map(|(policy, _)| policy)
+    }
+
+    /// The same, with the tag by which [`Client::replace_policy`] knows it again; none from a server without tags.
+    ///
+    /// # Errors
+    /// As [`Client::describe_policy`].
+    pub async fn read_tagged_policy(&self, name: &str) -> Result<(PolicyEntry, Option<String>), Error> {
+        let path = path("/v1/policy/read/", name);
+        let answer = self.exchange(&Call::new(Method::GET, path.clone())).await?;
+        Ok((answer.parse(&path)?, answer.tag))
     }
 
     /// The names of all policies that begin with `prefix`, sorted.
@@ -80,6 +90,15 @@ impl Client {
     /// As [`Client::create_policy`], save that it may exist.
     pub async fn write_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
         self.exchange(&Call::json(path("/v1/policy/write/", name), &patterns(policy))).await.map(drop)
+    }
+
+    /// Replaces the policy that has this tag, and no other.
+    ///
+    /// # Errors
+    /// As [`Client::write_policy`]; status 412 when it was changed since it was read.
+    pub async fn replace_policy(&self, name: &str, policy: &Policy, tag: Option<String>) -> Result<(), Error> {
+        let call = Call { if_match: tag, ..Call::json(path("/v1/policy/write/", name), &patterns(policy)) };
+        self.exchange(&call).await.map(drop)
     }
 
     /// Gives an identity a policy in place of any that it had.

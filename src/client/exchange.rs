@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, IF_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +26,8 @@ pub struct Call {
     pub body: Bytes,
     /// The media type wished for.
     pub accept: &'static str,
+    /// The tag of what it is to replace, and nothing else; none when it may replace anything.
+    pub if_match: Option<String>,
     /// Whether doing it twice is something else than doing it once, so that no other server is asked once it may have
     /// been done.
     pub once: bool,
@@ -35,6 +37,8 @@ pub struct Call {
 pub struct Answer {
     /// Its Content-Type, or an empty text.
     pub content_type: String,
+    /// The tag of what it shows, if it has one.
+    pub tag: Option<String>,
     /// Its body.
     pub body: Bytes,
 }
@@ -42,7 +46,7 @@ pub struct Answer {
 impl Call {
     /// A request without a body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: Bytes::new(), accept: "application/json", once: false }
+        Self { method, path: path.into(), body: Bytes::new(), accept: "application/json", if_match: None, once: false }
     }
 
     /// A request with a JSON body.
@@ -52,6 +56,7 @@ impl Call {
 
     pub(super) fn request(&self, endpoint: &Endpoint, http2: bool) -> http::Result<Request<Full<Bytes>>> {
         let request = Request::builder().method(&self.method).header(ACCEPT, self.accept);
+        let request = self.if_match.iter().fold(request, |request, tag| request.header(IF_MATCH, tag));
         let request = if http2 {
             request.uri(format!("{endpoint}{}", self.path))
         } else {
@@ -148,11 +153,11 @@ pub async fn read(
     call: &Call,
 ) -> Result<Result<Answer, Error>, Box<dyn std::error::Error + Send + Sync>> {
     let status = response.status();
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let content_type = content_type.to_owned();
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (content_type, tag) = (header(CONTENT_TYPE).unwrap_or_default(), header(ETAG));
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     Ok(match status {
-        StatusCode::OK => Ok(Answer { content_type, body }),
+        StatusCode::OK => Ok(Answer { content_type, tag, body }),
         _ => {
             let path = call.path.split('?').next().unwrap_or_default().to_owned();
             Err(Error::Status { path, code: status.as_u16(), message: message(status, &body), retried: false })

@@ -59,6 +59,24 @@ async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() 
     assert_eq!(admin.run(&["policy", "show", "none"]).code, 5);
 }
 
+/// A lost deny is wider access than everybody believes.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_of_one_policy_at_once_all_count() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    admin.json(&["policy", "create", "race", "--allow", "/v1/key/*"]);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let admin = &admin;
+            scope.spawn(move || {
+                admin.json(&["policy", "edit", "race", "--deny", &format!("/v1/key/delete/x{number}")]);
+            });
+        }
+    });
+    let denied = admin.json(&["policy", "show", "race"])["deny"].as_object().map(serde_json::Map::len);
+    assert_eq!(denied, Some(8));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_cluster_tells_its_figures_and_what_to_try() {
     let cluster = Processes::start().await;

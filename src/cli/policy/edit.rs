@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::reach;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
-use crate::client::{Client, PolicyEntry};
+use crate::client::{self, Client, PolicyEntry};
 use crate::policy::{Identity, Pattern, PatternError, Policy};
 
 /// What changes in a policy.
@@ -19,6 +19,11 @@ pub struct Change {
     deny: Vec<Pattern>,
     drop: Vec<String>,
 }
+
+/// Status 412: somebody else changed the policy since it was read.
+const CHANGED: u16 = 412;
+/// How often an edit is tried while others change the policy, too.
+const ATTEMPTS: u32 = 100;
 
 /// The policy that a file and options ask for.
 pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<Policy, Error> {
@@ -45,11 +50,20 @@ pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool,
     output.done("created", name)
 }
 
-/// Reads a policy, and writes it changed.
+/// Reads a policy, and writes it changed; again and again while others change it meanwhile.
 pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) -> Result<(), Error> {
-    let changed = change.of(&policy_of(&client.read_policy(name).await?)?)?;
     reach::warn(client, change.allow.iter().chain(&change.deny)).await;
-    client.write_policy(name, &changed).await?;
+    for attempt in 1.. {
+        let (policy, tag) = client.read_tagged_policy(name).await?;
+        let changed = change.of(&policy_of(&policy)?)?;
+        match client.replace_policy(name, &changed, tag).await {
+            Err(client::Error::Status { code: CHANGED, .. }) if attempt < ATTEMPTS => {}
+            replaced => {
+                replaced?;
+                break;
+            }
+        }
+    }
     output.done("changed", name)
 }
 
