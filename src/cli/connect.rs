@@ -1,4 +1,5 @@
-//! How commands reach a server: options first, then `MINIO_KES_*`, then `KES_*` (contract, section 10).
+//! How commands reach a server: options first, then `MINIO_KES_*`, then `KES_*` (contract, section 10), and last what
+//! MinIO itself reads, `MINIO_KMS_KES_*`.
 
 use std::path::PathBuf;
 
@@ -103,12 +104,21 @@ impl Connect {
                 certificate: path("KES_CLIENT_CERT"),
                 key: path("KES_CLIENT_KEY"),
             },
+            Place {
+                names: ["MINIO_KMS_KES_API_KEY", "MINIO_KMS_KES_CERT_FILE", "MINIO_KMS_KES_KEY_FILE"],
+                api_key: env("MINIO_KMS_KES_API_KEY"),
+                certificate: path("MINIO_KMS_KES_CERT_FILE"),
+                key: path("MINIO_KMS_KES_KEY_FILE"),
+            },
         ];
         places.into_iter().find_map(|place| place.credentials().transpose()).unwrap_or(Ok(Credentials::Nothing))
     }
 
     fn trust(&self, env: Environment<'_>) -> Trust {
-        match self.by_key.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from)) {
+        let own = self.by_key.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from));
+        // MinIO also takes a folder of certificates there, which is not read here.
+        let of_minio = || env("MINIO_KMS_KES_CAPATH").map(PathBuf::from).filter(|path| !path.is_dir());
+        match own.or_else(of_minio) {
             _ if self.by_key.insecure => Trust::Anyone,
             Some(ca) => Trust::Ca(ca),
             None => Trust::System,
@@ -190,6 +200,21 @@ mod tests {
         let both = [files[0], files[1], ("MINIO_KES_API_KEY", KEY)];
         assert!(matches!(resolve(&none, &both).unwrap().credentials, Credentials::ApiKey(_)));
         assert!(matches!(resolve(&none, &[]).unwrap().credentials, Credentials::Nothing));
+    }
+
+    #[test]
+    fn what_minio_reads_comes_last() {
+        let none = Connect::default();
+        let of_minio = [("MINIO_KMS_KES_API_KEY", KEY), ("MINIO_KMS_KES_CAPATH", "/minio.crt")];
+        let settings = resolve(&none, &of_minio).unwrap();
+        assert!(matches!(settings.credentials, Credentials::ApiKey(_)));
+        assert_eq!(settings.trust, Trust::Ca("/minio.crt".into()));
+        let files =
+            [of_minio[0], of_minio[1], ("KES_CLIENT_CERT", "c"), ("KES_CLIENT_KEY", "k"), ("KEYRAFT_CA", "/ca")];
+        let settings = resolve(&none, &files).unwrap();
+        assert!(matches!(settings.credentials, Credentials::Files { .. }));
+        assert_eq!(settings.trust, Trust::Ca("/ca".into()));
+        assert_eq!(resolve(&none, &[("MINIO_KMS_KES_CAPATH", "/")]).unwrap().trust, Trust::System, "a folder");
     }
 
     #[test]

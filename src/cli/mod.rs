@@ -46,11 +46,11 @@ Start here:
 
 Environment:
   MINIO_KES_SERVER    servers, separated by commas (127.0.0.1:7373); also KES_SERVER, MINIO_KMS_KES_ENDPOINT
-  MINIO_KES_API_KEY   your API key; also KES_API_KEY
+  MINIO_KES_API_KEY   your API key; also KES_API_KEY, MINIO_KMS_KES_API_KEY
   MINIO_KES_CERT_FILE, MINIO_KES_KEY_FILE
                       or your certificate and private key; also KES_CLIENT_CERT, KES_CLIENT_KEY
   KEYRAFT_CA          PEM file of the CA to trust, in place of SSL_CERT_FILE and the system's
-  Options come first, then MINIO_KES_*, then KES_*.
+  Options come first, then MINIO_KES_*, then KES_*, then MinIO's own MINIO_KMS_KES_*.
 
 Exit codes:
   0  done             1  failed or refused     2  wrong usage or settings
