@@ -135,7 +135,7 @@ impl Error {
         if !self.is_told() {
             anstream::eprintln!("{RED}Error:{RED:#} {}", printable_lines(&self.to_string()));
             if let Some(hint) = self.hint() {
-                anstream::eprintln!("{DIM}{}{DIM:#}", printable_lines(hint));
+                anstream::eprintln!("{DIM}{}{DIM:#}", printable_lines(&hint));
             }
         }
         ExitCode::from(self.code())
@@ -159,12 +159,18 @@ impl Error {
         }
     }
 
-    fn hint(&self) -> Option<&str> {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            _ => self.fixed_hint().map(str::to_owned),
+        }
+    }
+
+    fn fixed_hint(&self) -> Option<&str> {
+        match self {
             Self::OldServer(_) => Some("--verify says where it is; KEYRAFT_VERIFY_API_KEY or --verify-cert, who asks"),
             Self::Dev(error) => error.hint(),
-            Self::Load(error) => error.hint(),
             Self::Denied { advice, .. } => Some(advice),
             Self::RecentlyUsed { .. } => {
                 Some("what it sealed could never be opened again; --force deletes it all the same")

@@ -9,6 +9,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod exchange;
+mod hint;
 mod keys;
 mod lifecycle;
 mod listing;

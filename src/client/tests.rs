@@ -67,11 +67,11 @@ async fn a_refusal_is_final_and_keeps_the_servers_words() {
     let client = server.client(vec![server.endpoint.clone(), never.endpoint.clone()], Alpn::Either);
     let error = client.create_key("k").await.unwrap_err();
     assert_eq!(error.to_string(), "key already exists (400)");
-    assert!(error.hint().is_none());
+    assert!(!error.hint().unwrap().contains("earlier attempt"));
 
     let client = server.client(vec![closed(), server.endpoint.clone()], Alpn::Either);
     let error = client.create_key("k").await.unwrap_err();
-    assert!(error.hint().is_none(), "what could not be reached has not done it");
+    assert!(!error.hint().unwrap().contains("earlier attempt"), "what could not be reached has not done it");
 }
 
 /// A server that may have done what it was asked for, and one beside it that finds it done.

@@ -34,10 +34,10 @@ pub enum Error {
 
 impl Error {
     /// What to do next, where there is something to say.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
-            Self::Http { .. } => Some("try the other --http"),
+            Self::Http { .. } => Some("try the other --http".to_owned()),
             _ => None,
         }
     }

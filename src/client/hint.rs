@@ -1,0 +1,181 @@
+//! What to do about a request that brought no result.
+
+use std::io;
+
+use super::Error;
+use crate::tls::Refusal;
+
+const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KES_API_KEY, or --cert and --key";
+const UNKNOWN: &str = "the outcome is unknown: look before you try again";
+const NO_LEADER: &str = "`keyraft cluster status` shows who leads and which nodes are up: more than half of the \
+                         cluster's nodes must be, 2 of 3 or 3 of 5";
+const EARLIER: &str = "an earlier attempt of this command, at another server, may have";
+
+impl Error {
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Status { path, code: 404, retried: true, .. } if ends_something(path) => {
+                Some(format!("{EARLIER} done it"))
+            }
+            Self::Status { path, code, message, retried } => status_hint(path, *code, message.trim(), *retried),
+            Self::NoServer(failures) => {
+                // One that answers knows more of the cluster than one that is away.
+                let leaderless = failures.iter().find(|(_, error)| error.is_status(503));
+                let (_, told) = leaderless.or_else(|| failures.iter().find(|(_, error)| error.hint().is_some()))?;
+                let unknown = failures.iter().any(|(_, error)| matches!(error, Self::TimedOut { sent: true, .. }));
+                let hint = told.hint().filter(|hint| hint != UNKNOWN);
+                let lines: Vec<_> = hint.into_iter().chain(unknown.then(|| UNKNOWN.to_owned())).collect();
+                Some(lines.join("\n"))
+            }
+            Self::Transport { source, .. } => Some(transport_hint(source.as_ref()).to_owned()),
+            Self::TimedOut { sent: true, .. } => Some(UNKNOWN.to_owned()),
+            Self::TimedOut { .. } => {
+                Some("is it running? MINIO_KES_SERVER (or --server) says where servers are".to_owned())
+            }
+            Self::Malformed { .. } => Some("is this the address of a KES-compatible server?".to_owned()),
+            Self::Socket { source, .. } => Some(socket_hint(source.kind()).to_owned()),
+        }
+    }
+
+    /// Whether this may be what becomes of a client that shows no certificate. Many a server ends the conversation
+    /// then without a word of why.
+    pub fn may_want_a_certificate(&self) -> bool {
+        match self {
+            Self::Status { code, message, .. } => *code == 403 || message.trim() == WANTS_CERTIFICATE,
+            Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_want_a_certificate()),
+            Self::Transport { source, .. } => match Refusal::of(source.as_ref()) {
+                Some(refusal) => refusal == Refusal::ClientCertificate,
+                None => is_ended(source.as_ref()),
+            },
+            Self::TimedOut { .. } | Self::Malformed { .. } | Self::Socket { .. } => false,
+        }
+    }
+}
+
+const WANTS_CERTIFICATE: &str = "tls: client certificate is required";
+
+/// Whether the server was connected to, and ended that.
+fn is_ended(error: &(dyn std::error::Error + 'static)) -> bool {
+    use io::ErrorKind as Kind;
+    const ENDED: [Kind; 5] =
+        [Kind::UnexpectedEof, Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::Other];
+    // What HTTP itself says comes after the handshake.
+    error.downcast_ref::<io::Error>().is_none_or(|io| ENDED.contains(&io.kind()))
+}
+
+/// Whether doing what stands at this path leaves nothing to do it to.
+fn ends_something(path: &str) -> bool {
+    const ENDS: [&str; 5] =
+        ["/v1/key/delete/", "/v1/key/purge/", "/v1/key/restore/", "/v1/policy/delete/", "/v1/identity/delete/"];
+    ENDS.iter().any(|end| path.starts_with(end))
+}
+
+fn status_hint(path: &str, code: u16, message: &str, retried: bool) -> Option<String> {
+    let name = name_in(path);
+    let hint = match (code, message) {
+        (400, message) if retried && message.ends_with("already exists") => format!("{EARLIER} made it"),
+        (400, WANTS_CERTIFICATE) => NO_CERTIFICATE.to_owned(),
+        (403, _) => "your identity may not do this; `keyraft identity info` shows what it may".to_owned(),
+        (404, "key does not exist") => "`keyraft key ls` lists the keys there are".to_owned(),
+        (404, "policy does not exist") => "`keyraft policy ls` lists the policies there are".to_owned(),
+        (404, "identity does not exist") => "`keyraft identity ls` lists the identities there are".to_owned(),
+        (404, "key version does not exist") => format!("`keyraft key versions {name}` lists the versions"),
+        (404, "no deleted key of this name can be restored") if path.starts_with("/v1/key/purge/") => {
+            format!("only a deleted key is purged: `keyraft key rm {name}` comes first, if it is there")
+        }
+        (404, "no deleted key of this name can be restored") => format!(
+            "`keyraft key info {name}` tells whether it is there; a deleted key waits only where the server has a \
+             deletion window, and until that ends"
+        ),
+        (400, "key already exists") => {
+            format!("`keyraft key info {name}` shows it; `keyraft key rotate {name}` gives it new material")
+        }
+        (400, "policy already exists") => {
+            format!("`keyraft policy create {name} --replace` replaces it; `keyraft policy edit {name}` changes it")
+        }
+        (400, "identity already exists") => format!(
+            "`keyraft policy assign POLICY {name}` gives it another policy; `keyraft identity rm {name}` takes away \
+             what it has"
+        ),
+        (409, "key version is disabled") => format!(
+            "`keyraft key versions {name}` lists them, and `keyraft key enable {name} VERSION` makes one usable again"
+        ),
+        (413, _) if path.starts_with("/v1/policy/") => {
+            "a policy is limited in size: one pattern that ends in '*' stands for many".to_owned()
+        }
+        (404, "404 page not found") => "this server does not offer that".to_owned(),
+        (503, _) => NO_LEADER.to_owned(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+/// The name at the end of a path, as a shell takes it; `NAME` where that is not plain.
+fn name_in(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_plain { name } else { "NAME" }
+}
+
+fn transport_hint(source: &(dyn std::error::Error + 'static)) -> &'static str {
+    match Refusal::of(source) {
+        Some(Refusal::Untrusted) => "set KEYRAFT_CA (or --ca) to the CA that signed the server's certificate",
+        Some(Refusal::WrongName) => "the server's certificate is for other names: use one of them as its address",
+        Some(Refusal::Expired) => "the server's certificate is not valid now: renew it, and check the clocks",
+        Some(Refusal::ClientCertificate) => NO_CERTIFICATE,
+        None => "is it running? MINIO_KES_SERVER (or --server) says where servers are; `keyraft dev` starts some",
+    }
+}
+
+fn socket_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => "ask as the user that runs the node",
+        _ => "the node is not running on this machine, or has another data folder",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Endpoint;
+
+    fn refused(path: &str, code: u16, message: &str) -> Error {
+        Error::Status { path: path.to_owned(), code, message: message.to_owned(), retried: false }
+    }
+
+    #[test]
+    fn a_next_step_has_the_name_that_is_known() {
+        let none = "no deleted key of this name can be restored";
+        for (path, code, message, says) in [
+            ("/v1/key/create/k", 400, "key already exists", "keyraft key rotate k`"),
+            ("/v1/key/enable/k", 404, "key version does not exist", "keyraft key versions k`"),
+            ("/v1/key/enable/k%20x", 404, "key version does not exist", "keyraft key versions NAME`"),
+            ("/v1/key/decrypt/k", 409, "key version is disabled", "keyraft key enable k VERSION`"),
+            ("/v1/key/purge/k", 404, none, "keyraft key rm k`"),
+            ("/v1/key/restore/k", 404, none, "keyraft key info k`"),
+            ("/v1/policy/create/p", 400, "policy already exists", "keyraft policy create p --replace`"),
+            ("/v1/policy/create/p", 413, "request body too large", "one pattern"),
+        ] {
+            let hint = refused(path, code, message).hint().unwrap();
+            assert!(hint.contains(says), "{path}: {hint}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_without_a_leader_tells_more_than_one_that_is_away() {
+        let at = |port| Endpoint { host: "a".to_owned(), port };
+        let away = |port, kind: io::ErrorKind| {
+            (at(port), Error::Transport { endpoint: at(port), source: io::Error::from(kind).into(), sent: false })
+        };
+        let refusing = |port| away(port, io::ErrorKind::ConnectionRefused);
+        let leaderless = (at(3), refused("/v1/key/create/k", 503, "no leader could be reached in time"));
+        let hint = Error::NoServer(vec![refusing(1), refusing(2), leaderless]).hint().unwrap();
+        assert!(hint.contains("cluster status") && !hint.contains("is it running"), "{hint}");
+        let hint = Error::NoServer(vec![refusing(1), refusing(2)]).hint().unwrap();
+        assert!(hint.contains("is it running"), "{hint}");
+        assert!(!refusing(1).1.may_want_a_certificate());
+        let (_, closed) = away(1, io::ErrorKind::UnexpectedEof);
+        assert!(closed.may_want_a_certificate() && closed.to_string().ends_with("the server closed the connection"));
+    }
+}
