@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::Connect;
+use super::denial::explained;
 use super::output::{DIM, STRONG, WARN, table};
 use super::text::printable;
 use super::{Error, Output};
@@ -63,6 +64,10 @@ for the one before counts from when it was due. Keys are named bench-…; Ctrl-C
 
 /// Runs the load test and prints its report.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
+    explained(&args.connect, act(args, output)).await
+}
+
+async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let plan = plan(args)?;
     let progress = Arc::new(Progress::default());
     let interrupted = tokio::spawn(stop_on_interrupt(progress.clone()));

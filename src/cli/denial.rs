@@ -1,4 +1,4 @@
-//! What to do about a refusal: which pattern is missing or in the way, and how an admin adds it or takes it out.
+//! What to do about a refusal: whether the caller has said who asks, which pattern is missing or in the way, and how an admin adds it or takes it out.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,10 +8,15 @@ use super::connect::Connect;
 use super::text::{printable, quoted};
 use crate::client::{self, SelfEntry};
 use crate::policy::{Pattern, Policy};
+use crate::tls::Credentials;
 
-/// The outcome of a command; where it was refused, with what the server says that the caller may do.
+/// The outcome of a command; where it was refused, with what the server says that the caller may do, and where nobody
+/// has said who asks, with that.
 pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let Err(error) = outcome.await else { return Ok(()) };
+    if is_anonymous(&error, &connect.settings()?.credentials) {
+        return Err(Error::Anonymous { error: Box::new(error) });
+    }
     let Some(client::Error::Status { path, .. }) = error.refusal() else { return Err(error) };
     let path = path.clone();
     // Whoever cannot even be asked, such as a KES that knows its admin only, leaves the general hint.
@@ -19,6 +24,16 @@ pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(
         Ok(own) => Err(Error::Denied { error: Box::new(error), advice: advice(&path, &own) }),
         Err(_) => Err(error),
     }
+}
+
+/// Whether it may be for lack of a key or certificate. A server may just end the connection then, and one that is away
+/// would ask for them next.
+fn is_anonymous(error: &Error, credentials: &Credentials) -> bool {
+    let unanswered = |error: &client::Error| match error {
+        client::Error::Transport { .. } | client::Error::TimedOut { .. } | client::Error::NoServer(_) => true,
+        error => error.may_want_a_certificate(),
+    };
+    matches!(credentials, Credentials::Nothing) && error.request().is_some_and(unanswered)
 }
 
 fn advice(path: &str, own: &SelfEntry) -> String {

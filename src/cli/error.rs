@@ -64,6 +64,11 @@ pub enum Error {
         /// How many faults.
         count: usize,
     },
+    /// A server gave nothing to one who has not said who asks.
+    Anonymous {
+        /// What became of it.
+        error: Box<Error>,
+    },
     /// What a policy check refused, and what would let it through.
     Denied {
         /// The refusal.
@@ -126,6 +131,9 @@ const EXIT_NOT_PERMITTED: u8 = 4;
 const EXIT_NOT_FOUND: u8 = 5;
 const EXIT_DIFFERS: u8 = 6;
 
+const NOBODY: &str = "a server wants to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
+                      and MINIO_KES_KEY_FILE (or --cert and --key)";
+
 const RED: Style = AnsiColor::Red.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
@@ -143,9 +151,14 @@ impl Error {
 
     /// The server's refusal, when this is one for lack of permission.
     pub fn refusal(&self) -> Option<&client::Error> {
+        self.request().filter(|error| error.is_status(403))
+    }
+
+    /// What became of a request, when that is the reason.
+    pub fn request(&self) -> Option<&client::Error> {
         match self {
-            Self::Client(error) if error.is_status(403) => Some(error),
-            Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => error.refusal(),
+            Self::Client(error) | Self::Load(client::load::Error::Client(error)) => Some(error),
+            Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => error.request(),
             _ => None,
         }
     }
@@ -163,6 +176,12 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Anonymous { error } if error.request().is_some_and(client::Error::may_want_a_certificate) => {
+                Some(NOBODY.to_owned())
+            }
+            Self::Anonymous { error } => {
+                Some(error.hint().map_or(NOBODY.to_owned(), |hint| format!("{NOBODY}\n{hint}")))
+            }
             _ => self.fixed_hint().map(str::to_owned),
         }
     }
@@ -190,6 +209,7 @@ impl Error {
                 client_code(error)
             }
             Self::Denied { error, .. }
+            | Self::Anonymous { error }
             | Self::Incomplete { error, .. }
             | Self::OutcomeUnknown { error, .. }
             | Self::UseUnknown { error, .. } => error.code(),
@@ -235,6 +255,7 @@ impl fmt::Display for Error {
             Self::Tampered { count: 1 } => f.write_str("the audit trail has a fault"),
             Self::Tampered { count } => write!(f, "the audit trail has {count} faults"),
             Self::Denied { error, .. } => error.fmt(f),
+            Self::Anonymous { error } => write!(f, "no API key and no certificate is set: {error}"),
             Self::RecentlyUsed { name, last_used } => write!(f, "{name} is in use: within about a day, at {last_used}"),
             Self::UseUnknown { name, error } => write!(f, "whether {name} is in use cannot be asked: {error}"),
             Self::OutcomeUnknown { what, look, error } => {

@@ -53,6 +53,24 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_key_is_told_so_first() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    // `dev` sets what MinIO reads, too.
+    let of_minio = admin.with("MINIO_KES_API_KEY", "");
+    assert_eq!(of_minio.run(&["key", "ls"]).code, 0);
+    let nobody = of_minio.with("MINIO_KMS_KES_API_KEY", "");
+    for words in [&["key", "ls"][..], &["identity", "info"], &["cluster", "status"], &["log", "error"]] {
+        let ended = nobody.run(words);
+        assert!(ended.error.starts_with("Error: no API key and no certificate is set: "), "{words:?}: {ended:?}");
+        assert!(ended.error.contains("MINIO_KES_CERT_FILE") && !ended.error.contains("is it running"), "{ended:?}");
+        assert!(ended.code == 3 || ended.code == 1, "{words:?}: {ended:?}");
+    }
+    let away = Shell::of_nobody().run(&["key", "ls"]);
+    assert!(away.error.contains("MINIO_KES_API_KEY") && away.error.contains("is it running"), "{away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_answers_has_a_code_of_its_own() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);

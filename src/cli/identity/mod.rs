@@ -147,7 +147,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
         Action::Info { connect, identity: Some(identity) } => {
             explained(connect, known::describe(connect, identity, output)).await
         }
-        Action::Info { connect, identity: None } => known::describe_self(connect, output).await,
+        Action::Info { connect, identity: None } => explained(connect, known::describe_self(connect, output)).await,
         Action::Ls { connect, prefix } => explained(connect, known::list(connect, prefix, output)).await,
         Action::Rm { connect, identities } => explained(connect, known::remove(connect, identities, output)).await,
     }
