@@ -59,10 +59,9 @@ fn advice(path: &str, own: &SelfEntry) -> String {
             quoted(pattern)
         ),
         None => format!(
-            "your policy '{name}' does not allow {}; an admin adds it, or \"{}\":\n  \
-             keyraft policy edit {policy} --allow {}",
+            "your policy '{name}' does not allow {}; an admin adds it{}:\n  keyraft policy edit {policy} --allow {}",
             printable(path),
-            printable(&wider(path)),
+            wider(path).map_or_else(String::new, |wider| format!(", or \"{}\"", printable(&wider))),
             quoted(path)
         ),
     }
@@ -78,9 +77,13 @@ fn hit<'a>(path: &str, patterns: &'a BTreeMap<String, serde_json::Value>) -> Opt
     patterns.keys().find(hits).map(String::as_str)
 }
 
-/// The pattern for everything of the route: `/v1/key/create/*` for `/v1/key/create/my-key`.
-fn wider(path: &str) -> String {
-    path.rfind('/').map_or_else(|| path.to_owned(), |end| format!("{}*", &path[..=end]))
+/// The pattern for everything of the route: `/v1/key/create/*` for `/v1/key/create/my-key`. Of a route that takes no
+/// name there is no more; a pattern that has it would allow others.
+fn wider(path: &str) -> Option<String> {
+    const NAMED: [&str; 3] = ["/v1/key/", "/v1/policy/", "/v1/identity/"];
+    let (area, rest) = NAMED.iter().find_map(|area| path.strip_prefix(area).map(|rest| (area, rest)))?;
+    let (operation, _) = rest.split_once('/').filter(|(operation, _)| *operation != "self")?;
+    Some(format!("{area}{operation}/*"))
 }
 
 #[cfg(test)]
@@ -112,6 +115,16 @@ mod tests {
         let denied = advice(path, &own("app", &["/v1/*"], &["/v1/key/delete/*", "/v1/key/create/my-*"]));
         assert!(denied.contains("the pattern \"/v1/key/create/my-*\" hits"), "{denied}");
         assert!(denied.contains("--drop '/v1/key/create/my-*'"), "{denied}");
+    }
+
+    #[test]
+    fn a_route_without_a_name_has_no_wider_pattern() {
+        for path in ["/v1/metrics", "/v1/log/audit", "/v1/cluster/status", "/v1/identity/self/describe"] {
+            let advice = advice(path, &own("app", &[], &[]));
+            assert!(advice.contains(&format!("--allow {path}")) && !advice.contains('*'), "{advice}");
+        }
+        assert_eq!(wider("/v1/key/list/").as_deref(), Some("/v1/key/list/*"));
+        assert_eq!(wider("/v1/policy/create/a/b").as_deref(), Some("/v1/policy/create/*"));
     }
 
     #[test]
