@@ -99,6 +99,15 @@ pub enum Error {
         /// Why it is not known.
         error: Box<Error>,
     },
+    /// Of several names one failed, and those after it were not tried.
+    Stopped {
+        /// The one that failed.
+        name: String,
+        /// Those after it.
+        left: Vec<String>,
+        /// Why it failed.
+        error: Box<Error>,
+    },
     /// Some changes were made, and then one was not.
     Incomplete {
         /// How many were made.
@@ -158,7 +167,9 @@ impl Error {
     pub fn request(&self) -> Option<&client::Error> {
         match self {
             Self::Client(error) | Self::Load(client::load::Error::Client(error)) => Some(error),
-            Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } => error.request(),
+            Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } | Self::Stopped { error, .. } => {
+                error.request()
+            }
             _ => None,
         }
     }
@@ -176,6 +187,7 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Stopped { error, .. } => error.hint(),
             Self::Anonymous { error } if error.request().is_some_and(client::Error::may_want_a_certificate) => {
                 Some(NOBODY.to_owned())
             }
@@ -210,6 +222,7 @@ impl Error {
             }
             Self::Denied { error, .. }
             | Self::Anonymous { error }
+            | Self::Stopped { error, .. }
             | Self::Incomplete { error, .. }
             | Self::OutcomeUnknown { error, .. }
             | Self::UseUnknown { error, .. } => error.code(),
@@ -262,6 +275,10 @@ impl fmt::Display for Error {
                 write!(f, "{what} is not known: {error}\nLook before you do it again:\n  {look}")
             }
             Self::Incomplete { done, total, error } => write!(f, "{done} of {total} are done; then: {error}"),
+            Self::Stopped { name, left, error } => {
+                write!(f, "{name}: {error}")?;
+                if left.is_empty() { Ok(()) } else { write!(f, "\nNot tried: {}", left.join(" ")) }
+            }
             Self::Differs => f.write_str("something differs"),
             Self::Declined => f.write_str("nothing is changed"),
             Self::LeftAlone(1) => f.write_str("one thing is not as the file wants it, as said above"),

@@ -19,6 +19,7 @@ mod output;
 mod policy;
 mod prompt;
 mod server;
+mod several;
 mod text;
 
 use std::future::Future;

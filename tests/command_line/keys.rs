@@ -60,4 +60,14 @@ async fn a_deleted_key_waits_and_is_restored_or_purged() {
     admin.json(&["key", "create", "b"]);
     let none = admin.run(&["key", "purge", "c"]);
     assert_eq!(none.code, 5, "a key that was not deleted is not purged: {none:?}");
+    assert!(none.error.contains("keyraft key rm c"), "{none:?}");
+
+    let some = admin.run(&["key", "rm", "c", "none", "b", "more"]);
+    assert_eq!((some.code, some.output.as_str()), (5, "{\"deleted\":\"c\"}\n"), "{some:?}");
+    assert!(some.error.contains("none: key does not exist") && some.error.contains("Not tried: b more\n"), "{some:?}");
+    for words in [["policy", "rm", "p", "q"], ["identity", "rm", "ab", "q"], ["key", "restore", "x", "q"]] {
+        let none = admin.run(&words);
+        let says = none.error.contains(&format!("{}: ", words[2])) && none.error.contains("Not tried: q\n");
+        assert!(none.code != 0 && says, "{none:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::connect::Connect;
 use crate::cli::output::{patterns, titled};
+use crate::cli::several::one_by_one;
 use crate::cli::{Error, Output};
 use crate::client::{NewRole, SelfEntry};
 use crate::policy::Identity;
@@ -36,11 +37,8 @@ pub async fn list(connect: &Connect, prefix: &str, output: Output) -> Result<(),
 /// Takes all access from them.
 pub async fn remove(connect: &Connect, identities: &[String], output: Output) -> Result<(), Error> {
     let client = connect.client()?;
-    for identity in identities {
-        client.delete_identity(identity).await?;
-        output.done("deleted", identity)?;
-    }
-    Ok(())
+    let delete = async |identity: &str| Ok(client.delete_identity(identity).await?);
+    one_by_one("Deleting", identities, delete, |identity, ()| output.done("deleted", identity)).await
 }
 
 fn render(own: &SelfEntry) -> String {

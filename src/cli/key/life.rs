@@ -3,9 +3,9 @@
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::one_by_one;
 use crate::cli::encoding::decode;
 use crate::cli::output::titled;
+use crate::cli::several::one_by_one;
 use crate::cli::{Error, Output, prompt};
 use crate::client::{Client, Import};
 use crate::clock;

@@ -5,11 +5,9 @@ mod messages;
 mod versions;
 
 use clap::Subcommand;
-use indicatif::ProgressBar;
 
 use super::connect::Connect;
 use super::denial::explained;
-use super::output::progress_bar;
 use super::{Error, Output};
 
 /// Make keys, use them, rotate and delete them
@@ -143,27 +141,6 @@ Older versions still open what they sealed, and the HMAC of a message stays the 
 /// Does what was asked for to a key.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     explained(&args.connect, act(args, output)).await
-}
-
-/// Does something to each of these, and tells of it; with progress where there are several.
-async fn one_by_one<T>(
-    what: &'static str,
-    names: &[String],
-    act: impl AsyncFn(&str) -> Result<T, Error>,
-    tell: impl Fn(&str, T) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let bar = if names.len() > 1 { progress_bar(what, names.len()) } else { ProgressBar::hidden() };
-    let mut outcome = Ok(());
-    for name in names {
-        // What was done stays on the screen, above the bar.
-        outcome = act(name).await.and_then(|done| bar.suspend(|| tell(name, done)));
-        if outcome.is_err() {
-            break;
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    outcome
 }
 
 async fn act(args: &Args, output: Output) -> Result<(), Error> {

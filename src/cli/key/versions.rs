@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::one_by_one;
 use crate::cli::output::{GOOD, fields, table};
+use crate::cli::several::one_by_one;
 use crate::cli::text::{printable, quoted};
 use crate::cli::{Error, Output};
 use crate::client::{self, Client, KeyVersion, KeyVersions};

@@ -6,12 +6,14 @@ mod reach;
 mod view;
 
 use std::path::PathBuf;
+use std::slice::from_ref;
 
 use clap::Subcommand;
 
 pub use self::apply::{Wish, apply, load};
 use super::connect::Connect;
 use super::denial::explained;
+use super::several::in_turn;
 use super::{Error, Output};
 use crate::policy::Identity;
 
@@ -137,8 +139,13 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
         Action::Info { name } => view::describe(&client, name, output).await,
         Action::Ls { prefix } => view::list(&client, prefix, output).await,
         Action::Show { name } => view::show(&client, name, output).await,
-        Action::Assign { policy, identities } => edit::assign(&client, policy, identities, output).await,
+        Action::Assign { policy, identities } => {
+            let assign = async |one: &Identity| edit::assign(&client, policy, &[*one], output).await;
+            in_turn(identities, assign).await
+        }
         Action::Apply(args) => apply::run(&client, args, output).await,
-        Action::Rm { names } => edit::remove(&client, names, output).await,
+        Action::Rm { names } => {
+            in_turn(names, async |one: &String| edit::remove(&client, from_ref(one), output).await).await
+        }
     }
 }
