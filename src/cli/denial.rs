@@ -5,6 +5,7 @@ use std::future::Future;
 
 use super::Error;
 use super::connect::Connect;
+use super::error::UNASKED;
 use super::text::{printable, quoted};
 use crate::client::{self, SelfEntry};
 use crate::policy::{Pattern, Policy};
@@ -20,10 +21,12 @@ pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(
     let Some(client::Error::Status { path, .. }) = error.refusal() else { return Err(error) };
     let path = path.clone();
     // Whoever cannot even be asked, such as a KES that knows its admin only, leaves the general hint.
-    match connect.client()?.describe_self().await {
-        Ok(own) => Err(Error::Denied { error: Box::new(error), advice: advice(&path, &own) }),
-        Err(_) => Err(error),
+    let Ok(own) = connect.client()?.describe_self().await else { return Err(error) };
+    let mut advice = advice(&path, &own);
+    if error.is_of_unknown_use() {
+        advice = format!("{advice}\n{UNASKED}");
     }
+    Err(Error::Denied { error: Box::new(error), advice })
 }
 
 /// Whether it may be for lack of a key or certificate. A server may just end the connection then, and one that is away

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style};
 
 use super::dev;
-use super::text::printable_lines;
+use super::text::{printable_lines, quoted};
 use crate::client;
 use crate::config::Problems;
 use crate::node;
@@ -140,6 +140,8 @@ const EXIT_NOT_PERMITTED: u8 = 4;
 const EXIT_NOT_FOUND: u8 = 5;
 const EXIT_DIFFERS: u8 = 6;
 
+/// What to do where it cannot be asked whether a key is in use.
+pub const UNASKED: &str = "--force deletes it without asking";
 const NOBODY: &str = "a server wants to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
                       and MINIO_KES_KEY_FILE (or --cert and --key)";
 
@@ -161,6 +163,15 @@ impl Error {
     /// The server's refusal, when this is one for lack of permission.
     pub fn refusal(&self) -> Option<&client::Error> {
         self.request().filter(|error| error.is_status(403))
+    }
+
+    /// Whether it is that nobody could tell whether a key is in use.
+    pub fn is_of_unknown_use(&self) -> bool {
+        match self {
+            Self::UseUnknown { .. } => true,
+            Self::Stopped { error, .. } => error.is_of_unknown_use(),
+            _ => false,
+        }
     }
 
     /// What became of a request, when that is the reason.
@@ -187,6 +198,11 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::RecentlyUsed { name, .. } => Some(format!(
+                "without it nothing opens what it sealed; --force deletes it all the same, for good unless the server has \
+                 a deletion window: within that, `keyraft key restore {}` takes it back",
+                quoted(name)
+            )),
             Self::Stopped { error, .. } => error.hint(),
             Self::Anonymous { error } if error.request().is_some_and(client::Error::may_want_a_certificate) => {
                 Some(NOBODY.to_owned())
@@ -203,10 +219,7 @@ impl Error {
             Self::OldServer(_) => Some("--verify says where it is; KEYRAFT_VERIFY_API_KEY or --verify-cert, who asks"),
             Self::Dev(error) => error.hint(),
             Self::Denied { advice, .. } => Some(advice),
-            Self::RecentlyUsed { .. } => {
-                Some("what it sealed could never be opened again; --force deletes it all the same")
-            }
-            Self::UseUnknown { .. } => Some("--force deletes it without asking"),
+            Self::UseUnknown { .. } => Some(UNASKED),
             Self::Incomplete { .. } => Some("run it again: what is done is left alone, and the rest goes on"),
             Self::Tls(ClientTlsError::Files(TlsError::NoSystemRoots)) => {
                 Some("set KEYRAFT_CA to the CA that signed the server's certificate")

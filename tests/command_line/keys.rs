@@ -26,12 +26,14 @@ async fn a_key_is_rotated_and_a_used_one_is_deleted_by_force_only() {
     admin.json(&["key", "encrypt", "k", "again", "--server", &server]);
     let used = admin.run(&["key", "rm", "k", "--server", &server]);
     assert_eq!((used.code, used.error.contains("--force")), (1, true), "{used:?}");
+    assert!(used.error.contains("keyraft key restore k") && !used.error.contains("never"), "{used:?}");
     admin.json(&["key", "rm", "unused"]);
 
     admin.json(&["policy", "create", "cleaner", "--allow", "/v1/key/delete/*"]);
     let (_, cleaner) = admin.someone(&["--policy", "cleaner"]);
     let blind = cleaner.run(&["key", "rm", "k"]);
     assert_eq!((blind.code, blind.error.contains("does not allow /v1/key/versions/k")), (4, true), "{blind:?}");
+    assert!(blind.error.contains("--force deletes it"), "{blind:?}");
     cleaner.json(&["key", "rm", "k", "--force"]);
     assert_eq!(admin.json(&["key", "ls"])["names"], serde_json::json!([]));
     assert_eq!(admin.run(&["key", "restore", "k"]).code, 5);

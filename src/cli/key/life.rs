@@ -4,8 +4,9 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::cli::encoding::decode;
-use crate::cli::output::titled;
+use crate::cli::output::{DIM, titled};
 use crate::cli::several::one_by_one;
+use crate::cli::text::quoted;
 use crate::cli::{Error, Output, prompt};
 use crate::client::{Client, Import};
 use crate::clock;
@@ -58,7 +59,15 @@ pub async fn remove(client: &Client, names: &[String], force: bool, output: Outp
         }
         Ok(client.delete_key(name).await?)
     };
-    one_by_one("Deleting", names, delete, |name, ()| output.done("deleted", name)).await
+    one_by_one("Deleting", names, delete, |name, ()| output.done("deleted", name)).await?;
+    if !output.is_json() {
+        // Nothing that the API tells shows whether a deleted key waits.
+        anstream::eprintln!(
+            "{DIM}If the server has a deletion window, this takes it back:\n  {}{DIM:#}",
+            restoring(names)
+        );
+    }
+    Ok(())
 }
 
 /// Brings deleted keys back.
@@ -71,6 +80,11 @@ pub async fn restore(client: &Client, names: &[String], output: Output) -> Resul
 pub async fn purge(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
     let purge = async |name: &str| Ok(client.purge_key(name).await?);
     one_by_one("Purging", names, purge, |name, ()| output.done("purged", name)).await
+}
+
+fn restoring(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+    format!("keyraft key restore {}", names.join(" "))
 }
 
 async fn assert_unused(client: &Client, name: &str) -> Result<(), Error> {
