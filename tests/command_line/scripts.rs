@@ -53,10 +53,17 @@ fn a_shell_takes_the_completion_that_is_made_for_it() {
     let shell = Shell::of_nobody();
     let bash = "set -e; source <(keyraft completion bash); complete -p keyraft\n\
                 COMP_WORDS=(keyraft key ro); COMP_CWORD=2; _keyraft keyraft ro key; echo \"${COMPREPLY[*]}\"";
+    let cipher = "source <(keyraft completion bash); COMP_WORDS=(keyraft key import k --cipher ''); COMP_CWORD=5; \
+                  _keyraft keyraft '' --cipher; echo \"${COMPREPLY[*]}\"";
     let zsh = "set -e; autoload -U compinit; compinit -u -d /dev/null; source <(keyraft completion zsh); \
                print -- ${_comps[keyraft]}";
     let fish = "keyraft completion fish | source; complete -C 'keyraft key ro'";
-    for (program, script, says) in [("bash", bash, "rotate"), ("zsh", zsh, "_keyraft"), ("fish", fish, "rotate")] {
+    for (program, script, says) in [
+        ("bash", bash, "rotate"),
+        ("bash", cipher, "AES256 ChaCha20"),
+        ("zsh", zsh, "_keyraft"),
+        ("fish", fish, "rotate"),
+    ] {
         let there = shell.script(&format!("command -v {program}"));
         if there.code == 0 {
             let ended = shell.script_of(program, script);

@@ -5,6 +5,7 @@ mod messages;
 mod versions;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
 use super::connect::Connect;
 use super::denial::explained;
@@ -37,7 +38,7 @@ enum Action {
         #[arg(default_value = "-", value_name = "BASE64")]
         material: String,
         /// AES256 or ChaCha20
-        #[arg(long)]
+        #[arg(long, value_parser = ciphers(), hide_possible_values = true)]
         cipher: Option<String>,
     },
     /// Show what is known of a key
@@ -137,6 +138,12 @@ Examples:
   keyraft key versions my-key
 
 Older versions still open what they sealed, and the HMAC of a message stays the same.";
+
+/// The names of ciphers, and the longer ones that KES has for them.
+fn ciphers() -> PossibleValuesParser {
+    let aliased = |name, alias| PossibleValue::new(name).alias(alias);
+    PossibleValuesParser::new([aliased("AES256", "AES256-GCM_SHA256"), aliased("ChaCha20", "XCHACHA20-POLY1305")])
+}
 
 /// Does what was asked for to a key.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
