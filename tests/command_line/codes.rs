@@ -17,7 +17,7 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
     fs::create_dir(&empty).unwrap();
     let (there, key) = (at("there"), at("key"));
     fs::write(&there, "").unwrap();
-    let table: [(&[&str], i32); 25] = [
+    let table: [(&[&str], i32); 26] = [
         (&["key", "create"], 2),
         (&["key", "ls", "--server", "a b"], 2),
         (&["key", "ls", "--ca", missing], 2),
@@ -36,6 +36,9 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
         (&["policy", "apply", missing], 2),
         (&["identity", "of", missing], 2),
         (&["identity", "of"], 2),
+        (&["identity", "info", ""], 2),
+        (&["identity", "rm", ""], 2),
+        (&["key", "import", "k", "--cipher", "aes256"], 2),
         (&["identity", "create", &"ab".repeat(32)], 2),
         (&["migrate", "keystore", missing], 2),
         (&["migrate", "static", missing], 2),

@@ -7,6 +7,7 @@ mod of;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::connect::{Connect, ConnectByKey};
 use super::denial::explained;
@@ -59,12 +60,13 @@ enum Action {
     },
     /// Show what an identity is; without one, who you are and what you may do
     #[command(
-        after_help = "Examples:\n  keyraft identity info\n  keyraft identity info $(keyraft identity of app.crt)"
+        after_help = "Examples:\n  keyraft identity info\n  keyraft identity info \"$(keyraft identity of app.crt)\""
     )]
     Info {
         #[command(flatten)]
         connect: Connect,
         /// The identity; your own when absent
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         identity: Option<String>,
     },
     /// List the identities that have a policy, and the admins
@@ -82,7 +84,7 @@ enum Action {
         #[command(flatten)]
         connect: Connect,
         /// The identities
-        #[arg(required = true, value_name = "IDENTITY")]
+        #[arg(required = true, value_name = "IDENTITY", value_parser = NonEmptyStringValueParser::new())]
         identities: Vec<String>,
     },
 }
