@@ -37,7 +37,7 @@ struct Options {
     /// Go on with what happens from now on, until it is stopped
     #[arg(short, long)]
     follow: bool,
-    /// Begin with as many of the last events; a node keeps 256 [default: all, with --follow 10]
+    /// Begin with as many of the last events, with --cluster of each node; one keeps 256 [default: all, with --follow 10]
     #[arg(short = 'n', long, value_name = "N")]
     tail: Option<usize>,
     /// The events of every node, each with its node's name
