@@ -57,7 +57,7 @@ Exit codes:
   0  done             1  failed or refused     2  wrong usage or settings
   3  no server answered in time, or a leader is missing
   4  not permitted    5  does not exist
-  6  a dry run found something to do";
+  6  a dry run found something to do      130  ended with Ctrl-C";
 
 /// A replicated key management server that speaks the KES API.
 #[derive(Parser)]
