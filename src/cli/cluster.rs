@@ -1,5 +1,7 @@
 //! `keyraft cluster`: what the nodes are doing.
 
+mod leader;
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -40,7 +42,9 @@ const EXAMPLES: &str = "\
 Examples:
   keyraft cluster status
   keyraft cluster status --server 127.0.0.1:7374        as the second node sees it
-  keyraft cluster status --config node-1/config.yml     on the node's machine, even while it is sealed";
+  keyraft cluster status --config node-1/config.yml     on the node's machine, even while it is sealed
+
+How far the others are behind, and when they were heard of last, only the leader knows: it is asked, too.";
 
 /// Prints the state of the cluster.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
@@ -52,7 +56,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let status = match (config, data) {
         (Some(config), _) => local_cluster_status(&data_folder(config)?).await?,
         (None, Some(data)) => local_cluster_status(data).await?,
-        (None, None) => args.connect.client()?.cluster_status().await?,
+        (None, None) => leader::consulted(&args.connect, args.connect.client()?.cluster_status().await?).await,
     };
     output.either(&status, || render(&status))
 }
@@ -92,10 +96,11 @@ fn leader(status: &ClusterStatus) -> String {
 }
 
 fn members(status: &ClusterStatus) -> String {
-    table(["ID", "NAME", "ROLE", "ADDRESS", "PEER", "LAG"], status.members.iter().map(row))
+    let header = ["ID", "NAME", "ROLE", "ADDRESS", "PEER", "LAG", "SEEN"];
+    table(header, status.members.iter().map(|member| row(member, status.node.id == Some(member.id))))
 }
 
-fn row(member: &MemberStatus) -> [String; 6] {
+fn row(member: &MemberStatus, answers: bool) -> [String; 7] {
     [
         member.id.to_string(),
         member.name.clone(),
@@ -103,7 +108,20 @@ fn row(member: &MemberStatus) -> [String; 6] {
         member.address.clone(),
         member.peer_address.clone(),
         member.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
+        // The node that answers is there, whatever was heard of it.
+        if answers { seen(Some(0)) } else { seen(member.heard_ms) },
     ]
+}
+
+/// How long ago a member gave a sign of life.
+fn seen(heard_ms: Option<u64>) -> String {
+    match heard_ms.map(|ms| ms / 1000) {
+        None => "-".to_owned(),
+        Some(0) => "now".to_owned(),
+        Some(seconds @ 1..120) => format!("{seconds} s ago"),
+        Some(seconds @ 120..7200) => format!("{} min ago", seconds / 60),
+        Some(seconds) => format!("{} h ago", seconds / 3600),
+    }
 }
 
 fn paint(style: Style, text: &str) -> String {
@@ -124,10 +142,22 @@ mod tests {
         let shown = plain(
             r#"{"cluster_id":"c1","node":{"id":1,"name":"node-1","state":"serving"},"leader":2,"term":3,
                 "members":[{"id":1,"name":"node-1","role":"follower","address":"a:1","peer_address":"a:2","lag":null},
-                           {"id":2,"name":"node-2","role":"leader","address":"b:1","peer_address":"b:2","lag":0}]}"#,
+                           {"id":2,"name":"node-2","role":"leader","address":"b:1","peer_address":"b:2","lag":0},
+                           {"id":3,"name":"node-3","role":"follower","address":"c:1","peer_address":"c:2","lag":7,
+                            "heard_ms":3900}]}"#,
         );
         assert!(shown.contains("leader   node-2"), "{shown}");
-        assert!(shown.lines().any(|line| line.split_whitespace().eq(["1", "node-1", "follower", "a:1", "a:2", "-"])));
+        let has = |cells: &[&str]| shown.lines().any(|line| line.split_whitespace().eq(cells.iter().copied()));
+        assert!(has(&["1", "node-1", "follower", "a:1", "a:2", "-", "now"]), "{shown}");
+        assert!(has(&["2", "node-2", "leader", "b:1", "b:2", "0", "-"]), "an older server says nothing: {shown}");
+        assert!(has(&["3", "node-3", "follower", "c:1", "c:2", "7", "3", "s", "ago"]), "{shown}");
+    }
+
+    #[test]
+    fn a_sign_of_life_is_as_old_as_it_is() {
+        for (ms, shown) in [(999, "now"), (1000, "1 s ago"), (150_000, "2 min ago"), (9_000_000, "2 h ago")] {
+            assert_eq!(seen(Some(ms)), shown);
+        }
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Connect {
         Ok(Client::new(settings.endpoints.clone(), settings.tls(Alpn::Either)?))
     }
 
+    /// A client of one other server of the same cluster.
+    pub fn client_of(&self, endpoint: Endpoint) -> Result<Client, Error> {
+        Ok(Client::new(vec![endpoint], self.settings()?.tls(Alpn::Either)?))
+    }
+
     /// What the options and this process's environment come to.
     pub fn settings(&self) -> Result<Settings, Error> {
         self.resolve(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))

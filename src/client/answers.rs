@@ -239,6 +239,9 @@ pub struct MemberStatus {
     pub peer_address: String,
     /// Entries it has yet to hold, when known.
     pub lag: Option<u64>,
+    /// Milliseconds since the leader heard from it; only the leader knows, and of itself it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard_ms: Option<u64>,
     /// What newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,

@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod audit;
+mod cluster;
 mod codes;
 mod keys;
 mod logs;

@@ -1,0 +1,74 @@
+//! What the leader alone knows of the members.
+
+use std::time::Duration;
+
+use crate::cli::Error;
+use crate::cli::connect::Connect;
+use crate::cli::output::WARN;
+use crate::cli::text::{printable, printable_lines};
+use crate::client::{ClusterStatus, MemberStatus};
+
+/// How long the leader may take: the view of the node that answered is here, and someone waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The view of a node, with what the leader knows beyond it; without that, which is said, where it does not tell.
+pub async fn consulted(connect: &Connect, status: ClusterStatus) -> ClusterStatus {
+    let Some(leader) = other_leader(&status) else { return status };
+    let reason = match ask(connect, leader).await {
+        Ok(told) if told.node.id == told.leader => return merged(status, &told),
+        Ok(_) => "it leads no more".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    anstream::eprintln!(
+        "{WARN}Warning:{WARN:#} LAG and SEEN are not known: the leader, {}, does not tell them: {}",
+        printable(&leader.name),
+        printable_lines(&reason)
+    );
+    status
+}
+
+/// The leader, when it is not the node that answered.
+fn other_leader(status: &ClusterStatus) -> Option<&MemberStatus> {
+    let leader = status.leader.filter(|leader| status.node.id != Some(*leader))?;
+    status.members.iter().find(|member| member.id == leader)
+}
+
+async fn ask(connect: &Connect, leader: &MemberStatus) -> Result<ClusterStatus, Error> {
+    let endpoint = leader.address.parse();
+    let endpoint = endpoint.map_err(|_| Error::Input { what: "its address", reason: leader.address.clone() })?;
+    Ok(connect.client_of(endpoint)?.with_timeout(PATIENCE).cluster_status().await?)
+}
+
+/// The same members, with the leader's figures.
+fn merged(mut status: ClusterStatus, told: &ClusterStatus) -> ClusterStatus {
+    for member in &mut status.members {
+        if let Some(known) = told.members.iter().find(|known| known.id == member.id) {
+            member.lag = known.lag.or(member.lag);
+            // It has answered just now.
+            member.heard_ms = if told.leader == Some(member.id) { Some(0) } else { known.heard_ms };
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(node: u64, figures: &str) -> ClusterStatus {
+        let member = |id| format!(r#"{{"id":{id},"name":"node-{id}","address":"a:{id}"{figures}}}"#);
+        let members = [member(1), member(2), member(3)].join(",");
+        serde_json::from_str(&format!(r#"{{"node":{{"id":{node}}},"leader":2,"members":[{members}]}}"#)).unwrap()
+    }
+
+    #[test]
+    fn only_another_node_is_asked_and_its_figures_are_taken_over() {
+        assert!(other_leader(&view(2, "")).is_none());
+        assert_eq!(other_leader(&view(1, "")).map(|leader| leader.id), Some(2));
+        let known = merged(view(1, ""), &view(2, r#","lag":5,"heard_ms":70"#));
+        let figures: Vec<_> = known.members.iter().map(|member| (member.lag, member.heard_ms)).collect();
+        assert_eq!(figures, [(Some(5), Some(70)), (Some(5), Some(0)), (Some(5), Some(70))]);
+        let older = merged(view(1, ""), &view(2, r#","lag":5"#));
+        assert_eq!((older.members[0].lag, older.members[0].heard_ms), (Some(5), None));
+    }
+}
