@@ -99,6 +99,15 @@ pub enum Error {
         /// Why it is not known.
         error: Box<Error>,
     },
+    /// A log could be followed no further.
+    NotFollowed {
+        /// The server that was followed last.
+        lost: client::Endpoint,
+        /// How that ended.
+        reason: String,
+        /// Why no server could be followed instead.
+        error: client::Error,
+    },
     /// Of several names one failed, and those after it were not tried.
     Stopped {
         /// The one that failed.
@@ -142,6 +151,8 @@ const EXIT_DIFFERS: u8 = 6;
 
 /// What to do where it cannot be asked whether a key is in use.
 pub const UNASKED: &str = "--force deletes it without asking";
+const FOLLOW_ALL: &str =
+    "`keyraft cluster status` shows which nodes are up; MINIO_KES_SERVER (or --server) takes several";
 const NOBODY: &str = "a server wants to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
                       and MINIO_KES_KEY_FILE (or --cert and --key)";
 
@@ -198,6 +209,8 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::NotFollowed { error: client::Error::NoServer(_), .. } => Some(FOLLOW_ALL.to_owned()),
+            Self::NotFollowed { .. } => Some(format!("{FOLLOW_ALL}, of which the next one is followed then")),
             Self::RecentlyUsed { name, .. } => Some(format!(
                 "without it nothing opens what it sealed; --force deletes it all the same, for good unless the server has \
                  a deletion window: within that, `keyraft key restore {}` takes it back",
@@ -230,9 +243,10 @@ impl Error {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Client(error) | Self::OldServer(error) | Self::Load(client::load::Error::Client(error)) => {
-                client_code(error)
-            }
+            Self::Client(error)
+            | Self::OldServer(error)
+            | Self::NotFollowed { error, .. }
+            | Self::Load(client::load::Error::Client(error)) => client_code(error),
             Self::Denied { error, .. }
             | Self::Anonymous { error }
             | Self::Stopped { error, .. }
@@ -288,6 +302,12 @@ impl fmt::Display for Error {
                 write!(f, "{what} is not known: {error}\nLook before you do it again:\n  {look}")
             }
             Self::Incomplete { done, total, error } => write!(f, "{done} of {total} are done; then: {error}"),
+            Self::NotFollowed { lost, reason, error } => {
+                write!(
+                    f,
+                    "the connection to {lost} is lost, and events after that are not shown: {reason}\nNow: {error}"
+                )
+            }
             Self::Stopped { name, left, error } => {
                 write!(f, "{name}: {error}")?;
                 if left.is_empty() { Ok(()) } else { write!(f, "\nNot tried: {}", left.join(" ")) }

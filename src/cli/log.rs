@@ -1,5 +1,7 @@
 //! `keyraft log`: what happens on a node, or on all of them.
 
+mod follow;
+
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -11,7 +13,7 @@ use super::denial::explained;
 use super::output::{DIM, GOOD, STRONG, WARN};
 use super::text::printable;
 use super::{Error, Output};
-use crate::client::{self, Log, LogQuery};
+use crate::client::{self, Log, LogQuery, LogStream};
 
 /// See what happens on a node, or on all of them
 #[derive(clap::Args)]
@@ -51,7 +53,8 @@ Examples:
   keyraft log audit --follow --cluster                  every request to every node, as it happens
   keyraft log audit --follow | jq 'select(.response.code >= 400)'
 
-Whoever follows too slowly is told how many events were lost. A node's audit file holds them all.";
+Whoever follows too slowly is told how many events were lost. When the node goes that is followed, the next
+one of several servers is, which is told. A node's audit file holds all events.";
 
 const ERROR_EXAMPLES: &str = "\
 Examples:
@@ -74,24 +77,30 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     };
     let tail = tail.unwrap_or(if *follow { BEFORE_FOLLOWING } else { usize::MAX });
     let query = LogQuery { tail, follow: *follow, cluster: *cluster };
-    let mut events = args.connect.client()?.log(log, query).await?;
-    while let Some(line) = events.next().await? {
+    let client = args.connect.client()?;
+    let mut events = client.log(log, query).await?;
+    let end = show(&mut events, output).await?;
+    if *follow {
+        follow::on(&client, log, query, (events, end), output).await
+    } else {
+        end.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// Prints the events of a stream up to its end: why the connection broke, or none when the server has ended it.
+async fn show(events: &mut LogStream, output: Output) -> Result<Option<client::Error>, Error> {
+    loop {
+        let line = match events.next().await {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(None),
+            Err(error) => return Ok(Some(error)),
+        };
         match serde_json::from_slice::<Value>(&line) {
             Ok(event) if !output.is_json() => output.line(&shown(&event))?,
             // For programs, and whatever else comes: as it is.
             _ => output.event(&line)?,
         }
     }
-    if *follow {
-        let source = std::io::Error::other("the node ended the stream: it stops, or you may not listen any longer");
-        return Err(client::Error::Transport {
-            endpoint: events.endpoint().clone(),
-            source: source.into(),
-            sent: false,
-        }
-        .into());
-    }
-    Ok(())
 }
 
 /// An event for people, on one line.

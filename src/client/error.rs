@@ -57,6 +57,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong with a connection, without its endpoint; or else all of it.
+    pub fn reason(&self) -> String {
+        if let Self::Transport { source, .. } = self { reason(source.as_ref()) } else { self.to_string() }
+    }
+
     /// Whether a server answered with this status.
     pub fn is_status(&self, wanted: u16) -> bool {
         matches!(self, Self::Status { code, .. } if *code == wanted)
@@ -107,12 +112,12 @@ impl fmt::Display for Error {
 }
 
 /// Why a connection is of no use, in words for people.
-pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let innermost = innermost(error);
     match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
-        // What TLS and HTTP say of it is about their own workings.
         Some(io::ErrorKind::UnexpectedEof) => "the server closed the connection".to_owned(),
-        _ => innermost.to_string(),
+        // HTTP/2 keeps the words of TLS alone, which end with a link to its own documentation.
+        _ => innermost.to_string().split(": https://docs.rs/").next().unwrap_or_default().to_owned(),
     }
 }
 

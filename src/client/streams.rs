@@ -51,8 +51,20 @@ impl Client {
     /// # Errors
     /// 403, or no answer.
     pub async fn log(&self, log: Log, query: LogQuery) -> Result<LogStream, Error> {
+        self.log_from(self.preferred.load(Ordering::Relaxed), log, query).await
+    }
+
+    /// The same after the stream of a server has ended: that one is asked last.
+    ///
+    /// # Errors
+    /// As [`Client::log`].
+    pub async fn log_after(&self, lost: &Endpoint, log: Log, query: LogQuery) -> Result<LogStream, Error> {
+        let next = self.servers.iter().position(|server| server.endpoint == *lost).map_or(0, |index| index + 1);
+        self.log_from(next, log, query).await
+    }
+
+    async fn log_from(&self, first: usize, log: Log, query: LogQuery) -> Result<LogStream, Error> {
         let call = Call::new(Method::GET, target(log, query));
-        let first = self.preferred.load(Ordering::Relaxed);
         let mut failures = Vec::new();
         for step in 0..self.servers.len() {
             let server = &self.servers[(first + step) % self.servers.len()];

@@ -59,6 +59,40 @@ async fn requests_are_shown_of_one_node_or_of_all_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn following_goes_on_at_the_next_server_as_long_as_one_may() {
+    let mut cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let two = format!("{},{}", admin.server_at(0), admin.server_at(1));
+    admin.json(&["policy", "create", "listener", "--allow", "/v1/log/audit"]);
+    let (identity, listener) = admin.someone(&["--policy", "listener"]);
+    let mut follower = listener.begin(&["log", "audit", "--follow", "--server", &two]);
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(follower.stderr.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+
+    cluster.kill(0);
+    let lost = told.next().unwrap().unwrap();
+    assert!(lost.contains(&format!("the connection to https://{} is lost", admin.server_at(0))), "{lost}");
+    assert!(!lost.contains("docs.rs"), "{lost}");
+    assert!(told.next().unwrap().unwrap().contains(&admin.server_at(1)));
+    admin.json(&["key", "create", "then", "--server", &admin.server_at(1)]);
+    assert!(lines.any(|line| line.unwrap().contains("/v1/key/create/then")));
+
+    admin.json(&["identity", "rm", &identity, "--server", &two]);
+    let ended = follower.wait().unwrap();
+    assert_eq!(ended.code(), Some(4), "{:?}", told.collect::<Vec<_>>());
+
+    let mut follower = admin.begin(&["log", "audit", "--follow", "--server", &admin.server_at(1)]);
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    cluster.kill(1);
+    let ended = follower.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.contains("events after that are not shown") && !told.contains("is it running"), "{told}");
+    assert_eq!(ended.status.code(), Some(3), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_of_a_node_are_shown_by_it_and_by_all_together() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
