@@ -64,7 +64,8 @@ for the one before counts from when it was due. Keys are named bench-…; Ctrl-C
 
 /// Runs the load test and prints its report.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
-    explained(&args.connect, act(args, output)).await
+    // A plan and its progress are large, and every command would carry them.
+    Box::pin(explained(&args.connect, act(args, output))).await
 }
 
 async fn act(args: &Args, output: Output) -> Result<(), Error> {
