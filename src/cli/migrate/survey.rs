@@ -71,7 +71,7 @@ fn advice(error: &client::Error) -> Option<String> {
         client::Error::Transport { source, .. } => Some(match Refusal::of(source.as_ref())? {
             Refusal::Untrusted => "--verify-ca says which CA signed the old server's certificate".to_owned(),
             Refusal::ClientCertificate => WHO.to_owned(),
-            Refusal::WrongName | Refusal::Expired => error.hint()?.to_owned(),
+            Refusal::WrongName | Refusal::Expired => error.hint()?,
         }),
         client::Error::NoServer(failures) => failures.iter().find_map(|(_, error)| advice(error)),
         _ => None,
