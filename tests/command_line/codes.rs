@@ -17,7 +17,7 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
     fs::create_dir(&empty).unwrap();
     let (there, key) = (at("there"), at("key"));
     fs::write(&there, "").unwrap();
-    let table: [(&[&str], i32); 26] = [
+    let table: [(&[&str], i32); 28] = [
         (&["key", "create"], 2),
         (&["key", "ls", "--server", "a b"], 2),
         (&["key", "ls", "--ca", missing], 2),
