@@ -165,6 +165,8 @@ async fn a_cut_off_node_that_may_be_offline_goes_on_and_is_waited_for_once() {
     let (cluster, ways, alone) = with_ways(Duration::from_secs(3_600)).await;
     let user = cluster.admin();
     let keys = user.create_many("key", 3).await;
+    // What it serves alone it must have applied before.
+    user.assert_decrypts(alone, &keys).await;
     let held_until = held_until(&user, alone).await;
     ways.cut();
     user.delete((alone + 1) % 3, "key-0").await.expect("the key is there");
