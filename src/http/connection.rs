@@ -80,9 +80,8 @@ pub async fn serve<H, F>(
     let (of_client, of_entry) = (Arc::clone(&client), Arc::clone(&entry));
     let service = service_fn(move |request| {
         let busy = Entry::busy(&of_entry);
-        let ends = (!h2).then(|| of_client.draining.clone());
         // Not awaited in a block: that would make room for the handler's future twice.
-        handler(Arc::clone(&of_client), request).map(keep(busy, ends))
+        handler(Arc::clone(&of_client), request).map(keep(busy, h2))
     });
     if h2 {
         return serve_h2(stream, limits, &entry, service).await;
@@ -99,11 +98,11 @@ pub async fn serve<H, F>(
     malformed(client, status).await;
 }
 
-/// A body that is still made keeps the connection busy: it may take as long as it likes. While the server drains, the
-/// answer says that it is the last one of its connection.
-fn keep(busy: Busy, ends: Option<CancellationToken>) -> impl FnOnce(Answer) -> Result<Answer, Infallible> {
+/// A body that is still made keeps the connection busy: it may take as long as it likes. Over HTTP/1.1 the last answer of
+/// a connection says that it is.
+fn keep(busy: Busy, h2: bool) -> impl FnOnce(Answer) -> Result<Answer, Infallible> {
     move |mut answer| {
-        if ends.is_some_and(|draining| draining.is_cancelled()) {
+        if !h2 && busy.is_last() {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answers::holding(answer, busy))
@@ -164,6 +163,8 @@ impl AsyncRead for Heard {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.entry.heard();
+            // What was answered before says nothing of what comes now.
+            self.answered.store(0, Relaxed);
         }
         read
     }

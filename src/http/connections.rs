@@ -130,6 +130,13 @@ impl Drop for Entry {
     }
 }
 
+impl Busy {
+    /// Whether the request is the last one of its connection, which was told to end.
+    pub fn is_last(&self) -> bool {
+        self.0.reins.are_pulled()
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.reins.end(self.0.among.sweeps.load(Relaxed));

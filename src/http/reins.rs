@@ -66,6 +66,11 @@ impl Reins {
         self.waker.wake();
     }
 
+    /// Whether the connection was told to end.
+    pub fn are_pulled(&self) -> bool {
+        self.command.load(Acquire) != RUN
+    }
+
     /// What the connection is doing.
     pub fn doing(&self) -> Doing {
         let since = self.since.load(Relaxed);
