@@ -85,8 +85,11 @@ impl Api {
         let done = pin!(self.attempt(client, begun, parts, body, &trail)).instrument(span).await;
         let refused = done.is_err();
         let mut answer = done.unwrap_or_else(|refusal| {
-            self.tell_failure(&refusal, trail.path());
-            answers::refusal(&refusal)
+            let answer = answers::refusal(&refusal);
+            if answer.status().is_server_error() {
+                self.tell_failure(&refusal, trail.path());
+            }
+            answer
         });
         if let Some(behind) = answer.extensions_mut().remove() {
             trail.revoked(behind);
@@ -106,9 +109,9 @@ impl Api {
     /// Logs what this node could not do, though not the client's doing, once a second at most: an outage fails every
     /// request alike.
     fn tell_failure(&self, refusal: &Refusal, path: &str) {
-        let (status, text) = refusal.answer();
         let second = clock::unix_ns() / 1_000_000_000;
-        if status.is_server_error() && self.failure_told.swap(second, Relaxed) != second {
+        if self.failure_told.swap(second, Relaxed) != second {
+            let (status, text) = refusal.answer();
             tracing::error!(?path, status = status.as_u16(), "a request failed: {text}");
         }
     }
