@@ -1,5 +1,6 @@
 //! The configuration file: what loads, what is refused and on which line, and what is written reads back equal.
 
+mod examples;
 mod problems;
 mod written;
 
@@ -264,21 +265,6 @@ fn the_keys_section_is_a_list_or_has_a_window_and_a_list() {
     assert_eq!(read("keys: {deletion_window: 1m}"), (vec![], Duration::from_secs(60)));
     let wrong = Borrowed::parse(Path::new("kes.yml"), "keys: {deletion_window: soon, name: a}", &|_| None);
     assert_eq!(wrong.unwrap_err().to_string().lines().count(), 2, "both are told");
-}
-
-#[test]
-fn the_examples_load_without_a_warning() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    for (name, peers) in [("single-node.yml", 1), ("three-node.yml", 3), ("kes-migrated.yml", 1)] {
-        let file = folder.join(name);
-        let text = std::fs::read_to_string(&file).unwrap();
-        let (config, warnings) = Config::parse(&file, &text, &environment).unwrap_or_else(|p| panic!("{p}"));
-        assert_eq!(
-            (warnings, config.cluster.peers.len(), config.admin),
-            (vec![], peers, Some(identity(ADMIN))),
-            "{name}"
-        );
-    }
 }
 
 #[test]
