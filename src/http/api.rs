@@ -181,7 +181,7 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
     {
         handlers::check_name(matched)?;
-        let body = timeout_at(deadline.answer_by.into(), pin!(body::read(body, matched.route.read_limit())))
+        let body = timeout_at(deadline.answer_by.into(), pin!(take_body(body, matched.route.max_body)))
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
         // A body may take its time, and a revocation must not wait for it.
@@ -190,6 +190,18 @@ impl Api {
         timeout_at(deadline.answer_by.into(), pin!(handlers::handle(matched.route.op, &asked)))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
+    }
+}
+
+/// The body, as far as its route reads one; what is sent to the others all the same is counted and dropped.
+async fn take_body<B>(body: &mut B, max_body: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if max_body == 0 {
+        body::skip(body, routes::MAX_BODY).await.map(|()| Bytes::new())
+    } else {
+        body::read(body, max_body).await
     }
 }
 

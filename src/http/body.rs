@@ -36,6 +36,27 @@ where
     Box::pin(gather(body, first, limit)).await
 }
 
+/// Reads a body to its end and drops it as it comes: its length is checked, and none of it is kept.
+///
+/// # Errors
+/// It is longer than `limit`, or ends before its end.
+pub async fn skip<B>(body: &mut B, limit: usize) -> Result<(), Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > (limit + OVERRUN) as u64 {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let mut length = 0;
+    while let Some(part) = next(body).await? {
+        length += part.len();
+        if length > limit + OVERRUN {
+            break;
+        }
+    }
+    if length > limit { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+}
+
 /// Reads what is left of a body that nobody wants, for a while and up to `limit` and the overrun.
 ///
 /// A connection that is closed with something unread is reset, and a client that is still sending then sees no answer
@@ -134,10 +155,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_body_that_is_skipped_is_counted_and_not_kept() {
+        assert_eq!(skip(&mut parts(&[b"123", b"", b"45"]), 5).await, Ok(()));
+        assert_eq!(skip(&mut parts(&[]), 0).await, Ok(()));
+        assert_eq!(skip(&mut parts(&[b"123", b"456"]), 5).await, Err(Refusal::BodyTooLarge));
+        // Each part is looked at through a weak reference once the next one is asked for.
+        let last = std::cell::RefCell::new(std::sync::Weak::<[u8; 4]>::new());
+        let frames = std::iter::repeat_with(|| {
+            assert_eq!(last.borrow().strong_count(), 0, "the part before is gone");
+            let part = std::sync::Arc::new([0; 4]);
+            *last.borrow_mut() = std::sync::Arc::downgrade(&part);
+            Ok::<_, Infallible>(Frame::data(Bytes::from_owner(Shared(part))))
+        });
+        assert_eq!(skip(&mut StreamBody::new(stream::iter(frames.take(1000))), 4000).await, Ok(()));
+    }
+
+    struct Shared(std::sync::Arc<[u8; 4]>);
+
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            &*self.0
+        }
+    }
+
+    #[tokio::test]
     async fn an_endless_body_is_given_up() {
         let zeros = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 1024])));
         let endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
         assert_eq!(read(endless, 5).await, Err(Refusal::BodyTooLarge));
+        let mut endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
+        assert_eq!(skip(&mut endless, 5).await, Err(Refusal::BodyTooLarge));
     }
 
     #[tokio::test]

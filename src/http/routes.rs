@@ -267,11 +267,6 @@ fn find_twin(path: &str) -> Option<Matched<'_>> {
 }
 
 impl Route {
-    /// How much of a body is read, whether it is used or not.
-    pub fn read_limit(&self) -> usize {
-        if self.max_body == 0 { MAX_BODY } else { self.max_body }
-    }
-
     /// Whether a request may change something.
     pub fn writes(&self) -> bool {
         match self.op {
