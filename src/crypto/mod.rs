@@ -7,6 +7,7 @@
 mod aead;
 mod cipher;
 mod ciphertext;
+mod dek_info;
 mod hmac;
 mod key;
 mod mask;
@@ -23,6 +24,7 @@ mod vectors;
 pub use aead::NotAuthentic;
 pub use cipher::{Cipher, CipherError};
 pub use ciphertext::Ciphertext;
+pub use dek_info::{DekInfo, DekInfoError};
 pub use key::{KeyMaterial, OpenedKey};
 pub use mask::{FIRST_VERSION, Mask, candidates};
 pub use record::{Binding, Kind, OpenError};

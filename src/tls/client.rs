@@ -169,9 +169,12 @@ impl std::fmt::Display for ClientTlsError {
         match self {
             // The server's words name its settings.
             Self::Files(TlsError::NoSystemRoots) => f.write_str("the system has no trusted root certificates"),
-            Self::Files(TlsError::PasswordNeeded(path)) => {
-                write!(f, "{} is encrypted, which clients cannot use", path.display())
-            }
+            Self::Files(TlsError::PasswordNeeded(path)) => write!(
+                f,
+                "{0} is encrypted, and commands take no password: write an unencrypted copy with `openssl pkey -in {0} \
+                 -out NEW-FILE`, and use that",
+                path.display()
+            ),
             Self::Files(error) => error.fmt(f),
             Self::ApiKey(error) => error.fmt(f),
             Self::Credentials(error) => write!(f, "the client certificate and key cannot be used: {error}"),
@@ -196,6 +199,19 @@ mod tests {
         let files = Credentials::Files { certificate: certificate.clone(), key: key_file };
         assert!(ClientTls::new(&files, &Trust::Anyone, Alpn::Either).is_ok());
         assert!(ClientTls::new(&Credentials::ApiKey(key), &Trust::Ca(certificate), Alpn::Http1).is_ok());
+    }
+
+    #[test]
+    fn an_encrypted_key_comes_with_the_command_that_opens_it() {
+        for name in ["ec-aes256", "ec-unknown", "rsa-aes256", "pkcs8-aes256", "pkcs8-unknown"] {
+            let dir = tempfile::tempdir().unwrap();
+            let certificate = dir.path().join("c.crt");
+            std::fs::write(&certificate, ApiKey::generate().unwrap().certificate().unwrap().certificate_pem).unwrap();
+            let key = PathBuf::from(format!("tests/vectors/encrypted_keys/{name}.key"));
+            let files = Credentials::Files { certificate, key: key.clone() };
+            let error = ClientTls::new(&files, &Trust::Anyone, Alpn::Either).err().unwrap().to_string();
+            assert!(error.contains(&format!("`openssl pkey -in {} -out NEW-FILE`", key.display())), "{error}");
+        }
     }
 
     #[test]

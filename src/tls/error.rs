@@ -22,8 +22,10 @@ pub enum TlsError {
     PasswordNeeded(PathBuf),
     /// The password does not open the private key.
     WrongPassword(PathBuf),
-    /// The private key is encrypted in the outdated way of `Proc-Type` headers.
-    OutdatedEncryption(PathBuf),
+    /// The private key is encrypted with an algorithm that Keyraft does not read.
+    UnknownEncryption(PathBuf),
+    /// A peer's private key is encrypted, and peers' keys have no password.
+    EncryptedPeerKey(PathBuf),
     /// The operating system has no trusted roots.
     NoSystemRoots,
     /// A peer certificate that other nodes would refuse.
@@ -52,9 +54,16 @@ impl fmt::Display for TlsError {
             Self::NoPrivateKey(path) => write!(f, "{} holds no readable PEM private key", path.display()),
             Self::PasswordNeeded(path) => write!(f, "{} is encrypted: set tls.password", path.display()),
             Self::WrongPassword(path) => write!(f, "tls.password does not open {}", path.display()),
-            Self::OutdatedEncryption(path) => write!(
+            Self::UnknownEncryption(path) => write!(
                 f,
-                "{} is encrypted in an outdated way (a Proc-Type header): convert it with `openssl pkcs8 -topk8`",
+                "{0} is encrypted with an algorithm that Keyraft does not read: convert it with `openssl pkcs8 -topk8 \
+                 -v2 aes-256-cbc -in {0} -out NEW-FILE`",
+                path.display()
+            ),
+            Self::EncryptedPeerKey(path) => write!(
+                f,
+                "{0} is encrypted, and cluster.tls has no password: write an unencrypted copy with `openssl pkey -in \
+                 {0} -out NEW-FILE`",
                 path.display()
             ),
             Self::OtherPeerKey(path) => write!(

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::TlsError;
+use super::encrypted_key::{EncryptedKey, EncryptedKeyError};
 use crate::config::Password;
 
 /// SHA-256 over what some files hold; it changes when they do.
@@ -24,11 +25,9 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// The first private key of a PEM file, opened with the password when it is encrypted.
 pub(super) fn private_key(path: &Path, password: Option<&Password>) -> Result<PrivateKeyDer<'static>, TlsError> {
     let pem = read(path)?;
-    if let Some(block) = encrypted_block(&pem) {
-        return decrypt(path, block, password);
-    }
-    if contains(&pem, "Proc-Type: 4,ENCRYPTED") {
-        return Err(TlsError::OutdatedEncryption(path.to_owned()));
+    if let Some(encrypted) = EncryptedKey::first_of(&pem) {
+        let password = password.ok_or_else(|| TlsError::PasswordNeeded(path.to_owned()))?;
+        return encrypted.open(&password.0).map_err(|error| unopened(path, error));
     }
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoPrivateKey(path.to_owned()))
 }
@@ -76,24 +75,11 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, TlsError> {
     Ok(files)
 }
 
-/// The encrypted PKCS#8 block (RFC 5958) of a PEM file, if there is one.
-fn encrypted_block(pem: &[u8]) -> Option<&str> {
-    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
-    let text = std::str::from_utf8(pem).ok()?;
-    let start = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----")?;
-    let end = text[start..].find(END)? + start + END.len();
-    Some(&text[start..end])
-}
-
-fn decrypt(path: &Path, block: &str, password: Option<&Password>) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let password = password.ok_or_else(|| TlsError::PasswordNeeded(path.to_owned()))?;
-    let (_, sealed) = pkcs8::SecretDocument::from_pem(block).map_err(|_| TlsError::NoPrivateKey(path.to_owned()))?;
-    let sealed = pkcs8::EncryptedPrivateKeyInfo::try_from(sealed.as_bytes())
-        .map_err(|_| TlsError::NoPrivateKey(path.to_owned()))?;
-    let opened = sealed.decrypt(&password.0).map_err(|_| TlsError::WrongPassword(path.to_owned()))?;
-    Ok(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into())
-}
-
-fn contains(pem: &[u8], needle: &str) -> bool {
-    pem.windows(needle.len()).any(|window| window == needle.as_bytes())
+fn unopened(path: &Path, error: EncryptedKeyError) -> TlsError {
+    let path = path.to_owned();
+    match error {
+        EncryptedKeyError::Malformed => TlsError::NoPrivateKey(path),
+        EncryptedKeyError::UnknownAlgorithm => TlsError::UnknownEncryption(path),
+        EncryptedKeyError::WrongPassword => TlsError::WrongPassword(path),
+    }
 }

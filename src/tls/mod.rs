@@ -5,6 +5,7 @@ mod authority;
 mod certificates;
 mod chain;
 mod client;
+mod encrypted_key;
 mod error;
 mod files;
 mod peer;

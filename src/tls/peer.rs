@@ -134,7 +134,10 @@ impl Files {
 
     fn read(&self) -> Result<Current, TlsError> {
         let chain = files::certificates(&self.cert)?;
-        let key = files::private_key(&self.key, None)?;
+        let key = files::private_key(&self.key, None).map_err(|error| match error {
+            TlsError::PasswordNeeded(path) => TlsError::EncryptedPeerKey(path),
+            error => error,
+        })?;
         let algorithms = provider().signature_verification_algorithms;
         let verifier = PeerVerifier { roots: Arc::new(files::roots(&self.ca)?), algorithms };
         let identity = self.own_identity(&verifier, &chain)?;
@@ -305,6 +308,15 @@ mod tests {
         let (near, far) = pair().await;
         let (_, connected) = tokio::join!(stranger.accept(far), one.connect(near));
         assert!(connected.is_err());
+    }
+
+    #[test]
+    fn an_encrypted_key_has_no_password_to_ask_for() {
+        let authority = Authority::new();
+        let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
+        std::fs::copy("tests/vectors/encrypted_keys/ec-aes256.key", &key).unwrap();
+        let error = PeerTls::load(&cert, &key, &ca).unwrap_err().to_string();
+        assert!(error.contains("cluster.tls has no password") && error.contains("openssl pkey -in"), "{error}");
     }
 
     #[test]

@@ -394,8 +394,8 @@ mod tests {
         assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::WrongPassword(_))));
         server.config.password = Some(Password("secret".to_owned()));
         assert!(PublicTls::load(&server.config, true).is_ok());
-        let outdated = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAA==\n";
-        std::fs::write(&server.config.key, outdated).unwrap();
-        assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::OutdatedEncryption(_))));
+        std::fs::copy("tests/vectors/encrypted_keys/ec-unknown.key", &server.config.key).unwrap();
+        let unknown = PublicTls::load(&server.config, true).err().unwrap();
+        assert!(matches!(unknown, TlsError::UnknownEncryption(_)) && unknown.to_string().contains("-v2 aes-256-cbc"));
     }
 }
