@@ -9,7 +9,8 @@ use super::section::Section;
 use super::settings::{ClusterConfig, PeerConfig, SnapshotConfig, TimingConfig};
 use super::{duration, value};
 
-const SETTINGS: &[&str] = &["name", "listen", "data", "tls", "peers", "handshakes", "timing", "snapshot"];
+const SETTINGS: &[&str] =
+    &["name", "listen", "data", "tls", "peers", "handshakes", "connections", "timing", "snapshot"];
 
 /// Where the peer listener listens unless told: a hundred ports above the API.
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7473));
@@ -21,6 +22,7 @@ const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration:
 const ELECTION: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_secs(60);
 
 const HANDSHAKES: RangeInclusive<u32> = 1..=65_536;
+const CONNECTIONS: RangeInclusive<u32> = 16..=1_000_000;
 const LOG_BYTES: RangeInclusive<u64> = 64 * 1024..=1 << 40;
 const KEEP_ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
 const CHECKPOINT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
@@ -39,14 +41,28 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
     let tls = peer_tls(&cluster);
     let peers = peers(&cluster);
     let name = name(&cluster, &peers);
-    let handshakes = cluster.value("handshakes", value::count(HANDSHAKES)).unwrap_or(64);
+    let (handshakes, connections) = connections(&cluster);
     let timing = timing(&cluster);
     let snapshot = snapshot(&cluster);
     let (name, data, PeerTls { cert, key, ca }) = (name?, data?, tls?);
     let alone =
         || PeerConfig { name: name.clone(), peer_address: listen.to_string(), api_address: address.to_string() };
     let peers = if peers.is_empty() { vec![alone()] } else { peers };
-    Some(ClusterConfig { name, listen, cert, key, ca, data, peers, handshakes, timing, snapshot })
+    Some(ClusterConfig { name, listen, cert, key, ca, data, peers, handshakes, connections, timing, snapshot })
+}
+
+/// How many peer connections shake hands at a time, and how many are open.
+fn connections(cluster: &Section<'_>) -> (u32, u32) {
+    let handshakes = cluster.value("handshakes", value::count(HANDSHAKES)).unwrap_or(64);
+    let connections = cluster.value("connections", value::count(CONNECTIONS)).unwrap_or(128);
+    if handshakes >= connections {
+        let message = format!(
+            "cluster.handshakes ({handshakes}) must be below cluster.connections ({connections}), which counts the \
+             connections that shake hands too; raise cluster.connections"
+        );
+        cluster.problem(cluster.line_of("handshakes"), message);
+    }
+    (handshakes, connections)
 }
 
 fn listen(cluster: &Section<'_>, address: SocketAddr) -> SocketAddr {

@@ -9,6 +9,7 @@ use super::{duration, kes, value};
 
 const LEASE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(60);
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
+const RESERVED_FILES: RangeInclusive<usize> = 64..=1_000_000;
 const STREAMS: RangeInclusive<u32> = 1..=65_536;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
@@ -52,16 +53,26 @@ pub(super) fn consistency(top: &Section<'_>, offline: Option<Duration>) -> Consi
 
 /// Limits on what clients may use up.
 pub(super) fn limits(top: &Section<'_>) -> LimitsConfig {
-    const SETTINGS: &[&str] =
-        &["connections", "streams", "handshake_timeout", "header_timeout", "drain_timeout", "audit_queue"];
+    const SETTINGS: &[&str] = &[
+        "connections",
+        "reserved_files",
+        "streams",
+        "handshake_timeout",
+        "header_timeout",
+        "drain_timeout",
+        "audit_queue",
+    ];
     let limits = top.section("limits", SETTINGS);
-    let wait = |key, range| limits.value(key, duration::within(range)).unwrap_or(Duration::from_secs(10));
+    let standard = LimitsConfig::default();
+    let wait = |key, range, standard| limits.value(key, duration::within(range)).unwrap_or(standard);
+    let count = |key, range, standard| limits.value(key, value::count(range)).unwrap_or(standard);
     LimitsConfig {
-        connections: limits.value("connections", value::count(CONNECTIONS)).unwrap_or(10_000),
-        streams: limits.value("streams", value::count(STREAMS)).unwrap_or(256),
-        handshake_timeout: wait("handshake_timeout", WAIT),
-        header_timeout: wait("header_timeout", WAIT),
-        drain_timeout: wait("drain_timeout", DRAIN),
-        audit_queue: limits.value("audit_queue", value::count(AUDIT_QUEUE)).unwrap_or(16_384),
+        connections: count("connections", CONNECTIONS, standard.connections),
+        reserved_files: count("reserved_files", RESERVED_FILES, standard.reserved_files),
+        streams: limits.value("streams", value::count(STREAMS)).unwrap_or(standard.streams),
+        handshake_timeout: wait("handshake_timeout", WAIT, standard.handshake_timeout),
+        header_timeout: wait("header_timeout", WAIT, standard.header_timeout),
+        drain_timeout: wait("drain_timeout", DRAIN, standard.drain_timeout),
+        audit_queue: count("audit_queue", AUDIT_QUEUE, standard.audit_queue),
     }
 }

@@ -18,6 +18,8 @@ impl Config {
             ("cluster.data", ours.data != theirs.data),
             ("cluster.tls", (&ours.cert, &ours.key, &ours.ca) != (&theirs.cert, &theirs.key, &theirs.ca)),
             ("cluster.peers", ours.peers != theirs.peers),
+            ("cluster.handshakes", ours.handshakes != theirs.handshakes),
+            ("cluster.connections", ours.connections != theirs.connections),
             ("cluster.timing", ours.timing != theirs.timing),
             ("cluster.snapshot", ours.snapshot != theirs.snapshot),
             ("seal", self.seal != new.seal),

@@ -128,6 +128,7 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
         writeln!(out, "  - {{name: {name}, peer: {address}, api: {api}}}")?;
     }
     writeln!(out, "  handshakes: {}  # of peers at a time", cluster.handshakes)?;
+    writeln!(out, "  connections: {}  # of peers, those that shake hands included", cluster.connections)?;
     let timing = cluster.timing;
     writeln!(out, "  timing:\n    heartbeat: {}", time(timing.heartbeat))?;
     writeln!(out, "    election_min: {}", time(timing.election_min))?;
@@ -158,6 +159,7 @@ fn consistency(out: &mut String, consistency: ConsistencyConfig) -> fmt::Result 
 
 fn limits(out: &mut String, limits: LimitsConfig) -> fmt::Result {
     writeln!(out, "# What clients may use up.\nlimits:\n  connections: {}", limits.connections)?;
+    writeln!(out, "  reserved_files: {}  # open files kept for the disk and the log", limits.reserved_files)?;
     writeln!(out, "  streams: {}  # requests at a time on one HTTP/2 connection", limits.streams)?;
     writeln!(out, "  handshake_timeout: {}", time(limits.handshake_timeout))?;
     writeln!(out, "  header_timeout: {}", time(limits.header_timeout))?;

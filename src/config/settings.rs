@@ -103,8 +103,10 @@ pub struct ClusterConfig {
     pub data: PathBuf,
     /// All nodes of the cluster's first membership, this one too, in the same order on every node.
     pub peers: Vec<PeerConfig>,
-    /// Peer connections that shake hands at a time; more wait in the kernel.
+    /// Peer connections that shake hands at a time.
     pub handshakes: u32,
+    /// Open peer connections, those that shake hands included.
+    pub connections: u32,
     /// Timings of the consensus.
     pub timing: TimingConfig,
     /// When snapshots are built, and what they leave of the log.
@@ -180,6 +182,9 @@ pub struct ConsistencyConfig {
 pub struct LimitsConfig {
     /// Open connections.
     pub connections: usize,
+    /// Open files that are kept for the disk and the log; what is left, apart from peer connections, bounds
+    /// `connections`.
+    pub reserved_files: usize,
     /// Requests at a time on one HTTP/2 connection.
     pub streams: u32,
     /// From the first byte to the end of the TLS handshake.
@@ -190,4 +195,19 @@ pub struct LimitsConfig {
     pub drain_timeout: Duration,
     /// Audit records that wait to be written; when full, requests wait.
     pub audit_queue: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(10);
+        Self {
+            connections: 10_000,
+            reserved_files: 128,
+            streams: 256,
+            handshake_timeout: timeout,
+            header_timeout: timeout,
+            drain_timeout: timeout,
+            audit_queue: 16_384,
+        }
+    }
 }

@@ -20,6 +20,7 @@ use crate::tls::testing::{self, Leaf};
 /// Limits that no test runs into by chance.
 pub const LIMITS: LimitsConfig = LimitsConfig {
     connections: 100,
+    reserved_files: 128,
     streams: 256,
     handshake_timeout: Duration::from_secs(60),
     header_timeout: Duration::from_secs(60),
@@ -52,6 +53,7 @@ pub fn config() -> Config {
             data: none.clone(),
             peers: Vec::new(),
             handshakes: 64,
+            connections: 128,
             timing: TimingConfig { heartbeat: second, election_min: second, election_max: second },
             snapshot: SnapshotConfig::default(),
         },

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::NodeError;
+use super::files::Room;
 use super::seal;
 use super::service::Parts;
-use super::{local, logs};
+use super::{local, logs, protect};
 use crate::config::Config;
 use crate::crypto::{RootKey, random};
 use crate::http::{Api, Server, serve_local};
@@ -177,6 +178,7 @@ impl Lifecycle {
         let api = Api::new(Arc::clone(kms), Arc::clone(audit), Arc::clone(metrics), Arc::clone(errors), &current);
         let api = Arc::new(api);
         parts.api.store(Some(Arc::clone(&api)));
+        let limits = protect::open_files().map_or(config.limits, |files| Room::of(config, files).bound(config.limits));
         loop {
             if !may_serve(cluster, parts) {
                 self.say_why_not(cluster);
@@ -184,7 +186,7 @@ impl Lifecycle {
             if !self.wait_until(|| may_serve(cluster, parts)).await {
                 return Ok(());
             }
-            let server = Server::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), config.limits)
+            let server = Server::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), limits)
                 .map_err(|error| bind_error(config, &error))?;
             parts.local.set(NodeState::Serving, None);
             self.serves.send_replace(true);

@@ -1,6 +1,7 @@
 //! The composition root: builds every part of a node, serves, and drains.
 
 mod error;
+mod files;
 mod lifecycle;
 mod local;
 mod logs;

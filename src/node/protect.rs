@@ -25,6 +25,14 @@ pub(super) fn new_files() {
 ///
 /// # Errors
 /// The system refused.
-pub(super) fn raise_open_files() -> io::Result<u64> {
-    rlimit::increase_nofile_limit(u64::MAX)
+pub(super) fn raise_open_files() -> io::Result<()> {
+    rlimit::increase_nofile_limit(u64::MAX).map(drop)
+}
+
+/// How many files this process may open.
+///
+/// # Errors
+/// The system does not say.
+pub(super) fn open_files() -> io::Result<u64> {
+    rlimit::Resource::NOFILE.get_soft()
 }

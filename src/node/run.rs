@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::files::Room;
 use super::{Node, NodeError, protect};
 use crate::config::{Config, Problems};
 use crate::telemetry::{LogError, Logging};
@@ -36,6 +37,10 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     }
     if let Err(error) = protect::raise_open_files() {
         tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    match protect::open_files() {
+        Ok(files) => Room::of(&config, files).warn_if_lowered(),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("keyraft")

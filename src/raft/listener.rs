@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use super::admission::{Admission, Place};
 use super::links::MAX_MESSAGE_BYTES;
 use super::service::PeerService;
 use super::wire::peer_server::PeerServer;
@@ -23,6 +24,9 @@ use crate::tls::{PeerStream, PeerTls};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that wait to be served.
 const BACKLOG: usize = 64;
+/// Between two pings of a connection, and how long one may stay unanswered: a peer that lost its power closes nothing,
+/// and its connections count.
+const PING: Duration = Duration::from_secs(10);
 
 /// The identity at the other end of a peer connection.
 #[derive(Debug, Clone, Copy)]
@@ -38,36 +42,39 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         .map_err(|error| io::Error::new(error.kind(), format!("cluster.listen {address} cannot be bound: {error}")))
 }
 
-/// Serves the peer service until `stop` resolves; shakes hands with `handshakes` connections at a time, and more wait
-/// in the kernel.
+/// Serves the peer service until `stop` resolves, to those whom `admission` lets in.
 pub(super) async fn serve(
     listener: TcpListener,
-    handshakes: u32,
+    admission: Arc<Admission>,
     tls: Arc<PeerTls>,
     service: PeerService,
     stop: impl Future<Output = ()> + Send,
 ) {
     let (accepted, incoming) = mpsc::channel(BACKLOG);
-    let accepting = tokio::spawn(accept(listener, handshakes, tls, accepted));
+    let accepting = tokio::spawn(accept(listener, admission, tls, accepted));
     let service = PeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let server = Server::builder().http2_adaptive_window(Some(true)).add_service(service);
+    let server = Server::builder()
+        .http2_adaptive_window(Some(true))
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .add_service(service);
     if let Err(error) = server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop).await {
         tracing::error!(%error, "the peer listener failed");
     }
     accepting.abort();
 }
 
+/// Shakes hands with each connection in a task of its own. One beyond the caps is closed at once: a peer tries again, and
+/// waits for nobody else meanwhile.
 async fn accept(
     listener: TcpListener,
-    handshakes: u32,
+    admission: Arc<Admission>,
     tls: Arc<PeerTls>,
     accepted: mpsc::Sender<io::Result<PeerConnection>>,
 ) {
-    let handshakes = Arc::new(tokio::sync::Semaphore::new(handshakes as usize));
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let (tcp, from) = match listener.accept().await {
             Ok(connection) => connection,
             Err(error) => {
@@ -76,29 +83,38 @@ async fn accept(
                 continue;
             }
         };
+        let place = match admission.enter(from.ip().to_canonical()) {
+            Ok(place) => place,
+            Err(full) => {
+                tracing::debug!(%from, "a peer connection was refused: {full}");
+                continue;
+            }
+        };
         let (tls, accepted) = (Arc::clone(&tls), accepted.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls)).await {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await {
                 // A stopped server no longer receives; the connection ends with it.
                 Ok(Ok(connection)) => drop(accepted.send(Ok(connection)).await),
                 Ok(Err(error)) => tracing::debug!(%from, %error, "a peer's handshake failed"),
                 Err(_) => tracing::debug!(%from, "a peer's handshake took too long"),
             }
-            drop(permit);
         });
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: &PeerTls) -> io::Result<PeerConnection> {
+async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> io::Result<PeerConnection> {
     tcp.set_nodelay(true)?;
     let (stream, identity) = tls.accept(tcp).await?;
-    Ok(PeerConnection { stream, identity })
+    place.shaken();
+    Ok(PeerConnection { stream, identity, _place: place })
 }
 
 /// A peer's connection, as the service sees it.
 struct PeerConnection {
     stream: PeerStream,
     identity: Identity,
+    /// Given back when the connection ends.
+    _place: Place,
 }
 
 impl Connected for PeerConnection {

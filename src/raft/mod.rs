@@ -1,5 +1,6 @@
 //! Consensus: openraft's storage and network, and the handle through which the rest of the node writes and reads.
 
+mod admission;
 mod boot;
 mod cluster;
 mod entry;

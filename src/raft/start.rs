@@ -8,6 +8,7 @@ use openraft::SnapshotPolicy;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::admission::Admission;
 use super::boot::{self, Beginning, BootError};
 use super::cluster::Cluster;
 use super::failure::Failure;
@@ -102,7 +103,10 @@ impl PeerListener {
         };
         let (stop, stopped) = oneshot::channel();
         let bound = listener::bind(config.listen).await?;
-        tokio::spawn(listener::serve(bound, config.handshakes, Arc::clone(&tls), service, async {
+        let peers: Vec<_> = config.peers.iter().map(|peer| peer.peer_address.clone()).collect();
+        let admission = Admission::new(config.connections, config.handshakes, &peers);
+        tokio::spawn(Admission::keep_resolving(Arc::downgrade(&admission), peers));
+        tokio::spawn(listener::serve(bound, admission, Arc::clone(&tls), service, async {
             drop(stopped.await);
         }));
         let Store { log, snapshots, owner, keystore } = store;

@@ -19,6 +19,7 @@ mod refused_bodies;
 mod revocation;
 mod rules;
 mod sealed;
+mod silent_sockets;
 mod snapshot_install;
 mod streams;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]

@@ -98,6 +98,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
             data: "data".into(),
             peers: vec![peer],
             handshakes: 64,
+            connections: 128,
             timing: TimingConfig {
                 heartbeat: Duration::from_millis(30),
                 election_min: Duration::from_millis(100),
@@ -109,6 +110,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
         consistency: ConsistencyConfig { lease: Duration::from_secs(2), offline: Duration::from_secs(3600) },
         limits: LimitsConfig {
             connections: 10_000,
+            reserved_files: 128,
             streams: 256,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),

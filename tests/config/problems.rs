@@ -136,6 +136,7 @@ fn each_kind_of_problem_has_its_line() {
         ("api:\n  /v1/ready: {timeout: 2h} #!\n", "out of range: from 0s to 1h"),
         ("address: '0.0.0.0:${NOPE}' #!\n", "address: the environment has no variable NOPE"),
         ("limits: {audit_queue: 1.5} #!\n", "no whole number from 16 to 16777216"),
+        ("limits: {reserved_files: 10} #!\n", "no whole number from 64 to 1000000"),
     ];
     for (more, part) in cases {
         refused(&format!("{NEEDED}{more}"), &[part]);

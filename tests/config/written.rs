@@ -59,6 +59,7 @@ impl Draw {
             consistency: ConsistencyConfig { lease: self.time(1), offline: self.time(0) },
             limits: LimitsConfig {
                 connections: self.0.random_range(1..=1_000_000),
+                reserved_files: self.0.random_range(64..=1_000_000),
                 streams: self.0.random_range(1..=65_536),
                 handshake_timeout: self.time(1),
                 header_timeout: self.time(1),
@@ -189,6 +190,7 @@ impl Draw {
             data: self.text().into(),
             peers,
             handshakes: self.0.random_range(1..=65_536),
+            connections: self.0.random_range(65_537..=1_000_000),
             timing: TimingConfig { heartbeat, election_min, election_max },
             snapshot: keyraft::config::SnapshotConfig {
                 log_bytes: self.0.random_range(65_536..=1 << 40),

@@ -1,5 +1,6 @@
 //! Node processes of the built binary, ended by kill -9, and what they leave on disk.
 
+mod connections;
 mod crash_loop;
 mod disk;
 mod loss;

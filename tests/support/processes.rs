@@ -79,9 +79,19 @@ impl Processes {
 
     /// Starts a node without waiting for what becomes of it.
     pub fn begin(&mut self, number: usize) {
+        self.spawn(number, Command::new(KEYRAFT));
+    }
+
+    /// The same, for a process that may open so many files.
+    pub fn begin_with_files(&mut self, number: usize, files: usize) {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), KEYRAFT]);
+        self.spawn(number, limited);
+    }
+
+    fn spawn(&mut self, number: usize, mut server: Command) {
         let log = OpenOptions::new().append(true).create(true).open(self.log_file(number)).expect("a log can be made");
         let same: File = log.try_clone().expect("a file can be shared");
-        let mut server = Command::new(KEYRAFT);
         server.args(["server", "--config"]).arg(self.node_dir(number).join("config.yml")).stdout(log).stderr(same);
         self.nodes[number] = Some(server.spawn().expect("the binary runs"));
     }
@@ -132,6 +142,16 @@ impl Processes {
     pub async fn ended(&mut self, number: usize) -> ExitStatus {
         let mut node = self.nodes[number].take().expect("the node runs");
         tokio::task::spawn_blocking(move || node.wait().expect("the node is ours")).await.expect("waiting goes on")
+    }
+
+    /// Where a node's API listens.
+    pub fn api_address(&self, number: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port + number))
+    }
+
+    /// Where its peer port is.
+    pub fn peer_address(&self, number: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port + number + PEER_PORTS))
     }
 
     /// The id of a node's process.

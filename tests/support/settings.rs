@@ -95,6 +95,7 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
         data: certificates.file(&peer.name),
         peers: peers.to_vec(),
         handshakes: 64,
+        connections: 128,
         timing: timing(),
         snapshot: keyraft::config::SnapshotConfig::default(),
     }
@@ -107,15 +108,7 @@ fn timing() -> TimingConfig {
 }
 
 fn limits() -> LimitsConfig {
-    let timeout = Duration::from_secs(10);
-    LimitsConfig {
-        connections: 1_000,
-        streams: 256,
-        handshake_timeout: timeout,
-        header_timeout: timeout,
-        drain_timeout: timeout,
-        audit_queue: 16_384,
-    }
+    LimitsConfig { connections: 1_000, ..LimitsConfig::default() }
 }
 
 fn policies() -> BTreeMap<PolicyName, (Policy, Vec<Identity>)> {

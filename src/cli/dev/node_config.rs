@@ -26,7 +26,7 @@ pub fn of_node(layout: &Layout, number: u16, admin: Option<Identity>, borrowed: 
         cluster: cluster(layout, number),
         seal: SealConfig::File(layout.root_key()),
         consistency: ConsistencyConfig { lease: Duration::from_secs(2), offline: minutes(60) },
-        limits: limits(),
+        limits: LimitsConfig::default(),
     }
 }
 
@@ -70,6 +70,7 @@ fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
         data: layout.node_data(number),
         peers: layout.numbers().map(|number| peer(layout, number)).collect(),
         handshakes: 64,
+        connections: 128,
         timing: TimingConfig {
             heartbeat: Duration::from_millis(30),
             election_min: Duration::from_millis(100),
@@ -84,17 +85,6 @@ fn peer(layout: &Layout, number: u16) -> PeerConfig {
         name: layout.node_name(number),
         peer_address: layout.peer_address(number).to_string(),
         api_address: layout.api_address(number).to_string(),
-    }
-}
-
-fn limits() -> LimitsConfig {
-    LimitsConfig {
-        connections: 10_000,
-        streams: 256,
-        handshake_timeout: Duration::from_secs(10),
-        header_timeout: Duration::from_secs(10),
-        drain_timeout: Duration::from_secs(10),
-        audit_queue: 16_384,
     }
 }
 
