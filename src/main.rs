@@ -6,8 +6,13 @@ use clap::Parser as _;
 use keyraft::cli::{self, Cli};
 
 fn main() -> ExitCode {
-    match cli::run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::misused(&error, std::env::args_os()),
+    };
+    let json = cli.wants_json();
+    match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(),
+        Err(error) => error.report(json),
     }
 }

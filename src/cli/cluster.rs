@@ -56,7 +56,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let status = match (config, data) {
         (Some(config), _) => local_cluster_status(&data_folder(config)?).await?,
         (None, Some(data)) => local_cluster_status(data).await?,
-        (None, None) => leader::consulted(&args.connect, args.connect.client()?.cluster_status().await?).await,
+        (None, None) => leader::consulted(&args.connect, args.connect.client()?.cluster_status().await?, output).await,
     };
     output.either(&status, || render(&status))
 }

@@ -3,12 +3,9 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
-
-use clap::builder::styling::{AnsiColor, Style};
 
 use super::dev;
-use super::text::{printable_lines, quoted};
+use super::text::quoted;
 use crate::client;
 use crate::config::Problems;
 use crate::node;
@@ -143,7 +140,8 @@ pub enum Error {
 }
 
 const EXIT_FAILED: u8 = 1;
-const EXIT_USAGE: u8 = 2;
+/// Wrong usage, settings or input.
+pub const EXIT_USAGE: u8 = 2;
 const EXIT_UNAVAILABLE: u8 = 3;
 const EXIT_NOT_PERMITTED: u8 = 4;
 const EXIT_NOT_FOUND: u8 = 5;
@@ -156,21 +154,7 @@ const FOLLOW_ALL: &str =
 const NOBODY: &str = "a server wants to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
                       and MINIO_KES_KEY_FILE (or --cert and --key)";
 
-const RED: Style = AnsiColor::Red.on_default().bold();
-const DIM: Style = Style::new().dimmed();
-
 impl Error {
-    /// Says on standard error what happened and what to do, and gives the exit code.
-    pub fn report(&self) -> ExitCode {
-        if !self.is_told() {
-            anstream::eprintln!("{RED}Error:{RED:#} {}", printable_lines(&self.to_string()));
-            if let Some(hint) = self.hint() {
-                anstream::eprintln!("{DIM}{}{DIM:#}", printable_lines(&hint));
-            }
-        }
-        ExitCode::from(self.code())
-    }
-
     /// The server's refusal, when this is one for lack of permission.
     pub fn refusal(&self) -> Option<&client::Error> {
         self.request().filter(|error| error.is_status(403))
@@ -196,16 +180,18 @@ impl Error {
         }
     }
 
-    /// Whether nothing is left to say: `keyraft key ls | head` ends with no one left to tell, for one.
-    fn is_told(&self) -> bool {
-        match self {
-            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
-            Self::Differs => true,
-            _ => false,
-        }
+    /// Whether nobody reads the report: `keyraft key ls | head` closes its output, for one.
+    pub(super) fn has_no_reader(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    fn hint(&self) -> Option<String> {
+    /// Whether what was printed shows it to people already.
+    pub(super) fn is_in_the_output(&self) -> bool {
+        matches!(self, Self::Differs)
+    }
+
+    /// What to do now, where there is something to say.
+    pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
             Self::Load(error) => error.hint(),
@@ -241,7 +227,8 @@ impl Error {
         }
     }
 
-    fn code(&self) -> u8 {
+    /// The exit code.
+    pub(super) fn code(&self) -> u8 {
         match self {
             Self::Client(error)
             | Self::OldServer(error)

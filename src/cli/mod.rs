@@ -9,18 +9,21 @@ mod denial;
 mod dev;
 mod encoding;
 mod error;
+mod failure;
 mod identity;
 mod key;
 mod log;
 mod man;
 mod metric;
 mod migrate;
+mod notice;
 mod output;
 mod policy;
 mod prompt;
 mod server;
 mod several;
 mod text;
+mod usage;
 
 use std::future::Future;
 
@@ -29,6 +32,7 @@ use clap::{Parser, Subcommand};
 
 pub use self::error::Error;
 use self::output::Output;
+pub use self::usage::misused;
 
 /// Colours of `--help`.
 const STYLES: Styles = Styles::styled()
@@ -63,7 +67,7 @@ Exit codes:
 #[derive(Parser)]
 #[command(name = "keyraft", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
-    /// Print JSON, as is done anyway when the output is not a terminal
+    /// Print JSON, errors too; without it, results are JSON only where the output is not a terminal
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -85,6 +89,13 @@ enum Command {
     Bench(bench::Args),
     Completion(completion::Args),
     Man(man::Args),
+}
+
+impl Cli {
+    /// Whether JSON was asked for in so many words, so that errors are JSON, too.
+    pub fn wants_json(&self) -> bool {
+        self.json
+    }
 }
 
 /// Runs what was asked for.

@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod cluster;
 mod codes;
+mod failures;
 mod keys;
 mod logs;
 mod migrate;

@@ -2,28 +2,22 @@
 
 use std::time::Duration;
 
-use crate::cli::Error;
 use crate::cli::connect::Connect;
-use crate::cli::output::WARN;
-use crate::cli::text::{printable, printable_lines};
+use crate::cli::{Error, Output};
 use crate::client::{ClusterStatus, MemberStatus};
 
 /// How long the leader may take: the view of the node that answered is here, and someone waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The view of a node, with what the leader knows beyond it; without that, which is said, where it does not tell.
-pub async fn consulted(connect: &Connect, status: ClusterStatus) -> ClusterStatus {
+pub async fn consulted(connect: &Connect, status: ClusterStatus, output: Output) -> ClusterStatus {
     let Some(leader) = other_leader(&status) else { return status };
     let reason = match ask(connect, leader).await {
         Ok(told) if told.node.id == told.leader => return merged(status, &told),
         Ok(_) => "it leads no more".to_owned(),
         Err(error) => error.to_string(),
     };
-    anstream::eprintln!(
-        "{WARN}Warning:{WARN:#} LAG and SEEN are not known: the leader, {}, does not tell them: {}",
-        printable(&leader.name),
-        printable_lines(&reason)
-    );
+    output.warn(&format!("LAG and SEEN are not known: the leader, {}, did not report them: {reason}", leader.name));
     status
 }
 

@@ -50,12 +50,12 @@ To begin anew, delete the folder.";
 
 /// Makes the cluster when it is not there, and runs its nodes until told to stop.
 pub async fn run(args: &Args, output: Output) -> Result<(), super::Error> {
-    let wish = Wish { dir: args.dir.clone(), port: args.port, nodes: args.nodes, config: args.config.clone() };
+    let wish = Wish { dir: args.dir.clone(), port: args.port, nodes: args.nodes, config: args.config.clone(), output };
     let layout = prepare::open_or_make(&wish)?;
     if args.prepare {
         return output.either(&summary(&layout, &[]), || advice::prepared(&layout));
     }
-    let mut nodes = nodes::start(&layout).await?;
+    let mut nodes = nodes::start(&layout, output).await?;
     let pids = nodes.pids();
     output.either(&summary(&layout, &pids), || advice::running(&layout, &pids))?;
     nodes.watch_until_told_to_stop().await?;

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Error;
 use super::layout::Layout;
-use crate::cli::output::WARN;
-use crate::cli::text::{printable_lines, quoted};
+use crate::cli::Output;
+use crate::cli::text::quoted;
 use crate::client::local_cluster_status;
 
 /// Until every node serves: more than a full replay of a log takes.
@@ -35,16 +35,17 @@ pub struct Nodes {
     /// Ends, with its node's number, when a node does.
     ends: JoinSet<(u16, ExitStatus)>,
     stop: StopSignals,
+    output: Output,
 }
 
 /// Starts every node and waits until each serves.
-pub async fn start(layout: &Layout) -> Result<Nodes, Error> {
+pub async fn start(layout: &Layout, output: Output) -> Result<Nodes, Error> {
     let taken = ports::taken(layout);
     if !taken.is_empty() {
         return Err(Error::PortsTaken(taken));
     }
     let stop = StopSignals::new().map_err(Error::Spawn)?;
-    let mut nodes = Nodes { layout: layout.clone(), running: BTreeMap::new(), ends: JoinSet::new(), stop };
+    let mut nodes = Nodes { layout: layout.clone(), running: BTreeMap::new(), ends: JoinSet::new(), stop, output };
     let outcome = nodes.spawn_all().await;
     if outcome.is_err() {
         nodes.drain().await;
@@ -70,7 +71,7 @@ impl Nodes {
                 },
             }
         }
-        anstream::eprintln!("Draining; Ctrl-C again kills.");
+        self.output.note("Draining; Ctrl-C again kills.");
         self.drain().await;
         Ok(())
     }
@@ -96,10 +97,12 @@ impl Nodes {
     fn report_end(&mut self, number: u16, status: ExitStatus) {
         self.running.remove(&number);
         let (node, file) = (self.layout.node_name(number), self.layout.node_log(number));
-        anstream::eprintln!("{WARN}{node} ended ({status}).{WARN:#} The end of {}:", file.display());
-        anstream::eprintln!("{}", printable_lines(&log::tail(&file)));
-        let config = self.layout.node_config(number);
-        anstream::eprintln!("To start it again: keyraft server --config {}", quoted(&config.display().to_string()));
+        let (end, config) = (log::tail(&file), self.layout.node_config(number).display().to_string());
+        self.output.warn(&format!(
+            "{node} ended ({status}). The end of {}:\n{end}\nTo start it again: keyraft server --config {}",
+            file.display(),
+            quoted(&config)
+        ));
     }
 
     /// Asks all to stop, waits, and kills what is left after that or a second Ctrl-C.
@@ -111,7 +114,7 @@ impl Nodes {
             () = self.stop.received() => false,
         };
         if !outcome {
-            anstream::eprintln!("{WARN}Killing {} nodes that have not stopped.{WARN:#}", self.running.len());
+            self.output.warn(&format!("killing {} nodes that have not stopped", self.running.len()));
             self.signal_all(Signal::KILL);
             all_ended(&mut self.ends, &mut self.running).await;
         }

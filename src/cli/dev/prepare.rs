@@ -9,8 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{BorrowedFrom, Layout, Origin};
 use super::{Error, environment, node_config};
-use crate::cli::output::WARN;
-use crate::cli::text::printable_lines;
+use crate::cli::Output;
 use crate::config::{Borrowed, render};
 use crate::crypto::RootKey;
 use crate::policy::Identity;
@@ -35,6 +34,8 @@ pub struct Wish {
     pub nodes: Option<u16>,
     /// The KES configuration to borrow from.
     pub config: Option<PathBuf>,
+    /// Where warnings about that file go.
+    pub output: Output,
 }
 
 /// The cluster in the folder: made now when there is none, and otherwise just as it is.
@@ -75,7 +76,7 @@ fn make(dir: PathBuf, wish: &Wish, config: Option<BorrowedFrom>) -> Result<Layou
     if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(Error::NotOurs(dir));
     }
-    let borrowed = config.as_ref().map(|from| borrow(&from.path)).transpose()?;
+    let borrowed = config.as_ref().map(|from| borrow(&from.path, wish.output)).transpose()?;
     let origin = Origin {
         port: wish.port.unwrap_or(DEFAULT_PORT),
         nodes: wish.nodes.unwrap_or(DEFAULT_NODES),
@@ -153,12 +154,12 @@ fn write_config(
     write(&staging.node_config(number), SECRET, &render(&config))
 }
 
-fn borrow(path: &Path) -> Result<Borrowed, Error> {
+fn borrow(path: &Path, output: Output) -> Result<Borrowed, Error> {
     let (mut borrowed, warnings) = Borrowed::load(path).map_err(Error::Borrowed)?;
     // The nodes may be started from another working directory.
     borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(at(&ca))).transpose()?;
     for warning in warnings {
-        anstream::eprintln!("{WARN}Warning:{WARN:#} {}", printable_lines(&warning.to_string()));
+        output.warn_of(&warning);
     }
     Ok(borrowed)
 }

@@ -4,7 +4,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::cli::encoding::decode;
-use crate::cli::output::{DIM, titled};
+use crate::cli::output::titled;
 use crate::cli::several::one_by_one;
 use crate::cli::text::quoted;
 use crate::cli::{Error, Output, prompt};
@@ -62,10 +62,7 @@ pub async fn remove(client: &Client, names: &[String], force: bool, output: Outp
     one_by_one("Deleting", names, delete, |name, ()| output.done("deleted", name)).await?;
     if !output.is_json() {
         // Nothing that the API tells shows whether a deleted key waits.
-        anstream::eprintln!(
-            "{DIM}If the server has a deletion window, this takes it back:\n  {}{DIM:#}",
-            restoring(names)
-        );
+        output.note(&format!("If the server has a deletion window, this takes it back:\n  {}", restoring(names)));
     }
     Ok(())
 }

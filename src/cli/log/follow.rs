@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use super::show;
-use crate::cli::output::WARN;
-use crate::cli::text::printable_lines;
 use crate::cli::{Error, Output};
 use crate::client::{self, Client, Log, LogQuery, LogStream};
 
@@ -31,12 +29,11 @@ pub async fn on(
             Err(error) if error.is_status(403) => return Err(error.into()),
             Err(error) => return Err(Error::NotFollowed { lost, reason, error }),
         };
-        anstream::eprintln!(
-            "{WARN}Warning:{WARN:#} the connection to {lost} is lost: {}\n\
+        output.warn(&format!(
+            "the connection to {lost} is lost: {reason}\n\
              What happens from now on is shown by {}; events in between are not.",
-            printable_lines(&reason),
             events.endpoint()
-        );
+        ));
         end = show(&mut events, output).await?;
     }
 }

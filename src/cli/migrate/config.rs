@@ -2,19 +2,17 @@
 
 use std::path::Path;
 
-use crate::cli::output::WARN;
 use crate::cli::policy::{Wish, apply, load};
-use crate::cli::text::printable;
 use crate::cli::{Error, Output};
 use crate::client::Client;
 
 /// Applies the file's policies, and tells what of it is skipped: sections that are no policies, and its admin.
 pub async fn run(client: &Client, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
-    let policies = load(file)?;
+    let policies = load(file, output)?;
     let text = std::fs::read_to_string(file).map_err(|source| Error::Unread { path: file.to_owned(), source })?;
     for (line, section) in skipped(&text) {
         let why = reason(section);
-        anstream::eprintln!("{WARN}Skipped:{WARN:#} {}: line {line}: {why}", printable(section));
+        output.skipped(&format!("{section}: line {line}: {why}"));
     }
     apply(client, &policies, Wish { dry_run, prune: false, yes }, output).await
 }

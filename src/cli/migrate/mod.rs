@@ -20,7 +20,6 @@ use self::source::Source;
 use self::transfer::Plan;
 use super::connect::Connect;
 use super::denial::explained;
-use super::output::WARN;
 use super::{Error, Output};
 use crate::client::{self, Client};
 use crate::crypto::Cipher;
@@ -123,9 +122,7 @@ async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, outpu
     let client = args.connect.client()?;
     let keeps_origin = is_admin(&client).await?;
     if !keeps_origin && !source.keys.is_empty() {
-        anstream::eprintln!(
-            "{WARN}Warning:{WARN:#} only an admin may bring dates and makers along: keys will have today's and you"
-        );
+        output.warn("only an admin may bring dates and makers along: keys will have today's and you");
     }
     let (report, outcome) = transfer::all(&Plan { client, old, dry_run, keeps_origin }, source).await?;
     output.either(&report.json(), || report.render())?;

@@ -41,7 +41,7 @@ pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<
 
 /// Makes a policy.
 pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool, output: Output) -> Result<(), Error> {
-    reach::warn(client, wanted.allow.iter().chain(&wanted.deny)).await;
+    reach::warn(client, wanted.allow.iter().chain(&wanted.deny), output).await;
     if replace {
         client.write_policy(name, wanted).await?;
         return output.done("written", name);
@@ -52,7 +52,7 @@ pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool,
 
 /// Reads a policy, and writes it changed; again and again while others change it meanwhile.
 pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) -> Result<(), Error> {
-    reach::warn(client, change.allow.iter().chain(&change.deny)).await;
+    reach::warn(client, change.allow.iter().chain(&change.deny), output).await;
     for attempt in 1.. {
         let (policy, tag) = client.read_tagged_policy(name).await?;
         let changed = change.of(&policy_of(&policy)?)?;

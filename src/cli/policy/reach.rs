@@ -1,17 +1,15 @@
 //! Patterns that no request to a server matches: they grant or deny nothing, and are mistyped more often than meant.
 
-use crate::cli::output::WARN;
-use crate::cli::text::printable;
+use crate::cli::Output;
 use crate::client::Client;
 use crate::policy::Pattern;
 
 /// Warns of them on standard error; says nothing where the server does not tell the caller its routes.
-pub async fn warn(client: &Client, patterns: impl IntoIterator<Item = &Pattern>) {
+pub async fn warn(client: &Client, patterns: impl IntoIterator<Item = &Pattern>, output: Output) {
     let Ok(apis) = client.apis().await else { return };
     let routes: Vec<String> = apis.into_iter().map(|api| api.path).collect();
     let is_reached = |pattern: &Pattern| routes.iter().any(|route| pattern.reaches(route));
     for pattern in patterns.into_iter().filter(|pattern| !is_reached(pattern)) {
-        let pattern = printable(pattern.as_str());
-        anstream::eprintln!("{WARN}Warning:{WARN:#} no request to this server matches '{pattern}'; kept as it is");
+        output.warn(&format!("no request to this server matches '{}'; kept as it is", pattern.as_str()));
     }
 }

@@ -19,7 +19,7 @@ impl Folder {
     }
 
     fn wish(&self) -> Wish {
-        Wish { dir: self.0.clone(), port: None, nodes: None, config: None }
+        Wish { dir: self.0.clone(), port: None, nodes: None, config: None, output: Output::new(false) }
     }
 }
 

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use self::current::Current;
 use self::plan::Plan;
-use crate::cli::output::{GOOD, WARN};
-use crate::cli::text::printable_lines;
+use crate::cli::output::GOOD;
 use crate::cli::{Error, Output};
 use crate::client::Client;
 use crate::config::PolicyFile;
@@ -63,14 +62,14 @@ pub struct Wish {
 /// Reads the file, and makes the server's policies what it says.
 pub async fn run(client: &Client, args: &Args, output: Output) -> Result<(), Error> {
     let wish = Wish { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
-    apply(client, &load(&args.file)?, wish, output).await
+    apply(client, &load(&args.file, output)?, wish, output).await
 }
 
 /// Reads a file, and tells what is odd about it.
-pub fn load(path: &Path) -> Result<PolicyFile, Error> {
+pub fn load(path: &Path, output: Output) -> Result<PolicyFile, Error> {
     let (file, warnings) = PolicyFile::load(path).map_err(Error::Config)?;
     for warning in warnings {
-        anstream::eprintln!("{WARN}Warning:{WARN:#} {}", printable_lines(&warning.to_string()));
+        output.warn_of(&warning);
     }
     Ok(file)
 }
@@ -81,7 +80,7 @@ pub async fn apply(client: &Client, file: &PolicyFile, wish: Wish, output: Outpu
     let plan = Plan::new(file, &current, wish.prune);
     let steps = plan.steps();
     if let Some(admin) = &plan.admin {
-        anstream::eprintln!("{WARN}Note:{WARN:#} {}", show::advice(admin));
+        output.note(&format!("Note: {}", show::advice(admin)));
     }
     if !output.is_json() {
         output.line(&show::render(&plan, wish.prune))?;

@@ -1,0 +1,214 @@
+//! How a failed command ends: with words for people or, with `--json`, with one JSON object on standard error.
+
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::text::{printable_json, printable_lines};
+use super::{Error, dev};
+use crate::client;
+use crate::config::{Finding, Problems};
+use crate::node::RunError;
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// A failure as programs read it; `docs/command-line.md` describes each field.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct Failure {
+    /// What kind of failure this is: a word that stays the same from release to release.
+    pub kind: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The exit code of the command.
+    pub exit_code: u8,
+    /// What to do now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The HTTP status of the server's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The server may have done what it was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_done: bool,
+    /// Of several names, the one that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Of several names, those after the one that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_tried: Option<Vec<String>>,
+    /// How many changes were made before the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<usize>,
+    /// Of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<usize>,
+    /// Every problem of a configuration file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Place>,
+}
+
+/// A problem of a configuration file.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Place {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1; absent when the problem concerns the whole file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What is wrong there, and what to do about it.
+    pub message: String,
+}
+
+impl Failure {
+    /// Prints the object as one line on standard error.
+    pub fn print(&self) {
+        let text = serde_json::to_string(&serde_json::json!({ "error": self }));
+        anstream::eprintln!("{}", printable_json(&text.expect("a failure is plain data")));
+    }
+}
+
+impl Place {
+    /// Where something was found in a file, and what.
+    pub fn of(finding: &Finding) -> Self {
+        Self {
+            file: finding.file.display().to_string(),
+            line: (finding.line > 0).then_some(finding.line),
+            message: finding.message.clone(),
+        }
+    }
+}
+
+impl Error {
+    /// Reports the failure on standard error, as JSON if that was asked for, and returns the exit code.
+    pub fn report(&self, json: bool) -> ExitCode {
+        if self.has_no_reader() || (self.is_in_the_output() && !json) {
+            return ExitCode::from(self.code());
+        }
+        if json {
+            self.failure().print();
+        } else {
+            anstream::eprintln!("{RED}Error:{RED:#} {}", printable_lines(&self.to_string()));
+            if let Some(hint) = self.hint() {
+                anstream::eprintln!("{DIM}{}{DIM:#}", printable_lines(&hint));
+            }
+        }
+        ExitCode::from(self.code())
+    }
+
+    /// The failure as programs read it.
+    pub(super) fn failure(&self) -> Failure {
+        let of_server = self.request_of_any();
+        let status = of_server.and_then(|error| match error {
+            client::Error::Status { code, .. } => Some(*code),
+            _ => None,
+        });
+        let mut failure = Failure {
+            kind: self.kind(),
+            message: self.to_string(),
+            exit_code: self.code(),
+            hint: self.hint(),
+            status,
+            may_be_done: of_server.is_some_and(client::Error::may_be_done),
+            ..Failure::default()
+        };
+        self.add_parts(&mut failure);
+        failure
+    }
+
+    /// What became of a request, also of one to the old server or after a refusal was explained.
+    fn request_of_any(&self) -> Option<&client::Error> {
+        match self {
+            Self::OldServer(error) | Self::NotFollowed { error, .. } => Some(error),
+            Self::Denied { error, .. } | Self::Anonymous { error } | Self::OutcomeUnknown { error, .. } => {
+                error.request_of_any()
+            }
+            _ => self.request(),
+        }
+    }
+
+    fn add_parts(&self, failure: &mut Failure) {
+        match self {
+            Self::Denied { error, .. } => error.add_parts(failure),
+            Self::Anonymous { error } => {
+                let message = std::mem::take(&mut failure.message);
+                error.add_parts(failure);
+                failure.message = message;
+            }
+            Self::Stopped { name, left, error } => {
+                error.add_parts(failure);
+                (failure.failed, failure.not_tried) = (Some(name.clone()), Some(left.clone()));
+                failure.message = format!("{name}: {error}");
+            }
+            Self::Incomplete { done, total, error } => {
+                error.add_parts(failure);
+                (failure.done, failure.total) = (Some(*done), Some(*total));
+            }
+            Self::Config(Problems(found))
+            | Self::Dev(dev::Error::Borrowed(Problems(found)))
+            | Self::Node(RunError::Config(Problems(found))) => {
+                failure.problems = found.iter().map(Place::of).collect();
+                failure.message = match found.len() {
+                    1 => "the configuration has a problem".to_owned(),
+                    count => format!("the configuration has {count} problems"),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// A word for what kind of failure this is, which scripts compare.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(error) | Self::OldServer(error) | Self::NotFollowed { error, .. } => kind_of_request(error),
+            Self::Load(error) => kind_of_load(error),
+            Self::Denied { error, .. }
+            | Self::Anonymous { error }
+            | Self::UseUnknown { error, .. }
+            | Self::Stopped { error, .. }
+            | Self::Incomplete { error, .. } => error.kind(),
+            Self::Setting { .. } => "setting",
+            Self::Input { .. } => "input",
+            Self::Tls(_) | Self::ApiKey(_) => "credentials",
+            Self::Unread { .. } | Self::File { .. } => "file",
+            Self::Config(_)
+            | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
+            | Self::Node(RunError::Config(_)) => "configuration",
+            Self::Dev(_) => "dev_cluster",
+            Self::Tampered { .. } => "tampered",
+            Self::RecentlyUsed { .. } => "in_use",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Differs => "differs",
+            Self::Declined => "declined",
+            Self::LeftAlone(_) => "left_alone",
+            Self::NotMigrated(_) => "not_migrated",
+            Self::Output(_) => "output",
+            Self::Runtime(_) => "system",
+            Self::Node(_) => "node",
+        }
+    }
+}
+
+fn kind_of_request(error: &client::Error) -> &'static str {
+    match error {
+        client::Error::Status { code: 403, .. } => "not_permitted",
+        client::Error::Status { code: 404, .. } => "not_found",
+        client::Error::Status { code: 503, .. }
+        | client::Error::NoServer(_)
+        | client::Error::Transport { .. }
+        | client::Error::TimedOut { .. }
+        | client::Error::Socket { .. } => "unavailable",
+        client::Error::Status { .. } => "refused",
+        client::Error::Malformed { .. } => "unexpected_answer",
+    }
+}
+
+fn kind_of_load(error: &client::load::Error) -> &'static str {
+    match error {
+        client::load::Error::Client(error) => kind_of_request(error),
+        client::load::Error::Tls(_) => "credentials",
+        client::load::Error::Http { .. } | client::load::Error::WrongAnswer { .. } => "unexpected_answer",
+        client::load::Error::Process { .. } => "input",
+    }
+}

@@ -1,0 +1,56 @@
+//! What a command says beside its result, on standard error: for people or, with `--json`, as one JSON object each.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Output;
+use super::failure::Place;
+use super::output::{DIM, WARN};
+use super::text::{printable_json, printable_lines};
+use crate::config::Finding;
+
+impl Output {
+    /// Warns of something that may not be as it was meant.
+    pub fn warn(self, message: &str) {
+        if self.is_json_asked() {
+            print(&json!({ "warning": { "message": message } }));
+        } else {
+            labelled("Warning", message);
+        }
+    }
+
+    /// Warns of something that was left out, and why.
+    pub fn skipped(self, message: &str) {
+        if self.is_json_asked() {
+            self.warn(&format!("skipped: {message}"));
+        } else {
+            labelled("Skipped", message);
+        }
+    }
+
+    /// Warns of something in a configuration file.
+    pub fn warn_of(self, found: &Finding) {
+        if self.is_json_asked() {
+            print(&json!({ "warning": Place::of(found) }));
+        } else {
+            self.warn(&found.to_string());
+        }
+    }
+
+    /// Says something that is good to know.
+    pub fn note(self, message: &str) {
+        if self.is_json_asked() {
+            print(&json!({ "note": { "message": message } }));
+        } else {
+            anstream::eprintln!("{DIM}{}{DIM:#}", printable_lines(message));
+        }
+    }
+}
+
+fn labelled(label: &str, message: &str) {
+    anstream::eprintln!("{WARN}{label}:{WARN:#} {}", printable_lines(message));
+}
+
+fn print(object: &impl Serialize) {
+    anstream::eprintln!("{}", printable_json(&serde_json::to_string(object).expect("a notice is plain data")));
+}
