@@ -54,7 +54,7 @@ const EXAMPLES: &str = "\
 Examples:
   keyraft bench                                              data keys and their decryption, 64 clients
   keyraft bench --op create --clients 64                     durable writes
-  keyraft bench --op decrypt --http 1 --pid $(pidof keyraft) with the server's CPU time per request
+  keyraft bench --op decrypt --http 1 --pid $(pidof keyraft)  with the server's CPU time per request
   keyraft bench --op decrypt --rate 5000                     latency at a load that the server can take
   keyraft bench --op connect --clients 16                    new mutual-TLS connections
   keyraft bench --json --duration 60s | jq .latency

@@ -7,6 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use serde_json::json;
 
+use super::help::notes::Note;
 use super::output::GOOD;
 use super::{Cli, Error, Output};
 
@@ -138,30 +139,46 @@ fn argument(arg: &Arg) -> Vec<Inline> {
     parts
 }
 
-/// The words after `--help` as sections: a block with a title and indented lines is one that keeps its lines, and what
-/// is not indented is prose.
+/// The notes of a command as sections: rows keep their lines, and their meanings, lists and prose are filled.
 fn sections(text: &str) -> Roff {
     let (mut roff, mut in_notes) = (Roff::new(), false);
-    for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
-        match block.split_once(":\n").filter(|(title, lines)| !title.contains('\n') && lines.starts_with("  ")) {
-            Some((title, lines)) => {
+    for block in Note::parse(text).chunk_by(|one, next| one.is_row() && next.is_row()) {
+        match block {
+            [Note::Title(title)] => {
                 let title = if title == "Example" { "Examples" } else { title };
-                roff.control("SH", [title.to_uppercase().as_str()]).control("nf", []);
-                for line in lines.lines() {
-                    roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
-                }
-                roff.control("fi", []);
+                roff.control("SH", [title.to_uppercase().as_str()]);
                 in_notes = false;
             }
-            None => {
+            [Note::Prose(prose)] => {
                 let (control, arguments) = if in_notes { ("PP", None) } else { ("SH", Some("NOTES")) };
-                roff.control(control, arguments);
-                roff.text([roman(block.lines().collect::<Vec<_>>().join(" "))]);
+                roff.control(control, arguments).text([roman(prose)]);
                 in_notes = true;
             }
+            [Note::Item(item)] => {
+                roff.control("IP", ["-", "2"]).text([roman(item)]);
+            }
+            [Note::Blank] => {}
+            rows => add_rows(&mut roff, rows),
         }
     }
     roff
+}
+
+/// Rows, each a line of its own at any width, and what they mean below them.
+fn add_rows(roff: &mut Roff, rows: &[Note]) {
+    roff.control("nf", []);
+    for row in rows {
+        match row {
+            Note::Row(row, None) => roff.text([roman(row)]),
+            Note::Row(row, Some(meaning)) => {
+                roff.text([roman(row)]).control("fi", []).control("RS", ["4"]);
+                roff.text([roman(meaning)]).control("RE", []).control("nf", [])
+            }
+            Note::Verbatim(line) => roff.text([roman(line)]),
+            _ => roff,
+        };
+    }
+    roff.control("fi", []);
 }
 
 #[cfg(test)]
@@ -180,6 +197,12 @@ mod tests {
         assert!(rotate.contains("versions my\\-key\n.fi\n.SH NOTES\nOlder versions"), "{rotate}");
         assert!(rotate.contains(".TH keyraft-key-rotate 1 \"\" \"keyraft "), "{rotate}");
         assert!(rotate.contains("[\\fB\\-\\-ca\\fR \\fIFILE\\fR]"), "{rotate}");
+        let bench =
+            pages.iter().find(|(name, _)| name == "keyraft-bench.1").map(|(_, page)| String::from_utf8_lossy(page));
+        let bench = bench.unwrap();
+        assert!(bench.contains("op create \\-\\-clients 64\n.fi\n.RS 4\ndurable writes\n.RE\n.nf\n"), "{bench}");
+        let prose = bench.lines().find(|line| line.starts_with("A request counts")).unwrap();
+        assert!(prose.contains("within the measured time. With") && prose.ends_with("cleans up."), "{bench}");
         let extra = pages.iter().filter(|(_, page)| String::from_utf8_lossy(page).contains(".SH EXTRA"));
         assert_eq!(extra.count(), 0);
     }

@@ -24,7 +24,7 @@ Examples:
   keyraft metric
   keyraft metric request                        those with `request` in their names
   keyraft metric --cluster
-  keyraft metric | grep kes_http_request_active the text that Prometheus reads, when it is no terminal
+  keyraft metric | grep kes_http_request_active  the text that Prometheus reads, when it is no terminal
   keyraft metric --json | jq .";
 
 /// Prints the figures.

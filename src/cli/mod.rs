@@ -10,6 +10,7 @@ mod dev;
 mod encoding;
 mod error;
 mod failure;
+mod help;
 mod identity;
 mod key;
 mod log;
@@ -28,7 +29,7 @@ mod usage;
 use std::future::Future;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 pub use self::error::Error;
 use self::output::Output;
@@ -50,22 +51,27 @@ Start here:
   keyraft cluster status               and see who leads
 
 Environment:
-  MINIO_KES_SERVER    servers, separated by commas (127.0.0.1:7373); also KES_SERVER, MINIO_KMS_KES_ENDPOINT
-  MINIO_KES_API_KEY   your API key; also KES_API_KEY, MINIO_KMS_KES_API_KEY
-  MINIO_KES_CERT_FILE, MINIO_KES_KEY_FILE
-                      or your certificate and private key; also KES_CLIENT_CERT, KES_CLIENT_KEY
-  KEYRAFT_CA          PEM file of the CA to trust, in place of SSL_CERT_FILE and the system's
-  Options come first, then MINIO_KES_*, then KES_*, then MinIO's own MINIO_KMS_KES_*.
+  MINIO_KES_SERVER     servers, separated by commas (127.0.0.1:7373); also KES_SERVER, MINIO_KMS_KES_ENDPOINT
+  MINIO_KES_API_KEY    your API key; also KES_API_KEY, MINIO_KMS_KES_API_KEY
+  MINIO_KES_CERT_FILE  your client certificate, in place of an API key; also KES_CLIENT_CERT
+  MINIO_KES_KEY_FILE   its private key; also KES_CLIENT_KEY
+  KEYRAFT_CA           PEM file of the CA to trust, in place of SSL_CERT_FILE and the system's
+
+Options come first, then MINIO_KES_*, then KES_*, then MinIO's own MINIO_KMS_KES_*.
 
 Exit codes:
-  0  done             1  failed or refused     2  wrong usage or settings
-  3  no server answered in time, or a leader is missing
-  4  not permitted    5  does not exist
-  6  a dry run found something to do      130  ended with Ctrl-C";
+  0    done
+  1    failed or refused
+  2    wrong usage or settings
+  3    no server answered in time, or a leader is missing
+  4    not permitted
+  5    does not exist
+  6    a dry run found something to do
+  130  ended with Ctrl-C";
 
 /// A replicated key management server that speaks the KES API.
 #[derive(Parser)]
-#[command(name = "keyraft", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "keyraft", version, styles = STYLES, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Print JSON, errors too; without it, results are JSON only where the output is not a terminal
     #[arg(long, global = true)]
@@ -92,6 +98,14 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// They make no command, or ask for help; [`misused`] says so to the user.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&help::command().try_get_matches()?)
+    }
+
     /// Whether JSON was asked for in so many words, so that errors are JSON, too.
     pub fn wants_json(&self) -> bool {
         self.json

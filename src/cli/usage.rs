@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 
 use super::error::EXIT_USAGE;
 use super::failure::Failure;
+use super::help::unprotected;
 
 /// Reports why the arguments are no command, or prints the help or version that they ask for; returns the exit code.
 pub fn misused(error: &clap::Error, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -21,7 +22,7 @@ pub fn misused(error: &clap::Error, arguments: impl IntoIterator<Item = OsString
 
 /// Prints help, the version or a mistake for people. Where the output is closed there is nobody to report that to.
 fn print(error: &clap::Error) {
-    let text = error.render().ansi().to_string();
+    let text = unprotected(&error.render().ansi().to_string());
     let _ = if error.use_stderr() {
         anstream::stderr().lock().write_all(text.as_bytes())
     } else {
