@@ -33,6 +33,38 @@ pub(super) fn expand(text: &str, environment: Environment<'_>) -> Result<String,
     Ok(expanded)
 }
 
+/// The first `${…}` of `text` that names no variable, without what may be a default, and hence a secret, in it:
+/// `${NAME:-…}`. Only `${NAME}` is read, so that a shell's other forms would silently be taken as they stand.
+pub(super) fn shell_form(text: &str) -> Option<String> {
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, reference) = rest.split_at(at);
+        let inner = reference[2..].split_once('}').map(|(inner, _)| inner).filter(|_| !before.ends_with('$'));
+        if let Some(inner) = inner.filter(|inner| !is_name(inner)) {
+            return Some(shown(inner));
+        }
+        rest = &reference[2..];
+    }
+    None
+}
+
+/// Whether `text` is a single `${…}` and nothing else, up to the last character.
+pub(super) fn is_one_reference(text: &str) -> bool {
+    text.starts_with("${") && text.ends_with('}')
+}
+
+/// The variable that `text` names as a shell does, without braces: `$NAME`.
+pub(super) fn bare_name(text: &str) -> Option<&str> {
+    text.strip_prefix('$').filter(|name| is_name(name))
+}
+
+fn shown(inner: &str) -> String {
+    let name = inner.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+    let operator: String = inner[name.len()..].chars().take_while(|c| ":-=?+".contains(*c)).take(2).collect();
+    let more = if inner.len() > name.len() + operator.len() { "…" } else { "" };
+    format!("${{{name}{operator}{more}}}")
+}
+
 /// The text that expands to `text`.
 pub(super) fn escape(text: &str) -> String {
     text.replace("${", "$${")
@@ -67,6 +99,27 @@ mod tests {
             assert_eq!(expand(text, &lookup).as_deref(), Ok(expanded), "{text}");
         }
         assert_eq!(expand("${A}${MISSING}", &lookup), Err("MISSING".to_owned()));
+    }
+
+    #[test]
+    fn shell_forms_are_found_and_no_default_is_shown() {
+        let table = [
+            ("${A}", None),
+            ("a-${A}-$${A:-b} $A {A} ${A", None),
+            ("${A:-hunter2}", Some("${A:-…}")),
+            ("${A}${B-hunter2}", Some("${B-…}")),
+            ("x${A:?}", Some("${A:?}")),
+            ("${}", Some("${}")),
+            ("${A:=${B}}", Some("${A:=…}")),
+            ("${#A}", Some("${…}")),
+            ("${ A }", Some("${…}")),
+            ("${1A}", Some("${1A}")),
+            ("${A:-$${B}", Some("${A:-…}")),
+        ];
+        for (text, form) in table {
+            assert_eq!(shell_form(text).as_deref(), form, "{text}");
+        }
+        assert_eq!([bare_name("$A"), bare_name("$"), bare_name("$1"), bare_name("a$A")], [Some("A"), None, None, None]);
     }
 
     #[test]

@@ -1,24 +1,112 @@
 //! What a setting that does not exist was probably meant to be.
 
-/// Settings of older KES files, and what took their place.
-const RETIRED: [(&str, &str); 4] = [
-    ("root", "write `admin: {identity: …}`"),
-    ("paths", "write `allow`"),
-    ("enclave", "there are no enclaves here"),
-    ("keystore", "Keyraft keeps the keys itself: see `cluster`"),
+/// What old KES releases wrote: the section (empty for the top of the file), the setting, and what to write now.
+/// `NAME` stands for a name that the user chose.
+const RETIRED: [(&str, &str, &str); 6] = [
+    ("", "root", "write `admin: {identity: …}`; old KES releases called it `root`"),
+    ("", "system", "write `admin: {identity: …}` at the top of the file; Keyraft has no system admin beside it"),
+    ("", "unseal", "write `seal: {file: root.key}` or `seal: {env: NAME}`: that is where the root key comes from"),
+    ("", "enclave", "there are no enclaves here: move its `admin`, `policy` and `keys` to the top of the file"),
+    ("policy.NAME", "paths", "write `allow`; old KES releases called it `paths`"),
+    ("cluster", "keystore", "remove it: Keyraft keeps the keys itself, in the folder `cluster.data`"),
 ];
 
-/// A hint that follows the message about an unknown setting; `known` are the settings of its section.
-pub(super) fn unknown(name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|k| (distance(name, k), k)).min();
-    let replaced = RETIRED.iter().find(|(retired, _)| *retired == name);
-    match (nearest, replaced) {
-        (Some((distance, known)), _) if distance <= 1 + name.len() / 4 => format!("did you mean `{known}`?"),
-        (_, Some((_, instead))) => (*instead).to_owned(),
-        _ => format!("remove it; known here are {}", known.join(", ")),
+/// The keystores of KES: in releases up to v0.17 they stood in the section `keys`, which has names of keys today.
+const KEYSTORES: [&str; 12] =
+    ["fs", "mem", "etcd", "generic", "kes", "vault", "fortanix", "aws", "gemalto", "gcp", "azure", "entrust"];
+const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES releases, and lists the keys to create \
+                                today: remove the keystore, for Keyraft keeps the keys itself; \
+                                `keyraft migrate --help` says how to bring its keys over";
+
+/// Where settings stand whose names are missed in other sections. `NAME` stands for a name that the user chose.
+const PLACES: [&str; 51] = [
+    "admin.identity",
+    "api.NAME.skip_auth",
+    "api.NAME.timeout",
+    "audit.file",
+    "audit.file.keep",
+    "audit.file.max_age",
+    "audit.file.max_size",
+    "audit.required",
+    "audit.syslog",
+    "audit.syslog.address",
+    "audit.syslog.facility",
+    "cache.capacity",
+    "cache.expiry",
+    "cache.expiry.any",
+    "cache.expiry.offline",
+    "cache.expiry.unused",
+    "cluster.data",
+    "cluster.listen",
+    "cluster.name",
+    "cluster.peers",
+    "cluster.snapshot",
+    "cluster.timing",
+    "cluster.timing.election_max",
+    "cluster.timing.election_min",
+    "cluster.timing.heartbeat",
+    "cluster.tls.ca",
+    "cluster.tls.cert",
+    "cluster.tls.key",
+    "consistency.lease",
+    "consistency.offline",
+    "keys.create",
+    "keys.deletion_window",
+    "limits.audit_queue",
+    "limits.connections",
+    "limits.drain_timeout",
+    "limits.handshake_timeout",
+    "limits.header_timeout",
+    "limits.streams",
+    "log.format",
+    "log.level",
+    "policy.NAME.allow",
+    "policy.NAME.deny",
+    "policy.NAME.identities",
+    "seal.env",
+    "tls.auth",
+    "tls.ca",
+    "tls.cert",
+    "tls.key",
+    "tls.password",
+    "tls.proxy",
+    "tls.proxy.identities",
+];
+
+/// A hint that follows the message about an unknown setting of the section `section`, whose settings are `known`.
+pub(super) fn unknown(section: &str, name: &str, known: &[&str]) -> String {
+    if section == "keys" && KEYSTORES.contains(&name) {
+        return KEYSTORE_IN_KEYS.to_owned();
     }
+    if let Some((_, _, instead)) = RETIRED.iter().find(|(place, old, _)| *old == name && is_section(place, section)) {
+        return (*instead).to_owned();
+    }
+    let nearest = known.iter().map(|k| (distance(name, k), *k)).min();
+    let near = nearest.filter(|(distance, _)| *distance <= 1 + name.len() / 4).map(|(_, known)| known);
+    meant(section, name, near).unwrap_or_else(|| format!("remove it; known here are {}", known.join(", ")))
 }
 
+/// Asks whether the near setting of the same section was meant, or one of this name in another section.
+fn meant(section: &str, name: &str, near: Option<&str>) -> Option<String> {
+    let mut candidates: Vec<String> = near.into_iter().map(|near| format!("`{near}`")).collect();
+    if near.is_none_or(|near| distance(near, name) > 0) {
+        candidates.extend(elsewhere(section, name).map(|place| format!("`{place}`")));
+    }
+    (!candidates.is_empty()).then(|| format!("did you mean {}?", candidates.join(" or ")))
+}
+
+/// The places of a setting of this name that share the most of their beginning with `section`.
+fn elsewhere(section: &str, name: &str) -> impl Iterator<Item = &'static str> {
+    let shared = move |place: &str| place.split('.').zip(section.split('.')).take_while(|(a, b)| a == b).count();
+    let named = move |place: &&str| place.rsplit('.').next().is_some_and(|last| distance(last, name) == 0);
+    let most = PLACES.into_iter().filter(named).map(shared).max();
+    PLACES.into_iter().filter(named).filter(move |place| Some(shared(place)) == most)
+}
+
+fn is_section(place: &str, section: &str) -> bool {
+    let mut parts = section.split('.');
+    place.split('.').all(|part| parts.next().is_some_and(|own| part == "NAME" || part == own)) && parts.next().is_none()
+}
 /// The Levenshtein distance of two texts, where case does not count and neither do `-` and `_`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (letters(a), letters(b));
@@ -53,10 +141,49 @@ mod tests {
     #[test]
     fn the_nearest_is_meant_when_it_is_near() {
         let known = ["address", "admin", "allow", "keys"];
-        assert_eq!(unknown("adress", &known), "did you mean `address`?");
-        assert_eq!(unknown("key", &known), "did you mean `keys`?");
-        assert_eq!(unknown("root", &known), "write `admin: {identity: …}`");
-        assert_eq!(unknown("paths", &known), "write `allow`");
-        assert!(unknown("something", &known).starts_with("remove it; known here are address, "));
+        let top = |name| unknown("", name, &known);
+        assert_eq!(top("adress"), "did you mean `address`?");
+        assert_eq!(top("Keys"), "did you mean `keys`?");
+        assert_eq!(top("key"), "did you mean `keys` or `cluster.tls.key` or `tls.key`?");
+        assert!(top("something").starts_with("remove it; known here are address, "));
+    }
+
+    #[test]
+    fn what_old_releases_wrote_is_named_where_they_wrote_it() {
+        let known = ["address", "allow", "create"];
+        assert!(unknown("", "root", &known).starts_with("write `admin: {identity: …}`"));
+        assert!(unknown("policy.app", "paths", &known).starts_with("write `allow`"));
+        assert!(unknown("keys", "vault", &known).starts_with("`keys` was the keystore section of old KES releases"));
+        for (section, name) in [("tls", "root"), ("policy", "paths"), ("cache", "vault")] {
+            assert!(unknown(section, name, &known).starts_with("remove it; "), "{section}.{name}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_another_section_is_meant_where_it_is_nearest() {
+        let known = ["nothing"];
+        for (section, name, places) in [
+            ("tls", "identities", "`tls.proxy.identities`"),
+            ("", "identities", "`policy.NAME.identities` or `tls.proxy.identities`"),
+            ("cache", "Offline", "`cache.expiry.offline`"),
+            ("", "skip-auth", "`api.NAME.skip_auth`"),
+            ("cluster", "cert", "`cluster.tls.cert`"),
+        ] {
+            assert_eq!(unknown(section, name, &known), format!("did you mean {places}?"), "{section}.{name}");
+        }
+    }
+
+    /// A hint must not name a setting that the next start refuses.
+    #[test]
+    fn every_place_exists() {
+        for place in PLACES {
+            let yaml = place.split('.').rev().fold(String::from("x"), |inner, part| match part {
+                "NAME" => format!("{{/v1/ready: {inner}}}"),
+                part => format!("{{{part}: {inner}}}"),
+            });
+            let read = crate::config::Config::parse(std::path::Path::new("f"), &yaml, &|_| None);
+            let told = read.expect_err("half a configuration").to_string();
+            assert!(!told.contains("unknown setting"), "{place}: {told}");
+        }
     }
 }

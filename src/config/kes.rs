@@ -105,9 +105,19 @@ pub(super) fn cache(top: &Section<'_>) -> (CacheConfig, Option<Duration>) {
 pub(super) fn log(top: &Section<'_>) -> LogConfig {
     let log = top.section("log", &["error", "audit", "level", "format"]);
     LogConfig {
-        error: log.value("error", value::switch).unwrap_or(true),
-        audit: log.value("audit", value::switch).unwrap_or(false),
+        error: log_switch(&log, "error").unwrap_or(true),
+        audit: log_switch(&log, "audit").unwrap_or(false),
         level: log.value("level", value::filter).unwrap_or_else(|| "info".to_owned()),
         format: log.value("format", value::format).unwrap_or(LogFormat::Text),
     }
+}
+
+/// A log of KES, which is switched by a level too. What the log shows is set by `log.level` alone.
+fn log_switch(log: &Section<'_>, key: &str) -> Option<bool> {
+    let text = log.text(key)?;
+    if value::is_kes_level(&text.value) {
+        let message = format!("log.{key}: the level '{}' counts as on; `log.level` says what is shown", text.shown());
+        log.warn(text.line, message);
+    }
+    log.parse(&text, value::log_switch)
 }

@@ -102,7 +102,15 @@ impl<'a> Section<'a> {
     /// The sections in the list `key`.
     pub fn listed_sections(&self, key: &str, known: &'static [&'static str]) -> Vec<Self> {
         let path = self.path_of(key);
-        self.items(key).map(|item| Self::new(self.reading, path.clone(), item, Some(known))).collect()
+        let section = |item: &'a Node| match (&item.value, known.first()) {
+            (Value::Text(written), Some(first)) => {
+                let message = format!("{path} must be a list of sections: write `- {first}: {}`", shown(written));
+                self.problem(item.line, message);
+                None
+            }
+            _ => Some(Self::new(self.reading, path.clone(), item, Some(known))),
+        };
+        self.items(key).filter_map(section).collect()
     }
 
     /// Whether what stands under `key` has settings of its own.
@@ -123,6 +131,14 @@ impl<'a> Section<'a> {
     /// The text of the setting `key`; none when it is absent, empty, or wrong.
     pub fn text(&self, key: &str) -> Option<Text> {
         self.entry(key).and_then(|entry| self.text_of(key, &entry.value)).filter(|text| !text.value.is_empty())
+    }
+
+    /// The password `key`, which may hold `${` as it stands; only a value that is one `${…}` is taken for a reference.
+    pub fn password(&self, key: &str) -> Option<Text> {
+        let node = &self.entry(key)?.value;
+        let literal = matches!(&node.value, Value::Text(written) if !environment::is_one_reference(written));
+        let text = if literal { self.expanded(key, node) } else { self.text_of(key, node) };
+        text.filter(|text| !text.value.is_empty())
     }
 
     /// The texts in the list `key`.
@@ -212,6 +228,28 @@ impl<'a> Section<'a> {
     }
 
     fn text_of(&self, key: &str, node: &Node) -> Option<Text> {
+        if let Value::Text(written) = &node.value {
+            if let Some(form) = environment::shell_form(written) {
+                let message = format!(
+                    "{}: `{form}` is not replaced: only `${{NAME}}` is, without a default; write that and set the \
+                     variable before the start, or `$${{` for a `${{` that is meant as it stands",
+                    self.path_of(key)
+                );
+                self.problem(node.line, message);
+                return None;
+            }
+            if let Some(name) = environment::bare_name(written) {
+                let message = format!(
+                    "{}: '{written}' is taken as it stands: write `${{{name}}}` for the variable",
+                    self.path_of(key)
+                );
+                self.warn(node.line, message);
+            }
+        }
+        self.expanded(key, node)
+    }
+
+    fn expanded(&self, key: &str, node: &Node) -> Option<Text> {
         let (line, path) = (node.line, self.path_of(key));
         match &node.value {
             Value::Null => None,
@@ -233,7 +271,7 @@ impl<'a> Section<'a> {
     fn note_unknown(&self) {
         let Some(known) = self.known else { return };
         for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let hint = hint::unknown(&entry.key, known);
+            let hint = hint::unknown(&self.path, &entry.key, known);
             self.problem(entry.line, format!("unknown setting `{}`: {hint}", self.path_of(&entry.key)));
         }
     }
@@ -251,11 +289,15 @@ impl<'a> Section<'a> {
 impl Text {
     /// The text for a message: as it was written, since a variable, or a misplaced API key, may be a secret.
     pub fn shown(&self) -> &str {
-        match self.written.as_str() {
-            api_key if api_key.starts_with(value::API_KEY) => "kes:v1:…",
-            secret if value::is_secret(secret) => "…",
-            written => written,
-        }
+        shown(&self.written)
+    }
+}
+
+fn shown(written: &str) -> &str {
+    match written {
+        api_key if api_key.starts_with(value::API_KEY) => "kes:v1:…",
+        secret if value::is_secret(secret) => "…",
+        written => written,
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn settings(top: &Section<'_>) -> Option<TlsConfig> {
     let ClientTrust { verify_clients, ca, proxies, proxy_header } = clients(&tls);
     let key = tls.required("key", "api.key", value::path);
     let cert = tls.required("cert", "api.crt", value::path);
-    let password = tls.text("password").map(|text| Password(text.value));
+    let password = tls.password("password").map(|text| Password(text.value));
     Some(TlsConfig { key: key?, cert: cert?, password, verify_clients, ca, proxies, proxy_header })
 }
 

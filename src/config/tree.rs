@@ -44,7 +44,7 @@ pub(super) struct NoTree {
     pub message: String,
 }
 
-/// Reads one YAML document.
+/// Reads the one YAML document of a file; empty ones before and after it do not count.
 pub(super) fn parse(text: &str) -> Result<Node, NoTree> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -52,11 +52,19 @@ pub(super) fn parse(text: &str) -> Result<Node, NoTree> {
         // A snippet of the file in an error message could show a password.
         with_snippet: false,
     };
-    let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| NoTree {
-        line: error.location().map_or(0, |location| location.line()),
-        message: format!("this is not valid YAML: {}", error.without_snippet()),
-    })?;
-    node(text, raw)
+    let documents: Vec<Spanned<Raw>> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| NoTree {
+            line: error.location().map_or(0, |location| location.line()),
+            message: format!("this is not valid YAML: {}", error.without_snippet()),
+        })?;
+    let mut documents = documents.into_iter();
+    let Some(first) = documents.next() else { return Ok(Node { line: 1, value: Value::Null }) };
+    if let Some(second) = documents.next() {
+        let message = "a second YAML document begins here, and a configuration is one document: \
+                       move these settings above the `---`, or remove them";
+        return Err(NoTree { line: second.referenced.line(), message: message.to_owned() });
+    }
+    node(text, first)
 }
 
 /// A node as the YAML crate hands it over, before its plain scalars are read from the source again.
@@ -202,6 +210,23 @@ mod tests {
     fn lines_are_those_of_the_file_and_of_an_alias_where_it_is_used() {
         let text = "a: &x 17\n\nb:\n- *x\n-\n  c: on\n";
         assert_eq!(tree(text), "1:{a@1: 1:\"17\", b@3: 4:[4:\"17\", 6:{c@6: 6:\"on\"}]}");
+    }
+
+    #[test]
+    fn empty_documents_do_not_count_and_a_second_one_is_refused() {
+        let settings = "1:{a@1: 1:\"017\"}";
+        for end in ["---\n", "---\n# the end\n", "...\n", "...\n---\n", "---\n---\n", "--- ~\n"] {
+            assert_eq!(tree(&format!("a: 017\n{end}")), settings, "{end}");
+        }
+        for (text, line) in [("---\na: 017\n", 2), ("%YAML 1.2\n---\na: 017\n---\n", 3), ("---\n---\na: 017\n", 3)] {
+            assert_eq!(tree(text), format!("{line}:{{a@{line}: {line}:\"017\"}}"), "{text}");
+        }
+        for none in ["", "# nothing\n", "---\n", "---\n---\n"] {
+            assert_eq!(tree(none), "1:null", "{none:?}");
+        }
+        let told = tree("a: 1\n---\n\nb: hunter2\n");
+        assert!(told.starts_with("4: a second YAML document begins here") && !told.contains("hunter2"), "{told}");
+        assert!(tree("a: 1\n---\nb: 1\n...\n---\nc: 1\n").starts_with("3: a second"));
     }
 
     #[test]

@@ -34,6 +34,20 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// The switch of a log, which KES also lets a level stand for: any level counts as on.
+pub(super) fn log_switch(text: &str) -> Result<bool, String> {
+    let error = "is neither on nor off, nor a level of KES: DEBUG, INFO, WARN or ERROR";
+    switch(text).or_else(|_| if is_kes_level(text) { Ok(true) } else { Err(error.to_owned()) })
+}
+
+/// Whether a text is a level as KES writes it: a name in any case, and perhaps how far above or below it, as in `INFO+1`.
+pub(super) fn is_kes_level(text: &str) -> bool {
+    const NAMES: [&str; 4] = ["debug", "info", "warn", "error"];
+    let (name, offset) = text.split_at(text.find(['+', '-']).unwrap_or(text.len()));
+    let is_offset = offset.is_empty() || offset.parse::<i32>().is_ok();
+    is_offset && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// An address to listen on: `:7373` is every IPv4 interface, and a host name is resolved, to IPv4 if it can be.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
@@ -163,6 +177,17 @@ mod tests {
             assert_eq!(switch(off), Ok(false), "{off}");
         }
         assert!(switch("1").is_err());
+    }
+
+    #[test]
+    fn a_log_is_switched_by_a_level_too() {
+        for on in ["on", "Yes", "ERROR", "warn", "Info", "DEBUG", "INFO+1", "error-4"] {
+            assert_eq!(log_switch(on), Ok(true), "{on}");
+        }
+        assert_eq!(log_switch("off"), Ok(false));
+        for bad in ["1", "", "trace", "WARNING", "INFO+", "INFO+x", "+1", "loud"] {
+            assert!(log_switch(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -346,6 +346,24 @@ fn switches_have_the_spellings_of_yaml_1_1_and_1_2() {
 }
 
 #[test]
+fn a_level_switches_a_log_on_and_is_warned_of() {
+    let (config, warnings) = parse(&format!("{NEEDED}log: {{error: WARN, audit: info}}\n")).unwrap();
+    assert!(config.log.error && config.log.audit);
+    assert_eq!(config.log.level, "info");
+    let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!(told[0], "config.yml:8: log.error: the level 'WARN' counts as on; `log.level` says what is shown");
+}
+
+#[test]
+fn a_shells_bare_variable_is_warned_of() {
+    let (config, warnings) = parse(&NEEDED.replace("identity: disabled", "identity: $ADMIN")).unwrap();
+    assert_eq!(config.admin, None);
+    let told = warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(told.contains("config.yml:2: admin.identity: '$ADMIN' is taken as it stands: write `${ADMIN}`"), "{told}");
+}
+
+#[test]
 fn kes_offline_counts_unless_consistency_says_otherwise() {
     let cache = "cache: {expiry: {offline: 7m}}\n";
     assert_eq!(with(cache).consistency.offline, Duration::from_secs(420));

@@ -130,7 +130,8 @@ fn each_kind_of_problem_has_its_line() {
         ("policy:\n  app:\n    allow:\n    - a: b #!\n", "policy.app.allow must be a single value"),
         ("policy:\n  app:\n    paths: [/v1/status] #!\n", "unknown setting `policy.app.paths`: write `allow`"),
         ("root: disabled #!\n", "unknown setting `root`: write `admin: {identity: …}`"),
-        ("keys:\n- my-key #!\n", "keys must be a section"),
+        ("keys:\n- my-key #!\n", "keys must be a list of sections: write `- name: my-key`"),
+        ("keys: my-key #!\n", "keys must be a list: begin each line with `-`"),
         ("keys:\n-\n- {} #!\n", "keys.name is missing"),
         ("api:\n  /v1/ready: {}\n  /v1/ready/: {} #!\n", "the route /v1/ready stands here twice"),
         ("api:\n  /v1/ready: {timeout: 2h} #!\n", "out of range: from 0s to 1h"),
@@ -162,6 +163,58 @@ fn each_kind_of_problem_has_its_line() {
         refused(&text, &[part]);
         assert_eq!(parse(&text).unwrap_err().0.len(), 1, "{text}");
     }
+}
+
+#[test]
+fn what_old_kes_releases_wrote_is_named_with_what_to_write_now() {
+    let cases = [
+        (
+            "keys:\n  vault: {endpoint: 'http://vault:8200'} #!\n",
+            "`keys.vault`: `keys` was the keystore section of old",
+        ),
+        ("keys:\n  fs: {path: keys} #!\n", "remove the keystore, for Keyraft keeps the keys itself"),
+        ("unseal: {environment: {name: KEY}} #!\n", "`unseal`: write `seal: {file: root.key}`"),
+        ("enclave: {default: {}} #!\n", "`enclave`: there are no enclaves here"),
+        ("system: {admin: {identity: x}} #!\n", "`system`: write `admin: {identity: …}`"),
+        ("proxy: {identities: []} #!\n", "unknown setting `proxy`: did you mean `tls.proxy`?"),
+        ("cache: {any: 5m} #!\n", "unknown setting `cache.any`: did you mean `cache.expiry.any`?"),
+    ];
+    for (more, part) in cases {
+        refused(&format!("{NEEDED}{more}"), &[part]);
+    }
+    let identities = NEEDED.replace("cert: api.crt}", "cert: api.crt, identities: [a]} #!");
+    refused(&identities, &["unknown setting `tls.identities`: did you mean `tls.proxy.identities`?"]);
+}
+
+#[test]
+fn only_plain_references_to_the_environment_are_read() {
+    let cases = [
+        ("address: ${HOST:-0.0.0.0:7373} #!\n", "address: `${HOST:-…}` is not replaced: only `${NAME}` is"),
+        ("address: 0.0.0.0:${PORT-7373} #!\n", "address: `${PORT-…}` is not replaced"),
+        ("log: {audit: '${AUDIT:=on}'} #!\n", "log.audit: `${AUDIT:=…}` is not replaced"),
+        ("keys: [{name: '${KEY:?is not set}'}] #!\n", "keys.name: `${KEY:?…}` is not replaced"),
+        ("policy:\n  a:\n    identities: ['${}'] #!\n", "policy.a.identities: `${}` is not replaced"),
+    ];
+    for (more, part) in cases {
+        refused(&format!("{NEEDED}{more}"), &[part]);
+    }
+    let admin = NEEDED.replace("identity: disabled}", "identity: '${ADMIN:-hunter2}'} #!");
+    refused(&admin, &["admin.identity: `${ADMIN:-…}` is not replaced"]);
+    assert!(!parse(&admin).unwrap_err().to_string().contains("hunter2"));
+    let password = |text: &str| NEEDED.replace("cert: api.crt}", &format!("cert: api.crt, password: '{text}'}} #!"));
+    refused(&password("${PASSWORD:-hunter2}"), &["tls.password: `${PASSWORD:-…}` is not replaced"]);
+    for (written, read) in [("a${b-c}d", "a${b-c}d"), ("$${SECRET:-x}", "${SECRET:-x}"), ("$SECRET", "$SECRET")] {
+        let password = loaded(&password(written)).tls.password;
+        assert_eq!(password, Some(keyraft::config::Password(read.to_owned())), "{written}");
+    }
+}
+
+#[test]
+fn a_configuration_is_one_document() {
+    for end in ["---\n", "...\n", "---\n---\n"] {
+        assert_eq!(loaded(&format!("---\n{NEEDED}{end}")), loaded(NEEDED), "{end}");
+    }
+    refused(&format!("{NEEDED}---\nlog: {{audit: on}} #!\n"), &["a second YAML document begins here"]);
 }
 
 #[test]
