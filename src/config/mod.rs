@@ -34,7 +34,7 @@ pub use audit::{AuditConfig, AuditFileConfig, Facility, SyslogAddress, SyslogCon
 pub use environment::Environment;
 pub use finding::{Finding, Problems, Warning};
 pub use render::render;
-pub use routes::{ROUTES, SKIP_AUTH_ROUTES, reached_by};
+pub use routes::{ROUTES, SKIP_AUTH_ROUTES, reached_by, written_pattern};
 pub use settings::{
     CacheConfig, ClusterConfig, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password, PeerConfig,
     RouteConfig, SealConfig, SnapshotConfig, TimingConfig, TlsConfig,

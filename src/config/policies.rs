@@ -45,7 +45,7 @@ fn patterns(section: &Section<'_>, key: &str) -> Vec<Pattern> {
 }
 
 fn pattern(section: &Section<'_>, text: &Text) -> Option<Pattern> {
-    let parse = |pattern: &str| Pattern::parse(pattern).map_err(|error| format!("can never match: {}", error.reason));
+    let parse = |text: &str| routes::written_pattern(text).map_err(|error| format!("can never match: {}", error.why));
     let pattern = section.parse(text, parse)?;
     if !routes::reached_by(&pattern) {
         let message = format!("{}: no request to this server matches '{}'; kept as it is", text.path, text.shown());

@@ -1,6 +1,6 @@
 //! The routes that settings and patterns can mean (contract, section 1).
 
-use crate::policy::Pattern;
+use crate::policy::{Pattern, PatternError};
 
 /// Every route of the API; one that takes a name ends in a slash.
 pub const ROUTES: [&str; 40] = [
@@ -53,6 +53,16 @@ pub const SKIP_AUTH_ROUTES: [&str; 4] = ["/v1/api", "/v1/metrics", "/v1/ready", 
 pub(super) fn named(path: &str) -> Option<&'static str> {
     let wanted = bare(path);
     ROUTES.into_iter().map(bare).find(|route| *route == wanted)
+}
+
+/// Reads a pattern that somebody writes, into a file or over the API.
+///
+/// # Errors
+/// It can match no request: by its form, or by what follows a route in it.
+pub fn written_pattern(text: &str) -> Result<Pattern, PatternError> {
+    let pattern = Pattern::parse(text)?;
+    pattern.check_names(ROUTES)?;
+    Ok(pattern)
 }
 
 /// Whether a pattern of a policy can match the path of some request to this server.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::error::Refusal;
 use super::json;
+use crate::config::written_pattern;
 use crate::kms;
 use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyName, Role};
 
@@ -57,7 +58,7 @@ fn text(field: Option<&RawValue>) -> Result<Option<String>, Refusal> {
 
 fn patterns(field: Option<&RawValue>) -> Result<Vec<Pattern>, Refusal> {
     let Patterns(texts) = field.map(value).transpose()?.unwrap_or_default();
-    Ok(texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_, PatternError>>()?)
+    Ok(texts.iter().map(|text| written_pattern(text)).collect::<Result<_, PatternError>>()?)
 }
 
 /// The keys of an object whose values are objects, or the texts of an array.
@@ -137,6 +138,10 @@ mod tests {
         let bad = ["", "null", "[]", "{} x", r#"{"allow":"/x"}"#, r#"{"allow":[1]}"#, r#"{"allow":[null]}"#];
         for bad in bad.into_iter().chain([r#"{"allow":{"/x":5}}"#, r#"{"deny":{"/x":[]}}"#, r#"{"deny":true}"#]) {
             assert_eq!(policy(bad.as_bytes()), Err(Refusal::Body), "{bad}");
+        }
+        for impossible in ["/v1/key/decrypt/a[0-9]*", "/v1/key/decrypt/a%2Db", "/v1/key/decrypt"] {
+            let body = format!(r#"{{"deny":["{impossible}"]}}"#);
+            assert!(matches!(policy(body.as_bytes()), Err(Refusal::Pattern(_))), "{impossible}");
         }
         let refused = policy(br#"{"allow":["/v1/*/create"]}"#).unwrap_err();
         assert!(refused.answer().1.contains("'/v1/*/create' can never match"), "{refused:?}");

@@ -10,6 +10,6 @@ mod rules;
 
 pub use identity::{Identity, IdentityError};
 pub use name::{KeyName, NameError, NameKind, PolicyName, Prefix, PrefixError};
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Pattern, PatternError, Unmatchable};
 pub use permit::{Actor, Denied, Permit};
 pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The longest name or listing prefix, in bytes.
-const MAX_NAME: usize = 80;
+pub(super) const MAX_NAME: usize = 80;
 
 /// What a name names; it words the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,12 @@ fn check(kind: NameKind, name: &str) -> Result<(), NameError> {
 }
 
 fn is_name_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b == b'_' || b == b'-'
+    is_name_char(b.into())
+}
+
+/// Whether names may have this character.
+pub(super) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
 impl fmt::Display for NameError {

@@ -93,3 +93,20 @@ fn author_from_wire(wire: Option<wire::Author>) -> Result<Author, DecodeError> {
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, DecodeError> {
     texts.iter().map(|text| Pattern::parse(text).map_err(|_| DecodeError::Malformed("pattern"))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Author;
+
+    /// A stricter check belongs to whoever writes a policy: what is stored must load as it did when it was applied.
+    #[test]
+    fn a_stored_pattern_that_no_name_can_match_still_loads() {
+        let patterns = ["/v1/key/decrypt/app-[0-9]*", "/v1/key/decrypt/a%2Db", "/v1/key/decrypt", "/v1//key/ä"];
+        let parsed = patterns.map(|text| Pattern::parse(text).expect("an earlier release took it"));
+        let entry = PolicyEntry { policy: Policy::new([], parsed), author: Author::default() };
+        let name = PolicyName::parse("app").expect("a name");
+        let stored = encode_policy(&name, &entry);
+        assert_eq!(decode_policy(&stored).unwrap(), (name, entry));
+    }
+}

@@ -210,6 +210,36 @@ fn only_plain_references_to_the_environment_are_read() {
 }
 
 #[test]
+fn patterns_that_no_name_can_match_are_refused_on_their_lines() {
+    let text = "\
+policy:
+  app:
+    allow: [/v1/key/decrypt/app*, /v1/key/list/app-, /v1/enclave/*]
+    deny:
+    - /v1/key/decrypt/app-[0-9]*      #!
+    - /v1/key/decrypt/app%2Dprod*     #!
+    - /v1/key/decrypt/app prod*       #!
+    - /v1/key/decrypt/-app*           #!
+    - /v1/key/decrypt/app.prod        #!
+    - /v1/key/decrypt                 #!
+    - /v1//key/decrypt/*              #!
+    - /v1/identity/describe/me@here   #!
+";
+    let parts = [
+        "policy.app.deny: '/v1/key/decrypt/app-[0-9]*' can never match: no path and no name has '[' in it; \
+         the only wildcard is a '*' at the end",
+        "patterns are compared with the decoded path: write the character instead of '%2D'",
+        "'/v1/key/decrypt/app prod*' can never match: no path and no name has a blank in it",
+        "'/v1/key/decrypt/-app*' can never match: no name begins with '-'",
+        "no name has '.' in it, but letters, digits, '_' and '-' only",
+        "a name must follow '/v1/key/decrypt/'; write '/v1/key/decrypt/*' for every name",
+        "no path has '//', '/./' or '/../' in it, for paths are not rewritten; write the path itself",
+        "no path and no name has '@' in it",
+    ];
+    refused(&format!("{NEEDED}{text}"), &parts);
+}
+
+#[test]
 fn a_configuration_is_one_document() {
     for end in ["---\n", "...\n", "---\n---\n"] {
         assert_eq!(loaded(&format!("---\n{NEEDED}{end}")), loaded(NEEDED), "{end}");

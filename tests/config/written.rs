@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyraft::config::{
     AuditConfig, AuditFileConfig, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig,
     LogFormat, Password, PeerConfig, ROUTES, RouteConfig, SKIP_AUTH_ROUTES, SealConfig, SyslogAddress, SyslogConfig,
-    TimingConfig, TlsConfig, render,
+    TimingConfig, TlsConfig, render, written_pattern,
 };
 use keyraft::policy::{Identity, Pattern, Policy, PolicyName};
 use rand::rngs::StdRng;
@@ -147,8 +147,10 @@ impl Draw {
     }
 
     fn patterns(&mut self) -> Vec<Pattern> {
-        let texts: Vec<_> = (0..self.0.random_range(0..4)).map(|_| format!("/{}", self.text())).collect();
-        texts.iter().chain([&"*".to_owned()]).filter_map(|text| Pattern::parse(text).ok()).collect()
+        const STARTS: [&str; 4] = ["/v1/key/create/", "/v1/key/list/", "/v1/enclave/", "/"];
+        let text = |draw: &mut Self| format!("{}{}*", STARTS.choose(&mut draw.0).unwrap(), draw.text());
+        let texts: Vec<_> = (0..self.0.random_range(0..9)).map(|_| text(self)).collect();
+        texts.iter().chain([&"*".to_owned()]).filter_map(|text| written_pattern(text).ok()).collect()
     }
 
     fn log(&mut self) -> LogConfig {

@@ -11,6 +11,7 @@ use super::reach;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
 use crate::client::{self, Client, PolicyEntry};
+use crate::config::written_pattern;
 use crate::policy::{Identity, Pattern, PatternError, Policy};
 
 /// What changes in a policy.
@@ -35,7 +36,7 @@ pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<
         return Err(Error::Input { what: "policy", reason });
     }
     let from_file = file.map(of_file).transpose()?.unwrap_or_default();
-    let both = |file: Vec<Pattern>, options| Ok::<_, Error>(file.into_iter().chain(parse(options)?));
+    let both = |file: Vec<Pattern>, options| Ok::<_, Error>(file.into_iter().chain(written(options)?));
     Ok(Policy::new(both(from_file.allow, allow)?, both(from_file.deny, deny)?))
 }
 
@@ -89,7 +90,7 @@ pub async fn remove(client: &Client, names: &[String], output: Output) -> Result
 
 /// The policy that a server's answer tells of.
 pub fn policy_of(entry: &PolicyEntry) -> Result<Policy, Error> {
-    Ok(Policy::new(parse(entry.allow.keys())?, parse(entry.deny.keys())?))
+    Ok(Policy::new(stored(entry.allow.keys())?, stored(entry.deny.keys())?))
 }
 
 impl Change {
@@ -99,7 +100,7 @@ impl Change {
             let reason = "or --deny or --drop says what to change".to_owned();
             return Err(Error::Setting { name: "--allow".to_owned(), reason });
         }
-        Ok(Self { allow: parse(allow)?, deny: parse(deny)?, drop: drop.to_vec() })
+        Ok(Self { allow: written(allow)?, deny: written(deny)?, drop: drop.to_vec() })
     }
 
     fn of(&self, policy: &Policy) -> Result<Policy, Error> {
@@ -127,7 +128,7 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
         return Err(wrong("it is a JSON object with `allow` and `deny`"));
     }
     let patterns: Patterns = serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?;
-    Ok(Policy::new(parse(patterns.allow.texts())?, parse(patterns.deny.texts())?))
+    Ok(Policy::new(written(patterns.allow.texts())?, written(patterns.deny.texts())?))
 }
 
 /// A policy as JSON: each part an array of patterns, or an object with patterns as keys. Beside them stands only what
@@ -167,9 +168,19 @@ impl Listed {
     }
 }
 
-fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
-    let parsed = texts.into_iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<_, _>>();
-    parsed.map_err(|error: PatternError| Error::Input { what: "policy", reason: error.to_string() })
+/// Patterns that somebody writes, of which each must be able to match something.
+fn written<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
+    texts.into_iter().map(|text| written_pattern(text.as_ref()).map_err(unmatchable)).collect()
+}
+
+/// Patterns that a server has: an earlier release may have taken some that match nothing.
+fn stored<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
+    texts.into_iter().map(|text| Pattern::parse(text.as_ref()).map_err(unmatchable)).collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
+fn unmatchable(error: PatternError) -> Error {
+    Error::Input { what: "policy", reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -199,6 +210,15 @@ mod tests {
         }
         std::fs::write(&path, r#"{"allow":["v1/key"]}"#).unwrap();
         assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("can never match"));
+    }
+
+    #[test]
+    fn a_pattern_that_no_name_can_match_is_refused_when_it_is_written_and_read_from_a_server() {
+        let glob = owned(&["/v1/key/decrypt/app-[0-9]*"]);
+        let told = wanted(None, &[], &glob).unwrap_err().to_string();
+        assert!(told.contains("can never match: no path and no name has '[' in it"), "{told}");
+        assert!(Change::parse(&glob, &[], &[]).is_err());
+        assert_eq!(texts(&stored(&glob).unwrap()), [&glob[0]], "an edit must be able to drop it");
     }
 
     #[test]
