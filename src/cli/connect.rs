@@ -29,7 +29,7 @@ pub struct Connect {
 #[derive(Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectByKey {
-    /// Servers of one cluster, tried in turn [env: MINIO_KES_SERVER] [default: 127.0.0.1:7373]
+    /// Servers of one cluster, tried in turn; kms{1...3} stands for three [env: MINIO_KES_SERVER] [default: 127.0.0.1:7373]
     #[arg(short, long, global = true, value_name = "HOST[:PORT],…")]
     server: Option<String>,
     /// API key; better in the environment, where no process list shows it [env: MINIO_KES_API_KEY]
@@ -195,6 +195,20 @@ mod tests {
         assert_eq!(port(&resolve(&Connect::default(), &[all[0], all[2]]).unwrap()), 2);
         assert_eq!(port(&resolve(&Connect::default(), &all[2..]).unwrap()), 3);
         assert_eq!(port(&resolve(&Connect::default(), &[]).unwrap()), 7373);
+    }
+
+    #[test]
+    fn every_place_takes_ranges_and_the_port_of_its_scheme() {
+        let ranges = "https://127.0.0.1:2701{0...2}";
+        for name in ["MINIO_KES_SERVER", "KES_SERVER", "MINIO_KMS_KES_ENDPOINT"] {
+            assert_eq!(resolve(&Connect::default(), &[(name, ranges)]).unwrap().endpoints.len(), 3, "{name}");
+            assert_eq!(port(&resolve(&Connect::default(), &[(name, "https://kms.example/")]).unwrap()), 443, "{name}");
+            assert_eq!(port(&resolve(&Connect::default(), &[(name, "kms.example")]).unwrap()), 7373, "{name}");
+            let plain = resolve(&Connect::default(), &[(name, "http://kms.example")]).unwrap_err().to_string();
+            assert!(plain.starts_with(&format!("{name}: 'http://kms.example' asks for HTTP without TLS")), "{plain}");
+        }
+        let option = Connect::from(ConnectByKey { server: Some(ranges.into()), ..ConnectByKey::default() });
+        assert_eq!(resolve(&option, &[]).unwrap().endpoints.len(), 3);
     }
 
     #[test]

@@ -3,8 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The port of KES and Keyraft.
+use super::ellipses::{self, EllipsesError};
+
+/// The port of KES and Keyraft, where no scheme says that another one is meant.
 const DEFAULT_PORT: u16 = 7373;
+/// The port of `https://`, which MinIO, the SDK and `kes` go to.
+const HTTPS_PORT: u16 = 443;
+/// How many servers one list may name, so that a range with a typo is no flood.
+const MAX_SERVERS: usize = 1024;
 
 /// A server's host and port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,17 +23,53 @@ pub struct Endpoint {
 
 /// The text is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointError(pub String);
+pub struct EndpointError {
+    /// The text as it came.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: NoEndpoint,
+}
+
+/// Why a text names no server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoEndpoint {
+    /// It is none of the forms.
+    Malformed,
+    /// It asks for HTTP without TLS.
+    PlainHttp,
+    /// It has this scheme, which is no scheme of a server.
+    Scheme(String),
+    /// It has this path, query or user, which no server's address has.
+    Path,
+    /// What it has in braces is no range.
+    Range,
+    /// With it, the list names too many servers.
+    TooMany,
+}
 
 impl Endpoint {
-    /// Reads a list separated by commas.
+    /// Reads a list separated by commas; a range such as `{1...3}` stands for a server each.
     ///
     /// # Errors
-    /// One of them is malformed, or there is none.
+    /// One of them is malformed, there is none, or there are more than the most that one list may name.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, EndpointError> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let endpoints: Vec<Self> = parts.map(str::parse).collect::<Result<_, _>>()?;
-        if endpoints.is_empty() { Err(EndpointError(text.to_owned())) } else { Ok(endpoints) }
+        let mut endpoints = Vec::new();
+        for part in parts {
+            let room = MAX_SERVERS - endpoints.len();
+            let error = |error| EndpointError {
+                text: part.to_owned(),
+                why: match error {
+                    EllipsesError::Malformed => NoEndpoint::Range,
+                    EllipsesError::TooMany => NoEndpoint::TooMany,
+                },
+            };
+            for one in ellipses::expand(part, room).map_err(error)? {
+                endpoints.push(one.parse()?);
+            }
+        }
+        let none = || EndpointError { text: text.to_owned(), why: NoEndpoint::Malformed };
+        if endpoints.is_empty() { Err(none()) } else { Ok(endpoints) }
     }
 
     /// `host:port`, as in a Host header.
@@ -43,15 +85,32 @@ impl Endpoint {
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
-    /// Reads `host`, `host:port`, `[v6]:port`, or one of them after `https://`.
+    /// Reads `host`, `host:port`, `[v6]:port`, or one of them after `https://`, where the port is 443 unless it is given.
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let malformed = || EndpointError(text.to_owned());
-        let authority = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
+        let (authority, default) = authority(text).map_err(|why| EndpointError { text: text.to_owned(), why })?;
+        let malformed = || EndpointError { text: text.to_owned(), why: NoEndpoint::Malformed };
         let (host, port) = split(authority).ok_or_else(malformed)?;
-        let port = port.map_or(Ok(DEFAULT_PORT), str::parse).map_err(|_| malformed())?;
+        let port = port.map_or(Some(default), decimal).filter(|port| *port > 0).ok_or_else(malformed)?;
         let fits = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
         fits.then(|| Self { host: host.to_owned(), port }).ok_or_else(malformed)
     }
+}
+
+/// What follows the scheme, and the port that is meant when none is given.
+fn authority(text: &str) -> Result<(&str, u16), NoEndpoint> {
+    let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+    let port = match scheme.map(str::to_ascii_lowercase).as_deref() {
+        None => DEFAULT_PORT,
+        Some("https") => HTTPS_PORT,
+        Some("http") => return Err(NoEndpoint::PlainHttp),
+        Some(other) => return Err(NoEndpoint::Scheme(other.to_owned())),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#', '@']) { Err(NoEndpoint::Path) } else { Ok((authority, port)) }
+}
+
+fn decimal(port: &str) -> Option<u16> {
+    port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse().ok()).flatten()
 }
 
 fn split(authority: &str) -> Option<(&str, Option<&str>)> {
@@ -77,7 +136,21 @@ impl fmt::Display for Endpoint {
 
 impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is no server: write host, host:port or https://host:port", self.0)
+        let text = &self.text;
+        match &self.why {
+            NoEndpoint::Malformed => {
+                write!(f, "'{text}' does not name a server: write host, host:port or https://host:port")
+            }
+            NoEndpoint::PlainHttp => {
+                write!(f, "'{text}' asks for HTTP without TLS, which no server speaks: write https:// instead")
+            }
+            NoEndpoint::Scheme(scheme) => write!(f, "'{text}' begins with '{scheme}://': write https:// instead"),
+            NoEndpoint::Path => {
+                write!(f, "'{text}' has more than a host and a port: write https://host:port and nothing after it")
+            }
+            NoEndpoint::Range => write!(f, "'{text}': write a range as {{1...3}}, with the smaller number first"),
+            NoEndpoint::TooMany => write!(f, "'{text}' makes more servers than one list may name ({MAX_SERVERS})"),
+        }
     }
 }
 
@@ -93,21 +166,50 @@ mod tests {
             ("127.0.0.1", "127.0.0.1:7373"),
             ("127.0.0.1:1", "127.0.0.1:1"),
             ("https://kms.example.org:7374/", "kms.example.org:7374"),
+            ("https://kms.example.org", "kms.example.org:443"),
+            ("HTTPS://kms.example.org/", "kms.example.org:443"),
+            ("kms.example.org/", "kms.example.org:7373"),
             ("[::1]:7375", "[::1]:7375"),
-            ("https://[::1]", "[::1]:7373"),
+            ("[::1]", "[::1]:7373"),
+            ("https://[::1]", "[::1]:443"),
+            ("https://[fe80::1]:9/", "[fe80::1]:9"),
             ("::1", "[::1]:7373"),
         ];
         for (text, authority) in table {
             assert_eq!(text.parse::<Endpoint>().unwrap().authority(), authority, "{text}");
         }
-        for bad in ["", "http://a", "a:b", "a:70000", "[::1", "a/b", "a b"] {
-            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
+        for bad in ["", "https://", "a:b", "a:70000", "a:0", "a:+1", "a:", "[::1", "[::1]1", "a b", ":7373"] {
+            assert_eq!(bad.parse::<Endpoint>().unwrap_err().why, NoEndpoint::Malformed, "{bad}");
         }
     }
 
     #[test]
-    fn a_list_has_at_least_one() {
+    fn what_no_server_speaks_is_refused_with_the_reason() {
+        let told = |text: &str| text.parse::<Endpoint>().unwrap_err().to_string();
+        assert!(told("http://a:7373").contains("asks for HTTP without TLS"));
+        assert!(told("ftp://a").contains("begins with 'ftp://'"));
+        for path in ["a/b", "https://a:1/v1/status", "https://a//", "https://a?x", "https://me@a"] {
+            assert!(told(path).contains("more than a host and a port"), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_at_least_one_and_at_most_so_many() {
         assert_eq!(Endpoint::parse_list("a:1, https://b").unwrap().len(), 2);
         assert!(Endpoint::parse_list(" , ").is_err());
+        assert_eq!(Endpoint::parse_list("a{1...1024}").unwrap().len(), MAX_SERVERS);
+        for many in ["a{1...1025}", "a{1...1024},b{1...2}", "a{0...999}{0...999}", "a{0...18446744073709551615}"] {
+            let told = Endpoint::parse_list(many).unwrap_err().to_string();
+            assert!(told.contains("more servers than one list may name (1024)"), "{told}");
+        }
+    }
+
+    #[test]
+    fn ranges_stand_for_a_server_each() {
+        let read = |text| Endpoint::parse_list(text).unwrap().iter().map(Endpoint::authority).collect::<Vec<_>>();
+        assert_eq!(read("https://127.0.0.1:2701{0...2}"), ["127.0.0.1:27010", "127.0.0.1:27011", "127.0.0.1:27012"]);
+        assert_eq!(read("https://kms{1...2}.example,b"), ["kms1.example:443", "kms2.example:443", "b:7373"]);
+        assert_eq!(read("r{1...2}-{08...09}:1"), ["r1-08:1", "r1-09:1", "r2-08:1", "r2-09:1"]);
+        assert!(Endpoint::parse_list("https://kms{1...2}:7000{0...1}").is_err(), "no port has five digits from 7");
     }
 }

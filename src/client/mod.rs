@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod connection;
+mod ellipses;
 mod endpoint;
 mod error;
 mod exchange;
@@ -33,7 +34,7 @@ pub use self::answers::{
     PolicyEntry, SelfEntry, Status, Version,
 };
 use self::connection::Connection;
-pub use self::endpoint::{Endpoint, EndpointError};
+pub use self::endpoint::{Endpoint, EndpointError, NoEndpoint};
 pub use self::error::Error;
 pub use self::keys::Import;
 pub use self::local::local_cluster_status;
