@@ -5,12 +5,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use serde_json::Value;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
+
+/// How long an earlier server may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the socket answers with.
 pub type LocalStatus = Arc<dyn Fn() -> Value + Send + Sync>;
@@ -23,7 +28,20 @@ pub type LocalStatus = Arc<dyn Fn() -> Value + Send + Sync>;
 pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
     let answer = move || async move { ([(CONTENT_TYPE, "application/json")], status().to_string()) };
     let router = Router::new().route("/v1/cluster/status", get(answer));
+    nobody_serves(path).await?;
     axum::serve(listen(path)?, router).await
+}
+
+/// Waits for an earlier server to end. Another process that serves there has this data folder open: it keeps its socket.
+async fn nobody_serves(path: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while UnixStream::connect(path).await.is_ok() {
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
 }
 
 /// A socket for its owner only; one that an earlier process left behind is replaced.
@@ -42,7 +60,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixStream;
 
     use super::*;
 
@@ -53,6 +70,16 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_serves_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyraft.sock");
+        let _somebody = listen(&path).unwrap();
+        let refused = tokio::time::timeout(PATIENCE * 6, serve_local(&path, Arc::new(|| Value::Null))).await.unwrap();
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        UnixStream::connect(&path).await.unwrap();
     }
 
     #[tokio::test]

@@ -47,6 +47,14 @@ impl Drop for Connected {
 }
 
 impl Server {
+    /// Looks whether a listener could be opened, and closes it again.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn probe(address: SocketAddr) -> io::Result<()> {
+        listen(address).map(drop)
+    }
+
     /// Opens a listener and serves the API on it.
     ///
     /// # Errors

@@ -2,18 +2,38 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::raft::StartError;
-use crate::tls::TlsError;
+use crate::tls::SettingError;
 
 /// Why a node cannot run, or has ended.
 #[derive(Debug)]
 pub enum NodeError {
-    /// A certificate or key cannot be used.
-    Tls(TlsError),
+    /// A setting names a certificate, key or CA that cannot be used.
+    Tls(SettingError),
+    /// A setting names another file or folder that cannot be used.
+    File {
+        /// The setting.
+        setting: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it cannot be used.
+        error: io::Error,
+    },
+    /// A setting names an address that the node cannot listen on.
+    Listen {
+        /// The setting.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// It cannot take part in its cluster.
     Start(StartError),
-    /// An address cannot be bound, or the system refused something else.
+    /// The system refused something else.
     Io(io::Error),
     /// An invariant broke, or the disk failed: going on could lose or leak a key.
     Failed(String),
@@ -23,15 +43,30 @@ pub enum NodeError {
     Panicked(String),
 }
 
-impl From<TlsError> for NodeError {
-    fn from(error: TlsError) -> Self {
+impl NodeError {
+    /// Whether the configuration file names something that cannot be used, so that a restart alone does not help.
+    pub fn is_of_files(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::File { .. })
+    }
+
+    /// Whether it is about one setting of the configuration file.
+    pub fn is_of_a_setting(&self) -> bool {
+        self.is_of_files() || matches!(self, Self::Listen { .. })
+    }
+}
+
+impl From<SettingError> for NodeError {
+    fn from(error: SettingError) -> Self {
         Self::Tls(error)
     }
 }
 
 impl From<StartError> for NodeError {
     fn from(error: StartError) -> Self {
-        Self::Start(error)
+        match error {
+            StartError::Listen { address, error } => Self::Listen { setting: "cluster.listen", address, error },
+            other => Self::Start(other),
+        }
     }
 }
 
@@ -45,6 +80,12 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(error) => error.fmt(f),
+            Self::File { setting, path, error } => {
+                write!(f, "{setting}: cannot use {}: {error}{}", path.display(), file_advice(error.kind()))
+            }
+            Self::Listen { setting, address, error } => {
+                write!(f, "{setting}: cannot listen on {address}: {error}{}", address_advice(error.kind()))
+            }
             Self::Start(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Failed(reason) => f.write_str(reason),
@@ -55,3 +96,25 @@ impl fmt::Display for NodeError {
 }
 
 impl std::error::Error for NodeError {}
+
+/// What to do about a file or folder that cannot be used.
+fn file_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => "; give the user of this process access to it",
+        io::ErrorKind::NotFound => "; make the folder above it, or correct the setting",
+        io::ErrorKind::NotADirectory => "; name a folder",
+        io::ErrorKind::IsADirectory => "; name a file",
+        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable, or name another place",
+        _ => "",
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+fn address_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "; stop the process that listens there, or choose another port",
+        io::ErrorKind::AddrNotAvailable => "; name an address of this machine",
+        io::ErrorKind::PermissionDenied => "; a port below 1024 needs the capability CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
+}

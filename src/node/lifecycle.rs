@@ -28,6 +28,8 @@ const STANDING_CHECK: Duration = Duration::from_millis(50);
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stopping node may take to tell the others which keys were used on it.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long the API's address may still be taken when the node starts.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 /// A sealed node campaigns only after this many election timeouts without a leader.
 const SEALED_PATIENCE: u32 = 10;
 
@@ -85,6 +87,7 @@ impl Lifecycle {
 
     async fn live(&mut self) -> Result<(), NodeError> {
         let config = self.parts.config.load_full();
+        address_is_free(&config).await?;
         let root = seal::root_key(&config.seal);
         let stop = self.stop.clone();
         let Some(cluster) = stop.run_until_cancelled(self.take_part(&config, &root)).await else { return Ok(()) };
@@ -187,7 +190,7 @@ impl Lifecycle {
                 return Ok(());
             }
             let server = Server::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), limits)
-                .map_err(|error| bind_error(config, &error))?;
+                .map_err(in_address(config))?;
             parts.local.set(NodeState::Serving, None);
             self.serves.send_replace(true);
             if self.wait_until(|| !may_serve(cluster, parts)).await {
@@ -262,6 +265,21 @@ fn joined<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T, NodeError> 
     joined.map_err(|panic| NodeError::Panicked(panic.to_string()))
 }
 
-fn bind_error(config: &Config, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("address {} cannot be bound: {error}", config.address))
+fn in_address(config: &Config) -> impl FnOnce(io::Error) -> NodeError {
+    let address = config.address;
+    move |error| NodeError::Listen { setting: "address", address, error }
+}
+
+/// Looks whether the API can listen before the node takes part: otherwise an address that is taken would show only once
+/// the node has joined and caught up. What this process ended a moment ago may still hold the address.
+async fn address_is_free(config: &Config) -> Result<(), NodeError> {
+    let deadline = Instant::now() + ADDRESS_PATIENCE;
+    loop {
+        match Server::probe(config.address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(STANDING_CHECK).await;
+            }
+            free => return free.map_err(in_address(config)),
+        }
+    }
 }

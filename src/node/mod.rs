@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ pub struct Node {
     address: SocketAddr,
     parts: Arc<Parts>,
     /// Consensus runs apart, so that requests cannot starve its heartbeats.
-    consensus: Option<Runtime>,
+    consensus: Consensus,
     stop: CancellationToken,
     serving: watch::Receiver<bool>,
     ended: JoinHandle<Result<(), NodeError>>,
@@ -57,14 +57,14 @@ impl Node {
     /// # Errors
     /// As for [`Node::start`].
     pub fn start_with(config: Config, errors: Arc<ErrorLog>) -> Result<Self, NodeError> {
-        let consensus = consensus_runtime()?;
+        let consensus = Consensus::start()?;
         let address = config.address;
         let parts = Arc::new(Parts::build(config, errors)?);
         let stop = CancellationToken::new();
         let (serves, serving) = watch::channel(false);
-        let lifecycle = Lifecycle::new(Arc::clone(&parts), consensus.handle().clone(), stop.clone(), serves);
+        let lifecycle = Lifecycle::new(Arc::clone(&parts), consensus.handle(), stop.clone(), serves);
         let ended = tokio::spawn(lifecycle.run());
-        Ok(Self { address, parts, consensus: Some(consensus), stop, serving, ended })
+        Ok(Self { address, parts, consensus, stop, serving, ended })
     }
 
     /// Where the API listens.
@@ -119,7 +119,7 @@ impl Node {
     }
 
     async fn let_go(&mut self) {
-        if let Some(consensus) = self.consensus.take() {
+        if let Some(consensus) = self.consensus.0.take() {
             // Fails only when the blocking pool is gone, and then so is this node.
             drop(tokio::task::spawn_blocking(move || consensus.shutdown_timeout(LET_GO)).await);
         }
@@ -129,18 +129,34 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.ended.abort();
-        if let Some(consensus) = self.consensus.take() {
-            consensus.shutdown_background();
-        }
     }
 }
 
-fn consensus_runtime() -> Result<Runtime, NodeError> {
-    // One thread: its tasks hand each other work all the time, and waking another thread costs more than the work.
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("consensus")
-        .enable_all()
-        .build()
-        .map_err(NodeError::Io)
+/// The runtime of consensus; none once it has ended. Tokio panics when a runtime is dropped in a task of another one,
+/// so that every way out, such as an error while the node is being built, must go through this type.
+struct Consensus(Option<Runtime>);
+
+impl Consensus {
+    fn start() -> Result<Self, NodeError> {
+        // One thread: its tasks hand each other work all the time, and waking another thread costs more than the work.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("consensus")
+            .enable_all()
+            .build()
+            .map_err(NodeError::Io)?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Handle {
+        self.0.as_ref().expect("the runtime ends with the node").handle().clone()
+    }
+}
+
+impl Drop for Consensus {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Running one node as a process of its own: log, signals, exit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +18,12 @@ pub enum RunError {
     /// The log cannot be started.
     Log(LogError),
     /// The node cannot run, or has ended.
-    Node(NodeError),
+    Node {
+        /// The configuration file.
+        file: PathBuf,
+        /// Why.
+        error: Box<NodeError>,
+    },
 }
 
 /// Runs the node that a configuration file describes, until it is told to stop.
@@ -27,6 +32,7 @@ pub enum RunError {
 /// Why it cannot run, or why it ended.
 pub fn run(path: &Path) -> Result<(), RunError> {
     let (config, warnings) = Config::load(path).map_err(RunError::Config)?;
+    let ended = |error| RunError::Node { file: path.to_owned(), error: Box::new(error) };
     protect::new_files();
     let logging = Logging::start(&config.log).map_err(RunError::Log)?;
     for warning in &warnings {
@@ -46,8 +52,8 @@ pub fn run(path: &Path) -> Result<(), RunError> {
         .thread_name("keyraft")
         .enable_all()
         .build()
-        .map_err(|error| RunError::Node(error.into()))?;
-    runtime.block_on(serve(path, config, &logging)).map_err(RunError::Node)
+        .map_err(|error| ended(error.into()))?;
+    runtime.block_on(serve(path, config, &logging)).map_err(ended)
 }
 
 async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), NodeError> {
@@ -71,7 +77,12 @@ fn read_again(path: &Path, node: &Node, logging: &Logging) {
     let (config, warnings) = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
-            tracing::error!("the configuration was not taken over:\n{problems}");
+            for problem in &problems.0 {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(
+                "the changed configuration has problems, and everything stays as it was: correct it and send SIGHUP again"
+            );
             return;
         }
     };
@@ -99,7 +110,8 @@ impl std::fmt::Display for RunError {
         match self {
             Self::Config(problems) => problems.fmt(f),
             Self::Log(error) => error.fmt(f),
-            Self::Node(error) => error.fmt(f),
+            Self::Node { file, error } if error.is_of_a_setting() => write!(f, "{}: {error}", file.display()),
+            Self::Node { error, .. } => error.fmt(f),
         }
     }
 }

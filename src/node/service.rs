@@ -1,5 +1,7 @@
 //! The parts of a node that live as long as it does, from its configuration.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -11,8 +13,8 @@ use crate::config::Config;
 use crate::http::Api;
 use crate::kms::Place;
 use crate::raft::{Cluster, Failure};
-use crate::store::make_private_folder;
-use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics};
+use crate::store::make_usable_folder;
+use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics, check_audit_file};
 use crate::tls::{PeerTls, PublicTls};
 
 /// What a node is made of before it takes part.
@@ -31,12 +33,16 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Reads certificates and makes the data folder; nothing listens yet.
+    /// Reads certificates, then makes the data folder; nothing listens yet.
     pub(super) fn build(config: Config, errors: Arc<ErrorLog>) -> Result<Self, NodeError> {
-        make_private_folder(&config.cluster.data)?;
         let peer_tls = Arc::new(PeerTls::load(&config.cluster.cert, &config.cluster.key, &config.cluster.ca)?);
         let beside = Some(Arc::clone(&peer_tls));
         let public_tls = Arc::new(PublicTls::load_beside(&config.tls, skips_auth(&config), beside)?);
+        let data = &config.cluster.data;
+        make_usable_folder(data).map_err(in_setting("cluster.data", data))?;
+        if let Some(file) = &config.audit.file {
+            check_audit_file(&file.path).map_err(in_setting("audit.file.path", &file.path))?;
+        }
         let (audit, audit_writer) = Audit::start(&config)?;
         Ok(Self {
             config: ArcSwap::from_pointee(config),
@@ -86,6 +92,10 @@ impl Parts {
         self.api.store(None);
         self.local.kms.store(None);
     }
+}
+
+fn in_setting(setting: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NodeError {
+    move |error| NodeError::File { setting, path: path.to_owned(), error }
 }
 
 fn skips_auth(config: &Config) -> bool {

@@ -1,7 +1,6 @@
 //! The peer listener: mutual TLS of its own, apart from the public one.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,16 +30,6 @@ const PING: Duration = Duration::from_secs(10);
 /// The identity at the other end of a peer connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PeerIdentity(pub Identity);
-
-/// Binds the peer listener.
-///
-/// # Errors
-/// The address cannot be bound.
-pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cluster.listen {address} cannot be bound: {error}")))
-}
 
 /// Serves the peer service until `stop` resolves, to those whom `admission` lets in.
 pub(super) async fn serve(

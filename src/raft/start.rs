@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -39,10 +42,22 @@ use crate::tls::PeerTls;
 #[derive(Debug)]
 pub enum StartError {
     /// The data folder cannot be used.
-    Store(OpenError),
+    Store {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        error: OpenError,
+    },
     /// A blank node must not take part.
     Boot(BootError),
-    /// The peer listener cannot be bound, or the disk failed.
+    /// The peer listener cannot be bound.
+    Listen {
+        /// Its address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The disk failed.
     Io(io::Error),
     /// Consensus refused to start.
     Consensus(String),
@@ -81,7 +96,8 @@ impl PeerListener {
         let node_id = boot::id_of(&config.peers, &config.name);
         let dir = config.data.clone();
         let open = move || Store::open(&dir, || Owner { store_id: new_store_id, node_id });
-        let store = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
+        let store = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?;
+        let store = store.map_err(|error| StartError::Store { folder: config.data.clone(), error })?;
         let blank = is_blank(&store.log)?;
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
         let links = Arc::new(Links::new(store.owner, Arc::clone(&tls), addresses.collect()));
@@ -102,7 +118,8 @@ impl PeerListener {
             logs: OwnLogs::new(logs),
         };
         let (stop, stopped) = oneshot::channel();
-        let bound = listener::bind(config.listen).await?;
+        let address = config.listen;
+        let bound = TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })?;
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.peer_address.clone()).collect();
         let admission = Admission::new(config.connections, config.handshakes, &peers);
         tokio::spawn(Admission::keep_resolving(Arc::downgrade(&admission), peers));
@@ -269,12 +286,6 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
     raft.validate().map(Arc::new).map_err(|error| StartError::Consensus(error.to_string()))
 }
 
-impl From<OpenError> for StartError {
-    fn from(error: OpenError) -> Self {
-        Self::Store(error)
-    }
-}
-
 impl From<BootError> for StartError {
     fn from(error: BootError) -> Self {
         Self::Boot(error)
@@ -290,7 +301,8 @@ impl From<io::Error> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(error) => error.fmt(f),
+            Self::Store { folder, error } => write!(f, "the data folder {}: {error}", folder.display()),
+            Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Boot(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Consensus(error) => write!(f, "consensus cannot start: {error}"),

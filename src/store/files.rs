@@ -5,12 +5,26 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::Access;
+
 /// Makes a folder, and those above it, with mode 0700.
 ///
 /// # Errors
 /// The file system refused.
 pub fn make_private_folder(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes a folder, if need be as [`make_private_folder`] does, that files can be made in.
+///
+/// # Errors
+/// The file system refused, or this process may not read and write in it.
+pub fn make_usable_folder(dir: &Path) -> io::Result<()> {
+    if dir.exists() && !dir.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    make_private_folder(dir)?;
+    Ok(rustix::fs::access(dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Makes a file with mode 0600, empty.

@@ -16,7 +16,7 @@ mod view;
 mod wire;
 
 pub use build::SnapshotBuild;
-pub use files::{folder_bytes, make_private_file, make_private_folder, replace_file};
+pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
 pub use image::{Applied, Damage};
 pub use keystore::{Checkpoint, Keystore, Progress};
 pub use log::{Durable, FlushFigures, Log, LogState};

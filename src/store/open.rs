@@ -44,8 +44,10 @@ pub enum Found {
 /// Why a store cannot be opened; a person must act.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The file system refused.
+    /// The file system refused, or a file is damaged.
     Io(io::Error),
+    /// Another process uses the folder.
+    InUse,
     /// There is a keystore but no log: part of the folder was removed.
     KeystoreWithoutLog,
 }
@@ -57,7 +59,11 @@ impl Store {
     /// The folder cannot be used, or does not belong together in a way that rebuilding would not mend.
     pub fn open(dir: &Path, new_owner: impl FnOnce() -> Owner) -> Result<Self, OpenError> {
         make_private_folder(dir)?;
-        let log = Log::open(&dir.join("log"))?;
+        let log = Log::open(&dir.join("log")).map_err(|error| match error.kind() {
+            // The log locks its folder.
+            io::ErrorKind::WouldBlock => OpenError::InUse,
+            _ => OpenError::Io(error),
+        })?;
         let snapshots = Snapshots::open(&dir.join("snapshots"))?;
         let folders = Folders::new(&dir.join("keystore"))?;
         let opened = Keystore::open(folders.clone());
@@ -150,9 +156,10 @@ impl From<io::Error> for OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(error) => write!(f, "the data folder cannot be opened: {error}"),
+            Self::Io(error) => write!(f, "it cannot be opened: {error}"),
+            Self::InUse => f.write_str("another process uses it: stop that process, or name another folder"),
             Self::KeystoreWithoutLog => f.write_str(
-                "the data folder holds a keystore or snapshots but no log. A node without its log must not vote: put \
+                "it holds a keystore or snapshots but no log. A node without its log must not vote: put \
                  the log back, or give this node an empty data folder and join it to the cluster under a new id",
             ),
         }

@@ -18,7 +18,7 @@ mod record;
 
 pub use audit::{
     Audit, AuditFigures, AuditWriter, Expected, Files, Finding, Report, SinkFigure, Unrecorded, Unsigned, Unwritten,
-    Verifier, What, in_order,
+    Verifier, What, check_audit_file, in_order,
 };
 pub use audit_metrics::render_audit_metrics;
 pub use cluster_metrics::{ClusterFigures, PeerLag, render_cluster_metrics};

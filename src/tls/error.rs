@@ -4,6 +4,17 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::dates;
+
+/// A setting that names a file which TLS cannot use.
+#[derive(Debug)]
+pub struct SettingError {
+    /// The setting, by its name in the configuration file.
+    pub setting: &'static str,
+    /// What is wrong with the file.
+    pub error: TlsError,
+}
+
 /// Why TLS cannot be set up.
 #[derive(Debug)]
 pub enum TlsError {
@@ -13,6 +24,15 @@ pub enum TlsError {
         path: PathBuf,
         /// Why not.
         error: io::Error,
+    },
+    /// The file or folder holds nothing.
+    Empty(PathBuf),
+    /// A folder of CA certificates holds another file, too.
+    NotOnlyCertificates {
+        /// The folder.
+        folder: PathBuf,
+        /// The other file.
+        file: PathBuf,
     },
     /// The PEM file holds no certificate, or a broken one.
     NoCertificate(PathBuf),
@@ -26,6 +46,15 @@ pub enum TlsError {
     UnknownEncryption(PathBuf),
     /// A peer's private key is encrypted, and peers' keys have no password.
     EncryptedPeerKey(PathBuf),
+    /// The private key is of a kind, or a length, that TLS does not use.
+    UnusableKey(PathBuf),
+    /// The private key belongs to another certificate.
+    OtherKey {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
     /// The operating system has no trusted roots.
     NoSystemRoots,
     /// A peer certificate that other nodes would refuse.
@@ -35,6 +64,8 @@ pub enum TlsError {
         /// Why they would.
         error: rustls::Error,
     },
+    /// The peer certificate file does not begin with this node's certificate, or holds that of another node, too.
+    NotOneNode(PathBuf),
     /// A peer certificate with another key than the one the membership records.
     OtherPeerKey(PathBuf),
     /// Certificate and key do not fit together, or cannot be used for TLS.
@@ -50,8 +81,38 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { path, error } => write!(f, "cannot read {}: {error}", path.display()),
-            Self::NoCertificate(path) => write!(f, "{} holds no readable PEM certificate", path.display()),
-            Self::NoPrivateKey(path) => write!(f, "{} holds no readable PEM private key", path.display()),
+            Self::Empty(path) => write!(f, "{} is empty", path.display()),
+            Self::NotOnlyCertificates { folder, file } => write!(
+                f,
+                "{} holds no readable PEM certificate: the folder {} must hold CA certificates and nothing else, so \
+                 move the file to another place",
+                file.display(),
+                folder.display()
+            ),
+            Self::NoCertificate(path) => write!(
+                f,
+                "{} holds no readable PEM certificate: it must hold one whole block from `-----BEGIN CERTIFICATE-----` \
+                 to `-----END CERTIFICATE-----`, or several",
+                path.display()
+            ),
+            Self::NoPrivateKey(path) => write!(
+                f,
+                "{} holds no readable PEM private key: it must hold one whole block from `-----BEGIN PRIVATE KEY-----` \
+                 to `-----END PRIVATE KEY-----`",
+                path.display()
+            ),
+            Self::UnusableKey(path) => write!(
+                f,
+                "{} holds a private key that TLS cannot use: make an ECDSA (P-256 or P-384), Ed25519 or RSA key (2048 \
+                 bits or more) and a certificate for it",
+                path.display()
+            ),
+            Self::OtherKey { cert, key } => write!(
+                f,
+                "{} holds the private key of another certificate than {}: name the two files that belong together",
+                key.display(),
+                cert.display()
+            ),
             Self::PasswordNeeded(path) => write!(f, "{} is encrypted: set tls.password", path.display()),
             Self::WrongPassword(path) => write!(f, "tls.password does not open {}", path.display()),
             Self::UnknownEncryption(path) => write!(
@@ -73,14 +134,57 @@ impl fmt::Display for TlsError {
                 path.display()
             ),
             Self::NoSystemRoots => f.write_str("the system has no trusted root certificates: set tls.ca"),
-            Self::NotForPeers { path, error } => write!(
+            Self::NotOneNode(path) => write!(
                 f,
-                "peers would refuse {}: {error} (it must chain to cluster.tls.ca, be in date, and name both \
-                 serverAuth and clientAuth as extended key usages)",
+                "{} must begin with the certificate of this node; only CA certificates may follow",
                 path.display()
             ),
+            Self::NotForPeers { path, error } => {
+                write!(f, "the other nodes would refuse {}: {}", path.display(), Refusal(error))
+            }
             Self::Unusable { path, error } => write!(f, "cannot use {} with its key: {error}", path.display()),
         }
+    }
+}
+
+/// Why the other nodes would refuse a certificate, and what to do.
+struct Refusal<'a>(&'a rustls::Error);
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use rustls::CertificateError as E;
+        let rustls::Error::InvalidCertificate(why) = self.0 else { return self.0.fmt(f) };
+        match why {
+            E::ExpiredContext { not_after, .. } => {
+                write!(f, "it expired on {}; renew it with the same key", dates::date(dates::unix_s(*not_after)))
+            }
+            E::NotValidYetContext { not_before, .. } => write!(
+                f,
+                "it is not valid before {}; check this machine's clock, or issue it again with the same key",
+                dates::date(dates::unix_s(*not_before))
+            ),
+            E::UnknownIssuer | E::BadSignature => f.write_str(
+                "no CA in cluster.tls.ca signed it; name the CA that signed the certificates of all nodes, and add the \
+                 certificates between that CA and this one to the file",
+            ),
+            E::InvalidPurpose => f.write_str(
+                "it lacks an extended key usage; issue it again with the same key and with both serverAuth and \
+                 clientAuth",
+            ),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.error)
+    }
+}
+
+impl std::error::Error for SettingError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -8,8 +8,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::TlsError;
 use super::encrypted_key::{EncryptedKey, EncryptedKeyError};
+use super::{TlsError, certificates};
 use crate::config::Password;
 
 /// SHA-256 over what some files hold; it changes when they do.
@@ -17,14 +17,15 @@ pub(super) type Fingerprint = [u8; 32];
 
 /// The certificates of a PEM file, in its order; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = read(path)?;
+    let pem = content(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
+    let readable = |chain: &Vec<_>| !chain.is_empty() && chain.iter().all(|der| certificates::read(der).is_ok());
+    chain.ok().filter(readable).ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
 }
 
 /// The first private key of a PEM file, opened with the password when it is encrypted.
 pub(super) fn private_key(path: &Path, password: Option<&Password>) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = read(path)?;
+    let pem = content(path)?;
     if let Some(encrypted) = EncryptedKey::first_of(&pem) {
         let password = password.ok_or_else(|| TlsError::PasswordNeeded(path.to_owned()))?;
         return encrypted.open(&password.0).map_err(|error| unopened(path, error));
@@ -34,13 +35,31 @@ pub(super) fn private_key(path: &Path, password: Option<&Password>) -> Result<Pr
 
 /// The roots of a PEM file, or of every file in a folder.
 pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
+    store(&authorities(path)?)
+}
+
+/// The certificates of a PEM file, or of every file in a folder, each with its file; at least one.
+pub(super) fn authorities(path: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
+    let mut found = Vec::new();
     for file in expand(path)? {
-        for certificate in certificates(&file)? {
-            roots.add(certificate).map_err(|_| TlsError::NoCertificate(file.clone()))?;
-        }
+        let read = certificates(&file).map_err(|error| match error {
+            TlsError::NoCertificate(file) | TlsError::Empty(file) if path.is_dir() => {
+                TlsError::NotOnlyCertificates { folder: path.to_owned(), file }
+            }
+            other => other,
+        })?;
+        found.extend(read.into_iter().map(|certificate| (file.clone(), certificate)));
     }
-    if roots.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(roots) }
+    if found.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(found) }
+}
+
+/// These certificates as roots.
+pub(super) fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for (file, certificate) in authorities {
+        roots.add(certificate.clone()).map_err(|_| TlsError::NoCertificate(file.clone()))?;
+    }
+    Ok(roots)
 }
 
 /// The roots that the operating system trusts.
@@ -58,6 +77,13 @@ pub(super) fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Fing
         hash.update(Sha256::digest(&*content));
     }
     hash.finalize().into()
+}
+
+/// What a file holds, when it holds anything.
+fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let content = read(path)?;
+    let empty = content.iter().all(u8::is_ascii_whitespace);
+    if empty { Err(TlsError::Empty(path.to_owned())) } else { Ok(content) }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {

@@ -12,17 +12,19 @@ use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::chain::identity_of;
+use super::dates::{CertificateUsage, DatedCertificate};
 use super::files::{self, Fingerprint};
+use super::material::{Material, Sources};
 use super::peer_verifier::PeerVerifier;
 use super::public::{unusable, without_resumption};
 use super::reload::{Reload, follow};
-use super::{H2, TlsError, provider, proxied};
+use super::{H2, SettingError, TlsError, provider};
 use crate::policy::Identity;
 
 /// The name a node gives when it connects; TLS wants one, nobody looks at it.
@@ -50,6 +52,7 @@ struct Current {
     client: Arc<ClientConfig>,
     verifier: PeerVerifier,
     identity: Identity,
+    certificates: Vec<DatedCertificate>,
 }
 
 impl PeerTls {
@@ -57,7 +60,7 @@ impl PeerTls {
     ///
     /// # Errors
     /// A file that cannot be read or used, or a certificate that other nodes would refuse.
-    pub fn load(cert: &Path, key: &Path, ca: &Path) -> Result<Self, TlsError> {
+    pub fn load(cert: &Path, key: &Path, ca: &Path) -> Result<Self, SettingError> {
         let files = Files { cert: cert.to_owned(), key: key.to_owned(), ca: ca.to_owned() };
         let seen = Mutex::new(files.fingerprint());
         let current = ArcSwap::from_pointee(files.read()?);
@@ -69,15 +72,20 @@ impl PeerTls {
         self.current.load().identity
     }
 
+    /// The certificates in use, with their dates.
+    pub fn certificates(&self) -> Vec<DatedCertificate> {
+        self.current.load().certificates.clone()
+    }
+
     /// Reads the files again; open connections stay, and on an error so does everything else.
     ///
     /// # Errors
     /// As for [`PeerTls::load`]; and a certificate with another key, which the other nodes do not know: a renewed
     /// certificate keeps its key.
-    pub fn reload(&self) -> Result<(), TlsError> {
+    pub fn reload(&self) -> Result<(), SettingError> {
         let read = self.files.read()?;
         if read.identity != self.identity() {
-            return Err(TlsError::OtherPeerKey(self.files.cert.clone()));
+            return Err(in_cert(TlsError::OtherPeerKey(self.files.cert.clone())));
         }
         self.current.store(Arc::new(read));
         Ok(())
@@ -118,7 +126,11 @@ impl PeerTls {
 }
 
 impl Reload for PeerTls {
-    fn reload_if_changed(&self) -> Result<bool, TlsError> {
+    fn certificates(&self) -> Vec<DatedCertificate> {
+        self.certificates()
+    }
+
+    fn reload_if_changed(&self) -> Result<bool, SettingError> {
         let found = self.files.fingerprint();
         if std::mem::replace(&mut *self.seen.lock(), found) == found {
             return Ok(false);
@@ -132,28 +144,19 @@ impl Files {
         files::fingerprint([self.cert.as_path(), &self.key, &self.ca])
     }
 
-    fn read(&self) -> Result<Current, TlsError> {
-        let chain = files::certificates(&self.cert)?;
-        let key = files::private_key(&self.key, None).map_err(|error| match error {
-            TlsError::PasswordNeeded(path) => TlsError::EncryptedPeerKey(path),
-            error => error,
-        })?;
-        let algorithms = provider().signature_verification_algorithms;
-        let verifier = PeerVerifier { roots: Arc::new(files::roots(&self.ca)?), algorithms };
-        let identity = self.own_identity(&verifier, &chain)?;
-        let unusable = |error| unusable(&self.cert, error);
+    fn read(&self) -> Result<Current, SettingError> {
+        let Material { chain, key, roots, certificates } = Sources::of_peers(&self.cert, &self.key, &self.ca).load()?;
+        let verifier = PeerVerifier::new(roots.unwrap_or_else(RootCertStore::empty));
+        let identity = identity_of(&chain).map_err(|_| in_cert(TlsError::NotOneNode(self.cert.clone())))?;
+        let unusable = |error| in_cert(unusable(&self.cert, error));
         let server = server(&verifier, chain.clone(), key.clone_key()).map_err(unusable)?;
         let client = client(&verifier, chain, key).map_err(unusable)?;
-        Ok(Current { server: Arc::new(server), client: Arc::new(client), verifier, identity })
+        Ok(Current { server: Arc::new(server), client: Arc::new(client), verifier, identity, certificates })
     }
+}
 
-    /// The identity of the node's own certificate, after the check that its peers will make.
-    fn own_identity(&self, verifier: &PeerVerifier, chain: &[CertificateDer<'_>]) -> Result<Identity, TlsError> {
-        verifier
-            .check(&chain[0], &chain[1..], proxied::now())
-            .map_err(|error| TlsError::NotForPeers { path: self.cert.clone(), error })?;
-        identity_of(chain).map_err(|_| TlsError::NoCertificate(self.cert.clone()))
-    }
+fn in_cert(error: TlsError) -> SettingError {
+    SettingError { setting: CertificateUsage::Peer.setting(), error }
 }
 
 fn server(
@@ -239,7 +242,7 @@ mod tests {
     use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
 
     struct Node {
-        tls: Result<PeerTls, TlsError>,
+        tls: Result<PeerTls, SettingError>,
         leaf: Leaf,
         _folder: TempDir,
     }
@@ -323,7 +326,9 @@ mod tests {
     fn a_certificate_that_peers_would_refuse_is_refused_at_load() {
         let authority = Authority::new();
         for leaf in [authority.client(), Leaf::self_signed()] {
-            assert!(matches!(node(&authority, leaf).tls, Err(TlsError::NotForPeers { .. })));
+            let refused = node(&authority, leaf).tls.unwrap_err();
+            assert!(matches!(refused.error, TlsError::NotForPeers { .. }), "{refused}");
+            assert_eq!(refused.setting, "cluster.tls.cert");
         }
     }
 }

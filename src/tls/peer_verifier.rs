@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::certificates;
 use super::public_verifier::verify_for;
+use super::{certificates, provider};
 
 /// The same check in both roles.
 #[derive(Debug, Clone)]
@@ -24,6 +24,11 @@ pub(super) struct PeerVerifier {
 }
 
 impl PeerVerifier {
+    /// The check against these roots.
+    pub fn new(roots: RootCertStore) -> Self {
+        Self { roots: Arc::new(roots), algorithms: provider().signature_verification_algorithms }
+    }
+
     /// Whether this is a node's certificate.
     pub fn check(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
         if !certificates::read(leaf)?.for_peers {

@@ -12,10 +12,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::chain::identity_of;
+use super::dates::{CertificateUsage, DatedCertificate};
 use super::files::{self, Fingerprint};
+use super::material::{self, Material};
 use super::public_verifier::{PublicVerifier, verify_chain};
 use super::reload::{Reload, follow};
-use super::{CertificateError, ForwardedError, H2, HTTP_1_1, PeerTls, TlsError, provider, proxied};
+use super::{CertificateError, ForwardedError, H2, HTTP_1_1, PeerTls, SettingError, TlsError, provider, proxied};
 use crate::config::TlsConfig;
 use crate::policy::Identity;
 
@@ -51,6 +53,7 @@ struct Sources {
 struct Current {
     server: Arc<ServerConfig>,
     roots: Option<Arc<RootCertStore>>,
+    certificates: Vec<DatedCertificate>,
 }
 
 impl PublicTls {
@@ -58,7 +61,7 @@ impl PublicTls {
     ///
     /// # Errors
     /// A file that cannot be read or used.
-    pub fn load(config: &TlsConfig, skip_auth_somewhere: bool) -> Result<Self, TlsError> {
+    pub fn load(config: &TlsConfig, skip_auth_somewhere: bool) -> Result<Self, SettingError> {
         Self::load_beside(config, skip_auth_somewhere, None)
     }
 
@@ -70,17 +73,24 @@ impl PublicTls {
         config: &TlsConfig,
         skip_auth_somewhere: bool,
         peers: Option<Arc<PeerTls>>,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, SettingError> {
         let sources = Sources::new(config, skip_auth_somewhere);
         let current = ArcSwap::from_pointee(sources.read(peers.as_ref())?);
         Ok(Self { sources: Mutex::new(sources), current, peers })
+    }
+
+    /// The certificates in use here and among peers, with their dates.
+    pub fn certificates(&self) -> Vec<DatedCertificate> {
+        let mut all = self.current.load().certificates.clone();
+        all.extend(self.peers.iter().flat_map(|peers| peers.certificates()));
+        all
     }
 
     /// Reads the files again; open connections stay, and on an error so does everything else.
     ///
     /// # Errors
     /// As for [`PublicTls::load`].
-    pub fn reload(&self) -> Result<(), TlsError> {
+    pub fn reload(&self) -> Result<(), SettingError> {
         let Sources { config, skip_auth_somewhere, .. } = self.sources.lock().clone();
         self.reconfigure(&config, skip_auth_somewhere)
     }
@@ -89,7 +99,7 @@ impl PublicTls {
     ///
     /// # Errors
     /// As for [`PublicTls::load`].
-    pub fn reconfigure(&self, config: &TlsConfig, skip_auth_somewhere: bool) -> Result<(), TlsError> {
+    pub fn reconfigure(&self, config: &TlsConfig, skip_auth_somewhere: bool) -> Result<(), SettingError> {
         let sources = Sources::new(config, skip_auth_somewhere);
         let mut held = self.sources.lock();
         self.current.store(Arc::new(sources.read(self.peers.as_ref())?));
@@ -131,7 +141,11 @@ impl PublicTls {
 }
 
 impl Reload for PublicTls {
-    fn reload_if_changed(&self) -> Result<bool, TlsError> {
+    fn certificates(&self) -> Vec<DatedCertificate> {
+        self.current.load().certificates.clone()
+    }
+
+    fn reload_if_changed(&self) -> Result<bool, SettingError> {
         {
             let mut sources = self.sources.lock();
             let found = sources.fingerprint();
@@ -155,10 +169,9 @@ impl Sources {
         files::fingerprint([self.config.key.as_path(), &self.config.cert].into_iter().chain(ca))
     }
 
-    fn read(&self, peers: Option<&Arc<PeerTls>>) -> Result<Current, TlsError> {
-        let certificates = files::certificates(&self.config.cert)?;
-        let key = files::private_key(&self.config.key, self.config.password.as_ref())?;
-        let roots = self.roots()?.map(Arc::new);
+    fn read(&self, peers: Option<&Arc<PeerTls>>) -> Result<Current, SettingError> {
+        let Material { chain, key, roots, certificates } = material::Sources::of_api(&self.config).load()?;
+        let roots = roots.map(Arc::new);
         let provider = provider();
         let verifier = PublicVerifier {
             mandatory: !self.skip_auth_somewhere,
@@ -168,21 +181,14 @@ impl Sources {
         };
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder.with_client_cert_verifier(Arc::new(verifier)).with_single_cert(certificates, key)
-            })
-            .map_err(|error| unusable(&self.config.cert, error))?;
+            .and_then(|builder| builder.with_client_cert_verifier(Arc::new(verifier)).with_single_cert(chain, key))
+            .map_err(|error| SettingError {
+                setting: CertificateUsage::Api.setting(),
+                error: unusable(&self.config.cert, error),
+            })?;
         server.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         without_resumption(&mut server);
-        Ok(Current { server: Arc::new(server), roots })
-    }
-
-    fn roots(&self) -> Result<Option<RootCertStore>, TlsError> {
-        match (self.config.verify_clients, &self.config.ca) {
-            (false, _) => Ok(None),
-            (true, Some(ca)) => files::roots(ca).map(Some),
-            (true, None) => files::system_roots().map(Some),
-        }
+        Ok(Current { server: Arc::new(server), roots, certificates })
     }
 }
 
@@ -373,7 +379,13 @@ mod tests {
     fn a_key_of_another_certificate_is_refused() {
         let server = server(None, true);
         std::fs::write(&server.config.key, Leaf::self_signed().key_pem()).unwrap();
-        assert!(matches!(server.tls.reload(), Err(TlsError::Unusable { .. })));
+        let refused = server.tls.reload().unwrap_err();
+        assert!(matches!(refused.error, TlsError::OtherKey { .. }), "{refused}");
+        assert_eq!(refused.setting, "tls.key");
+    }
+
+    fn refused(server: &Server) -> TlsError {
+        PublicTls::load(&server.config, true).err().unwrap().error
     }
 
     #[test]
@@ -389,13 +401,13 @@ mod tests {
         let pem = sealed.to_pem("ENCRYPTED PRIVATE KEY", pkcs8::LineEnding::LF).unwrap();
         std::fs::write(&server.config.key, pem.as_bytes()).unwrap();
         std::fs::write(&server.config.cert, leaf.pem()).unwrap();
-        assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::PasswordNeeded(_))));
+        assert!(matches!(refused(&server), TlsError::PasswordNeeded(_)));
         server.config.password = Some(Password("wrong".to_owned()));
-        assert!(matches!(PublicTls::load(&server.config, true), Err(TlsError::WrongPassword(_))));
+        assert!(matches!(refused(&server), TlsError::WrongPassword(_)));
         server.config.password = Some(Password("secret".to_owned()));
         assert!(PublicTls::load(&server.config, true).is_ok());
         std::fs::copy("tests/vectors/encrypted_keys/ec-unknown.key", &server.config.key).unwrap();
-        let unknown = PublicTls::load(&server.config, true).err().unwrap();
+        let unknown = refused(&server);
         assert!(matches!(unknown, TlsError::UnknownEncryption(_)) && unknown.to_string().contains("-v2 aes-256-cbc"));
     }
 }

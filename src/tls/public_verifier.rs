@@ -54,8 +54,10 @@ pub(super) fn verify_for(
 /// The reason as the TLS alert tells it.
 fn refusal(error: webpki::Error) -> rustls::CertificateError {
     match error {
-        webpki::Error::CertExpired { .. } => rustls::CertificateError::Expired,
-        webpki::Error::CertNotValidYet { .. } => rustls::CertificateError::NotValidYet,
+        webpki::Error::CertExpired { time, not_after } => rustls::CertificateError::ExpiredContext { time, not_after },
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            rustls::CertificateError::NotValidYetContext { time, not_before }
+        }
         webpki::Error::UnknownIssuer => rustls::CertificateError::UnknownIssuer,
         webpki::Error::RequiredEkuNotFoundContext(_) => rustls::CertificateError::InvalidPurpose,
         other => rustls::CertificateError::Other(rustls::OtherError(Arc::new(other))),

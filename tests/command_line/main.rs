@@ -11,6 +11,7 @@ mod logs;
 mod migrate;
 mod scripts;
 mod shell;
+mod starts;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -94,8 +94,13 @@ impl Authority {
         Credential { chain: vec![certificate.der().clone()], key: private_key(key) }
     }
 
+    /// Its certificate as PEM.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
     fn write(&self, path: &Path) {
-        fs::write(path, self.certificate.pem()).expect("the folder is writable");
+        fs::write(path, self.pem()).expect("the folder is writable");
     }
 }
 
@@ -135,10 +140,14 @@ impl Certificates {
     }
 
     fn write(&self, name: &str, credential: &Credential) {
-        let key = pem("PRIVATE KEY", credential.key.secret_der());
         fs::write(self.file(&format!("{name}.crt")), credential.pem()).expect("the folder is writable");
-        fs::write(self.file(&format!("{name}.key")), key).expect("the folder is writable");
+        fs::write(self.file(&format!("{name}.key")), pem_of_key(credential)).expect("the folder is writable");
     }
+}
+
+/// The private key of a credential as PEM.
+pub fn pem_of_key(credential: &Credential) -> String {
+    pem("PRIVATE KEY", credential.key.secret_der())
 }
 
 /// Parameters of a client's certificate (contract, section 5).

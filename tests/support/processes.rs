@@ -247,7 +247,7 @@ impl Drop for Processes {
 
 /// The first of `count` ports in a row that nobody listens on, and whose peer ports are free, too. Below the range of
 /// outgoing connections, which would else take them, and apart from those of clusters in one process.
-fn free_ports(count: u16) -> u16 {
+pub fn free_ports(count: u16) -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let free = |port: u16| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_ok();

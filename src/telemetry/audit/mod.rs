@@ -3,6 +3,7 @@
 mod chain;
 #[cfg(test)]
 mod chain_tests;
+mod check;
 mod file;
 mod files;
 mod head;
@@ -33,6 +34,7 @@ use super::record::{AuditRecord, write_loss, write_record};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
+pub use check::check_audit_file;
 pub use files::{Files, in_order};
 pub use report::{Finding, Report, Unsigned, What};
 use scribe::Scribe;

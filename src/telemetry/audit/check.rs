@@ -1,0 +1,61 @@
+//! Whether the audit file can be written, found out without writing: records come only once clients do.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::Access;
+
+/// Looks whether audit records could be written to this file, and changes nothing.
+///
+/// # Errors
+/// It is a folder, there is no folder above it, or this process may not write there.
+pub fn check_audit_file(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => OpenOptions::new().append(true).read(true).open(path).map(drop),
+        // Opening a pipe would wait for whoever reads it.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => check_folder_above(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn check_folder_above(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_could_be_made_or_written_is_good_and_nothing_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        check_audit_file(&path).unwrap();
+        assert!(!path.exists());
+        fs::write(&path, "line\n").unwrap();
+        check_audit_file(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"line\n");
+    }
+
+    #[test]
+    fn what_cannot_become_a_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let cases = [
+            (folder.path().to_owned(), io::ErrorKind::IsADirectory),
+            (folder.path().join("missing/audit.log"), io::ErrorKind::NotFound),
+            (file.join("audit.log"), io::ErrorKind::NotADirectory),
+        ];
+        for (path, kind) in cases {
+            let error = check_audit_file(&path).expect_err("no such file can be made");
+            assert_eq!(error.kind(), kind, "{}", path.display());
+        }
+    }
+}

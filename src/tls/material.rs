@@ -1,0 +1,187 @@
+//! What the TLS settings of a node name: a certificate chain, its key and the CAs, with everything that is wrong.
+
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::dates::{CertificateUsage, DatedCertificate, dated};
+use super::files;
+use super::peer_verifier::PeerVerifier;
+use super::{SettingError, TlsError, certificates, provider, proxied};
+use crate::config::{ClusterConfig, Password, TlsConfig};
+
+/// Everything that is wrong with the files that TLS settings name, and the dates of what could be read.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// What is wrong, in the order of certificate, key and CA. A node does not start with any of it.
+    pub faults: Vec<SettingError>,
+    /// The certificates that could be read.
+    pub certificates: Vec<DatedCertificate>,
+}
+
+/// What the files hold.
+pub(super) struct Material {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+    /// None where no CA is asked for.
+    pub roots: Option<RootCertStore>,
+    pub certificates: Vec<DatedCertificate>,
+}
+
+/// The files to read.
+pub(super) struct Sources<'a> {
+    pub usage: Usage,
+    pub cert: &'a Path,
+    pub key: &'a Path,
+    pub password: Option<&'a Password>,
+    pub ca: Ca<'a>,
+}
+
+/// Where the CAs come from.
+#[derive(Clone, Copy)]
+pub(super) enum Ca<'a> {
+    Nobody,
+    System,
+    At(&'a Path),
+}
+
+/// Whom the certificate is shown to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usage {
+    Clients,
+    Peers,
+}
+
+/// Reads every file that the `tls` section names, and changes nothing.
+pub fn inspect_api(config: &TlsConfig) -> Inspection {
+    Sources::of_api(config).read().1
+}
+
+/// Reads every file that the `cluster.tls` section names, and changes nothing.
+pub fn inspect_peer(config: &ClusterConfig) -> Inspection {
+    Sources::of_peers(&config.cert, &config.key, &config.ca).read().1
+}
+
+impl<'a> Sources<'a> {
+    pub fn of_api(config: &'a TlsConfig) -> Self {
+        let ca = match (config.verify_clients, &config.ca) {
+            (false, _) => Ca::Nobody,
+            (true, None) => Ca::System,
+            (true, Some(path)) => Ca::At(path),
+        };
+        let (cert, key, password) = (&config.cert, &config.key, config.password.as_ref());
+        Self { usage: Usage::Clients, cert, key, password, ca }
+    }
+
+    pub fn of_peers(cert: &'a Path, key: &'a Path, ca: &'a Path) -> Self {
+        Self { usage: Usage::Peers, cert, key, password: None, ca: Ca::At(ca) }
+    }
+
+    /// What the files hold, when all of them can be used.
+    pub fn load(&self) -> Result<Material, SettingError> {
+        let (material, inspection) = self.read();
+        match inspection.faults.into_iter().next() {
+            Some(fault) => Err(fault),
+            None => Ok(material.expect("files without a fault hold everything")),
+        }
+    }
+
+    fn read(&self) -> (Option<Material>, Inspection) {
+        let mut faults = Vec::new();
+        let [cert_setting, key_setting, ca_setting] = self.usage.settings();
+        let chain = noted(&mut faults, cert_setting, files::certificates(self.cert));
+        let key = noted(&mut faults, key_setting, self.private_key());
+        if let Some(key) = &key {
+            noted(&mut faults, key_setting, self.belong_together(chain.as_deref(), key));
+        }
+        let authorities = noted(&mut faults, ca_setting, self.authorities()).unwrap_or_default();
+        let roots = noted(&mut faults, ca_setting, self.roots(&authorities)).flatten();
+        if let (Some(chain), Some(roots)) = (&chain, &roots) {
+            noted(&mut faults, cert_setting, self.fits_peers(chain, roots));
+        }
+        let [own, ca] = self.usage.usages();
+        let mut found = dated(own, chain.iter().flatten().map(|der| (self.cert, der)));
+        found.extend(dated(ca, authorities.iter().map(|(file, der)| (file.as_path(), der))));
+        let material = chain.zip(key).map(|(chain, key)| Material { chain, key, roots, certificates: found.clone() });
+        (material, Inspection { faults, certificates: found })
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        files::private_key(self.key, self.password).map_err(|error| match error {
+            TlsError::PasswordNeeded(path) if self.usage == Usage::Peers => TlsError::EncryptedPeerKey(path),
+            error => error,
+        })
+    }
+
+    /// Whether the key can sign, and belongs to the first certificate of the chain.
+    fn belong_together(
+        &self,
+        chain: Option<&[CertificateDer<'static>]>,
+        key: &PrivateKeyDer<'static>,
+    ) -> Result<(), TlsError> {
+        let key = provider().key_provider.load_private_key(key.clone_key());
+        let key = key.map_err(|_| TlsError::UnusableKey(self.key.to_owned()))?;
+        let shown = chain.and_then(|chain| chain.first()).and_then(|leaf| certificates::read(leaf).ok());
+        match (shown, key.public_key()) {
+            (Some(shown), Some(public)) if shown.spki != &*public => {
+                Err(TlsError::OtherKey { cert: self.cert.to_owned(), key: self.key.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn authorities(&self) -> Result<Vec<(std::path::PathBuf, CertificateDer<'static>)>, TlsError> {
+        match self.ca {
+            Ca::Nobody | Ca::System => Ok(Vec::new()),
+            Ca::At(path) => files::authorities(path),
+        }
+    }
+
+    fn roots(
+        &self,
+        authorities: &[(std::path::PathBuf, CertificateDer<'static>)],
+    ) -> Result<Option<RootCertStore>, TlsError> {
+        match self.ca {
+            Ca::Nobody => Ok(None),
+            Ca::System => files::system_roots().map(Some),
+            // Why there are none is noted already.
+            Ca::At(_) if authorities.is_empty() => Ok(None),
+            Ca::At(_) => files::store(authorities).map(Some),
+        }
+    }
+
+    /// Whether the other nodes would take the certificate.
+    fn fits_peers(&self, chain: &[CertificateDer<'static>], roots: &RootCertStore) -> Result<(), TlsError> {
+        if self.usage == Usage::Clients {
+            return Ok(());
+        }
+        let path = || self.cert.to_owned();
+        PeerVerifier::new(roots.clone())
+            .check(&chain[0], &chain[1..], proxied::now())
+            .map_err(|error| TlsError::NotForPeers { path: path(), error })?;
+        super::chain::identity_of(chain).map(drop).map_err(|_| TlsError::NotOneNode(path()))
+    }
+}
+
+impl Usage {
+    /// The settings that name certificate, key and CA.
+    pub fn settings(self) -> [&'static str; 3] {
+        match self {
+            Self::Clients => ["tls.cert", "tls.key", "tls.ca"],
+            Self::Peers => ["cluster.tls.cert", "cluster.tls.key", "cluster.tls.ca"],
+        }
+    }
+
+    /// What the certificates of the chain, and those of the CAs, are used for.
+    fn usages(self) -> [CertificateUsage; 2] {
+        match self {
+            Self::Clients => [CertificateUsage::Api, CertificateUsage::ApiCa],
+            Self::Peers => [CertificateUsage::Peer, CertificateUsage::PeerCa],
+        }
+    }
+}
+
+fn noted<T>(faults: &mut Vec<SettingError>, setting: &'static str, result: Result<T, TlsError>) -> Option<T> {
+    result.map_err(|error| faults.push(SettingError { setting, error })).ok()
+}
