@@ -3,6 +3,7 @@
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Version;
 
 /// The bytes are no certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub(super) fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, Malform
         is_ca: certificate.is_ca(),
         for_peers: usages.is_some_and(|usages| usages.server_auth && usages.client_auth),
     })
+}
+
+/// Whether it is a certificate of X.509 before version 3, which has no extensions.
+pub(super) fn is_old(der: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.version() != X509Version::V3)
 }
 
 /// The public key in the form that signatures are verified with.

@@ -10,11 +10,13 @@ mod encrypted_key;
 mod error;
 mod files;
 mod material;
+mod odd_chain;
 mod peer;
 mod peer_verifier;
 mod proxied;
 mod public;
 mod public_verifier;
+mod purpose;
 mod reload;
 mod signature;
 #[cfg(test)]

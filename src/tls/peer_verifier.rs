@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::public_verifier::verify_for;
+use super::public_verifier::{refusal, verify_for};
 use super::{certificates, provider};
 
 /// The same check in both roles.
@@ -35,7 +35,7 @@ impl PeerVerifier {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         for usage in [webpki::KeyUsage::server_auth(), webpki::KeyUsage::client_auth()] {
-            verify_for(usage, &self.roots, &self.algorithms, leaf, between, now)?;
+            verify_for(usage, &self.roots, &self.algorithms, leaf, between, now).map_err(refusal)?;
         }
         Ok(())
     }

@@ -316,6 +316,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn with_auth_on_the_forms_that_openssl_makes_are_taken() {
+        use rcgen::ExtendedKeyUsagePurpose::{Any, ServerAuth};
+        let authority = Authority::new();
+        let server = server(Some(&authority), false);
+        let issue = |usages: &[_]| authority.issue(Odd { usages: Some(usages.to_vec()), ..Odd::default() });
+        let as_issued = |leaf: Leaf| (leaf.der(), leaf);
+        let old = |authority: &Authority, leaf: Leaf| (authority.old(&leaf.der()), leaf);
+        let good = [old(&authority, authority.client()), as_issued(issue(&[Any])), as_issued(issue(&[]))];
+        let other = Authority::new();
+        let bad = [old(&other, other.client()), as_issued(issue(&[ServerAuth]))];
+        for version in [&TLS12, &TLS13] {
+            let meets = async |(certificate, leaf): &(CertificateDer<'static>, Leaf)| {
+                let client = testing::client(vec![certificate.clone()], Some(leaf.key()), None, &[version]);
+                server.meets_with(client).await.map(|accepted| accepted.client)
+            };
+            for client in &good {
+                assert_eq!(meets(client).await.unwrap(), Ok(Some(client.1.identity())));
+            }
+            for client in &bad {
+                assert!(meets(client).await.is_err());
+            }
+            let thief = (good[0].0.clone(), Leaf::self_signed());
+            assert!(meets(&thief).await.is_err(), "an old certificate with another key");
+        }
+    }
+
+    #[tokio::test]
     async fn two_client_certificates_are_one_too_many() {
         let server = server(None, false);
         let (one, two) = (Leaf::self_signed(), Leaf::self_signed());

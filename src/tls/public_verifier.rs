@@ -6,9 +6,12 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use webpki::{ExtendedKeyUsageValidator, InvalidNameContext};
 
+use super::odd_chain::{self, Rules};
 use super::peer::PeerTls;
+use super::purpose::Purpose;
 use super::{certificates, signature};
 
 /// Takes any certificate as proof of its key, or, with roots, those that chain to one; nodes' own never.
@@ -32,36 +35,41 @@ pub(super) fn verify_chain(
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), Error> {
-    verify_for(webpki::KeyUsage::client_auth(), roots, algorithms, client, intermediates, now)
+    match verify_for(Purpose::Client, roots, algorithms, client, intermediates, now) {
+        Err(webpki::Error::UnsupportedCertVersion) if certificates::is_old(client) => {
+            odd_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates)
+        }
+        verified => verified.map_err(refusal),
+    }
 }
 
-/// The same for a usage of the caller's choice.
+/// The same for a usage of the caller's choice, and by the rules of webpki alone.
 pub(super) fn verify_for(
-    usage: webpki::KeyUsage,
+    usage: impl ExtendedKeyUsageValidator,
     roots: &RootCertStore,
     algorithms: &WebPkiSupportedAlgorithms,
     leaf: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
-) -> Result<(), Error> {
-    webpki::EndEntityCert::try_from(leaf)
-        .and_then(|leaf| {
-            leaf.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None).map(drop)
-        })
-        .map_err(|error| Error::InvalidCertificate(refusal(error)))
+) -> Result<(), webpki::Error> {
+    let leaf = webpki::EndEntityCert::try_from(leaf)?;
+    leaf.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None).map(drop)
 }
 
-/// The reason as the TLS alert tells it.
-fn refusal(error: webpki::Error) -> rustls::CertificateError {
-    match error {
-        webpki::Error::CertExpired { time, not_after } => rustls::CertificateError::ExpiredContext { time, not_after },
+/// The reason as the TLS alert carries it.
+pub(super) fn refusal(error: webpki::Error) -> Error {
+    Error::InvalidCertificate(match error {
+        webpki::Error::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         webpki::Error::CertNotValidYet { time, not_before } => {
-            rustls::CertificateError::NotValidYetContext { time, not_before }
+            CertificateError::NotValidYetContext { time, not_before }
         }
-        webpki::Error::UnknownIssuer => rustls::CertificateError::UnknownIssuer,
-        webpki::Error::RequiredEkuNotFoundContext(_) => rustls::CertificateError::InvalidPurpose,
-        other => rustls::CertificateError::Other(rustls::OtherError(Arc::new(other))),
-    }
+        webpki::Error::CertNotValidForName(InvalidNameContext { expected, presented }) => {
+            CertificateError::NotValidForNameContext { expected, presented }
+        }
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        other => CertificateError::Other(rustls::OtherError(Arc::new(other))),
+    })
 }
 
 impl ClientCertVerifier for PublicVerifier {
@@ -84,7 +92,7 @@ impl ClientCertVerifier for PublicVerifier {
             certificates::read(certificate)?;
         }
         if self.peers.as_ref().is_some_and(|peers| peers.issued(client, intermediates, now)) {
-            return Err(Error::InvalidCertificate(rustls::CertificateError::InvalidPurpose));
+            return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         if let Some(roots) = &self.roots {
             verify_chain(roots, &self.algorithms, client, intermediates, now)?;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256, SignatureAlgorithm, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256, SignatureAlgorithm, SigningKey as _, date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, Resumption};
@@ -16,6 +16,7 @@ use rustls::{DigitallySignedStruct, SignatureAlgorithm as KeyKind, SignatureSche
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use x509_parser::asn1_rs::{Any, FromDer};
 
 use super::{certificates, provider};
 use crate::policy::Identity;
@@ -66,6 +67,36 @@ impl Authority {
     pub fn node(&self) -> Leaf {
         let usages = Some(vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]);
         self.issue(Odd { usages, ..Odd::default() })
+    }
+
+    /// A CA below this one, which the caller may make odd.
+    pub fn intermediate(&self, odd: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "an intermediate");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        odd(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate of X.509 version 1 with the names and the key of this one, signed by this authority.
+    pub fn old(&self, like: &CertificateDer<'_>) -> CertificateDer<'static> {
+        self.resign(like, |fields| {
+            fields.pop();
+            fields.remove(0);
+        })
+    }
+
+    /// The certificate with other fields, signed by this authority. The fields are those of RFC 5280, section 4.1.
+    pub fn resign(&self, like: &CertificateDer<'_>, edit: impl FnOnce(&mut Vec<Vec<u8>>)) -> CertificateDer<'static> {
+        let parts = elements(like);
+        let mut fields = elements(&parts[0]);
+        edit(&mut fields);
+        let signed = sequence(&fields.concat());
+        let signature = self.issuer.key().sign(&signed).unwrap();
+        let signature = element(3, &[&[0], &signature[..]].concat());
+        sequence(&[signed, parts[1].clone(), signature].concat()).into()
     }
 
     pub fn issue(&self, odd: Odd) -> Leaf {
@@ -122,6 +153,34 @@ impl Leaf {
     pub fn identity(&self) -> Identity {
         Identity::of_public_key(certificates::read(&self.der()).unwrap().spki)
     }
+}
+
+/// The elements of a DER sequence, each with its tag and length.
+pub fn elements(sequence: &[u8]) -> Vec<Vec<u8>> {
+    let (_, whole) = Any::from_der(sequence).unwrap();
+    let mut rest = whole.data;
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let (after, _) = Any::from_der(rest).unwrap();
+        elements.push(rest[..rest.len() - after.len()].to_vec());
+        rest = after;
+    }
+    elements
+}
+
+/// A DER sequence of this content.
+pub fn sequence(content: &[u8]) -> Vec<u8> {
+    element(0x30, content)
+}
+
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let length = match (high, low) {
+        (0, 0..=0x7f) => vec![low],
+        (0, _) => vec![0x81, low],
+        _ => vec![0x82, high, low],
+    };
+    [vec![tag], length, content.to_vec()].concat()
 }
 
 /// Writes the certificate and key of a server (or node) into a new folder.

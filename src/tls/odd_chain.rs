@@ -1,0 +1,383 @@
+//! Chains whose first certificate has a form that webpki refuses: X.509 before version 3, or a CA's (CA:TRUE).
+//!
+//! Go, and so KES, takes such a certificate from a client or a server all the same. Only the first certificate may be
+//! odd. Whatever issued it must be a root, or an intermediate that meets every rule for CAs. What this file does not
+//! understand it refuses: name constraints for one, and every critical extension that it does not check.
+
+use std::time::Duration;
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
+use webpki::{RawPublicKeyEntity, spki_for_anchor};
+use x509_parser::asn1_rs::{FromDer, Sequence};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Version;
+
+use super::certificates::Malformed;
+use super::purpose::Purpose;
+
+/// How many intermediates may stand between the first certificate and a root, as in webpki.
+const MAX_INTERMEDIATES: usize = 6;
+/// How many signatures are verified before a chain is given up: whoever sends it chooses what there is to try.
+const MAX_SIGNATURES: usize = 100;
+
+/// What chains are verified against.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// What they must end in.
+    pub roots: &'a RootCertStore,
+    /// The signatures accepted.
+    pub algorithms: &'a WebPkiSupportedAlgorithms,
+    /// What the first certificate must be good for.
+    pub purpose: Purpose,
+    /// The wall time.
+    pub now: UnixTime,
+}
+
+/// Verifies that `first` is in date, good for its purpose, and issued by a root or below one.
+pub(super) fn verify(
+    rules: Rules<'_>,
+    first: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Result<(), Error> {
+    let first = read(first)?;
+    check_first(&first, rules.purpose, rules.now)?;
+    // What cannot be read issued nothing.
+    let intermediates: Vec<_> = intermediates.iter().filter_map(|der| read(der).ok()).collect();
+    let mut search = Search { rules, intermediates: &intermediates, signatures_left: MAX_SIGNATURES };
+    if search.is_issued(&first, 0) { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
+}
+
+/// Verifies a certificate that is trusted as it is, so that nobody need have issued it: dates and purpose only.
+pub(super) fn verify_trusted(first: &CertificateDer<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
+    check_first(&read(first)?, purpose, now)
+}
+
+/// The search for a path from the first certificate to a root.
+struct Search<'a> {
+    rules: Rules<'a>,
+    intermediates: &'a [X509Certificate<'a>],
+    signatures_left: usize,
+}
+
+impl Search<'_> {
+    /// Whether a root, or an intermediate below one, issued this; so many intermediates are below it.
+    fn is_issued(&mut self, subject: &X509Certificate<'_>, below: usize) -> bool {
+        self.is_issued_by_root(subject) || (below < MAX_INTERMEDIATES && self.is_issued_by_intermediate(subject, below))
+    }
+
+    fn is_issued_by_root(&mut self, subject: &X509Certificate<'_>) -> bool {
+        let roots = self.rules.roots;
+        roots.roots.iter().any(|root| {
+            root.name_constraints.is_none()
+                && DistinguishedName::in_sequence(&root.subject).as_ref() == subject.issuer().as_raw()
+                && self.is_signed(subject, &spki_for_anchor(root))
+        })
+    }
+
+    fn is_issued_by_intermediate(&mut self, subject: &X509Certificate<'_>, below: usize) -> bool {
+        let intermediates = self.intermediates;
+        intermediates.iter().any(|issuer| {
+            issuer.subject().as_raw() == subject.issuer().as_raw()
+                && may_issue(issuer, below, self.rules.purpose, self.rules.now)
+                && self.is_signed(subject, &SubjectPublicKeyInfoDer::from(issuer.public_key().raw))
+                && self.is_issued(issuer, below + 1)
+        })
+    }
+
+    /// Whether this key signed it.
+    fn is_signed(&mut self, subject: &X509Certificate<'_>, key: &SubjectPublicKeyInfoDer<'_>) -> bool {
+        let Some(left) = self.signatures_left.checked_sub(1) else { return false };
+        self.signatures_left = left;
+        let (Ok(key), Some(algorithm)) = (RawPublicKeyEntity::try_from(key), signature_algorithm(subject)) else {
+            return false;
+        };
+        let (message, signature) = (subject.tbs_certificate.as_ref(), &subject.signature_value);
+        let known = self.rules.algorithms.all.iter().filter(|known| *known.signature_alg_id() == *algorithm);
+        signature.unused_bits == 0
+            && known.into_iter().any(|known| key.verify_signature(*known, message, &signature.data).is_ok())
+    }
+}
+
+fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Malformed> {
+    match X509Certificate::from_der(der) {
+        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        _ => Err(Malformed),
+    }
+}
+
+/// What is asked of the first certificate, whatever its form.
+fn check_first(first: &X509Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
+    check_dates(first, now)?;
+    if !understood(first) {
+        return Err(CertificateError::UnhandledCriticalExtension.into());
+    }
+    if !purpose.allowed_by(first) {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    Ok(())
+}
+
+fn check_dates(certificate: &X509Certificate<'_>, time: UnixTime) -> Result<(), CertificateError> {
+    let (not_before, not_after) = (certificate.validity().not_before, certificate.validity().not_after);
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    if seconds < not_before.timestamp() {
+        Err(CertificateError::NotValidYetContext { time, not_before: unix_time(not_before) })
+    } else if seconds > not_after.timestamp() {
+        Err(CertificateError::ExpiredContext { time, not_after: unix_time(not_after) })
+    } else {
+        Ok(())
+    }
+}
+
+/// The time, or 1970 for those before it.
+fn unix_time(time: ASN1Time) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or_default()))
+}
+
+/// Whether this file reads every extension that the certificate says must be read, and no extension is broken.
+fn understood(certificate: &X509Certificate<'_>) -> bool {
+    // Only version 3 has extensions.
+    let may_have = certificate.version() == X509Version::V3;
+    let read = |extension: &ParsedExtension<'_>| match extension {
+        ParsedExtension::BasicConstraints(_)
+        | ParsedExtension::ExtendedKeyUsage(_)
+        | ParsedExtension::KeyUsage(_)
+        | ParsedExtension::SubjectAlternativeName(_) => true,
+        _ => false,
+    };
+    // The map refuses an extension that comes twice.
+    certificate.extensions_map().is_ok()
+        && certificate.iter_extensions().all(|extension| {
+            let parsed = extension.parsed_extension();
+            may_have && parsed.error().is_none() && (read(parsed) || !extension.critical)
+        })
+}
+
+/// Whether an intermediate may issue certificates, with so many intermediates below it.
+fn may_issue(issuer: &X509Certificate<'_>, below: usize, purpose: Purpose, now: UnixTime) -> bool {
+    let is_ca = issuer.basic_constraints().ok().flatten().is_some_and(|constraints| {
+        let room = constraints
+            .value
+            .path_len_constraint
+            .is_none_or(|most| usize::try_from(most).is_ok_and(|most| below <= most));
+        constraints.value.ca && room
+    });
+    let signs = match issuer.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
+        Err(_) => false,
+    };
+    issuer.version() == X509Version::V3
+        && is_ca
+        && signs
+        && matches!(issuer.name_constraints(), Ok(None))
+        && check_first(issuer, purpose, now).is_ok()
+}
+
+/// The content of a certificate's signature algorithm, when it says the same of it inside and outside.
+fn signature_algorithm(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    if certificate.signature_algorithm != certificate.tbs_certificate.signature {
+        return None;
+    }
+    // The certificate is a sequence of what is signed, the algorithm and the signature.
+    let (_, whole) = Sequence::from_der(certificate.as_raw()).ok()?;
+    let after = whole.content.get(certificate.tbs_certificate.as_ref().len()..)?;
+    let (_, algorithm) = Sequence::from_der(after).ok()?;
+    Some(algorithm.content.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa};
+    use rcgen::{ExtendedKeyUsagePurpose as Usage, GeneralSubtree, KeyUsagePurpose, NameConstraints, date_time_ymd};
+
+    use super::*;
+    use crate::tls::testing::{Authority, Leaf, Odd, elements};
+    use crate::tls::{provider, proxied};
+
+    use CertificateError as Bad;
+
+    type Params<'a> = &'a dyn Fn(&mut CertificateParams);
+
+    fn outcome(
+        root: &Authority,
+        first: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der()).unwrap();
+        let algorithms = &provider().signature_verification_algorithms;
+        let now = proxied::now();
+        verify(Rules { roots: &roots, algorithms, purpose: Purpose::Client, now }, first, intermediates)
+    }
+
+    fn unknown() -> Result<(), Error> {
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    #[test]
+    fn an_old_certificate_must_be_signed_by_the_root() {
+        let (root, namesake) = (Authority::new(), Authority::new());
+        let leaf = root.client();
+        let old = root.old(&leaf.der());
+        assert_eq!(outcome(&root, &old, &[]), Ok(()));
+        assert_eq!(outcome(&root, &old, &[root.der(), leaf.der()]), Ok(()));
+        // The other root has the same name, and another key.
+        assert_eq!(outcome(&namesake, &old, &[]), unknown());
+        assert_eq!(outcome(&namesake, &old, &[root.der()]), unknown());
+        assert_eq!(outcome(&root, &namesake.old(&leaf.der()), &[]), unknown());
+        assert_eq!(outcome(&root, &namesake.old(&leaf.der()), &[namesake.der()]), unknown());
+    }
+
+    #[test]
+    fn a_changed_byte_ends_the_trust() {
+        let root = Authority::new();
+        let old = root.old(&root.client().der());
+        for at in 0..old.len() {
+            let mut forged = old.to_vec();
+            forged[at] ^= 1;
+            assert!(outcome(&root, &forged.into(), &[]).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn an_old_certificate_has_dates_too() {
+        let root = Authority::new();
+        let expired = root.old(&root.issue(Odd { expired: true, ..Odd::default() }).der());
+        assert!(matches!(outcome(&root, &expired, &[]), Err(Error::InvalidCertificate(Bad::ExpiredContext { .. }))));
+        let old = root.old(&root.client().der());
+        let check =
+            |now: u64| verify_trusted(&old, Purpose::Client, UnixTime::since_unix_epoch(Duration::from_secs(now)));
+        assert!(matches!(check(1), Err(Error::InvalidCertificate(Bad::NotValidYetContext { .. }))));
+        assert!(matches!(check(u64::MAX), Err(Error::InvalidCertificate(Bad::ExpiredContext { .. }))));
+    }
+
+    #[test]
+    fn an_old_certificate_has_no_extensions() {
+        let root = Authority::new();
+        let forged = root.resign(&root.client().der(), |fields| drop(fields.remove(0)));
+        assert!(outcome(&root, &forged, &[]).is_err());
+    }
+
+    #[test]
+    fn an_old_certificate_is_no_authority() {
+        let root = Authority::new();
+        let between = root.intermediate(|_| {});
+        let first = between.old(&between.client().der());
+        assert_eq!(outcome(&root, &first, &[between.der()]), Ok(()));
+        assert_eq!(outcome(&root, &first, &[root.old(&between.der())]), unknown());
+    }
+
+    #[test]
+    fn an_intermediate_meets_every_rule_for_authorities() {
+        let root = Authority::new();
+        let odd: [(&str, Params<'_>); 9] = [
+            ("no CA", &|params| params.is_ca = IsCa::ExplicitNoCa),
+            ("no basic constraints", &|params| params.is_ca = IsCa::NoCa),
+            ("no right to sign", &|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]),
+            ("for servers", &|params| params.extended_key_usages = vec![Usage::ServerAuth]),
+            ("expired", &|params| params.not_after = date_time_ymd(2001, 1, 1)),
+            ("not valid yet", &|params| params.not_before = date_time_ymd(3001, 1, 1)),
+            ("an unknown critical extension", &|params| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![5, 0]);
+                extension.set_criticality(true);
+                params.custom_extensions.push(extension);
+            }),
+            ("constraints on names", &|params| {
+                let permitted_subtrees = vec![GeneralSubtree::DnsName("example.org".to_owned())];
+                params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+            }),
+            ("two basic constraints", &|params| {
+                let extension = CustomExtension::from_oid_content(&[2, 5, 29, 19], vec![0x30, 3, 1, 1, 0xff]);
+                params.custom_extensions.push(extension);
+            }),
+        ];
+        for (what, odd) in odd {
+            let between = root.intermediate(odd);
+            let first = between.old(&between.client().der());
+            assert_eq!(outcome(&root, &first, &[between.der()]), unknown(), "{what}");
+        }
+        let good: [(&str, Params<'_>); 3] = [
+            ("a right to sign", &|params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]),
+            ("for clients", &|params| params.extended_key_usages = vec![Usage::ServerAuth, Usage::ClientAuth]),
+            ("for anything", &|params| params.extended_key_usages = vec![Usage::Any]),
+        ];
+        for (what, good) in good {
+            let between = root.intermediate(good);
+            let first = between.old(&between.client().der());
+            assert_eq!(outcome(&root, &first, &[between.der()]), Ok(()), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_no_longer_than_its_authorities_allow() {
+        let root = Authority::new();
+        let upper = root.intermediate(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+        let direct = upper.old(&upper.client().der());
+        assert_eq!(outcome(&root, &direct, &[upper.der()]), Ok(()));
+        let lower = upper.intermediate(|_| {});
+        let below = lower.old(&lower.client().der());
+        assert_eq!(outcome(&root, &below, &[lower.der(), upper.der()]), unknown());
+
+        let mut chain = vec![root.intermediate(|_| {})];
+        for length in 1..=MAX_INTERMEDIATES + 1 {
+            let last = chain.last().unwrap();
+            let first = last.old(&last.client().der());
+            let intermediates: Vec<_> = chain.iter().map(Authority::der).collect();
+            assert_eq!(outcome(&root, &first, &intermediates).is_ok(), length <= MAX_INTERMEDIATES, "{length}");
+            chain.push(last.intermediate(|_| {}));
+        }
+    }
+
+    #[test]
+    fn a_root_with_constraints_on_names_issues_no_odd_certificate() {
+        let root = Authority::new();
+        let constrained = root.intermediate(|params| {
+            let excluded_subtrees = vec![GeneralSubtree::DnsName("example.org".to_owned())];
+            params.name_constraints = Some(NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees });
+        });
+        let first = constrained.old(&constrained.client().der());
+        assert_eq!(outcome(&constrained, &first, &[]), unknown());
+    }
+
+    #[test]
+    fn the_signature_is_of_the_algorithm_that_is_signed() {
+        let root = Authority::new();
+        let old = root.old(&root.client().der());
+        // ECDSA with SHA-384 inside, and with SHA-256 outside.
+        let forged = root.resign(&old, |fields| *fields[1].last_mut().unwrap() = 3);
+        assert_eq!(outcome(&root, &forged, &[]), unknown());
+        assert_eq!(elements(&forged)[1], elements(&old)[1]);
+    }
+
+    #[test]
+    fn a_chain_that_leads_in_circles_ends() {
+        let (root, other) = (Authority::new(), Authority::new());
+        let circle = other.intermediate(|_| {});
+        // Signed by itself, under one name: each is the issuer of all, and no root is.
+        let like: Vec<_> = (0..50).map(|_| circle.resign(&circle.intermediate(|_| {}).der(), |_| ())).collect();
+        let first = circle.old(&circle.client().der());
+        let itself = circle.resign(&circle.der(), |fields| fields[3] = fields[5].clone());
+        let all: Vec<_> = std::iter::repeat_n(itself, 50).chain(like).collect();
+        assert_eq!(outcome(&root, &first, &all), unknown());
+    }
+
+    #[test]
+    fn what_is_trusted_as_it_is_must_be_good_for_its_purpose() {
+        let now = proxied::now();
+        let leaf = |usages: &[Usage]| {
+            let odd = Odd { usages: Some(usages.to_vec()), ..Odd::default() };
+            Leaf::of(&rcgen::PKCS_ED25519, odd).der()
+        };
+        for good in [leaf(&[]), leaf(&[Usage::ServerAuth]), leaf(&[Usage::Any])] {
+            assert_eq!(verify_trusted(&good, Purpose::Server, now), Ok(()));
+        }
+        let bad = Err(CertificateError::InvalidPurpose.into());
+        assert_eq!(verify_trusted(&leaf(&[Usage::ClientAuth]), Purpose::Server, now), bad);
+        let critical = Leaf::of(&rcgen::PKCS_ED25519, Odd { critical_extension: true, ..Odd::default() });
+        assert!(verify_trusted(&critical.der(), Purpose::Client, now).is_err());
+    }
+}
