@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Endpoint;
+use crate::tls::Refusal;
 
 /// Why a request brought no result.
 #[derive(Debug)]
@@ -113,6 +114,9 @@ impl fmt::Display for Error {
 
 /// Why a connection is of no use, in words for people.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(words) = Refusal::words(error) {
+        return words;
+    }
     let innermost = innermost(error);
     match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::UnexpectedEof) => "the server closed the connection".to_owned(),

@@ -120,7 +120,16 @@ fn name_in(path: &str) -> &str {
 
 fn transport_hint(source: &(dyn std::error::Error + 'static)) -> &'static str {
     match Refusal::of(source) {
-        Some(Refusal::Untrusted) => "set KEYRAFT_CA (or --ca) to the CA that signed the server's certificate",
+        Some(Refusal::Untrusted) => {
+            "KEYRAFT_CA (or --ca) must name a file with the CA that issued the server's certificate, or with that \
+             certificate itself"
+        }
+        Some(Refusal::NoName) => {
+            "make the server's certificate with its names: openssl req … -addext subjectAltName=DNS:HOST,IP:ADDRESS"
+        }
+        Some(Refusal::NotForServers) => {
+            "make the server's certificate with serverAuth among its extended key usages, or without any"
+        }
         Some(Refusal::WrongName) => "the server's certificate is for other names: use one of them as its address",
         Some(Refusal::Expired) => "the server's certificate is not valid now: renew it, and check the clocks",
         Some(Refusal::ClientCertificate) => NO_CERTIFICATE,

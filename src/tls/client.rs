@@ -1,6 +1,7 @@
 //! The client's side of TLS on the public API: what it shows to a server, and which servers it trusts.
 
 mod refusal;
+mod server_verifier;
 mod unverified;
 
 use std::io;
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 pub use self::refusal::Refusal;
+use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
 use super::chain::identity_of;
 use super::{ApiKey, ApiKeyError, H2, HTTP_1_1, TlsError, files, provider};
@@ -39,12 +41,12 @@ pub enum Credentials {
     },
 }
 
-/// Which servers a client trusts.
+/// Which servers a client trusts. A server that shows one of the trusted certificates itself is trusted too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
     /// Those whose chain ends in the roots of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else of the system.
     System,
-    /// Those whose chain ends in the certificates of this PEM file.
+    /// Those whose chain ends in the certificates of this PEM file, or of the files in this folder.
     Ca(PathBuf),
     /// Any: for trying things out.
     Anyone,
@@ -128,15 +130,16 @@ fn with_trust(trust: &Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCe
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has cipher suites for TLS 1.2 and 1.3");
-    let roots = match trust {
+    let trusted = match trust {
         Trust::Anyone => {
             let verifier = Arc::new(Unverified(algorithms));
             return Ok(builder.dangerous().with_custom_certificate_verifier(verifier));
         }
-        Trust::Ca(path) => files::roots(path),
-        Trust::System => files::system_roots(),
+        Trust::Ca(path) => files::trusted(path),
+        Trust::System => files::trusted_by_system(),
     };
-    Ok(builder.with_root_certificates(roots.map_err(ClientTlsError::Files)?))
+    let verifier = ServerVerifier::new(trusted.map_err(ClientTlsError::Files)?, algorithms);
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
 }
 
 fn with_credentials(
@@ -186,7 +189,10 @@ impl std::error::Error for ClientTlsError {}
 
 #[cfg(test)]
 mod tests {
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
+
     use super::*;
+    use crate::tls::testing;
 
     #[test]
     fn an_api_key_and_its_files_are_the_same_credentials() {
@@ -211,6 +217,38 @@ mod tests {
             let files = Credentials::Files { certificate, key: key.clone() };
             let error = ClientTls::new(&files, &Trust::Anyone, Alpn::Either).err().unwrap().to_string();
             assert!(error.contains(&format!("`openssl pkey -in {} -out NEW-FILE`", key.display())), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_shows_a_trusted_authority_must_hold_its_key() {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::create_dir(path("trusted")).unwrap();
+        std::fs::write(path("trusted/server.crt"), certificate.pem()).unwrap();
+        for trusted in ["trusted", "trusted/server.crt"] {
+            let trust = Trust::Ca(path(trusted));
+            for (key, is_taken) in [(&key, true), (&other, false)] {
+                let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+                let key = provider().key_provider.load_private_key(key).unwrap();
+                let chain = vec![certificate.der().clone()];
+                let resolver = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+                let server = rustls::ServerConfig::builder_with_provider(provider())
+                    .with_safe_default_protocol_versions()
+                    .unwrap()
+                    .with_no_client_auth()
+                    .with_cert_resolver(Arc::new(resolver));
+                let client = ClientTls::new(&Credentials::Nothing, &trust, Alpn::Http1).unwrap();
+                let (near, far) = testing::pair().await;
+                let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+                let (_, connected) = tokio::join!(acceptor.accept(far), client.connect("localhost", near));
+                assert_eq!(connected.is_ok(), is_taken);
+            }
         }
     }
 

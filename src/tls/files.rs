@@ -33,9 +33,27 @@ pub(super) fn private_key(path: &Path, password: Option<&Password>) -> Result<Pr
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoPrivateKey(path.to_owned()))
 }
 
-/// The roots of a PEM file, or of every file in a folder.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    store(&authorities(path)?)
+/// Certificates that are trusted.
+pub(super) struct Trusted {
+    /// They as roots, which issue others.
+    pub roots: RootCertStore,
+    /// They themselves.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// What a PEM file holds, or every file of a folder.
+pub(super) fn trusted(path: &Path) -> Result<Trusted, TlsError> {
+    let authorities = authorities(path)?;
+    let roots = store(&authorities)?;
+    Ok(Trusted { roots, certificates: authorities.into_iter().map(|(_, certificate)| certificate).collect() })
+}
+
+/// What the operating system trusts.
+pub(super) fn trusted_by_system() -> Result<Trusted, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let certificates = rustls_native_certs::load_native_certs().certs;
+    roots.add_parsable_certificates(certificates.iter().cloned());
+    if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(Trusted { roots, certificates }) }
 }
 
 /// The certificates of a PEM file, or of every file in a folder, each with its file; at least one.
@@ -64,9 +82,7 @@ pub(super) fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Resul
 
 /// The roots that the operating system trusts.
 pub(super) fn system_roots() -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(roots) }
+    trusted_by_system().map(|trusted| trusted.roots)
 }
 
 /// The fingerprint of these files; of a folder, of all files in it.

@@ -69,9 +69,13 @@ fn advice(error: &client::Error) -> Option<String> {
         }
         client::Error::Status { .. } if wants_certificate(error) => Some(WHO.to_owned()),
         client::Error::Transport { source, .. } => Some(match Refusal::of(source.as_ref())? {
-            Refusal::Untrusted => "--verify-ca says which CA signed the old server's certificate".to_owned(),
+            Refusal::Untrusted => {
+                "--verify-ca must name a file with the CA that issued the old server's certificate, or \
+                                   with that certificate itself"
+                    .to_owned()
+            }
             Refusal::ClientCertificate => WHO.to_owned(),
-            Refusal::WrongName | Refusal::Expired => error.hint()?,
+            Refusal::WrongName | Refusal::NoName | Refusal::Expired | Refusal::NotForServers => error.hint()?,
         }),
         client::Error::NoServer(failures) => failures.iter().find_map(|(_, error)| advice(error)),
         _ => None,

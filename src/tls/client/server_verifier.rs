@@ -1,0 +1,213 @@
+//! Which server certificates a client takes: those below a trusted one, and trusted ones themselves; as Go does.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use crate::tls::files::Trusted;
+use crate::tls::odd_chain::{self, Rules};
+use crate::tls::public_verifier::{refusal, verify_for};
+use crate::tls::purpose::Purpose;
+use crate::tls::signature::{verify_tls12, verify_tls13};
+
+/// Verifies that a server's certificate is trusted, in date, meant for servers, and for the server's name.
+#[derive(Debug)]
+pub struct ServerVerifier {
+    roots: RootCertStore,
+    trusted: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerVerifier {
+    /// Trusts these certificates, and those below them.
+    pub fn new(trusted: Trusted, algorithms: WebPkiSupportedAlgorithms) -> Arc<Self> {
+        Arc::new(Self { roots: trusted.roots, trusted: trusted.certificates, algorithms })
+    }
+
+    /// Whether the certificate may be used, by whoever it names.
+    fn check(&self, first: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        let error = match verify_for(Purpose::Server, &self.roots, &self.algorithms, first, between, now) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if self.trusted.iter().any(|trusted| trusted == first) {
+            return odd_chain::verify_trusted(first, Purpose::Server, now);
+        }
+        match error {
+            webpki::Error::CaUsedAsEndEntity => {
+                let Self { roots, algorithms, .. } = self;
+                odd_chain::verify(Rules { roots, algorithms, purpose: Purpose::Server, now }, first, between)
+            }
+            error => Err(refusal(error)),
+        }
+    }
+}
+
+/// Whether the certificate names the server; its common name does not count.
+fn check_name(first: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+    match webpki::EndEntityCert::try_from(first) {
+        Ok(first) => first.verify_is_valid_for_subject_name(name).map_err(refusal),
+        // Before version 3 there are no names but the common name.
+        Err(webpki::Error::UnsupportedCertVersion) => {
+            let (expected, presented) = (name.to_owned(), Vec::new());
+            Err(CertificateError::NotValidForNameContext { expected, presented }.into())
+        }
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        first: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check(first, between, now)?;
+        check_name(first, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::tls::testing::Authority;
+    use crate::tls::{Refusal, provider, proxied};
+
+    /// As `openssl req -x509` makes it: self-signed, and a CA's.
+    fn like_openssl(names: &[&str], odd: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        odd(&mut params);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    /// What a client that trusts `trusted` makes of a server that shows `chain`.
+    fn verified(trusted: &CertificateDer<'static>, chain: &[CertificateDer<'_>], name: &str) -> Result<(), Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.clone()).unwrap();
+        let trusted = Trusted { roots, certificates: vec![trusted.clone()] };
+        let verifier = ServerVerifier::new(trusted, provider().signature_verification_algorithms);
+        let name = ServerName::try_from(name).unwrap();
+        verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], proxied::now()).map(drop)
+    }
+
+    fn outcome(trusted: &CertificateDer<'static>, chain: &[CertificateDer<'_>], name: &str) -> Result<(), Refusal> {
+        verified(trusted, chain, name).map_err(|error| Refusal::of(&error).unwrap())
+    }
+
+    #[test]
+    fn a_trusted_authority_may_be_the_server_itself() {
+        let server = like_openssl(&["kms.example", "*.wild.example", "127.0.0.1", "::1"], |_| {});
+        for name in ["kms.example", "KMS.example", "a.wild.example", "127.0.0.1", "::1"] {
+            assert_eq!(outcome(&server, &[server.clone()], name), Ok(()), "{name}");
+        }
+        for name in ["other.example", "wild.example", "a.b.wild.example", "127.0.0.2", "::2"] {
+            assert_eq!(outcome(&server, &[server.clone()], name), Err(Refusal::WrongName), "{name}");
+        }
+        assert_eq!(outcome(&server, &[server.clone(), server.clone()], "kms.example"), Ok(()));
+    }
+
+    #[test]
+    fn another_certificate_is_not_the_trusted_one() {
+        let (server, namesake) = (like_openssl(&["a"], |_| {}), like_openssl(&["a"], |_| {}));
+        assert_eq!(outcome(&server, &[namesake.clone()], "a"), Err(Refusal::Untrusted));
+        assert_eq!(outcome(&server, &[namesake, server.clone()], "a"), Err(Refusal::Untrusted));
+        let end = like_openssl(&["a"], |params| params.is_ca = IsCa::ExplicitNoCa);
+        assert_eq!(outcome(&end, &[end.clone()], "a"), Ok(()));
+        assert_eq!(outcome(&server, &[end], "a"), Err(Refusal::Untrusted));
+    }
+
+    #[test]
+    fn what_is_trusted_is_still_dated_and_for_servers() {
+        let expired = like_openssl(&["a"], |params| {
+            (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2001, 4, 1));
+        });
+        assert_eq!(outcome(&expired, &[expired.clone()], "a"), Err(Refusal::Expired));
+        let early = like_openssl(&["a"], |params| params.not_before = date_time_ymd(3001, 1, 1));
+        assert_eq!(outcome(&early, &[early.clone()], "a"), Err(Refusal::Expired));
+        for (usage, verdict) in [(ServerAuth, Ok(())), (Any, Ok(())), (ClientAuth, Err(Refusal::NotForServers))] {
+            let server = like_openssl(&["a"], |params| params.extended_key_usages = vec![usage.clone()]);
+            assert_eq!(outcome(&server, &[server.clone()], "a"), verdict, "{usage:?}");
+        }
+    }
+
+    #[test]
+    fn a_common_name_is_no_name() {
+        let nameless = like_openssl(&[], |_| {});
+        assert_eq!(outcome(&nameless, &[nameless.clone()], "a"), Err(Refusal::NoName));
+        let authority = Authority::new();
+        let old = authority.old(&authority.client().der());
+        assert_eq!(outcome(&old, &[old.clone()], "localhost"), Err(Refusal::NoName));
+    }
+
+    #[test]
+    fn an_authority_below_a_trusted_one_may_be_the_server() {
+        let (root, other) = (Authority::new(), Authority::new());
+        let named = |params: &mut CertificateParams| {
+            params.subject_alt_names = CertificateParams::new(vec!["a".to_owned()]).unwrap().subject_alt_names;
+        };
+        let between = root.intermediate(|_| {});
+        let (direct, below) = (root.intermediate(named), between.intermediate(named));
+        assert_eq!(outcome(&root.der(), &[direct.der()], "a"), Ok(()));
+        assert_eq!(outcome(&root.der(), &[direct.der()], "b"), Err(Refusal::WrongName));
+        assert_eq!(outcome(&root.der(), &[below.der(), between.der()], "a"), Ok(()));
+        assert_eq!(outcome(&root.der(), &[below.der()], "a"), Err(Refusal::Untrusted));
+        assert_eq!(outcome(&other.der(), &[direct.der()], "a"), Err(Refusal::Untrusted));
+    }
+
+    #[test]
+    fn a_refusal_has_words_of_its_own() {
+        let refused = |certificate: &CertificateDer<'_>, trusted: &CertificateDer<'static>| {
+            Refusal::words(&verified(trusted, &[certificate.clone()], "a").unwrap_err())
+        };
+        let nameless = like_openssl(&[], |_| {});
+        let expired = like_openssl(&["a"], |params| params.not_after = date_time_ymd(2001, 4, 1));
+        let client = like_openssl(&["a"], |params| params.extended_key_usages = vec![ClientAuth]);
+        let strange = like_openssl(&["a"], |_| {});
+        for (certificate, trusted, words) in [
+            (&nameless, &nameless, "names no host"),
+            (&expired, &expired, "expired at 2001-04-01T00:00:00Z"),
+            (&client, &client, "lack serverAuth"),
+            (&strange, &client, "no trusted CA issued"),
+        ] {
+            let said = refused(certificate, trusted).unwrap();
+            assert!(said.starts_with("the server's certificate") || said.starts_with("no trusted CA"), "{said}");
+            assert!(said.contains(words), "{said}");
+        }
+        let other = like_openssl(&["b"], |_| {});
+        assert_eq!(refused(&other, &other), None, "rustls names both names");
+    }
+}
