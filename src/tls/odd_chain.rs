@@ -104,7 +104,7 @@ impl Search<'_> {
 
 fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Malformed> {
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         _ => Err(Malformed),
     }
 }
@@ -142,12 +142,14 @@ fn unix_time(time: ASN1Time) -> UnixTime {
 fn understood(certificate: &X509Certificate<'_>) -> bool {
     // Only version 3 has extensions.
     let may_have = certificate.version() == X509Version::V3;
-    let read = |extension: &ParsedExtension<'_>| match extension {
-        ParsedExtension::BasicConstraints(_)
-        | ParsedExtension::ExtendedKeyUsage(_)
-        | ParsedExtension::KeyUsage(_)
-        | ParsedExtension::SubjectAlternativeName(_) => true,
-        _ => false,
+    let read = |extension: &ParsedExtension<'_>| {
+        matches!(
+            extension,
+            ParsedExtension::BasicConstraints(_)
+                | ParsedExtension::ExtendedKeyUsage(_)
+                | ParsedExtension::KeyUsage(_)
+                | ParsedExtension::SubjectAlternativeName(_)
+        )
     };
     // The map refuses an extension that comes twice.
     certificate.extensions_map().is_ok()
