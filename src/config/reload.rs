@@ -1,6 +1,6 @@
 //! What a running node cannot take over from a changed file.
 
-use super::Config;
+use super::{Config, LogConfig};
 
 impl Config {
     /// The settings in which `new` differs and which only a restart puts into force, by their names in the file.
@@ -27,5 +27,14 @@ impl Config {
             ("limits", self.limits != new.limits),
         ];
         changed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+    }
+
+    /// What runs once as much of `new` is taken over as a running node can: the settings that wait for a restart stay.
+    #[must_use]
+    pub fn take_over(&self, new: &Self) -> Self {
+        let old = self.clone();
+        let log = LogConfig { format: old.log.format, ..new.log.clone() };
+        let Self { address, cache, cluster, seal, consistency, limits, .. } = old;
+        Self { address, cache, log, cluster, seal, consistency, limits, ..new.clone() }
     }
 }

@@ -37,6 +37,10 @@ pub enum UnwrapError {
     WrongRootKey {
         /// The version of the ring.
         version: u32,
+        /// The fingerprint of the root key that was tried.
+        tried: [u8; 32],
+        /// The fingerprint of one that opens this version.
+        wanted: [u8; 32],
     },
     /// The root key is right, but its wrap was changed or belongs to another cluster; or there is no wrap at all.
     Damaged {
@@ -121,23 +125,37 @@ fn open_version(
     cluster: &[u8; 16],
 ) -> Result<Secret<32>, UnwrapError> {
     let fingerprint = root.fingerprint();
-    let mut ours = wraps.iter().filter(|wrap| wrap.version == version && wrap.root == fingerprint).peekable();
-    if ours.peek().is_none() {
-        return Err(UnwrapError::WrongRootKey { version });
+    let of_version = || wraps.iter().filter(|wrap| wrap.version == version);
+    let mut ours = of_version().filter(|wrap| wrap.root == fingerprint).peekable();
+    match of_version().next() {
+        Some(other) if ours.peek().is_none() => {
+            Err(UnwrapError::WrongRootKey { version, tried: fingerprint, wanted: other.root })
+        }
+        _ => ours.find_map(|wrap| wrap.open(root, cluster)).ok_or(UnwrapError::Damaged { version }),
     }
-    ours.find_map(|wrap| wrap.open(root, cluster)).ok_or(UnwrapError::Damaged { version })
 }
 
 impl fmt::Display for UnwrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongRootKey { version } => write!(f, "version {version} of the ring is wrapped by another root key"),
-            Self::Damaged { version } => write!(f, "version {version} of the ring is damaged"),
+            Self::WrongRootKey { version, tried, wanted } => write!(
+                f,
+                "this is not the root key of the cluster: its fingerprint is {}, and version {version} of the \
+                 cluster's key ring wants the root key with fingerprint {}",
+                short(tried),
+                short(wanted)
+            ),
+            Self::Damaged { version } => write!(f, "version {version} of the cluster's key ring is damaged"),
         }
     }
 }
 
 impl std::error::Error for UnwrapError {}
+
+/// As much of a fingerprint as people compare.
+fn short(fingerprint: &[u8; 32]) -> String {
+    hex::encode(&fingerprint[..8])
+}
 
 #[cfg(test)]
 mod tests {
@@ -182,7 +200,11 @@ mod tests {
         let wraps = ring.wrap(&root, &CLUSTER);
         let unwrap = |wraps: &[RingWrap], root: &RootKey, cluster: &[u8; 16]| Ring::unwrap(wraps, 1, root, cluster);
         let damaged = Err(UnwrapError::Damaged { version: 1 });
-        assert_eq!(unwrap(&wraps, &RootKey::random(), &CLUSTER), Err(UnwrapError::WrongRootKey { version: 1 }));
+        let other = RootKey::random();
+        let (tried, wanted) = (other.fingerprint(), root.fingerprint());
+        let error = UnwrapError::WrongRootKey { version: 1, tried, wanted };
+        assert_eq!(unwrap(&wraps, &other, &CLUSTER), Err(error));
+        assert!([tried, wanted].iter().all(|shown| error.to_string().contains(&short(shown))), "{error}");
         assert_eq!(unwrap(&wraps, &root, &[9; 16]), damaged);
         assert_eq!(unwrap(&[], &root, &CLUSTER), damaged);
         for byte in 0..48 {

@@ -1,6 +1,7 @@
 //! The life of a node: it takes part, unseals, serves while it may, and drains.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::NodeError;
 use super::files::Room;
-use super::seal;
+use super::seal::{self, Pauses};
 use super::service::Parts;
 use super::{local, logs, protect};
 use crate::config::Config;
 use crate::crypto::{RootKey, random};
 use crate::http::{Api, Server, serve_local};
 use crate::kms::{Kms, NodeState, SealError};
-use crate::raft::{CATCHING_UP, Cluster, PeerListener, Standing};
+use crate::raft::{CATCHING_UP, Cluster, PeerListener, ShownRootKey, Standing};
 use crate::store::StoreId;
 use crate::telemetry::AuditWriter;
 
@@ -88,13 +89,13 @@ impl Lifecycle {
     async fn live(&mut self) -> Result<(), NodeError> {
         let config = self.parts.config.load_full();
         address_is_free(&config).await?;
-        let root = seal::root_key(&config.seal);
         let stop = self.stop.clone();
-        let Some(cluster) = stop.run_until_cancelled(self.take_part(&config, &root)).await else { return Ok(()) };
-        let cluster = Arc::new(cluster?);
+        let Some(taken) = stop.run_until_cancelled(self.take_part(&config)).await else { return Ok(()) };
+        let (cluster, root) = taken?;
+        let cluster = Arc::new(cluster);
         self.parts.cluster.store(Some(Arc::clone(&cluster)));
         let kms = self.operations(&config, &cluster);
-        if let Some(Ok(())) = stop.run_until_cancelled(self.unseal(&config, &kms, &cluster, root)).await {
+        if stop.run_until_cancelled(self.unseal(&config, &kms, &cluster, root)).await.is_some() {
             self.serve(&config, &kms, &cluster).await?;
         }
         self.stop.cancelled().await;
@@ -106,27 +107,55 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Joins consensus, on its own runtime. A blank node without a root key changes nothing: it waits for its end.
-    async fn take_part(&self, config: &Config, root: &Result<RootKey, SealError>) -> Result<Cluster, NodeError> {
-        let fingerprint = root.as_ref().ok().map(RootKey::fingerprint);
+    /// Joins consensus, on its own runtime. A blank node without a root key changes nothing: it waits for one.
+    async fn take_part(&self, config: &Config) -> Result<(Cluster, Result<RootKey, SealError>), NodeError> {
+        let shown = ShownRootKey::default();
+        let root_key = shown.clone();
         let (cluster_config, consistency) = (config.cluster.clone(), config.consistency);
         let (tls, failure) = (Arc::clone(&self.parts.peer_tls), self.parts.failure.clone());
         let (store_id, logs) = (StoreId(random::bytes()), logs::source(&self.parts));
         let listener = self
             .consensus
-            .spawn(async move { PeerListener::open(&cluster_config, tls, store_id, fingerprint, failure, logs).await });
+            .spawn(async move { PeerListener::open(&cluster_config, tls, store_id, root_key, failure, logs).await });
         let listener = joined(listener.await)??;
         if let Some(damage) = listener.damage() {
             tracing::error!(%damage, "the keystore was damaged and is rebuilt from snapshot and log");
             self.parts.local.set(NodeState::Rebuilding, None);
         }
-        if let Err(error) = root
-            && listener.is_blank()
-        {
-            self.parts.local.set(NodeState::Sealed, Some(error.to_string()));
-            std::future::pending::<()>().await;
+        let mut root = if listener.is_blank() { Ok(self.available_root_key().await) } else { self.root_key() };
+        let mut taking = self.consensus.spawn(listener.take_part(consistency));
+        loop {
+            root.iter().for_each(|root| shown.show(root.fingerprint()));
+            tokio::select! {
+                taken = &mut taking => return Ok((joined(taken)??, root)),
+                // Whoever begins a cluster waits until all nodes hold the same root key: this one may get another.
+                () = self.parts.seal_asked.notified() => root = self.root_key().or(root),
+            }
         }
-        Ok(joined(self.consensus.spawn(listener.take_part(consistency)).await)??)
+    }
+
+    fn root_key(&self) -> Result<RootKey, SealError> {
+        seal::root_key(&self.parts.config.load().seal)
+    }
+
+    /// The root key, once there is one.
+    async fn available_root_key(&self) -> RootKey {
+        let mut pauses = Pauses::new();
+        loop {
+            match self.root_key() {
+                Ok(root) => {
+                    self.parts.local.set(NodeState::Starting, None);
+                    return root;
+                }
+                Err(error) => self.stay_sealed(&error),
+            }
+            pauses.wait(&self.parts.seal_asked).await;
+        }
+    }
+
+    fn stay_sealed(&self, error: &SealError) {
+        let reason = seal::reason(&self.parts.config.load().seal, error);
+        self.parts.local.set(NodeState::Sealed, Some(reason));
     }
 
     fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {
@@ -141,28 +170,32 @@ impl Lifecycle {
         kms
     }
 
-    /// Opens the key ring. A node that cannot replicates and votes, but does not serve, and leads only in need.
-    async fn unseal(
-        &self,
-        config: &Config,
-        kms: &Kms,
-        cluster: &Arc<Cluster>,
-        root: Result<RootKey, SealError>,
-    ) -> Result<(), SealError> {
-        let unsealed = match &root {
-            Ok(root) => {
-                kms.initialised(root, &config.policies).await;
-                let unsealed = kms.unseal(root);
-                kms.audit_key().into_iter().for_each(|key| self.parts.audit.sign_with(key));
-                unsealed
+    /// Opens the key ring. A node that cannot open it replicates and votes, but does not serve, and leads only in need;
+    /// it tries again now and then, and when it is asked to.
+    async fn unseal(&self, config: &Config, kms: &Kms, cluster: &Arc<Cluster>, mut root: Result<RootKey, SealError>) {
+        let mut hands_over = pin!(hand_over(cluster, config.cluster.timing.election_max * SEALED_PATIENCE));
+        let mut pauses = Pauses::new();
+        while let Err(error) = self.open_ring(kms, &root).await {
+            self.stay_sealed(&error);
+            cluster.let_campaign(false);
+            tokio::select! {
+                () = &mut hands_over => {}
+                () = pauses.wait(&self.parts.seal_asked) => {}
             }
-            Err(error) => Err(error.clone()),
-        };
-        if let Err(error) = &unsealed {
-            self.parts.local.set(NodeState::Sealed, Some(error.to_string()));
-            stay_sealed(cluster, config.cluster.timing.election_max * SEALED_PATIENCE).await;
+            root = self.root_key();
+            cluster.let_campaign(root.is_ok());
         }
-        unsealed
+        if self.parts.local.state.now() == NodeState::Sealed {
+            self.parts.local.set(NodeState::Starting, None);
+        }
+    }
+
+    async fn open_ring(&self, kms: &Kms, root: &Result<RootKey, SealError>) -> Result<(), SealError> {
+        let root = root.as_ref().map_err(Clone::clone)?;
+        kms.initialised(root, &self.parts.config.load().policies).await;
+        kms.unseal(root)?;
+        kms.audit_key().into_iter().for_each(|key| self.parts.audit.sign_with(key));
+        Ok(())
     }
 
     /// Opens the listener while the node may serve, and closes it while it may not.
@@ -248,8 +281,7 @@ async fn audit_failed(writer: Option<&mut AuditWriter>) -> io::Error {
 }
 
 /// Lets a sealed node lead only when nobody else does for long, and then hand over. Never ends.
-async fn stay_sealed(cluster: &Cluster, patience: Duration) {
-    cluster.let_campaign(false);
+async fn hand_over(cluster: &Cluster, patience: Duration) {
     loop {
         tokio::time::sleep(patience).await;
         if cluster.leads() {

@@ -89,6 +89,11 @@ impl Node {
         self.parts.reconfigure(config)
     }
 
+    /// Lets a sealed node try its seal at once; an unsealed one has nothing to do.
+    pub fn try_seal(&self) {
+        self.parts.seal_asked.notify_one();
+    }
+
     /// Waits until the node ends by itself.
     ///
     /// # Errors

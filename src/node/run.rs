@@ -67,7 +67,10 @@ async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), Nod
                 tracing::info!("told to stop");
                 return node.stop().await;
             }
-            () = any(&mut reload) => read_again(path, &node, logging),
+            () = any(&mut reload) => {
+                read_again(path, &node, logging);
+                node.try_seal();
+            }
         }
     }
 }

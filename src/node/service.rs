@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::error::NodeError;
 use super::local::LocalState;
-use crate::config::Config;
+use crate::config::{AuditFileConfig, Config};
 use crate::http::Api;
 use crate::kms::Place;
 use crate::raft::{Cluster, Failure};
 use crate::store::make_usable_folder;
 use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics, check_audit_file};
-use crate::tls::{PeerTls, PublicTls};
+use crate::tls::{PeerTls, PublicTls, log_date_warnings};
 
 /// What a node is made of before it takes part.
 pub(super) struct Parts {
@@ -28,6 +29,8 @@ pub(super) struct Parts {
     pub errors: Arc<ErrorLog>,
     pub failure: Failure,
     pub local: LocalState,
+    /// A sealed node is to try its seal again.
+    pub seal_asked: Notify,
     pub cluster: ArcSwapOption<Cluster>,
     pub api: ArcSwapOption<Api>,
 }
@@ -40,9 +43,8 @@ impl Parts {
         let public_tls = Arc::new(PublicTls::load_beside(&config.tls, skips_auth(&config), beside)?);
         let data = &config.cluster.data;
         make_usable_folder(data).map_err(in_setting("cluster.data", data))?;
-        if let Some(file) = &config.audit.file {
-            check_audit_file(&file.path).map_err(in_setting("audit.file.path", &file.path))?;
-        }
+        config.audit.file.as_ref().map_or(Ok(()), usable_audit_file)?;
+        log_date_warnings(&public_tls.certificates());
         let (audit, audit_writer) = Audit::start(&config)?;
         Ok(Self {
             config: ArcSwap::from_pointee(config),
@@ -54,6 +56,7 @@ impl Parts {
             errors,
             failure: Failure::default(),
             local: LocalState::default(),
+            seal_asked: Notify::new(),
             cluster: ArcSwapOption::empty(),
             api: ArcSwapOption::empty(),
         })
@@ -66,10 +69,20 @@ impl Parts {
     }
 
     /// Takes over what can change while running; returns the settings that wait for a restart.
-    pub(super) fn reconfigure(&self, config: Config) -> Vec<&'static str> {
-        let waiting = self.config.load().needs_restart(&config);
-        if let Err(error) = self.public_tls.reconfigure(&config.tls, skips_auth(&config)) {
-            tracing::error!(%error, "the certificates stay as they were");
+    ///
+    /// A file that cannot be used is logged, and what it would replace stays in use.
+    pub(super) fn reconfigure(&self, new: Config) -> Vec<&'static str> {
+        let old = self.config.load_full();
+        let mut config = old.take_over(&new);
+        if self.local.kms.load().as_deref().is_none_or(|kms| kms.audit_key().is_none()) {
+            // Nothing came of the old seal yet.
+            config.seal = new.seal.clone();
+        }
+        let waiting = config.needs_restart(&new);
+        self.reload_certificates(&old, &mut config);
+        if let Some(Err(error)) = config.audit.file.as_ref().map(usable_audit_file) {
+            tracing::error!("{error}. The audit settings stay as they were");
+            config.audit = old.audit.clone();
         }
         self.audit.reload(&config);
         if let Some(api) = self.api.load().as_deref() {
@@ -84,6 +97,17 @@ impl Parts {
         waiting
     }
 
+    fn reload_certificates(&self, old: &Config, config: &mut Config) {
+        if let Err(error) = self.public_tls.reconfigure(&config.tls, skips_auth(config)) {
+            tracing::error!("{error}. The API keeps its certificates and the other tls settings");
+            config.tls = old.tls.clone();
+        }
+        if let Err(error) = self.peer_tls.reload() {
+            tracing::error!("{error}. The node keeps the certificates that it shows its peers");
+        }
+        log_date_warnings(&self.public_tls.certificates());
+    }
+
     /// Ends this node's part in the cluster at once.
     pub(super) async fn kill(&self) {
         if let Some(cluster) = self.cluster.swap(None) {
@@ -92,6 +116,10 @@ impl Parts {
         self.api.store(None);
         self.local.kms.store(None);
     }
+}
+
+fn usable_audit_file(file: &AuditFileConfig) -> Result<(), NodeError> {
+    check_audit_file(&file.path).map_err(in_setting("audit.file.path", &file.path))
 }
 
 fn in_setting(setting: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NodeError {

@@ -136,8 +136,7 @@ fn understand(
     if reply.peer_list.as_ref() != greeter.peer_list {
         return Reply::NotYet("is configured with other peers: the list must be the same, in the same order");
     }
-    let fingerprint = greeter.root_key_fingerprint.as_ref().map_or(&[][..], |f| &f[..]);
-    if reply.root_key_fingerprint.as_ref() != fingerprint {
+    if reply.root_key_fingerprint != greeter.root_key.bytes() {
         return Reply::NotYet("holds another root key, or none yet");
     }
     let store_id = StoreId(reply.store_id.as_ref().try_into().unwrap_or_default());
@@ -180,7 +179,7 @@ impl std::error::Error for BootError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::greeting::peer_list_hash;
+    use crate::raft::greeting::{ShownRootKey, peer_list_hash};
 
     fn peers() -> Vec<PeerConfig> {
         let peer = |name: &str| PeerConfig {
@@ -192,12 +191,14 @@ mod tests {
     }
 
     fn greeter(name: &str, store: u8, blank: bool, root: Option<[u8; 32]>) -> Greeter {
+        let shown = ShownRootKey::default();
+        root.into_iter().for_each(|fingerprint| shown.show(fingerprint));
         Greeter {
             name: name.into(),
             store_id: StoreId([store; 16]),
             blank,
             peer_list: peer_list_hash(&peers()),
-            root_key_fingerprint: root,
+            root_key: shown,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Greetings: how nodes that do not know each other yet find out whether they may begin a cluster together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::membership::membership_to_wire;
@@ -18,7 +20,23 @@ pub(super) struct Greeter {
     /// Whether its store had never belonged to a cluster when the node started.
     pub blank: bool,
     pub peer_list: [u8; 32],
-    pub root_key_fingerprint: Option<[u8; 32]>,
+    pub root_key: ShownRootKey,
+}
+
+/// The fingerprint of the root key that this node holds, as other blank nodes see it; none while it holds none.
+#[derive(Debug, Clone, Default)]
+pub struct ShownRootKey(Arc<Mutex<Option<[u8; 32]>>>);
+
+impl ShownRootKey {
+    /// Shows this fingerprint from now on.
+    pub fn show(&self, fingerprint: [u8; 32]) {
+        *self.0.lock() = Some(fingerprint);
+    }
+
+    /// The fingerprint; empty while there is none.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.0.lock().map_or_else(Bytes::new, |fingerprint| Bytes::copy_from_slice(&fingerprint))
+    }
 }
 
 impl Greeter {
@@ -30,7 +48,7 @@ impl Greeter {
             store_id: Bytes::copy_from_slice(&self.store_id.0),
             blank: self.blank && !running,
             peer_list: Bytes::copy_from_slice(&self.peer_list),
-            root_key_fingerprint: self.root_key_fingerprint.map_or_else(Bytes::new, |f| Bytes::copy_from_slice(&f)),
+            root_key_fingerprint: self.root_key.bytes(),
             membership: membership.filter(|_| running).map(|membership| membership_to_wire(None, &membership)),
         }
     }

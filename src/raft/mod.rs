@@ -40,6 +40,7 @@ pub use cluster::Cluster;
 pub use entry::EntryError;
 pub use failure::Failure;
 pub use fence::FenceFigures;
+pub use greeting::ShownRootKey;
 pub use lease::{CATCHING_UP, Standing};
 pub use logs::{FollowLog, LogSource, PeerLog};
 pub use records::Comparison;

@@ -17,7 +17,7 @@ use super::cluster::Cluster;
 use super::failure::Failure;
 use super::fence::Fence;
 use super::grants::Grants;
-use super::greeting::{Greeter, peer_list_hash};
+use super::greeting::{Greeter, ShownRootKey, peer_list_hash};
 use super::leader::Leadership;
 use super::lease::Lease;
 use super::links::Links;
@@ -80,7 +80,7 @@ pub struct PeerListener {
 }
 
 impl PeerListener {
-    /// Opens the store and begins to answer greetings. `fingerprint` is of the root key this node holds; `logs` is
+    /// Opens the store and begins to answer greetings. `root_key` is shown to whoever greets; `logs` is
     /// what peers may have of its events.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl PeerListener {
         config: &ClusterConfig,
         tls: Arc<PeerTls>,
         new_store_id: StoreId,
-        fingerprint: Option<[u8; 32]>,
+        root_key: ShownRootKey,
         failure: Failure,
         logs: LogSource,
     ) -> Result<Self, StartError> {
@@ -106,7 +106,7 @@ impl PeerListener {
             store_id: store.owner.store_id,
             blank,
             peer_list: peer_list_hash(&config.peers),
-            root_key_fingerprint: fingerprint,
+            root_key,
         });
         let running = Arc::new(OnceLock::new());
         let service = PeerService {

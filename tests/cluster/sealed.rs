@@ -52,9 +52,9 @@ fn wrong_seals(cluster: &TestCluster) -> [(SealConfig, &'static str); 4] {
     let other = BASE64_STANDARD.encode([0xa5; 32]);
     [
         (file("other.key", &other), "root key"),
-        (SealConfig::File(cluster.certificates().file("nowhere.key")), "nowhere.key cannot be read"),
-        (file("short.key", "c2hvcnQ="), "short.key is no root key"),
-        (SealConfig::Env("KEYRAFT_TEST_UNSET".into()), "KEYRAFT_TEST_UNSET: the variable is not set"),
+        (SealConfig::File(cluster.certificates().file("nowhere.key")), "nowhere.key: No such file"),
+        (file("short.key", "c2hvcnQ="), "short.key holds no root key"),
+        (SealConfig::Env("KEYRAFT_TEST_UNSET".into()), "the variable KEYRAFT_TEST_UNSET is not set"),
     ]
 }
 
@@ -71,6 +71,56 @@ async fn a_new_cluster_waits_for_the_root_key_of_every_node() {
     for node in 0..3 {
         cluster.wait_until_serving(node).await;
     }
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_node_opens_its_ring_without_a_restart() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 3).await;
+    let right = fs::read(cluster.certificates().file("root.key")).expect("it is there");
+    let path = cluster.certificates().file("own.key");
+    for (node, asks) in [(0, true), (1, false)] {
+        fs::write(&path, BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
+        cluster.stop(node).await;
+        cluster.config_mut(node).seal = SealConfig::File(path.clone());
+        cluster.begin_nodes(&[node]).await;
+        let status = cluster.wait_for_state(node, "sealed").await;
+        let told = status["node"]["reason"].as_str().expect("a sealed node says why");
+        let words = ["this is not the root key of the cluster", "wants the root key with fingerprint", "own.key"];
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        fs::write(&path, &right).expect("the folder is writable");
+        if asks {
+            cluster.try_seal(node);
+        }
+        let status = cluster.wait_for_state(node, "serving").await;
+        assert!(status["node"].get("reason").is_none(), "{status}");
+        user.assert_decrypts(node, &keys).await;
+    }
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_cluster_begins_once_every_node_has_got_its_root_key() {
+    let mut cluster = TestCluster::prepare(3, &ApiKey::parse(ADMIN_KEY), |_, _| {});
+    let right = fs::read(cluster.certificates().file("root.key")).expect("it is there");
+    let paths = ["first.key", "second.key"].map(|name| cluster.certificates().file(name));
+    // The one that begins the cluster has none; another has a wrong one.
+    for (node, path) in [0, 2].into_iter().zip(&paths) {
+        cluster.config_mut(node).seal = SealConfig::File(path.clone());
+    }
+    fs::write(&paths[1], BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    cluster.wait_for_state(0, "sealed").await;
+    for (node, path) in [0, 2].into_iter().zip(&paths) {
+        fs::write(path, &right).expect("the folder is writable");
+        cluster.try_seal(node);
+    }
+    for node in 0..3 {
+        cluster.wait_for_state(node, "serving").await;
+    }
+    cluster.admin().create_many("after", 3).await;
     cluster.assert_equal_digests().await;
 }
 

@@ -9,6 +9,7 @@ mod failures;
 mod keys;
 mod logs;
 mod migrate;
+mod reloads;
 mod scripts;
 mod shell;
 mod starts;

@@ -384,3 +384,14 @@ fn what_needs_a_restart_is_named() {
         loaded(&NEEDED.replace("data: data", "data: other").replace("file:", "env:").replace("root.key", "K"));
     assert_eq!(old.needs_restart(&elsewhere), ["cluster.data", "seal"]);
 }
+
+#[test]
+fn what_waits_for_a_restart_is_compared_with_what_runs() {
+    let running = with("");
+    let new = with("limits: {streams: 1}\nlog: {format: json, level: debug}\nkeys: [{name: k}]\n");
+    let after = running.take_over(&new);
+    assert_eq!((after.limits, after.log.format), (running.limits, LogFormat::Text));
+    assert_eq!((&after.log.level, &after.keys), (&"debug".to_owned(), &vec!["k".to_owned()]));
+    assert_eq!(after.needs_restart(&new), ["log.format", "limits"], "it still waits");
+    assert_eq!(after.needs_restart(&running), Vec::<&str>::new(), "it was put back");
+}

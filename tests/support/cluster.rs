@@ -98,6 +98,11 @@ impl TestCluster {
         join_all(self.nodes.iter_mut().filter_map(Option::take).map(Node::kill)).await;
     }
 
+    /// Lets a sealed node try its seal at once, as SIGHUP does.
+    pub fn try_seal(&self, number: usize) {
+        self.nodes[number].as_ref().expect("the node runs").try_seal();
+    }
+
     /// Why a node ended by itself. It may be started again afterwards.
     pub async fn ended(&mut self, number: usize) -> NodeError {
         let mut node = self.nodes[number].take().expect("the node runs");

@@ -1,0 +1,93 @@
+//! SIGHUP: what waits for a restart, and files that cannot be used, which leave the node as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use keyraft::config::{AuditFileConfig, Config, render};
+use rustix::process::Signal;
+
+use crate::shell::Shell;
+use crate::support::processes::Processes;
+use crate::support::status;
+
+struct Node {
+    cluster: Processes,
+    file: PathBuf,
+    config: Config,
+}
+
+impl Node {
+    async fn start() -> Self {
+        let cluster = Processes::start().await;
+        let file = Shell::folder(&cluster).join("node-1/config.yml");
+        let (config, _) = Config::load(&file).expect("`dev` writes a good one");
+        Self { cluster, file, config }
+    }
+
+    fn write(&self, adjust: impl FnOnce(&mut Config)) {
+        let mut config = self.config.clone();
+        adjust(&mut config);
+        fs::write(&self.file, render(&config)).expect("the folder is writable");
+    }
+
+    /// Sends SIGHUP and returns what is logged until this appears.
+    async fn reload(&self, words: &str) -> String {
+        let before = self.cluster.log(0).len();
+        self.cluster.signal(0, Signal::HUP);
+        let data = [self.cluster.data(0)];
+        let logged = async || {
+            let log = self.cluster.log(0);
+            log[before..].contains(words).then(|| log[before..].to_owned())
+        };
+        status::wait_for(words, &data, logged).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_waits_for_a_restart_is_named_until_it_is_put_back() {
+    let node = Node::start().await;
+    node.write(|config| config.limits.streams += 1);
+    for _ in 0..2 {
+        node.reload(r#"wait_for_a_restart=["limits"]"#).await;
+    }
+    node.write(|_| {});
+    node.reload("wait_for_a_restart=[]").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_used_are_named_and_leave_the_node_as_it_is() {
+    let node = Node::start().await;
+    let admin = Shell::of(&node.cluster);
+    let missing = PathBuf::from("/nonexistent.crt");
+    let begins = |setting: &str, path: &Path| format!("{setting}: cannot read {}: No such file", path.display());
+    for setting in ["tls.cert", "tls.key", "tls.ca"] {
+        node.write(|config| match setting {
+            "tls.cert" => config.tls.cert.clone_from(&missing),
+            "tls.key" => config.tls.key.clone_from(&missing),
+            _ => (config.tls.verify_clients, config.tls.ca) = (true, Some(missing.clone())),
+        });
+        // It stays wrong, and is named each time.
+        for _ in 0..2 {
+            node.reload(&begins(setting, &missing)).await;
+        }
+        admin.json(&["key", "create", setting.trim_start_matches("tls."), "--server", &admin.server()]);
+    }
+    let folder = Shell::folder(&node.cluster);
+    node.write(|config| {
+        let (max_size, max_age) = (1 << 20, std::time::Duration::from_secs(3_600));
+        config.audit.file = Some(AuditFileConfig { path: folder.clone(), max_size, max_age, keep: 1 });
+    });
+    let log = node.reload("audit.file.path: cannot use").await;
+    assert!(log.contains("name a file. The audit settings stay as they were"), "{log}");
+    let key = node.config.cluster.key.clone();
+    let kept = fs::read(&key).expect("`dev` writes it");
+    node.write(|_| {});
+    fs::write(&key, "").expect("the folder is writable");
+    let log = node.reload("cluster.tls.key: ").await;
+    assert!(log.contains("peer.key is empty. The node keeps the certificates that it shows its peers"), "{log}");
+    fs::write(&key, kept).expect("the folder is writable");
+    fs::write(&node.file, "version: v1\nadres: x\n").expect("the folder is writable");
+    let log = node.reload("everything stays as it was").await;
+    assert!(log.contains("config.yml:2: unknown setting `adres`"), "{log}");
+    admin.json(&["key", "create", "last", "--server", &admin.server()]);
+}
