@@ -82,6 +82,7 @@ impl Cluster {
             warm_up: WARM_UP,
             duration: time,
             rate: None,
+            timeout: Duration::from_secs(10),
             keys: 1,
             keep: true,
             pids: self.nodes.iter().map(|node| node.0.id()).collect(),

@@ -86,6 +86,7 @@ fn plan(server: &Server, workload: &Workload, time: Duration, clients: usize) ->
         warm_up: WARM_UP,
         duration: time,
         rate: None,
+        timeout: Duration::from_secs(10),
         keys: KEYS,
         keep: false,
         pids: vec![server.pid],

@@ -39,6 +39,9 @@ pub struct Args {
     /// Requests a second in all, sent on time whether or not the server keeps up [default: as many as it takes]
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
+    /// How long an answer or a connection may take; after that it counts as an error, and the next server is tried
+    #[arg(long, default_value = "10s", value_parser = limit, value_name = "TIME")]
+    timeout: Duration,
     /// Keys to work on; they are made before and deleted after
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
     keys: usize,
@@ -58,9 +61,14 @@ Examples:
   keyraft bench --op decrypt --rate 5000                     latency at a load that the server can take
   keyraft bench --op connect --clients 16                    new mutual-TLS connections
   keyraft bench --json --duration 60s | jq .latency
+  keyraft bench -s kms-1,kms-2,kms-3 --duration 60s --timeout 1s  a fail-over: stop a node meanwhile
 
 A request counts when it is answered with 200 within the measured time. With --rate, a request that had to wait
-for the one before counts from when it was due. Keys are named bench-…; Ctrl-C ends early, reports and cleans up.";
+for the one before counts from when it was due. Keys are named bench-…; Ctrl-C ends early, reports and cleans up.
+
+A connection that is lost is made again, at the next server of the list when the first is away or answers 503. Errors
+are counted by kind, and the test goes on to its end: the longest gap is how long no request was answered well. It
+fails only when no server answers at all.";
 
 /// Runs the load test and prints its report.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
@@ -72,7 +80,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let plan = plan(args)?;
     let progress = Arc::new(Progress::default());
     let interrupted = tokio::spawn(stop_on_interrupt(progress.clone()));
-    let watching = screen::watch(progress.clone(), plan.warm_up, plan.duration);
+    let watching = screen::watch(progress.clone(), &plan, output);
     let outcome = run_load(&plan, progress).await;
     watching.end().await;
     interrupted.abort();
@@ -101,6 +109,7 @@ fn plan(args: &Args) -> Result<Plan, Error> {
         warm_up: args.warm_up,
         duration: args.duration,
         rate: args.rate,
+        timeout: args.timeout,
         keys: args.keys,
         keep: args.keep,
         pids: args.pid.clone(),
@@ -127,6 +136,7 @@ fn render(report: &Report) -> String {
     lines.extend(cpu(report));
     lines.push(String::new());
     lines.push(errors(report));
+    lines.extend(gap(report));
     lines.join("\n")
 }
 
@@ -174,6 +184,19 @@ fn errors(report: &Report) -> String {
     format!("{WARN}Errors{WARN:#}  {}", kinds.chain(unanswered).collect::<Vec<_>>().join(", "))
 }
 
+/// Shown only where it is more than the time that requests take anyway.
+fn gap(report: &Report) -> Option<String> {
+    let (length, at) = (report.longest_gap_ms, report.longest_gap_at_seconds);
+    let is_long = length >= 100.0 && length * 1e3 > 2.0 * report.latency.p99_us;
+    let times = if report.reconnects == 1 { "once".to_owned() } else { format!("{} times", report.reconnects) };
+    (is_long || report.reconnects > 0).then(|| {
+        let length = duration(length * 1e3);
+        format!(
+            "Connected again {times}. Longest time without a good answer: {length}, {at:.1} s into the measurement."
+        )
+    })
+}
+
 fn http(text: &str) -> Result<Http, String> {
     match text {
         "1" | "1.1" => Ok(Http::One),
@@ -202,6 +225,11 @@ fn time(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = digits.parse().map_err(|_| "a time is such as 500ms, 10s or 2m".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+/// The same for what must not be zero.
+fn limit(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| if time.is_zero() { Err("it must be longer than 0s".to_owned()) } else { Ok(time) })
 }
 
 #[cfg(test)]

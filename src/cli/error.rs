@@ -248,6 +248,7 @@ impl Error {
             | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
             | Self::Node(node::RunError::Config(_)) => EXIT_USAGE,
             Self::Node(node::RunError::Node { error, .. }) if error.is_of_files() => EXIT_USAGE,
+            Self::Load(client::load::Error::NoAnswer { .. }) => EXIT_UNAVAILABLE,
             Self::Differs => EXIT_DIFFERS,
             _ => EXIT_FAILED,
         }

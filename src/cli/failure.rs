@@ -208,7 +208,8 @@ fn kind_of_load(error: &client::load::Error) -> &'static str {
     match error {
         client::load::Error::Client(error) => kind_of_request(error),
         client::load::Error::Tls(_) => "credentials",
-        client::load::Error::Http { .. } | client::load::Error::WrongAnswer { .. } => "unexpected_answer",
+        client::load::Error::NoAnswer { .. } => "unavailable",
+        client::load::Error::WrongAnswer { .. } => "unexpected_answer",
         client::load::Error::Process { .. } => "input",
     }
 }

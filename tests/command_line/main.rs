@@ -3,6 +3,7 @@
 mod access;
 mod apply;
 mod audit;
+mod bench;
 mod cluster;
 mod codes;
 mod failures;

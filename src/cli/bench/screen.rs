@@ -1,5 +1,6 @@
-//! The progress of a load test, on a terminal only.
+//! The progress of a load test: a bar on a terminal, and everywhere a line when answers stop coming, and when they come again.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,37 +9,46 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::client::load::{Phase, Progress};
+use crate::cli::Output;
+use crate::client::load::{Phase, Plan, Progress};
 
 const REFRESH: Duration = Duration::from_millis(250);
 const BAR: &str = "{prefix:>12.green.bold} [{bar:30}] {msg}";
+/// Answers that stay away this long are reported.
+const SILENCE: Duration = Duration::from_millis(500);
 
-/// Someone who watches; nobody where standard error is no terminal.
-pub struct Watcher(Option<(JoinHandle<()>, ProgressBar)>);
+/// Someone who watches.
+pub struct Watcher {
+    task: JoinHandle<()>,
+    bar: ProgressBar,
+}
 
 /// Shows how far the test has come until [`Watcher::end`].
-pub fn watch(progress: Arc<Progress>, warm_up: Duration, duration: Duration) -> Watcher {
-    if !std::io::stderr().is_terminal() {
-        return Watcher(None);
-    }
+pub fn watch(progress: Arc<Progress>, plan: &Plan, output: Output) -> Watcher {
     let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(1000).with_style(style.progress_chars("=> "));
-    let task = tokio::spawn(show(bar.clone(), progress, warm_up, duration));
-    Watcher(Some((task, bar)))
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1000) } else { ProgressBar::hidden() };
+    let bar = bar.with_style(style.progress_chars("=> "));
+    let outage = Outage::new(plan.rate);
+    let task = tokio::spawn(show(bar.clone(), progress, (plan.warm_up, plan.duration), outage, output));
+    Watcher { task, bar }
 }
 
 impl Watcher {
     /// Takes the progress off the screen.
     pub async fn end(self) {
-        if let Some((task, bar)) = self.0 {
-            task.abort();
-            let _ = task.await;
-            bar.finish_and_clear();
-        }
+        self.task.abort();
+        let _ = self.task.await;
+        self.bar.finish_and_clear();
     }
 }
 
-async fn show(bar: ProgressBar, progress: Arc<Progress>, warm_up: Duration, duration: Duration) {
+async fn show(
+    bar: ProgressBar,
+    progress: Arc<Progress>,
+    (warm_up, duration): (Duration, Duration),
+    mut outage: Outage,
+    output: Output,
+) {
     let (mut phase, mut since, mut done) = (Phase::Preparing, Instant::now(), 0);
     loop {
         if progress.phase() != phase {
@@ -53,10 +63,72 @@ async fn show(bar: ProgressBar, progress: Arc<Progress>, warm_up: Duration, dura
         bar.set_prefix(name);
         bar.set_position(length.map_or(0, |length| permille(since.elapsed(), length)));
         let now = progress.done();
-        bar.set_message(message(now - done, progress.failed()));
+        bar.set_message(message(now - done, &progress.failures()));
         done = now;
+        if length.is_some()
+            && let Some(event) = outage.look(progress.silence(), &progress.failures())
+        {
+            bar.suspend(|| output.note(&event));
+        }
         sleep(REFRESH).await;
     }
+}
+
+/// Whether answers come.
+struct Outage {
+    /// How long they must stay away.
+    limit: Duration,
+    /// How long they have stayed away, as far as it was seen.
+    seen: Option<Duration>,
+    /// The failures up to then.
+    before: BTreeMap<String, u64>,
+}
+
+impl Outage {
+    /// Answers come; at a low rate they may be further apart.
+    fn new(rate: Option<f64>) -> Self {
+        let limit = rate.map_or(SILENCE, |rate| SILENCE.max(Duration::from_secs_f64(3.0 / rate)));
+        Self { limit, seen: None, before: BTreeMap::new() }
+    }
+
+    /// What is worth saying of a silence that lasts until now.
+    fn look(&mut self, silence: Duration, failures: &BTreeMap<String, u64>) -> Option<String> {
+        match self.seen {
+            None if silence >= self.limit => {
+                self.seen = Some(silence);
+                Some(format!("no good answer for {}{}", seconds(silence), new_failures(&self.before, failures)))
+            }
+            Some(_) if silence >= self.limit => {
+                self.seen = Some(silence);
+                None
+            }
+            Some(seen) => {
+                self.seen = None;
+                let lasted = format!("good answers again after {} or a little more", seconds(seen));
+                let event = format!("{lasted}{}", new_failures(&self.before, failures));
+                self.before.clone_from(failures);
+                Some(event)
+            }
+            None => {
+                self.before.clone_from(failures);
+                None
+            }
+        }
+    }
+}
+
+/// The failures since an earlier look, in parentheses.
+fn new_failures(before: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) -> String {
+    let more = |(kind, count): (&String, &u64)| {
+        let more = count - before.get(kind).copied().unwrap_or_default();
+        (more > 0).then(|| format!("{kind}: {more}"))
+    };
+    let kinds: Vec<_> = now.iter().filter_map(more).collect();
+    if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 fn permille(elapsed: Duration, length: Duration) -> u64 {
@@ -64,7 +136,34 @@ fn permille(elapsed: Duration, length: Duration) -> u64 {
     u64::try_from(share).unwrap_or(1000).min(1000)
 }
 
-fn message(done: u64, failed: u64) -> String {
+fn message(done: u64, failures: &BTreeMap<String, u64>) -> String {
     let per_second = u128::from(done) * 1000 / REFRESH.as_millis();
-    if failed == 0 { format!("{per_second}/s") } else { format!("{per_second}/s, {failed} failed") }
+    let kinds = failures.iter().map(|(kind, count)| format!(", {kind}: {count}"));
+    format!("{per_second}/s{}", kinds.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_reported_once_when_it_begins_and_once_when_it_ends() {
+        let mut outage = Outage::new(None);
+        let failures = |count: u64| BTreeMap::from([("connection_refused".to_owned(), count)]);
+        let mut look = |ms, count| outage.look(Duration::from_millis(ms), &failures(count));
+        assert_eq!((look(3, 2), look(300, 2)), (None, None));
+        assert_eq!(look(520, 7).as_deref(), Some("no good answer for 0.5 s (connection_refused: 5)"));
+        assert_eq!((look(770, 9), look(1240, 12)), (None, None));
+        let end = "good answers again after 1.2 s or a little more (connection_refused: 10)";
+        assert_eq!(look(1, 12).as_deref(), Some(end));
+        assert_eq!(look(2, 12), None);
+        assert_eq!(message(50, &failures(3)), "200/s, connection_refused: 3");
+    }
+
+    #[test]
+    fn at_a_low_rate_answers_may_be_further_apart() {
+        let mut outage = Outage::new(Some(0.5));
+        assert_eq!(outage.look(Duration::from_secs(5), &BTreeMap::new()), None);
+        assert!(outage.look(Duration::from_secs(7), &BTreeMap::new()).is_some());
+    }
 }

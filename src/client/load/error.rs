@@ -1,9 +1,10 @@
 //! Why a load test could not be run at all.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
-use crate::client::{self, Endpoint};
+use crate::client;
 use crate::tls::ClientTlsError;
 
 /// Why a load test could not be run.
@@ -13,10 +14,10 @@ pub enum Error {
     Client(client::Error),
     /// The credentials or trust cannot be used.
     Tls(ClientTlsError),
-    /// The server does not speak that version of HTTP.
-    Http {
-        /// Which server.
-        endpoint: Endpoint,
+    /// No server answered a single request of the test.
+    NoAnswer {
+        /// Why not, and how often.
+        failures: BTreeMap<String, u64>,
     },
     /// What a key sealed did not come back: nothing measured on such a server would mean anything.
     WrongAnswer {
@@ -37,7 +38,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
-            Self::Http { .. } => Some("try the other --http".to_owned()),
+            Self::NoAnswer { .. } => Some(
+                "`keyraft cluster status` shows which nodes are up; MINIO_KES_SERVER (or --server) takes several"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -48,7 +52,10 @@ impl fmt::Display for Error {
         match self {
             Self::Client(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
-            Self::Http { endpoint } => write!(f, "{endpoint} does not speak that version of HTTP"),
+            Self::NoAnswer { failures } => {
+                let kinds: Vec<_> = failures.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+                write!(f, "no server answered a single request of the test ({})", kinds.join(", "))
+            }
             Self::WrongAnswer { key } => write!(f, "the server does not decrypt what key {key} has just sealed"),
             Self::Process { pid, source } => write!(f, "process {pid} cannot be looked at: {source}"),
         }

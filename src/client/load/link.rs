@@ -1,194 +1,208 @@
-//! Connections under load: opened before anything counts, and opened again when they break.
+//! Connections under load: opened before anything counts, and opened again, there or at the next server, when they break.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use hyper::client::conn::http2;
+use hyper::{Request, StatusCode};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Error, Http};
-use crate::client::{self, Endpoint};
-use crate::tls::{ClientStream, ClientTls};
+use super::Http;
+use super::broken::Broken;
+use super::target::{Body, DrivenHttp1, Target, send_http2};
 
-type Body = Full<Bytes>;
-
-/// How to reach one server; over HTTP/2, one connection for all its links.
+/// The servers, and which of them is the first to be connected to; over HTTP/2, one connection for all its links.
 #[derive(Clone)]
 pub struct Route {
-    target: Arc<Target>,
-    /// The connection that links share, over HTTP/2.
-    shared: Option<Arc<Mutex<http2::SendRequest<Body>>>>,
+    servers: Arc<[Target]>,
+    first: usize,
+    shared: Option<Arc<Shared>>,
 }
 
-struct Target {
-    endpoint: Endpoint,
-    /// Its address, looked up once.
-    address: SocketAddr,
-    tls: ClientTls,
-    http: Http,
+/// A connection that links share.
+struct Shared {
+    state: Mutex<State>,
+    /// How often it could not be opened.
+    failures: AtomicU64,
+}
+
+struct State {
+    server: usize,
+    /// Which connection it is, counted.
+    number: u64,
+    sender: Option<http2::SendRequest<Body>>,
 }
 
 /// One client's way to send a request.
 pub struct Link {
     route: Route,
-    channel: Channel,
+    server: usize,
+    /// The server that the next single connection goes to.
+    single: usize,
+    channel: Option<Channel>,
+    /// The shared connection that was of no use, and whether its server is to be left.
+    given_up: Option<(u64, bool)>,
+    patience: Patience,
 }
 
 enum Channel {
-    /// Driven by whoever waits for an answer, in the same task: no other task has to be woken.
     One(Box<DrivenHttp1>),
-    Two(http2::SendRequest<Body>),
+    Two(http2::SendRequest<Body>, u64),
 }
-
-struct DrivenHttp1 {
-    sender: http1::SendRequest<Body>,
-    /// None once it has ended.
-    connection: Option<Pin<Box<Http1Connection>>>,
-}
-
-type Http1Connection = http1::Connection<TokioIo<ClientStream>, Body>;
-
-/// A request that got no answer at all.
-#[derive(Debug)]
-pub struct Broken;
 
 impl Route {
-    /// Looks the server up and connects to it.
-    pub async fn new(endpoint: &Endpoint, tls: &ClientTls, http: Http) -> Result<Self, Error> {
-        let transport = |source: io::Error| {
-            Error::Client(client::Error::Transport { endpoint: endpoint.clone(), source: source.into(), sent: false })
+    /// A way to these servers that begins at one of them.
+    pub fn new(servers: Arc<[Target]>, first: usize, http: Http) -> Self {
+        let shared = || {
+            let state = Mutex::new(State { server: first, number: 0, sender: None });
+            Arc::new(Shared { state, failures: AtomicU64::new(0) })
         };
-        let mut found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await.map_err(transport)?;
-        let address = found.next().ok_or_else(|| transport(io::ErrorKind::NotFound.into()))?;
-        let target = Target { endpoint: endpoint.clone(), address, tls: tls.clone(), http };
-        let shared = match http {
-            Http::One => None,
-            Http::Two => Some(Arc::new(Mutex::new(target.open_http2().await.map_err(transport)?))),
-        };
-        Ok(Self { target: Arc::new(target), shared })
+        Self { servers, first, shared: (http == Http::Two).then(shared) }
     }
 
-    /// A link of its own over HTTP/1.1, one that shares the connection over HTTP/2.
-    pub async fn link(&self) -> Result<Link, Error> {
-        let endpoint = &self.target.endpoint;
-        let channel = self.channel().await.map_err(|source| {
-            Error::Client(client::Error::Transport { endpoint: endpoint.clone(), source: source.into(), sent: false })
-        })?;
-        Ok(Link { route: self.clone(), channel })
-    }
-
-    async fn channel(&self) -> io::Result<Channel> {
-        let Some(shared) = &self.shared else { return Ok(Channel::One(Box::new(self.target.open_http1().await?))) };
-        let mut shared = shared.lock().await;
-        if shared.is_closed() {
-            *shared = self.target.open_http2().await?;
+    /// A link of its own over HTTP/1.1, one that shares the connection over HTTP/2; not open yet. Each answer may take
+    /// as long as `limit`.
+    pub fn link(&self, limit: Duration) -> Link {
+        Link {
+            route: self.clone(),
+            server: self.first,
+            single: self.first,
+            channel: None,
+            given_up: None,
+            patience: Patience { limit, sleep: Box::pin(sleep(limit)) },
         }
-        Ok(Channel::Two(shared.clone()))
+    }
+
+    fn next(&self, server: usize) -> usize {
+        (server + 1) % self.servers.len()
     }
 }
 
 impl Link {
-    /// Sends a request and reads its whole answer.
+    /// The server that it leads to, by its place in the list.
+    pub fn server(&self) -> usize {
+        self.server
+    }
+
+    /// Whether it leads to one of several servers.
+    pub fn has_others(&self) -> bool {
+        self.route.servers.len() > 1
+    }
+
+    /// Whether a request can be sent.
+    pub fn is_open(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// Sends a request and reads its whole answer; the link is closed when that breaks.
     pub async fn send(&mut self, request: Request<Body>) -> Result<StatusCode, Broken> {
-        match &mut self.channel {
-            Channel::One(driven) => driven.send(request).await,
-            Channel::Two(sender) => send_http2(sender, request).await.map_err(|_| Broken),
+        let outcome = match &mut self.channel {
+            Some(Channel::One(driven)) => self.patience.with(driven.send(request)).await,
+            Some(Channel::Two(sender, _)) => self.patience.with(send_http2(sender, request)).await,
+            None => Err(Broken::Lost),
+        };
+        if let Err(broken) = outcome {
+            // A server that is silent is left; one that is gone is looked for once more, since it may just restart.
+            self.close(broken == Broken::TimedOut);
+        }
+        outcome
+    }
+
+    /// Closes it; `leave` has the next server tried first.
+    pub fn close(&mut self, leave: bool) {
+        match self.channel.take() {
+            Some(Channel::Two(_, number)) => self.given_up = Some((number, leave)),
+            _ if leave => self.server = self.route.next(self.server),
+            _ => {}
         }
     }
 
-    /// Connects again after a request broke.
-    pub async fn reopen(&mut self) -> Result<(), Broken> {
-        self.channel = self.route.channel().await.map_err(|_| Broken)?;
+    /// The server that [`Link::connect_once`] connects to.
+    pub fn single_server(&self) -> usize {
+        self.single
+    }
+
+    /// Makes a new connection, sends one request on it and drops it; the next one goes elsewhere if that fails.
+    pub async fn connect_once(&mut self, request: Request<Body>) -> Result<StatusCode, Broken> {
+        // A handshake's state is large, and every request would carry it.
+        let once = Box::pin(self.route.servers[self.single].connect_once(request));
+        let outcome = self.patience.with(once).await;
+        if outcome.is_err() {
+            self.single = self.route.next(self.single);
+        }
+        outcome
+    }
+
+    /// Connects, and goes on to the next server when that fails.
+    ///
+    /// # Errors
+    /// The connection could not be made; none when another client of a shared one has just found that.
+    pub async fn open(&mut self) -> Result<(), Option<io::Error>> {
+        let Some(shared) = self.route.shared.clone() else { return self.open_own().await.map_err(Some) };
+        let failures = shared.failures.load(Ordering::Relaxed);
+        let mut state = shared.state.lock().await;
+        if let Some((number, leave)) = self.given_up.take()
+            && number == state.number
+        {
+            state.sender = None;
+            state.server = if leave { self.route.next(state.server) } else { state.server };
+        }
+        if state.sender.as_ref().is_none_or(http2::SendRequest::is_closed) {
+            if shared.failures.load(Ordering::Relaxed) != failures {
+                return Err(None);
+            }
+            match self.route.servers[state.server].open_http2().await {
+                Ok(sender) => (state.sender, state.number) = (Some(sender), state.number + 1),
+                Err(error) => {
+                    shared.failures.fetch_add(1, Ordering::Relaxed);
+                    state.server = self.route.next(state.server);
+                    return Err(Some(error));
+                }
+            }
+        }
+        self.server = state.server;
+        self.channel = state.sender.clone().map(|sender| Channel::Two(sender, state.number));
         Ok(())
     }
 
-    /// Makes a new connection, sends one request on it and drops it.
-    pub async fn connect_once(&self, request: Request<Body>) -> Result<StatusCode, Broken> {
-        let target = &self.route.target;
-        match target.http {
-            Http::One => target.open_http1().await.map_err(|_| Broken)?.send(request).await,
-            Http::Two => {
-                let mut sender = target.open_http2().await.map_err(|_| Broken)?;
-                send_http2(&mut sender, request).await.map_err(|_| Broken)
+    async fn open_own(&mut self) -> io::Result<()> {
+        match self.route.servers[self.server].open_http1().await {
+            Ok(driven) => self.channel = Some(Channel::One(Box::new(driven))),
+            Err(error) => {
+                self.server = self.route.next(self.server);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long an answer may take. One timer serves all requests of a client: it is set again only when it runs out.
+struct Patience {
+    limit: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Patience {
+    async fn with<T>(&mut self, answer: impl Future<Output = Result<T, Broken>>) -> Result<T, Broken> {
+        let due = Instant::now() + self.limit;
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut answer => return outcome,
+                () = self.sleep.as_mut() => {
+                    if Instant::now() >= due {
+                        return Err(Broken::TimedOut);
+                    }
+                    self.sleep.as_mut().reset(due);
+                }
             }
         }
     }
-}
-
-impl Target {
-    async fn open(&self) -> io::Result<ClientStream> {
-        let tcp = TcpStream::connect(self.address).await?;
-        tcp.set_nodelay(true)?;
-        // Closed at once, without TIME_WAIT: thousands of new connections a second would use up all ports.
-        tcp.set_zero_linger()?;
-        self.tls.connect(&self.endpoint.host, tcp).await
-    }
-
-    async fn open_http1(&self) -> io::Result<DrivenHttp1> {
-        let stream = self.open().await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        Ok(DrivenHttp1 { sender, connection: Some(Box::pin(connection)) })
-    }
-
-    async fn open_http2(&self) -> io::Result<http2::SendRequest<Body>> {
-        let stream = self.open().await?;
-        if !ClientTls::chose_http2(&stream) {
-            return Err(io::Error::other("the server does not speak HTTP/2"));
-        }
-        let opened = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-        let (sender, connection) = opened.map_err(io::Error::other)?;
-        tokio::spawn(connection);
-        Ok(sender)
-    }
-}
-
-impl DrivenHttp1 {
-    async fn send(&mut self, request: Request<Body>) -> Result<StatusCode, Broken> {
-        let Self { sender, connection } = self;
-        let exchange = async {
-            sender.ready().await?;
-            drain(sender.send_request(request).await?).await
-        };
-        let mut exchange = pin!(exchange);
-        // The connection is looked at between two looks at the exchange: it sends what the first look queued and
-        // brings what the second takes, so that one wake-up of this task is enough.
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(done) = exchange.as_mut().poll(context) {
-                return Poll::Ready(done.map_err(|_| Broken));
-            }
-            if connection.as_mut().is_some_and(|one| one.as_mut().poll(context).is_ready()) {
-                *connection = None;
-            }
-            match exchange.as_mut().poll(context) {
-                Poll::Ready(done) => Poll::Ready(done.map_err(|_| Broken)),
-                Poll::Pending if connection.is_none() => Poll::Ready(Err(Broken)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
-    }
-}
-
-async fn send_http2(sender: &mut http2::SendRequest<Body>, request: Request<Body>) -> hyper::Result<StatusCode> {
-    sender.ready().await?;
-    drain(sender.send_request(request).await?).await
-}
-
-/// Reads an answer to its end.
-async fn drain(response: Response<hyper::body::Incoming>) -> hyper::Result<StatusCode> {
-    let status = response.status();
-    let mut body = response.into_body();
-    while let Some(frame) = body.frame().await {
-        frame?;
-    }
-    Ok(status)
 }

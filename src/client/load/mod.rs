@@ -3,6 +3,7 @@
 //! Light by design, since it usually shares a machine with the server: connections and requests are made
 //! beforehand, an HTTP/1.1 client drives its connection in its own task, and answers are read but not parsed.
 
+mod broken;
 mod cpu;
 mod error;
 mod link;
@@ -13,6 +14,7 @@ mod report;
 mod requests;
 mod stock;
 mod tally;
+mod target;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -20,25 +22,30 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::cpu::CpuTimes;
 pub use self::error::Error;
-use self::link::Route;
+use self::link::{Link, Route};
 pub use self::mix::{Mix, MixError, Operation};
 use self::pace::Pace;
-pub use self::progress::{Phase, Progress};
+pub use self::progress::{Gap, Phase, Progress};
 pub use self::report::{Cpu, Latency, OperationReport, Report};
 use self::requests::Requests;
 use self::stock::Stock;
 use self::tally::Tally;
+use self::target::Target;
 use self::worker::{Window, Worker};
 use super::{Client, Endpoint};
+use crate::client;
 use crate::tls::{Alpn, ClientTls, Credentials, Trust};
 
 /// How long answers may come after the end of the measurement.
 const LATE: Duration = Duration::from_secs(20);
+/// Connections that are made at a time before the test.
+const AT_ONCE: usize = 32;
 
 /// The version of HTTP to load a server with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +59,7 @@ pub enum Http {
 /// What to do to a server, and for how long.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where; connections are spread over all.
+    /// Where; connections are spread over all, and go on to the next one when they are lost.
     pub endpoints: Vec<Endpoint>,
     /// As whom.
     pub credentials: Credentials,
@@ -72,6 +79,8 @@ pub struct Plan {
     pub duration: Duration,
     /// Requests a second in all; as many as there can be when absent.
     pub rate: Option<f64>,
+    /// How long an answer, or a connection, may take.
+    pub timeout: Duration,
     /// Keys to work on.
     pub keys: usize,
     /// Whether keys that were made are kept.
@@ -83,8 +92,8 @@ pub struct Plan {
 /// Runs a plan: makes keys, warms up, measures, and deletes what it made.
 ///
 /// # Errors
-/// The server cannot be reached or refuses what the plan needs. Errors of single requests under load are counted
-/// instead.
+/// No server can be reached, or one refuses what the plan needs. Errors of single requests under load are counted
+/// instead, as long as there is an answer at all.
 pub async fn run(plan: &Plan, progress: Arc<Progress>) -> Result<Report, Error> {
     let tls = |alpn| ClientTls::new(&plan.credentials, &plan.trust, alpn).map_err(Error::Tls);
     let client = Client::new(plan.endpoints.clone(), tls(Alpn::Either)?);
@@ -118,38 +127,63 @@ async fn measure(
     let cpu = CpuTimes::now(&plan.pids).ok().map(|now| now.since(&cpu));
     let measured = Instant::now() - window.begin;
     let mut tallies = Vec::new();
+    progress.close();
+    let gap = progress.longest_gap();
     let _ = timeout(LATE, async {
         while let Some(tally) = running.join_next().await {
             tallies.extend(tally);
         }
     })
     .await;
+    if progress.is_without_answer() {
+        return Err(Error::NoAnswer { failures: progress.failures() });
+    }
     let unanswered = running.len();
     let created = tallies.iter().map(|tally| (tally.worker, tally.created)).collect();
-    Ok((Report::new(plan, measured, tallies, unanswered, cpu), created))
+    Ok((Report::new(plan, measured, tallies, unanswered, gap, cpu), created))
 }
 
-/// Every client, connected.
+/// Every client; at least one of them is connected.
 async fn workers(plan: &Plan, tls: &ClientTls, stock: &Stock, progress: &Arc<Progress>) -> Result<Vec<Worker>, Error> {
-    let requests: Vec<_> = plan.endpoints.iter().map(|at| Arc::new(Requests::new(plan, at, stock))).collect();
-    let mut routes = Vec::new();
-    for number in 0..plan.connections {
-        let at = number % plan.endpoints.len();
-        routes.push((at, Route::new(&plan.endpoints[at], tls, plan.http).await?));
+    let requests: Arc<[_]> = plan.endpoints.iter().map(|at| Requests::new(plan, at, stock)).collect();
+    let servers: Arc<[_]> =
+        plan.endpoints.iter().map(|endpoint| Target::new(endpoint, tls, plan.http, plan.timeout)).collect();
+    let routes: Vec<_> =
+        (0..plan.connections).map(|number| Route::new(servers.clone(), number % servers.len(), plan.http)).collect();
+    let links = (0..plan.clients).map(|number| routes[number % routes.len()].link(plan.timeout));
+    let links: Vec<_> = stream::iter(links).map(|link| opened(link, &servers)).buffered(AT_ONCE).collect().await;
+    let (links, failures): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+    if !links.iter().any(Link::is_open)
+        && let Some(error) = failures.into_iter().flatten().next()
+    {
+        return Err(error);
     }
-    let mut workers = Vec::new();
-    for number in 0..plan.clients {
-        let (at, route) = &routes[number % routes.len()];
-        workers.push(Worker {
-            number,
-            link: route.link().await?,
-            requests: requests[*at].clone(),
-            mix: plan.mix.clone(),
-            pace: Pace::new(plan.rate, number, plan.clients),
-            progress: progress.clone(),
-        });
+    let worker = |(number, link)| Worker {
+        number,
+        link,
+        requests: requests.clone(),
+        mix: plan.mix.clone(),
+        pace: Pace::new(plan.rate, number, plan.clients),
+        progress: progress.clone(),
+    };
+    Ok(links.into_iter().enumerate().map(worker).collect())
+}
+
+/// The link, connected if one of the servers can be, and else why the first could not be.
+async fn opened(mut link: Link, servers: &[Target]) -> (Link, Option<Error>) {
+    let mut first = None;
+    for _ in servers {
+        let endpoint = servers[link.server()].endpoint().clone();
+        match link.open().await {
+            Ok(()) => return (link, None),
+            Err(Some(error)) if first.is_none() => {
+                let error = client::Error::Transport { endpoint, source: error.into(), sent: false };
+                first = Some(Error::Client(error));
+            }
+            Err(_) => {}
+        }
     }
-    Ok(workers)
+    (link, first)
 }
 
 impl Http {

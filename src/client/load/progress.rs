@@ -1,9 +1,15 @@
 //! How far a load test has come, for someone who watches; and a way to end it early.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::clock;
 
 /// What a load test is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +24,50 @@ pub enum Phase {
     CleaningUp,
 }
 
+/// A time in which no request was answered well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gap {
+    /// How long it was.
+    pub length: Duration,
+    /// When it began, from the start of the measurement.
+    pub at: Duration,
+}
+
 /// Counts of a running test, shared with whoever watches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     phase: AtomicU8,
     done: AtomicU64,
+    /// When the last request was answered well, in nanoseconds after `start`.
+    last_ns: AtomicU64,
+    answered: AtomicU64,
     failed: AtomicU64,
+    failures: Mutex<BTreeMap<String, u64>>,
+    /// The length of `longest`, to be compared without its lock.
+    longest_ns: AtomicU64,
+    longest: Mutex<Gap>,
+    /// When the measurement began, in nanoseconds after `start`.
+    measured_ns: AtomicU64,
+    start: Instant,
     stop: CancellationToken,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            phase: AtomicU8::default(),
+            done: AtomicU64::default(),
+            last_ns: AtomicU64::default(),
+            answered: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            failures: Mutex::default(),
+            longest_ns: AtomicU64::default(),
+            longest: Mutex::default(),
+            measured_ns: AtomicU64::default(),
+            start: Instant::now(),
+            stop: CancellationToken::new(),
+        }
+    }
 }
 
 impl Progress {
@@ -43,9 +86,24 @@ impl Progress {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Requests that failed so far.
+    /// Requests and connections that failed so far.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// The same by kind: the HTTP status, or why there was no answer.
+    pub fn failures(&self) -> BTreeMap<String, u64> {
+        self.failures.lock().clone()
+    }
+
+    /// How long no request has been answered well.
+    pub fn silence(&self) -> Duration {
+        Duration::from_nanos(self.ns(Instant::now()).saturating_sub(self.last_ns.load(Ordering::Relaxed)))
+    }
+
+    /// The longest time of the measurement so far in which no request was answered well.
+    pub fn longest_gap(&self) -> Gap {
+        *self.longest.lock()
     }
 
     /// Ends the test now: what was measured is reported, and keys are deleted.
@@ -54,12 +112,43 @@ impl Progress {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
+        if matches!(phase, Phase::WarmingUp | Phase::Measuring) {
+            let now = self.ns(Instant::now());
+            self.last_ns.store(now, Ordering::Relaxed);
+            self.measured_ns.store(now, Ordering::Relaxed);
+            self.longest_ns.store(0, Ordering::Relaxed);
+            *self.longest.lock() = Gap::default();
+        }
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn count(&self, good: bool) {
-        let counter = if good { &self.done } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
+    /// Ends the measurement: a gap that goes on counts up to now.
+    pub(super) fn close(&self) {
+        self.note_gap(self.ns(Instant::now()));
+    }
+
+    pub(super) fn succeed(&self, now: Instant) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.note_gap(self.ns(now));
+    }
+
+    /// A server has answered, but not well.
+    pub(super) fn answer(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail(&self, kind: &str) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut failures = self.failures.lock();
+        match failures.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => drop(failures.insert(kind.to_owned(), 1)),
+        }
+    }
+
+    /// Whether requests were made and no server has answered a single one, well or not.
+    pub(super) fn is_without_answer(&self) -> bool {
+        self.failed() > 0 && self.done() == 0 && self.answered.load(Ordering::Relaxed) == 0
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -72,5 +161,53 @@ impl Progress {
             () = end => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    fn note_gap(&self, now: u64) {
+        let before = self.last_ns.swap(now, Ordering::Relaxed);
+        let length = now.saturating_sub(before);
+        if length > self.longest_ns.load(Ordering::Relaxed) {
+            self.longest_ns.fetch_max(length, Ordering::Relaxed);
+            let at = before.saturating_sub(self.measured_ns.load(Ordering::Relaxed));
+            let mut longest = self.longest.lock();
+            if Duration::from_nanos(length) > longest.length {
+                *longest = Gap { length: Duration::from_nanos(length), at: Duration::from_nanos(at) };
+            }
+        }
+    }
+
+    fn ns(&self, moment: Instant) -> u64 {
+        clock::nanos(moment.saturating_duration_since(self.start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_gap_is_found_with_its_place_also_at_the_end() {
+        let progress = Progress::default();
+        progress.enter(Phase::Measuring);
+        let begin = progress.start + Duration::from_nanos(progress.measured_ns.load(Ordering::Relaxed));
+        let at = |ms| begin + Duration::from_millis(ms);
+        for ms in [1000, 1010, 4010, 4020] {
+            progress.succeed(at(ms));
+        }
+        let gap = progress.longest_gap();
+        assert_eq!((gap.length.as_millis(), gap.at.as_millis()), (3000, 1010));
+        progress.note_gap(progress.ns(at(9000)));
+        assert_eq!(progress.longest_gap().at.as_millis(), 4020);
+    }
+
+    #[test]
+    fn only_a_test_that_heard_nothing_at_all_is_without_answer() {
+        let progress = Progress::default();
+        assert!(!progress.is_without_answer());
+        progress.fail("connection_refused");
+        assert!(progress.is_without_answer());
+        progress.answer();
+        assert!(!progress.is_without_answer());
+        assert_eq!(progress.failures(), BTreeMap::from([("connection_refused".to_owned(), 1)]));
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::cpu::CpuUsed;
 use super::tally::{Latencies, Tally, latencies};
-use super::{Http, Plan};
+use super::{Gap, Http, Plan};
 
 /// The result of a load test.
 #[derive(Debug, Clone, Serialize)]
@@ -33,8 +33,14 @@ pub struct Report {
     pub latency: Latency,
     /// The same by operation.
     pub operations: BTreeMap<&'static str, OperationReport>,
-    /// Requests that failed, by HTTP status or `connection`.
+    /// Requests and connections that failed: by HTTP status, or by why there was no answer.
     pub errors: BTreeMap<String, u64>,
+    /// Connections that were made again after they had been lost.
+    pub reconnects: u64,
+    /// The longest time without a good answer, in milliseconds.
+    pub longest_gap_ms: f64,
+    /// When that began, in seconds after the start of the measurement.
+    pub longest_gap_at_seconds: f64,
     /// Requests still without an answer long after the end.
     pub unanswered: usize,
     /// CPU time.
@@ -89,10 +95,12 @@ impl Report {
         measured: Duration,
         tallies: Vec<Tally>,
         unanswered: usize,
+        gap: Gap,
         cpu: Option<CpuUsed>,
     ) -> Self {
         // A test that is stopped while it warms up has measured nothing, in no time.
         let seconds = measured.as_secs_f64().max(1e-9);
+        let reconnects = tallies.iter().map(|tally| tally.reconnects).sum();
         let (by_operation, errors) = merge(tallies);
         let mut all = latencies();
         for one in by_operation.values() {
@@ -110,6 +118,9 @@ impl Report {
             latency: Latency::of(&all),
             operations: by_operation.iter().map(|(name, one)| (*name, OperationReport::of(one, seconds))).collect(),
             errors,
+            reconnects,
+            longest_gap_ms: gap.length.as_secs_f64() * 1e3,
+            longest_gap_at_seconds: gap.at.as_secs_f64(),
             unanswered,
             cpu: cpu.filter(|_| !all.is_empty()).map(|used| Cpu::of(used, all.len(), seconds)),
         }

@@ -23,8 +23,10 @@ pub struct Tally {
     pub worker: usize,
     /// Latencies by operation.
     pub latencies: BTreeMap<Operation, Latencies>,
-    /// Failures by status, or `connection`.
+    /// Failures by status, or by why there was no answer.
     pub failures: BTreeMap<String, u64>,
+    /// How often it connected again.
+    pub reconnects: u64,
     /// Keys it created, or tried to.
     pub created: u64,
 }
@@ -38,7 +40,7 @@ impl Tally {
     /// Nothing yet, of these operations.
     pub fn new(worker: usize, mix: &Mix) -> Self {
         let latencies = mix.operations().map(|operation| (operation, latencies())).collect();
-        Self { worker, latencies, failures: BTreeMap::new(), created: 0 }
+        Self { worker, latencies, failures: BTreeMap::new(), reconnects: 0, created: 0 }
     }
 
     /// Counts a success.

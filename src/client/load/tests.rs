@@ -49,6 +49,7 @@ fn plan(server: &TestServer, http: Http, mix: &str) -> Plan {
         warm_up: Duration::ZERO,
         duration: Duration::from_secs(600),
         rate: None,
+        timeout: Duration::from_secs(10),
         keys: 3,
         keep: false,
         pids: Vec::new(),
@@ -112,4 +113,57 @@ async fn a_server_that_does_not_open_what_it_sealed_is_not_measured() {
     .await;
     let outcome = run(&plan(&server, Http::One, "generate"), Arc::default()).await;
     assert!(matches!(outcome, Err(Error::WrongAnswer { .. })));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_passed_over() {
+    for http in [Http::One, Http::Two] {
+        let server = server(&Keys::default()).await;
+        let mut plan = plan(&server, http, "generate");
+        plan.endpoints.insert(0, Endpoint { host: "127.0.0.1".to_owned(), port: 1 });
+        let report = run_until(plan, 50).await;
+        assert!(report.requests >= 50 && report.errors.is_empty(), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_503_is_left_for_the_next_one() {
+    for http in [Http::One, Http::Two] {
+        let keys = Keys::default();
+        let good = server(&keys).await;
+        let sick = TestServer::start_with(good.tls.clone(), |_| {
+            Response::builder().status(503).body(Full::default()).unwrap()
+        })
+        .await;
+        let mut plan = plan(&good, http, "generate");
+        plan.endpoints.insert(0, sick.endpoint.clone());
+        let report = run_until(plan, 200).await;
+        let refused = report.errors.get("503").copied().unwrap_or_default();
+        assert!((1..=4).contains(&refused) && report.requests > 100, "{report:?}");
+        assert_eq!(report.errors.len(), 1, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_is_left_after_the_timeout() {
+    for http in [Http::One, Http::Two] {
+        let keys = Keys::default();
+        let good = server(&keys).await;
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut plan = plan(&good, http, "generate");
+        let port = silent.local_addr().unwrap().port();
+        plan.endpoints.insert(1, Endpoint { host: "127.0.0.1".to_owned(), port });
+        plan.timeout = Duration::from_millis(200);
+        let report = run_until(plan, 50).await;
+        assert!(report.requests >= 50, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_test_that_no_server_answers_fails() {
+    let server = TestServer::start(|_| Response::new(Full::default())).await;
+    let mut plan = plan(&server, Http::Two, "status");
+    plan.endpoints = vec![Endpoint { host: "127.0.0.1".to_owned(), port: 1 }];
+    let outcome = run(&plan, Arc::default()).await;
+    assert!(matches!(outcome, Err(Error::Client(client::Error::Transport { .. }))), "{outcome:?}");
 }

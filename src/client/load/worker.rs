@@ -1,4 +1,4 @@
-//! One client under load: picks an operation, sends it, counts it.
+//! One client under load: picks an operation, sends it, counts it, and connects again when its connection is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,24 +6,27 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use super::link::{Broken, Link};
+use super::broken::Broken;
+use super::link::Link;
 use super::pace::Pace;
 use super::progress::Progress;
 use super::requests::Requests;
 use super::tally::Tally;
 use super::{Mix, Operation};
 
-/// Between two attempts to connect to a server that is away.
-const RECONNECT: Duration = Duration::from_millis(50);
+/// Before the second attempt to connect; each further one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest wait between two attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// One client, connected.
+/// One client.
 pub struct Worker {
     /// Its number.
     pub number: usize,
     /// Its connection.
     pub link: Link,
-    /// What it sends.
-    pub requests: Arc<Requests>,
+    /// What it sends, by server.
+    pub requests: Arc<[Requests]>,
     /// How often it sends each.
     pub mix: Mix,
     /// When it sends the next.
@@ -58,47 +61,98 @@ impl Worker {
     pub async fn run(mut self, window: Window) -> Tally {
         let mut tally = Tally::new(self.number, &self.mix);
         let mut dice = Dice::new();
+        let mut in_a_row = 0;
         loop {
+            self.recover(window, &mut tally, &mut in_a_row).await;
             let since = self.pace.next().await;
-            if Instant::now() >= window.end || self.progress.is_stopped() {
+            if self.is_over(window) {
                 return tally;
             }
             let operation = self.mix.pick(dice.roll());
             let outcome = self.perform(operation, dice.roll(), &mut tally).await;
             let now = Instant::now();
-            self.progress.count(matches!(outcome, Ok(StatusCode::OK)));
-            if window.holds(now) {
-                count(&mut tally, operation, &outcome, now - since);
-            }
-            if outcome.is_err() && operation != Operation::Connect {
-                self.reconnect(window).await;
+            self.count(operation, outcome, (since, now), window, &mut tally);
+            let is_bad = matches!(outcome, Err(_) | Ok(StatusCode::SERVICE_UNAVAILABLE));
+            in_a_row = if is_bad { in_a_row + 1 } else { 0 };
+            if outcome == Ok(StatusCode::SERVICE_UNAVAILABLE) && self.link.has_others() {
+                self.link.close(true);
             }
         }
     }
 
     async fn perform(&mut self, operation: Operation, random: u32, tally: &mut Tally) -> Result<StatusCode, Broken> {
+        let requests = match operation {
+            Operation::Connect => &self.requests[self.link.single_server()],
+            _ => &self.requests[self.link.server()],
+        };
         match operation {
             Operation::Create => {
                 tally.created += 1;
-                self.link.send(self.requests.create(self.number, tally.created - 1)).await
+                self.link.send(requests.create(self.number, tally.created - 1)).await
             }
-            Operation::Connect => self.link.connect_once(self.requests.ready(operation, 0)).await,
-            _ => self.link.send(self.requests.ready(operation, random as usize)).await,
+            Operation::Connect => self.link.connect_once(requests.ready(operation, 0)).await,
+            _ => self.link.send(requests.ready(operation, random as usize)).await,
         }
     }
 
-    async fn reconnect(&mut self, window: Window) {
-        while self.link.reopen().await.is_err() && Instant::now() < window.end && !self.progress.is_stopped() {
-            sleep(RECONNECT).await;
+    /// Connects when it is not connected, to one server after the other, for as long as the test runs.
+    async fn recover(&mut self, window: Window, tally: &mut Tally, in_a_row: &mut u32) {
+        while !self.link.is_open() && !self.is_over(window) {
+            self.progress.stopped_or(sleep(pause(*in_a_row))).await;
+            match self.link.open().await {
+                Ok(()) if window.holds(Instant::now()) => tally.reconnects += 1,
+                Ok(()) => {}
+                Err(error) => {
+                    *in_a_row += 1;
+                    if let Some(error) = error {
+                        let now = Instant::now();
+                        self.fail(Broken::of(&error).word(), now, window, tally);
+                    }
+                }
+            }
         }
+    }
+
+    fn count(
+        &self,
+        operation: Operation,
+        outcome: Result<StatusCode, Broken>,
+        (since, now): (Instant, Instant),
+        window: Window,
+        tally: &mut Tally,
+    ) {
+        match outcome {
+            Ok(StatusCode::OK) => {
+                self.progress.succeed(now);
+                if window.holds(now) {
+                    tally.succeed(operation, now - since);
+                }
+            }
+            Ok(status) => {
+                self.progress.answer();
+                self.fail(status.as_str(), now, window, tally);
+            }
+            Err(broken) => self.fail(broken.word(), now, window, tally),
+        }
+    }
+
+    fn fail(&self, kind: &str, now: Instant, window: Window, tally: &mut Tally) {
+        self.progress.fail(kind);
+        if window.holds(now) {
+            tally.fail(kind);
+        }
+    }
+
+    fn is_over(&self, window: Window) -> bool {
+        Instant::now() >= window.end || self.progress.is_stopped()
     }
 }
 
-fn count(tally: &mut Tally, operation: Operation, outcome: &Result<StatusCode, Broken>, took: Duration) {
-    match outcome {
-        Ok(StatusCode::OK) => tally.succeed(operation, took),
-        Ok(status) => tally.fail(status.as_str()),
-        Err(Broken) => tally.fail("connection"),
+/// How long to wait before a connection is tried again, after this many failures in a row.
+fn pause(in_a_row: u32) -> Duration {
+    match in_a_row.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE),
     }
 }
 
@@ -115,5 +169,16 @@ impl Dice {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_connect_are_ever_further_apart_up_to_a_bound() {
+        let millis: Vec<_> = [0, 1, 2, 3, 4, 8, 9, 40, u32::MAX].map(|count| pause(count).as_millis()).to_vec();
+        assert_eq!(millis, [0, 0, 10, 20, 40, 640, 1000, 1000, 1000]);
     }
 }

@@ -1,0 +1,162 @@
+//! One server under load, and connections to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Http;
+use super::broken::Broken;
+use crate::client::Endpoint;
+use crate::tls::{ClientStream, ClientTls};
+
+/// The bodies of requests.
+pub type Body = Full<Bytes>;
+
+/// One server.
+pub struct Target {
+    endpoint: Endpoint,
+    /// Its address, looked up again after it could not be connected to.
+    address: Mutex<Option<SocketAddr>>,
+    tls: ClientTls,
+    http: Http,
+    /// How long a connection may take.
+    limit: Duration,
+}
+
+/// A connection over HTTP/1.1, driven by whoever waits for an answer, in the same task: no other task has to be woken.
+pub struct DrivenHttp1 {
+    sender: http1::SendRequest<Body>,
+    /// None once it has ended.
+    connection: Option<Pin<Box<Http1Connection>>>,
+}
+
+type Http1Connection = http1::Connection<TokioIo<ClientStream>, Body>;
+
+impl Target {
+    /// A server, not connected to yet.
+    pub fn new(endpoint: &Endpoint, tls: &ClientTls, http: Http, limit: Duration) -> Self {
+        Self { endpoint: endpoint.clone(), address: Mutex::new(None), tls: tls.clone(), http, limit }
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Makes a new connection, sends one request on it and drops it.
+    pub async fn connect_once(&self, request: Request<Body>) -> Result<StatusCode, Broken> {
+        match self.http {
+            Http::One => self.open_http1().await.map_err(|error| Broken::of(&error))?.send(request).await,
+            Http::Two => {
+                let mut sender = self.open_http2().await.map_err(|error| Broken::of(&error))?;
+                send_http2(&mut sender, request).await
+            }
+        }
+    }
+
+    /// Connects for HTTP/1.1.
+    pub async fn open_http1(&self) -> io::Result<DrivenHttp1> {
+        let stream = self.open().await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        Ok(DrivenHttp1 { sender, connection: Some(Box::pin(connection)) })
+    }
+
+    /// Connects for HTTP/2.
+    pub async fn open_http2(&self) -> io::Result<http2::SendRequest<Body>> {
+        let stream = self.open().await?;
+        if !ClientTls::chose_http2(&stream) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the server does not speak HTTP/2"));
+        }
+        let opened = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (sender, connection) = opened.map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    async fn open(&self) -> io::Result<ClientStream> {
+        let opened = timeout(self.limit, self.open_in_any_time()).await;
+        opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut))).inspect_err(|_| {
+            // The name may lead elsewhere by now.
+            *self.address.lock() = None;
+        })
+    }
+
+    async fn open_in_any_time(&self) -> io::Result<ClientStream> {
+        let tcp = TcpStream::connect(self.address().await?).await?;
+        tcp.set_nodelay(true)?;
+        // Closed at once, without TIME_WAIT: thousands of new connections a second would use up all ports.
+        tcp.set_zero_linger()?;
+        self.tls.connect(&self.endpoint.host, tcp).await
+    }
+
+    async fn address(&self) -> io::Result<SocketAddr> {
+        let known = *self.address.lock();
+        if let Some(address) = known {
+            return Ok(address);
+        }
+        let unresolved = |error: io::Error| io::Error::new(io::ErrorKind::NotFound, error);
+        let mut found =
+            tokio::net::lookup_host((self.endpoint.host.as_str(), self.endpoint.port)).await.map_err(unresolved)?;
+        let address = found.next().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        *self.address.lock() = Some(address);
+        Ok(address)
+    }
+}
+
+impl DrivenHttp1 {
+    /// Sends a request and reads its whole answer.
+    pub async fn send(&mut self, request: Request<Body>) -> Result<StatusCode, Broken> {
+        let Self { sender, connection } = self;
+        let exchange = async {
+            sender.ready().await?;
+            drain(sender.send_request(request).await?).await
+        };
+        let mut exchange = pin!(exchange);
+        // The connection is looked at between two looks at the exchange: it sends what the first look queued and
+        // brings what the second takes, so that one wake-up of this task is enough.
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(done) = exchange.as_mut().poll(context) {
+                return Poll::Ready(done.map_err(|_| Broken::Lost));
+            }
+            if connection.as_mut().is_some_and(|one| one.as_mut().poll(context).is_ready()) {
+                *connection = None;
+            }
+            match exchange.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(done.map_err(|_| Broken::Lost)),
+                Poll::Pending if connection.is_none() => Poll::Ready(Err(Broken::Lost)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Sends a request over HTTP/2 and reads its whole answer.
+pub async fn send_http2(sender: &mut http2::SendRequest<Body>, request: Request<Body>) -> Result<StatusCode, Broken> {
+    let exchange = async {
+        sender.ready().await?;
+        drain(sender.send_request(request).await?).await
+    };
+    exchange.await.map_err(|_| Broken::Lost)
+}
+
+/// Reads an answer to its end.
+async fn drain(response: Response<hyper::body::Incoming>) -> hyper::Result<StatusCode> {
+    let status = response.status();
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    Ok(status)
+}
