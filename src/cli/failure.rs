@@ -175,6 +175,7 @@ impl Error {
             Self::Config(_)
             | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
             | Self::Node(RunError::Config(_)) => "configuration",
+            Self::Node(RunError::Node { error, .. }) if error.is_of_files() => "configuration",
             Self::Dev(_) => "dev_cluster",
             Self::Tampered { .. } => "tampered",
             Self::RecentlyUsed { .. } => "in_use",
