@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 pub use self::refusal::Refusal;
 use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
+use super::certified::certified;
 use super::chain::identity_of;
 use super::{ApiKey, ApiKeyError, H2, HTTP_1_1, TlsError, files, provider};
 use crate::policy::Identity;
@@ -154,7 +155,8 @@ fn with_credentials(
             (chain, files::private_key(key, None).map_err(ClientTlsError::Files)?)
         }
     };
-    builder.with_client_auth_cert(chain, key).map_err(ClientTlsError::Credentials)
+    let credentials = certified(chain, key).map_err(ClientTlsError::Credentials)?;
+    Ok(builder.with_client_cert_resolver(credentials))
 }
 
 fn api_key_credentials(

@@ -3,6 +3,7 @@
 mod api_key;
 mod authority;
 mod certificates;
+mod certified;
 mod chain;
 mod client;
 mod dates;

@@ -11,6 +11,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::certified::certified;
 use super::chain::identity_of;
 use super::dates::{CertificateUsage, DatedCertificate};
 use super::files::{self, Fingerprint};
@@ -181,7 +182,10 @@ impl Sources {
         };
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_client_cert_verifier(Arc::new(verifier)).with_single_cert(chain, key))
+            .and_then(|builder| {
+                let builder = builder.with_client_cert_verifier(Arc::new(verifier));
+                certified(chain, key).map(|own| builder.with_cert_resolver(own))
+            })
             .map_err(|error| SettingError {
                 setting: CertificateUsage::Api.setting(),
                 error: unusable(&self.config.cert, error),

@@ -1,0 +1,42 @@
+//! A certificate chain with its private key, for handshakes.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{Error, InconsistentKeys};
+
+use super::{certificates, provider};
+
+/// The chain and the key, when they belong together. rustls's own check refuses certificates before X.509 version 3.
+///
+/// # Errors
+/// The key cannot sign, or is another certificate's.
+pub(super) fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<SingleCertAndKey>, Error> {
+    let key = provider().key_provider.load_private_key(key)?;
+    let first = chain.first().ok_or(Error::NoCertificatesPresented)?;
+    match key.public_key() {
+        Some(public) if public != certificates::public_key(first)? => Err(InconsistentKeys::KeyMismatch.into()),
+        _ => Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::{Authority, Leaf};
+
+    #[test]
+    fn a_key_goes_with_its_certificate_whatever_the_version() {
+        let (leaf, other) = (Authority::new().client(), Leaf::self_signed());
+        for certificate in [leaf.der(), Authority::new().old(&leaf.der())] {
+            assert!(certified(vec![certificate.clone()], leaf.key()).is_ok());
+            let mismatch = certified(vec![certificate], other.key()).unwrap_err();
+            assert_eq!(mismatch, InconsistentKeys::KeyMismatch.into());
+        }
+        assert!(certified(Vec::new(), leaf.key()).is_err());
+    }
+}
