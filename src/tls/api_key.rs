@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn its_certificate_has_its_identity_and_shape() {
         let pem = KEY.parse::<ApiKey>().unwrap().certificate().unwrap();
-        assert_eq!(certificate_identity(pem.certificate_pem.as_bytes()).unwrap().to_string(), IDENTITY);
+        assert_eq!(certificate_identity(pem.certificate_pem.as_bytes()).unwrap().identity.to_string(), IDENTITY);
         let (_, der) = x509_parser::pem::parse_x509_pem(pem.certificate_pem.as_bytes()).unwrap();
         let certificate = der.parse_x509().unwrap();
         assert_eq!(certificate.subject().iter_common_name().next().unwrap().as_str().unwrap(), IDENTITY);

@@ -19,9 +19,7 @@ pub use self::refusal::Refusal;
 use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
 use super::certified::certified;
-use super::chain::identity_of;
 use super::{ApiKey, ApiKeyError, H2, HTTP_1_1, TlsError, files, provider};
-use crate::policy::Identity;
 
 /// An encrypted connection to a server.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -106,12 +104,6 @@ impl ClientTls {
     pub fn chose_http2(stream: &ClientStream) -> bool {
         stream.get_ref().1.alpn_protocol() == Some(H2)
     }
-}
-
-/// The identity that a server sees behind the certificates of a PEM text; none when they are no client's.
-pub fn certificate_identity(pem: &[u8]) -> Option<Identity> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
-    identity_of(&chain).ok()
 }
 
 impl Alpn {

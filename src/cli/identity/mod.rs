@@ -44,7 +44,8 @@ enum Action {
     /// Show the identity of an API key or a certificate
     #[command(after_help = OF_EXAMPLES)]
     Of {
-        /// API key, `-` for one on standard input, or a PEM file; without it, your own of the environment
+        /// API key, certificate file (PEM or DER), or `-` for either on standard input; without it, your own of the
+        /// environment
         #[arg(value_name = "API-KEY|FILE")]
         what: Option<String>,
     },

@@ -2,19 +2,27 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::cli::connect::Connect;
 use crate::cli::{Error, Output, prompt};
-use crate::policy::Identity;
-use crate::tls::{ApiKey, Credentials, certificate_identity};
+use crate::tls::{ApiKey, ApiKeyError, CertificateIdentity, Credentials, NoIdentity, certificate_identity};
 
-/// Tells it; without anything, one's own.
+/// Prints whose it is; without anything, one's own.
 pub fn run(what: Option<&str>, output: Output) -> Result<(), Error> {
-    output.word("identity", &what.map_or_else(own, of)?.to_string())
+    let found = what.map_or_else(own, of)?;
+    if !found.is_first {
+        output.warn(
+            "the file begins with a CA certificate: a client shows the first certificate of its file, so put the \
+             client's own first",
+        );
+    }
+    output.word("identity", &found.identity.to_string())
 }
 
-fn own() -> Result<Identity, Error> {
+fn own() -> Result<CertificateIdentity, Error> {
     match Connect::default().settings()?.credentials {
-        Credentials::ApiKey(key) => Ok(key.identity()),
+        Credentials::ApiKey(key) => Ok(CertificateIdentity { identity: key.identity(), is_first: true }),
         Credentials::Files { certificate, .. } => of_file(&certificate),
         Credentials::Nothing => Err(Error::Setting {
             name: "MINIO_KES_API_KEY".to_owned(),
@@ -23,27 +31,61 @@ fn own() -> Result<Identity, Error> {
     }
 }
 
-fn of(what: &str) -> Result<Identity, Error> {
-    let text = if what == "-" { prompt::secret("API key")? } else { what.as_bytes().to_vec().into() };
-    if let Some(key) = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<ApiKey>().ok()) {
-        return Ok(key.identity());
+fn of(what: &str) -> Result<CertificateIdentity, Error> {
+    if what == "-" {
+        return of_input(&prompt::secret("API key")?);
     }
-    // What looks like a key is one with a mistake in it; as the name of a missing file it would be shown.
-    if what == "-" || what.starts_with("kes:") {
-        return Err(Error::Input { what: "API key", reason: "it is 'kes:v1:' and 44 characters of base64".to_owned() });
+    match of_api_key(what.as_bytes()) {
+        Some(found) => Ok(found),
+        // What looks like a key is one with a mistake in it; as the name of a missing file it would be shown.
+        None if is_like_api_key(what.as_bytes()) => Err(mistyped("API key")),
+        None => of_file(Path::new(what)),
     }
-    of_file(Path::new(what))
 }
 
-fn of_file(path: &Path) -> Result<Identity, Error> {
-    let pem = std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?;
-    certificate_identity(&pem)
-        .ok_or_else(|| Error::Input { what: "identity", reason: format!("{} holds no certificate", path.display()) })
+/// Of standard input: an API key or a certificate.
+fn of_input(input: &[u8]) -> Result<CertificateIdentity, Error> {
+    of_content(input).map_err(|error| match error {
+        // It is most likely a key with a mistake in it.
+        NoIdentity::Other | NoIdentity::Empty => mistyped("API key"),
+        error => Error::Input { what: "standard input", reason: error.to_string() },
+    })
+}
+
+fn of_file(path: &Path) -> Result<CertificateIdentity, Error> {
+    let wrong = |reason: &str| Error::Input { what: "identity", reason: format!("{}: {reason}", path.display()) };
+    if path.is_dir() {
+        return Err(wrong("it is a folder: name the certificate file in it"));
+    }
+    let read = std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?;
+    let content = Zeroizing::new(read);
+    of_content(&content).map_err(|error| match error {
+        NoIdentity::Other if is_like_api_key(&content) => wrong(&ApiKeyError::Malformed.to_string()),
+        error => wrong(&error.to_string()),
+    })
+}
+
+fn of_content(content: &[u8]) -> Result<CertificateIdentity, NoIdentity> {
+    of_api_key(content).map_or_else(|| certificate_identity(content), Ok)
+}
+
+fn of_api_key(text: &[u8]) -> Option<CertificateIdentity> {
+    let key = std::str::from_utf8(text).ok()?.trim().parse::<ApiKey>().ok()?;
+    Some(CertificateIdentity { identity: key.identity(), is_first: true })
+}
+
+fn is_like_api_key(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"kes:")
+}
+
+fn mistyped(what: &'static str) -> Error {
+    Error::Input { what, reason: "it is 'kes:v1:' and 44 characters of base64".to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::Authority;
 
     const KEY: &str = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
 
@@ -54,6 +96,55 @@ mod tests {
         let pem = KEY.parse::<ApiKey>().unwrap().certificate().unwrap().certificate_pem;
         std::fs::write(&path, pem).unwrap();
         assert_eq!(of(KEY).unwrap(), of(path.to_str().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_file_with_an_api_key_has_its_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api-key.txt");
+        std::fs::write(&path, format!("{KEY}\n")).unwrap();
+        assert_eq!(of(path.to_str().unwrap()).unwrap(), of(KEY).unwrap());
+        std::fs::write(&path, &KEY[..KEY.len() - 4]).unwrap();
+        let error = of(path.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("not an API key") && !error.contains("AGaV"), "{error}");
+    }
+
+    #[test]
+    fn what_a_file_holds_instead_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.crt");
+        let key = KEY.parse::<ApiKey>().unwrap().certificate().unwrap().key_pem;
+        let authority = Authority::new("CA").unwrap().certificate_pem;
+        let client = KEY.parse::<ApiKey>().unwrap().certificate().unwrap().certificate_pem;
+        for (content, says) in [
+            ("", "is empty"),
+            (
+                authority.as_str(),
+                "a CA certificate only, and servers skip those: make the client's certificate with CA:FALSE",
+            ),
+            (&client.repeat(2), "2 certificates that are not CA certificates"),
+            (&key, "a private key: name the file with the certificate"),
+            ("hello", "no certificate in PEM or DER, and no API key"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = of(path.to_str().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("app.crt"), "{error}");
+        }
+        std::fs::write(&path, authority + &client).unwrap();
+        assert!(!of(path.to_str().unwrap()).unwrap().is_first);
+        let error = of(folder.path().to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("it is a folder: name the certificate file in it"), "{error}");
+    }
+
+    #[test]
+    fn standard_input_takes_a_certificate_too() {
+        let client = KEY.parse::<ApiKey>().unwrap().certificate().unwrap();
+        assert_eq!(of_input(client.certificate_pem.as_bytes()).unwrap(), of(KEY).unwrap());
+        assert_eq!(of_input(KEY.as_bytes()).unwrap(), of(KEY).unwrap());
+        for (bad, says) in [("", "API key"), ("secret", "API key"), (client.key_pem.as_str(), "a private key")] {
+            let error = of_input(bad.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

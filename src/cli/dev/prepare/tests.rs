@@ -107,7 +107,7 @@ fn a_bad_kes_configuration_makes_nothing() {
 fn the_admins_certificate_and_the_api_key_are_one_identity_and_it_is_the_admin() {
     let folder = Folder::new();
     let layout = open_or_make(&folder.wish()).unwrap();
-    let identity = certificate_identity(&fs::read(layout.admin_certificate()).unwrap()).unwrap();
+    let identity = certificate_identity(&fs::read(layout.admin_certificate()).unwrap()).unwrap().identity;
     let environment = fs::read_to_string(layout.environment()).unwrap();
     let key = environment.lines().find_map(|line| line.strip_prefix("export MINIO_KES_API_KEY=")).unwrap();
     assert_eq!(key.parse::<ApiKey>().unwrap().identity(), identity);
