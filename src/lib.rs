@@ -16,6 +16,7 @@ pub mod kms;
 pub mod node;
 pub mod policy;
 pub mod raft;
+pub mod socket;
 pub mod state;
 pub mod store;
 pub mod telemetry;

@@ -46,6 +46,7 @@ const MAP: &[Module] = &[
             "rand",
         ],
     },
+    Module { name: "socket", may_use: &[], only: &[] },
     Module { name: "policy", may_use: &["clock"], only: &[] },
     Module { name: "state", may_use: &["crypto", "policy"], only: &[] },
     Module {
@@ -56,7 +57,7 @@ const MAP: &[Module] = &[
     Module { name: "store", may_use: &["clock", "config", "policy", "state"], only: &["sled", "raft_log"] },
     Module {
         name: "raft",
-        may_use: &["clock", "config", "crypto", "policy", "state", "store", "tls"],
+        may_use: &["clock", "config", "crypto", "policy", "socket", "state", "store", "tls"],
         // The adapter between a tonic channel and a TLS stream is hyper's.
         only: &["openraft", "tonic", "hyper", "hyper_util"],
     },
@@ -69,7 +70,7 @@ const MAP: &[Module] = &[
     },
     Module {
         name: "http",
-        may_use: &["clock", "config", "kms", "policy", "state", "telemetry", "tls"],
+        may_use: &["clock", "config", "kms", "policy", "socket", "state", "telemetry", "tls"],
         only: &["axum", "hyper", "hyper_util"],
     },
     Module { name: "client", may_use: &["clock", "crypto", "policy", "tls"], only: &["hyper", "hyper_util"] },

@@ -1,6 +1,6 @@
 //! The `cluster` section: this node's place among its peers.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const SETTINGS: &[&str] =
     &["name", "listen", "data", "tls", "peers", "handshakes", "connections", "timing", "snapshot"];
 
 /// Where the peer listener listens unless told: a hundred ports above the API.
-const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7473));
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7473);
 
 /// The name of a node that has no peers, unless told.
 const ALONE: &str = "node-1";

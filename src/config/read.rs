@@ -1,7 +1,7 @@
 //! The whole file: every section read, and what they say of each other compared.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ const SECTIONS: &[&str] = &[
     "limits",
 ];
 
-/// Where the public API listens unless told; as KES.
-const ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7373));
+/// Where the public API listens unless told, on IPv4 and IPv6; as KES.
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7373);
 
 /// Reads a file with `read`, from its YAML to everything found in it.
 pub(super) fn whole<T>(

@@ -48,9 +48,10 @@ pub(super) fn is_kes_level(text: &str) -> bool {
     is_offset && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// An address to listen on: `:7373` is every IPv4 interface, and a host name is resolved, to IPv4 if it can be.
+/// An address to listen on: `:7373` is every interface, on IPv4 and IPv6, and a host name is resolved, to IPv4 if it can
+/// be.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     let error = || "is no address to listen on; write it like 0.0.0.0:7373 or :7373".to_owned();
     if full.contains('/') {
         return Err(error());
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn addresses_have_a_port_and_may_leave_out_the_host() {
-        for (text, full) in [("0.0.0.0:7373", "0.0.0.0:7373"), (":7373", "0.0.0.0:7373"), ("[::1]:0", "[::1]:0")] {
+        for (text, full) in [("0.0.0.0:7373", "0.0.0.0:7373"), (":7373", "[::]:7373"), ("[::1]:0", "[::1]:0")] {
             assert_eq!(address(text), Ok(full.parse().unwrap()), "{text}");
         }
         for bad in ["", "0.0.0.0", "7373", "0.0.0.0:65536", "::1:x", "https://0.0.0.0:7373"] {

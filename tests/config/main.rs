@@ -67,11 +67,11 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
     let config = loaded(NEEDED);
     let peer = PeerConfig {
         name: "node-1".to_owned(),
-        peer_address: "0.0.0.0:7473".to_owned(),
-        api_address: "0.0.0.0:7373".to_owned(),
+        peer_address: "[::]:7473".to_owned(),
+        api_address: "[::]:7373".to_owned(),
     };
     let expected = Config {
-        address: "0.0.0.0:7373".parse().unwrap(),
+        address: "[::]:7373".parse().unwrap(),
         admin: None,
         tls: TlsConfig {
             key: "api.key".into(),
@@ -91,7 +91,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
         audit: keyraft::config::AuditConfig::default(),
         cluster: ClusterConfig {
             name: "node-1".to_owned(),
-            listen: "0.0.0.0:7473".parse().unwrap(),
+            listen: "[::]:7473".parse().unwrap(),
             cert: "peer.crt".into(),
             key: "peer.key".into(),
             ca: "peer-ca.crt".into(),
@@ -174,7 +174,7 @@ fn a_complete_kes_file_loads_unchanged() {
     let own = "cluster:\n  data: d\n  tls: {cert: c, key: k, ca: a}\nseal: {env: ROOT_KEY}\n";
     let (config, warnings) = parse(&format!("{KES}{own}")).unwrap();
     assert_eq!(warnings, []);
-    assert_eq!(config.address, "0.0.0.0:7373".parse().unwrap());
+    assert_eq!(config.address, "[::]:7373".parse().unwrap());
     assert_eq!(config.admin, Some(identity(ADMIN)));
     assert_eq!(config.tls.key, PathBuf::from("./server.key"));
     assert_eq!(config.tls.password, Some(Password("hunter2!".to_owned())));

@@ -154,7 +154,7 @@ fn each_kind_of_problem_has_its_line() {
         ("{data: d, peers: [{name: a, peer: 'a:1', api: 'a:2'}]} #!", "cluster.name is missing: add `name: node-1`"),
         ("{data: d, name: a, peers: [{name: a, peer: 'a:1', api: 'a:1'}]} #!", "'a:1' stands among the peers twice"),
         ("{data: d, peers: {a: b}, name: a} #!", "cluster.peers must be a list"),
-        ("{data: d, listen: 127.0.0.1:7373} #!", "127.0.0.1:7373 is taken by the API at 0.0.0.0:7373"),
+        ("{data: d, listen: 127.0.0.1:7373} #!", "127.0.0.1:7373 is taken by the API at [::]:7373"),
         ("{data: d, timing: {heartbeat: 99ms, election_max: 100ms}} #!", "heartbeat (99ms) must be below"),
         ("here #!", "cluster must be a section"),
     ] {

@@ -1,0 +1,136 @@
+//! Sockets of both listeners: which address families one listens on, and how a client begins to speak.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use rustix::io::Errno;
+use rustix::net::sockopt::set_ipv6_v6only;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// What a client speaks, by its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// TLS, or something that TLS will refuse.
+    Tls,
+    /// Text, as HTTP without TLS begins.
+    Text,
+    /// Nothing: it closed the connection, as the probes of a load balancer do.
+    Nothing,
+}
+
+/// A listener; its address can be taken again at once after it was closed. `[::]` listens on IPv4 too, and on IPv4 alone
+/// where the system has no IPv6.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    listen_with(address, open)
+}
+
+/// What the client speaks; waits for its first byte, and leaves it to be read.
+///
+/// # Errors
+/// The connection broke.
+pub async fn opening(tcp: &TcpStream) -> io::Result<Opening> {
+    let mut first = [0];
+    Ok(match tcp.peek(&mut first).await? {
+        0 => Opening::Nothing,
+        // Records of TLS begin with a number from 20 to 24.
+        _ if first[0].is_ascii_alphabetic() => Opening::Text,
+        _ => Opening::Tls,
+    })
+}
+
+fn listen_with<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match open(address) {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() && lacks_ipv6(&error) => {
+            let ipv4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            tracing::info!("this system has no IPv6: listening on {ipv4} instead of {address}");
+            open(ipv4)
+        }
+        opened => opened,
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // The system's own default is a setting (net.ipv6.bindv6only).
+        set_ipv6_v6only(&socket, false)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    const BOTH: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+    #[tokio::test]
+    async fn an_address_that_names_no_family_takes_both() {
+        let listener = listen((BOTH, 0).into()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("IPv4 is served");
+        let (_, from) = listener.accept().await.unwrap();
+        assert_eq!(from.ip().to_canonical(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if listener.local_addr().unwrap().is_ipv6() && listen((Ipv6Addr::LOCALHOST, 0).into()).is_ok() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.expect("IPv6 is served");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_ipv4_address_is_no_ipv6_address() {
+        let listener = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok());
+        assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.is_err());
+    }
+
+    #[test]
+    fn without_ipv6_both_families_are_ipv4_and_one_of_ipv6_is_an_error() {
+        for lacks in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            let open = |address: SocketAddr| if address.is_ipv4() { Ok(address) } else { Err(lacks.into()) };
+            assert_eq!(listen_with((BOTH, 7373).into(), open).unwrap(), "0.0.0.0:7373".parse().unwrap());
+            assert!(listen_with((Ipv6Addr::LOCALHOST, 7373).into(), open).is_err());
+        }
+        let taken = |_| Err::<(), _>(Errno::ADDRINUSE.into());
+        assert_eq!(listen_with((BOTH, 7373).into(), taken).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn the_first_byte_says_what_a_client_speaks_and_stays_to_be_read() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let (tls, text) = (Opening::Tls, Opening::Text);
+        for (sent, spoken) in [
+            (&b"\x16\x03\x01"[..], tls),
+            (b"\x80", tls),
+            (b"GET / HTTP/1.1\r\n", text),
+            (b"PRI * HTTP/2.0\r\n", text),
+            (b"options", text),
+            (b"", Opening::Nothing),
+        ] {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            client.write_all(sent).await.unwrap();
+            client.shutdown().await.unwrap();
+            let (mut accepted, _) = listener.accept().await.unwrap();
+            assert_eq!(opening(&accepted).await.unwrap(), spoken, "{sent:?}");
+            let mut read = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut accepted, &mut read).await.unwrap();
+            assert_eq!(read, sent);
+        }
+    }
+}
