@@ -25,9 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::{self, Answer, AnswerBody};
 use super::connections::{Busy, Entry};
+use super::plain;
 use crate::config::LimitsConfig;
 use crate::policy::Identity;
-use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls};
+use crate::socket::{self, Opening};
+use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls, Refused};
 
 /// The longest request head; over HTTP/1.1 also how much of a body is read ahead.
 const MAX_HEAD: u16 = u16::MAX;
@@ -68,14 +70,16 @@ pub async fn serve<H, F>(
     H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone,
     F: Future<Output = Answer> + Send + 'static,
 {
-    let handshake = timeout(limits.handshake_timeout, tls.accept(tcp));
-    let Accepted { stream, client, h2 } = match entry.reins().before(handshake).await {
-        Some(Ok(Ok(accepted))) => accepted,
-        Some(Ok(Err(error))) => return tracing::debug!(client = %from, "no handshake: {error}"),
-        Some(Err(_)) => return tracing::debug!(client = %from, "no handshake in time"),
-        None => return,
+    let handshake = timeout(limits.handshake_timeout, shake_hands(tcp, &tls));
+    let Some(shaken) = entry.reins().before(handshake).await else { return };
+    let Accepted { stream, client, h2 } = match shaken.unwrap_or(Err(Refused::Slow(limits.handshake_timeout))) {
+        Ok(accepted) => accepted,
+        Err(why) => return entry.refused().add(from, &why),
     };
-    let client = Arc::new(Client { ip: Some(from.ip().to_canonical()), certificate: client, tls, draining });
+    if let Err(error) = client {
+        entry.refused().add(from, &Refused::Nobody(error));
+    }
+    let client = Arc::new(Client { ip: Some(from.ip()), certificate: client, tls, draining });
     let entry = Arc::new(entry);
     let (of_client, of_entry) = (Arc::clone(&client), Arc::clone(&entry));
     let service = service_fn(move |request| {
@@ -96,6 +100,18 @@ pub async fn serve<H, F>(
         _ => return,
     };
     malformed(client, status).await;
+}
+
+/// Shakes hands with a client; one that speaks plain HTTP is answered that it must not.
+async fn shake_hands(tcp: TcpStream, tls: &PublicTls) -> Result<Accepted, Refused> {
+    match socket::opening(&tcp).await? {
+        Opening::Tls => Ok(tls.accept(tcp).await?),
+        Opening::Text => {
+            plain::refuse(tcp).await;
+            Err(Refused::PlainText)
+        }
+        Opening::Nothing => Err(Refused::Silent),
+    }
 }
 
 /// A body that is still made keeps the connection busy: it may take as long as it likes. Over HTTP/1.1 the last answer of

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::reins::{Doing, Reins};
+use crate::tls::{Port, RefusedLog};
 
 /// How long a connection may idle: longer than clients let theirs, so that it is they who close it. A client that
 /// writes a request while the server closes does not know whether it was read.
@@ -27,6 +28,7 @@ pub struct Connections {
     period: Duration,
     head_sweeps: u32,
     idle_sweeps: u32,
+    refused: Arc<RefusedLog>,
 }
 
 /// A connection's place among them; it leaves when this is dropped.
@@ -53,6 +55,7 @@ impl Connections {
             period,
             head_sweeps: sweeps(head),
             idle_sweeps: sweeps(IDLE),
+            refused: RefusedLog::new(Port::Api),
         })
     }
 
@@ -66,6 +69,11 @@ impl Connections {
         let reins = Arc::new(Reins::new(self.sweeps.load(Relaxed)));
         open.insert(number, Arc::clone(&reins));
         Some(Entry { number, reins, among: Arc::clone(self) })
+    }
+
+    /// The log of those that were refused.
+    pub fn refused(&self) -> &Arc<RefusedLog> {
+        &self.refused
     }
 
     /// Lets every connection finish what it is answering, and end.
@@ -110,6 +118,11 @@ impl Entry {
     /// The connection's reins.
     pub fn reins(&self) -> &Reins {
         &self.reins
+    }
+
+    /// The log of refused handshakes.
+    pub fn refused(&self) -> &Arc<RefusedLog> {
+        &self.among.refused
     }
 
     /// Notes that bytes came.

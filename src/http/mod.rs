@@ -21,6 +21,7 @@ mod listing;
 mod local;
 mod openapi;
 mod path;
+mod plain;
 mod policies;
 mod query;
 mod reins;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -20,10 +20,9 @@ use super::connection::{self, Client, Malformed};
 use super::connections::Connections;
 use super::unseen::Unseen;
 use crate::config::LimitsConfig;
-use crate::tls::PublicTls;
+use crate::socket;
+use crate::tls::{PublicTls, Refused};
 
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
 /// The pause after a failed accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,7 +51,7 @@ impl Server {
     /// # Errors
     /// The address cannot be listened on.
     pub fn probe(address: SocketAddr) -> io::Result<()> {
-        listen(address).map(drop)
+        socket::listen(address).map(drop)
     }
 
     /// Opens a listener and serves the API on it.
@@ -97,7 +96,7 @@ impl Server {
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let listener = listen(address)?;
+        let listener = socket::listen(address)?;
         let local_address = listener.local_addr()?;
         let connections = Connections::new(limits.connections, limits.header_timeout);
         tokio::spawn(Connections::keep_sweeping(Arc::downgrade(&connections), connections.period()));
@@ -131,14 +130,6 @@ impl Server {
     }
 }
 
-/// A listener; its address can be taken again at once after it was closed.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 /// Where connections come in.
 struct Gate<H> {
     tls: Arc<PublicTls>,
@@ -158,7 +149,7 @@ where
     async fn accept_until(self, stop: CancellationToken, listener: TcpListener) {
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             match accepted {
-                Ok((tcp, from)) => self.take(tcp, from),
+                Ok((tcp, from)) => self.take(tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
                     sleep(PAUSE).await;
@@ -171,7 +162,8 @@ where
     /// sooner than from one that is silent.
     fn take(&self, tcp: TcpStream, from: SocketAddr) {
         let Some(entry) = self.connections.enter() else {
-            return tracing::debug!(client = %from, "too many connections");
+            let full = format!("{} connections are open already (limits.connections)", self.limits.connections);
+            return self.connections.refused().add(from, &Refused::Full(full));
         };
         if let Err(error) = tcp.set_nodelay(true) {
             return tracing::debug!(client = %from, "the connection is gone: {error}");

@@ -1,6 +1,7 @@
 //! The peer listener: mutual TLS of its own, apart from the public one.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,7 +19,8 @@ use super::links::MAX_MESSAGE_BYTES;
 use super::service::PeerService;
 use super::wire::peer_server::PeerServer;
 use crate::policy::Identity;
-use crate::tls::{PeerStream, PeerTls};
+use crate::socket::{self, Opening};
+use crate::tls::{PeerStream, PeerTls, Port, Refused, RefusedLog};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that wait to be served.
@@ -63,36 +65,42 @@ async fn accept(
     tls: Arc<PeerTls>,
     accepted: mpsc::Sender<io::Result<PeerConnection>>,
 ) {
+    let refused = RefusedLog::new(Port::Peer);
     loop {
         let (tcp, from) = match listener.accept().await {
-            Ok(connection) => connection,
+            Ok((tcp, from)) => (tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
             Err(error) => {
                 tracing::warn!(%error, "a peer connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        let place = match admission.enter(from.ip().to_canonical()) {
+        let place = match admission.enter(from.ip()) {
             Ok(place) => place,
             Err(full) => {
-                tracing::debug!(%from, "a peer connection was refused: {full}");
+                refused.add(from, &Refused::Full(full.to_string()));
                 continue;
             }
         };
-        let (tls, accepted) = (Arc::clone(&tls), accepted.clone());
+        let (tls, accepted, refused) = (Arc::clone(&tls), accepted.clone(), Arc::clone(&refused));
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await {
+            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await;
+            match shaken.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT))) {
                 // A stopped server no longer receives; the connection ends with it.
-                Ok(Ok(connection)) => drop(accepted.send(Ok(connection)).await),
-                Ok(Err(error)) => tracing::debug!(%from, %error, "a peer's handshake failed"),
-                Err(_) => tracing::debug!(%from, "a peer's handshake took too long"),
+                Ok(connection) => drop(accepted.send(Ok(connection)).await),
+                Err(why) => refused.add(from, &why),
             }
         });
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> io::Result<PeerConnection> {
+async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> Result<PeerConnection, Refused> {
     tcp.set_nodelay(true)?;
+    match socket::opening(&tcp).await? {
+        Opening::Tls => {}
+        Opening::Text => return Err(Refused::PlainText),
+        Opening::Nothing => return Err(Refused::Silent),
+    }
     let (stream, identity) = tls.accept(tcp).await?;
     place.shaken();
     Ok(PeerConnection { stream, identity, _place: place })

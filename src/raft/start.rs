@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -35,6 +34,7 @@ use super::types::Raft;
 use super::writes::Writes;
 use super::{listener, marks, tasks};
 use crate::config::{ClusterConfig, ConsistencyConfig};
+use crate::socket;
 use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
 use crate::tls::PeerTls;
 
@@ -119,7 +119,7 @@ impl PeerListener {
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;
-        let bound = TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })?;
+        let bound = socket::listen(address).map_err(|error| StartError::Listen { address, error })?;
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.peer_address.clone()).collect();
         let admission = Admission::new(config.connections, config.handshakes, &peers);
         tokio::spawn(Admission::keep_resolving(Arc::downgrade(&admission), peers));

@@ -19,6 +19,7 @@ mod proxied;
 mod public;
 mod public_verifier;
 mod purpose;
+mod refused;
 mod reload;
 mod signature;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use material::{Inspection, inspect_api, inspect_peer};
 pub use peer::{PeerStream, PeerTls};
 pub use proxied::{ForwardedError, proxied_identity};
 pub use public::{Accepted, PublicStream, PublicTls};
+pub use refused::{Port, Refused, RefusedLog};
 
 /// The ALPN name of HTTP/2.
 const H2: &[u8] = b"h2";

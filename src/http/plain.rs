@@ -1,0 +1,90 @@
+//! Plain HTTP on the port for HTTPS, answered so that its client can read why (RFC 9110, section 15.5.1).
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What Go's servers answer, and clients of KES know.
+const ANSWER: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n\
+                        Client sent an HTTP request to an HTTPS server.\n";
+/// How much of a request is read and thrown away, and for how long: a connection that is closed with something unread is
+/// reset, and then its client may never see the answer.
+const MOST: u64 = 1 << 20;
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Answers whatever was sent with 400, and closes the connection.
+pub async fn refuse(mut tcp: TcpStream) {
+    let answered = async {
+        tcp.write_all(ANSWER).await?;
+        tcp.shutdown().await?;
+        tokio::io::copy(&mut (&mut tcp).take(MOST), &mut tokio::io::sink()).await
+    };
+    // A client that does not take the answer, or goes on and on, has had its chance.
+    let _ = timeout(LINGER, answered).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::http::answers;
+    use crate::http::serve::Server;
+    use crate::http::testing::{LIMITS, connect, tls};
+
+    async fn answer_to(address: SocketAddr, sent: &[u8]) -> String {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(sent).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("the connection is closed and not reset");
+        answer
+    }
+
+    #[tokio::test]
+    async fn every_method_of_plain_http_is_answered_and_tls_goes_on() {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = Server::bind_with(here, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
+        let address = server.local_address();
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PRI", "PATCH", "X-ODD", "get"] {
+            let request = format!("{method} /v1/ready HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n");
+            let answer = answer_to(address, &[request.as_bytes(), &vec![b'x'; 100_000]].concat()).await;
+            assert_eq!(answer.as_bytes(), ANSWER, "{method}");
+        }
+        let mut secure = connect(address, false).await.unwrap();
+        secure.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        secure.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+
+    #[test]
+    fn the_answer_is_whole() {
+        let answer = String::from_utf8(ANSWER.to_vec()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 400 Bad Request\r\n"));
+        assert!(head.contains("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close"));
+        assert_eq!(body, "Client sent an HTTP request to an HTTPS server.\n");
+    }
+
+    #[tokio::test]
+    async fn a_client_over_ipv4_has_an_ipv4_address_whatever_the_listener_is() {
+        let (sender, mut seen) = mpsc::channel(1);
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let server = Server::bind_with(any, tls().0, LIMITS, move |client: Arc<_>, _| {
+            let client: &crate::http::connection::Client = &client;
+            sender.try_send(client.ip).unwrap();
+            async { answers::empty() }
+        })
+        .unwrap();
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, server.local_address().port()));
+        let mut client = connect(here, false).await.unwrap();
+        client.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_eq!(seen.recv().await.unwrap(), Some(here.ip()));
+    }
+}

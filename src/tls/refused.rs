@@ -1,0 +1,368 @@
+//! Handshakes that were refused: why, in words that say what to do, and at most one line a second in the log.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustls::{AlertDescription, CertificateError as Bad, Error as Tls, OtherError};
+use tokio::time::sleep;
+
+use super::CertificateError;
+
+/// Between two lines about refused handshakes of one port.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Which port a handshake was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// The public API.
+    Api,
+    /// The one for the other nodes.
+    Peer,
+}
+
+/// Why a handshake was refused.
+#[derive(Debug)]
+pub enum Refused {
+    /// The client spoke HTTP without TLS, or another protocol of text.
+    PlainText,
+    /// It took too long.
+    Slow(Duration),
+    /// The client left without a word; this is not logged.
+    Silent,
+    /// The handshake failed.
+    Failed(io::Error),
+    /// It succeeded, and the certificates that the client sent are nobody's.
+    Nobody(CertificateError),
+    /// There is no room for the connection.
+    Full(String),
+}
+
+/// The log of one port's refused handshakes.
+pub struct RefusedLog {
+    port: Port,
+    /// None while a line may be logged at once.
+    waiting: Mutex<Option<Waiting>>,
+}
+
+/// What was refused since the last line.
+#[derive(Default)]
+struct Waiting {
+    first: Option<(SocketAddr, String)>,
+    count: u64,
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Refused {
+    /// The reason, for whoever reads the log of the node.
+    pub fn explain(&self, port: Port) -> String {
+        match self {
+            Self::PlainText if port == Port::Api => "it speaks HTTP without TLS: use https:// in its URL".to_owned(),
+            Self::PlainText => {
+                "it does not speak TLS: this port is for the other nodes of the cluster alone".to_owned()
+            }
+            Self::Slow(limit) => format!("it did not finish the handshake within {limit:?}"),
+            Self::Silent => "it closed the connection without a word".to_owned(),
+            Self::Failed(error) => failed(error, port),
+            Self::Nobody(error) => nobody(*error).to_owned(),
+            Self::Full(cap) => cap.clone(),
+        }
+    }
+}
+
+impl RefusedLog {
+    /// Nothing refused yet.
+    pub fn new(port: Port) -> Arc<Self> {
+        Arc::new(Self { port, waiting: Mutex::default() })
+    }
+
+    /// Logs that the handshake of a client was refused: at once, or with the next line, which says how many there were.
+    pub fn add(self: &Arc<Self>, from: SocketAddr, why: &Refused) {
+        if matches!(why, Refused::Silent) {
+            return tracing::debug!(client = %from, "a connection was closed without a word");
+        }
+        let mut waiting = self.waiting.lock();
+        if let Some(waiting) = &mut *waiting {
+            waiting.count += 1;
+            waiting.first.get_or_insert_with(|| (from, why.explain(self.port)));
+            return;
+        }
+        *waiting = Some(Waiting::default());
+        drop(waiting);
+        self.log(from, &why.explain(self.port), 0);
+        let log = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                sleep(PERIOD).await;
+                match log.next() {
+                    Some((from, why, more)) => log.log(from, &why, more),
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// What is to be logged after a period: the first that was refused in it, and how many more were. When none was, the
+    /// next one is logged at once.
+    fn next(&self) -> Option<(SocketAddr, String, u64)> {
+        let mut waiting = self.waiting.lock();
+        let Waiting { first, count } = waiting.take()?;
+        let (from, why) = first?;
+        *waiting = Some(Waiting::default());
+        Some((from, why, count - 1))
+    }
+
+    fn log(&self, from: SocketAddr, why: &str, more: u64) {
+        let more = (more > 0).then_some(more);
+        match self.port {
+            Port::Api => tracing::warn!(client = %from, more, "a client was refused: {why}"),
+            Port::Peer => tracing::warn!(client = %from, more, "a connection to the peer port was refused: {why}"),
+        }
+    }
+}
+
+fn failed(error: &io::Error, port: Port) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        Some(error) => tls(error, port),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "it closed the connection in the middle of the handshake".to_owned()
+        }
+        None => format!("the connection broke during the handshake: {error}"),
+    }
+}
+
+fn tls(error: &Tls, port: Port) -> String {
+    let versions = if port == Port::Api { "TLS 1.2 or 1.3" } else { "TLS 1.3" };
+    match error {
+        Tls::NoCertificatesPresented if port == Port::Api => {
+            "it sent no client certificate: give it an API key, or a certificate and its key; a probe can do without \
+             where `api: {/v1/ready: {skip_auth: on}}` is set"
+        }
+        Tls::NoCertificatesPresented => "it sent no certificate: this port is for the other nodes of the cluster alone",
+        Tls::InvalidCertificate(bad) => return certificate(bad, port),
+        Tls::AlertReceived(alert) => return alerted(*alert, port),
+        Tls::PeerIncompatible(what) => {
+            return format!("it offers nothing that this node accepts ({what:?}): it must speak {versions}");
+        }
+        Tls::NoApplicationProtocol if port == Port::Api => "it offers neither HTTP/2 nor HTTP/1.1 (ALPN)",
+        Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => "what it sent is not TLS",
+        other => return format!("the handshake failed: {other}"),
+    }
+    .to_owned()
+}
+
+fn certificate(bad: &Bad, port: Port) -> String {
+    let api = port == Port::Api;
+    match bad {
+        bad if is_of_unknown_issuer(bad) && api => {
+            "its certificate was issued by a CA that this node does not trust: add that CA to tls.ca"
+        }
+        bad if is_of_unknown_issuer(bad) => {
+            "its certificate was issued by another CA than cluster.tls.ca: all nodes need certificates of the same CA"
+        }
+        Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired: renew it with the same key",
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "its certificate is not valid yet: compare its dates with the clocks of both machines"
+        }
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } if api => {
+            "its certificate is a node's, or its extended key usages lack clientAuth: issue one for this client, with \
+             clientAuth"
+        }
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
+            "its certificate is not a node's: a node's names both serverAuth and clientAuth as extended key usages"
+        }
+        other => return format!("its certificate cannot be used: {other}"),
+    }
+    .to_owned()
+}
+
+/// Whether no trusted CA issued the certificate. One that has the name of a trusted CA and another key signed it wrongly.
+fn is_of_unknown_issuer(bad: &Bad) -> bool {
+    match bad {
+        Bad::UnknownIssuer | Bad::BadSignature => true,
+        Bad::Other(OtherError(error)) => {
+            matches!(error.downcast_ref(), Some(webpki::Error::InvalidSignatureForPublicKey))
+        }
+        _ => false,
+    }
+}
+
+/// The client is the one who refuses.
+fn alerted(alert: AlertDescription, port: Port) -> String {
+    use AlertDescription as Alert;
+    let (files, names) = match port {
+        Port::Api => ("tls.cert", ", and that the client connects by a name which that certificate has"),
+        Port::Peer => ("cluster.tls.cert", ""),
+    };
+    match alert {
+        Alert::UnknownCA
+        | Alert::BadCertificate
+        | Alert::CertificateUnknown
+        | Alert::CertificateExpired
+        | Alert::UnsupportedCertificate => format!(
+            "it does not accept this node's certificate ({alert:?}): check that it trusts the CA of {files}{names}"
+        ),
+        other => format!("it broke the handshake off ({other:?})"),
+    }
+}
+
+fn nobody(error: CertificateError) -> &'static str {
+    match error {
+        CertificateError::Authority => {
+            "it sent a CA certificate (CA:TRUE), which stands for no client, so that its requests are answered `tls: \
+             client certificate is required`: make it a certificate with CA:FALSE"
+        }
+        CertificateError::Several => {
+            "it sent more than one certificate that is not a CA's: let it send its own, and the CAs that issued it"
+        }
+        CertificateError::Malformed => "a certificate that it sent cannot be read: make it a new one",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::version::{TLS12, TLS13};
+
+    use super::*;
+    use crate::config::TlsConfig;
+    use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
+    use crate::tls::{PeerTls, PublicTls};
+
+    /// A public listener that trusts `authority` alone.
+    fn public(authority: &Authority) -> PublicTls {
+        let (_folder, cert, key, ca) = testing::write(&Leaf::self_signed(), Some(&authority.pem()));
+        let config = TlsConfig {
+            key,
+            cert,
+            password: None,
+            verify_clients: true,
+            ca: Some(ca),
+            proxies: Vec::new(),
+            proxy_header: None,
+        };
+        PublicTls::load(&config, false).unwrap()
+    }
+
+    /// What the log of a node says of a client that sends this certificate.
+    async fn told(tls: &PublicTls, leaf: Option<&Leaf>) -> String {
+        let chain = leaf.iter().map(|leaf| leaf.der()).collect();
+        let client = testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12]);
+        let (near, far) = pair().await;
+        let (accepted, _) = tokio::join!(tls.accept(far), testing::connect(client, near));
+        Refused::from(accepted.map(drop).expect_err("it is refused")).explain(Port::Api)
+    }
+
+    #[tokio::test]
+    async fn each_reason_says_what_to_do() {
+        let authority = Authority::new();
+        let tls = public(&authority);
+        let expired = authority.issue(Odd { expired: true, ..Odd::default() });
+        let usage =
+            authority.issue(Odd { usages: Some(vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]), ..Odd::default() });
+        for (leaf, part) in [
+            (None, "it sent no client certificate: give it an API key"),
+            (Some(&Leaf::self_signed()), "a CA that this node does not trust: add that CA to tls.ca"),
+            (Some(&expired), "its certificate has expired: renew it"),
+            (Some(&usage), "lack clientAuth: issue one for this client"),
+        ] {
+            let told = told(&tls, leaf).await;
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    /// What the log of a node says of bytes that are no handshake it accepts.
+    async fn told_of_bytes(bytes: &[u8]) -> String {
+        use tokio::io::AsyncWriteExt;
+        let tls = public(&Authority::new());
+        let (mut near, far) = pair().await;
+        near.write_all(bytes).await.unwrap();
+        near.shutdown().await.unwrap();
+        Refused::from(tls.accept(far).await.map(drop).expect_err("it is refused")).explain(Port::Api)
+    }
+
+    #[tokio::test]
+    async fn what_is_not_tls_or_too_old_or_cut_off_is_told_apart() {
+        // A hello of TLS 1.1: version 3.2, a random, no session, one cipher suite, no compression, no extensions.
+        let body = [&[3, 2][..], &[7; 32], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
+        let length = u8::try_from(body.len()).unwrap();
+        let hello = [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat();
+        for (bytes, part) in [
+            (&hello[..], "it must speak TLS 1.2 or 1.3"),
+            (&hello[..20], "it closed the connection in the middle of the handshake"),
+            (&[0x80; 40][..], "what it sent is not TLS"),
+        ] {
+            let told = told_of_bytes(bytes).await;
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_trust_the_node_is_named_as_such() {
+        let tls = public(&Authority::new());
+        let (folder, ..) = testing::write(&Leaf::self_signed(), None);
+        let trust = crate::tls::Trust::Ca(folder.path().join("ca"));
+        std::fs::write(folder.path().join("ca"), Authority::new().pem()).unwrap();
+        let client =
+            crate::tls::ClientTls::new(&crate::tls::Credentials::Nothing, &trust, crate::tls::Alpn::Either).unwrap();
+        let (near, far) = pair().await;
+        let (accepted, _) = tokio::join!(tls.accept(far), client.connect("localhost", near));
+        let told = Refused::from(accepted.map(drop).expect_err("the client ends it")).explain(Port::Api);
+        assert!(
+            told.contains("it does not accept this node's certificate") && told.contains("CA of tls.cert"),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_peer_port_speaks_of_nodes() {
+        let authority = Authority::new();
+        let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
+        let tls = PeerTls::load(&cert, &key, &ca).unwrap();
+        for (leaf, part) in [
+            (Some(authority.client()), "it is not a node's"),
+            (Some(Authority::new().node()), "another CA than cluster.tls.ca"),
+            (None, "this port is for the other nodes"),
+        ] {
+            let chain = leaf.iter().map(Leaf::der).collect();
+            let client = testing::client(chain, leaf.as_ref().map(Leaf::key), None, &[&TLS13]);
+            let (near, far) = pair().await;
+            let (accepted, _) = tokio::join!(tls.accept(far), testing::connect(client, near));
+            let told = Refused::from(accepted.map(drop).expect_err("it is refused")).explain(Port::Peer);
+            assert!(told.contains(part.trim_start_matches("it is ")), "{told}");
+        }
+        assert!(Refused::PlainText.explain(Port::Peer).contains("does not speak TLS"));
+    }
+
+    #[test]
+    fn a_ca_certificate_alone_is_explained() {
+        let told = Refused::Nobody(CertificateError::Authority).explain(Port::Api);
+        assert!(told.contains("CA:TRUE") && told.contains("make it a certificate with CA:FALSE"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn one_line_a_second_says_how_many_more_there_were() {
+        // Nothing is awaited here, so that the task which logs what waits never runs.
+        let log = RefusedLog::new(Port::Api);
+        let from = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
+        log.add(from(1), &Refused::PlainText);
+        assert_eq!(log.next(), None, "the first line was logged at once, and none waits");
+        log.add(from(2), &Refused::PlainText);
+        for port in 3..10 {
+            log.add(from(port), &Refused::Slow(PERIOD));
+        }
+        let (first, why, more) = log.next().unwrap();
+        assert_eq!((first, more), (from(3), 6));
+        assert!(why.contains("within 1s"), "{why}");
+        log.add(from(10), &Refused::PlainText);
+        assert_eq!(log.next().unwrap().2, 0);
+        log.add(from(11), &Refused::Silent);
+        assert_eq!(log.next(), None, "who says nothing is no line");
+    }
+}
