@@ -166,9 +166,13 @@ impl fmt::Display for BootError {
         match self {
             Self::NotAMember { name, peer } => write!(
                 f,
-                "this node's data folder is blank, but node '{peer}' belongs to a cluster that does not know this \
-                 store. A node that lost its data must not come back as '{name}': remove '{name}' from the cluster \
-                 and join it under a new id, or put its data folder back"
+                "the data folder of this node, '{name}', is empty, but node '{peer}' is in a cluster whose \
+                 membership records another data folder for '{name}'. A node that lost its data must not vote, so \
+                 this node ends. Check that cluster.data names the right folder, and that its disk is mounted. If the \
+                 folder was moved, put it back as it was when '{name}' last ran. Never put back a copy or a backup: an \
+                 older folder lacks writes that this node acknowledged, and using it can lose keys. If the folder is \
+                 lost, leave this node stopped; this version cannot replace a node. The other nodes go on without it \
+                 while more than half of all nodes run"
             ),
         }
     }

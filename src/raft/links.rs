@@ -145,13 +145,17 @@ fn sender_of(
     let id: NodeId = text(FROM)
         .and_then(|id| id.parse().ok())
         .ok_or_else(|| Status::unauthenticated("the call does not say which node sends it"))?;
-    let member = members.get(&id).ok_or_else(|| Status::permission_denied(format!("node {id} is no member")))?;
+    let member = members.get(&id).ok_or_else(|| Status::permission_denied(format!("node {id} is not a member of this cluster")))?;
     if member.key != identity {
-        return Err(Status::permission_denied(format!("node {id} has another key than its certificate")));
+        return Err(Status::permission_denied(format!(
+            "the certificate of node {id} has another key than the one that the membership records for node {id}: \
+             start node {id} with the certificate key that it had, and renew certificates with the same key"
+        )));
     }
     if text(FROM_STORE) != Some(&hex::encode(member.store_id.0)) {
         return Err(Status::permission_denied(format!(
-            "node {id} has another store than the one that joined: join it under a new id"
+            "the data folder of node {id} is not the one that the membership records for node {id}: start node {id} \
+             with the data folder that it had when it last ran, never with a copy or a backup"
         )));
     }
     if text(TO_STORE) != Some(&hex::encode(owner.store_id.0)) {
@@ -215,7 +219,7 @@ async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Res
     if key.is_some_and(|key| key != identity) {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            format!("{address} has another key than the membership records"),
+            format!("the node at {address} has a certificate with another key than the membership records"),
         ));
     }
     Ok((stream, identity))

@@ -66,7 +66,9 @@ pub(super) async fn settle(
             told = index;
             tracing::error!(
                 index, %own, %leaders, ?others,
-                "the leader is alone with its state: stop it and remove its keystore folder, so that it is rebuilt"
+                "the leader's state differs from that of every other node that answers: stop the leader and move the \
+                 folder 'keystore' out of its data folder, but leave 'log' and 'snapshots' there; it rebuilds the \
+                 keystore at its next start"
             );
         }
     }

@@ -159,8 +159,12 @@ impl fmt::Display for OpenError {
             Self::Io(error) => write!(f, "it cannot be opened: {error}"),
             Self::InUse => f.write_str("another process uses it: stop that process, or name another folder"),
             Self::KeystoreWithoutLog => f.write_str(
-                "it holds a keystore or snapshots but no log. A node without its log must not vote: put \
-                 the log back, or give this node an empty data folder and join it to the cluster under a new id",
+                "it holds a keystore or snapshots but no log. A node without its log must not vote, so \
+                 this node ends. If the folder 'log' was moved, put it back as it was when this node last ran. Never \
+                 put back a copy or a backup: an older log lacks writes that this node acknowledged, and using it can \
+                 lose keys. Delete nothing: the keystore and the snapshots still hold keys. If the log is lost, leave \
+                 this node stopped; this version cannot replace a node. The other nodes go on without it while more \
+                 than half of all nodes run",
             ),
         }
     }

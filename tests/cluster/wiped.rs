@@ -18,7 +18,7 @@ async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
     fs::remove_dir_all(cluster.data(wiped)).expect("the folder is there");
     cluster.begin_nodes(&[wiped]).await;
     let why = cluster.ended(wiped).await.to_string();
-    assert!(why.contains("join it under a new id"), "it says what to do: {why}");
+    assert!(why.contains("Never put back a copy or a backup"), "it says what to do: {why}");
     let survivor = cluster.leader().await;
     user.create(survivor, "after").await.expect("the others go on");
     user.assert_decrypts(survivor, &keys).await;

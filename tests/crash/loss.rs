@@ -22,7 +22,7 @@ async fn a_node_says_that_it_rebuilds_and_that_it_must_not_come_back() {
     processes.begin(2);
     let status = processes.ended(2).await;
     let log = processes.log(2);
-    assert!(!status.success() && log.contains("join it under a new id"), "{status}\n{log}");
+    assert!(!status.success() && log.contains("Never put back a copy or a backup"), "{status}\n{log}");
     user.assert_decrypts(0, &keys).await;
     user.create_somewhere(1, "after").await;
 }
