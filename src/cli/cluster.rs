@@ -67,19 +67,42 @@ fn data_folder(config: &Path) -> Result<PathBuf, Error> {
 }
 
 fn render(status: &ClusterStatus) -> String {
-    let summary = summary(status);
-    if status.members.is_empty() { summary } else { format!("{summary}\n\n{}", members(status)) }
+    let members = if status.members.is_empty() { String::new() } else { members(status) };
+    let parts = [summary(status), waits(status), members, problems(status)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// What the node waits for, a line each.
+fn waits(status: &ClusterStatus) -> String {
+    let lines = status.waiting_for.iter().flatten().map(|wait| format!("  {}", printable(wait)));
+    titled("This node waits:", lines)
+}
+
+/// What is wrong between the node that answers and each member, a line each.
+fn problems(status: &ClusterStatus) -> String {
+    let line = |member: &MemberStatus| {
+        let problem = member.problem.as_ref()?;
+        let (name, reason) = (printable(&member.name), printable(&problem.reason));
+        Some(format!("  {name} {reason} (for {})", length(problem.for_ms / 1000)))
+    };
+    titled(&format!("As {} sees them:", printable(&status.node.name)), status.members.iter().filter_map(line))
+}
+
+fn titled(title: &str, lines: impl Iterator<Item = String>) -> String {
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() { String::new() } else { format!("{WARN}{title}{WARN:#}\n{}", lines.join("\n")) }
 }
 
 fn summary(status: &ClusterStatus) -> String {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let reason = status.reason.as_ref().or(status.node.reason.as_ref());
     let style = if status.state() == "serving" { GOOD } else { WARN };
     fields([
         ("cluster", printable(status.cluster_id.as_deref().unwrap_or_default())),
         ("node", paint(STRONG, &status.node.name)),
         ("version", printable(&status.node.version)),
         ("state", paint(style, status.state())),
-        ("reason", printable(status.reason.as_deref().unwrap_or_default())),
+        ("reason", printable(reason.map_or("", String::as_str))),
         ("leader", leader(status)),
         ("term", number(status.term)),
         ("committed", number(status.committed)),
@@ -118,9 +141,15 @@ fn seen(heard_ms: Option<u64>) -> String {
     match heard_ms.map(|ms| ms / 1000) {
         None => "-".to_owned(),
         Some(0) => "now".to_owned(),
-        Some(seconds @ 1..120) => format!("{seconds} s ago"),
-        Some(seconds @ 120..7200) => format!("{} min ago", seconds / 60),
-        Some(seconds) => format!("{} h ago", seconds / 3600),
+        Some(seconds) => format!("{} ago", length(seconds)),
+    }
+}
+
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
     }
 }
 
@@ -158,6 +187,18 @@ mod tests {
         for (ms, shown) in [(999, "now"), (1000, "1 s ago"), (150_000, "2 min ago"), (9_000_000, "2 h ago")] {
             assert_eq!(seen(Some(ms)), shown);
         }
+    }
+
+    #[test]
+    fn a_node_that_waits_says_for_what_and_which_members_it_does_not_reach() {
+        let shown = plain(
+            r#"{"node":{"id":1,"name":"node-1","state":"offline","reason":"no leader"},"waiting_for":["a leader"],
+                "members":[{"id":2,"name":"node-2","lag":null,
+                            "problem":{"reason":"cannot be reached: connection refused","for_ms":4200}}]}"#,
+        );
+        let expected = ["reason  no leader", "This node waits:\n  a leader", "As node-1 sees them:"];
+        assert!(expected.iter().all(|part| shown.contains(part)), "{shown}");
+        assert!(shown.contains("  node-2 cannot be reached: connection refused (for 4 s)"), "{shown}");
     }
 
     #[test]

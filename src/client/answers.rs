@@ -196,6 +196,9 @@ pub struct ClusterStatus {
     pub applied: Option<u64>,
     /// Digest of the applied state in hexadecimal.
     pub digest: Option<String>,
+    /// What the node waits for; only its local socket says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<Vec<String>>,
     /// Every member.
     pub members: Vec<MemberStatus>,
     /// What newer servers add.
@@ -215,6 +218,9 @@ pub struct NodeStatus {
     pub version: String,
     /// Its state.
     pub state: String,
+    /// Why it does not serve; only its local socket says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What checks the signatures in its audit file, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_key: Option<String>,
@@ -242,6 +248,22 @@ pub struct MemberStatus {
     /// Milliseconds since the leader heard from it; only the leader knows, and of itself it says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard_ms: Option<u64>,
+    /// What is wrong between it and the node that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<MemberProblem>,
+    /// What newer servers add.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What is wrong between a member and the node that answers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemberProblem {
+    /// In words that follow the member's name.
+    pub reason: String,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
     /// What newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,

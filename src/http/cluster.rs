@@ -35,8 +35,13 @@ fn member(member: &Member) -> Value {
         "role": member.role,
         "address": member.api_address,
         "peer_address": member.peer_address,
-        "lag": member.lag,
+        // How far a member is that does not answer is not known, whatever it acknowledged before.
+        "lag": member.lag.filter(|_| member.away.is_none()),
     });
+    if let Some(away) = &member.away {
+        let for_ms = u64::try_from(away.since.as_millis()).unwrap_or(u64::MAX);
+        shown["problem"] = json!({ "reason": away.trouble.to_string(), "for_ms": for_ms });
+    }
     if let Some(heard) = member.heard {
         shown["heard_ms"] = u64::try_from(heard.as_millis()).unwrap_or(u64::MAX).into();
     }
@@ -91,6 +96,7 @@ mod tests {
             peer_address: format!("127.0.0.1:747{id}"),
             lag,
             heard: lag.map(Duration::from_secs),
+            away: None,
         };
         let raft = RaftStatus {
             id: 1,

@@ -9,6 +9,7 @@ use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
 use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role};
+use crate::raft::Waits;
 use crate::state::{Command, Init, Operation, RequestId};
 
 /// How long one attempt to write may take before it is made again.
@@ -54,7 +55,7 @@ impl Kms {
     }
 
     /// Creates the keys of the configuration file that do not exist, and returns once all do.
-    pub async fn keys_exist(&self, names: &[String]) {
+    pub async fn keys_exist(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
             let path = format!("/v1/key/create/{name}");
             let permit = Permit::for_node(&path);
@@ -68,7 +69,10 @@ impl Kms {
                         );
                         break;
                     }
-                    Err(_) => tokio::time::sleep(RETRY).await,
+                    Err(error) => {
+                        waits.step(Some(format!("the key '{name}' of the configuration file to be created: {error}")));
+                        tokio::time::sleep(RETRY).await;
+                    }
                 }
             }
         }

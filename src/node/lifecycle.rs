@@ -56,6 +56,7 @@ impl Lifecycle {
 
     /// Runs until told to stop, or until the node must.
     pub(super) async fn run(mut self) -> Result<(), NodeError> {
+        self.parts.log_start();
         let mut audit_writer = self.parts.audit_writer.lock().take();
         self.follow_files_and_answer_locally();
         let parts = Arc::clone(&self.parts);
@@ -79,6 +80,7 @@ impl Lifecycle {
         let socket = parts.config.load().cluster.data.join("keyraft.sock");
         self.tasks.spawn(Arc::clone(&parts.public_tls).follow());
         self.tasks.spawn(Arc::clone(&parts.peer_tls).follow());
+        self.tasks.spawn(parts.waits.clone().log());
         self.tasks.spawn(async move {
             let shown = Arc::clone(&parts);
             let served = serve_local(&socket, Arc::new(move || local::status(&shown))).await;
@@ -99,7 +101,7 @@ impl Lifecycle {
             self.serve(&config, &kms, &cluster).await?;
         }
         self.stop.cancelled().await;
-        self.parts.local.state.set(NodeState::Draining);
+        self.parts.local.set(NodeState::Draining, None);
         // Which keys were used is worth telling, not waiting for.
         drop(tokio::time::timeout(LAST_WORDS, kms.replicate_uses_now()).await);
         cluster.stop().await;
@@ -114,10 +116,10 @@ impl Lifecycle {
         let (cluster_config, consistency) = (config.cluster.clone(), config.consistency);
         let (tls, failure) = (Arc::clone(&self.parts.peer_tls), self.parts.failure.clone());
         let (store_id, logs) = (StoreId(random::bytes()), logs::source(&self.parts));
-        let listener = self
-            .consensus
-            .spawn(async move { PeerListener::open(&cluster_config, tls, store_id, root_key, failure, logs).await });
-        let listener = joined(listener.await)??;
+        let waits = self.parts.waits.clone();
+        let opened =
+            async move { PeerListener::open(&cluster_config, tls, store_id, root_key, failure, logs, waits).await };
+        let listener = joined(self.consensus.spawn(opened).await)??;
         if let Some(damage) = listener.damage() {
             tracing::error!(%damage, "the keystore was damaged and is rebuilt from snapshot and log");
             self.parts.local.set(NodeState::Rebuilding, None);
@@ -192,7 +194,9 @@ impl Lifecycle {
 
     async fn open_ring(&self, kms: &Kms, root: &Result<RootKey, SealError>) -> Result<(), SealError> {
         let root = root.as_ref().map_err(Clone::clone)?;
+        self.parts.waits.step(Some("the cluster's first command, which the leader writes".to_owned()));
         kms.initialised(root, &self.parts.config.load().policies).await;
+        self.parts.waits.step(None);
         kms.unseal(root)?;
         kms.audit_key().into_iter().for_each(|key| self.parts.audit.sign_with(key));
         Ok(())
@@ -202,8 +206,10 @@ impl Lifecycle {
     async fn serve(&self, config: &Config, kms: &Arc<Kms>, cluster: &Arc<Cluster>) -> Result<(), NodeError> {
         let parts = &self.parts;
         let ready = async {
+            parts.waits.step(Some("what the cluster has committed, which this node has yet to apply".to_owned()));
             kms.caught_up().await;
-            kms.keys_exist(&config.keys).await;
+            kms.keys_exist(&config.keys, &parts.waits).await;
+            parts.waits.step(None);
             kms.compare_policies(&config.policies);
         };
         if self.stop.run_until_cancelled(ready).await.is_none() {
@@ -237,6 +243,8 @@ impl Lifecycle {
 
     fn say_why_not(&self, cluster: &Cluster) {
         let (state, reason) = match cluster.standing() {
+            // A node that has just started waits for its first lease.
+            Standing::Over if cluster.lease_until_ns() == 0 => return,
             Standing::Over => (NodeState::Offline, "no leader has answered for longer than consistency.offline"),
             Standing::Behind(_) => {
                 (NodeState::Offline, "the node has yet to apply a revocation that the leader told it of")

@@ -19,14 +19,23 @@ pub(super) struct LocalState {
 }
 
 impl LocalState {
-    /// Notes a state and, when a person must act, why; says so in the log too.
+    /// Notes a state and, when the node does not serve, why; logs each change once.
     pub(super) fn set(&self, state: NodeState, reason: Option<String>) {
+        let before = self.state.now();
         self.state.set(state);
-        match &reason {
-            Some(reason) => tracing::error!(state = state.name(), reason, "the node does not serve"),
-            None => tracing::info!(state = state.name(), "the node's state"),
+        let known = self.reason.swap(reason.clone().map(Arc::new));
+        if before == state && known.as_deref() == reason.as_ref() {
+            return;
         }
-        self.reason.store(reason.map(Arc::new));
+        let (before, now) = (before.name(), state.name());
+        match (state, &reason) {
+            // Somebody must act.
+            (NodeState::Sealed | NodeState::Unaudited, Some(reason)) => {
+                tracing::error!(before, state = now, reason, "the node does not serve");
+            }
+            (_, Some(reason)) => tracing::warn!(before, state = now, reason, "the node does not serve"),
+            (_, None) => tracing::info!(before, state = now, "the node's state changed"),
+        }
     }
 }
 
@@ -50,5 +59,6 @@ pub(super) fn status(parts: &Parts) -> Value {
     if let Some(reason) = local.reason.load().as_deref() {
         status["node"]["reason"] = json!(reason);
     }
+    status["waiting_for"] = json!(parts.waits.now());
     status
 }

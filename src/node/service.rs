@@ -13,7 +13,8 @@ use super::local::LocalState;
 use crate::config::{AuditFileConfig, Config};
 use crate::http::Api;
 use crate::kms::Place;
-use crate::raft::{Cluster, Failure};
+use crate::raft::{Cluster, Failure, Waits};
+use crate::state::FEATURE_LEVEL;
 use crate::store::make_usable_folder;
 use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics, check_audit_file};
 use crate::tls::{PeerTls, PublicTls, log_date_warnings};
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub metrics: Arc<HttpMetrics>,
     pub errors: Arc<ErrorLog>,
     pub failure: Failure,
+    pub waits: Waits,
     pub local: LocalState,
     /// A sealed node is to try its seal again.
     pub seal_asked: Notify,
@@ -55,11 +57,26 @@ impl Parts {
             metrics: Arc::new(HttpMetrics::default()),
             errors,
             failure: Failure::default(),
+            waits: Waits::default(),
             local: LocalState::default(),
             seal_asked: Notify::new(),
             cluster: ArcSwapOption::empty(),
             api: ArcSwapOption::empty(),
         })
+    }
+
+    /// Logs which node of which version starts, and where.
+    pub(super) fn log_start(&self) {
+        let config = self.config.load();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            level = FEATURE_LEVEL,
+            node = config.cluster.name,
+            api = %config.address,
+            peer = %config.cluster.listen,
+            data = %config.cluster.data.display(),
+            "the node starts"
+        );
     }
 
     /// The node's name and data folder.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::greeting::Greeter;
 use super::links::Links;
 use super::membership::members_from_wire;
+use super::trouble::Trouble;
 use super::types::{Member, NodeId};
+use super::waits::Waits;
 use super::wire::{Greeting, GreetingReply};
 use crate::config::PeerConfig;
 use crate::policy::Identity;
@@ -15,7 +17,10 @@ use crate::store::StoreId;
 
 /// Between two rounds of greetings.
 const RETRY: Duration = Duration::from_millis(200);
-const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longer than connecting may take, whose error says more.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Characters of a claimed name that are shown.
+const MAX_NAME: usize = 64;
 
 /// Why a blank node must not take part; a person must act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,30 +50,37 @@ pub(super) async fn begin(
     peers: &[PeerConfig],
     own_key: Identity,
     has_voted: bool,
+    waits: &Waits,
 ) -> Result<Beginning, BootError> {
     let may_initialise = !has_voted && peers.first().is_some_and(|first| first.name == greeter.name);
-    let mut told = String::new();
     loop {
         let replies = greet_all(links, greeter, peers).await;
         let mut blank: BTreeMap<NodeId, Member> = BTreeMap::new();
-        let mut waits = Vec::new();
+        let mut missing = Vec::new();
         for (peer, reply) in peers.iter().zip(replies) {
             match reply {
                 _ if peer.name == greeter.name => blank.extend([member(peers, peer, greeter.store_id, own_key)]),
-                Reply::Member(members) => return Ok(Beginning::Join(members)),
+                Reply::Member(members) => {
+                    waits.set_peers(Vec::new());
+                    return Ok(Beginning::Join(members));
+                }
                 Reply::Blank(id, member) => blank.extend([(id, member)]),
                 Reply::Refused(error) => return Err(error),
-                Reply::NotYet(why) => waits.push(format!("{}: {why}", peer.name)),
+                Reply::NotYet(why) => missing.push(format!("{} ({}) {why}", peer.name, peer.peer_address)),
             }
         }
-        if may_initialise && waits.is_empty() && are_distinct(&blank) {
+        if missing.is_empty() {
+            missing.extend(alike(&blank).map(ToOwned::to_owned));
+        }
+        if may_initialise && missing.is_empty() {
+            waits.set_peers(Vec::new());
             return Ok(Beginning::Initialise(blank));
         }
-        let waits = waits.join("; ");
-        if waits != told {
-            tracing::info!(waiting_for = waits, "a node without a log waits until it knows that it may take part");
-            told = waits;
+        if missing.is_empty() {
+            let first = peers.first().map_or("", |first| first.name.as_str());
+            missing.push(format!("{first}, the first node of cluster.peers, to begin the cluster"));
         }
+        waits.set_peers(missing);
         tokio::time::sleep(RETRY).await;
     }
 }
@@ -77,39 +89,45 @@ enum Reply {
     Member(BTreeMap<NodeId, Member>),
     Blank(NodeId, Member),
     Refused(BootError),
-    NotYet(&'static str),
+    NotYet(String),
 }
 
-/// Whether every member has a store and a key of its own: one disk must not count as two voters.
-fn are_distinct(members: &BTreeMap<NodeId, Member>) -> bool {
+/// What two members share that each must have for itself: one disk must not count as two voters.
+fn alike(members: &BTreeMap<NodeId, Member>) -> Option<&'static str> {
     let stores: HashSet<_> = members.values().map(|member| member.store_id).collect();
     let keys: HashSet<_> = members.values().map(|member| member.key).collect();
-    let distinct = stores.len() == members.len() && keys.len() == members.len();
-    if !distinct {
-        tracing::warn!("two peers of the list answer with the same store or the same certificate key");
+    if stores.len() < members.len() {
+        return Some(
+            "a data folder of its own for every node: two nodes of cluster.peers answer with the same one, so two \
+             addresses may lead to one node, or one data folder was copied from the other",
+        );
     }
-    distinct
+    (keys.len() < members.len())
+        .then_some("a certificate key of its own for every node: two nodes of cluster.peers answer with the same one")
 }
 
 async fn greet_all(links: &Links, greeter: &Greeter, peers: &[PeerConfig]) -> Vec<Reply> {
     let greetings = peers.iter().map(|peer| async move {
         if peer.name == greeter.name {
-            return Reply::NotYet("this node");
+            return Reply::NotYet("is this node".to_owned());
         }
         match tokio::time::timeout(GREETING_TIMEOUT, greet(links, greeter, peer)).await {
-            Ok(Some((reply, key))) => understand(greeter, peers, peer, reply, key),
-            Ok(None) | Err(_) => Reply::NotYet("does not answer"),
+            Ok(Ok((reply, key))) => understand(greeter, peers, peer, reply, key),
+            Ok(Err(trouble)) => Reply::NotYet(trouble.to_string()),
+            Err(_) => Reply::NotYet(Trouble::TimedOut.to_string()),
         }
     });
     futures::future::join_all(greetings).await
 }
 
-/// Greets one peer; none when it does not answer.
-async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Option<(GreetingReply, Identity)> {
-    let (mut client, key) = links.greeter(&peer.peer_address).await.ok()?;
+/// Greets one peer.
+async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Result<(GreetingReply, Identity), Trouble> {
+    let connected = links.greeter(&peer.peer_address).await;
+    let (mut client, key) = connected.map_err(|error| Trouble::of_io(&error))?;
     let greeting =
         Greeting { name: greeter.name.clone(), store_id: bytes::Bytes::copy_from_slice(&greeter.store_id.0) };
-    Some((client.greet(greeting).await.ok()?.into_inner(), key))
+    let reply = client.greet(greeting).await.map_err(|status| Trouble::of(&status))?;
+    Ok((reply.into_inner(), key))
 }
 
 /// What a reply means.
@@ -121,12 +139,15 @@ fn understand(
     key: Identity,
 ) -> Reply {
     if reply.name != peer.name {
-        return Reply::NotYet("another node answers at its address");
+        return not_yet(&format!(
+            "cannot be used: the node at its address says that it is '{}'",
+            printable(&reply.name)
+        ));
     }
     if !reply.blank {
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         return if members.is_empty() {
-            Reply::NotYet("does not know its members yet")
+            not_yet("is not ready: it does not know its members yet")
         } else if members.values().any(|member| member.store_id == greeter.store_id) {
             Reply::Member(members)
         } else {
@@ -134,14 +155,29 @@ fn understand(
         };
     }
     if reply.peer_list.as_ref() != greeter.peer_list {
-        return Reply::NotYet("is configured with other peers: the list must be the same, in the same order");
+        return not_yet(
+            "has another list in cluster.peers: every node needs the same names and addresses in the same order",
+        );
     }
     if reply.root_key_fingerprint != greeter.root_key.bytes() {
-        return Reply::NotYet("holds another root key, or none yet");
+        return if reply.root_key_fingerprint.is_empty() {
+            not_yet("is not ready: it has no root key (seal)")
+        } else {
+            not_yet("has another root key: every node needs the same one (seal)")
+        };
     }
     let store_id = StoreId(reply.store_id.as_ref().try_into().unwrap_or_default());
     let (id, member) = member(peers, peer, store_id, key);
     Reply::Blank(id, member)
+}
+
+fn not_yet(why: &str) -> Reply {
+    Reply::NotYet(why.to_owned())
+}
+
+/// A name that a peer claims, fit for a log: names are short and of printable characters.
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
 }
 
 /// A member of the first membership; its id is its place in the list, from 1.

@@ -142,7 +142,12 @@ impl Cluster {
 
     /// The cluster as this node sees it.
     pub fn status(&self) -> Status {
-        Status::of(&self.leadership.metrics().now(), &self.progress.borrow(), self.holds_lease())
+        Status::of(
+            &self.leadership.metrics().now(),
+            &self.progress.borrow(),
+            self.leadership.links(),
+            self.holds_lease(),
+        )
     }
 
     /// What flushing the log cost so far.
@@ -180,6 +185,8 @@ impl Cluster {
     }
 
     async fn hand_to(&self, successor: NodeId) -> bool {
+        let (_, term) = self.leadership.epoch();
+        self.leadership.links().contacts().hands_over(term);
         if self.raft.trigger().transfer_leader(successor).await.is_err() {
             return false;
         }

@@ -7,6 +7,7 @@ use openraft::ServerState;
 
 use super::links::{Client, Links};
 use super::metrics::Metrics;
+use super::situation::Situation;
 use super::types::{Member, NodeId, Raft, TypeConfig};
 use parking_lot::Mutex;
 
@@ -97,6 +98,30 @@ impl Leadership {
     /// The ids of the members besides this node.
     pub(super) fn other_members(&self) -> Vec<NodeId> {
         self.links.members().keys().copied().filter(|id| *id != self.links.owner.node_id).collect()
+    }
+
+    /// A member's name, or its id where the name is not known.
+    pub(super) fn name_of(&self, id: NodeId) -> String {
+        self.members().get(&id).map_or_else(|| format!("node {id}"), |member| member.name.clone())
+    }
+
+    /// What this node sees of its cluster.
+    pub(super) fn situation(&self, has_lease: bool) -> Situation {
+        let (members, metrics, contacts) = (self.members(), self.metrics.now(), self.links.contacts());
+        let at = |member: &Member| (member.name.clone(), self.links.address_of(member).to_owned());
+        let own = self.own_id();
+        Situation {
+            own,
+            own_name: self.links.own_name().to_owned(),
+            members: members.iter().map(|(id, member)| (*id, at(member))).collect(),
+            voters: metrics.membership_config.voter_ids().collect(),
+            away: contacts.away(),
+            leader: metrics.current_leader,
+            has_lease,
+            has_its_key: members.get(&own).is_none_or(|member| member.key == self.links.own_key()),
+            missing: contacts.missing().map(|missing| (missing.index, missing.since.elapsed())),
+            last: metrics.last_log_index.unwrap_or(0),
+        }
     }
 
     /// Forgets the clients, because the members have changed.

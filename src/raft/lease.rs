@@ -100,6 +100,11 @@ impl Lease {
         self.until_ns.load(Ordering::Acquire)
     }
 
+    /// Whether there was a lease since this node started.
+    pub(super) fn has_been_held(&self) -> bool {
+        self.until_ns() > 0
+    }
+
     /// Whether the lease holds now; the one question asked on every request.
     pub(super) fn holds(&self) -> bool {
         clock::boot_ns() < self.until_ns.load(Ordering::Acquire)

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::contacts::Contacts;
+use super::trouble::Trouble;
 use super::types::{Member, NodeId};
 use super::wire::peer_client::PeerClient;
 use crate::policy::Identity;
@@ -40,11 +44,14 @@ pub(super) type Client = PeerClient<InterceptedService<Channel, Headers>>;
 pub(super) struct Links {
     /// This node's store.
     pub owner: Owner,
+    /// This node's name, by its configuration.
+    name: String,
     tls: Arc<PeerTls>,
     /// Addresses of the configuration file, by name; they win over the ones in the membership.
     addresses: HashMap<String, String>,
     members: ArcSwap<BTreeMap<NodeId, Member>>,
     cluster: Arc<ClusterName>,
+    contacts: Contacts,
 }
 
 /// The name of this node's cluster in calls: its id, once known.
@@ -64,8 +71,29 @@ pub(super) struct Headers {
 }
 
 impl Links {
-    pub(super) fn new(owner: Owner, tls: Arc<PeerTls>, addresses: HashMap<String, String>) -> Self {
-        Self { owner, tls, addresses, members: ArcSwap::default(), cluster: Arc::default() }
+    pub(super) fn new(owner: Owner, name: &str, tls: Arc<PeerTls>, addresses: HashMap<String, String>) -> Self {
+        let (members, cluster, contacts) = (ArcSwap::default(), Arc::default(), Contacts::default());
+        Self { owner, name: name.to_owned(), tls, addresses, members, cluster, contacts }
+    }
+
+    /// What this node last heard of each peer.
+    pub(super) fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    /// Where this node reaches a member.
+    pub(super) fn address_of<'a>(&'a self, member: &'a Member) -> &'a str {
+        self.addresses.get(&member.name).unwrap_or(&member.peer_address)
+    }
+
+    /// This node's name, by its configuration.
+    pub(super) fn own_name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key of this node's own certificate.
+    pub(super) fn own_key(&self) -> Identity {
+        self.tls.identity()
     }
 
     /// Every member known.
@@ -80,8 +108,7 @@ impl Links {
 
     /// A client of a member, on a connection of its own. It connects when first used, and again when it breaks.
     pub(super) fn client(&self, member: &Member) -> io::Result<Client> {
-        let address = self.addresses.get(&member.name).unwrap_or(&member.peer_address);
-        self.client_on(channel(address, member.key, Arc::clone(&self.tls))?, Some(member.store_id))
+        self.client_on(channel(self.address_of(member), member.key, Arc::clone(&self.tls))?, Some(member.store_id))
     }
 
     /// A client of whoever is at an address, and its key; for greetings, before anybody is a member.
@@ -145,27 +172,30 @@ fn sender_of(
     let id: NodeId = text(FROM)
         .and_then(|id| id.parse().ok())
         .ok_or_else(|| Status::unauthenticated("the call does not say which node sends it"))?;
-    let member = members.get(&id).ok_or_else(|| Status::permission_denied(format!("node {id} is not a member of this cluster")))?;
+    let member = members
+        .get(&id)
+        .ok_or_else(|| Status::permission_denied(format!("node {id} is not a member of this cluster")))?;
     if member.key != identity {
         return Err(Status::permission_denied(format!(
-            "the certificate of node {id} has another key than the one that the membership records for node {id}: \
-             start node {id} with the certificate key that it had, and renew certificates with the same key"
+            "its certificate has another key than the membership records for node {id}"
         )));
     }
     if text(FROM_STORE) != Some(&hex::encode(member.store_id.0)) {
         return Err(Status::permission_denied(format!(
-            "the data folder of node {id} is not the one that the membership records for node {id}: start node {id} \
-             with the data folder that it had when it last ran, never with a copy or a backup"
+            "its data folder is not the one that the membership records for node {id}"
         )));
     }
     if text(TO_STORE) != Some(&hex::encode(owner.store_id.0)) {
-        return Err(Status::failed_precondition("the call is meant for another store than this node's"));
+        return Err(Status::failed_precondition(format!(
+            "the call is for the data folder of another node, and the one here belongs to node {}",
+            owner.node_id
+        )));
     }
     // A node that has applied nothing yet does not know its cluster; its store is what tells that it belongs there.
     if let (Some(theirs), Some(ours)) = (metadata.get(CLUSTER), cluster)
         && theirs != ours
     {
-        return Err(Status::permission_denied(format!("node {id} belongs to another cluster")));
+        return Err(Status::permission_denied("it belongs to another cluster"));
     }
     Ok(id)
 }
@@ -203,7 +233,6 @@ fn endpoint(address: &str) -> io::Result<Endpoint> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{address}' is no host:port")))?;
     Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
@@ -212,17 +241,27 @@ fn endpoint(address: &str) -> io::Result<Endpoint> {
 
 /// Connects, with `key` only to the node that has it; returns the key of whoever is there.
 async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Result<(PeerStream, Identity)> {
-    let tcp = TcpStream::connect(address).await?;
+    let by = Instant::now() + CONNECT_TIMEOUT;
+    let tcp = dial(address, by).await.map_err(Trouble::into_io)?;
     // Without it a small write waits for the acknowledgement of the one before: 26 writes/s instead of 1,000.
     tcp.set_nodelay(true)?;
-    let (stream, identity) = tls.connect(tcp).await?;
+    let shaken = timeout_at(by, tls.connect(tcp)).await;
+    let (stream, identity) =
+        shaken.map_err(|_| Trouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
     if key.is_some_and(|key| key != identity) {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!("the node at {address} has a certificate with another key than the membership records"),
-        ));
+        return Err(Trouble::OtherKey.into_io());
     }
     Ok((stream, identity))
+}
+
+/// The steps apart, so that whoever waits for a peer learns which one failed.
+async fn dial(address: &str, by: Instant) -> Result<TcpStream, Trouble> {
+    let resolved = timeout_at(by, lookup_host(address)).await;
+    let resolved = resolved.map_err(|_| Trouble::NameNotResolved(format!("no answer in {CONNECT_TIMEOUT:?}")))?;
+    let resolved = resolved.map_err(|error| Trouble::NameNotResolved(error.to_string()))?;
+    let addresses: Vec<SocketAddr> = resolved.collect();
+    let connected = timeout_at(by, TcpStream::connect(&addresses[..])).await.map_err(|_| Trouble::TimedOut)?;
+    connected.map_err(|error| Trouble::of_io(&error))
 }
 
 #[cfg(test)]

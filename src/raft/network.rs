@@ -12,11 +12,12 @@ use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderError,
-    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tonic::{Code, Status};
 
+use super::contacts::Acknowledged;
 use super::links::{Client, Links};
 use super::parts;
 use super::rpc::{
@@ -55,7 +56,8 @@ impl Network {
         if let Ok(client) = &client {
             self.clients.insert(key, (member.clone(), client.clone()));
         }
-        PeerNetwork { own: self.links.owner.node_id, target, client }
+        let acknowledged = self.links.contacts().acknowledged(target);
+        PeerNetwork { own: self.links.owner.node_id, target, client, acknowledged }
     }
 }
 
@@ -64,6 +66,7 @@ pub(super) struct PeerNetwork {
     own: NodeId,
     target: NodeId,
     client: Result<Client, String>,
+    acknowledged: Arc<Acknowledged>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -123,7 +126,14 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let mut client = self.client()?;
         let call = client.append_once(append_request(&request));
         let reply = self.call(RPCTypes::AppendEntries, &option, call).await?;
-        append_reply(reply).ok_or_else(malformed)
+        let reply = append_reply(reply).ok_or_else(malformed)?;
+        let (term, previous) = (request.vote.leader_id.term, request.prev_log_id.map_or(0, |id| id.index));
+        match &reply {
+            AppendEntriesResponse::Success => self.acknowledged.matched(term, None),
+            AppendEntriesResponse::Conflict => self.acknowledged.conflicts(term, previous),
+            AppendEntriesResponse::PartialSuccess(_) | AppendEntriesResponse::HigherVote(_) => {}
+        }
+        Ok(reply)
     }
 
     fn stream_append<'s, S>(
@@ -137,11 +147,14 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         async move {
             // Connecting before there is something to send would let a dead follower make the leader spin.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
+            let (term, acknowledged) = (first.vote.leader_id.term, Arc::clone(&self.acknowledged));
             let requests = stream::once(async { first }).chain(input).map(|request| append_request(&request));
             let mut client = self.client()?;
             let replies = client.append(requests).await.map_err(|status| rpc_error(&status))?.into_inner();
-            let replies = replies.map(|reply| match reply {
-                Ok(reply) => stream_reply(reply).ok_or_else(malformed),
+            let replies = replies.map(move |reply| match reply {
+                Ok(reply) => {
+                    stream_reply(reply).inspect(|reply| note(&acknowledged, term, reply)).ok_or_else(malformed)
+                }
                 Err(status) => Err(rpc_error(&status)),
             });
             Ok(replies.boxed())
@@ -195,6 +208,14 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let call = client.transfer_leader(transfer_request(&request));
         let reply = self.call(RPCTypes::TransferLeader, &option, call).await?;
         Ok(transfer_reply(reply).map_or(Ok(()), Err::<(), TransferLeaderError<TypeConfig>>))
+    }
+}
+
+fn note(acknowledged: &Acknowledged, term: u64, reply: &StreamAppendResult<TypeConfig>) {
+    match reply {
+        Ok(upto) => acknowledged.matched(term, upto.as_ref().map(|id| id.index)),
+        Err(StreamAppendError::Conflict(at)) => acknowledged.conflicts(term, at.index),
+        Err(StreamAppendError::HigherVote(_)) => {}
     }
 }
 

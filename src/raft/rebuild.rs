@@ -1,12 +1,13 @@
 //! Rebuilding a damaged keystore from a peer's snapshot, when nothing on this node can.
 
-use std::io;
 use std::time::Duration;
 
 use super::links::Links;
 use super::membership::members_from_wire;
 use super::parts;
+use super::trouble::Trouble;
 use super::types::Member;
+use super::waits::Waits;
 use super::wire::{FetchRequest, Greeting};
 use crate::config::{ClusterConfig, PeerConfig};
 use crate::store::{Damage, Keystore, Owner, Snapshot, Snapshots, Store};
@@ -19,44 +20,54 @@ pub(super) struct Rebuild<'a> {
     pub links: &'a Links,
     pub config: &'a ClusterConfig,
     pub owner: Owner,
+    pub waits: &'a Waits,
 }
 
 impl Rebuild<'_> {
     /// Asks the peers until one gives a snapshot that reaches the log of this node, which begins after `purged`.
     pub(super) async fn ask_peers(&self, snapshots: &Snapshots, purged: u64) -> Keystore {
         loop {
+            let mut waits = Vec::new();
             for peer in self.config.peers.iter().filter(|peer| peer.name != self.config.name) {
                 match self.ask_peer(peer, snapshots, purged).await {
                     Ok(keystore) => {
+                        self.waits.set_peers(Vec::new());
                         tracing::info!(peer = peer.name, "the keystore was rebuilt from a peer's snapshot");
                         return keystore;
                     }
-                    Err(error) => tracing::info!(peer = peer.name, %error, "a peer gave no snapshot"),
+                    Err(why) => waits.push(format!("a snapshot, but {} ({}) {why}", peer.name, peer.peer_address)),
                 }
             }
+            self.waits.set_peers(waits);
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    async fn ask_peer(&self, peer: &PeerConfig, snapshots: &Snapshots, purged: u64) -> io::Result<Keystore> {
+    async fn ask_peer(&self, peer: &PeerConfig, snapshots: &Snapshots, purged: u64) -> Result<Keystore, Trouble> {
         let member = self.member_at(peer).await?;
-        let mut client = self.links.client(&member)?;
-        let parts = client.fetch_snapshot(FetchRequest { at_least: purged }).await.map_err(io::Error::other)?;
-        let (snapshot, _) = parts::receive(snapshots, None, parts.into_inner()).await?;
+        let mut client = self.links.client(&member).map_err(|error| Trouble::of_io(&error))?;
+        let parts = client.fetch_snapshot(FetchRequest { at_least: purged }).await;
+        let parts = parts.map_err(|status| Trouble::of(&status))?.into_inner();
+        let received = parts::receive(snapshots, None, parts).await;
+        let (snapshot, _) = received.map_err(|error| Trouble::of_io(&error))?;
         let (dir, owner) = (self.config.data.clone(), self.owner);
-        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged));
-        rebuilt.await.map_err(io::Error::other)?.map_err(io::Error::other)
+        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged)).await;
+        let rebuilt = rebuilt.map_err(|panic| Trouble::NotReady(panic.to_string()))?;
+        rebuilt.map_err(|damage| Trouble::NotReady(format!("its snapshot cannot be used: {damage}")))
     }
 
     /// The member at a peer's address, when its membership names this store too.
-    async fn member_at(&self, peer: &PeerConfig) -> io::Result<Member> {
-        let (mut client, _) = self.links.greeter(&peer.peer_address).await?;
-        let reply = client.greet(Greeting::default()).await.map_err(io::Error::other)?.into_inner();
+    async fn member_at(&self, peer: &PeerConfig) -> Result<Member, Trouble> {
+        let greeter = self.links.greeter(&peer.peer_address).await;
+        let (mut client, _) = greeter.map_err(|error| Trouble::of_io(&error))?;
+        let reply = client.greet(Greeting::default()).await.map_err(|status| Trouble::of(&status))?.into_inner();
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         self.links.set_members(members.clone());
         let knows_us = members.values().any(|member| member.store_id == self.owner.store_id);
         let member = members.into_values().find(|member| member.name == peer.name);
-        member.filter(|_| knows_us).ok_or_else(|| io::Error::other("it does not know this store yet"))
+        member.filter(|_| knows_us).ok_or_else(|| {
+            Trouble::NotReady("it does not say yet that this node's data folder is a member's".to_owned())
+        })
     }
 }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use openraft::raft::{AppendEntriesResponse, StreamAppendError};
+
 use super::failure::Failure;
 use super::grants::{Grants, Question};
 use super::greeting::Greeter;
@@ -17,6 +19,7 @@ use super::logs::OwnLogs;
 use super::marks::mark_at;
 use super::proposals::propose;
 use super::records::answer_record;
+use super::refusals::Refusals;
 use super::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
@@ -55,6 +58,7 @@ pub(super) struct PeerService {
     pub snapshots: Snapshots,
     pub failure: Failure,
     pub logs: OwnLogs,
+    pub refusals: Arc<Refusals>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -63,8 +67,10 @@ impl PeerService {
     /// The member that calls, and consensus, if this node takes part.
     fn admit<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
         let identity = request.extensions().get::<PeerIdentity>().ok_or_else(|| Status::unauthenticated("no TLS"))?;
-        let sender = self.links.sender(identity.0, request.metadata())?;
-        let running = self.running.get().ok_or_else(|| Status::unavailable("the node does not take part yet"))?;
+        // Before it takes part, a node may not know its members.
+        let running = self.running.get().ok_or_else(|| Status::unavailable("it does not take part yet"))?;
+        let sender = self.links.sender(identity.0, request.metadata());
+        let sender = sender.inspect_err(|status| self.refusals.log(identity.0, status.message()))?;
         Ok((sender, running))
     }
 }
@@ -90,8 +96,16 @@ impl Peer for PeerService {
         let requests = request.into_inner().map(readable);
         let requests =
             requests.take_while(|request| std::future::ready(request.is_some())).filter_map(std::future::ready);
-        let replies = running.raft.stream_append(requests).map(|result| match result {
-            Ok(result) => Ok(stream_reply_of(result)),
+        let links = Arc::clone(&self.links);
+        let replies = running.raft.stream_append(requests).map(move |result| match result {
+            Ok(result) => {
+                match &result {
+                    Err(StreamAppendError::Conflict(at)) => links.contacts().entry_missing(at.index),
+                    Err(StreamAppendError::HigherVote(_)) => {}
+                    Ok(_) => links.contacts().entries_follow(),
+                }
+                Ok(stream_reply_of(result))
+            }
             Err(fatal) => Err(stopped(&fatal)),
         });
         Ok(Response::new(replies.boxed()))
@@ -103,7 +117,13 @@ impl Peer for PeerService {
             self.failure.report(&error.to_string());
             Status::failed_precondition(error.to_string())
         })?;
+        let previous = append.prev_log_id.map_or(0, |id| id.index);
         let response = running.raft.append_entries(append).await.map_err(|error| stopped(&error))?;
+        match &response {
+            AppendEntriesResponse::Conflict => self.links.contacts().entry_missing(previous),
+            AppendEntriesResponse::Success => self.links.contacts().entries_follow(),
+            AppendEntriesResponse::PartialSuccess(_) | AppendEntriesResponse::HigherVote(_) => {}
+        }
         Ok(Response::new(append_reply_of(response)))
     }
 
@@ -119,6 +139,7 @@ impl Peer for PeerService {
     async fn transfer_leader(&self, request: Request<TransferRequest>) -> Result<Response<TransferReply>, Status> {
         let (_, running) = self.admit(&request)?;
         let transfer = transfer_request_from(request.into_inner()).ok_or_else(malformed)?;
+        self.links.contacts().hands_over(transfer.from_leader().leader_id.term);
         let response = running.raft.handle_transfer_leader(transfer).await.map_err(|error| stopped(&error))?;
         Ok(Response::new(transfer_reply_of(response)))
     }

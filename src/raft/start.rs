@@ -31,8 +31,9 @@ use super::rebuild;
 use super::service::{PeerService, Running};
 use super::state_machine::StateMachine;
 use super::types::Raft;
+use super::waits::Waits;
 use super::writes::Writes;
-use super::{listener, marks, tasks};
+use super::{listener, marks, tasks, watch};
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::socket;
 use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
@@ -71,6 +72,7 @@ pub struct PeerListener {
     greeter: Arc<Greeter>,
     running: Arc<OnceLock<Running>>,
     failure: Failure,
+    waits: Waits,
     stop: oneshot::Sender<()>,
     log: Log,
     snapshots: Snapshots,
@@ -80,8 +82,8 @@ pub struct PeerListener {
 }
 
 impl PeerListener {
-    /// Opens the store and begins to answer greetings. `root_key` is shown to whoever greets; `logs` is
-    /// what peers may have of its events.
+    /// Opens the store and begins to answer greetings. `root_key` is shown to whoever greets; `logs` is what peers may
+    /// have of its events, and `waits` learns what the node waits for.
     ///
     /// # Errors
     /// The store cannot be opened, or the listener cannot be bound.
@@ -92,6 +94,7 @@ impl PeerListener {
         root_key: ShownRootKey,
         failure: Failure,
         logs: LogSource,
+        waits: Waits,
     ) -> Result<Self, StartError> {
         let node_id = boot::id_of(&config.peers, &config.name);
         let dir = config.data.clone();
@@ -100,7 +103,7 @@ impl PeerListener {
         let store = store.map_err(|error| StartError::Store { folder: config.data.clone(), error })?;
         let blank = is_blank(&store.log)?;
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
-        let links = Arc::new(Links::new(store.owner, Arc::clone(&tls), addresses.collect()));
+        let links = Arc::new(Links::new(store.owner, &config.name, Arc::clone(&tls), addresses.collect()));
         let greeter = Arc::new(Greeter {
             name: config.name.clone(),
             store_id: store.owner.store_id,
@@ -116,6 +119,7 @@ impl PeerListener {
             snapshots: store.snapshots.clone(),
             failure: failure.clone(),
             logs: OwnLogs::new(logs),
+            refusals: Arc::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;
@@ -134,6 +138,7 @@ impl PeerListener {
             greeter,
             running,
             failure,
+            waits,
             stop,
             log,
             snapshots,
@@ -192,6 +197,8 @@ impl PeerListener {
             failure.clone(),
         ));
         running.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
+        running.spawn(watch::ask_peers(Arc::clone(&leadership)));
+        running.spawn(watch::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
         Ok(Cluster {
             raft,
             writes: Writes::start(Arc::clone(&leadership), Arc::clone(&view), pending),
@@ -217,7 +224,7 @@ impl PeerListener {
             return Ok(None);
         }
         let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
-        Ok(Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted).await?))
+        Ok(Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted, &self.waits).await?))
     }
 
     /// Starts openraft on the log and this keystore, among the members that are known.
@@ -253,7 +260,12 @@ impl PeerListener {
             Some(Found::NeedsPeer { damage }) => {
                 tracing::warn!(%damage, "nothing here can rebuild the keystore: asking the peers for a snapshot");
                 let purged = self.log.state()?.purged.map_or(0, |id| id.index);
-                let from = rebuild::Rebuild { links: &self.links, config: &self.config, owner: self.owner };
+                let from = rebuild::Rebuild {
+                    links: &self.links,
+                    config: &self.config,
+                    owner: self.owner,
+                    waits: &self.waits,
+                };
                 Ok(from.ask_peers(&self.snapshots, purged).await)
             }
             None => Err(StartError::Consensus("a listener takes part once".to_owned())),

@@ -1,9 +1,12 @@
 //! What consensus looks like from this node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openraft::Instant;
 
+use super::contacts::Away;
+use super::links::Links;
 use super::types::{NodeId, TypeConfig};
 use crate::store::Progress;
 
@@ -45,12 +48,19 @@ pub struct MemberStatus {
     pub lag: Option<u64>,
     /// How long ago it last answered the leader; only the leader knows, and not of itself.
     pub heard: Option<Duration>,
+    /// Why it does not work with this node, when it does not.
+    pub away: Option<Away>,
 }
 
 impl Status {
     /// Consensus goes on naming the leader it last followed, or itself, when nobody answers any more: only under a
     /// lease is a leader known.
-    pub(super) fn of(metrics: &openraft::RaftMetrics<TypeConfig>, progress: &Progress, has_lease: bool) -> Self {
+    pub(super) fn of(
+        metrics: &openraft::RaftMetrics<TypeConfig>,
+        progress: &Progress,
+        links: &Links,
+        has_lease: bool,
+    ) -> Self {
         let leader = metrics.current_leader.filter(|_| has_lease);
         let last = metrics.last_log_index.unwrap_or(0);
         Self {
@@ -61,12 +71,17 @@ impl Status {
             committed: metrics.local_committed.map_or(0, |id| id.index),
             applied: progress.index(),
             digest: progress.digest.to_string(),
-            members: members(metrics, leader, last),
+            members: members(metrics, leader, last, &links.contacts().away()),
         }
     }
 }
 
-fn members(metrics: &openraft::RaftMetrics<TypeConfig>, leader: Option<NodeId>, last: u64) -> Vec<MemberStatus> {
+fn members(
+    metrics: &openraft::RaftMetrics<TypeConfig>,
+    leader: Option<NodeId>,
+    last: u64,
+    away: &BTreeMap<NodeId, Away>,
+) -> Vec<MemberStatus> {
     let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
     let lag = |id: NodeId| {
         let held = metrics.replication.as_ref()?.get(&id)?;
@@ -86,6 +101,7 @@ fn members(metrics: &openraft::RaftMetrics<TypeConfig>, leader: Option<NodeId>, 
         peer_address: member.peer_address.clone(),
         lag: if leader == Some(*id) { lag(*id).map(|_| 0) } else { lag(*id) },
         heard: heard(*id).filter(|_| *id != metrics.id),
+        away: away.get(id).cloned(),
     });
     members.collect()
 }

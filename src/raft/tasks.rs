@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::elections;
 use super::failure::Failure;
 use super::leader::Leadership;
 use super::links::Links;
@@ -16,9 +17,12 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at the size of the log.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 
-/// Keeps the links in line with the membership. Ends with consensus.
+/// Keeps the links in line with the membership, and logs elections. Ends with consensus.
 pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
+    let mut elections = elections::Seen::default();
     loop {
+        let seen = elections::Seen::of(&metrics.now());
+        elections.follow(seen, &leadership);
         let membership = Arc::clone(&metrics.now().membership_config);
         // Looked at after every batch of entries, and seldom another one.
         if membership.nodes().next().is_some() && !links.members().iter().eq(membership.nodes()) {

@@ -103,7 +103,6 @@ fn targets(level: &str) -> Result<Targets, LogError> {
     };
     match level.split(',').find(|part| !is_directive(part)) {
         Some(part) => Err(LogError::Level(part.to_owned())),
-        // Consensus tells of every vote and every flush at `info`; what a node's user needs of it is said by this crate.
         None => {
             let targets: Targets = level.parse().map_err(|_| LogError::Level(level.to_owned()))?;
             Ok(if level.contains("openraft=") { targets } else { quietened(targets) })
@@ -111,9 +110,11 @@ fn targets(level: &str) -> Result<Targets, LogError> {
     }
 }
 
+/// Without the libraries below consensus and storage, unless everything is to be seen. They log every vote and every
+/// flush, and each of their layers logs the same failed disk as an error; this crate logs what an operator needs, once.
 fn quietened(targets: Targets) -> Targets {
     let shown = targets.default_level().unwrap_or(LevelFilter::OFF);
-    let most = if shown >= LevelFilter::DEBUG { shown } else { shown.min(LevelFilter::ERROR) };
+    let most = if shown >= LevelFilter::DEBUG { shown } else { LevelFilter::OFF };
     ["openraft", "raft_log", "chunked_wal", "sled"]
         .into_iter()
         .fold(targets, |targets, name| targets.with_target(name, most))
@@ -131,7 +132,7 @@ where
     let (filter, handle) = reload::Layer::new(ConsoleFilter::new(config)?);
     let subscriber = tracing_subscriber::registry()
         .with(console(config.format, writer, colour).with_filter(filter))
-        .with(ErrorLayer(Arc::clone(&errors)).with_filter(LevelFilter::ERROR));
+        .with(ErrorLayer(Arc::clone(&errors)).with_filter(quietened(Targets::new().with_default(LevelFilter::ERROR))));
     Ok((subscriber, Logging { errors, filter: handle }))
 }
 

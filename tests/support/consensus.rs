@@ -7,7 +7,7 @@ use futures::future::join_all;
 use keyraft::config::Config;
 use keyraft::crypto::Cipher;
 use keyraft::policy::{Actor, Author, KeyName};
-use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownRootKey};
+use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownRootKey, Waits};
 use keyraft::state::{
     self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome, RequestId,
     RingVersion,
@@ -139,7 +139,8 @@ async fn take_part(number: u8, config: &Config) -> Cluster {
     let no_logs: LogSource = Arc::new(|_| Box::pin(futures::stream::empty()));
     let root_key = ShownRootKey::default();
     root_key.show([0; 32]);
-    let listener = PeerListener::open(cluster, Arc::new(tls), store, root_key, failure, no_logs).await;
+    let waits = Waits::default();
+    let listener = PeerListener::open(cluster, Arc::new(tls), store, root_key, failure, no_logs, waits).await;
     let joined = listener.expect("the listener opens").take_part(consistency).await;
     joined.expect("the node takes part")
 }

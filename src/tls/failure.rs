@@ -1,0 +1,51 @@
+//! What a failed handshake with another node means, in words for an operator.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error};
+
+/// Why the handshake failed; none when TLS had no part in it.
+pub fn handshake_failure(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(alert) => Some(format!("it refuses this node's certificate: {}", meaning(*alert))),
+        Error::InvalidCertificate(error) => Some(format!("this node refuses its certificate: {}", fault(error))),
+        Error::InvalidMessage(_) => Some("it does not speak TLS, so it is not the peer port of a node".to_owned()),
+        error => Some(error.to_string()),
+    }
+}
+
+fn meaning(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::UnknownCA => "it is not from the CA that the peer trusts (cluster.tls.ca)".to_owned(),
+        AlertDescription::CertificateExpired => "it has expired".to_owned(),
+        AlertDescription::UnsupportedCertificate => "it lacks a usage that peers need".to_owned(),
+        other => format!("TLS alert {other:?}"),
+    }
+}
+
+fn fault(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => "it is not from the CA in cluster.tls.ca".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it lacks a usage that peers need (serverAuth and clientAuth)".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_of_a_refused_certificate_has_words_of_its_own() {
+        let shown = |error| handshake_failure(&io::Error::new(io::ErrorKind::InvalidData, error)).unwrap();
+        let theirs = shown(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert_eq!(theirs, "this node refuses its certificate: it is not from the CA in cluster.tls.ca");
+        let ours = shown(Error::AlertReceived(AlertDescription::CertificateExpired));
+        assert_eq!(ours, "it refuses this node's certificate: it has expired");
+        assert!(handshake_failure(&io::Error::other("no TLS")).is_none());
+    }
+}
