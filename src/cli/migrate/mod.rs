@@ -47,7 +47,7 @@ enum Action {
         #[command(flatten)]
         old: OldServer,
     },
-    /// Bring the key of a MinIO without a key server: NAME:BASE64
+    /// Bring the key of a MinIO without a key server: NAME:KEY, in base64 or hex
     #[command(after_help = STATIC_EXAMPLES)]
     Static {
         /// File with `NAME:BASE64` a line, or MinIO's environment file; `-` for standard input [default: the variable

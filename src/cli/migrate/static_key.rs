@@ -12,6 +12,8 @@ use crate::crypto::{Cipher, KeyMaterial, Secret};
 use crate::policy::KeyName;
 
 const VARIABLE: &str = "MINIO_KMS_SECRET_KEY";
+/// What MinIO called it before, with a key in hex.
+const OLD_VARIABLE: &str = "MINIO_KMS_MASTER_KEY";
 const FILE_VARIABLE: &str = "MINIO_KMS_SECRET_KEY_FILE";
 const WHAT: &str = "static key";
 
@@ -27,7 +29,7 @@ pub fn read(file: Option<&Path>, cipher: Cipher) -> Result<Source, Error> {
 
 fn of_environment() -> Result<Zeroizing<Vec<u8>>, Error> {
     let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    match (value(VARIABLE), value(FILE_VARIABLE)) {
+    match (value(VARIABLE).or_else(|| value(OLD_VARIABLE)), value(FILE_VARIABLE)) {
         (Some(key), _) => Ok(Zeroizing::new(key.into_bytes())),
         (None, Some(file)) => of_file(Path::new(&file)),
         (None, None) => {
@@ -97,7 +99,7 @@ fn content(line: &str) -> Option<Line<'_>> {
         return None;
     }
     match line.split_once('=').map(|(name, value)| (name, value.trim_matches(['"', '\'']))) {
-        Some((VARIABLE, value)) => Some(Line::Key(value)),
+        Some((VARIABLE | OLD_VARIABLE, value)) => Some(Line::Key(value)),
         Some((FILE_VARIABLE, value)) => (!value.is_empty()).then_some(Line::File(value)),
         // The padding of base64 has `=` too, but after the colon.
         Some((name, _)) if !name.contains(':') => None,
@@ -106,12 +108,20 @@ fn content(line: &str) -> Option<Line<'_>> {
 }
 
 fn key(text: &str, cipher: Cipher) -> Result<SourceKey, &'static str> {
-    let (name, base64) = text.split_once(':').ok_or("it is NAME:BASE64")?;
+    let (name, encoded) = text.split_once(':').ok_or("it is NAME:BASE64")?;
     KeyName::parse(name).map_err(|_| "its name is empty, too long or has characters that no key name has")?;
-    let bytes = BASE64_STANDARD.decode(base64).map(Zeroizing::new).map_err(|_| "what follows the name is no base64")?;
-    let secret = <&[u8; 32]>::try_from(&bytes[..]).map_err(|_| "the key is not 32 bytes long")?;
+    let bytes = decode(encoded.trim()).ok_or("what follows the name is neither base64 nor hex")?;
+    let secret = <&[u8; 32]>::try_from(&bytes[..])
+        .map_err(|_| "the key is not 32 bytes long: that is 44 characters of base64, or 64 digits of hex")?;
     let material = KeyMaterial { hmac: None, ..KeyMaterial::imported(cipher, Secret::from_bytes(secret)) };
     Ok(SourceKey { name: name.to_owned(), material, created_at: None, created_by: None, remark: None })
+}
+
+/// The bytes of a key in base64 or, as in the older MINIO_KMS_MASTER_KEY, in hex. 64 digits are hex: as base64 they
+/// would be 48 bytes, which no key has.
+fn decode(encoded: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let is_hex = encoded.len() == 64 && encoded.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex { hex::decode(encoded).ok() } else { BASE64_STANDARD.decode(encoded).ok() }.map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -135,6 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_hex_is_the_same_key() {
+        const HEX: &str = "my-key:000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F";
+        let material = |text: &str| {
+            let source = parse(text.as_bytes(), Cipher::Aes256).unwrap();
+            let [key] = &source.keys[..] else { panic!("{text}") };
+            assert_eq!(key.name, "my-key");
+            key.material.encryption.expose().to_vec()
+        };
+        assert_eq!(material(HEX), material(KEY));
+        assert_eq!(material(HEX), (0..32).collect::<Vec<u8>>());
+        assert_eq!(material(&format!("export MINIO_KMS_MASTER_KEY=\"{HEX}\"\n")), material(KEY));
+        // Digits of hex are base64 too, and another key.
+        assert_eq!(material(&format!("my-key:{}ABA=", "ABCD".repeat(10))).len(), 32);
+        let cut = parse(&HEX.as_bytes()[..HEX.len() - 1], Cipher::Aes256).err().unwrap().to_string();
+        assert!(!cut.contains("0001"), "{cut}");
+    }
+
+    #[test]
     fn a_file_that_a_line_names_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
@@ -150,7 +178,10 @@ mod tests {
     #[test]
     fn a_bad_line_is_named_by_its_number() {
         let error = parse(format!("# one\n{KEY}\nother:AAEC\n").as_bytes(), Cipher::Aes256).unwrap_err().to_string();
-        assert_eq!(error, "static key: line 3: the key is not 32 bytes long");
+        assert_eq!(
+            error,
+            "static key: line 3: the key is not 32 bytes long: that is 44 characters of base64, or 64 digits of hex"
+        );
     }
 
     #[test]
