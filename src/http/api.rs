@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::kms::Kms;
 use crate::policy::Identity;
 use crate::telemetry::{Audit, ErrorLog, HttpMetrics, Unrecorded};
+use crate::tls::PublicTls;
 
 /// What an operation leaves of a request's timeout, so that its own, better worded failure comes first.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -40,6 +41,8 @@ pub struct Api {
     pub(super) audit: Arc<Audit>,
     pub(super) metrics: Arc<HttpMetrics>,
     pub(super) errors: Arc<ErrorLog>,
+    /// What the listener and the node show; their dates are among the metrics.
+    pub(super) tls: Arc<PublicTls>,
     pub(super) settings: ArcSwap<Settings>,
     next_request: AtomicU64,
     /// The Unix second in which a failure was logged last.
@@ -62,11 +65,12 @@ impl Api {
         audit: Arc<Audit>,
         metrics: Arc<HttpMetrics>,
         errors: Arc<ErrorLog>,
+        tls: Arc<PublicTls>,
         config: &Config,
     ) -> Self {
         let settings = ArcSwap::from_pointee(Settings::of(config));
         let (next_request, failure_told) = (AtomicU64::new(anywhere()), AtomicI64::new(0));
-        Self { kms, audit, metrics, errors, settings, next_request, failure_told }
+        Self { kms, audit, metrics, errors, tls, settings, next_request, failure_told }
     }
 
     /// Goes over to another configuration; requests in flight keep the old one.

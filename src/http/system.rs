@@ -9,8 +9,10 @@ use super::openapi;
 use super::routes::{ROUTES, SystemOp};
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
 use crate::telemetry::{
-    ProcessFigures, process_figures, render_audit_metrics, render_cluster_metrics, render_kes_metrics,
+    CertificateExpiry, NodeFigures, ProcessFigures, process_figures, render_audit_metrics, render_cluster_metrics,
+    render_kes_metrics, render_node_metrics,
 };
+use crate::tls::DatedCertificate;
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,9 +33,21 @@ pub fn answer(op: SystemOp, api: &Api) -> Answer {
         SystemOp::ClusterStatus => answers::json(&cluster::status_json(&api.kms.cluster_status())),
         SystemOp::ClusterMetrics => {
             let cluster = render_cluster_metrics(&cluster::figures(&api.kms.cluster_status()));
-            answers::metrics(cluster + &render_audit_metrics(&api.audit.figures()))
+            let audit = render_audit_metrics(&api.audit.figures());
+            answers::metrics(cluster + &audit + &render_node_metrics(node_figures(&api.tls.certificates())))
         }
     }
+}
+
+fn node_figures(certificates: &[DatedCertificate]) -> NodeFigures {
+    let expiries = certificates.iter().map(|certificate| CertificateExpiry {
+        usage: certificate.usage.name(),
+        number: certificate.number,
+        subject: certificate.subject.clone(),
+        file: certificate.file.display().to_string(),
+        not_after_s: certificate.not_after_s,
+    });
+    NodeFigures { version: VERSION, commit: COMMIT.unwrap_or("unknown"), certificates: expiries.collect() }
 }
 
 #[derive(Serialize)]

@@ -81,6 +81,7 @@ impl Lifecycle {
         self.tasks.spawn(Arc::clone(&parts.public_tls).follow());
         self.tasks.spawn(Arc::clone(&parts.peer_tls).follow());
         self.tasks.spawn(parts.waits.clone().log());
+        self.tasks.spawn(Arc::clone(&parts.public_tls).warn_daily());
         self.tasks.spawn(async move {
             let shown = Arc::clone(&parts);
             let served = serve_local(&socket, Arc::new(move || local::status(&shown))).await;
@@ -216,8 +217,9 @@ impl Lifecycle {
             return Ok(());
         }
         let current = parts.config.load_full();
-        let (audit, metrics, errors) = (&parts.audit, &parts.metrics, &parts.errors);
-        let api = Api::new(Arc::clone(kms), Arc::clone(audit), Arc::clone(metrics), Arc::clone(errors), &current);
+        let (audit, metrics, errors, tls) =
+            (&parts.audit, &parts.metrics, &parts.errors, Arc::clone(&parts.public_tls));
+        let api = Api::new(Arc::clone(kms), Arc::clone(audit), Arc::clone(metrics), Arc::clone(errors), tls, &current);
         let api = Arc::new(api);
         parts.api.store(Some(Arc::clone(&api)));
         let limits = protect::open_files().map_or(config.limits, |files| Room::of(config, files).bound(config.limits));

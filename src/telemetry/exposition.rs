@@ -1,5 +1,7 @@
 //! Metrics as Prometheus text 0.0.4, which the metrics crate does not write: its text is `OpenMetrics`.
 
+use std::borrow::Cow;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -42,11 +44,17 @@ fn to_text_0_0_4(open_metrics: &str) -> String {
         let sample_of = |name: &str| line.strip_prefix(name).and_then(|rest| rest.strip_prefix("_total"));
         match counter.and_then(|name| Some((name, sample_of(name)?))) {
             Some((name, rest)) => out.extend([name, rest]),
-            None => out.push_str(&line.replace(".0\"}", "\"}")),
+            None => out.push_str(&bound_without_fraction(line)),
         }
         out.push('\n');
     }
     out
+}
+
+/// The line of a bucket with its bound as `1` instead of `1.0`; any other line as it is.
+fn bound_without_fraction(line: &str) -> Cow<'_, str> {
+    let of_bucket = line.contains("{le=\"") || line.contains(",le=\"");
+    if of_bucket { line.replace(".0\"}", "\"}").into() } else { line.into() }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
@@ -14,6 +15,8 @@ use crate::clock;
 /// A certificate that expires within this time should be renewed now.
 const SOON_S: i64 = 30 * DAY_S;
 const DAY_S: i64 = 24 * 3600;
+/// Between two warnings about the same certificate.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A certificate that a node uses, and when it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certified::certified;
 use super::chain::identity_of;
-use super::dates::{CertificateUsage, DatedCertificate};
+use super::dates::{CertificateUsage, DAY, DatedCertificate, log_date_warnings};
 use super::files::{self, Fingerprint};
 use super::material::{self, Material};
 use super::public_verifier::{PublicVerifier, verify_chain};
@@ -111,6 +111,14 @@ impl PublicTls {
     /// Reads the files again whenever they change. Never ends.
     pub async fn follow(self: Arc<Self>) {
         follow(self, "public").await;
+    }
+
+    /// Logs each day which certificates, here and among peers, must be renewed. Never ends.
+    pub async fn warn_daily(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(DAY).await;
+            log_date_warnings(&self.certificates());
+        }
     }
 
     /// Shakes hands with a client. Takes as long as the client does: the caller sets the limit.
