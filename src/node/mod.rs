@@ -5,6 +5,7 @@ mod files;
 mod lifecycle;
 mod local;
 mod logs;
+mod modes;
 mod protect;
 mod run;
 mod seal;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use error::NodeError;
+pub use modes::{ExposedFile, Exposure, exposed_files};
 pub use run::{RunError, run};
 
 use crate::config::Config;

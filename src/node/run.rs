@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::files::Room;
-use super::{Node, NodeError, protect};
-use crate::config::{Config, Problems};
+use super::{Node, NodeError, exposed_files, protect};
+use crate::config::{Config, Problems, Warning};
 use crate::telemetry::{LogError, Logging};
 
 /// Why the process ends with an error.
@@ -35,9 +35,7 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     let ended = |error| RunError::Node { file: path.to_owned(), error: Box::new(error) };
     protect::new_files();
     let logging = Logging::start(&config.log).map_err(RunError::Log)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    log_warnings(path, &config, &warnings);
     if let Err(error) = protect::process() {
         tracing::warn!(%error, "core files and tracing of this process cannot be forbidden");
     }
@@ -54,6 +52,16 @@ pub fn run(path: &Path) -> Result<(), RunError> {
         .build()
         .map_err(|error| ended(error.into()))?;
     runtime.block_on(serve(path, config, &logging)).map_err(ended)
+}
+
+/// Logs what was odd in the file, and which files with secrets are open to more users than need them.
+fn log_warnings(path: &Path, config: &Config, warnings: &[Warning]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    for exposed in exposed_files(path, config) {
+        tracing::warn!("{exposed}");
+    }
 }
 
 async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), NodeError> {
@@ -89,9 +97,7 @@ fn read_again(path: &Path, node: &Node, logging: &Logging) {
             return;
         }
     };
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    log_warnings(path, &config, &warnings);
     if let Err(error) = logging.reload(&config.log) {
         tracing::error!(%error, "the log level stays as it was");
     }

@@ -1,12 +1,15 @@
 //! SIGHUP: what waits for a restart, and files that cannot be used, which leave the node as it is.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use keyraft::config::{AuditFileConfig, Config, render};
+use rcgen::{CertificateParams, date_time_ymd};
 use rustix::process::Signal;
 
 use crate::shell::Shell;
+use crate::support::certificates::{Authority, pem_of_key};
 use crate::support::processes::Processes;
 use crate::support::status;
 
@@ -52,6 +55,47 @@ async fn a_setting_that_waits_for_a_restart_is_named_until_it_is_put_back() {
     }
     node.write(|_| {});
     node.reload("wait_for_a_restart=[]").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_api_certificate_is_reported_and_does_not_stop_the_node() {
+    let mut node = Node::start().await;
+    let authority = Authority::new("clients' CA");
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a valid name");
+    (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let expired = authority.issue(&params);
+    fs::write(&node.config.tls.cert, expired.pem() + &authority.pem()).expect("the folder is writable");
+    fs::write(&node.config.tls.key, pem_of_key(&expired)).expect("the folder is writable");
+    let words = "api.crt expired on 2002-01-01T00:00:00Z: clients refuse it; renew it";
+    let log = node.reload(words).await;
+    assert!(log.contains("tls.cert: the certificate '"), "{log}");
+    node.cluster.stop(0).await;
+    let before = node.cluster.log(0).len();
+    node.cluster.start_all().await;
+    assert!(node.cluster.log(0)[before..].contains(words), "{}", node.cluster.log(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_more_users_than_need_to_can_read_are_named() {
+    let node = Node::start().await;
+    let files = [
+        ("the configuration", node.file.clone()),
+        ("tls.key", node.config.tls.key.clone()),
+        ("cluster.tls.key", node.config.cluster.key.clone()),
+        ("seal.file", Shell::folder(&node.cluster).join("root.key")),
+    ];
+    assert!(!node.cluster.log(0).contains("chmod"), "`dev` makes them private: {}", node.cluster.log(0));
+    for (_, file) in &files {
+        fs::set_permissions(file, Permissions::from_mode(0o604)).expect("the file is ours");
+    }
+    let log = node.reload("wait_for_a_restart").await;
+    for (what, file) in files {
+        let words = format!(
+            "{what}: {0} is open to every user of this machine (mode 0604): run `chmod o= {0}`",
+            file.display()
+        );
+        assert!(log.contains(&words), "{words}\n{log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
