@@ -12,6 +12,8 @@ const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 const RESERVED_FILES: RangeInclusive<usize> = 64..=1_000_000;
 const STREAMS: RangeInclusive<u32> = 1..=65_536;
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+const AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(8760 * 3600);
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
 const AUDIT_QUEUE: RangeInclusive<usize> = 16..=16_777_216;
 
@@ -59,6 +61,10 @@ pub(super) fn limits(top: &Section<'_>) -> LimitsConfig {
         "streams",
         "handshake_timeout",
         "header_timeout",
+        "first_request_timeout",
+        "write_timeout",
+        "idle_timeout",
+        "max_age",
         "drain_timeout",
         "audit_queue",
     ];
@@ -72,6 +78,10 @@ pub(super) fn limits(top: &Section<'_>) -> LimitsConfig {
         streams: limits.value("streams", value::count(STREAMS)).unwrap_or(standard.streams),
         handshake_timeout: wait("handshake_timeout", WAIT, standard.handshake_timeout),
         header_timeout: wait("header_timeout", WAIT, standard.header_timeout),
+        first_request_timeout: wait("first_request_timeout", WAIT, standard.first_request_timeout),
+        write_timeout: wait("write_timeout", WAIT, standard.write_timeout),
+        idle_timeout: wait("idle_timeout", IDLE, standard.idle_timeout),
+        max_age: wait("max_age", AGE, standard.max_age),
         drain_timeout: wait("drain_timeout", DRAIN, standard.drain_timeout),
         audit_queue: count("audit_queue", AUDIT_QUEUE, standard.audit_queue),
     }

@@ -163,6 +163,11 @@ fn limits(out: &mut String, limits: LimitsConfig) -> fmt::Result {
     writeln!(out, "  streams: {}  # requests at a time on one HTTP/2 connection", limits.streams)?;
     writeln!(out, "  handshake_timeout: {}", time(limits.handshake_timeout))?;
     writeln!(out, "  header_timeout: {}", time(limits.header_timeout))?;
+    let first = time(limits.first_request_timeout);
+    writeln!(out, "  first_request_timeout: {first}  # from the handshake to the first byte of a request")?;
+    writeln!(out, "  write_timeout: {}  # for a client that takes nothing of its answers", time(limits.write_timeout))?;
+    writeln!(out, "  idle_timeout: {}  # between two requests", time(limits.idle_timeout))?;
+    writeln!(out, "  max_age: {}  # of a connection, which then ends between two requests", time(limits.max_age))?;
     writeln!(out, "  drain_timeout: {}  # for requests in flight at a stop", time(limits.drain_timeout))?;
     writeln!(out, "  audit_queue: {}  # records; when full, requests wait", limits.audit_queue)
 }

@@ -191,6 +191,15 @@ pub struct LimitsConfig {
     pub handshake_timeout: Duration,
     /// From the first byte to the end of a request's headers.
     pub header_timeout: Duration,
+    /// From the end of the handshake to the first byte of a request, or the end of the preface of HTTP/2.
+    pub first_request_timeout: Duration,
+    /// How long a client may take nothing of what is written to it.
+    pub write_timeout: Duration,
+    /// Between two requests of a connection. Longer than clients let theirs idle, so that it is they who close it: one that
+    /// writes a request while the server closes does not know whether it was read.
+    pub idle_timeout: Duration,
+    /// How old a connection may become; up to an eighth more, so that not all end at once.
+    pub max_age: Duration,
     /// For requests in flight when the node stops.
     pub drain_timeout: Duration,
     /// Audit records that wait to be written; when full, requests wait.
@@ -206,6 +215,10 @@ impl Default for LimitsConfig {
             streams: 256,
             handshake_timeout: timeout,
             header_timeout: timeout,
+            first_request_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(180),
+            max_age: Duration::from_secs(3600),
             drain_timeout: timeout,
             audit_queue: 16_384,
         }

@@ -5,7 +5,6 @@ use std::io;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
@@ -62,20 +61,6 @@ pub fn lines(batches: BoxStream<'static, io::Result<Frame<Bytes>>>) -> Answer {
     let mut answer = Response::new(Either::Right(StreamBody::new(batches)));
     answer.headers_mut().insert(CONTENT_TYPE, NDJSON);
     answer
-}
-
-/// The same answer, which holds something until its body is made; a body in one piece is made already.
-pub fn holding(answer: Answer, held: impl Send + 'static) -> Answer {
-    answer.map(|body| match body {
-        Either::Left(full) => Either::Left(full),
-        Either::Right(stream) => {
-            let holding = stream.map(move |part| {
-                let _held = &held;
-                part
-            });
-            Either::Right(StreamBody::new(holding.boxed()))
-        }
-    })
 }
 
 /// 200 with metrics in Prometheus text.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -23,14 +23,18 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{self, Answer, AnswerBody};
+use super::answers::Answer;
 use super::connections::{Busy, Entry};
 use super::plain;
+use super::sent::Sent;
+use super::watched::Watched;
 use crate::config::LimitsConfig;
 use crate::policy::Identity;
 use crate::socket::{self, Opening};
 use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls, Refused};
 
+/// How long the preface of HTTP/2 is (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
 /// The longest request head; over HTTP/1.1 also how much of a body is read ahead.
 const MAX_HEAD: u16 = u16::MAX;
 /// Between two pings of an HTTP/2 connection, and how long one may stay unanswered: this is how dead clients show.
@@ -70,7 +74,8 @@ pub async fn serve<H, F>(
     H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone,
     F: Future<Output = Answer> + Send + 'static,
 {
-    let handshake = timeout(limits.handshake_timeout, shake_hands(tcp, &tls));
+    let entry = Arc::new(entry);
+    let handshake = timeout(limits.handshake_timeout, shake_hands(tcp, &tls, &entry));
     let Some(shaken) = entry.reins().before(handshake).await else { return };
     let Accepted { stream, client, h2 } = match shaken.unwrap_or(Err(Refused::Slow(limits.handshake_timeout))) {
         Ok(accepted) => accepted,
@@ -80,7 +85,7 @@ pub async fn serve<H, F>(
         entry.refused().add(from, &Refused::Nobody(error));
     }
     let client = Arc::new(Client { ip: Some(from.ip()), certificate: client, tls, draining });
-    let entry = Arc::new(entry);
+    entry.shaken(h2);
     let (of_client, of_entry) = (Arc::clone(&client), Arc::clone(&entry));
     let service = service_fn(move |request| {
         let busy = Entry::busy(&of_entry);
@@ -103,9 +108,9 @@ pub async fn serve<H, F>(
 }
 
 /// Shakes hands with a client; one that speaks plain HTTP is answered that it must not.
-async fn shake_hands(tcp: TcpStream, tls: &PublicTls) -> Result<Accepted, Refused> {
+async fn shake_hands(tcp: TcpStream, tls: &PublicTls, entry: &Arc<Entry>) -> Result<Accepted<Watched>, Refused> {
     match socket::opening(&tcp).await? {
-        Opening::Tls => Ok(tls.accept(tcp).await?),
+        Opening::Tls => Ok(tls.accept(Watched::new(tcp, Arc::clone(entry))).await?),
         Opening::Text => {
             plain::refuse(tcp).await;
             Err(Refused::PlainText)
@@ -114,36 +119,37 @@ async fn shake_hands(tcp: TcpStream, tls: &PublicTls) -> Result<Accepted, Refuse
     }
 }
 
-/// A body that is still made keeps the connection busy: it may take as long as it likes. Over HTTP/1.1 the last answer of
-/// a connection says that it is.
-fn keep(busy: Busy, h2: bool) -> impl FnOnce(Answer) -> Result<Answer, Infallible> {
+/// An answer that is not taken yet keeps the connection busy. Over HTTP/1.1 the last answer of a connection says that it
+/// is.
+fn keep(busy: Busy, h2: bool) -> impl FnOnce(Answer) -> Result<Response<Sent>, Infallible> {
     move |mut answer| {
         if !h2 && busy.is_last() {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answers::holding(answer, busy))
+        Ok(answer.map(|body| Sent::new(body, busy)))
     }
 }
 
 async fn serve_h1<S>(
-    stream: PublicStream,
+    stream: PublicStream<Watched>,
     entry: &Arc<Entry>,
     answered: &Arc<AtomicU16>,
     service: S,
 ) -> Option<hyper::Result<()>>
 where
-    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Sent, Error = Infallible>,
 {
     let mut http = http1::Builder::new();
     // The sweep over all connections limits the time of a head: see [`super::reins`].
     http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD.into());
-    let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry), answered: Arc::clone(answered) });
+    let heard = Heard { stream, entry: Arc::clone(entry), answered: Some(Arc::clone(answered)), preface: 0 };
+    let stream = TokioIo::new(heard);
     entry.reins().drive(http.serve_connection(stream, service), GRACE, http1::Connection::graceful_shutdown).await
 }
 
-async fn serve_h2<S>(stream: PublicStream, limits: &LimitsConfig, entry: &Arc<Entry>, service: S)
+async fn serve_h2<S>(stream: PublicStream<Watched>, limits: &LimitsConfig, entry: &Arc<Entry>, service: S)
 where
-    S: HttpService<Incoming, ResBody = AnswerBody, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Sent, Error = Infallible>,
     S::Future: Send + 'static,
 {
     let mut http = http2::Builder::new(TokioExecutor::new());
@@ -152,23 +158,43 @@ where
         .max_header_list_size(MAX_HEAD.into())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let stream = TokioIo::new(Heard { stream, entry: Arc::clone(entry), answered: None, preface: PREFACE });
+    let connection = http.serve_connection(stream, service);
     entry.reins().drive(connection, Duration::ZERO, http2::Connection::graceful_shutdown).await;
 }
 
-/// A stream that notes when something was read from it, and which status was last answered.
+/// A stream that notes what comes: over HTTP/1.1 when something was read from it, and which status was last answered; over
+/// HTTP/2 the preface.
 struct Heard {
-    stream: PublicStream,
+    stream: PublicStream<Watched>,
     entry: Arc<Entry>,
-    answered: Arc<AtomicU16>,
+    /// None over HTTP/2.
+    answered: Option<Arc<AtomicU16>>,
+    /// Bytes of the preface that have yet to come.
+    preface: usize,
 }
 
 impl Heard {
+    fn note_read(&mut self, count: usize) {
+        if let Some(answered) = &self.answered {
+            self.entry.heard();
+            // What was answered before says nothing of what comes now.
+            answered.store(0, Relaxed);
+        } else if self.preface > 0 {
+            self.preface = self.preface.saturating_sub(count);
+            if self.preface == 0 {
+                self.entry.prefaced();
+            }
+        }
+    }
+
     /// What begins like an answer has its status in the tenth to twelfth byte (RFC 9112, section 4).
     fn note_status(&self, written: &[u8]) {
-        if let Some([_, b' ', hundreds, tens, ones, ..]) = written.strip_prefix(b"HTTP/1.") {
+        if let Some(answered) = &self.answered
+            && let Some([_, b' ', hundreds, tens, ones, ..]) = written.strip_prefix(b"HTTP/1.")
+        {
             let digits = [hundreds, tens, ones].map(|digit| u16::from(digit.wrapping_sub(b'0')));
-            self.answered.store(digits.into_iter().fold(0, |status, digit| 10 * status + digit), Relaxed);
+            answered.store(digits.into_iter().fold(0, |status, digit| 10 * status + digit), Relaxed);
         }
     }
 }
@@ -177,10 +203,9 @@ impl AsyncRead for Heard {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.entry.heard();
-            // What was answered before says nothing of what comes now.
-            self.answered.store(0, Relaxed);
+        let count = buf.filled().len() - before;
+        if count > 0 {
+            self.note_read(count);
         }
         read
     }
@@ -213,5 +238,125 @@ impl AsyncWrite for Heard {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures::StreamExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::answers;
+    use crate::http::serve::Server;
+    use crate::http::testing::{LIMITS, connect, tls};
+
+    const SHORT: Duration = Duration::from_millis(80);
+    const REQUEST: &[u8] = b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// A server with these limits, for one connection at a time, that answers with `length` bytes.
+    fn server(limits: LimitsConfig, length: usize) -> Server {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let limits = LimitsConfig { connections: 1, drain_timeout: SHORT, ..limits };
+        Server::bind_with(here, tls().0, limits, move |_, _| async move { answers::written_json(vec![b'1'; length]) })
+            .unwrap()
+    }
+
+    /// Waits until the server has room for a connection again: the one that it had is over.
+    async fn is_free(server: &Server) {
+        while connect(server.local_address(), true).await.is_err() {
+            tokio::time::sleep(SHORT / 8).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_asks_nothing_is_closed() {
+        for h2 in [true, false] {
+            let server = server(LimitsConfig { first_request_timeout: SHORT, ..LIMITS }, 1);
+            let mut silent = connect(server.local_address(), h2).await.unwrap();
+            if h2 {
+                // The beginning of a preface is none.
+                let _ = silent.write_all(b"PRI * HTTP/2.0\r\n").await;
+            }
+            let mut rest = Vec::new();
+            // A connection that is broken off ends in an error instead of an end.
+            let _ = silent.read_to_end(&mut rest).await;
+            is_free(&server).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_of_http_2_that_takes_no_answer_is_closed_whatever_else_it_sends() {
+        for window in [0, 1] {
+            let server = server(LimitsConfig { write_timeout: SHORT, ..LIMITS }, 1000);
+            let stream = connect(server.local_address(), true).await.unwrap();
+            let mut client = h2::client::Builder::new();
+            client.initial_window_size(window);
+            let (sender, mut connection) = client.handshake::<_, bytes::Bytes>(stream).await.unwrap();
+            let mut pings = connection.ping_pong().unwrap();
+            let connection = tokio::spawn(connection);
+            let mut held = Vec::new();
+            // It pings, which is answered, and asks for more, which is not progress.
+            while pings.ping(h2::Ping::opaque()).await.is_ok() {
+                if held.len() < 100
+                    && let Ok(mut ready) = sender.clone().ready().await
+                {
+                    let request = Request::get("https://localhost/version").body(()).unwrap();
+                    held.extend(ready.send_request(request, true).ok());
+                }
+            }
+            drop(connection);
+            is_free(&server).await;
+            drop((sender.ready().await, held));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_of_http_1_that_takes_no_answer_is_closed() {
+        let server = server(LimitsConfig { write_timeout: SHORT, ..LIMITS }, 1_000_000);
+        let (_reader, mut writer) = tokio::io::split(connect(server.local_address(), false).await.unwrap());
+        while writer.write_all(REQUEST).await.is_ok() && writer.flush().await.is_ok() {
+            tokio::time::sleep(SHORT / 8).await;
+        }
+        is_free(&server).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_idles_or_is_old_is_ended_and_says_so_over_http_2() {
+        // Long enough for the request to be sent before.
+        let limit = SHORT * 25;
+        for limits in [LimitsConfig { idle_timeout: limit, ..LIMITS }, LimitsConfig { max_age: limit, ..LIMITS }] {
+            let server = server(limits, 1);
+            let stream = connect(server.local_address(), true).await.unwrap();
+            let (sender, connection) = h2::client::handshake::<_>(stream).await.unwrap();
+            let request = Request::get("https://localhost/version").body(()).unwrap();
+            let mut sender = sender.ready().await.unwrap();
+            let (answer, _) = sender.send_request(request, true).unwrap();
+            let (ended, status) = tokio::join!(connection, async { answer.await.unwrap().status() });
+            assert_eq!(status, 200);
+            assert!(ended.is_ok(), "it ends with GOAWAY and no error: {ended:?}");
+            is_free(&server).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_outlasts_idle_timeout_and_age() {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let limits = LimitsConfig { idle_timeout: SHORT, max_age: SHORT, ..LIMITS };
+        let server = Server::bind_with(here, tls().0, limits, |_, _| async {
+            let ticks = futures::stream::unfold(0, |tick| async move {
+                tokio::time::sleep(SHORT / 2).await;
+                (tick < 20).then(|| (Ok(hyper::body::Frame::data("tick\n".into())), tick + 1))
+            });
+            answers::lines(ticks.boxed())
+        })
+        .unwrap();
+        let mut client = connect(server.local_address(), false).await.unwrap();
+        client.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut lines = String::new();
+        client.read_to_string(&mut lines).await.unwrap();
+        assert_eq!(lines.matches("tick\n").count(), 20);
     }
 }

@@ -7,16 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::reins::{Doing, Reins};
+use super::patience::{Patience, Verdict};
+use super::reins::Reins;
+use crate::config::LimitsConfig;
 use crate::tls::{Port, RefusedLog};
-
-/// How long a connection may idle: longer than clients let theirs, so that it is they who close it. A client that
-/// writes a request while the server closes does not know whether it was read.
-const IDLE: Duration = Duration::from_secs(180);
-/// The longest time between two sweeps.
-const LONGEST_PERIOD: Duration = Duration::from_secs(1);
-/// The shortest.
-const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
 /// The open connections.
 pub struct Connections {
@@ -25,9 +19,7 @@ pub struct Connections {
     next: AtomicU64,
     /// Sweeps so far: the clock of all connections.
     sweeps: AtomicU32,
-    period: Duration,
-    head_sweeps: u32,
-    idle_sweeps: u32,
+    patience: Patience,
     refused: Arc<RefusedLog>,
 }
 
@@ -41,20 +33,18 @@ pub struct Entry {
 /// A request that is being answered; it is over when this is dropped.
 pub struct Busy(Arc<Entry>);
 
+/// An answer that is a stream; it is over when this is dropped.
+pub struct Stream(Arc<Entry>);
+
 impl Connections {
-    /// At most `most` connections, whose request heads come within `head`.
-    pub fn new(most: usize, head: Duration) -> Arc<Self> {
-        let period = (head / 4).clamp(SHORTEST_PERIOD, LONGEST_PERIOD);
-        // One more than fits, since the first may be almost over.
-        let sweeps = |limit: Duration| u32::try_from(limit.as_nanos() / period.as_nanos() + 1).unwrap_or(u32::MAX);
+    /// No connections yet, and at most as many as the limits say.
+    pub fn new(limits: &LimitsConfig) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
-            most,
+            most: limits.connections,
             next: AtomicU64::new(0),
             sweeps: AtomicU32::new(0),
-            period,
-            head_sweeps: sweeps(head),
-            idle_sweeps: sweeps(IDLE),
+            patience: Patience::new(limits),
             refused: RefusedLog::new(Port::Api),
         })
     }
@@ -99,16 +89,16 @@ impl Connections {
 
     /// The time between two sweeps.
     pub fn period(&self) -> Duration {
-        self.period
+        self.patience.period()
     }
 
     fn sweep(&self) {
         let now = self.sweeps.fetch_add(1, Relaxed).wrapping_add(1);
-        for reins in self.open.lock().values() {
-            match reins.doing() {
-                Doing::Asking(since) if now.wrapping_sub(since) > self.head_sweeps => reins.close(),
-                Doing::Idling(since) if now.wrapping_sub(since) > self.idle_sweeps => reins.drain(),
-                Doing::Asking(_) | Doing::Idling(_) | Doing::Answering => {}
+        for (number, reins) in self.open.lock().iter() {
+            match self.patience.judge(&reins.seen(), now, *number) {
+                Verdict::Leave => {}
+                Verdict::Drain => reins.drain_at(now),
+                Verdict::Close => reins.close(),
             }
         }
     }
@@ -125,9 +115,28 @@ impl Entry {
         &self.among.refused
     }
 
-    /// Notes that bytes came.
+    /// Notes that the handshake is over, and which version of HTTP it chose.
+    pub fn shaken(&self, h2: bool) {
+        self.reins.shaken(self.now(), h2);
+    }
+
+    /// Notes that the preface of HTTP/2 came.
+    pub fn prefaced(&self) {
+        self.reins.prefaced(self.now());
+    }
+
+    /// Notes that bytes came over HTTP/1.1.
     pub fn heard(&self) {
-        self.reins.heard(self.among.sweeps.load(Relaxed));
+        self.reins.heard(self.now());
+    }
+
+    /// Notes whether the socket takes nothing.
+    pub fn blocked(&self, blocked: bool) {
+        self.reins.blocked(blocked.then(|| self.now()));
+    }
+
+    fn now(&self) -> u32 {
+        self.among.sweeps.load(Relaxed)
     }
 
     /// Notes that a request is being answered.
@@ -148,21 +157,54 @@ impl Busy {
     pub fn is_last(&self) -> bool {
         self.0.reins.are_pulled()
     }
+
+    /// Another holder of the same request.
+    pub fn again(&self) -> Self {
+        Entry::busy(&self.0)
+    }
+
+    /// Notes that its answer is a stream.
+    pub fn stream(&self) -> Stream {
+        self.0.reins.stream_begins();
+        Stream(Arc::clone(&self.0))
+    }
+
+    /// Notes that a piece of its answer waits to be taken.
+    pub fn sends(&self) {
+        self.0.reins.sends(self.0.now());
+    }
+
+    /// Notes that the client took something of a piece.
+    pub fn sent_some(&self) {
+        self.0.reins.sent_some(self.0.now());
+    }
+
+    /// Notes that a piece is gone.
+    pub fn sent(&self) {
+        self.0.reins.sent();
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.reins.end(self.0.among.sweeps.load(Relaxed));
+        self.0.reins.end(self.0.now());
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.reins.stream_ends();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::testing::LIMITS;
 
     #[tokio::test]
     async fn connections_beyond_the_most_are_turned_away_until_one_leaves() {
-        let connections = Connections::new(2, Duration::from_secs(1));
+        let connections = Connections::new(&LimitsConfig { connections: 2, ..LIMITS });
         let (one, _two) = (connections.enter().unwrap(), connections.enter().unwrap());
         assert!(connections.enter().is_none());
         drop(one);
@@ -171,9 +213,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_head_is_closed_a_long_idle_is_drained_and_work_is_left_alone() {
-        let connections = Connections::new(9, Duration::from_secs(4));
+        let connections =
+            Connections::new(&LimitsConfig { header_timeout: Duration::from_secs(4), ..LimitsConfig::default() });
         let [slow, idle, busy] = std::array::from_fn(|_| Arc::new(connections.enter().unwrap()));
         slow.heard();
+        drop(Entry::busy(&idle));
         let _working = Entry::busy(&busy);
         let is_over = |entry: &Arc<Entry>| {
             let entry = Arc::clone(entry);

@@ -17,17 +17,38 @@ use tokio::time::sleep;
 pub struct Reins {
     command: AtomicU8,
     waker: AtomicWaker,
-    /// Requests that are being answered.
+    /// The sweep at which it began.
+    born: u32,
+    /// Requests whose answers are not taken yet.
     in_flight: AtomicU32,
     /// What it does while there are none.
     waiting: AtomicU8,
     /// The sweep since which it does that.
     since: AtomicU32,
+    /// Pieces of answers that are not taken yet.
+    unsent: AtomicU32,
+    /// The sweep at which something of them was taken last.
+    taken: AtomicU32,
+    /// The sweep since which the socket takes nothing; zero when it does.
+    blocked: AtomicU32,
+    /// Answers that are streams.
+    streams: AtomicU32,
+    /// The sweep that drained it; zero when none has.
+    drained: AtomicU32,
 }
 
 /// What a connection is doing, and since which sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
+    /// Shaking hands.
+    Shaking,
+    /// Nothing since its handshake.
+    Silent {
+        /// Since which sweep.
+        since: u32,
+        /// Whether it speaks HTTP/2.
+        h2: bool,
+    },
     /// Answering requests.
     Answering,
     /// Sending the head of a request.
@@ -36,19 +57,37 @@ pub enum Doing {
     Idling(u32),
 }
 
+/// A connection as a sweep sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// What it is doing.
+    pub doing: Doing,
+    /// The sweep at which it began.
+    pub born: u32,
+    /// Since which sweep nothing was taken of the answers that wait to be.
+    pub unsent: Option<u32>,
+    /// Since which sweep its socket takes nothing.
+    pub blocked: Option<u32>,
+    /// Its answers that are streams.
+    pub streams: u32,
+    /// The sweep that drained it.
+    pub drained: Option<u32>,
+}
+
 const RUN: u8 = 0;
 const DRAIN: u8 = 1;
 const CLOSE: u8 = 2;
 
-const IDLING: u8 = 0;
-const ASKING: u8 = 1;
+const SHAKING: u8 = 0;
+const SILENT_1: u8 = 1;
+const SILENT_2: u8 = 2;
+const IDLING: u8 = 3;
+const ASKING: u8 = 4;
 
 impl Reins {
     /// Reins of a connection that begins at this sweep.
     pub fn new(sweep: u32) -> Self {
-        let reins = Self::default();
-        reins.since.store(sweep, Relaxed);
-        reins
+        Self { born: sweep, ..Self::default() }
     }
 
     /// Lets the connection finish what it is answering, and end.
@@ -75,15 +114,51 @@ impl Reins {
     pub fn doing(&self) -> Doing {
         let since = self.since.load(Relaxed);
         match (self.in_flight.load(Relaxed), self.waiting.load(Relaxed)) {
+            (0, SHAKING) => Doing::Shaking,
+            (0, SILENT_1) => Doing::Silent { since, h2: false },
+            (0, SILENT_2) => Doing::Silent { since, h2: true },
             (0, ASKING) => Doing::Asking(since),
             (0, _) => Doing::Idling(since),
             _ => Doing::Answering,
         }
     }
 
-    /// Notes that bytes came: while no request is being answered, those of the next one's head.
+    /// The connection as a sweep sees it.
+    pub fn seen(&self) -> Seen {
+        let marked = |sweep: &AtomicU32| Some(sweep.load(Relaxed)).filter(|sweep| *sweep != 0);
+        Seen {
+            doing: self.doing(),
+            born: self.born,
+            unsent: (self.unsent.load(Relaxed) > 0).then(|| self.taken.load(Relaxed)),
+            blocked: marked(&self.blocked),
+            streams: self.streams.load(Relaxed),
+            drained: marked(&self.drained),
+        }
+    }
+
+    /// Drains the connection, as this sweep does.
+    pub fn drain_at(&self, sweep: u32) {
+        if self.drained.load(Relaxed) == 0 {
+            self.drained.store(sweep.max(1), Relaxed);
+            self.drain();
+        }
+    }
+
+    /// Notes that the handshake is over.
+    pub fn shaken(&self, sweep: u32, h2: bool) {
+        self.since.store(sweep, Relaxed);
+        self.waiting.store(if h2 { SILENT_2 } else { SILENT_1 }, Relaxed);
+    }
+
+    /// Notes that the preface of HTTP/2 came.
+    pub fn prefaced(&self, sweep: u32) {
+        self.since.store(sweep, Relaxed);
+        self.waiting.store(IDLING, Relaxed);
+    }
+
+    /// Notes that bytes came over HTTP/1.1: while no request is being answered, those of the next one's head.
     pub fn heard(&self, sweep: u32) {
-        if self.in_flight.load(Relaxed) == 0 && self.waiting.swap(ASKING, Relaxed) == IDLING {
+        if self.in_flight.load(Relaxed) == 0 && self.waiting.swap(ASKING, Relaxed) != ASKING {
             self.since.store(sweep, Relaxed);
         }
     }
@@ -98,6 +173,38 @@ impl Reins {
     pub fn end(&self, sweep: u32) {
         self.since.store(sweep, Relaxed);
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Notes that a piece of an answer waits to be taken. One more of those that nobody takes is no progress.
+    pub fn sends(&self, sweep: u32) {
+        if self.unsent.fetch_add(1, Relaxed) == 0 {
+            self.taken.store(sweep, Relaxed);
+        }
+    }
+
+    /// Notes that something of a piece was taken.
+    pub fn sent_some(&self, sweep: u32) {
+        self.taken.store(sweep, Relaxed);
+    }
+
+    /// Notes that a piece is gone.
+    pub fn sent(&self) {
+        self.unsent.fetch_sub(1, Relaxed);
+    }
+
+    /// Notes since when the socket takes nothing, or that it does again.
+    pub fn blocked(&self, since: Option<u32>) {
+        self.blocked.store(since.map_or(0, |sweep| sweep.max(1)), Relaxed);
+    }
+
+    /// Notes that an answer is a stream.
+    pub fn stream_begins(&self) {
+        self.streams.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that a stream is over.
+    pub fn stream_ends(&self) {
+        self.streams.fetch_sub(1, Relaxed);
     }
 
     /// Runs what comes before HTTP; nothing comes of it once the connection is told to end.
@@ -154,7 +261,9 @@ mod tests {
     #[test]
     fn a_connection_is_asking_from_the_first_byte_of_a_request_on() {
         let reins = Reins::new(1);
-        assert_eq!(reins.doing(), Doing::Idling(1));
+        assert_eq!(reins.doing(), Doing::Shaking);
+        reins.shaken(2, false);
+        assert_eq!(reins.doing(), Doing::Silent { since: 2, h2: false });
         reins.heard(5);
         reins.heard(9);
         assert_eq!(reins.doing(), Doing::Asking(5));
@@ -163,6 +272,33 @@ mod tests {
         assert_eq!(reins.doing(), Doing::Answering);
         reins.end(11);
         assert_eq!(reins.doing(), Doing::Idling(11));
+    }
+
+    #[test]
+    fn a_connection_of_http_2_is_silent_until_its_preface() {
+        let reins = Reins::new(1);
+        reins.shaken(2, true);
+        assert_eq!(reins.doing(), Doing::Silent { since: 2, h2: true });
+        reins.prefaced(3);
+        assert_eq!(reins.doing(), Doing::Idling(3));
+    }
+
+    #[test]
+    fn only_a_byte_that_is_taken_is_progress() {
+        let reins = Reins::new(1);
+        assert_eq!(reins.seen().unsent, None);
+        reins.sends(2);
+        reins.sends(3);
+        assert_eq!(reins.seen().unsent, Some(2), "another piece that waits changes nothing");
+        reins.sent_some(4);
+        reins.sent();
+        assert_eq!(reins.seen().unsent, Some(4));
+        reins.sent();
+        assert_eq!(reins.seen().unsent, None);
+        reins.blocked(Some(0));
+        assert_eq!(reins.seen().blocked, Some(1));
+        reins.blocked(None);
+        assert_eq!(reins.seen().blocked, None);
     }
 
     #[tokio::test]

@@ -98,7 +98,7 @@ impl Server {
     {
         let listener = socket::listen(address)?;
         let local_address = listener.local_addr()?;
-        let connections = Connections::new(limits.connections, limits.header_timeout);
+        let connections = Connections::new(&limits);
         tokio::spawn(Connections::keep_sweeping(Arc::downgrade(&connections), connections.period()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (draining, connected) = (stop.child_token(), Arc::clone(&connections));

@@ -24,6 +24,10 @@ pub const LIMITS: LimitsConfig = LimitsConfig {
     streams: 256,
     handshake_timeout: Duration::from_secs(60),
     header_timeout: Duration::from_secs(60),
+    first_request_timeout: Duration::from_secs(60),
+    write_timeout: Duration::from_secs(60),
+    idle_timeout: Duration::from_secs(60),
+    max_age: Duration::from_secs(60),
     drain_timeout: Duration::from_secs(60),
     audit_queue: 100,
 };

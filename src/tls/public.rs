@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::server::NoServerSessionStorage;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -23,12 +24,12 @@ use crate::config::TlsConfig;
 use crate::policy::Identity;
 
 /// An encrypted connection from a client.
-pub type PublicStream = tokio_rustls::server::TlsStream<TcpStream>;
+pub type PublicStream<S = TcpStream> = tokio_rustls::server::TlsStream<S>;
 
 /// A client's connection after the handshake.
-pub struct Accepted {
+pub struct Accepted<S = TcpStream> {
     /// The connection.
-    pub stream: PublicStream,
+    pub stream: PublicStream<S>,
     /// Who the client is: nobody, where the handshake lets clients without a certificate in.
     pub client: Result<Option<Identity>, CertificateError>,
     /// Whether the two agreed on HTTP/2; on HTTP/1.1 otherwise.
@@ -125,7 +126,10 @@ impl PublicTls {
     ///
     /// # Errors
     /// The handshake failed, such as for want of a client certificate.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Accepted> {
+    pub async fn accept<S>(&self, tcp: S) -> io::Result<Accepted<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let server = Arc::clone(&self.current.load().server);
         let stream = TlsAcceptor::from(server).accept(tcp).await?;
         let session = stream.get_ref().1;
