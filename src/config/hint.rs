@@ -12,7 +12,7 @@ const RETIRED: [(&str, &str, &str); 6] = [
 ];
 
 /// The keystores of KES: in releases up to v0.17 they stood in the section `keys`, which has names of keys today.
-const KEYSTORES: [&str; 12] =
+pub const KEYSTORES: [&str; 12] =
     ["fs", "mem", "etcd", "generic", "kes", "vault", "fortanix", "aws", "gemalto", "gcp", "azure", "entrust"];
 const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES releases, and lists the keys to create \
                                 today: remove the keystore, for Keyraft keeps the keys itself; \

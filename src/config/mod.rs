@@ -33,6 +33,7 @@ use crate::policy::{Identity, Policy, PolicyName};
 pub use audit::{AuditConfig, AuditFileConfig, Facility, SyslogAddress, SyslogConfig};
 pub use environment::Environment;
 pub use finding::{Finding, Problems, Warning};
+pub use hint::KEYSTORES;
 pub use render::render;
 pub use routes::{ROUTES, SKIP_AUTH_ROUTES, reached_by, written_pattern};
 pub use settings::{

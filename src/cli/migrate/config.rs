@@ -5,10 +5,7 @@ use std::path::Path;
 use crate::cli::policy::{Wish, apply, load};
 use crate::cli::{Error, Output};
 use crate::client::Client;
-
-/// The keystores of KES. Up to v0.17 they stood in the section `keys`.
-const KEYSTORES: [&str; 12] =
-    ["fs", "mem", "etcd", "generic", "kes", "vault", "fortanix", "aws", "gemalto", "gcp", "azure", "entrust"];
+use crate::config::KEYSTORES;
 
 /// Applies the file's policies, and tells what of it is skipped: sections that are no policies, and its admin.
 pub async fn run(client: &Client, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
