@@ -30,6 +30,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     listen_with(address, open)
 }
 
+/// Takes an address for a moment, without listening there.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn try_address(address: SocketAddr) -> io::Result<()> {
+    listen_with(address, bind).map(drop)
+}
+
 /// What the client speaks; waits for its first byte, and leaves it to be read.
 ///
 /// # Errors
@@ -56,6 +64,10 @@ fn listen_with<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    bind(address)?.listen(BACKLOG)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         // The system's own default is a setting (net.ipv6.bindv6only).
@@ -63,7 +75,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {

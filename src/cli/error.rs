@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::dev;
 use super::text::quoted;
 use crate::client;
-use crate::config::Problems;
+use crate::config::{Finding, Problems};
 use crate::node;
 use crate::tls::{ApiKeyError, ClientTlsError, TlsError};
 
@@ -123,6 +123,8 @@ pub enum Error {
         /// Why no more were.
         error: Box<Error>,
     },
+    /// A configuration, or what it names, has problems, as the output has shown.
+    Faulty(Vec<Finding>),
     /// A dry run found something to do.
     Differs,
     /// The user was asked, and said no.
@@ -187,7 +189,7 @@ impl Error {
 
     /// Whether what was printed shows it to people already.
     pub(super) fn is_in_the_output(&self) -> bool {
-        matches!(self, Self::Differs)
+        matches!(self, Self::Differs | Self::Faulty(_))
     }
 
     /// What to do now, where there is something to say.
@@ -245,6 +247,7 @@ impl Error {
             | Self::Unread { .. }
             | Self::Tls(_)
             | Self::Config(_)
+            | Self::Faulty(_)
             | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
             | Self::Node(node::RunError::Config(_)) => EXIT_USAGE,
             Self::Node(node::RunError::Node { error, .. }) if error.is_of_files() => EXIT_USAGE,
@@ -301,6 +304,7 @@ impl fmt::Display for Error {
                 write!(f, "{name}: {error}")?;
                 if left.is_empty() { Ok(()) } else { write!(f, "\nNot tried: {}", left.join(" ")) }
             }
+            Self::Faulty(_) => f.write_str("the configuration has problems, as listed above"),
             Self::Differs => f.write_str("something differs"),
             Self::Declined => f.write_str("nothing is changed"),
             Self::LeftAlone(1) => f.write_str("one thing is not as the file wants it, as said above"),

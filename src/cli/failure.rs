@@ -145,7 +145,8 @@ impl Error {
                 error.add_parts(failure);
                 (failure.done, failure.total) = (Some(*done), Some(*total));
             }
-            Self::Config(Problems(found))
+            Self::Faulty(found)
+            | Self::Config(Problems(found))
             | Self::Dev(dev::Error::Borrowed(Problems(found)))
             | Self::Node(RunError::Config(Problems(found))) => {
                 failure.problems = found.iter().map(Place::of).collect();
@@ -172,7 +173,8 @@ impl Error {
             Self::Input { .. } => "input",
             Self::Tls(_) | Self::ApiKey(_) => "credentials",
             Self::Unread { .. } | Self::File { .. } => "file",
-            Self::Config(_)
+            Self::Faulty(_)
+            | Self::Config(_)
             | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
             | Self::Node(RunError::Config(_)) => "configuration",
             Self::Node(RunError::Node { error, .. }) if error.is_of_files() => "configuration",

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod check;
 mod cluster;
 mod completion;
 mod connect;
@@ -84,6 +85,7 @@ pub struct Cli {
 enum Command {
     Dev(dev::Args),
     Server(server::Args),
+    Check(check::Args),
     Key(key::Args),
     Policy(policy::Args),
     Identity(identity::Args),
@@ -120,6 +122,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
     let output = Output::new(cli.json);
     match cli.command {
         Command::Dev(args) => block_on(dev::run(&args, output)),
+        Command::Check(args) => block_on(check::run(&args, output)),
         Command::Server(args) => server::run(&args),
         Command::Key(args) => block_on(key::run(&args, output)),
         Command::Policy(args) => block_on(policy::run(&args, output)),

@@ -11,6 +11,7 @@ mod environment;
 mod finding;
 mod hint;
 mod kes;
+mod lines;
 mod node;
 mod policies;
 mod read;
@@ -34,6 +35,7 @@ pub use audit::{AuditConfig, AuditFileConfig, Facility, SyslogAddress, SyslogCon
 pub use environment::Environment;
 pub use finding::{Finding, Problems, Warning};
 pub use hint::KEYSTORES;
+pub use lines::Lines;
 pub use render::render;
 pub use routes::{ROUTES, SKIP_AUTH_ROUTES, reached_by, written_pattern};
 pub use settings::{

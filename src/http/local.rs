@@ -17,6 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The name of the socket in the data folder.
+pub const LOCAL_SOCKET: &str = "keyraft.sock";
+
 /// What the socket answers with.
 pub type LocalStatus = Arc<dyn Fn() -> Value + Send + Sync>;
 

@@ -43,6 +43,6 @@ pub use answers::{Answer, AnswerBody};
 pub use api::Api;
 pub use cluster::status_json;
 pub use connection::Client;
-pub use local::{LocalStatus, serve_local};
+pub use local::{LOCAL_SOCKET, LocalStatus, serve_local};
 pub use routes::{Auth, Method, ROUTES, Route};
 pub use serve::Server;

@@ -32,7 +32,7 @@ pub use data::DataKey;
 pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
-pub use ring::SealError;
+pub use ring::{LONGEST_WRAP, SealError, root_keys_in};
 pub use status::{ClusterStatus, Member, NodeState, Place, StateCell, StorageFigures};
 pub use versions::{KeyVersion, KeyVersions};
 

@@ -45,6 +45,35 @@ pub(super) fn open(cluster: &Cluster, root: &RootKey) -> Result<Ring, SealError>
     Ring::unwrap(&wraps, cluster.active_ring_version, root, &cluster.id.0).map_err(SealError::Unwrap)
 }
 
+/// The most bytes from the beginning of a ring version, in a file, to the fingerprint of one of its root keys.
+pub const LONGEST_WRAP: usize = 256;
+
+/// The fingerprints of the root keys by which key rings in these bytes are wrapped, wherever in the bytes they stand.
+///
+/// A ring version is stored as `state` encodes it, in the log, in the keystore and in snapshots: its version as field 1,
+/// and each wrap as field 2. All of it is in the clear but the sealed key.
+pub fn root_keys_in(bytes: &[u8]) -> Vec<[u8; 32]> {
+    let begins = |at: &usize| matches!(bytes[*at..], [0x08, _, WRAPS, WRAP_BYTES, FORMAT, ..]);
+    (0..bytes.len()).filter(begins).flat_map(|at| wraps_at(&bytes[at + 2..])).collect()
+}
+
+/// The tag of the field of wraps.
+const WRAPS: u8 = 0x12;
+/// The length of a wrap.
+const WRAP_BYTES: u8 = 93;
+
+/// The fingerprints in a row of wraps.
+fn wraps_at(mut bytes: &[u8]) -> Vec<[u8; 32]> {
+    let mut found = Vec::new();
+    while let [WRAPS, WRAP_BYTES, FORMAT, rest @ ..] = bytes
+        && let Some(fingerprint) = rest.first_chunk()
+    {
+        found.push(*fingerprint);
+        bytes = rest.get(usize::from(WRAP_BYTES) - 1..).unwrap_or_default();
+    }
+    found
+}
+
 /// Format `u8`, the root key's fingerprint `[32]`, nonce `[12]`, sealed `[48]`.
 fn encode(wrap: &RingWrap) -> Bytes {
     let mut bytes = BytesMut::with_capacity(93);
@@ -92,5 +121,19 @@ mod tests {
         let mut other = cluster.clone();
         other.id = ClusterId([0; 16]);
         assert!(matches!(open(&other, &root), Err(SealError::Unwrap(UnwrapError::Damaged { .. }))));
+    }
+
+    #[test]
+    fn root_keys_are_found_in_stored_bytes() {
+        let (one, other) = (RootKey::random(), RootKey::random());
+        let mut cluster = new_cluster(&one);
+        let around = |cluster: &Cluster| [&[8, 1, 18, 93][..], &cluster.encode(), &[18, 93, 1]].concat();
+        assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);
+        let ring = open(&cluster, &one).unwrap();
+        cluster.ring[0].wraps.extend(ring.wrap(&other, &cluster.id.0).iter().map(encode));
+        let bytes = around(&cluster);
+        assert_eq!(root_keys_in(&bytes), [one.fingerprint(), other.fingerprint()]);
+        assert!(bytes.len() < LONGEST_WRAP + 64, "{}", bytes.len());
+        assert_eq!(root_keys_in(&bytes[..40]), Vec::<[u8; 32]>::new());
     }
 }

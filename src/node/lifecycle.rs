@@ -77,7 +77,7 @@ impl Lifecycle {
 
     fn follow_files_and_answer_locally(&mut self) {
         let parts = Arc::clone(&self.parts);
-        let socket = parts.config.load().cluster.data.join("keyraft.sock");
+        let socket = parts.config.load().cluster.data.join(crate::http::LOCAL_SOCKET);
         self.tasks.spawn(Arc::clone(&parts.public_tls).follow());
         self.tasks.spawn(Arc::clone(&parts.peer_tls).follow());
         self.tasks.spawn(parts.waits.clone().log());

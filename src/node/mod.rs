@@ -1,5 +1,6 @@
 //! The composition root: builds every part of a node, serves, and drains.
 
+mod check;
 mod error;
 mod files;
 mod lifecycle;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use check::{Checked, check};
 pub use error::NodeError;
 pub use modes::{ExposedFile, Exposure, exposed_files};
 pub use run::{RunError, run};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::dates::{CertificateUsage, DatedCertificate, dated};
 use super::files;
@@ -61,6 +61,16 @@ pub fn inspect_api(config: &TlsConfig) -> Inspection {
 /// Reads every file that the `cluster.tls` section names, and changes nothing.
 pub fn inspect_peer(config: &ClusterConfig) -> Inspection {
     Sources::of_peers(&config.cert, &config.key, &config.ca).read().1
+}
+
+/// Whether the first certificate of a PEM file names this host; none when there is no such certificate or host.
+pub fn is_for_host(cert: &Path, host: &str) -> Option<bool> {
+    let chain = files::certificates(cert).ok()?;
+    let name = ServerName::try_from(host).ok()?;
+    Some(
+        webpki::EndEntityCert::try_from(chain.first()?)
+            .is_ok_and(|own| own.verify_is_valid_for_subject_name(&name).is_ok()),
+    )
 }
 
 impl<'a> Sources<'a> {

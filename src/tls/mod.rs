@@ -39,7 +39,7 @@ pub use dates::{CertificateUsage, DateTrouble, DateWarning, DatedCertificate, da
 pub use error::{SettingError, TlsError};
 pub use failure::handshake_failure;
 pub use identity_file::{CertificateIdentity, NoIdentity, certificate_identity};
-pub use material::{Inspection, inspect_api, inspect_peer};
+pub use material::{Inspection, inspect_api, inspect_peer, is_for_host};
 pub use peer::{PeerStream, PeerTls};
 pub use proxied::{ForwardedError, proxied_identity};
 pub use public::{Accepted, PublicStream, PublicTls};

@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod audit;
 mod bench;
+mod check;
 mod cluster;
 mod codes;
 mod failures;
