@@ -51,7 +51,7 @@ impl NodeError {
 
     /// Whether it is about one setting of the configuration file.
     pub fn is_of_a_setting(&self) -> bool {
-        self.is_of_files() || matches!(self, Self::Listen { .. })
+        self.is_of_files() || matches!(self, Self::Listen { .. } | Self::Start(StartError::Store { .. }))
     }
 }
 

@@ -131,7 +131,7 @@ impl Lifecycle {
             root.iter().for_each(|root| shown.show(root.fingerprint()));
             tokio::select! {
                 taken = &mut taking => return Ok((joined(taken)??, root)),
-                // Whoever begins a cluster waits until all nodes hold the same root key: this one may get another.
+                // A new cluster begins once all nodes hold the same root key: this node may get another.
                 () = self.parts.seal_asked.notified() => root = self.root_key().or(root),
             }
         }
@@ -148,6 +148,7 @@ impl Lifecycle {
             match self.root_key() {
                 Ok(root) => {
                     self.parts.local.set(NodeState::Starting, None);
+                    self.parts.waits.step(None);
                     return root;
                 }
                 Err(error) => self.stay_sealed(&error),
@@ -159,6 +160,7 @@ impl Lifecycle {
     fn stay_sealed(&self, error: &SealError) {
         let reason = seal::reason(&self.parts.config.load().seal, error);
         self.parts.local.set(NodeState::Sealed, Some(reason));
+        self.parts.waits.step(Some(format!("the root key of the cluster: {error}")));
     }
 
     fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {

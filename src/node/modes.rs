@@ -48,8 +48,8 @@ pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
     exposed("the configuration", file, None).into_iter().chain(of_keys).collect()
 }
 
-/// Whom a file is open to, if anyone; groups count only where it is said which are trusted. A file that cannot be looked
-/// at is reported by whoever reads it.
+/// Whom a file is open to, if anyone; groups count only where it is said which are trusted. What reads a
+/// file reports one that cannot be looked at.
 fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>) -> Option<ExposedFile> {
     let found = path.metadata().ok()?;
     let mode = found.mode() & 0o777;

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_asks_is_not_kept_waiting() {
+    async fn an_attempt_that_is_asked_for_comes_at_once() {
         let (mut pauses, asked) = (Pauses::new(), Notify::new());
         assert!(pauses.wait(&asked).now_or_never().is_none());
         asked.notify_one();

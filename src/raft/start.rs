@@ -313,7 +313,7 @@ impl From<io::Error> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store { folder, error } => write!(f, "the data folder {}: {error}", folder.display()),
+            Self::Store { folder, error } => write!(f, "cluster.data: {}: {error}", folder.display()),
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Boot(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),

@@ -90,6 +90,8 @@ async fn a_sealed_node_opens_its_ring_without_a_restart() {
         let told = status["node"]["reason"].as_str().expect("a sealed node says why");
         let words = ["this is not the root key of the cluster", "wants the root key with fingerprint", "own.key"];
         assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        let waits = status["waiting_for"].to_string();
+        assert!(waits.contains("the root key of the cluster: this is not the root key"), "{waits}");
         fs::write(&path, &right).expect("the folder is writable");
         if asks {
             cluster.try_seal(node);
