@@ -156,7 +156,7 @@ fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
 fn key_waits(until: i64) -> String {
     let second = until - until.rem_euclid(1_000_000_000);
     let until = clock::rfc3339(Some(second));
-    format!("a deleted key of this name can be restored until {until}: restore it, or purge it to use the name again")
+    format!("a deleted key of this name can be restored until {until}: restore it, or use another name")
 }
 
 fn timed_out(writes: bool) -> &'static str {

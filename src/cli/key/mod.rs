@@ -74,7 +74,7 @@ enum Action {
         names: Vec<String>,
     },
     /// End the wait of deleted keys: nothing brings them back then
-    #[command(after_help = "Example:\n  keyraft key rm my-key && keyraft key purge my-key")]
+    #[command(after_help = "Example:\n  keyraft key purge my-key")]
     Purge {
         /// The keys' names
         #[arg(required = true, value_name = "NAME")]

@@ -138,8 +138,7 @@ const VERSION: Request = Request::Json("VersionChoice");
 
 const KEY_EXISTS: Refusal = (400, "key already exists");
 
-const KEY_WAITS: Refusal =
-    (409, "a deleted key of this name can be restored until …: restore it, or purge it to use the name again");
+const KEY_WAITS: Refusal = (409, "a deleted key of this name can be restored until …: restore it, or use another name");
 
 const CREATE: &[Refusal] = &[KEY_EXISTS, KEY_WAITS, NO_LEADER, OUTCOME_UNKNOWN];
 
