@@ -152,12 +152,16 @@ impl Acknowledged {
         progress.lost = None;
     }
 
-    /// The peer does not have this entry.
-    pub(super) fn conflicts(&self, term: u64, index: u64) {
+    /// The peer does not have this entry. Returns the last index that it acknowledged, when it turns out by this that
+    /// it no longer has what it acknowledged.
+    pub(super) fn conflicts(&self, term: u64, index: u64) -> Option<u64> {
         let mut progress = self.0.lock();
-        if progress.term == term && index <= progress.index && progress.index > 0 {
-            progress.lost.get_or_insert_with(Instant::now);
+        let lost = progress.term == term && index <= progress.index && progress.index > 0;
+        if !lost || progress.lost.is_some() {
+            return None;
         }
+        progress.lost = Some(Instant::now());
+        Some(progress.index)
     }
 
     /// What is wrong when the peer no longer has what it acknowledged.
@@ -189,16 +193,16 @@ mod tests {
     fn a_peer_that_lacks_what_it_acknowledged_has_lost_entries_until_it_has_them_again() {
         let contacts = Contacts::default();
         let peer = contacts.acknowledged(3);
-        peer.conflicts(1, 5);
+        assert_eq!(peer.conflicts(1, 5), None);
         assert!(contacts.away().is_empty(), "a new leader searches where a peer's log ends");
         peer.matched(1, Some(5));
-        peer.conflicts(1, 6);
+        assert_eq!(peer.conflicts(1, 6), None);
         assert!(contacts.away().is_empty());
-        peer.conflicts(1, 5);
+        assert_eq!((peer.conflicts(1, 5), peer.conflicts(1, 5)), (Some(5), None), "it is news once");
         assert_eq!(contacts.away()[&3].trouble, Trouble::LostEntries { acknowledged: 5 });
         peer.matched(1, Some(2));
         assert!(contacts.away().is_empty());
-        peer.conflicts(2, 5);
+        assert_eq!(peer.conflicts(2, 5), None);
         assert!(contacts.away().is_empty(), "entries that were not committed may go in a later term");
     }
 }

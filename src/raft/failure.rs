@@ -17,14 +17,23 @@ impl Default for Failure {
 impl Failure {
     /// Reports a broken invariant; the node must stop.
     pub fn report(&self, reason: &str) {
-        let is_first = self.first.send_if_modified(|first| {
+        self.first.send_if_modified(|first| {
             let is_first = first.is_none();
-            first.get_or_insert_with(|| reason.to_owned());
+            if is_first {
+                // Before anybody hears of it: the process ends as soon as somebody does.
+                tracing::error!(reason, "the node must stop");
+                *first = Some(reason.to_owned());
+            }
             is_first
         });
-        if is_first {
-            tracing::error!(reason, "the node must stop");
-        }
+    }
+
+    /// Reports that the log or the keystore failed, mostly because of the disk.
+    pub fn report_storage(&self, what: &str, error: &dyn std::fmt::Display) {
+        self.report(&format!(
+            "{what} failed: {error}. The node stops before it could lose what it acknowledged. If the disk of \
+             cluster.data is full or broken, give it room or repair it, and start the node again"
+        ));
     }
 
     /// Waits for the first report.
@@ -35,5 +44,19 @@ impl Failure {
             Some(reason) => reason,
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_report_is_what_is_heard() {
+        let failure = Failure::default();
+        failure.report_storage("the log", &"No space left on device");
+        failure.report("consensus has panicked");
+        let heard = failure.reported().await;
+        assert!(heard.starts_with("the log failed: No space left on device"), "{heard}");
     }
 }

@@ -130,7 +130,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let (term, previous) = (request.vote.leader_id.term, request.prev_log_id.map_or(0, |id| id.index));
         match &reply {
             AppendEntriesResponse::Success => self.acknowledged.matched(term, None),
-            AppendEntriesResponse::Conflict => self.acknowledged.conflicts(term, previous),
+            AppendEntriesResponse::Conflict => conflict(self.target, &self.acknowledged, term, previous),
             AppendEntriesResponse::PartialSuccess(_) | AppendEntriesResponse::HigherVote(_) => {}
         }
         Ok(reply)
@@ -147,13 +147,13 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         async move {
             // Connecting before there is something to send would let a dead follower make the leader spin.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
-            let (term, acknowledged) = (first.vote.leader_id.term, Arc::clone(&self.acknowledged));
+            let (term, target, acknowledged) = (first.vote.leader_id.term, self.target, Arc::clone(&self.acknowledged));
             let requests = stream::once(async { first }).chain(input).map(|request| append_request(&request));
             let mut client = self.client()?;
             let replies = client.append(requests).await.map_err(|status| rpc_error(&status))?.into_inner();
             let replies = replies.map(move |reply| match reply {
                 Ok(reply) => {
-                    stream_reply(reply).inspect(|reply| note(&acknowledged, term, reply)).ok_or_else(malformed)
+                    stream_reply(reply).inspect(|reply| note(target, &acknowledged, term, reply)).ok_or_else(malformed)
                 }
                 Err(status) => Err(rpc_error(&status)),
             });
@@ -194,6 +194,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             reply = client.install_snapshot(parts.filter_map(|part| ready(part.ok()))) => {
                 let reply = reply.map_err(|status| rpc_error(&status))?.into_inner();
                 let vote = reply.vote.ok_or_else(|| unreachable(&io::Error::other("a malformed reply")))?;
+                let index = snapshot.meta.last_log_id.map_or(0, |id| id.index);
+                tracing::info!(peer = self.target, index, "sent a snapshot");
                 Ok(SnapshotResponse::new(vote.into()))
             }
         }
@@ -211,11 +213,21 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
-fn note(acknowledged: &Acknowledged, term: u64, reply: &StreamAppendResult<TypeConfig>) {
+fn note(peer: NodeId, acknowledged: &Acknowledged, term: u64, reply: &StreamAppendResult<TypeConfig>) {
     match reply {
         Ok(upto) => acknowledged.matched(term, upto.as_ref().map(|id| id.index)),
-        Err(StreamAppendError::Conflict(at)) => acknowledged.conflicts(term, at.index),
+        Err(StreamAppendError::Conflict(at)) => conflict(peer, acknowledged, term, at.index),
         Err(StreamAppendError::HigherVote(_)) => {}
+    }
+}
+
+fn conflict(peer: NodeId, acknowledged: &Acknowledged, term: u64, index: u64) {
+    if let Some(acknowledged) = acknowledged.conflicts(term, index) {
+        tracing::warn!(
+            peer,
+            acknowledged,
+            "a peer no longer has entries that it acknowledged: its data folder is an older copy"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! openraft's state machine on the keystore: applies what is committed, builds and installs snapshots.
 
 use std::io;
+use std::time::Instant;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use openraft::EntryPayload;
@@ -10,6 +11,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use super::membership::{decode_stored, encode_membership};
 use super::pending::Pending;
 use super::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, from_store_id, to_store_id};
+use crate::clock;
 use crate::state::{Command, DecodeError, Outcome, RequestId};
 use crate::store::{self, Checkpoint, Keystore, SnapshotBuild, Snapshots};
 
@@ -107,12 +109,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
     }
 
-    async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: store::Snapshot) -> io::Result<()> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: store::Snapshot) -> io::Result<()> {
+        let begun = Instant::now();
         // A million keys take seconds to fill in; heartbeats go on meanwhile.
         tokio::task::block_in_place(|| {
             let snapshot = self.snapshots.accept(&snapshot.path, None).map_err(io::Error::other)?;
             self.keystore.install(&snapshot).map_err(io::Error::other)
         })?;
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        tracing::info!(index, ms = clock::nanos(begun.elapsed()) / 1_000_000, "installed a snapshot from the leader");
         // Whoever waits for a command that the snapshot jumped over learns its outcome from the memory in it.
         let remembered = |id: RequestId| self.keystore.outcome_of(id).map(|outcome| (id, outcome));
         let outcomes: Vec<_> = self.pending.ids().into_iter().filter_map(remembered).collect();
@@ -131,13 +136,18 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let build = self.build.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
         let (snapshots, checkpoint) = (self.snapshots.clone(), self.checkpoint.clone());
+        let begun = Instant::now();
         let built = tokio::task::spawn_blocking(move || {
             let snapshot = build.run(&snapshots)?;
             // The log may now be purged up to the snapshot: by then the keystore on disk must reach as far.
             checkpoint.run()?;
             Ok::<_, io::Error>(snapshot)
         });
-        as_openraft(built.await.map_err(io::Error::other)??)
+        let snapshot = built.await.map_err(io::Error::other)??;
+        let bytes = snapshot.path.metadata().map_or(0, |metadata| metadata.len());
+        let index = snapshot.header.applied.last.map_or(0, |last| last.index);
+        tracing::info!(index, bytes, ms = clock::nanos(begun.elapsed()) / 1_000_000, "built a snapshot");
+        as_openraft(snapshot)
     }
 }
 

@@ -40,9 +40,18 @@ pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
     metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
     match &metrics.now().running_state {
         Err(openraft::errors::Fatal::Stopped) => {}
+        Err(openraft::errors::Fatal::StorageError(error)) => {
+            failure.report_storage("the log or the keystore", &cause(error));
+        }
         Err(fatal) => failure.report(&format!("consensus has stopped: {fatal}")),
         Ok(()) => failure.report("consensus has panicked"),
     }
+}
+
+/// What went wrong at the bottom of an error.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let deepest = std::iter::successors(Some(error), |error| error.source()).last();
+    deepest.map_or_else(String::new, ToString::to_string)
 }
 
 /// Builds a snapshot when more has been written to the log since the last one than that one takes. Never ends.
@@ -79,7 +88,7 @@ pub(super) async fn checkpoint_regularly(checkpoint: Checkpoint, every: Duration
         let work = move || if due { checkpoint.run() } else { checkpoint.write() };
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return failure.report(&format!("the keystore cannot be written: {error}")),
+            Ok(Err(error)) => return failure.report_storage("the keystore", &error),
             Err(panic) => return failure.report(&format!("writing the keystore panicked: {panic}")),
         }
     }

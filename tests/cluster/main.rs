@@ -27,6 +27,7 @@ mod streams;
 mod support;
 mod unopenable;
 mod versions;
+mod waiting;
 mod wiped;
 
 use keyraft::config::Config;

@@ -3,6 +3,7 @@
 mod connections;
 mod crash_loop;
 mod disk;
+mod incident;
 mod loss;
 mod paused;
 mod power_cut;

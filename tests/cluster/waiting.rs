@@ -1,0 +1,80 @@
+//! A node that waits says for what, on its local socket, and the others do not take it for one that is up to date.
+
+use serde_json::Value;
+
+use super::three_nodes;
+use crate::support::api_key::ApiKey;
+use crate::support::cluster::TestCluster;
+use crate::support::settings::ADMIN_KEY;
+
+/// Waits until a node waits for something that has all of these words in it; returns its status then.
+async fn wait_until_waiting_for(cluster: &TestCluster, number: usize, words: &[&str]) -> Value {
+    let look = async || {
+        let status = cluster.local_status(number).await.ok()?;
+        let waits = status["waiting_for"].as_array()?.iter().filter_map(Value::as_str).collect::<Vec<_>>();
+        words.iter().all(|word| waits.iter().any(|wait| wait.contains(word))).then(|| status.clone())
+    };
+    cluster.wait_for(&format!("node {number} to wait for {words:?}"), look).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_node_without_a_quorum_names_the_votes_that_are_missing() {
+    let mut cluster = three_nodes().await;
+    cluster.kill_all().await;
+    cluster.begin_nodes(&[1]).await;
+    let words = ["votes of 2 of the 3 nodes are needed", "node-1 (", "node-3 (", "connection refused"];
+    let status = wait_until_waiting_for(&cluster, 1, &words).await;
+    assert_eq!(status["node"]["state"], "starting", "{status}");
+    assert!(status["node"]["reason"].is_null(), "a node that starts has lost no lease: {status}");
+    cluster.start_nodes(&[0, 2]).await;
+    cluster.wait_until_serving(1).await;
+    let works = async || (cluster.local_status(1).await.ok()?["waiting_for"] == Value::Array(Vec::new())).then_some(());
+    cluster.wait_for("node 1 to wait for nothing", works).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_new_certificate_key_is_told_apart_by_everybody() {
+    let mut cluster = three_nodes().await;
+    let node = cluster.follower().await;
+    cluster.stop(node).await;
+    let other = cluster.config((node + 1) % 3).cluster.clone();
+    let config = cluster.config_mut(node);
+    (config.cluster.cert, config.cluster.key) = (other.cert, other.key);
+    cluster.begin_nodes(&[node]).await;
+    let words =
+        ["another key than the membership records for it", "refuses this node: its certificate has another key"];
+    wait_until_waiting_for(&cluster, node, &words).await;
+    let leader = cluster.wait_for("a leader", async || {
+        let others = [(node + 1) % 3, (node + 2) % 3];
+        for number in others {
+            let status = cluster.local_status(number).await.ok()?;
+            let member = status["members"].as_array()?.iter().find(|member| member["id"] == node + 1)?.clone();
+            if status["leader"] == status["node"]["id"] && member["problem"]["reason"].is_string() {
+                return Some(member);
+            }
+        }
+        None
+    });
+    let member = leader.await;
+    assert!(member["lag"].is_null(), "the lag of a member that is not reached is not known: {member}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_the_data_folder_of_another_says_whose_it_is() {
+    let mut cluster = three_nodes().await;
+    cluster.stop_all().await;
+    let data = cluster.data(2).to_owned();
+    cluster.config_mut(1).cluster.data = data;
+    cluster.begin_nodes(&[1]).await;
+    let names = [1, 2].map(|number: usize| cluster.config(number).cluster.name.clone());
+    let whose = format!("belongs to {}, but this node is {}", names[1], names[0]);
+    wait_until_waiting_for(&cluster, 1, &[&whose]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blank_nodes_say_what_keeps_them_from_beginning() {
+    let mut cluster = TestCluster::prepare(3, &ApiKey::parse(ADMIN_KEY), |_, _| {});
+    cluster.config_mut(1).cluster.peers.swap(0, 1);
+    cluster.begin_nodes(&[0, 1]).await;
+    wait_until_waiting_for(&cluster, 0, &["has another list in cluster.peers", "connection refused"]).await;
+}
