@@ -13,6 +13,7 @@ mod logs;
 mod migrate;
 mod reloads;
 mod scripts;
+mod shapes;
 mod shell;
 mod starts;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
