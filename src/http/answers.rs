@@ -75,10 +75,10 @@ pub fn refusal(refusal: &Refusal) -> Answer {
         return full(status, TEXT, text.into_owned().into());
     }
     let mut answer = full(status, JSON, message(&text).into());
-    if let Refusal::Method { want, .. } = refusal {
+    if let Refusal::Method { want, allowed, .. } = refusal {
         // KES names the method in `Accept`; HTTP asks for `Allow` (RFC 9110, section 15.5.6).
         answer.headers_mut().insert(ACCEPT, HeaderValue::from_static(want.as_str()));
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(want.allowed()));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     }
     answer
 }
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_message_and_an_unknown_path_a_line_of_text() {
-        let method = refusal(&Refusal::Method { got: "\"".to_owned(), want: Method::Put });
+        let method = refusal(&Refusal::Method { got: "\"".to_owned(), want: Method::Put, allowed: "PUT, POST" });
         assert_eq!(text(&method), r#"{"message":"received method '\"' expected 'PUT'"}"#);
         assert_eq!(
             (&method.headers()["accept"], &method.headers()["allow"]),

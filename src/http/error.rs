@@ -24,6 +24,8 @@ pub enum Refusal {
         got: String,
         /// The route's.
         want: Method,
+        /// Every method that the route takes.
+        allowed: &'static str,
     },
     /// The route asks for a certificate and there is none.
     NoCertificate,
@@ -77,7 +79,7 @@ impl Refusal {
         let (status, text) = match self {
             Self::UnknownPath => (404, "404 page not found\n".into()),
             Self::BadPath => (400, "invalid request path: a '%' that is no escape, or no UTF-8".into()),
-            Self::Method { got, want } => (405, format!("received method '{got}' expected '{want}'").into()),
+            Self::Method { got, want, .. } => (405, format!("received method '{got}' expected '{want}'").into()),
             Self::NoCertificate | Self::Certificate(CertificateError::Authority) => (400, CERTIFICATE_REQUIRED.into()),
             Self::Certificate(CertificateError::Several) => {
                 (400, "tls: received more than one client certificate".into())
@@ -214,7 +216,7 @@ mod tests {
         use kms::Error as K;
         let name = KeyName::parse("a b").unwrap_err();
         let cipher = "rot13".parse::<Cipher>().unwrap_err();
-        let method = Refusal::Method { got: "POST".to_owned(), want: Method::Get };
+        let method = Refusal::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" };
         let table = [
             (Refusal::Denied, 403, "not authorized: insufficient permissions"),
             (K::Denied.into(), 403, "not authorized: insufficient permissions"),

@@ -87,8 +87,9 @@ pub async fn check<'p>(
     path: &'p str,
 ) -> Result<Caller<'p>, Refusal> {
     let route = matched.route;
-    if !route.method.accepts(method) {
-        return Err(Refusal::Method { got: method.as_str().to_owned(), want: route.method });
+    if !route.accepts(method) {
+        let (got, want, allowed) = (method.as_str().to_owned(), route.method, route.allowed());
+        return Err(Refusal::Method { got, want, allowed });
     }
     if settings.route(matched.index).skip_auth {
         return Ok(Caller { identity: identity.ok().flatten(), permit: None, rules: None });
@@ -153,7 +154,12 @@ mod tests {
             (Ok(None), "GET", "/version", Err(400)),
             (Ok(None), "PUT", "/version", Err(405)),
             (Ok(None), "GET", "/v1/ready", Ok(false)),
-            (Ok(None), "HEAD", "/v1/ready", Err(405)),
+            (Ok(None), "HEAD", "/v1/ready", Ok(false)),
+            (Ok(None), "HEAD", "/v1/status", Err(400)),
+            (Ok(Some(STRANGER)), "HEAD", "/v1/metrics", Err(403)),
+            (Ok(Some(ADMIN)), "HEAD", "/v1/key/list", Ok(true)),
+            (Ok(Some(ADMIN)), "HEAD", "/v1/key/create/a", Err(405)),
+            (Ok(Some(ADMIN)), "HEAD", "/v1/log/audit", Err(405)),
             (Ok(None), "GET", "/v1/status", Err(400)),
             (several(), "GET", "/v1/ready", Ok(false)),
             (several(), "GET", "/version", Err(400)),

@@ -267,6 +267,25 @@ fn find_twin(path: &str) -> Option<Matched<'_>> {
 }
 
 impl Route {
+    /// Whether a request with this method is for the route. `HEAD` is wherever `GET` is, but for log streams, which have
+    /// no end (contract, section 1).
+    pub fn accepts(&self, method: &http::Method) -> bool {
+        self.method.accepts(method) || self.has_head() && *method == http::Method::HEAD
+    }
+
+    /// Every method that the route takes, as the `Allow` header has them.
+    pub const fn allowed(&self) -> &'static str {
+        match self.method {
+            Method::Get if self.has_head() => "GET, HEAD",
+            Method::Put => "PUT, POST",
+            Method::Get | Method::Delete => self.method.as_str(),
+        }
+    }
+
+    const fn has_head(&self) -> bool {
+        matches!(self.method, Method::Get) && !matches!(self.op, Op::Stream(_))
+    }
+
     /// Whether a request may change something.
     pub fn writes(&self) -> bool {
         match self.op {
@@ -299,16 +318,7 @@ impl Method {
         }
     }
 
-    /// Every method that a route with this one takes, as the `Allow` header has them.
-    pub const fn allowed(self) -> &'static str {
-        match self {
-            Self::Put => "PUT, POST",
-            Self::Get | Self::Delete => self.as_str(),
-        }
-    }
-
-    /// Whether a request with this method is for the route.
-    pub fn accepts(self, method: &http::Method) -> bool {
+    fn accepts(self, method: &http::Method) -> bool {
         match self {
             Self::Get => *method == http::Method::GET,
             Self::Put => *method == http::Method::PUT || *method == http::Method::POST,
@@ -341,9 +351,19 @@ mod tests {
     fn every_put_accepts_post_and_nothing_else_does() {
         for route in &ROUTES {
             let put = route.method == Method::Put;
-            assert_eq!(route.method.accepts(&http::Method::POST), put, "{}", route.path);
-            assert!(!route.method.accepts(&http::Method::HEAD));
-            assert!(route.method.accepts(&route.method.as_str().parse().unwrap()));
+            assert_eq!(route.accepts(&http::Method::POST), put, "{}", route.path);
+            assert!(route.accepts(&route.method.as_str().parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn head_is_accepted_wherever_get_is_but_not_for_streams() {
+        for route in &ROUTES {
+            let head = route.method == Method::Get && !route.path.starts_with("/v1/log/");
+            assert_eq!(route.accepts(&http::Method::HEAD), head, "{}", route.path);
+            let allowed = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"];
+            let accepted = allowed.into_iter().filter(|method| route.accepts(&method.parse().unwrap()));
+            assert_eq!(accepted.collect::<Vec<_>>().join(", "), route.allowed(), "{}", route.path);
         }
     }
 

@@ -70,10 +70,14 @@ fn parameter(op: Op) -> Option<&'static str> {
     }
 }
 
-/// Every PUT is served as POST too.
+/// Every PUT is served as POST too, and every GET that has an end as HEAD.
 fn methods(route: &Route, id: &str, with_name: bool) -> Value {
     match route.method {
-        Method::Get => json!({"get": operation(route, id, with_name)}),
+        Method::Get if matches!(route.op, Op::Stream(_)) => json!({"get": operation(route, id, with_name)}),
+        Method::Get => json!({
+            "get": operation(route, id, with_name),
+            "head": without_content(operation(route, &format!("{id}ByHead"), with_name)),
+        }),
         Method::Delete => json!({"delete": operation(route, id, with_name)}),
         Method::Put => json!({
             "put": operation(route, id, with_name),
@@ -101,6 +105,14 @@ fn operation(route: &Route, id: &str, with_name: bool) -> Value {
         Request::None => {}
         Request::Optional(schema) => operation["requestBody"] = body(schema, false),
         Request::Json(schema) => operation["requestBody"] = body(schema, true),
+    }
+    operation
+}
+
+/// The same operation, whose answers have headers and no body.
+fn without_content(mut operation: Value) -> Value {
+    for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        response.as_object_mut().map(|response| response.remove("content"));
     }
     operation
 }
@@ -233,7 +245,7 @@ mod tests {
         let described = describe_all();
         for route in &ROUTES {
             let methods = described["paths"][path(route)].as_object().unwrap_or_else(|| panic!("{}", route.path));
-            let wanted: BTreeSet<_> = route.method.allowed().split(", ").map(str::to_lowercase).collect();
+            let wanted: BTreeSet<_> = route.allowed().split(", ").map(str::to_lowercase).collect();
             assert_eq!(methods.keys().cloned().collect::<BTreeSet<_>>(), wanted, "{}", route.path);
         }
     }

@@ -95,7 +95,8 @@ pub fn judge(policies: &[Patterns], asker: &Asker, method: &str, target: &str) -
     let Some((wanted, route, access)) = routes().find(|(_, route, access)| leads_to(route, access, &path)) else {
         return Verdict::UnknownPath;
     };
-    if method != wanted && !(wanted == "PUT" && method == "POST") {
+    let head = wanted == "GET" && method == "HEAD" && access != "stream";
+    if method != wanted && !(wanted == "PUT" && method == "POST") && !head {
         return Verdict::WrongMethod;
     }
     if OPEN.contains(&route) {
@@ -199,6 +200,10 @@ fn the_contract_says_so() {
         (&app, "GET", "/v1/key/list", Permitted),
         (&app, "GET", "/v1/key/list/a", Forbidden),
         (&app, "GET", "/v1/log/audit/", Forbidden),
+        (&app, "HEAD", "/v1/key/list", Permitted),
+        (&app, "HEAD", "/v1/key/create/my-key", WrongMethod),
+        (&app, "HEAD", "/v1/log/audit", WrongMethod),
+        (&Asker::Unknown, "HEAD", "/version", NoCertificate),
         (&app, "GET", "/v1/nothing", UnknownPath),
         (&app, "GET", "/v1/%zz", BadPath),
         (&app, "GET", "/version", Permitted),
