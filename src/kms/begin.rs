@@ -84,19 +84,20 @@ impl Kms {
     }
 
     fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> Command {
-        let author = Author { created_at: Some(clock::unix_ns()), created_by: self.file_admin() };
+        let now = clock::unix_ns();
+        let author = Author { created_at: Some(now), created_by: self.file_admin() };
         let entry = |policy: &Policy| PolicyEntry { policy: policy.clone(), author };
         let bound = |name: &PolicyName| Assignment { role: Role::Policy(name.clone()), author };
         let assignments = policies.iter().flat_map(|(name, (_, ids))| ids.iter().map(move |id| (*id, bound(name))));
         let init = Init {
-            cluster: ring::new_cluster(root),
+            cluster: ring::new_cluster(root, now),
             policies: policies.iter().map(|(name, (policy, _))| (name.clone(), entry(policy))).collect(),
             assignments: assignments.collect(),
         };
         Command {
             request_id: RequestId(random::bytes()),
             seen_index: self.cluster.seen_index(),
-            time_ns: clock::unix_ns(),
+            time_ns: now,
             actor: Actor::Node,
             path: String::new(),
             file_names_admin: self.file_admin().is_some(),

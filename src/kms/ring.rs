@@ -23,8 +23,8 @@ pub enum SealError {
     },
 }
 
-/// The facts of a new cluster: a new id, and a ring of one version wrapped by the root key.
-pub(super) fn new_cluster(root: &RootKey) -> Cluster {
+/// The facts of a new cluster: a new id, when it is made, and a ring of one version wrapped by the root key.
+pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> Cluster {
     let id = ClusterId(crate::crypto::random::bytes());
     let ring = Ring::generate();
     let versions = ring.wrap(root, &id.0).into_iter();
@@ -34,6 +34,7 @@ pub(super) fn new_cluster(root: &RootKey) -> Cluster {
         ring: versions.map(|wrap| RingVersion { version: wrap.version, wraps: vec![encode(&wrap)] }).collect(),
         active_ring_version: ring.active(),
         time_ns: 0,
+        created_at: Some(created_at),
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn the_ring_opens_under_its_root_key_alone() {
         let root = RootKey::random();
-        let cluster = new_cluster(&root);
+        let cluster = new_cluster(&root, 0);
         assert_eq!(open(&cluster, &root).unwrap().active(), 1);
         assert!(matches!(open(&cluster, &RootKey::random()), Err(SealError::Unwrap(UnwrapError::WrongRootKey { .. }))));
         let mut other = cluster.clone();
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn root_keys_are_found_in_stored_bytes() {
         let (one, other) = (RootKey::random(), RootKey::random());
-        let mut cluster = new_cluster(&one);
+        let mut cluster = new_cluster(&one, 0);
         let around = |cluster: &Cluster| [&[8, 1, 18, 93][..], &cluster.encode(), &[18, 93, 1]].concat();
         assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);
         let ring = open(&cluster, &one).unwrap();

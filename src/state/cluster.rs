@@ -35,6 +35,8 @@ pub struct Cluster {
     /// Replicated time: nanoseconds that leaders' monotonic clocks have counted while keys waited for deletion. It may
     /// lag, never lead.
     pub time_ns: u64,
+    /// When it was made, as Unix time in nanoseconds; unknown where that was at feature level 1.
+    pub created_at: Option<i64>,
 }
 
 impl Cluster {
@@ -59,6 +61,7 @@ impl Cluster {
             ring: ring.collect(),
             active_ring_version: self.active_ring_version,
             time_ns: self.time_ns,
+            created_at_ns: self.created_at,
         }
     }
 
@@ -71,6 +74,7 @@ impl Cluster {
             ring: ring.collect(),
             active_ring_version: wire.active_ring_version,
             time_ns: wire.time_ns,
+            created_at: wire.created_at_ns,
         })
     }
 }
@@ -84,5 +88,26 @@ impl fmt::Display for ClusterId {
 impl fmt::Debug for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_of_level_1_is_stored_as_it_was_and_has_no_date() {
+        let new = Cluster {
+            id: ClusterId([7; 16]),
+            level: 2,
+            ring: Vec::new(),
+            active_ring_version: 1,
+            time_ns: 0,
+            created_at: Some(-1),
+        };
+        assert_eq!(Cluster::decode(&new.encode()).unwrap(), new);
+        let old = Cluster { level: 1, created_at: None, ..new };
+        let stored = [&[0x0a, 16][..], &[7; 16], &[0x10, 1, 0x20, 1]].concat();
+        assert_eq!((old.encode(), Cluster::decode(&stored).unwrap()), (stored, old));
     }
 }

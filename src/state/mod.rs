@@ -28,7 +28,10 @@ pub use rules::{decode_assignment, decode_policy, encode_assignment, encode_poli
 
 /// The feature level this binary writes and knows how to apply. Each log entry carries the level it was written at;
 /// a node refuses to append one above its own (decisions, section 3a).
-pub const FEATURE_LEVEL: u32 = 1;
+///
+/// Level 2 has the date of the cluster in its first command. A node of level 1 would drop the date, and differ from the
+/// others for ever; so it stops at the next command instead. Clusters of level 1 stay what they are.
+pub const FEATURE_LEVEL: u32 = 2;
 
 /// The level of what every binary knows: entries that carry no command, and commands before the first.
 pub const FIRST_LEVEL: u32 = 1;

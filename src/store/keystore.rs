@@ -464,8 +464,14 @@ mod tests {
     }
 
     fn init() -> Operation {
-        let cluster =
-            Cluster { id: ClusterId([1; 16]), level: 1, ring: Vec::new(), active_ring_version: 1, time_ns: 0 };
+        let cluster = Cluster {
+            id: ClusterId([1; 16]),
+            level: 1,
+            ring: Vec::new(),
+            active_ring_version: 1,
+            time_ns: 0,
+            created_at: None,
+        };
         Operation::Init(Box::new(Init { cluster, policies: Vec::new(), assignments: Vec::new() }))
     }
 

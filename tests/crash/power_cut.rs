@@ -222,6 +222,7 @@ fn first() -> Init {
         ring: Vec::new(),
         active_ring_version: 1,
         time_ns: 0,
+        created_at: Some(0),
     };
     Init { cluster, policies: Vec::new(), assignments: Vec::new() }
 }

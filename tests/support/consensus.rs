@@ -153,6 +153,7 @@ fn first_command(config: &Config) -> Command {
         ring: vec![RingVersion { version: 1, wraps: Vec::new() }],
         active_ring_version: 1,
         time_ns: 0,
+        created_at: Some(0),
     };
     let (mut policies, mut assignments) = (Vec::new(), Vec::new());
     for (name, (policy, identities)) in &config.policies {

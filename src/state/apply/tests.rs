@@ -66,7 +66,14 @@ fn command(actor: Actor, path: &str, operation: Operation) -> Command {
 
 /// The versions of the one key `a`, under a ring whose version 2 is active, at the replicated time 100.
 fn decided(command: &Command, versions: &[KeyRecord], rules: &Rules) -> (Outcome, Vec<Change>) {
-    let cluster = Cluster { id: ClusterId([0; 16]), level: 1, ring: Vec::new(), active_ring_version: 2, time_ns: 100 };
+    let cluster = Cluster {
+        id: ClusterId([0; 16]),
+        level: 1,
+        ring: Vec::new(),
+        active_ring_version: 2,
+        time_ns: 100,
+        created_at: None,
+    };
     let record = |name: &str, version: Option<u32>| match version {
         _ if name != "a" => None,
         None => versions.last().cloned(),
