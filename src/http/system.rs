@@ -16,8 +16,8 @@ use crate::tls::DatedCertificate;
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit it was built from, when the build was told.
-const COMMIT: Option<&str> = option_env!("KEYRAFT_COMMIT");
+/// The commit it was built from: `build.rs` notes it, from `KEYRAFT_COMMIT` or from the checkout.
+const COMMIT: Option<&str> = option_env!("KEYRAFT_BUILD_COMMIT");
 
 /// Tells about the node. Never fails: while a node is not ready, nobody can ask it.
 pub fn answer(op: SystemOp, api: &Api) -> Answer {
