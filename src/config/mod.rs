@@ -13,6 +13,7 @@ mod hint;
 mod kes;
 mod lines;
 mod node;
+mod overrides;
 mod policies;
 mod read;
 mod reload;
@@ -36,6 +37,7 @@ pub use environment::Environment;
 pub use finding::{Finding, Problems, Warning};
 pub use hint::KEYSTORES;
 pub use lines::Lines;
+pub use overrides::Override;
 pub use render::render;
 pub use routes::{ROUTES, SKIP_AUTH_ROUTES, reached_by, written_pattern};
 pub use settings::{
@@ -116,7 +118,15 @@ impl Config {
     /// # Errors
     /// Every problem of the file at once; the node must not start then.
     pub fn load(file: &Path) -> Result<(Self, Vec<Warning>), Problems> {
-        Self::parse(file, &finding::contents(file)?, &environment::of_process)
+        Self::load_with(file, &[])
+    }
+
+    /// The same, with settings that the command line gives in place of the file's.
+    ///
+    /// # Errors
+    /// As for [`Config::load`]; a problem of an override names its flag.
+    pub fn load_with(file: &Path, overrides: &[Override]) -> Result<(Self, Vec<Warning>), Problems> {
+        Self::parse_with(file, &finding::contents(file)?, &environment::of_process, overrides)
     }
 
     /// Reads a configuration from `text`; `file` is only named in problems and warnings.
@@ -126,7 +136,20 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`].
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
-        read::whole(file, text, environment, read::config)
+        Self::parse_with(file, text, environment, &[])
+    }
+
+    /// The same, with settings that the command line gives in place of the file's.
+    ///
+    /// # Errors
+    /// As for [`Config::load_with`].
+    pub fn parse_with(
+        file: &Path,
+        text: &str,
+        environment: Environment<'_>,
+        overrides: &[Override],
+    ) -> Result<(Self, Vec<Warning>), Problems> {
+        read::whole(file, text, (environment, overrides), read::config)
     }
 }
 
@@ -144,7 +167,7 @@ impl Borrowed {
     /// # Errors
     /// As for [`Borrowed::load`].
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
-        read::whole(file, text, environment, read::borrowed)
+        read::whole(file, text, (environment, &[]), read::borrowed)
     }
 }
 
@@ -162,6 +185,6 @@ impl PolicyFile {
     /// # Errors
     /// As for [`PolicyFile::load`].
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
-        read::whole(file, text, environment, read::policy_file)
+        read::whole(file, text, (environment, &[]), read::policy_file)
     }
 }

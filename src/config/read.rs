@@ -9,7 +9,8 @@ use super::environment::Environment;
 use super::finding::{Problems, Warning};
 use super::section::{Reading, Section};
 use super::{
-    Borrowed, Config, LogConfig, PolicyFile, RouteConfig, audit, cluster, kes, node, policies, tls, tree, value,
+    Borrowed, Config, LogConfig, Override, PolicyFile, RouteConfig, audit, cluster, kes, node, policies, tls, tree,
+    value,
 };
 use crate::policy::Identity;
 
@@ -34,14 +35,14 @@ const SECTIONS: &[&str] = &[
 /// Where the public API listens unless told, on IPv4 and IPv6; as KES.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7373);
 
-/// Reads a file with `read`, from its YAML to everything found in it.
+/// Reads a file with `read`, from its YAML to everything found in it. An override is read as if the file had it.
 pub(super) fn whole<T>(
     file: &Path,
     text: &str,
-    environment: Environment<'_>,
+    (environment, overrides): (Environment<'_>, &[Override]),
     read: fn(&Section<'_>) -> Option<T>,
 ) -> Result<(T, Vec<Warning>), Problems> {
-    let reading = Reading::new(file, environment);
+    let reading = Reading::new(file, environment, overrides);
     let found = match tree::parse(text) {
         Ok(top) => read(&Section::top(&reading, &top, SECTIONS)),
         Err(error) => {

@@ -10,12 +10,13 @@ use super::environment::{self, Environment};
 use super::finding::{Finding, Problems, Warning};
 use super::hint;
 use super::tree::{Entry, Node, Value};
-use super::value;
+use super::{Override, value};
 
 /// The reading of one file: its environment, and what was found so far.
 pub(super) struct Reading<'a> {
     file: &'a Path,
     environment: Environment<'a>,
+    overrides: &'a [Override],
     problems: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Warning>>,
 }
@@ -44,15 +45,30 @@ pub(super) struct Text {
     written: String,
 }
 
+/// The line of what does not stand in the file.
+const COMMAND_LINE: u64 = 0;
+
 impl<'a> Reading<'a> {
     /// Nothing found yet.
-    pub fn new(file: &'a Path, environment: Environment<'a>) -> Self {
-        Self { file, environment, problems: RefCell::default(), warnings: RefCell::default() }
+    pub fn new(file: &'a Path, environment: Environment<'a>, overrides: &'a [Override]) -> Self {
+        Self { file, environment, overrides, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
     /// Notes what keeps the node from starting.
     pub fn problem(&self, line: u64, message: impl Into<String>) {
         self.problems.borrow_mut().push(self.finding(line, message.into()));
+    }
+
+    /// Notes a problem of a text, where that stands: in the file, or on the command line.
+    fn problem_of(&self, text: &Text, message: String) {
+        let file = if text.line == COMMAND_LINE { Path::new("command line") } else { self.file };
+        self.problems.borrow_mut().push(Finding { file: file.to_owned(), line: text.line, message });
+    }
+
+    /// What the command line says in place of the setting at `path`.
+    fn override_of(&self, path: &str) -> Option<Text> {
+        let Override { flag, value, .. } = self.overrides.iter().find(|given| given.setting == path)?;
+        Some(Text { line: COMMAND_LINE, path: (*flag).to_owned(), value: value.clone(), written: value.clone() })
     }
 
     /// Notes what is merely odd.
@@ -123,6 +139,12 @@ impl<'a> Section<'a> {
         self.entry(key).is_some_and(|entry| !matches!(entry.value.value, Value::Null))
     }
 
+    /// Whether the command line gives a setting of the section `key`.
+    pub fn overrides(&self, key: &str) -> bool {
+        let path = self.path_of(key) + ".";
+        self.reading.overrides.iter().any(|given| given.setting.starts_with(&path))
+    }
+
     /// The line of the setting `key`, or of the section when it is not given.
     pub fn line_of(&self, key: &str) -> u64 {
         self.entry(key).map_or(self.line, |entry| entry.line)
@@ -130,6 +152,9 @@ impl<'a> Section<'a> {
 
     /// The text of the setting `key`; none when it is absent, empty, or wrong.
     pub fn text(&self, key: &str) -> Option<Text> {
+        if let Some(given) = self.reading.override_of(&self.path_of(key)) {
+            return Some(given);
+        }
         self.entry(key).and_then(|entry| self.text_of(key, &entry.value)).filter(|text| !text.value.is_empty())
     }
 
@@ -163,7 +188,7 @@ impl<'a> Section<'a> {
 
     /// What `parse` reads in a text; its error is a clause about that text.
     pub fn parse<T>(&self, text: &Text, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let told = |why| self.problem(text.line, format!("{}: '{}' {why}", text.path, text.shown()));
+        let told = |why| self.reading.problem_of(text, format!("{}: '{}' {why}", text.path, text.shown()));
         parse(&text.value).map_err(told).ok()
     }
 

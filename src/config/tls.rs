@@ -23,7 +23,7 @@ pub(super) struct ClientTrust {
 
 /// The whole section, which a node needs.
 pub(super) fn settings(top: &Section<'_>) -> Option<TlsConfig> {
-    if !top.gives("tls") {
+    if !top.gives("tls") && !top.overrides("tls") {
         top.problem(top.line_of("tls"), "the section `tls` is missing: add `tls: {key: api.key, cert: api.crt}`");
         return None;
     }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::files::Room;
 use super::{Node, NodeError, exposed_files, protect};
-use crate::config::{Config, Problems, Warning};
+use crate::config::{Config, Override, Problems, Warning};
 use crate::telemetry::{LogError, Logging};
 
 /// Why the process ends with an error.
@@ -26,16 +26,19 @@ pub enum RunError {
     },
 }
 
-/// Runs the node that a configuration file describes, until it is told to stop.
+/// Runs the node that a configuration file and the command line describe, until it is told to stop.
 ///
 /// # Errors
 /// Why it cannot run, or why it ended.
-pub fn run(path: &Path) -> Result<(), RunError> {
-    let (config, warnings) = Config::load(path).map_err(RunError::Config)?;
+pub fn run(path: &Path, overrides: &[Override]) -> Result<(), RunError> {
+    let (config, warnings) = Config::load_with(path, overrides).map_err(RunError::Config)?;
     let ended = |error| RunError::Node { file: path.to_owned(), error: Box::new(error) };
     protect::new_files();
     let logging = Logging::start(&config.log).map_err(RunError::Log)?;
     log_warnings(path, &config, &warnings);
+    for given in overrides {
+        tracing::info!("{given}");
+    }
     if let Err(error) = protect::process() {
         tracing::warn!(%error, "core files and tracing of this process cannot be forbidden");
     }
@@ -51,7 +54,7 @@ pub fn run(path: &Path) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|error| ended(error.into()))?;
-    runtime.block_on(serve(path, config, &logging)).map_err(ended)
+    runtime.block_on(serve((path, overrides), config, &logging)).map_err(ended)
 }
 
 /// Logs what was odd in the file, and which files with secrets are open to more users than need them.
@@ -64,7 +67,7 @@ fn log_warnings(path: &Path, config: &Config, warnings: &[Warning]) {
     }
 }
 
-async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), NodeError> {
+async fn serve(source: (&Path, &[Override]), config: Config, logging: &Logging) -> Result<(), NodeError> {
     let mut stop = signals([SignalKind::terminate(), SignalKind::interrupt()])?;
     let mut reload = signals([SignalKind::hangup()])?;
     let mut node = Node::start_with(config, Arc::clone(logging.errors()))?;
@@ -76,7 +79,7 @@ async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), Nod
                 return node.stop().await;
             }
             () = any(&mut reload) => {
-                read_again(path, &node, logging);
+                read_again(source, &node, logging);
                 node.try_seal();
             }
         }
@@ -84,8 +87,8 @@ async fn serve(path: &Path, config: Config, logging: &Logging) -> Result<(), Nod
 }
 
 /// On any problem everything stays as it was.
-fn read_again(path: &Path, node: &Node, logging: &Logging) {
-    let (config, warnings) = match Config::load(path) {
+fn read_again((path, overrides): (&Path, &[Override]), node: &Node, logging: &Logging) {
+    let (config, warnings) = match Config::load_with(path, overrides) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in &problems.0 {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyraft::config::{
-    Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password,
-    PeerConfig, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
+    Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Override,
+    Password, PeerConfig, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
 };
 use keyraft::policy::{Identity, Policy};
 
@@ -347,6 +347,33 @@ fn switches_have_the_spellings_of_yaml_1_1_and_1_2() {
     {
         assert_eq!(with(&format!("log: {{audit: {text}}}\n")).log.audit, on, "{text}");
     }
+}
+
+#[test]
+fn the_command_line_stands_in_place_of_the_file() {
+    let read = |text: &str, given: &[(&'static str, &'static str, &str)]| {
+        let given: Vec<_> =
+            given.iter().map(|(flag, setting, value)| Override { flag, setting, value: (*value).to_owned() }).collect();
+        Config::parse_with(Path::new("config.yml"), text, &environment, &given).map(|(config, _)| config)
+    };
+    let all = [
+        ("--addr", "address", "127.0.0.1:1"),
+        ("--key", "tls.key", "other.key"),
+        ("--cert", "tls.cert", "other.crt"),
+        ("--auth", "tls.auth", "on"),
+    ];
+    let given = read(NEEDED, &all).unwrap();
+    let same = NEEDED.replace("{key: api.key, cert: api.crt}", "{key: other.key, cert: other.crt, auth: on}");
+    assert_eq!(given, loaded(&format!("{same}address: 127.0.0.1:1\n")));
+    // The file's own value is not even looked at.
+    let wrong = NEEDED.replace("cert: api.crt}", "cert: api.crt, auth: '${NOPE}'}");
+    assert!(read(&wrong, &all).unwrap().tls.verify_clients);
+    let without = NEEDED.replace("tls: {key: api.key, cert: api.crt}\n", "");
+    assert_eq!(read(&without, &all).unwrap().tls, given.tls);
+    let problems = read(NEEDED, &[("--addr", "address", "7373"), ("--auth", "tls.auth", "no way")]).unwrap_err();
+    let told: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+    assert!(told[0].starts_with("command line: --addr: '7373' is no address to listen on"), "{told:#?}");
+    assert!(told[1].starts_with("command line: --auth: 'no way' is neither on nor off"), "{told:#?}");
 }
 
 #[test]
