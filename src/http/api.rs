@@ -1,9 +1,8 @@
 //! The API: what a request passes through, from its path to its answer.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -19,6 +18,7 @@ use super::connection::Client;
 use super::error::Refusal;
 use super::guard::{self, Caller};
 use super::handlers::{self, Asked};
+use super::request_id::{self, REQUEST_ID, RequestIds};
 use super::routes::{self, Matched};
 use super::settings::Settings;
 use super::trail::Trail;
@@ -44,7 +44,7 @@ pub struct Api {
     /// What the listener and the node show; their dates are among the metrics.
     pub(super) tls: Arc<PublicTls>,
     pub(super) settings: ArcSwap<Settings>,
-    next_request: AtomicU64,
+    pub(super) request_ids: RequestIds,
     /// The Unix second in which a failure was logged last.
     failure_told: AtomicI64,
 }
@@ -69,8 +69,8 @@ impl Api {
         config: &Config,
     ) -> Self {
         let settings = ArcSwap::from_pointee(Settings::of(config));
-        let (next_request, failure_told) = (AtomicU64::new(anywhere()), AtomicI64::new(0));
-        Self { kms, audit, metrics, errors, tls, settings, next_request, failure_told }
+        let (request_ids, failure_told) = (RequestIds::default(), AtomicI64::new(0));
+        Self { kms, audit, metrics, errors, tls, settings, request_ids, failure_told }
     }
 
     /// Goes over to another configuration; requests in flight keep the old one.
@@ -84,14 +84,15 @@ impl Api {
         B: Body<Data = Bytes> + Unpin,
     {
         let (mut trail, begun) = self.begin_trail(client, parts.uri.path(), &parts.headers);
-        let span = span(trail.request_id());
+        let request_id = trail.request_id();
+        let span = span(request_id);
         // Pinned here, as what is awaited below: a future that is wrapped is moved, and these are large.
         let done = pin!(self.attempt(client, begun, parts, body, &trail)).instrument(span).await;
         let refused = done.is_err();
         let mut answer = done.unwrap_or_else(|refusal| {
             let answer = answers::refusal(&refusal);
             if answer.status().is_server_error() {
-                self.tell_failure(&refusal, trail.path());
+                self.tell_failure(&refusal, &trail);
             }
             answer
         });
@@ -104,19 +105,22 @@ impl Api {
         if refused {
             Box::pin(body::discard(parts, body, routes::MAX_BODY)).await;
         }
-        match recorded {
+        let mut answer = match recorded {
             Ok(()) => answer,
             Err(Unrecorded) => answers::refusal(&Refusal::Unaudited { done: true }),
-        }
+        };
+        answer.headers_mut().insert(REQUEST_ID, request_id::value(request_id));
+        answer
     }
 
     /// Logs what this node could not do, though not the client's doing, once a second at most: an outage fails every
     /// request alike.
-    fn tell_failure(&self, refusal: &Refusal, path: &str) {
+    fn tell_failure(&self, refusal: &Refusal, trail: &Trail<'_>) {
         let second = clock::unix_ns() / 1_000_000_000;
         if self.failure_told.swap(second, Relaxed) != second {
             let (status, text) = refusal.answer();
-            tracing::error!(?path, status = status.as_u16(), "a request failed: {text}");
+            let (request_id, path) = (format_args!("{:016x}", trail.request_id()), trail.path());
+            tracing::error!(%request_id, ?path, status = status.as_u16(), "a request failed: {text}");
         }
     }
 
@@ -144,12 +148,12 @@ impl Api {
         let caller =
             guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path()).await?;
         let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
-        self.act((client, caller), &matched, parts, body, trail.path(), deadline).await
+        self.act((client, caller), &matched, parts, body, trail, deadline).await
     }
 
     /// Begins the trail of a request; dropped, it says that its client is gone.
     pub(super) fn begin_trail(&self, client: &Client, raw_path: &str, headers: &HeaderMap) -> (Trail<'_>, Begun) {
-        let request_id = self.next_request.fetch_add(1, Relaxed);
+        let request_id = self.request_ids.next();
         let decoded = path::decode(raw_path);
         let bad_path = decoded.is_err();
         let path = decoded.unwrap_or_else(|_| raw_path.to_owned());
@@ -161,9 +165,9 @@ impl Api {
         (trail, Begun { bad_path, settings, identity, file_admin })
     }
 
-    /// Records a request that is none in HTTP, and that was answered with this status already. Its path is unknown.
-    pub async fn record_malformed(&self, client: &Client, status: u16) {
-        let request_id = self.next_request.fetch_add(1, Relaxed);
+    /// Records a request that is none in HTTP, and that was answered with this status and id already. Its path is
+    /// unknown.
+    pub async fn record_malformed(&self, client: &Client, status: u16, request_id: u64) {
         let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, String::new());
         trail.identified(client.certificate.ok().flatten(), self.kms.file_admin());
         trail.isolated(!self.kms.holds_lease());
@@ -178,19 +182,20 @@ impl Api {
         matched: &Matched<'_>,
         parts: &Parts,
         body: &mut B,
-        path: &str,
+        trail: &Trail<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         handlers::check_name(matched)?;
+        let (path, request_id) = (trail.path(), trail.request_id());
         let body = timeout_at(deadline.answer_by.into(), pin!(take_body(body, matched.route.max_body)))
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
         // A body may take its time, and a revocation must not wait for it.
         caller.check_again(&self.kms, path).await?;
-        let asked = Asked { api: self, client, caller, name: matched.name, parts, body, path, deadline };
+        let asked = Asked { api: self, client, caller, name: matched.name, parts, body, path, deadline, request_id };
         timeout_at(deadline.answer_by.into(), pin!(handlers::handle(matched.route.op, &asked)))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
@@ -226,15 +231,10 @@ impl Deadline {
     }
 }
 
-/// Where request ids begin: elsewhere in each process, so that they seldom meet in one log.
-fn anywhere() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
 /// A span that names the request in the log, where anybody reads that closely.
 fn span(request_id: u64) -> tracing::Span {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        tracing::debug_span!("request", id = format_args!("{request_id:016x}"))
+        tracing::debug_span!("request", request_id = format_args!("{request_id:016x}"))
     } else {
         tracing::Span::none()
     }

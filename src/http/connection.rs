@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::Answer;
 use super::connections::{Busy, Entry};
+use super::marked::Marked;
 use super::plain;
+use super::request_id::RequestIds;
 use super::sent::Sent;
 use super::watched::Watched;
 use crate::config::LimitsConfig;
@@ -44,8 +46,21 @@ const PING: Duration = Duration::from_secs(20);
 /// that writes one while the connection is closed cannot know whether it was read.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Is told of a request that is none in HTTP, and the status that it was answered with: no handler sees it.
-pub type Malformed = Arc<dyn Fn(Arc<Client>, u16) -> BoxFuture<'static, ()> + Send + Sync>;
+/// What becomes of a request that is none in HTTP, and that no handler sees.
+#[derive(Clone)]
+pub struct Malformed {
+    /// Where its answer's id comes from.
+    pub ids: RequestIds,
+    /// Records it, with the status and the id that it was answered with.
+    pub record: Arc<dyn Fn(Arc<Client>, u16, u64) -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+impl Malformed {
+    /// For a server that records nothing.
+    pub fn unrecorded() -> Self {
+        Self { ids: RequestIds::default(), record: Arc::new(|_, _, _| std::future::ready(()).boxed()) }
+    }
+}
 
 const BAD_REQUEST: u16 = 400;
 const TOO_LARGE: u16 = 431;
@@ -96,7 +111,9 @@ pub async fn serve<H, F>(
         return serve_h2(stream, limits, &entry, service).await;
     }
     let answered = Arc::new(AtomicU16::new(0));
-    let status = match serve_h1(stream, &entry, &answered, service).await {
+    let given = Arc::new(OnceLock::new());
+    let mark = |heard| Marked::new(heard, malformed.ids.clone(), Arc::clone(&given));
+    let status = match serve_h1(stream, &entry, &answered, (mark, service)).await {
         Some(Err(error)) if error.is_parse() => match answered.load(Relaxed) {
             0 if error.is_parse_too_large() => TOO_LARGE,
             0 => BAD_REQUEST,
@@ -104,7 +121,8 @@ pub async fn serve<H, F>(
         },
         _ => return,
     };
-    malformed(client, status).await;
+    let id = given.get().copied().unwrap_or_else(|| malformed.ids.next());
+    (malformed.record)(client, status, id).await;
 }
 
 /// Shakes hands with a client; one that speaks plain HTTP is answered that it must not.
@@ -134,7 +152,7 @@ async fn serve_h1<S>(
     stream: PublicStream<Watched>,
     entry: &Arc<Entry>,
     answered: &Arc<AtomicU16>,
-    service: S,
+    (mark, service): (impl FnOnce(Heard) -> Marked<Heard>, S),
 ) -> Option<hyper::Result<()>>
 where
     S: HttpService<Incoming, ResBody = Sent, Error = Infallible>,
@@ -143,7 +161,7 @@ where
     // The sweep over all connections limits the time of a head: see [`super::reins`].
     http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD.into());
     let heard = Heard { stream, entry: Arc::clone(entry), answered: Some(Arc::clone(answered)), preface: 0 };
-    let stream = TokioIo::new(heard);
+    let stream = TokioIo::new(mark(heard));
     entry.reins().drive(http.serve_connection(stream, service), GRACE, http1::Connection::graceful_shutdown).await
 }
 

@@ -32,6 +32,8 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// Until when.
     pub deadline: Deadline,
+    /// The id under which the log speaks of it.
+    pub request_id: u64,
 }
 
 /// Checks the grammar of the name in the path, before the body is looked at.

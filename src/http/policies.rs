@@ -52,7 +52,8 @@ async fn put(asked: &Asked<'_>, name: PolicyName, replaces: Replaces) -> Result<
     let behind =
         asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replaces, asked.deadline.act_by).await?;
     if !unreached.is_empty() {
-        tracing::warn!(policy = text, patterns = ?unreached, "no request to this server matches these patterns; kept as they are");
+        let request_id = format_args!("{:016x}", asked.request_id);
+        tracing::warn!(%request_id, policy = text, patterns = ?unreached, "no request to this server matches these patterns; kept as they are");
     }
     Ok(behind)
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
@@ -60,10 +61,12 @@ impl Server {
     /// The address cannot be listened on.
     pub fn bind(address: SocketAddr, api: Arc<Api>, tls: Arc<PublicTls>, limits: LimitsConfig) -> io::Result<Self> {
         let recording = Arc::clone(&api);
-        let malformed: Malformed = Arc::new(move |client, status| {
+        let ids = api.request_ids.clone();
+        let record = move |client: Arc<Client>, status, id| {
             let api = Arc::clone(&recording);
-            Box::pin(async move { api.record_malformed(&client, status).await })
-        });
+            async move { api.record_malformed(&client, status, id).await }.boxed()
+        };
+        let malformed = Malformed { ids, record: Arc::new(record) };
         let handler = move |client: Arc<Client>, request| Unseen::new(Arc::clone(&api), client, request).answer();
         Self::open(address, tls, limits, handler, malformed)
     }
@@ -82,7 +85,7 @@ impl Server {
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        Self::open(address, tls, limits, handler, Arc::new(|_, _| Box::pin(std::future::ready(()))))
+        Self::open(address, tls, limits, handler, Malformed::unrecorded())
     }
 
     fn open<H, F>(
@@ -169,7 +172,7 @@ where
             return tracing::debug!(client = %from, "the connection is gone: {error}");
         }
         let (tls, limits) = ((Arc::clone(&self.tls), self.draining.clone()), self.limits);
-        let handlers = (self.handler.clone(), Arc::clone(&self.malformed));
+        let handlers = (self.handler.clone(), self.malformed.clone());
         self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, entry, handlers).await });
     }
 }

@@ -81,7 +81,14 @@ pub(super) fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
     );
 }
 
-/// Gives the line that `out` ends with one more field, which only the console shows: the record's number on this
+/// Gives the line that `out` ends with one more field, which live streams show: the id of the request. It stands where
+/// the console and the sinks have it, too.
+pub(super) fn write_request_id(out: &mut String, record: &AuditRecord) {
+    out.pop();
+    append(out, format_args!(r#","keyraft":{{"request_id":"{:016x}"}}}}"#, record.request_id));
+}
+
+/// Gives the line that `out` ends with one more field, which only the console and the sinks show: the record's number on this
 /// node, without gaps since it started, and what the contract's shape has no place for.
 pub(super) fn write_extension(out: &mut String, number: u64, record: &AuditRecord) {
     out.pop();
@@ -243,6 +250,17 @@ pub(super) mod tests {
         let mut value: Value = serde_json::from_str(&out).unwrap();
         let ours = value.as_object_mut().unwrap().remove("keyraft").unwrap();
         assert_eq!(ours, json!({"number": 3, "request_id": "00000000000000fe", "file_admin": true, "isolated": false}));
+        assert_eq!(value, serde_json::from_str::<Value>(&line(&record)).unwrap());
+    }
+
+    #[test]
+    fn a_stream_shows_a_record_and_the_id_of_its_request() {
+        let record = record("/");
+        let mut out = line(&record);
+        write_request_id(&mut out, &record);
+        let mut value: Value = serde_json::from_str(&out).unwrap();
+        let ours = value.as_object_mut().unwrap().remove("keyraft").unwrap();
+        assert_eq!(ours, json!({"request_id": "00000000000000fe"}));
         assert_eq!(value, serde_json::from_str::<Value>(&line(&record)).unwrap());
     }
 

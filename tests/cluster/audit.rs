@@ -1,6 +1,7 @@
 //! The audit trail: one record for each request, whatever it is, in a file that proves itself; and what becomes of
 //! requests while no record can be written.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,14 +75,20 @@ fn hostile(number: usize) -> Vec<u8> {
     }
 }
 
-/// Sends bytes and reads whatever comes, to the end.
-async fn send(cluster: &TestCluster, client: &Client, bytes: &[u8]) {
+/// Sends bytes and reads whatever comes, to the end; the id that the answer has, if there is one: a client that has left may get none.
+async fn send(cluster: &TestCluster, client: &Client, bytes: &[u8]) -> Option<String> {
     let mut stream = client.connect(&cluster.endpoint(0), Http::One).await.expect("the node lets it in");
     // A node that has answered already need not read the rest.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer);
+    if answer.is_empty() {
+        return None;
+    }
+    let (_, rest) = answer.split_once("\r\nkeyraft-request-id: ").unwrap_or_else(|| panic!("no id: {answer}"));
+    Some(rest.get(..16)?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,10 +106,11 @@ async fn a_thousand_hostile_requests_leave_one_record_each_and_no_other_line() {
     let holder = |key| Some(ApiKey::parse(key).credential());
     let clients = [Client::new(None), Client::new(holder(APP_KEY)), Client::new(holder(OPS_KEY))];
     let (cluster_ref, clients) = (&cluster, &clients);
-    futures::stream::iter(0..REQUESTS)
-        .for_each_concurrent(16, |number| async move {
-            send(cluster_ref, &clients[number % 3], &hostile(number)).await;
-        })
+    let answered: BTreeSet<String> = futures::stream::iter(0..REQUESTS)
+        .map(|number| async move { send(cluster_ref, &clients[number % 3], &hostile(number)).await })
+        .buffer_unordered(16)
+        .filter_map(std::future::ready)
+        .collect()
         .await;
     let key = cluster.local_status(0).await.expect("a status")["node"]["audit_key"].as_str().expect("a key").to_owned();
     let live = verify(folder.path(), &key);
@@ -122,6 +130,11 @@ async fn a_thousand_hostile_requests_leave_one_record_each_and_no_other_line() {
         assert!(record["response"]["code"].as_u64().is_some_and(|code| (400..500).contains(&code)), "{record}");
         assert_ne!(record["request"]["path"], "/injected");
     }
+    let id = |record: &&Value| record["keyraft"]["request_id"].as_str().expect("an id").to_owned();
+    let recorded: BTreeSet<String> = records.iter().map(id).collect();
+    assert_eq!(recorded.len(), REQUESTS, "each has an id of its own");
+    assert!(answered.is_subset(&recorded), "{:?}", answered.difference(&recorded).collect::<Vec<_>>());
+    assert!(answered.len() > REQUESTS / 4, "only {} answers arrived", answered.len());
     for line in lines.iter().filter(|line| !line["request"].is_object()) {
         assert!(line["opened"].is_object() || line["checkpoint"].is_object(), "{line}");
     }

@@ -23,6 +23,8 @@ const OTHERS: usize = 20;
 /// A stream that a client reads line by line.
 pub struct Lines {
     pub content_type: String,
+    /// The header of the answer.
+    request_id: String,
     body: Incoming,
     read: Vec<u8>,
     /// Dropping it ends an HTTP/2 connection.
@@ -54,8 +56,9 @@ impl Lines {
             }
         };
         assert_eq!(answer.status(), 200);
-        let content_type = answer.headers()["content-type"].to_str().expect("ASCII").to_owned();
-        Self { content_type, body: answer.into_body(), read: Vec::new(), _sender: sender }
+        let header = |name| answer.headers()[name].to_str().expect("ASCII").to_owned();
+        let (content_type, request_id) = (header("content-type"), header("keyraft-request-id"));
+        Self { content_type, request_id, body: answer.into_body(), read: Vec::new(), _sender: sender }
     }
 
     /// The next event; none at the stream's end.
@@ -80,6 +83,7 @@ async fn every_request_is_told_and_the_first_is_the_streams_own() {
             assert_eq!(lines.content_type, "application/x-ndjson");
             let own = lines.next().await.expect("an event");
             assert_eq!(own["request"]["path"], path);
+            assert_eq!(own["keyraft"], json!({"request_id": lines.request_id}));
             assert_eq!((&own["request"]["identity"], &own["response"]["code"]), (&ADMIN.into(), &200.into()));
             let refused = cluster.admin().ask(0, "GET", "/v1/key/describe/missing", None).await;
             assert_eq!(refused.expect_err("no key").status, Some(404));
@@ -89,7 +93,11 @@ async fn every_request_is_told_and_the_first_is_the_streams_own() {
                 (&"/v1/key/describe/missing".into(), &404.into())
             );
             let fields: Vec<_> = seen.as_object().expect("an object").keys().collect();
-            assert_eq!(fields, ["request", "response", "time"], "the contract's shape and no more");
+            assert_eq!(
+                fields,
+                ["keyraft", "request", "response", "time"],
+                "the contract's shape, and the request's id"
+            );
         }
     }
 }

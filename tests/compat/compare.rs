@@ -24,6 +24,9 @@ pub fn differences(wanted: &Answer, mask: &[String], checks: &Checks, got: &Resp
         found.push(differs("status", wanted.status.unwrap_or_default(), got.status));
     }
     headers(wanted, got, &mut found);
+    if !got.header("keyraft-request-id").is_some_and(is_request_id) {
+        found.push(differs("keyraft-request-id", "16 digits", got.header("keyraft-request-id").unwrap_or("absent")));
+    }
     body(wanted, mask, got, &mut found);
     if wanted.status == Some(got.status) {
         check(checks, got, &mut found);
@@ -45,6 +48,10 @@ fn headers(wanted: &Answer, got: &Response, found: &mut Vec<String>) {
             found.push(differs(name, shown(wanted.map(String::as_str)), shown(got)));
         }
     }
+}
+
+fn is_request_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn body(wanted: &Answer, mask: &[String], got: &Response, found: &mut Vec<String>) {
@@ -171,8 +178,14 @@ mod tests {
     }
 
     fn response(status: u16, content_type: &str, body: &str) -> Response {
-        let headers = vec![("content-type".into(), content_type.into()), ("date".into(), "now".into())];
-        Response { status, headers, body: body.into() }
+        let bare = bare(status, body);
+        Response { headers: [vec![("content-type".into(), content_type.into())], bare.headers].concat(), ..bare }
+    }
+
+    /// With the headers of every answer alone.
+    fn bare(status: u16, body: &str) -> Response {
+        let id = ("keyraft-request-id".into(), "00000000000000fe".into());
+        Response { status, headers: vec![("date".into(), "now".into()), id], body: body.into() }
     }
 
     fn count(wanted: &Value, mask: &[&str], got: &str) -> usize {
@@ -215,19 +228,21 @@ mod tests {
         let wanted = answer(json!({"status": 200, "headers": {}, "text": ""}));
         let found = |wanted: &Answer, got: Response| differences(wanted, &[], &Checks::default(), &got).len();
         assert_eq!(found(&wanted, response(200, "text/plain", "")), 1);
-        assert_eq!(found(&wanted, Response { status: 200, headers: vec![], body: vec![] }), 0);
-        assert_eq!(found(&wanted, Response { status: 204, headers: vec![], body: b"x".to_vec() }), 2);
+        assert_eq!(found(&wanted, bare(200, "")), 0);
+        assert_eq!(found(&wanted, bare(204, "x")), 2);
         let prefix = answer(json!({"status": 200, "headers": {"content-type": "text/*"}, "text": ""}));
         assert_eq!(found(&prefix, response(200, "text/plain", "")), 0);
         assert_eq!(found(&prefix, response(200, "image/png", "")), 1);
+        let unnumbered = Response { headers: vec![], ..bare(200, "") };
+        assert_eq!(found(&wanted, unnumbered), 1, "every answer has the id of its request");
         let length = answer(json!({"status": 200, "headers": {"content-length": "0"}, "text": ""}));
-        assert_eq!(found(&length, Response { status: 200, headers: vec![], body: vec![] }), 1);
+        assert_eq!(found(&length, bare(200, "")), 1);
     }
 
     #[test]
     fn text_contains_and_lacks() {
         let wanted = answer(json!({"status": 200, "contains": ["a", "z"], "lacks": ["b", "y"]}));
-        let got = Response { status: 200, headers: vec![], body: b"abc".to_vec() };
+        let got = bare(200, "abc");
         assert_eq!(differences(&wanted, &[], &Checks::default(), &got).len(), 2);
     }
 

@@ -195,20 +195,20 @@ fn guard(route: &Route) -> Vec<Refusal> {
 fn refusal(status: u16, texts: &[&str]) -> Value {
     let mut response = json!({
         "description": texts.join("; "),
+        "headers": headers(),
         "content": {"application/json": {"schema": reference("schemas", "Error")}},
     });
     if status == 405 {
-        response["headers"] = json!({
-            "Accept": {"description": "The method that the route has.", "schema": {"type": "string"}},
-            "Allow": {"description": "Every method that the route takes.", "schema": {"type": "string"}},
-        });
+        let text = |description| json!({"description": description, "schema": {"type": "string"}});
+        response["headers"]["Accept"] = text("The method that the route has.");
+        response["headers"]["Allow"] = text("Every method that the route takes.");
     }
     response
 }
 
 fn answer(answer: Answer) -> Value {
     let content = match answer {
-        Answer::Empty => return json!({"description": "Done; there is no body."}),
+        Answer::Empty => return json!({"description": "Done; there is no body.", "headers": headers()}),
         Answer::Json(schema) => json!({"application/json": {"schema": reference("schemas", schema)}}),
         Answer::JsonOrLines(schema, line) => json!({
             "application/json": {"schema": reference("schemas", schema)},
@@ -218,7 +218,12 @@ fn answer(answer: Answer) -> Value {
         Answer::Metrics => json!({"text/plain; version=0.0.4; charset=utf-8": {"schema": {"type": "string"}}}),
         Answer::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
     };
-    json!({"description": "Done.", "content": content})
+    json!({"description": "Done.", "headers": headers(), "content": content})
+}
+
+/// What every answer has.
+fn headers() -> Value {
+    json!({"Keyraft-Request-Id": reference("headers", "RequestId")})
 }
 
 #[cfg(test)]

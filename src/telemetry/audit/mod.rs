@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use super::feed::{Feed, Form};
 use super::queue::Queue;
-use super::record::{AuditRecord, write_loss, write_record};
+use super::record::{AuditRecord, write_loss, write_record, write_request_id};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
@@ -327,6 +327,7 @@ fn wanted(config: &Config) -> Wanted {
 fn line(record: &AuditRecord) -> String {
     let mut line = String::new();
     write_record(&mut line, record);
+    write_request_id(&mut line, record);
     line
 }
 
