@@ -52,7 +52,7 @@ async fn a_deleted_key_waits_and_is_restored_or_purged() {
     assert_eq!(admin.json(&["key", "ls"])["names"], serde_json::json!(["c"]));
     assert_eq!(admin.run(&["key", "decrypt", "a", &sealed]).code, 5);
     let taken = admin.run(&["key", "create", "a"]);
-    assert_eq!((taken.code, taken.error.contains("restore it, or purge it")), (1, true), "{taken:?}");
+    assert_eq!((taken.code, taken.error.contains("restore it, or use another name")), (1, true), "{taken:?}");
 
     assert_eq!(admin.json(&["key", "restore", "a"])["restored"], "a");
     assert_eq!(admin.run(&["key", "decrypt", "a", &sealed, "--raw"]).output, "hello");

@@ -102,7 +102,7 @@ async fn errors_of_a_node_are_shown_by_it_and_by_all_together() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{text}\nstrange: section\n")).unwrap();
     cluster.signal(0, Signal::HUP);
-    let refused = "the configuration was not taken over";
+    let refused = "the changed configuration has problems, and everything stays as it was";
     status::wait_for("an error", &[cluster.data(0)], async || cluster.log(0).contains(refused).then_some(())).await;
 
     let is_told = |events: &[Value]| events.iter().any(|event| event.to_string().contains(refused));

@@ -54,7 +54,7 @@ fn differences(value: &Value, fields: &[Field]) -> Vec<String> {
 fn undocumented(value: &Value, path: &str, fields: &[Field], found: &mut Vec<String>) {
     if let Some(field) = fields.iter().find(|field| field.path == path) {
         if !field.types.iter().any(|wanted| is_of(value, wanted)) {
-            found.push(format!("{path} is no {}: {value}", field.types.join(" or ")));
+            found.push(format!("{path} should be {}: {value}", field.types.join(" or ")));
         }
         return;
     }
@@ -76,7 +76,7 @@ fn is_of(value: &Value, wanted: &str) -> bool {
         "boolean" => value.is_boolean(),
         "object" => value.is_object(),
         "null" => value.is_null(),
-        other => panic!("`{other}` is no type"),
+        other => panic!("unknown type in the documentation: {other}"),
     }
 }
 
@@ -198,7 +198,7 @@ fn of_nodes(admin: &Shell, folder: &str, config: &str, printed: &mut Printed) {
     lines.iter().for_each(|line| drop(run_named(admin, line, printed)));
 }
 
-/// Audit files that one node begins when it is told to.
+/// Audit files that one node begins on SIGHUP.
 async fn of_audit_files(cluster: &Processes, admin: &Shell, config: &Path, printed: &mut Printed) {
     let file = config.with_file_name("audit.log");
     let text = fs::read_to_string(config).unwrap();
@@ -279,5 +279,5 @@ fn a_field_that_is_missing_new_or_of_another_type_is_found() {
     assert!(found(r#"{"a":[{"b":"x"}],"d":{"any":1}}"#).is_empty() && found(r#"{"a":[],"c":1,"d":{}}"#).is_empty());
     assert_eq!(found(r#"{"a":[{}],"d":{}}"#), ["a[].b is documented and missing"]);
     assert_eq!(found(r#"{"a":[],"d":{},"e":1}"#), ["e is not documented: 1"]);
-    assert_eq!(found(r#"{"a":[],"c":"1","d":{}}"#), ["c is no integer: \"1\""]);
+    assert_eq!(found(r#"{"a":[],"c":"1","d":{}}"#), ["c should be integer: \"1\""]);
 }
