@@ -27,7 +27,7 @@ pub fn signed_nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The date of what nobody knows the date of: the zero date of contract section 8.
+/// The date of what nobody knows the date of: the zero date of wire contract, "Ciphertexts".
 pub const UNKNOWN_DATE: &str = "0001-01-01T00:00:00Z";
 
 /// A Unix time in nanoseconds as RFC 3339 in UTC; an unknown one is [`UNKNOWN_DATE`].

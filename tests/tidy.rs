@@ -6,6 +6,8 @@
 
 #[path = "tidy/bans.rs"]
 mod bans;
+#[path = "tidy/citations.rs"]
+mod citations;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -193,6 +195,11 @@ fn every_dependency_says_what_it_is_for() {
         let purposeless = section.ends_with("dependencies]") && line != section && !line.contains(" # ");
         purposeless.then(|| format!("Cargo.toml: say what it is for: {line}"))
     }));
+}
+
+#[test]
+fn every_citation_names_a_heading_that_exists() {
+    no_faults(citations::faults(Path::new(env!("CARGO_MANIFEST_DIR"))));
 }
 
 fn no_faults(faults: impl IntoIterator<Item = String>) {

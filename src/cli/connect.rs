@@ -1,5 +1,5 @@
-//! How commands reach a server: options first, then `MINIO_KES_*`, then `KES_*` (contract, section 10), and last what
-//! MinIO itself reads, `MINIO_KMS_KES_*`.
+//! How commands reach a server: options first, then `MINIO_KES_*`, then `KES_*` (wire contract, "Configuration and
+//! environment"), and last what MinIO itself reads, `MINIO_KMS_KES_*`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The shapes of the API's answers (contract, section 1). Fields a server leaves out are empty.
+//! The shapes of the API's answers (wire contract, "Endpoints"). Fields a server leaves out are empty.
 
 use std::collections::BTreeMap;
 

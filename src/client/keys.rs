@@ -112,7 +112,8 @@ impl Client {
     /// # Errors
     /// As [`Client::describe_key`].
     pub async fn generate(&self, name: &str, context: &[u8]) -> Result<DataKey, Error> {
-        // KES reads a missing context as an empty one, but no body at all is a trap (contract, section 2).
+        // KES reads a missing context as an empty one, but no body at all is a trap (wire contract, "Bodies and
+        // headers").
         let body = json!({ "context": BASE64_STANDARD.encode(context) });
         let call = Call::json(path("/v1/key/generate/", name), &body);
         let made: Made = self.fetch(&call).await?;

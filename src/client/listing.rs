@@ -28,7 +28,7 @@ impl Client {
     /// All names under `prefix` at a listing route.
     ///
     /// Keyraft answers all of them as one stream of lines; other servers answer pages, whose continuation is asked
-    /// for as the next prefix (contract, section 3).
+    /// for as the next prefix (wire contract, "Names and listings").
     pub(super) async fn list(&self, route: &str, prefix: &str) -> Result<Vec<String>, Error> {
         let prefix = prefix.strip_suffix('*').unwrap_or(prefix);
         let mut names = Vec::new();

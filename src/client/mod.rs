@@ -1,7 +1,7 @@
 //! The client of the API: what the command line and the load generator speak to servers with.
 //!
 //! It works against any KES-compatible server. A request goes to one endpoint and, when that one cannot be reached
-//! or answers 503, with its body to the next (contract, section 7).
+//! or answers 503, with its body to the next (wire contract, "Unavailability").
 
 mod access;
 mod answers;

@@ -1,4 +1,4 @@
-//! The routes that settings and patterns can mean (contract, section 1).
+//! The routes that settings and patterns can mean (wire contract, "Endpoints").
 
 use crate::policy::{Pattern, PatternError};
 
@@ -46,7 +46,7 @@ pub const ROUTES: [&str; 40] = [
     "/version",
 ];
 
-/// The routes that may be served without a certificate (contract, section 5).
+/// The routes that may be served without a certificate (wire contract, "Identity and TLS").
 pub const SKIP_AUTH_ROUTES: [&str; 4] = ["/v1/api", "/v1/metrics", "/v1/ready", "/v1/status"];
 
 /// The route that a path of the `api` section means, without a slash at its end.

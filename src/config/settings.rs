@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use crate::policy::Identity;
 
-/// TLS of the public API (contract, section 5).
+/// TLS of the public API (wire contract, "Identity and TLS").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// PEM file of the private key.
@@ -124,7 +124,7 @@ pub struct PeerConfig {
     pub api_address: String,
 }
 
-/// Timings of the consensus (decisions, section 3b).
+/// Timings of the consensus (design, "Speed of writes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimingConfig {
     /// Between two heartbeats of the leader.
@@ -135,7 +135,7 @@ pub struct TimingConfig {
     pub election_max: Duration,
 }
 
-/// When snapshots are built, and what they leave of the log (decisions, section 2).
+/// When snapshots are built, and what they leave of the log (design, "Storage").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotConfig {
     /// A snapshot is built once more bytes than this, and than the last snapshot, were written to the log since.
@@ -168,7 +168,7 @@ pub enum SealConfig {
     Env(String),
 }
 
-/// What a node may do while it reaches no leader (decisions, section 3).
+/// What a node may do while it reaches no leader (design, "Leases and the revocation fence").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsistencyConfig {
     /// How long one renewal of the lease holds.

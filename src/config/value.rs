@@ -14,7 +14,7 @@ use crate::policy::{Identity, KeyName};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What an API key begins with; it may be left out (contract, section 5).
+/// What an API key begins with; it may be left out (wire contract, "Identity and TLS").
 pub(super) const API_KEY: &str = "kes:v1:";
 /// How many bytes keys have, and API keys.
 const SECRET_BYTES: RangeInclusive<usize> = 32..=33;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A cipher keys are made for (contract, section 8).
+/// A cipher keys are made for (wire contract, "Ciphertexts").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cipher {
     /// AES-256-GCM under a sub-key derived with HMAC-SHA-256.

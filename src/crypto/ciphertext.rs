@@ -1,4 +1,5 @@
-//! The forms of a ciphertext: the one that is written, and the older ones that are still read (contract, section 8).
+//! The forms of a ciphertext: the one that is written, and the older ones that are still read (wire contract,
+//! "Ciphertexts").
 
 use std::borrow::Cow;
 

@@ -32,7 +32,7 @@ pub struct OpenedKey {
     mask: Mask,
 }
 
-/// Derives a key for each iv (contract, section 8).
+/// Derives a key for each iv (wire contract, "Ciphertexts").
 #[derive(Debug)]
 enum SubKeys {
     Aes256(Hmac),

@@ -1,4 +1,4 @@
-//! The version of a key, hidden in the iv of what it sealed (decisions, section 3a).
+//! The version of a key, hidden in the iv of what it sealed (design, "Nodes, clusters and keys").
 //!
 //! After a rotation a ciphertext alone must lead to its version, yet it has to look as it always did. So the iv is
 //! `r ‖ ((BE32 version ‖ BE32 0) XOR HMAC-SHA-256(mask secret, r)[..8])` with eight random bytes `r`: random to anyone

@@ -81,7 +81,8 @@ fn sized<const N: usize>(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(size)
 }
 
-/// The fields of the JSON form that count; names match in any case, as everywhere (contract, section 2).
+/// The fields of the JSON form that count; names match in any case, as everywhere (wire contract, "Bodies and
+/// headers").
 #[derive(Default)]
 struct Fields {
     aead: Option<String>,

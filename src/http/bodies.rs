@@ -1,4 +1,4 @@
-//! The bodies of changes of policies and identities (contract, section 1).
+//! The bodies of changes of policies and identities (wire contract, "Endpoints").
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub fn assigned(body: &[u8]) -> Result<Identity, Refusal> {
     let [identity] = json::written(body, ["identity"])?;
     let text = text(identity)?.ok_or(Refusal::Body)?;
     NameKind::Identity.check(&text)?;
-    // A valid name that is no identity names nobody (contract, section 4).
+    // A valid name that is no identity names nobody (wire contract, "Errors").
     Ok(text.parse().map_err(|_| kms::Error::IdentityNotFound)?)
 }
 

@@ -1,4 +1,4 @@
-//! Reading request bodies, within their limits (contract, sections 1 and 2).
+//! Reading request bodies, within their limits (wire contract, "Endpoints" and "Bodies and headers").
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ where
 /// Whether the request says itself that it has no body.
 ///
 /// An empty body alone does not: a client that re-sends a request elsewhere may have lost the body on the way, and
-/// to take that for "no context" would bind a data key to the wrong one (contract, section 2).
+/// to take that for "no context" would bind a data key to the wrong one (wire contract, "Bodies and headers").
 pub fn is_declared_empty(version: Version, headers: &HeaderMap) -> bool {
     match headers.get(CONTENT_LENGTH) {
         Some(length) => length.as_bytes() == b"0",

@@ -1,4 +1,5 @@
-//! Every way a request can fail, and the one place that gives each its status and text (contract, sections 4 and 7).
+//! Every way a request can fail, and the one place that gives each its status and text (wire contract, "Errors" and
+//! "Unavailability").
 
 use std::borrow::Cow;
 
@@ -210,7 +211,7 @@ mod tests {
     use super::*;
     use crate::policy::KeyName;
 
-    /// The table of contract section 4.
+    /// The table of wire contract, "Errors".
     #[test]
     fn every_refusal_has_its_exact_status_and_text() {
         use kms::Error as K;

@@ -1,4 +1,4 @@
-//! The guard: who asks, and may they; its checks run in the order of contract section 4, and the first answers.
+//! The guard: who asks, and may they; its checks run in the order of wire contract, "Errors", and the first answers.
 
 use std::sync::Arc;
 

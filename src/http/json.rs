@@ -1,4 +1,4 @@
-//! JSON requests: objects with a few known fields, read in one pass (contract, section 2).
+//! JSON requests: objects with a few known fields, read in one pass (wire contract, "Bodies and headers").
 //!
 //! Field names match in any case, unknown fields are skipped, of doubles the last counts, `null` is absent, and
 //! nothing may follow the value. Keys are compared where they stand; values are borrowed unless they have escapes.

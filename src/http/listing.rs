@@ -1,6 +1,7 @@
 //! Listings: every matching name in one answer while it stays small, else a page, or all of them line by line.
 //!
-//! Contract, section 3: old clients read the first page only, so that a page is as long as an answer may be.
+//! Wire contract, "Names and listings": old clients read the first page only, so that a page is as long as an answer
+//! may be.
 
 use std::io;
 use std::sync::Arc;

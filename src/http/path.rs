@@ -1,4 +1,5 @@
-//! The request path, decoded once; router, policy check and audit trail all see the result (contract, section 2).
+//! The request path, decoded once; router, policy check and audit trail all see the result (wire contract, "Bodies and
+//! headers").
 
 /// The path has a `%` that is no escape, or does not decode to UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,7 +43,7 @@ pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> 
     Ok(answers::revoked(behind))
 }
 
-/// Makes a policy, or replaces one. What no request reaches is kept and warned of (contract, section 6).
+/// Makes a policy, or replaces one. What no request reaches is kept and warned of (wire contract, "Policies").
 async fn put(asked: &Asked<'_>, name: PolicyName, replaces: Replaces) -> Result<Behind, Refusal> {
     let policy = bodies::policy(&asked.body)?;
     let patterns = policy.allow.iter().chain(&policy.deny);

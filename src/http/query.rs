@@ -1,4 +1,5 @@
-//! The queries: of a listing, where to go on and how many names (contract, section 3); of a log stream, which events.
+//! The queries: of a listing, where to go on and how many names (wire contract, "Names and listings"); of a log stream,
+//! which events.
 
 use super::error::Refusal;
 use super::path;

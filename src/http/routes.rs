@@ -1,4 +1,4 @@
-//! The route table: every endpoint as data, and the match of a decoded path against it (contract, section 1).
+//! The route table: every endpoint as data, and the match of a decoded path against it (wire contract, "Endpoints").
 
 use std::fmt;
 use std::time::Duration;
@@ -257,7 +257,8 @@ pub fn find(path: &str) -> Option<Matched<'_>> {
     candidate.or_else(|| find_twin(path))
 }
 
-/// Listings of everything are served without their slash too, log streams with one (contract, sections 2 and 9).
+/// Listings of everything are served without their slash too, log streams with one (wire contract, "Bodies and headers"
+/// and "Streams, metrics and status").
 fn find_twin(path: &str) -> Option<Matched<'_>> {
     let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).len();
     let index = ROUTES.iter().position(|route| {
@@ -268,7 +269,7 @@ fn find_twin(path: &str) -> Option<Matched<'_>> {
 
 impl Route {
     /// Whether a request with this method is for the route. `HEAD` is wherever `GET` is, but for log streams, which have
-    /// no end (contract, section 1).
+    /// no end (wire contract, "Endpoints").
     pub fn accepts(&self, method: &http::Method) -> bool {
         self.method.accepts(method) || self.has_head() && *method == http::Method::HEAD
     }

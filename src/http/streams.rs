@@ -1,4 +1,5 @@
-//! The log streams: the last events of a log and those to come, one a line (contract, section 9).
+//! The log streams: the last events of a log and those to come, one a line (wire contract, "Streams, metrics and
+//! status").
 
 use std::future::{Ready, ready};
 use std::pin::Pin;

@@ -98,7 +98,7 @@ impl Kms {
 
     fn client(&self, identity: Identity) -> Option<Client> {
         if self.file_admin() == Some(identity) {
-            // It is an admin for as long as there is a cluster (contract, section 5).
+            // It is an admin for as long as there is a cluster (wire contract, "Identity and TLS").
             let created_at = self.cluster.view().cluster().and_then(|cluster| cluster.created_at);
             let author = Author { created_at, created_by: None };
             return Some(Client { admin: true, author, policy: None, entry: None });

@@ -17,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub struct DataKey {
     /// The bytes.
     pub plaintext: Zeroizing<[u8; 32]>,
-    /// 76 bytes in the format of contract section 8.
+    /// 76 bytes in the format of wire contract, "Ciphertexts".
     pub ciphertext: Vec<u8>,
 }
 
@@ -132,7 +132,7 @@ impl Kms {
     }
 
     /// Whether a ciphertext carries a version that is not known here. Like a name, it is not missing before the leader
-    /// has said so (contract, section 7). One in 2³² ciphertexts from elsewhere seems to carry one.
+    /// has said so (wire contract, "Unavailability"). One in 2³² ciphertexts from elsewhere seems to carry one.
     async fn carries_later_version(&self, sealed: &Sealed<'_>, by: Instant) -> Result<bool, Error> {
         let newest = self.key(sealed.name, None, by).await?;
         Ok(sealed.ciphertext.version(newest.mask()).is_some_and(|carried| carried > newest.version()))

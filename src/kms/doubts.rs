@@ -1,4 +1,4 @@
-//! Records that do not open: each is compared with a peer's before its key is given up (decisions, section 2).
+//! Records that do not open: each is compared with a peer's before its key is given up (design, "Storage").
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -47,7 +47,7 @@ use status::SeenOnDisk;
 /// The key server's operations.
 ///
 /// Every one takes a [`Permit`](crate::policy::Permit) and a deadline; reads of known keys answer at once and
-/// locally, misses and everything else are linearizable (decisions, section 3).
+/// locally, misses and everything else are linearizable (design, "Reads").
 pub struct Kms {
     cluster: Arc<Cluster>,
     /// None while the node is sealed.

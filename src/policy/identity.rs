@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a certificate's DER SubjectPublicKeyInfo; shown as 64 lower-case hexadecimal digits (contract, 5).
+/// SHA-256 of a certificate's DER SubjectPublicKeyInfo; shown as 64 lower-case hexadecimal digits (wire contract,
+/// "Identity and TLS").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity([u8; Self::LEN]);
 

@@ -1,6 +1,7 @@
 //! Who may do what: identities, the grammar of names, patterns, policies, and the permit every operation asks for.
 //!
-//! Pure values and decisions; nothing here does IO. Contract, sections 3, 5 and 6.
+//! Pure values and decisions; nothing here does IO. Wire contract, "Names and listings", "Identity and TLS" and
+//! "Policies".
 
 mod identity;
 mod name;

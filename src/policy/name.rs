@@ -1,4 +1,4 @@
-//! The one grammar of key, policy and identity names, and of listing prefixes (contract, section 3).
+//! The one grammar of key, policy and identity names, and of listing prefixes (wire contract, "Names and listings").
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A pattern of a policy: a path, or the beginning of one when it ends in `*` (contract, section 6).
+//! A pattern of a policy: a path, or the beginning of one when it ends in `*` (wire contract, "Policies").
 
 use std::fmt;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::{Actor, Denied, Identity, Pattern, Permit, PolicyName};
 
-/// Paths whose listing is the same request with and without the slash at the end (contract, sections 2 and 6).
+/// Paths whose listing is the same request with and without the slash at the end (wire contract, "Bodies and headers"
+/// and "Policies").
 const LISTINGS: [&str; 3] = ["/v1/key/list", "/v1/policy/list", "/v1/identity/list"];
 
-/// The largest policy as stored, in bytes (contract, section 4).
+/// The largest policy as stored, in bytes (wire contract, "Errors").
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 
 /// What a policy allows and denies.

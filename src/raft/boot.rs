@@ -1,4 +1,4 @@
-//! Whether this node may take part: a blank disk never votes (decisions, section 3a).
+//! Whether this node may take part: a blank disk never votes (design, "Nodes, clusters and keys").
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;

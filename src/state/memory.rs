@@ -1,4 +1,4 @@
-//! What was done once: the outcomes of the last commands by request id (decisions, section 3, "Once").
+//! What was done once: the outcomes of the last commands by request id (design, "Once").
 
 use std::collections::{HashMap, VecDeque};
 

@@ -27,7 +27,7 @@ pub use record::{CreationId, KeyRecord, RecordError};
 pub use rules::{decode_assignment, decode_policy, encode_assignment, encode_policy};
 
 /// The feature level this binary writes and knows how to apply. Each log entry carries the level it was written at;
-/// a node refuses to append one above its own (decisions, section 3a).
+/// a node refuses to append one above its own (design, "Nodes, clusters and keys").
 ///
 /// Level 2 has the date of the cluster in its first command. A node of level 1 would drop the date, and differ from the
 /// others for ever; so it stops at the next command instead. Clusters of level 1 stay what they are.

@@ -1,4 +1,5 @@
-//! The error log: every event at level ERROR, counted and fed to live listeners (contract, section 9).
+//! The error log: every event at level ERROR, counted and fed to live listeners (wire contract, "Streams, metrics and
+//! status").
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

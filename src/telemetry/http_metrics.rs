@@ -4,7 +4,8 @@ use crate::clock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Upper bounds of the response time's buckets (contract, section 9), with how Prometheus writes them.
+/// Upper bounds of the response time's buckets (wire contract, "Streams, metrics and status"), with how Prometheus
+/// writes them.
 pub(super) const BUCKETS: [(Duration, f64); 10] = [
     (Duration::from_millis(10), 0.01),
     (Duration::from_millis(50), 0.05),

@@ -1,4 +1,5 @@
-//! `/v1/metrics`: exactly the families of contract section 9, for the KES SDK reads them by name.
+//! `/v1/metrics`: exactly the families of wire contract, "Streams, metrics and status", for the KES SDK reads them by
+//! name.
 
 use std::fmt;
 use std::ops::RangeInclusive;

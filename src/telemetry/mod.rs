@@ -1,7 +1,7 @@
 //! Seeing it: structured logs, the audit trail, and metrics.
 //!
 //! Whatever a request costs here it pays in a few atomic additions and one push; formatting, writing and
-//! streaming happen elsewhere. Contract, section 9.
+//! streaming happen elsewhere. Wire contract, "Streams, metrics and status".
 
 mod audit;
 mod audit_metrics;

@@ -1,6 +1,6 @@
 //! A bounded queue of many writers and one reader, which takes whatever has gathered in one go.
 //!
-//! Waking a reader for each item costs more than the item (decisions, section 3b), so writers wake it only when it
+//! Waking a reader for each item costs more than the item (design, "Speed of writes"), so writers wake it only when it
 //! sleeps because there was nothing to do. Writers on different threads push to different shards.
 
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! The audit record of one request, and the line that tells it (contract, section 9).
+//! The audit record of one request, and the line that tells it (wire contract, "Streams, metrics and status").
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
-//! API keys: a client's Ed25519 seed as one line of text, which stands for a self-signed certificate (contract, 5).
+//! API keys: a client's Ed25519 seed as one line of text, which stands for a self-signed certificate (wire contract,
+//! "Identity and TLS").
 
 use std::fmt;
 use std::str::FromStr;
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use crate::tls::certificate_identity;
 
-    /// The vector of contract section 5.
+    /// The vector of wire contract, "Identity and TLS".
     const KEY: &str = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
     const IDENTITY: &str = "ea9826089311fe44d7590408ede9150f7c637b6cab0a91ee6fe1aa5d9fb366f6";
 

@@ -1,4 +1,4 @@
-//! From a client's certificate chain to its identity (contract, section 5).
+//! From a client's certificate chain to its identity (wire contract, "Identity and TLS").
 
 use rustls::pki_types::CertificateDer;
 

@@ -50,7 +50,7 @@ const H2: &[u8] = b"h2";
 /// The ALPN name of HTTP/1.1.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// aws-lc-rs, with the post-quantum hybrid exchange preferred (decisions, section 4).
+/// aws-lc-rs, with the post-quantum hybrid exchange preferred (design, "TLS and HTTP").
 fn provider() -> Arc<CryptoProvider> {
     let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
     Arc::new(CryptoProvider { kx_groups, ..default_provider() })

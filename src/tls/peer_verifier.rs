@@ -1,7 +1,7 @@
 //! Which certificates nodes take from each other: issued by the peers' CA, in date, for both usages.
 //!
-//! Names are not looked at. A node is bound to its certificate's key by membership (decisions, section 3a), which
-//! is checked on every call, and says more than a name would.
+//! Names are not looked at. A node is bound to its certificate's key by membership (design, "Nodes, clusters and
+//! keys"), which is checked on every call, and says more than a name would.
 
 use std::sync::Arc;
 

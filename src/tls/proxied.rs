@@ -1,4 +1,4 @@
-//! The certificate that a TLS proxy forwards in a header, as URL-escaped PEM (contract, section 5).
+//! The certificate that a TLS proxy forwards in a header, as URL-escaped PEM (wire contract, "Identity and TLS").
 
 use std::fmt;
 use std::time::Duration;

@@ -208,7 +208,7 @@ impl Sources {
     }
 }
 
-/// A resumed session skips the certificate verifier (decisions, section 4): no tickets, no storage, no early data.
+/// A resumed session skips the certificate verifier (design, "TLS and HTTP"): no tickets, no storage, no early data.
 pub(super) fn without_resumption(server: &mut ServerConfig) {
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;

@@ -1,4 +1,4 @@
-//! Which client certificates the public listener takes (contract, section 5).
+//! Which client certificates the public listener takes (wire contract, "Identity and TLS").
 
 use std::sync::Arc;
 

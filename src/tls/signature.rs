@@ -1,7 +1,7 @@
 //! Handshake signatures, verified with nothing but the public key, so that an odd certificate still proves its key.
 //!
 //! rustls's own helpers parse the whole certificate strictly first; with `tls.auth: off` a certificate is only the
-//! envelope of a key (contract, section 5).
+//! envelope of a key (wire contract, "Identity and TLS").
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};

@@ -168,7 +168,7 @@ impl Case {
     }
 
     /// Whether the case means the same over HTTP/2: one that is for HTTP/1.1 does not, nor does generate without
-    /// a body, which only HTTP/1.1 can say without `Content-Length` (contract, section 2).
+    /// a body, which only HTTP/1.1 can say without `Content-Length` (wire contract, "Bodies and headers").
     pub fn holds_over_http2(&self) -> bool {
         let silent_generate = self.framing() == Framing::None && self.target.starts_with("/v1/key/generate/");
         self.http != Some(1) && (self.http == Some(2) || !silent_generate)

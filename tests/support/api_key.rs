@@ -12,7 +12,7 @@ use super::certificates::{self, Authority, Credential};
 const PKCS8_BEFORE_SEED: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// An API key (contract, section 5).
+/// An API key (wire contract, "Identity and TLS").
 pub struct ApiKey(KeyPair);
 
 /// From when until when a certificate is valid.

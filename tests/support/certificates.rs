@@ -150,7 +150,7 @@ pub fn pem_of_key(credential: &Credential) -> String {
     pem("PRIVATE KEY", credential.key.secret_der())
 }
 
-/// Parameters of a client's certificate (contract, section 5).
+/// Parameters of a client's certificate (wire contract, "Identity and TLS").
 pub fn for_client(mut params: CertificateParams) -> CertificateParams {
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

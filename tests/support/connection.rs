@@ -33,7 +33,7 @@ pub struct Client {
 }
 
 /// Shows the certificate unless the server names authorities that the client knows nothing of: Go does the same,
-/// and contract section 5 calls it a trap.
+/// and wire contract, "Identity and TLS" calls it a trap.
 #[derive(Debug)]
 struct Resolver {
     certified: Arc<CertifiedKey>,

@@ -1,4 +1,4 @@
-//! The forms in which KES stores a key: base64 of a protobuf message, and older JSON (contract, section 8).
+//! The forms in which KES stores a key: base64 of a protobuf message, and older JSON (wire contract, "Ciphertexts").
 
 use std::fmt;
 

@@ -1,0 +1,87 @@
+//! Citations: a comment that names a source must name a document here, and a heading that stands in it.
+//!
+//! The form is `wire contract, "Errors"` or `design, "Once"`; several headings of one document are joined with commas
+//! and `and`. A citation may run over the end of a line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What comments call a document, and where it is.
+const DOCUMENTS: [(&str, &str); 2] = [("wire contract, \"", "docs/wire-contract.md"), ("design, \"", "docs/design.md")];
+
+/// How documents that are not here used to be cited.
+const OUTDATED: [&str; 4] = ["contract, section", "contract section", "decisions, section", "decisions section"];
+
+/// What is wrong with the citations of this repository.
+pub fn faults(root: &Path) -> Vec<String> {
+    let headings = DOCUMENTS.map(|(_, document)| headings(&read(&root.join(document))));
+    let mut faults = Vec::new();
+    for path in files(root) {
+        let text = prose(&read(&path));
+        let shown = path.strip_prefix(root).unwrap_or(&path).display();
+        for ((name, document), headings) in DOCUMENTS.iter().zip(&headings) {
+            let unknown = cited(&text, name).into_iter().filter(|heading| !headings.contains(heading));
+            faults.extend(unknown.map(|heading| format!("{shown}: {document} has no heading \"{heading}\"")));
+        }
+        let outdated = OUTDATED.into_iter().filter(|words| text.contains(words));
+        faults.extend(outdated.map(|words| format!("{shown}: cite a heading instead of \"{words} …\"")));
+    }
+    faults
+}
+
+/// The headings that a text cites of the document with this name.
+fn cited(text: &str, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.to_lowercase().match_indices(name) {
+        let mut rest = &text[at + name.len()..];
+        while let Some((heading, after)) = rest.split_once('"') {
+            found.push(heading.to_owned());
+            let next = [", \"", " and \""].iter().find_map(|joint| after.strip_prefix(joint));
+            let Some(next) = next else { break };
+            rest = next;
+        }
+    }
+    found
+}
+
+/// A text whose comments are joined over line ends.
+fn prose(text: &str) -> String {
+    let words = |line: &str| line.trim().trim_start_matches(['/', '!', '#']).trim().to_owned();
+    text.lines().map(words).collect::<Vec<_>>().join(" ")
+}
+
+fn headings(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim().to_owned())
+        .collect()
+}
+
+/// Every file that may cite: sources, tests, benches, definitions of messages. This one shows the outdated forms.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut files) =
+        (["src", "tests", "benches", "proto"].map(|name| root.join(name)).to_vec(), Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is readable") {
+            let path = entry.expect("the folder is readable").path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if path.is_dir() {
+                folders.push(path);
+            } else if matches!(extension, Some("rs" | "proto")) && !path.ends_with("tidy/citations.rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn citations_are_found_over_line_ends_and_in_lists() {
+    let text = prose("//! One (wire contract, \"Bodies and\n//! headers\" and \"Errors\"), two (design, \"Once\").");
+    assert_eq!(cited(&text, DOCUMENTS[0].0), ["Bodies and headers", "Errors"]);
+    assert_eq!(cited(&text, DOCUMENTS[1].0), ["Once"]);
+}
