@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The longest commit noted: `/version` stays small, whatever the environment says.
+/// The longest commit noted, so that `/version` stays small.
 const MAX_COMMIT: usize = 64;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,7 +26,7 @@ fn note_commit() {
     }
 }
 
-/// The commit checked out in this folder; none when it is no checkout of its own, or there is no git.
+/// The commit that is checked out. A source archive inside another checkout has none, nor has a machine without git.
 fn commit_of_checkout() -> Option<String> {
     let top = PathBuf::from(git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()?;
     if top != std::env::current_dir().ok()?.canonicalize().ok()? {

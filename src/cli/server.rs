@@ -39,7 +39,7 @@ struct Overrides {
     auth: Option<String>,
 }
 
-/// Flags that `kes server` has or had, and that can have no effect here: each is an error that says what to do instead.
+/// Flags of `kes server` that can have no effect here. Each is an error, and says what to do instead.
 #[derive(clap::Args)]
 struct Retired {
     #[arg(long, hide = true)]

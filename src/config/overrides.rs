@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A setting of the command line. It is read and checked as if the file had it, at the start and at each reload.
+/// A setting of the command line. The configuration reads and checks it like one of the file, at each reload too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     /// The flag, such as `--addr`.
@@ -16,6 +16,6 @@ pub struct Override {
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { flag, setting, value } = self;
-        write!(f, "{flag} on the command line sets {setting} to '{value}', whatever the configuration file says")
+        write!(f, "{flag} on the command line sets {setting} to '{value}' in place of the configuration file")
     }
 }
