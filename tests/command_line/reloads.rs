@@ -58,6 +58,23 @@ async fn a_setting_that_waits_for_a_restart_is_named_until_it_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_command_line_sets_stays_when_the_file_is_read_again() {
+    let mut node = Node::start().await;
+    node.cluster.stop(0).await;
+    node.cluster.begin_with_flags(0, "--auth=off");
+    node.cluster.start_all().await;
+    assert!(
+        node.cluster.log(0).contains("--auth on the command line sets tls.auth to 'off'"),
+        "{}",
+        node.cluster.log(0)
+    );
+    node.write(|config| config.tls.verify_clients = true);
+    node.reload("wait_for_a_restart=[]").await;
+    // The certificate of an API key has no chain.
+    node.cluster.admin().create(0, "still-off").await.expect("client certificates are not verified");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_api_certificate_is_reported_and_does_not_stop_the_node() {
     let mut node = Node::start().await;
     let authority = Authority::new("clients' CA");

@@ -89,6 +89,13 @@ impl Processes {
         self.spawn(number, limited);
     }
 
+    /// Starts a node with further flags.
+    pub fn begin_with_flags(&mut self, number: usize, flags: &str) {
+        let mut flagged = Command::new("sh");
+        flagged.args(["-c", &format!("exec \"$0\" \"$@\" {flags}"), KEYRAFT]);
+        self.spawn(number, flagged);
+    }
+
     fn spawn(&mut self, number: usize, mut server: Command) {
         let log = OpenOptions::new().append(true).create(true).open(self.log_file(number)).expect("a log can be made");
         let same: File = log.try_clone().expect("a file can be shared");
