@@ -1,5 +1,6 @@
 //! What is read out of a certificate: its public key, whether it is a CA's, and what it may be used for.
 
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -17,6 +18,24 @@ pub(super) struct Facts<'a> {
     pub is_ca: bool,
     /// Whether its extended key usages name both serverAuth and clientAuth.
     pub for_peers: bool,
+}
+
+/// The certificates of a PEM file, in its order, whatever else the file holds.
+///
+/// # Errors
+/// A certificate in it is cut off or damaged.
+pub(super) fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let mut inside = false;
+    let mut blocks = Vec::with_capacity(file.len());
+    for line in file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if inside || line == BEGIN {
+            blocks.extend_from_slice(line);
+            blocks.push(b'\n');
+            inside = !line.starts_with(b"-----END ");
+        }
+    }
+    CertificateDer::pem_slice_iter(&blocks).collect()
 }
 
 /// Reads a certificate of any version, whatever its extensions say.
@@ -46,5 +65,31 @@ pub(super) fn public_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPubli
 impl From<Malformed> for rustls::Error {
     fn from(Malformed: Malformed) -> Self {
         Self::InvalidCertificate(rustls::CertificateError::BadEncoding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::Authority;
+
+    #[test]
+    fn what_stands_beside_the_certificates_does_not_matter() {
+        let authority = Authority::new();
+        let leaf = authority.client();
+        let key = include_str!("../../tests/vectors/encrypted_keys/ec-aes256.key");
+        let (leaf_pem, ca_pem) = (leaf.pem(), authority.pem());
+        for file in [
+            format!("{leaf_pem}{ca_pem}"),
+            format!("{key}{leaf_pem}{ca_pem}"),
+            format!("{leaf_pem}{key}{ca_pem}{key}"),
+            format!("Subject: CN=app\n{leaf_pem}{ca_pem}").replace('\n', "\r\n"),
+        ] {
+            assert_eq!(in_pem(file.as_bytes()).unwrap(), [leaf.der(), authority.der()], "{file}");
+        }
+        assert!(in_pem(key.as_bytes()).unwrap().is_empty());
+        for cut in [&leaf_pem[..100], &format!("{}{ca_pem}", &leaf_pem[..100]), &format!("{key}{}", &leaf_pem[..100])] {
+            assert!(in_pem(cut.as_bytes()).is_err(), "{cut}");
+        }
     }
 }

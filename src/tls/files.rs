@@ -18,7 +18,7 @@ pub(super) type Fingerprint = [u8; 32];
 /// The certificates of a PEM file, in its order; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = content(path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = certificates::in_pem(&pem);
     let readable = |chain: &Vec<_>| !chain.is_empty() && chain.iter().all(|der| certificates::read(der).is_ok());
     chain.ok().filter(readable).ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
 }

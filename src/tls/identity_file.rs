@@ -50,11 +50,7 @@ pub fn certificate_identity(file: &[u8]) -> Result<CertificateIdentity, NoIdenti
     if certificates::read(&der).is_ok() {
         return identity_of(&[der]);
     }
-    if EncryptedKey::first_of(file).is_some() {
-        return Err(NoIdentity::PrivateKey);
-    }
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file).collect();
-    match chain {
+    match certificates::in_pem(file) {
         Ok(chain) if chain.is_empty() => Err(other_content(file)),
         Ok(chain) => identity_of(&chain),
         Err(_) => Err(NoIdentity::Broken),
@@ -79,6 +75,9 @@ fn identity_of(chain: &[CertificateDer<'_>]) -> Result<CertificateIdentity, NoId
 /// What a file without certificates holds.
 fn other_content(file: &[u8]) -> NoIdentity {
     use SectionKind as Kind;
+    if EncryptedKey::first_of(file).is_some() {
+        return NoIdentity::PrivateKey;
+    }
     let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(file).map_while(Result::ok);
     let kind = sections.map(|(kind, content)| (kind, Zeroizing::new(content)).0).next();
     match kind {
@@ -132,6 +131,10 @@ mod tests {
         assert_eq!(certificate_identity(&authority.old(&client.der())), first);
         assert_eq!(certificate_identity(chain.as_bytes()), first);
         assert_eq!(certificate_identity((client.key_pem() + &client.pem()).as_bytes()), first);
+        for key in ["ec", "ec-aes256", "pkcs8-aes256"] {
+            let key = std::fs::read_to_string(format!("tests/vectors/encrypted_keys/{key}.key")).unwrap();
+            assert_eq!(certificate_identity((key + &client.pem()).as_bytes()), first);
+        }
         let swapped = certificate_identity((authority.pem() + &client.pem()).as_bytes());
         assert_eq!(swapped, Ok(CertificateIdentity { identity: client.identity(), is_first: false }));
     }
