@@ -39,11 +39,14 @@ impl EncryptedKey {
     pub fn first_of(pem: &[u8]) -> Option<Self> {
         let mut lines = pem.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let label = lines.find_map(label_of)?;
-        let body: Vec<_> = lines.take_while(|line| !line.starts_with(b"-----")).collect();
-        let form = if label == PKCS8 { Form::Pkcs8 } else { Form::DekInfo(dek_info(&body)?) };
-        let base64: Vec<_> = body.into_iter().filter(|line| !line.contains(&b':')).collect();
-        // What cannot be decoded is left empty, and then is malformed.
-        Some(Self { form, sealed: BASE64_STANDARD.decode(base64.concat()).unwrap_or_default() })
+        let rest: Vec<_> = lines.collect();
+        let end = rest.iter().position(|line| line.starts_with(b"-----"));
+        let body = &rest[..end.unwrap_or(rest.len())];
+        let form = if label == PKCS8 { Form::Pkcs8 } else { Form::DekInfo(dek_info(body)?) };
+        let base64: Vec<_> = body.iter().filter(|line| !line.contains(&b':')).copied().collect();
+        // What is cut off, or cannot be decoded, is left empty, and then is malformed.
+        let sealed = end.and_then(|_| BASE64_STANDARD.decode(base64.concat()).ok()).unwrap_or_default();
+        Some(Self { form, sealed })
     }
 
     /// Opens it.
@@ -182,6 +185,8 @@ mod tests {
             for broken in [begin.to_owned(), format!("{begin}\n\n!!!\n-----END -----"), format!("{begin}\n\nAAAA\n")] {
                 assert!(opened(broken.as_bytes(), PASSWORD).is_err(), "{broken}");
             }
+            let cut: Vec<_> = text.lines().take(5).collect();
+            assert_eq!(opened(cut.join("\n").as_bytes(), PASSWORD), Err(EncryptedKeyError::Malformed), "{name}");
         }
     }
 }
