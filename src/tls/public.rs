@@ -359,6 +359,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_ca_certificate_of_a_trusted_chain_is_let_in_as_nobody() {
+        let authority = Authority::new();
+        let issue = |expired| authority.issue(Odd { is_ca: true, expired, ..Odd::default() });
+        let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, Odd { is_ca: true, ..Odd::default() });
+        for version in [&TLS12, &TLS13] {
+            let meets = async |server: &Server, leaf: &Leaf| {
+                let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
+                server.meets_with(client).await.map(|accepted| accepted.client)
+            };
+            for ca in [None, Some(&authority)] {
+                let met = meets(&server(ca, false), &issue(false)).await;
+                assert_eq!(met.unwrap(), Err(CertificateError::Authority), "auth on: {}", ca.is_some());
+            }
+            for refused in [&issue(true), &stranger] {
+                assert!(meets(&server(Some(&authority), false), refused).await.is_err());
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn two_client_certificates_are_one_too_many() {
         let server = server(None, false);
         let (one, two) = (Leaf::self_signed(), Leaf::self_signed());

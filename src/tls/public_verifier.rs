@@ -27,7 +27,8 @@ pub(super) struct PublicVerifier {
     pub algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// Verifies that a chain ends in one of the roots, is in date, and may be used by a client.
+/// Verifies that a chain ends in one of the roots, is in date, and may be used by a client. Its first certificate may
+/// also be of X.509 before version 3, or a CA's, which then stands for no client.
 pub(super) fn verify_chain(
     roots: &RootCertStore,
     algorithms: &WebPkiSupportedAlgorithms,
@@ -35,10 +36,10 @@ pub(super) fn verify_chain(
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), Error> {
+    let odd = || odd_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates);
     match verify_for(Purpose::Client, roots, algorithms, client, intermediates, now) {
-        Err(webpki::Error::UnsupportedCertVersion) if certificates::is_old(client) => {
-            odd_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates)
-        }
+        Err(webpki::Error::UnsupportedCertVersion) if certificates::is_old(client) => odd(),
+        Err(webpki::Error::CaUsedAsEndEntity) => odd(),
         verified => verified.map_err(refusal),
     }
 }

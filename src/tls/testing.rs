@@ -39,6 +39,7 @@ pub struct Odd {
     pub usages: Option<Vec<ExtendedKeyUsagePurpose>>,
     pub expired: bool,
     pub critical_extension: bool,
+    pub is_ca: bool,
 }
 
 impl Authority {
@@ -109,7 +110,7 @@ impl Authority {
 impl Odd {
     fn params(self) -> CertificateParams {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.is_ca = IsCa::ExplicitNoCa;
+        params.is_ca = if self.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
         params.extended_key_usages = self.usages.unwrap_or_else(|| vec![ExtendedKeyUsagePurpose::ClientAuth]);
         if self.expired {
             (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2001, 4, 1));
