@@ -178,7 +178,23 @@ fn certificate(bad: &Bad, port: Port) -> String {
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
             "its certificate is not a node's: a node's names both serverAuth and clientAuth as extended key usages"
         }
+        Bad::Other(OtherError(error)) => return odd_certificate(error.downcast_ref()),
         other => return format!("its certificate cannot be used: {other}"),
+    }
+    .to_owned()
+}
+
+/// What is wrong with a certificate by the rules of X.509 that only webpki has a name for.
+fn odd_certificate(error: Option<&webpki::Error>) -> String {
+    use webpki::Error as Odd;
+    match error {
+        Some(Odd::UnsupportedCriticalExtension) => {
+            "its certificate has a critical extension that this node does not know: issue it without that extension"
+        }
+        Some(Odd::CaUsedAsEndEntity) => "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE",
+        Some(Odd::UnsupportedCertVersion) => "its certificate is not of X.509 version 3: issue it with extensions",
+        Some(other) => return format!("its certificate cannot be used ({other:?}): issue a new one"),
+        None => "its certificate cannot be used: issue a new one",
     }
     .to_owned()
 }
@@ -264,6 +280,7 @@ mod tests {
         let authority = Authority::new();
         let tls = public(&authority);
         let expired = authority.issue(Odd { expired: true, ..Odd::default() });
+        let critical = authority.issue(Odd { critical_extension: true, ..Odd::default() });
         let usage =
             authority.issue(Odd { usages: Some(vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]), ..Odd::default() });
         for (leaf, part) in [
@@ -271,6 +288,7 @@ mod tests {
             (Some(&Leaf::self_signed()), "a CA that this node does not trust: add that CA to tls.ca"),
             (Some(&expired), "its certificate has expired: renew it"),
             (Some(&usage), "lack clientAuth: issue one for this client"),
+            (Some(&critical), "has a critical extension that this node does not know: issue it without"),
         ] {
             let told = told(&tls, leaf).await;
             assert!(told.contains(part), "{told}");
@@ -325,8 +343,11 @@ mod tests {
         let authority = Authority::new();
         let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
         let tls = PeerTls::load(&cert, &key, &ca).unwrap();
+        let usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let ca = authority.issue(Odd { is_ca: true, usages: Some(usages), ..Odd::default() });
         for (leaf, part) in [
             (Some(authority.client()), "it is not a node's"),
+            (Some(ca), "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE"),
             (Some(Authority::new().node()), "another CA than cluster.tls.ca"),
             (None, "this port is for the other nodes"),
         ] {
