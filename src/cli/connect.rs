@@ -121,12 +121,14 @@ impl Connect {
 
     fn trust(&self, env: Environment<'_>) -> Trust {
         let own = self.by_key.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from));
-        // MinIO also takes a folder of certificates there, which is not read here.
-        let of_minio = || env("MINIO_KMS_KES_CAPATH").map(PathBuf::from).filter(|path| !path.is_dir());
-        match own.or_else(of_minio) {
+        let of_minio = env("MINIO_KMS_KES_CAPATH").map(PathBuf::from);
+        match (own, of_minio) {
             _ if self.by_key.insecure => Trust::Anyone,
-            Some(ca) => Trust::Ca(ca),
-            None => Trust::System,
+            (Some(ca), _) => Trust::Ca(ca),
+            // MinIO's folder also holds what it trusts of others, beside the system's roots.
+            (None, Some(folder)) if folder.is_dir() => Trust::SystemAndFolder(folder),
+            (None, Some(ca)) => Trust::Ca(ca),
+            (None, None) => Trust::System,
         }
     }
 }
@@ -233,7 +235,8 @@ mod tests {
         let settings = resolve(&none, &files).unwrap();
         assert!(matches!(settings.credentials, Credentials::Files { .. }));
         assert_eq!(settings.trust, Trust::Ca("/ca".into()));
-        assert_eq!(resolve(&none, &[("MINIO_KMS_KES_CAPATH", "/")]).unwrap().trust, Trust::System, "a folder");
+        let folder = resolve(&none, &[("MINIO_KMS_KES_CAPATH", "/")]).unwrap().trust;
+        assert_eq!(folder, Trust::SystemAndFolder("/".into()));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub enum Trust {
     System,
     /// Those whose chain ends in the certificates of this PEM file, or of the files in this folder.
     Ca(PathBuf),
+    /// Those that the system trusts, and those whose chain ends in a certificate of a file in this folder.
+    SystemAndFolder(PathBuf),
     /// Any: for trying things out.
     Anyone,
 }
@@ -129,6 +131,7 @@ fn with_trust(trust: &Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCe
             return Ok(builder.dangerous().with_custom_certificate_verifier(verifier));
         }
         Trust::Ca(path) => files::trusted(path),
+        Trust::SystemAndFolder(folder) => files::trusted_beside_system(folder),
         Trust::System => files::trusted_by_system(),
     };
     let verifier = ServerVerifier::new(trusted.map_err(ClientTlsError::Files)?, algorithms);

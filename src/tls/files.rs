@@ -56,6 +56,21 @@ pub(super) fn trusted_by_system() -> Result<Trusted, TlsError> {
     if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(Trusted { roots, certificates }) }
 }
 
+/// What the operating system trusts, and the certificates in the files of this folder. As in MinIO, a file in it that
+/// holds no certificates does not count.
+pub(super) fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> {
+    let found: Vec<_> = expand(folder)?.iter().filter_map(|file| certificates(file).ok()).flatten().collect();
+    let mut trusted = match trusted_by_system() {
+        Err(TlsError::NoSystemRoots) if !found.is_empty() => {
+            Trusted { roots: RootCertStore::empty(), certificates: Vec::new() }
+        }
+        trusted => trusted?,
+    };
+    trusted.roots.add_parsable_certificates(found.iter().cloned());
+    trusted.certificates.extend(found);
+    Ok(trusted)
+}
+
 /// The certificates of a PEM file, or of every file in a folder, each with its file; at least one.
 pub(super) fn authorities(path: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
     let mut found = Vec::new();
