@@ -1,6 +1,7 @@
 //! Where a server is: a host and a port, read from the forms people write.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use super::ellipses::{self, EllipsesError};
@@ -41,6 +42,10 @@ pub enum NoEndpoint {
     Scheme(String),
     /// It has this path, query or user, which no server's address has.
     Path,
+    /// It has colons as an IPv6 address has, or brackets, and is none.
+    Ipv6,
+    /// It has what separates servers in other lists.
+    Separator,
     /// What it has in braces is no range.
     Range,
     /// With it, the list names too many servers.
@@ -90,6 +95,9 @@ impl FromStr for Endpoint {
         let (authority, default) = authority(text).map_err(|why| EndpointError { text: text.to_owned(), why })?;
         let malformed = || EndpointError { text: text.to_owned(), why: NoEndpoint::Malformed };
         let (host, port) = split(authority).ok_or_else(malformed)?;
+        if (host.contains(':') || authority.starts_with('[')) && host.parse::<Ipv6Addr>().is_err() {
+            return Err(EndpointError { text: text.to_owned(), why: NoEndpoint::Ipv6 });
+        }
         let port = port.map_or(Some(default), decimal).filter(|port| *port > 0).ok_or_else(malformed)?;
         let fits = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
         fits.then(|| Self { host: host.to_owned(), port }).ok_or_else(malformed)
@@ -105,6 +113,9 @@ fn authority(text: &str) -> Result<(&str, u16), NoEndpoint> {
         Some("http") => return Err(NoEndpoint::PlainHttp),
         Some(other) => return Err(NoEndpoint::Scheme(other.to_owned())),
     };
+    if rest.contains(|c: char| c == ';' || c.is_whitespace()) {
+        return Err(NoEndpoint::Separator);
+    }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#', '@']) { Err(NoEndpoint::Path) } else { Ok((authority, port)) }
 }
@@ -148,6 +159,12 @@ impl fmt::Display for EndpointError {
             NoEndpoint::Path => {
                 write!(f, "'{text}' has more than a host and a port: write https://host:port and nothing after it")
             }
+            NoEndpoint::Ipv6 => {
+                write!(f, "'{text}' does not name a server: write an IPv6 address in brackets, as in [::1]:7373")
+            }
+            NoEndpoint::Separator => {
+                write!(f, "'{text}' does not name a server: separate several servers with commas")
+            }
             NoEndpoint::Range => write!(f, "'{text}': write a range as {{1...3}}, with the smaller number first"),
             NoEndpoint::TooMany => write!(f, "'{text}' makes more servers than one list may name ({MAX_SERVERS})"),
         }
@@ -178,7 +195,7 @@ mod tests {
         for (text, authority) in table {
             assert_eq!(text.parse::<Endpoint>().unwrap().authority(), authority, "{text}");
         }
-        for bad in ["", "https://", "a:b", "a:70000", "a:0", "a:+1", "a:", "[::1", "[::1]1", "a b", ":7373"] {
+        for bad in ["", "https://", "a:b", "a:70000", "a:0", "a:+1", "a:", "[::1", "[::1]1", ":7373"] {
             assert_eq!(bad.parse::<Endpoint>().unwrap_err().why, NoEndpoint::Malformed, "{bad}");
         }
     }
@@ -188,6 +205,12 @@ mod tests {
         let told = |text: &str| text.parse::<Endpoint>().unwrap_err().to_string();
         assert!(told("http://a:7373").contains("asks for HTTP without TLS"));
         assert!(told("ftp://a").contains("begins with 'ftp://'"));
+        for list in ["https://a:1;https://b:1", "a b", "https://a:1 https://b:1", "a\tb"] {
+            assert!(told(list).contains("separate several servers with commas"), "{list}");
+        }
+        for address in ["::1:28220", "https://::1:70000", "a:b:1", "[kms]:7373", "https://[127.0.0.1]"] {
+            assert!(told(address).contains("write an IPv6 address in brackets"), "{address}");
+        }
         for path in ["a/b", "https://a:1/v1/status", "https://a//", "https://a?x", "https://me@a"] {
             assert!(told(path).contains("more than a host and a port"), "{path}");
         }
