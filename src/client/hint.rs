@@ -5,7 +5,8 @@ use std::io;
 use super::Error;
 use crate::tls::Refusal;
 
-const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KES_API_KEY, or --cert and --key";
+const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KES_API_KEY, or --cert and --key; a CA \
+                              certificate stands for nobody, and `keyraft identity of FILE` shows what a file holds";
 const UNKNOWN: &str = "the outcome is unknown: look before you try again";
 const NO_LEADER: &str = "`keyraft cluster status` shows who leads and which nodes are up: more than half of the \
                          cluster's nodes must be, 2 of 3 or 3 of 5";
