@@ -1,13 +1,14 @@
 //! What a setting that does not exist was probably meant to be.
 
-/// What old KES releases wrote: the section (empty for the top of the file), the setting, and what to write now.
+/// What old KES releases wrote, or what is easily written here: the section (empty for the top of the file), the setting, and what to write now.
 /// `NAME` stands for a name that the user chose.
-const RETIRED: [(&str, &str, &str); 6] = [
+const RETIRED: [(&str, &str, &str); 7] = [
     ("", "root", "write `admin: {identity: …}`; old KES releases called it `root`"),
     ("", "system", "write `admin: {identity: …}` at the top of the file; Keyraft has no system admin beside it"),
     ("", "unseal", "write `seal: {file: root.key}` or `seal: {env: NAME}`: that is where the root key comes from"),
     ("", "enclave", "there are no enclaves here: move its `admin`, `policy` and `keys` to the top of the file"),
     ("policy.NAME", "paths", "write `allow`; old KES releases called it `paths`"),
+    ("keys", "name", "write the keys to create as a list: `keys: [{name: my-key}]`"),
     ("cluster", "keystore", "remove it: Keyraft keeps the keys itself, in the folder `cluster.data`"),
 ];
 
@@ -19,7 +20,7 @@ const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES relea
                                 `keyraft migrate --help` says how to bring its keys over";
 
 /// Where settings stand whose names are missed in other sections. `NAME` stands for a name that the user chose.
-const PLACES: [&str; 51] = [
+const PLACES: [&str; 54] = [
     "admin.identity",
     "api.NAME.skip_auth",
     "api.NAME.timeout",
@@ -58,6 +59,7 @@ const PLACES: [&str; 51] = [
     "limits.handshake_timeout",
     "limits.header_timeout",
     "limits.streams",
+    "log.error",
     "log.format",
     "log.level",
     "policy.NAME.allow",
@@ -70,6 +72,8 @@ const PLACES: [&str; 51] = [
     "tls.key",
     "tls.password",
     "tls.proxy",
+    "tls.proxy.header",
+    "tls.proxy.header.cert",
     "tls.proxy.identities",
 ];
 
@@ -153,6 +157,7 @@ mod tests {
         let known = ["address", "allow", "create"];
         assert!(unknown("", "root", &known).starts_with("write `admin: {identity: …}`"));
         assert!(unknown("policy.app", "paths", &known).starts_with("write `allow`"));
+        assert!(unknown("keys", "name", &known).starts_with("write the keys to create as a list"));
         assert!(unknown("keys", "vault", &known).starts_with("`keys` was the keystore section of old KES releases"));
         for (section, name) in [("tls", "root"), ("policy", "paths"), ("cache", "vault")] {
             assert!(unknown(section, name, &known).starts_with("remove it; "), "{section}.{name}");
@@ -168,6 +173,9 @@ mod tests {
             ("cache", "Offline", "`cache.expiry.offline`"),
             ("", "skip-auth", "`api.NAME.skip_auth`"),
             ("cluster", "cert", "`cluster.tls.cert`"),
+            ("tls", "header", "`tls.proxy.header`"),
+            ("tls.proxy", "cert", "`tls.proxy.header.cert`"),
+            ("", "error", "`log.error`"),
         ] {
             assert_eq!(unknown(section, name, &known), format!("did you mean {places}?"), "{section}.{name}");
         }
