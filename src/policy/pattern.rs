@@ -175,7 +175,7 @@ impl fmt::Display for Unmatchable {
             Self::LeadingDash => f.write_str("no name begins with '-'"),
             Self::TooLong => write!(f, "no name is longer than {MAX_NAME} characters"),
             Self::NotAName => f.write_str(
-                "no name ends with '-', and '_' alone is none; end the pattern with '*' if more is to follow",
+                "no name ends with '-', and '_' alone is not a name; end the pattern with '*' if more is to follow",
             ),
         }
     }
