@@ -14,8 +14,8 @@ use crate::node;
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Configuration file of the node (YAML)
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "dev")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
@@ -52,6 +52,8 @@ struct Retired {
     enclave: Option<String>,
     #[arg(long, hide = true)]
     port: Option<String>,
+    #[arg(short, long, hide = true, action = ArgAction::SetTrue)]
+    quiet: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -67,7 +69,8 @@ Signals:
 /// Runs a node until it is told to stop.
 pub fn run(args: &Args) -> Result<(), Error> {
     args.retired.refuse()?;
-    node::run(&args.config, &args.overrides.list()).map_err(Error::Node)
+    let config = args.config.as_ref().expect("the command line has --config, or --dev, which was just refused");
+    node::run(config, &args.overrides.list()).map_err(Error::Node)
 }
 
 impl Overrides {
@@ -96,6 +99,7 @@ impl Retired {
             ),
             ("--dev", self.dev, "run `keyraft dev` instead, which makes a cluster to try things out with"),
             ("--enclave", self.enclave.is_some(), "leave it out: there are no enclaves here"),
+            ("--quiet", self.quiet, "leave it out: `log: {level: error}` in the file keeps the log short"),
             ("--port", self.port.is_some(), "write --addr 0.0.0.0:PORT instead"),
         ];
         match all.into_iter().find(|(_, given, _)| *given) {
@@ -140,11 +144,16 @@ mod tests {
             ("--mlock", "--mlock: leave it out"),
             ("--dev", "--dev: run `keyraft dev` instead"),
             ("--enclave e", "--enclave: leave it out"),
+            ("--quiet", "--quiet: leave it out"),
+            ("-q", "--quiet: leave it out"),
             ("--port 7373", "--port: write --addr 0.0.0.0:PORT instead"),
         ] {
             let refused = read(&format!("server --config c {flag}")).retired.refuse().unwrap_err().to_string();
             assert!(refused.starts_with(instead), "{refused}");
         }
         assert!(read("server --config c").retired.refuse().is_ok());
+        // KES starts a throw-away server without a file.
+        assert!(read("server --dev").retired.refuse().is_err());
+        assert!(Line::try_parse_from(["server"]).is_err());
     }
 }
