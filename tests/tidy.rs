@@ -49,6 +49,7 @@ const MAP: &[Module] = &[
         ],
     },
     Module { name: "socket", may_use: &[], only: &[] },
+    Module { name: "error_code", may_use: &[], only: &[] },
     Module { name: "policy", may_use: &["clock"], only: &[] },
     Module { name: "state", may_use: &["crypto", "policy"], only: &[] },
     Module {
@@ -72,14 +73,18 @@ const MAP: &[Module] = &[
     },
     Module {
         name: "http",
-        may_use: &["clock", "config", "kms", "policy", "socket", "state", "telemetry", "tls"],
+        may_use: &["clock", "config", "error_code", "kms", "policy", "socket", "state", "telemetry", "tls"],
         only: &["axum", "hyper", "hyper_util"],
     },
-    Module { name: "client", may_use: &["clock", "crypto", "policy", "tls"], only: &["hyper", "hyper_util"] },
+    Module {
+        name: "client",
+        may_use: &["clock", "crypto", "error_code", "policy", "tls"],
+        only: &["hyper", "hyper_util"],
+    },
     Module { name: "config", may_use: &["clock", "policy"], only: &["serde_saphyr"] },
     Module {
         name: "cli",
-        may_use: &["client", "clock", "config", "crypto", "node", "policy", "telemetry", "tls"],
+        may_use: &["client", "clock", "config", "crypto", "error_code", "node", "policy", "telemetry", "tls"],
         only: &["clap"],
     },
     Module { name: "node", may_use: ALL, only: &[] },

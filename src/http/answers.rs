@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::{Body, Frame};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::Refusal;
+use crate::error_code;
 use crate::kms::Behind;
 
 /// An answer on its way to the client.
@@ -22,6 +23,8 @@ pub type Answer = Response<AnswerBody>;
 /// One piece, or a stream of them.
 pub type AnswerBody = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>>;
 
+/// The header of an error answer that has its code.
+const ERROR_CODE: HeaderName = HeaderName::from_static(error_code::HEADER);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -68,13 +71,14 @@ pub fn metrics(text: String) -> Answer {
     full(StatusCode::OK, METRICS, text.into())
 }
 
-/// What a refused request is told.
+/// The answer to a refused request: its message as the body, and its code in a header.
 pub fn refusal(refusal: &Refusal) -> Answer {
-    let (status, text) = refusal.answer();
-    if *refusal == Refusal::UnknownPath {
-        return full(status, TEXT, text.into_owned().into());
-    }
-    let mut answer = full(status, JSON, message(&text).into());
+    let (status, code, text) = refusal.answer();
+    let mut answer = match refusal {
+        Refusal::UnknownPath => full(status, TEXT, text.into_owned().into()),
+        _ => full(status, JSON, message(&text).into()),
+    };
+    answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(code.as_str()));
     if let Refusal::Method { want, allowed, .. } = refusal {
         // KES names the method in `Accept`; HTTP asks for `Allow` (RFC 9110, section 15.5.6).
         answer.headers_mut().insert(ACCEPT, HeaderValue::from_static(want.as_str()));
@@ -250,14 +254,18 @@ mod tests {
             (&"PUT".parse().unwrap(), &"PUT, POST".parse().unwrap())
         );
         assert_eq!(method.headers()["content-type"], "application/json");
+        assert_eq!(method.headers()["keyraft-error"], "method-not-allowed");
         let unknown = refusal(&Refusal::UnknownPath);
         assert_eq!((text(&unknown).as_str(), unknown.status().as_u16()), ("404 page not found\n", 404));
         assert_eq!(unknown.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(unknown.headers()["keyraft-error"], "unknown-path");
+        assert!(!empty().headers().contains_key("keyraft-error"));
     }
 
     #[test]
     fn head_is_told_the_headers_only() {
         let head = without_body(refusal(&Refusal::UnknownPath));
         assert_eq!((text(&head).as_str(), &head.headers()["content-length"]), ("", &HeaderValue::from(19)));
+        assert_eq!(head.headers()["keyraft-error"], "unknown-path");
     }
 }

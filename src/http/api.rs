@@ -118,7 +118,7 @@ impl Api {
     fn tell_failure(&self, refusal: &Refusal, trail: &Trail<'_>) {
         let second = clock::unix_ns() / 1_000_000_000;
         if self.failure_told.swap(second, Relaxed) != second {
-            let (status, text) = refusal.answer();
+            let (status, _, text) = refusal.answer();
             let (request_id, path) = (format_args!("{:016x}", trail.request_id()), trail.path());
             tracing::error!(%request_id, ?path, status = status.as_u16(), "a request failed: {text}");
         }

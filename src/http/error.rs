@@ -1,4 +1,4 @@
-//! Every way a request can fail, and the one place that gives each its status and text (wire contract, "Errors" and
+//! Every way a request can fail, and the one table of their statuses, codes and texts (wire contract, "Errors" and
 //! "Unavailability").
 
 use std::borrow::Cow;
@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::query::BadParameter;
 use super::routes::Method;
 use crate::clock;
+use crate::error_code::{ErrorCode, ErrorCode as Code};
 use crate::kms::{self, Cipher, CipherError};
 use crate::policy::{Denied, IdentityError, NameError, PatternError, PrefixError};
 use crate::tls::{CertificateError, ForwardedError};
@@ -75,99 +76,132 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status and the exact text that clients compare.
-    pub fn answer(&self) -> (StatusCode, Cow<'static, str>) {
-        let (status, text) = match self {
-            Self::UnknownPath => (404, "404 page not found\n".into()),
-            Self::BadPath => (400, "invalid request path: a '%' that is no escape, or no UTF-8".into()),
-            Self::Method { got, want, .. } => (405, format!("received method '{got}' expected '{want}'").into()),
-            Self::NoCertificate | Self::Certificate(CertificateError::Authority) => (400, CERTIFICATE_REQUIRED.into()),
-            Self::Certificate(CertificateError::Several) => {
-                (400, "tls: received more than one client certificate".into())
+    /// The status, the code that programs decide by, and the exact text that clients of KES compare.
+    pub fn answer(&self) -> (StatusCode, ErrorCode, Cow<'static, str>) {
+        let (status, code, text) = match self {
+            Self::UnknownPath => (404, Code::UnknownPath, "404 page not found\n".into()),
+            Self::BadPath => (400, Code::MalformedPath, BAD_PATH.into()),
+            Self::Method { got, want, .. } => {
+                (405, Code::MethodNotAllowed, format!("received method '{got}' expected '{want}'").into())
             }
-            Self::Certificate(CertificateError::Malformed) => {
-                (400, "tls: the client certificate cannot be read".into())
+            Self::NoCertificate => certificate_error(CertificateError::Authority),
+            Self::Certificate(error) => certificate_error(*error),
+            Self::Forwarded(error) => forwarded_error(error),
+            Self::Denied => not_authorized(),
+            Self::Name(error) => (400, Code::InvalidName, error.to_string().into()),
+            Self::Prefix(error) => (400, Code::InvalidPrefix, error.to_string().into()),
+            Self::Limit(limit) => {
+                (400, Code::InvalidParameter, format!("limit '{limit}' is not a positive number").into())
             }
-            Self::Forwarded(ForwardedError::Untrusted) | Self::Denied => (403, NOT_AUTHORIZED.into()),
-            Self::Forwarded(error) => (400, error.to_string().into()),
-            Self::Name(error) => (400, error.to_string().into()),
-            Self::Prefix(error) => (400, error.to_string().into()),
-            Self::Limit(limit) => (400, format!("limit '{limit}' is not a positive number").into()),
-            Self::Parameter(BadParameter { name, value, want }) => {
-                (400, format!("{name} '{value}' makes no sense: write {want}, or leave it out").into())
+            Self::Parameter(BadParameter { name, value, want }) => (
+                400,
+                Code::InvalidParameter,
+                format!("{name} '{value}' makes no sense: write {want}, or leave it out").into(),
+            ),
+            Self::Body => (400, Code::InvalidBody, "invalid request body".into()),
+            Self::ImportBody => (400, Code::InvalidBody, "invalid import key request body".into()),
+            Self::BodyTooLarge => (413, Code::BodyTooLarge, BODY_TOO_LARGE.into()),
+            Self::BodyTooSlow => (408, Code::BodyTooSlow, "the request body did not arrive in time".into()),
+            Self::Cipher(error) => (406, Code::UnsupportedCipher, error.to_string().into()),
+            Self::KeySize(cipher) => (406, Code::InvalidKeySize, format!("invalid key size for '{cipher}'").into()),
+            Self::Pattern(error) => (400, Code::InvalidPattern, error.to_string().into()),
+            Self::Identity(error) => (400, Code::InvalidIdentity, error.to_string().into()),
+            Self::TimedOut { writes: false } => {
+                (503, Code::TimedOut, "the request took too long: nothing was changed".into())
             }
-            Self::Body => (400, "invalid request body".into()),
-            Self::ImportBody => (400, "invalid import key request body".into()),
-            Self::BodyTooLarge => (413, "request body too large".into()),
-            Self::BodyTooSlow => (408, "the request body did not arrive in time".into()),
-            Self::Cipher(error) => (406, error.to_string().into()),
-            Self::KeySize(cipher) => (406, format!("invalid key size for '{cipher}'").into()),
-            Self::Pattern(error) => (400, error.to_string().into()),
-            Self::Identity(error) => (400, error.to_string().into()),
-            Self::TimedOut { writes } => (503, timed_out(*writes).into()),
-            Self::Unaudited { done: false } => (503, "the audit trail cannot be written: nothing was changed".into()),
+            Self::TimedOut { writes: true } => (
+                503,
+                Code::OutcomeUnknown,
+                "the request took too long: the outcome is unknown, the change may take effect or not".into(),
+            ),
+            Self::Unaudited { done: false } => {
+                (503, Code::AuditUnavailable, "the audit trail cannot be written: nothing was changed".into())
+            }
             Self::Unaudited { done: true } => (
                 503,
+                Code::OutcomeNotRecorded,
                 "the audit trail cannot be written: the outcome is unknown, the change may have taken effect".into(),
             ),
             Self::Kms(error) => kms_error(error),
         };
-        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text)
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, text)
     }
 }
 
-const CERTIFICATE_REQUIRED: &str = "tls: client certificate is required";
-const NOT_AUTHORIZED: &str = "not authorized: insufficient permissions";
+/// A row of the table: the status, the code and the text.
+type Row = (u16, ErrorCode, Cow<'static, str>);
 
-fn kms_error(error: &kms::Error) -> (u16, Cow<'static, str>) {
-    let (status, text) = match error {
-        kms::Error::KeyNotFound => (404, "key does not exist"),
-        kms::Error::KeyExists => (400, "key already exists"),
-        kms::Error::KeyWaiting { until } => return (409, key_waits(*until).into()),
-        kms::Error::NothingWaiting => (404, "no deleted key of this name can be restored"),
-        kms::Error::VersionNotFound => (404, "key version does not exist"),
-        kms::Error::VersionDisabled => (409, "key version is disabled"),
-        kms::Error::VersionNewest => (400, "the newest version of a key cannot be disabled: rotate the key first"),
-        kms::Error::TooManyVersions => (400, "the key has as many versions as a key may have: make a new key"),
-        kms::Error::NotAuthentic => (400, "decryption failed: ciphertext is not authentic"),
-        kms::Error::NoHmac => (409, "key does not support HMAC"),
-        kms::Error::KeyUnopenable => (409, "key cannot be opened"),
-        kms::Error::PolicyNotFound => (404, "policy does not exist"),
-        kms::Error::PolicyExists => (400, "policy already exists"),
-        kms::Error::PolicyChanged => (412, "the policy was changed meanwhile: read it again, and change that"),
-        kms::Error::PolicyTooLarge => (413, "request body too large"),
-        kms::Error::IdentityNotFound => (404, "identity does not exist"),
-        kms::Error::IdentityExists => (400, "identity already exists"),
-        kms::Error::IdentityIsAdmin => (400, "the identity is an admin: no policy can be assigned to it"),
-        kms::Error::LastAdmin => (400, "the identity is the last admin: make another one first"),
-        kms::Error::AdminOfFile => (400, "the identity is the admin of the configuration file: change it there"),
-        kms::Error::Denied => (403, NOT_AUTHORIZED),
-        kms::Error::NoLeader => (503, "no leader could be reached in time: nothing was changed"),
-        kms::Error::OutcomeUnknown => {
-            (503, "no answer from the leader in time: the outcome is unknown, the change may take effect or not")
-        }
-        kms::Error::NotEverywhere => (
-            503,
-            "the change is made, but some nodes did not confirm it in time: they may go on as before until their lease \
-             runs out",
-        ),
-        kms::Error::Stopping => (503, "the node is stopping: nothing was changed"),
+const BAD_PATH: &str = "invalid request path: a '%' that is no escape, or no UTF-8";
+const BODY_TOO_LARGE: &str = "request body too large";
+const NOT_AUTHENTIC: &str = "decryption failed: ciphertext is not authentic";
+const VERSION_NEWEST: &str = "the newest version of a key cannot be disabled: rotate the key first";
+const TOO_MANY_VERSIONS: &str = "the key has as many versions as a key may have: make a new key";
+const POLICY_CHANGED: &str = "the policy was changed meanwhile: read it again, and change that";
+const IDENTITY_IS_ADMIN: &str = "the identity is an admin: no policy can be assigned to it";
+const ADMIN_OF_FILE: &str = "the identity is the admin of the configuration file: change it there";
+const OUTCOME_UNKNOWN: &str =
+    "no answer from the leader in time: the outcome is unknown, the change may take effect or not";
+const NOT_EVERYWHERE: &str = "the change is made, but some nodes did not confirm it in time: they may go on as before \
+    until their lease runs out";
+
+fn not_authorized() -> Row {
+    (403, Code::NotAuthorized, "not authorized: insufficient permissions".into())
+}
+
+fn certificate_error(error: CertificateError) -> Row {
+    let (code, text) = match error {
+        CertificateError::Authority => (Code::CertificateRequired, "tls: client certificate is required"),
+        CertificateError::Several => (Code::SeveralCertificates, "tls: received more than one client certificate"),
+        CertificateError::Malformed => (Code::UnreadableCertificate, "tls: the client certificate cannot be read"),
     };
-    (status, text.into())
+    (400, code, text.into())
+}
+
+fn forwarded_error(error: &ForwardedError) -> Row {
+    let code = match error {
+        ForwardedError::Untrusted => return not_authorized(),
+        ForwardedError::Unreadable => Code::UnreadableCertificate,
+        ForwardedError::Nobody(CertificateError::Several) => Code::SeveralCertificates,
+        ForwardedError::Nobody(CertificateError::Authority | CertificateError::Malformed) => Code::CertificateRequired,
+    };
+    (400, code, error.to_string().into())
+}
+
+fn kms_error(error: &kms::Error) -> Row {
+    let (status, code, text) = match error {
+        kms::Error::KeyNotFound => (404, Code::KeyNotFound, "key does not exist"),
+        kms::Error::KeyExists => (400, Code::KeyExists, "key already exists"),
+        kms::Error::KeyWaiting { until } => return (409, Code::DeletedKeyExists, key_waits(*until).into()),
+        kms::Error::NothingWaiting => (404, Code::DeletedKeyNotFound, "no deleted key of this name can be restored"),
+        kms::Error::VersionNotFound => (404, Code::KeyVersionNotFound, "key version does not exist"),
+        kms::Error::VersionDisabled => (409, Code::KeyVersionDisabled, "key version is disabled"),
+        kms::Error::VersionNewest => (400, Code::KeyVersionNewest, VERSION_NEWEST),
+        kms::Error::TooManyVersions => (400, Code::TooManyKeyVersions, TOO_MANY_VERSIONS),
+        kms::Error::NotAuthentic => (400, Code::CiphertextNotAuthentic, NOT_AUTHENTIC),
+        kms::Error::NoHmac => (409, Code::HmacNotSupported, "key does not support HMAC"),
+        kms::Error::KeyUnopenable => (409, Code::KeyUnopenable, "key cannot be opened"),
+        kms::Error::Denied => return not_authorized(),
+        kms::Error::NoLeader => (503, Code::NoLeader, "no leader could be reached in time: nothing was changed"),
+        kms::Error::OutcomeUnknown => (503, Code::OutcomeUnknown, OUTCOME_UNKNOWN),
+        kms::Error::NotEverywhere => (503, Code::NotEverywhere, NOT_EVERYWHERE),
+        kms::Error::Stopping => (503, Code::NodeStopping, "the node is stopping: nothing was changed"),
+        kms::Error::PolicyNotFound => (404, Code::PolicyNotFound, "policy does not exist"),
+        kms::Error::PolicyExists => (400, Code::PolicyExists, "policy already exists"),
+        kms::Error::PolicyChanged => (412, Code::PolicyChanged, POLICY_CHANGED),
+        kms::Error::PolicyTooLarge => (413, Code::BodyTooLarge, BODY_TOO_LARGE),
+        kms::Error::IdentityNotFound => (404, Code::IdentityNotFound, "identity does not exist"),
+        kms::Error::IdentityExists => (400, Code::IdentityExists, "identity already exists"),
+        kms::Error::IdentityIsAdmin => (400, Code::IdentityIsAdmin, IDENTITY_IS_ADMIN),
+        kms::Error::LastAdmin => (400, Code::LastAdmin, "the identity is the last admin: make another one first"),
+        kms::Error::AdminOfFile => (400, Code::AdminOfFile, ADMIN_OF_FILE),
+    };
+    (status, code, text.into())
 }
 
 fn key_waits(until: i64) -> String {
     let second = until - until.rem_euclid(1_000_000_000);
     let until = clock::rfc3339(Some(second));
     format!("a deleted key of this name can be restored until {until}: restore it, or use another name")
-}
-
-fn timed_out(writes: bool) -> &'static str {
-    if writes {
-        "the request took too long: the outcome is unknown, the change may take effect or not"
-    } else {
-        "the request took too long: nothing was changed"
-    }
 }
 
 impl From<kms::Error> for Refusal {
@@ -208,8 +242,11 @@ impl From<PrefixError> for Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
-    use crate::policy::KeyName;
+    use crate::error_code::Retry;
+    use crate::policy::{KeyName, NameKind, Unmatchable};
 
     /// The table of wire contract, "Errors".
     #[test]
@@ -245,14 +282,134 @@ mod tests {
             (Refusal::UnknownPath, 404, "404 page not found\n"),
         ];
         for (refusal, status, text) in table {
-            assert_eq!(refusal.answer(), (StatusCode::from_u16(status).unwrap(), text.into()));
+            let (found, _, message) = refusal.answer();
+            assert_eq!((found.as_u16(), &*message), (status, text));
         }
+    }
+
+    /// Every refusal, with an example where it has many.
+    fn every_refusal() -> Vec<Refusal> {
+        use kms::Error as K;
+        let name = |kind: NameKind| Refusal::Name(kind.check("a b").unwrap_err());
+        let names = [NameKind::Key, NameKind::Policy, NameKind::Identity].map(name);
+        let parameter = BadParameter { name: "tail", value: "x".to_owned(), want: "a number of events" };
+        let certificates = [CertificateError::Several, CertificateError::Authority, CertificateError::Malformed];
+        let nobody = certificates.map(|error| Refusal::Forwarded(ForwardedError::Nobody(error)));
+        let own = [
+            Refusal::UnknownPath,
+            Refusal::BadPath,
+            Refusal::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" },
+            Refusal::NoCertificate,
+            Refusal::Forwarded(ForwardedError::Unreadable),
+            Refusal::Forwarded(ForwardedError::Untrusted),
+            Refusal::Denied,
+            Refusal::Prefix(PrefixError("*".to_owned())),
+            Refusal::Limit("x".to_owned()),
+            Refusal::Parameter(parameter),
+            Refusal::Body,
+            Refusal::ImportBody,
+            Refusal::BodyTooLarge,
+            Refusal::BodyTooSlow,
+            Refusal::Cipher(CipherError("rot13".to_owned())),
+            Refusal::KeySize(Cipher::Aes256),
+            Refusal::TimedOut { writes: false },
+            Refusal::TimedOut { writes: true },
+            Refusal::Pattern(PatternError { pattern: "x".to_owned(), why: Unmatchable::NoSlash }),
+            Refusal::Identity(IdentityError),
+            Refusal::Unaudited { done: false },
+            Refusal::Unaudited { done: true },
+        ];
+        let of_kms = [
+            [K::KeyNotFound, K::KeyExists, K::VersionNotFound, K::KeyWaiting { until: 0 }, K::NothingWaiting],
+            [K::VersionDisabled, K::VersionNewest, K::TooManyVersions, K::NotAuthentic, K::NoHmac],
+            [K::KeyUnopenable, K::PolicyNotFound, K::PolicyExists, K::PolicyChanged, K::PolicyTooLarge],
+            [K::IdentityNotFound, K::IdentityExists, K::IdentityIsAdmin, K::LastAdmin, K::AdminOfFile],
+            [K::Denied, K::NoLeader, K::OutcomeUnknown, K::NotEverywhere, K::Stopping],
+        ];
+        let of_kms = of_kms.into_iter().flatten().map(Refusal::Kms);
+        own.into_iter().chain(names).chain(certificates.map(Refusal::Certificate)).chain(nobody).chain(of_kms).collect()
+    }
+
+    /// Each code with its statuses and the texts that come with it.
+    fn answers_by_code() -> BTreeMap<ErrorCode, (BTreeSet<u16>, BTreeSet<String>)> {
+        let mut answers = BTreeMap::<_, (BTreeSet<_>, BTreeSet<_>)>::new();
+        for refusal in every_refusal() {
+            let (status, code, text) = refusal.answer();
+            let (statuses, texts) = answers.entry(code).or_default();
+            statuses.insert(status.as_u16());
+            texts.insert(text.into_owned());
+        }
+        answers
+    }
+
+    /// What no handler sees is answered before there is a refusal.
+    const UNHANDLED: [(ErrorCode, u16); 3] =
+        [(Code::TlsRequired, 400), (Code::MalformedRequest, 400), (Code::RequestHeadTooLarge, 431)];
+
+    #[test]
+    fn refusals_with_one_code_mean_the_same_to_a_caller() {
+        let answers = answers_by_code();
+        // The same thing in several words: which kind of name, whose certificate, which parameter, who did not answer.
+        let in_several_words = [
+            Code::UnreadableCertificate,
+            Code::InvalidName,
+            Code::InvalidParameter,
+            Code::InvalidBody,
+            Code::OutcomeUnknown,
+        ];
+        for (code, (statuses, texts)) in &answers {
+            assert_eq!(statuses.len(), 1, "{code:?}");
+            assert_eq!(texts.len() > 1, in_several_words.contains(code), "{code:?}: {texts:?}");
+        }
+        let unhandled = UNHANDLED.map(|(code, _)| code);
+        let unused: Vec<_> =
+            ErrorCode::ALL.iter().filter(|code| !answers.contains_key(code) && !unhandled.contains(code)).collect();
+        assert!(unused.is_empty(), "no refusal has {unused:?}");
+    }
+
+    #[test]
+    fn a_code_and_its_text_agree_on_whether_a_retry_is_safe() {
+        for (code, (statuses, texts)) in answers_by_code() {
+            for text in texts {
+                let says = |words| text.contains(words);
+                let retry = match () {
+                    () if says("nothing was changed") => Retry::Safe,
+                    () if says("outcome is unknown") => Retry::LookFirst,
+                    () if says("the change is made") => Retry::Done,
+                    () if statuses.contains(&408) => Retry::Safe,
+                    () => Retry::Useless,
+                };
+                assert_eq!(code.retry(), retry, "{code:?}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_code() {
+        let answers = answers_by_code();
+        let status_of = |code| {
+            let handled = answers.get(&code).and_then(|(statuses, _)| statuses.first().copied());
+            handled.or_else(|| UNHANDLED.iter().find(|(unhandled, _)| *unhandled == code).map(|(_, status)| *status))
+        };
+        let rows = ErrorCode::ALL.iter().map(|&code| {
+            let (status, retry) = (status_of(code).unwrap(), code.retry().as_str());
+            format!("| `{}` | {status} | {} | {retry} |", code.as_str(), code.meaning())
+        });
+        let wanted: Vec<_> = rows.collect();
+        let document = include_str!("../../docs/compatibility.md");
+        let (_, section) = document.split_once("\n## Error codes\n").expect("the section exists");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let listed: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        for (listed, wanted) in listed.iter().zip(&wanted) {
+            assert_eq!(listed, wanted);
+        }
+        assert_eq!(listed.len(), wanted.len(), "the table must be:\n{}", wanted.join("\n"));
     }
 
     #[test]
     fn what_is_unavailable_says_whether_the_outcome_is_known() {
         let text = |refusal: Refusal| {
-            let (status, text) = refusal.answer();
+            let (status, _, text) = refusal.answer();
             assert_eq!(status, 503);
             text
         };

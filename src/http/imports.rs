@@ -89,7 +89,7 @@ mod tests {
             assert_eq!(import(body), Err(Refusal::KeySize(Cipher::Aes256)), "{body}");
         }
         let unknown = import(r#"{"key":"AAAA","cipher":"aes256"}"#).unwrap_err();
-        assert_eq!(unknown.answer().1, "algorithm 'aes256' is not supported");
+        assert_eq!(unknown.answer().2, "algorithm 'aes256' is not supported");
     }
 
     #[test]

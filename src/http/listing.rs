@@ -193,7 +193,7 @@ impl Page {
 fn lines(kind: Kind, first: Vec<String>, names: Names) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
     let rest = stream::try_unfold(names, |mut names| async move {
         let batch = names.batch(Deadline::of_batch()).await.map_err(|refusal| {
-            tracing::warn!("a listing broke off: {}", refusal.answer().1);
+            tracing::warn!("a listing broke off: {}", refusal.answer().2);
             io::Error::other("the listing broke off")
         })?;
         Ok::<_, io::Error>(if batch.is_empty() { None } else { Some((batch, names)) })

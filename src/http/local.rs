@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
+
+use crate::error_code::{self, ErrorCode};
 
 /// How long an earlier server may take to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +33,11 @@ pub type LocalStatus = Arc<dyn Fn() -> Value + Send + Sync>;
 #[expect(clippy::disallowed_methods, reason = "only the node's own user reaches this socket: a slow head harms nobody")]
 pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
     let answer = move || async move { ([(CONTENT_TYPE, "application/json")], status().to_string()) };
-    let router = Router::new().route("/v1/cluster/status", get(answer));
+    let refuse = |status, code: ErrorCode| async move { (status, [(error_code::HEADER, code.as_str())]) };
+    let router = Router::new()
+        .route("/v1/cluster/status", get(answer))
+        .fallback(move || refuse(StatusCode::NOT_FOUND, ErrorCode::UnknownPath))
+        .method_not_allowed_fallback(move || refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed));
     nobody_serves(path).await?;
     axum::serve(listen(path)?, router).await
 }
@@ -67,8 +74,12 @@ mod tests {
     use super::*;
 
     async fn get(path: &Path, target: &str) -> String {
+        answer_to(path, "GET", target).await
+    }
+
+    async fn answer_to(path: &Path, method: &str, target: &str) -> String {
         let mut stream = UnixStream::connect(path).await.unwrap();
-        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -100,7 +111,14 @@ mod tests {
             }
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             assert!(get(&path, "/v1/cluster/status").await.ends_with(&format!(r#"{{"round":{round}}}"#)));
-            assert!(get(&path, "/v1/key/list/").await.starts_with("HTTP/1.1 404"));
+            for (method, target, refused) in [
+                ("GET", "/v1/key/list/", ("HTTP/1.1 404 ", "unknown-path")),
+                ("PUT", "/v1/cluster/status", ("HTTP/1.1 405 ", "method-not-allowed")),
+            ] {
+                let answer = answer_to(&path, method, target).await;
+                let code = format!("\r\nkeyraft-error: {}\r\n", refused.1);
+                assert!(answer.starts_with(refused.0) && answer.contains(&code), "{answer}");
+            }
             server.abort();
             let _ = server.await;
         }

@@ -1,4 +1,5 @@
-//! A stream that gives an id to the answers that hyper writes by itself, to what is no request in HTTP/1.1.
+//! A stream that adds the id and the error code to the answers that hyper writes by itself, to what is not a request in
+//! HTTP/1.1.
 
 use std::io;
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::request_id::{self, RequestIds};
+use crate::error_code::{self, ErrorCode};
 
 /// A stream under HTTP/1.1.
 pub struct Marked<S> {
@@ -27,12 +29,12 @@ impl<S> Marked<S> {
         Self { stream, ids, given, pending: Bytes::new() }
     }
 
-    /// The same with an id, if `written` begins with the head of an answer that no handler made.
+    /// The same with an id and an error code, if `written` begins with the head of an answer that no handler made.
     fn marked(&self, written: &[u8]) -> Option<Bytes> {
         let line = status_line(written)?;
         let id = *self.given.get_or_init(|| self.ids.next());
-        let digits = request_id::digits(id);
-        Some([line, request_id::NAME.as_bytes(), b": ", &digits, b"\r\n", &written[line.len()..]].concat().into())
+        let headers = format!("{}: {id:016x}\r\n{}: {}\r\n", request_id::NAME, error_code::HEADER, code(line).as_str());
+        Some([line, headers.as_bytes(), &written[line.len()..]].concat().into())
     }
 }
 
@@ -58,6 +60,12 @@ fn status_line(written: &[u8]) -> Option<&[u8]> {
     }
     let end = written.windows(2).position(|end| end == b"\r\n")?;
     Some(&written[..end + 2])
+}
+
+/// Of the answers that hyper makes, 414 and 431 are about the length of the head.
+fn code(status_line: &[u8]) -> ErrorCode {
+    let is_of_length = [&b" 414 "[..], b" 431 "].iter().any(|status| status_line[8..].starts_with(status));
+    if is_of_length { ErrorCode::RequestHeadTooLarge } else { ErrorCode::MalformedRequest }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Marked<S> {
@@ -128,11 +136,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_no_handler_made_is_given_an_id() {
-        let (arrived, id) = arrives(&["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"]).await;
-        let id = format!("{:016x}", id.unwrap());
-        let expected = format!("HTTP/1.1 400 Bad Request\r\nkeyraft-request-id: {id}\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(arrived, expected);
+    async fn an_answer_that_no_handler_made_gets_an_id_and_a_code() {
+        for (status, code) in [
+            ("400 Bad Request", "malformed-request"),
+            ("414 URI Too Long", "request-head-too-large"),
+            ("431 Request Header Fields Too Large", "request-head-too-large"),
+            ("505 HTTP Version Not Supported", "malformed-request"),
+        ] {
+            let (arrived, id) = arrives(&[&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")]).await;
+            let headers = format!("keyraft-request-id: {:016x}\r\nkeyraft-error: {code}", id.unwrap());
+            assert_eq!(arrived, format!("HTTP/1.1 {status}\r\n{headers}\r\ncontent-length: 0\r\n\r\n"));
+        }
     }
 
     #[tokio::test]

@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// What Go's servers answer, and clients of KES know.
-const ANSWER: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n\
+/// What Go's servers answer, and clients of KES know; and the code that every error answer has.
+const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\
+                        Keyraft-Error: tls-required\r\n\r\n\
                         Client sent an HTTP request to an HTTPS server.\n";
 /// How much of a request is read and thrown away, and for how long: a connection that is closed with something unread is
 /// reset, and then its client may never see the answer.
@@ -34,6 +34,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::error_code::{self, ErrorCode};
     use crate::http::answers;
     use crate::http::serve::Server;
     use crate::http::testing::{LIMITS, connect, tls};
@@ -69,6 +70,8 @@ mod tests {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.0 400 Bad Request\r\n"));
         assert!(head.contains("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close"));
+        let code = format!("\r\n{}: {}", error_code::HEADER, ErrorCode::TlsRequired.as_str());
+        assert!(head.to_lowercase().ends_with(&code), "{head}");
         assert_eq!(body, "Client sent an HTTP request to an HTTPS server.\n");
     }
 

@@ -136,7 +136,7 @@ mod tests {
             ["tail=", "tail", "tail=-1", "tail=+1", "tail=all", "follow=1", "follow", "cluster=TRUE", "follow=no"]
         {
             let refusal = stream(Some(bad)).unwrap_err();
-            let (status, text) = refusal.answer();
+            let (status, _, text) = refusal.answer();
             assert!(status == 400 && text.contains("or leave it out"), "{bad}: {text}");
         }
     }

@@ -87,6 +87,9 @@ async fn send(cluster: &TestCluster, client: &Client, bytes: &[u8]) -> Option<St
     if answer.is_empty() {
         return None;
     }
+    if answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5") {
+        assert!(answer.contains("\r\nkeyraft-error: "), "no code: {answer}");
+    }
     let (_, rest) = answer.split_once("\r\nkeyraft-request-id: ").unwrap_or_else(|| panic!("no id: {answer}"));
     Some(rest.get(..16)?.to_owned())
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use keyraft::error_code::{ErrorCode, HEADER};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -26,6 +27,9 @@ pub fn differences(wanted: &Answer, mask: &[String], checks: &Checks, got: &Resp
     headers(wanted, got, &mut found);
     if !got.header("keyraft-request-id").is_some_and(is_request_id) {
         found.push(differs("keyraft-request-id", "16 digits", got.header("keyraft-request-id").unwrap_or("absent")));
+    }
+    if (got.status >= 400) != got.header(HEADER).is_some_and(|code| ErrorCode::parse(code).is_some()) {
+        found.push(differs(HEADER, "a code on errors only", got.header(HEADER).unwrap_or("absent")));
     }
     body(wanted, mask, got, &mut found);
     if wanted.status == Some(got.status) {
@@ -235,6 +239,17 @@ mod tests {
         assert_eq!(found(&prefix, response(200, "image/png", "")), 1);
         let unnumbered = Response { headers: vec![], ..bare(200, "") };
         assert_eq!(found(&wanted, unnumbered), 1, "every answer has the id of its request");
+        let refused = answer(json!({"status": 404, "text": ""}));
+        let coded = |code: &str| {
+            let code = vec![("keyraft-error".to_owned(), code.to_owned())];
+            Response { headers: [code, bare(404, "").headers].concat(), ..bare(404, "") }
+        };
+        assert_eq!(found(&refused, coded("key-not-found")), 0);
+        assert_eq!(
+            found(&refused, coded("no-such-code")) + found(&refused, bare(404, "")),
+            2,
+            "every error has a code"
+        );
         let length = answer(json!({"status": 200, "headers": {"content-length": "0"}, "text": ""}));
         assert_eq!(found(&length, bare(200, "")), 1);
     }
