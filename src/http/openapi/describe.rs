@@ -1,6 +1,10 @@
 //! What each operation says of itself: a new one does not compile without its description.
 
+use super::super::error::Refusal;
+use super::super::query::BadParameter;
 use super::super::routes::{IdentityOp, KeyOp, Kind, Log, Op, PolicyOp, SystemOp};
+use crate::kms::{Cipher, CipherError, Error};
+use crate::policy::{IdentityError, NameError, NameKind, PatternError, PrefixError, Unmatchable};
 
 /// An operation in words, and by the names of its schemas.
 pub struct Description {
@@ -12,12 +16,12 @@ pub struct Description {
     pub request: Request,
     /// Its answer with status 200.
     pub answer: Answer,
-    /// Statuses and texts of its own, beside those of the guard.
-    pub refusals: &'static [Refusal],
+    /// Refusals of its own, beside those of the guard.
+    pub refusals: &'static [Example],
 }
 
-/// A status and the text that comes with it.
-pub type Refusal = (u16, &'static str);
+/// Makes an example of a refusal: its status, code and text are those that are served.
+pub type Example = fn() -> Refusal;
 
 /// A request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,21 +51,33 @@ pub enum Answer {
     OpenApi,
 }
 
-const NO_LEADER: Refusal = (503, "no leader could be reached in time: nothing was changed");
-const OUTCOME_UNKNOWN: Refusal =
-    (503, "no answer from the leader in time: the outcome is unknown, the change may take effect or not");
-const NOT_EVERYWHERE: Refusal = (
-    503,
-    "the change is made, but some nodes did not confirm it in time: they may go on as before until their lease runs out",
-);
-const NO_KEY: Refusal = (404, "key does not exist");
-const NO_VERSION: Refusal = (404, "key version does not exist");
-const BAD_BODY: Refusal = (400, "invalid request body");
-const NOT_AUTHENTIC: Refusal = (400, "decryption failed: ciphertext is not authentic");
-const DISABLED: Refusal = (409, "key version is disabled");
-const UNOPENABLE: Refusal = (409, "key cannot be opened");
-const NO_POLICY: Refusal = (404, "policy does not exist");
-const NO_IDENTITY: Refusal = (404, "identity does not exist");
+const NO_LEADER: Example = || Refusal::Kms(Error::NoLeader);
+const OUTCOME_UNKNOWN: Example = || Refusal::Kms(Error::OutcomeUnknown);
+const NOT_EVERYWHERE: Example = || Refusal::Kms(Error::NotEverywhere);
+const NO_KEY: Example = || Refusal::Kms(Error::KeyNotFound);
+const NO_VERSION: Example = || Refusal::Kms(Error::VersionNotFound);
+const BAD_BODY: Example = || Refusal::Body;
+const NOT_AUTHENTIC: Example = || Refusal::Kms(Error::NotAuthentic);
+const DISABLED: Example = || Refusal::Kms(Error::VersionDisabled);
+const UNOPENABLE: Example = || Refusal::Kms(Error::KeyUnopenable);
+const NO_POLICY: Example = || Refusal::Kms(Error::PolicyNotFound);
+const NO_IDENTITY: Example = || Refusal::Kms(Error::IdentityNotFound);
+
+/// What stands for a text of the request.
+const ELLIPSIS: &str = "…";
+/// The start of 2030, in Unix nanoseconds.
+const EXAMPLE_DATE: i64 = 1_893_456_000_000_000_000;
+
+/// A key name outside the grammar.
+pub const INVALID_KEY_NAME: Example = || invalid_name(NameKind::Key);
+/// A policy name outside the grammar.
+pub const INVALID_POLICY_NAME: Example = || invalid_name(NameKind::Policy);
+/// An identity outside the grammar of names.
+pub const INVALID_IDENTITY_NAME: Example = || invalid_name(NameKind::Identity);
+
+fn invalid_name(kind: NameKind) -> Refusal {
+    Refusal::Name(NameError { kind, name: ELLIPSIS.into() })
+}
 
 /// The description of an operation.
 pub const fn describe(op: Op) -> Description {
@@ -136,52 +152,39 @@ const fn life(op: KeyOp) -> Description {
 
 const VERSION: Request = Request::Json("VersionChoice");
 
-const KEY_EXISTS: Refusal = (400, "key already exists");
+const KEY_EXISTS: Example = || Refusal::Kms(Error::KeyExists);
 
-const KEY_WAITS: Refusal = (409, "a deleted key of this name can be restored until …: restore it, or use another name");
+const KEY_WAITS: Example = || Refusal::Kms(Error::KeyWaiting { until: EXAMPLE_DATE });
 
-const CREATE: &[Refusal] = &[KEY_EXISTS, KEY_WAITS, NO_LEADER, OUTCOME_UNKNOWN];
+const CREATE: &[Example] = &[KEY_EXISTS, KEY_WAITS, NO_LEADER, OUTCOME_UNKNOWN];
 
-const IMPORT: &[Refusal] = &[
-    (400, "invalid import key request body"),
+const IMPORT: &[Example] = &[
+    || Refusal::ImportBody,
     KEY_EXISTS,
-    (406, "algorithm '…' is not supported"),
-    (406, "invalid key size for '…'"),
+    || Refusal::Cipher(CipherError(ELLIPSIS.into())),
+    || Refusal::KeySize(Cipher::Aes256),
     KEY_WAITS,
     NO_LEADER,
     OUTCOME_UNKNOWN,
 ];
 
-const ORIGIN: &[Refusal] = &[NO_KEY, UNOPENABLE, NO_LEADER];
+const ORIGIN: &[Example] = &[NO_KEY, UNOPENABLE, NO_LEADER];
 
-const USE: &[Refusal] = &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO_LEADER];
+const USE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO_LEADER];
 
-const DECRYPT: &[Refusal] = &[BAD_BODY, NOT_AUTHENTIC, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO_LEADER];
+const DECRYPT: &[Example] = &[BAD_BODY, NOT_AUTHENTIC, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO_LEADER];
 
-const HMAC: &[Refusal] =
-    &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, (409, "key does not support HMAC"), UNOPENABLE, NO_LEADER];
+const HMAC: &[Example] =
+    &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, || Refusal::Kms(Error::NoHmac), UNOPENABLE, NO_LEADER];
 
-const ROTATE: &[Refusal] = &[
-    (400, "the key has as many versions as a key may have: make a new key"),
-    NO_KEY,
-    UNOPENABLE,
-    NO_LEADER,
-    OUTCOME_UNKNOWN,
-];
+const ROTATE: &[Example] = &[|| Refusal::Kms(Error::TooManyVersions), NO_KEY, UNOPENABLE, NO_LEADER, OUTCOME_UNKNOWN];
 
-const DISABLE: &[Refusal] = &[
-    BAD_BODY,
-    (400, "the newest version of a key cannot be disabled: rotate the key first"),
-    NO_KEY,
-    NO_VERSION,
-    NO_LEADER,
-    OUTCOME_UNKNOWN,
-    NOT_EVERYWHERE,
-];
+const DISABLE: &[Example] =
+    &[BAD_BODY, || Refusal::Kms(Error::VersionNewest), NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const ENABLE: &[Refusal] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN];
+const ENABLE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN];
 
-const WAITING: &[Refusal] = &[(404, "no deleted key of this name can be restored"), NO_LEADER, OUTCOME_UNKNOWN];
+const WAITING: &[Example] = &[|| Refusal::Kms(Error::NothingWaiting), NO_LEADER, OUTCOME_UNKNOWN];
 
 const fn policy(op: PolicyOp) -> Description {
     match op {
@@ -202,22 +205,23 @@ const fn policy(op: PolicyOp) -> Description {
     }
 }
 
-const POLICY_READ: &[Refusal] = &[NO_POLICY, NO_LEADER];
+const POLICY_READ: &[Example] = &[NO_POLICY, NO_LEADER];
 
-const BAD_PATTERN: Refusal = (400, "pattern '…' can never match: …");
+const BAD_PATTERN: Example =
+    || Refusal::Pattern(PatternError { pattern: "/v1/*/create".into(), why: Unmatchable::StarInside });
 
-const POLICY_CREATE: &[Refusal] =
-    &[BAD_BODY, BAD_PATTERN, (400, "policy already exists"), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+const POLICY_CREATE: &[Example] =
+    &[BAD_BODY, BAD_PATTERN, || Refusal::Kms(Error::PolicyExists), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const CHANGED: Refusal = (412, "the policy was changed meanwhile: read it again, and change that");
+const CHANGED: Example = || Refusal::Kms(Error::PolicyChanged);
 
-const POLICY_WRITE: &[Refusal] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+const POLICY_WRITE: &[Example] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const NO_DIGITS: Refusal = (400, "an identity is 64 lower-case hexadecimal digits, as `keyraft identity of` prints it");
+const NO_DIGITS: Example = || Refusal::Identity(IdentityError);
 
-const POLICY_ASSIGN: &[Refusal] = &[
+const POLICY_ASSIGN: &[Example] = &[
     BAD_BODY,
-    (400, "identity '…' is empty, too long or contains invalid characters"),
+    INVALID_IDENTITY_NAME,
     IDENTITY_IS_ADMIN,
     NO_POLICY,
     NO_IDENTITY,
@@ -226,9 +230,9 @@ const POLICY_ASSIGN: &[Refusal] = &[
     NOT_EVERYWHERE,
 ];
 
-const IDENTITY_IS_ADMIN: Refusal = (400, "the identity is an admin: no policy can be assigned to it");
+const IDENTITY_IS_ADMIN: Example = || Refusal::Kms(Error::IdentityIsAdmin);
 
-const IDENTITY_OF_FILE: Refusal = (400, "the identity is the admin of the configuration file: change it there");
+const IDENTITY_OF_FILE: Example = || Refusal::Kms(Error::AdminOfFile);
 
 const fn identity(op: IdentityOp) -> Description {
     match op {
@@ -246,25 +250,19 @@ const fn identity(op: IdentityOp) -> Description {
     }
 }
 
-const IDENTITY_CREATE: &[Refusal] = &[
+const IDENTITY_CREATE: &[Example] = &[
     BAD_BODY,
     NO_DIGITS,
-    (400, "policy name '…' is empty, too long or contains invalid characters"),
-    (400, "identity already exists"),
+    INVALID_POLICY_NAME,
+    || Refusal::Kms(Error::IdentityExists),
     NO_POLICY,
     NO_LEADER,
     OUTCOME_UNKNOWN,
     NOT_EVERYWHERE,
 ];
 
-const IDENTITY_DELETE: &[Refusal] = &[
-    (400, "the identity is the last admin: make another one first"),
-    IDENTITY_OF_FILE,
-    NO_IDENTITY,
-    NO_LEADER,
-    OUTCOME_UNKNOWN,
-    NOT_EVERYWHERE,
-];
+const IDENTITY_DELETE: &[Example] =
+    &[|| Refusal::Kms(Error::LastAdmin), IDENTITY_OF_FILE, NO_IDENTITY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
 const fn list(kind: Kind) -> Description {
     let (summary, answer) = match kind {
@@ -278,30 +276,30 @@ const fn list(kind: Kind) -> Description {
 const LISTING: &str = "Sorted by bytes; all that match the prefix, while the answer stays under 1 MiB. `continue_at` \
     then names the first one left out.";
 
-const LIST: &[Refusal] = &[
-    (400, "listing pattern '…' is empty, too long or is invalid"),
-    (400, "limit '…' is not a positive number"),
-    NO_LEADER,
-];
+const LIST: &[Example] =
+    &[|| Refusal::Prefix(PrefixError(ELLIPSIS.into())), || Refusal::Limit(ELLIPSIS.into()), NO_LEADER];
 
 const fn stream(log: Log) -> Description {
     let (summary, line) = match log {
         Log::Audit => ("Streams a record of every request.", "AuditEvent"),
         Log::Error => ("Streams errors of the program.", "ErrorEvent"),
     };
-    Description {
-        details: STREAM,
-        ..get(summary, Answer::Lines(line), &[(400, "`tail`, `follow` or `cluster` is wrong")])
-    }
+    Description { details: STREAM, ..get(summary, Answer::Lines(line), &[BAD_TAIL, BAD_SWITCH]) }
 }
+
+const BAD_TAIL: Example =
+    || Refusal::Parameter(BadParameter { name: "tail", value: ELLIPSIS.into(), want: "a number of events" });
+
+const BAD_SWITCH: Example =
+    || Refusal::Parameter(BadParameter { name: "follow", value: ELLIPSIS.into(), want: "true or false" });
 
 const STREAM: &str = "One event a line, without end; the headers come at once. A reader that is too slow is told how \
     many events it lost. The path is served with a slash at its end too.";
 
-const fn get(summary: &'static str, answer: Answer, refusals: &'static [Refusal]) -> Description {
+const fn get(summary: &'static str, answer: Answer, refusals: &'static [Example]) -> Description {
     put(summary, Request::None, answer, refusals)
 }
 
-const fn put(summary: &'static str, request: Request, answer: Answer, refusals: &'static [Refusal]) -> Description {
+const fn put(summary: &'static str, request: Request, answer: Answer, refusals: &'static [Example]) -> Description {
     Description { summary, details: "", request, answer, refusals }
 }

@@ -9,8 +9,14 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use self::describe::{Answer, Description, Refusal, Request, describe};
+use self::describe::{
+    Answer, Description, INVALID_IDENTITY_NAME, INVALID_KEY_NAME, INVALID_POLICY_NAME, Request, describe,
+};
+use super::error::Refusal;
 use super::routes::{Auth, Kind, Method, Op, ROUTES, Route};
+use crate::error_code::ErrorCode;
+use crate::kms;
+use crate::tls::CertificateError;
 
 /// What operations refer to: parameters, schemas, and the one security scheme.
 const COMPONENTS: &str = include_str!("components.json");
@@ -25,7 +31,8 @@ pub fn document() -> Bytes {
 }
 
 fn describe_all() -> Value {
-    let components: Value = serde_json::from_str(COMPONENTS).expect("a test reads the components");
+    let mut components: Value = serde_json::from_str(COMPONENTS).expect("a test reads the components");
+    components["headers"]["ErrorCode"] = error_code();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -155,9 +162,10 @@ fn reference(kind: &str, name: &str) -> Value {
 fn responses(route: &Route, described: &Description) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), answer(described.answer));
-    let mut refusals = BTreeMap::<u16, Vec<&str>>::new();
-    for (status, text) in guard(route).iter().chain(described.refusals) {
-        refusals.entry(*status).or_default().push(text);
+    let mut refusals = BTreeMap::<u16, Vec<String>>::new();
+    for refused in guard(route).into_iter().chain(described.refusals.iter().map(|example| example())) {
+        let (status, code, text) = refused.answer();
+        refusals.entry(status.as_u16()).or_default().push(format!("`{}`: {text}", code.as_str()));
     }
     for (status, texts) in refusals {
         responses.insert(status.to_string(), refusal(status, &texts));
@@ -168,36 +176,37 @@ fn responses(route: &Route, described: &Description) -> Value {
 /// What every route may answer, and what only those that a policy guards, or that have a name or a body, may.
 fn guard(route: &Route) -> Vec<Refusal> {
     let mut refusals = vec![
-        (400, "tls: client certificate is required"),
-        (400, "tls: received more than one client certificate"),
-        (400, "invalid request path: a '%' that is no escape, or no UTF-8"),
-        (403, "not authorized: insufficient permissions"),
-        (405, "received method '…' expected '…'"),
-        (408, "the request body did not arrive in time"),
-        (413, "request body too large"),
-        (503, "the request took too long: nothing was changed"),
-        (503, "the audit trail cannot be written: nothing was changed"),
+        Refusal::NoCertificate,
+        Refusal::Certificate(CertificateError::Several),
+        Refusal::BadPath,
+        Refusal::Denied,
+        Refusal::Method { got: "…".to_owned(), want: route.method, allowed: route.allowed() },
+        Refusal::BodyTooSlow,
+        Refusal::BodyTooLarge,
+        Refusal::TimedOut { writes: false },
+        Refusal::Unaudited { done: false },
+        Refusal::Unaudited { done: true },
+        Refusal::Kms(kms::Error::Stopping),
     ];
     if route.writes() {
-        refusals.push((503, "the request took too long: the outcome is unknown, the change may take effect or not"));
+        refusals.push(Refusal::TimedOut { writes: true });
     }
     match route.op {
-        Op::Key(_) => refusals.push((400, "key name '…' is empty, too long or contains invalid characters")),
-        Op::Policy(_) => refusals.push((400, "policy name '…' is empty, too long or contains invalid characters")),
-        Op::Identity(_) if route.takes_name => {
-            refusals.push((400, "identity '…' is empty, too long or contains invalid characters"));
-        }
+        Op::Key(_) => refusals.push(INVALID_KEY_NAME()),
+        Op::Policy(_) => refusals.push(INVALID_POLICY_NAME()),
+        Op::Identity(_) if route.takes_name => refusals.push(INVALID_IDENTITY_NAME()),
         Op::Identity(_) | Op::List(_) | Op::System(_) | Op::Stream(_) => {}
     }
     refusals
 }
 
-fn refusal(status: u16, texts: &[&str]) -> Value {
+fn refusal(status: u16, texts: &[String]) -> Value {
     let mut response = json!({
         "description": texts.join("; "),
         "headers": headers(),
         "content": {"application/json": {"schema": reference("schemas", "Error")}},
     });
+    response["headers"]["Keyraft-Error"] = reference("headers", "ErrorCode");
     if status == 405 {
         let text = |description| json!({"description": description, "schema": {"type": "string"}});
         response["headers"]["Accept"] = text("The method that the route has.");
@@ -224,6 +233,18 @@ fn answer(answer: Answer) -> Value {
 /// What every answer has.
 fn headers() -> Value {
     json!({"Keyraft-Request-Id": reference("headers", "RequestId")})
+}
+
+/// The header that every error answer has.
+fn error_code() -> Value {
+    let names: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    let meanings: String =
+        ErrorCode::ALL.iter().map(|code| format!("\n- `{}`: {}", code.as_str(), code.meaning())).collect();
+    json!({
+        "description": format!("What went wrong, for programs to decide by.\n{meanings}"),
+        "required": true,
+        "schema": {"type": "string", "enum": names},
+    })
 }
 
 #[cfg(test)]
