@@ -70,7 +70,8 @@ impl Parts {
         let config = self.config.load();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            level = FEATURE_LEVEL,
+            // Not `level`: JSON lines have that already.
+            feature_level = FEATURE_LEVEL,
             node = config.cluster.name,
             api = %config.address,
             peer = %config.cluster.listen,

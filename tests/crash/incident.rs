@@ -17,7 +17,7 @@ async fn elections_losses_and_returns_are_logged() {
     let mut processes = Processes::start().await;
     processes.admin().create_many("key", 240).await;
     for number in 0..3 {
-        logged(&processes, number, &["the node starts", "version=", "level=", "api=", "peer="]).await;
+        logged(&processes, number, &["the node starts", "version=", " feature_level=", "api=", "peer="]).await;
         logged(&processes, number, &["the node's state changed", "serving"]).await;
         logged(&processes, number, &["built a snapshot", "index="]).await;
     }
