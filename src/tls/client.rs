@@ -8,10 +8,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ConfigBuilder;
 use rustls::client::{ClientConfig, WantsClientCert};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ConfigBuilder, InconsistentKeys};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -71,7 +71,7 @@ pub enum ClientTlsError {
     Files(TlsError),
     /// The API key makes no certificate.
     ApiKey(ApiKeyError),
-    /// The certificate and the private key cannot be used, such as two that do not belong together.
+    /// The certificate and the private key cannot be used.
     Credentials(rustls::Error),
 }
 
@@ -150,8 +150,17 @@ fn with_credentials(
             (chain, files::private_key(key, None).map_err(ClientTlsError::Files)?)
         }
     };
-    let credentials = certified(chain, key).map_err(ClientTlsError::Credentials)?;
+    let credentials = certified(chain, key).map_err(|error| unusable(credentials, error))?;
     Ok(builder.with_client_cert_resolver(credentials))
+}
+
+fn unusable(credentials: &Credentials, error: rustls::Error) -> ClientTlsError {
+    match (credentials, error) {
+        (Credentials::Files { certificate, key }, rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            ClientTlsError::Files(TlsError::OtherKey { cert: certificate.clone(), key: key.clone() })
+        }
+        (_, error) => ClientTlsError::Credentials(error),
+    }
 }
 
 fn api_key_credentials(
@@ -215,6 +224,33 @@ mod tests {
             let error = ClientTls::new(&files, &Trust::Anyone, Alpn::Either).err().unwrap().to_string();
             assert!(error.contains(&format!("`openssl pkey -in {} -out NEW-FILE`", key.display())), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_named_with_it() {
+        let (one, other) = (testing::Leaf::self_signed(), testing::Leaf::self_signed());
+        let (_one, certificate, _, _) = testing::write(&one, None);
+        let (_other, _, key, _) = testing::write(&other, None);
+        let files = Credentials::Files { certificate: certificate.clone(), key: key.clone() };
+        let error = ClientTls::new(&files, &Trust::Anyone, Alpn::Either).err().unwrap().to_string();
+        let (certificate, key) = (certificate.display(), key.display());
+        assert!(
+            error.starts_with(&format!("{key} holds the private key of another certificate than {certificate}: ")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_folder_beside_the_system_may_hold_other_files() {
+        let leaf = testing::Leaf::self_signed();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in [("a.crt", leaf.pem()), ("b.key", leaf.key_pem()), ("c.txt", "read me".to_owned())] {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        let trusted = files::trusted_beside_system(folder.path()).unwrap();
+        assert_eq!(trusted.certificates.iter().filter(|found| **found == leaf.der()).count(), 1);
+        let trust = Trust::SystemAndFolder(folder.path().to_owned());
+        assert!(ClientTls::new(&Credentials::Nothing, &trust, Alpn::Either).is_ok());
     }
 
     #[tokio::test]
