@@ -1,7 +1,7 @@
 //! The keystore's folders: one sled folder in use, named by `CURRENT`, and new ones filled beside it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use super::image::Damage;
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Requests never read sled, so its cache only serves the writer.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+/// A file that is written to see whether there is room, and removed at once.
+const ROOM: &str = "ROOM";
 const CURRENT: &str = "CURRENT";
 const OPENING: &str = "OPENING";
 /// In a sled folder: the applied position that the last sync made durable.
@@ -36,6 +38,17 @@ impl Folders {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
         make_private_folder(root)?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// Whether the disk takes as much as opening a keystore may write. What fails on a full disk is not damaged.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) fn check_room(&self) -> io::Result<()> {
+        let path = self.root.join(ROOM);
+        let written = write_segment(&path);
+        let removed = remove_if_there(&path);
+        written.and(removed)
     }
 
     /// Opens the folder in use; none when there is none yet.
@@ -157,6 +170,11 @@ fn open_sled(path: &Path) -> Result<sled::Db, Damage> {
         Ok(opened) => opened.map_err(|e| unreadable(&e)),
         Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned())),
     }
+}
+
+fn write_segment(path: &Path) -> io::Result<()> {
+    let (mut file, part) = (File::create(path)?, vec![b'x'; 64 * 1024]);
+    (0..SEGMENT_BYTES / part.len()).try_for_each(|_| file.write_all(&part))
 }
 
 fn folder_name(number: u64) -> String {

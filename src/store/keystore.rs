@@ -436,7 +436,7 @@ mod tests {
     use crate::crypto::Cipher;
     use crate::policy::{Actor, Author};
     use crate::state::{Cluster, ClusterId, CreationId, Init, KeySeen, Operation, RequestId};
-    use crate::store::{Found, Snapshots, Store, StoreId};
+    use crate::store::{Found, OpenError, Snapshots, Store, StoreId};
 
     fn id(index: u64) -> LogId {
         LogId { term: 1, node: 1, index }
@@ -562,6 +562,28 @@ mod tests {
         std::fs::write(durable, further.to_wire().encode_to_vec()).unwrap();
         let Found::Rebuilt { damage, .. } = open(dir.path()).keystore else { panic!("it is not whole") };
         assert!(matches!(damage, Damage::Disagreement { what: "applied index", .. }), "{damage}");
+    }
+
+    #[test]
+    fn on_a_disk_that_takes_nothing_no_keystore_and_no_snapshot_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+        let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
+        keystore.checkpoint().run().unwrap();
+        let folder = keystore.staging.folder().path.clone();
+        drop(keystore);
+        log.close();
+        // The keystore looks damaged, and what is written to see whether there is room cannot be written.
+        std::fs::write(folder.join("DURABLE"), b"?").unwrap();
+        let blocked = dir.path().join("keystore/ROOM");
+        std::fs::create_dir(&blocked).unwrap();
+        let opened = Store::open(dir.path(), || Owner { store_id: StoreId([5; 16]), node_id: 1 });
+        assert!(matches!(opened, Err(OpenError::Io(_))));
+        assert!(folder.is_dir() && !dir.path().join("keystore/damaged").exists());
+        assert_eq!(snapshots.newest().unwrap().unwrap(), snapshot);
+        std::fs::remove_dir(&blocked).unwrap();
+        assert!(matches!(open(dir.path()).keystore, Found::Rebuilt { .. }));
+        assert!(!blocked.exists());
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Store {
         })?;
         let snapshots = Snapshots::open(&dir.join("snapshots"))?;
         let folders = Folders::new(&dir.join("keystore"))?;
+        folders.check_room()?;
         let opened = Keystore::open(folders.clone());
         let Some(owner) = log.owner()?.as_deref().and_then(Owner::decode) else {
             return Self::claim(log, snapshots, folders, opened, new_owner());
@@ -130,6 +131,7 @@ fn rebuild(
     snapshots: &Snapshots,
     damage: Damage,
 ) -> Result<Found, OpenError> {
+    folders.check_room()?;
     let aside = folders.set_aside()?;
     let purged = log.state()?.purged;
     while let Some(snapshot) = snapshots.newest()? {
@@ -138,7 +140,10 @@ fn rebuild(
         }
         match Keystore::create_from(folders.clone(), owner, &snapshot) {
             Ok(keystore) => return Ok(Found::Rebuilt { keystore, damage, aside }),
-            Err(_) => snapshots.set_aside(&snapshot)?,
+            Err(_) => {
+                folders.check_room()?;
+                snapshots.set_aside(&snapshot)?;
+            }
         }
     }
     if purged.is_some() {
@@ -156,6 +161,9 @@ impl From<io::Error> for OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
+                f.write_str("its disk is full: give it room, and start the node again")
+            }
             Self::Io(error) => write!(f, "it cannot be opened: {error}"),
             Self::InUse => f.write_str("another process uses it: stop that process, or name another folder"),
             Self::KeystoreWithoutLog => f.write_str(
@@ -171,3 +179,14 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_full_and_not_damaged() {
+        let full = OpenError::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(full.to_string(), "its disk is full: give it room, and start the node again");
+    }
+}
