@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use super::trouble::Trouble;
 use super::types::NodeId;
 
-/// So many calls in a row must fail before a peer counts as lost: one is lost whenever a node restarts.
-const FAILURES: u32 = 2;
+/// For so long calls must fail before a peer counts as lost: some fail whenever a node restarts.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What this node last heard of each peer.
 #[derive(Default)]
@@ -43,7 +43,7 @@ pub(super) enum Change {
 #[derive(Default)]
 struct Contact {
     trouble: Option<(Trouble, Instant)>,
-    failures: u32,
+    is_lost: bool,
 }
 
 /// How far a peer acknowledged entries to this node in one term of its leadership.
@@ -67,21 +67,22 @@ pub(super) struct Missing {
 }
 
 impl Contacts {
-    /// Notes how a call to a peer ended; returns what changed by it.
-    pub(super) fn heard(&self, peer: NodeId, outcome: Result<(), Trouble>) -> Option<Change> {
+    /// Notes how a call to a peer ended, now; returns what changed by it.
+    pub(super) fn heard(&self, peer: NodeId, outcome: Result<(), Trouble>, now: Instant) -> Option<Change> {
         let mut peers = self.peers.lock();
         let contact = peers.entry(peer).or_default();
         match outcome {
             Ok(()) => {
-                let was_lost = std::mem::take(&mut contact.failures) >= FAILURES;
+                let was_lost = std::mem::take(&mut contact.is_lost);
                 let trouble = contact.trouble.take();
-                trouble.filter(|_| was_lost).map(|(_, since)| Change::Back(since.elapsed()))
+                trouble.filter(|_| was_lost).map(|(_, since)| Change::Back(now.saturating_duration_since(since)))
             }
             Err(trouble) => {
-                contact.failures = contact.failures.saturating_add(1);
-                let since = contact.trouble.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+                let since = contact.trouble.as_ref().map_or(now, |(_, since)| *since);
                 contact.trouble = Some((trouble.clone(), since));
-                (contact.failures == FAILURES).then_some(Change::Lost(trouble))
+                let was_lost =
+                    std::mem::replace(&mut contact.is_lost, now.saturating_duration_since(since) >= PATIENCE);
+                (contact.is_lost && !was_lost).then_some(Change::Lost(trouble))
             }
         }
     }
@@ -98,10 +99,15 @@ impl Contacts {
         lost.chain(away).collect()
     }
 
-    /// The peers that failed to answer more than once in a row.
+    /// The peers that have not answered as they should for longer than a restart takes.
     pub(super) fn lost(&self) -> BTreeSet<NodeId> {
         let peers = self.peers.lock();
-        peers.iter().filter(|(_, contact)| contact.failures >= FAILURES).map(|(id, _)| *id).collect()
+        peers.iter().filter(|(_, contact)| contact.is_lost).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether the last call to this peer failed.
+    pub(super) fn failed(&self, peer: NodeId) -> bool {
+        self.peers.lock().get(&peer).is_some_and(|contact| contact.trouble.is_some())
     }
 
     /// What a peer acknowledges to this node.
@@ -178,15 +184,27 @@ mod tests {
 
     #[test]
     fn a_peer_is_lost_and_back_once_each() {
-        let contacts = Contacts::default();
+        let (contacts, begin) = (Contacts::default(), Instant::now());
+        let heard = |outcome, after| contacts.heard(2, outcome, begin + after);
         let refused = || Err(Trouble::ConnectionRefused);
-        assert_eq!(contacts.heard(2, Ok(())), None);
-        assert_eq!(contacts.heard(2, refused()), None, "one failure is a restart");
-        assert_eq!(contacts.heard(2, refused()), Some(Change::Lost(Trouble::ConnectionRefused)));
-        assert_eq!(contacts.heard(2, Err(Trouble::TimedOut)), None);
+        assert_eq!(heard(Ok(()), Duration::ZERO), None);
+        assert_eq!(heard(refused(), Duration::ZERO), None);
+        assert_eq!(heard(refused(), PATIENCE / 2), None, "a restart takes as long");
+        assert_eq!(heard(refused(), PATIENCE), Some(Change::Lost(Trouble::ConnectionRefused)));
+        assert_eq!(heard(Err(Trouble::TimedOut), 2 * PATIENCE), None);
         assert_eq!(contacts.away()[&2].trouble, Trouble::TimedOut, "the newest reason counts");
-        assert!(matches!(contacts.heard(2, Ok(())), Some(Change::Back(_))));
-        assert_eq!((contacts.heard(2, Ok(())), contacts.away().len()), (None, 0));
+        assert_eq!(heard(Ok(()), 3 * PATIENCE), Some(Change::Back(3 * PATIENCE)));
+        assert_eq!((heard(Ok(()), 3 * PATIENCE), contacts.away().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_peer_that_restarts_is_not_lost() {
+        let (contacts, begin) = (Contacts::default(), Instant::now());
+        assert_eq!(contacts.heard(2, Err(Trouble::ConnectionRefused), begin), None);
+        assert!(contacts.failed(2) && contacts.lost().is_empty());
+        assert_eq!(contacts.heard(2, Ok(()), begin + PATIENCE / 2), None);
+        assert!(!contacts.failed(2));
+        assert_eq!(contacts.heard(2, Err(Trouble::TimedOut), begin + 2 * PATIENCE), None, "the time begins anew");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Watches the cluster from this node: asks every peer whether it answers, and logs what becomes of peers, quorum and
 //! lease.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::contacts::Change;
 use super::leader::Leadership;
@@ -17,16 +18,32 @@ use super::wire::MarkRequest;
 
 /// Between two questions to a peer.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Between two questions to a peer whose last answer was of no use: it may be back any moment.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a peer may take to answer: longer than connecting to it, whose error says more.
 const ANSWER: Duration = Duration::from_secs(3);
 /// Between two looks at what this node sees.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Asks every peer again and again whether it answers. Never ends.
+/// Asks every peer again and again whether it answers; none waits for another that takes long. Never ends.
 pub(super) async fn ask_peers(leadership: Arc<Leadership>) {
+    let mut asking = HashMap::new();
     loop {
-        join_all(leadership.other_members().into_iter().map(|id| ask(&leadership, id, ANSWER))).await;
+        let peers = leadership.other_members();
+        asking.retain(|id, _| peers.contains(id));
+        for id in peers {
+            let ask = || AbortOnDropHandle::new(tokio::spawn(ask_again_and_again(Arc::clone(&leadership), id)));
+            asking.entry(id).or_insert_with(ask);
+        }
         tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+async fn ask_again_and_again(leadership: Arc<Leadership>, peer: NodeId) {
+    loop {
+        ask(&leadership, peer, ANSWER).await;
+        let failed = leadership.links().contacts().failed(peer);
+        tokio::time::sleep(if failed { ASK_AGAIN } else { ASK_EVERY }).await;
     }
 }
 
@@ -39,10 +56,10 @@ pub(super) async fn ask(leadership: &Leadership, peer: NodeId, patience: Duratio
         Ok(Err(status)) => Err(Trouble::of(&status)),
         Err(_) => Err(Trouble::TimedOut),
     };
-    let change = leadership.links().contacts().heard(peer, outcome);
+    let change = leadership.links().contacts().heard(peer, outcome, Instant::now());
     let name = leadership.name_of(peer);
     match change {
-        Some(Change::Lost(why)) => tracing::warn!(peer = name, %why, "lost a peer"),
+        Some(Change::Lost(why)) => tracing::warn!(peer = name, why = why.to_string(), "lost a peer"),
         Some(Change::Back(after)) => {
             tracing::info!(peer = name, away_ms = millis(after), "a peer is back");
         }
