@@ -48,10 +48,12 @@ pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
     }
 }
 
-/// What went wrong at the bottom of an error.
+/// What went wrong at the bottom of an error. openraft writes the name of the type in front, which says nothing.
 fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let deepest = std::iter::successors(Some(error), |error| error.source()).last();
-    deepest.map_or_else(String::new, ToString::to_string)
+    let cause = deepest.map_or_else(String::new, ToString::to_string);
+    let name = format!("{}: ", std::any::type_name::<std::io::Error>());
+    cause.strip_prefix(&name).map_or(cause.clone(), ToOwned::to_owned)
 }
 
 /// Builds a snapshot when more has been written to the log since the last one than that one takes. Never ends.
@@ -91,5 +93,20 @@ pub(super) async fn checkpoint_regularly(checkpoint: Checkpoint, every: Duration
             Ok(Err(error)) => return failure.report_storage("the keystore", &error),
             Err(panic) => return failure.report(&format!("writing the keystore panicked: {panic}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::TypeConfig;
+    use openraft::StorageError;
+    use openraft::type_config::TypeConfigExt;
+
+    #[test]
+    fn a_failed_disk_is_reported_in_the_words_of_the_system() {
+        let full = std::io::Error::from_raw_os_error(28);
+        let failed = StorageError::<TypeConfig>::write_logs(TypeConfig::err_from_error(&full));
+        assert_eq!(cause(&failed), full.to_string());
     }
 }
