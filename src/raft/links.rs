@@ -182,12 +182,13 @@ fn sender_of(
     }
     if text(FROM_STORE) != Some(&hex::encode(member.store_id.0)) {
         return Err(Status::permission_denied(format!(
-            "its data folder is not the one that the membership records for node {id}"
+            "its data folder (cluster.data) is not the one that the membership records for node {id}"
         )));
     }
     if text(TO_STORE) != Some(&hex::encode(owner.store_id.0)) {
         return Err(Status::failed_precondition(format!(
-            "the call is for the data folder of another node, and the one here belongs to node {}",
+            "the node that was called has another data folder (cluster.data) than the membership records for it: one of \
+             node {}",
             owner.node_id
         )));
     }
