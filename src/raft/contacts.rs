@@ -22,6 +22,8 @@ pub(super) struct Contacts {
     missing: ArcSwapOption<Missing>,
     /// The term whose leader handed leadership over; 0 when none did.
     handed_over: AtomicU64,
+    /// The last term whose leader sent something to this node since it started.
+    followed: AtomicU64,
 }
 
 /// A peer that does not answer as it should.
@@ -134,6 +136,19 @@ impl Contacts {
     /// The entry that this node lacks although the leader goes on from it.
     pub(super) fn missing(&self) -> Option<Missing> {
         self.missing.load().as_deref().copied()
+    }
+
+    /// The leader of this term sent something to this node.
+    pub(super) fn follows(&self, term: u64) {
+        // Looked at for every batch of entries: most find what they would write.
+        if self.followed.load(Ordering::Relaxed) < term {
+            self.followed.fetch_max(term, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the leader of this term, or of a later one, sent something to this node since it started.
+    pub(super) fn has_followed(&self, term: u64) -> bool {
+        self.followed.load(Ordering::Relaxed) >= term
     }
 
     /// The leader of this term hands leadership over.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::ServerState;
 
+use super::contacts::Contacts;
 use super::leader::Leadership;
 use super::types::{NodeId, TypeConfig};
 use super::watch;
@@ -31,12 +32,16 @@ enum Fact {
 }
 
 impl Seen {
-    pub(super) fn of(metrics: &openraft::RaftMetrics<TypeConfig>) -> Self {
+    /// What consensus knows now. It keeps on disk whom this node followed; since this node started, that one leads only
+    /// if it has sent something.
+    pub(super) fn of(metrics: &openraft::RaftMetrics<TypeConfig>, contacts: &Contacts) -> Self {
+        let (leads, term) = (metrics.state == ServerState::Leader, metrics.current_term);
+        let leader = metrics.current_leader.filter(|_| leads || contacts.has_followed(term));
         Self {
             campaigns: metrics.state == ServerState::Candidate,
-            leads: metrics.state == ServerState::Leader,
-            term: metrics.current_term,
-            leader: metrics.current_leader.map(|leader| (leader, metrics.current_term)),
+            leads,
+            term,
+            leader: leader.map(|leader| (leader, term)),
         }
     }
 
@@ -106,7 +111,7 @@ async fn why_it_ended(leadership: &Leadership, (leader, term): (NodeId, u64)) ->
     watch::ask(leadership, leader, ANSWER).await;
     match contacts.away().remove(&leader) {
         Some(away) => format!("it {}", away.trouble),
-        None => "it answers, but its heartbeats came too late, or it stopped leading".to_owned(),
+        None => "it answers now: it restarted, stopped leading, or its heartbeats came too late".to_owned(),
     }
 }
 

@@ -90,8 +90,10 @@ impl Peer for PeerService {
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (_, running) = self.admit(&request)?;
         let failure = self.failure.clone();
+        let links = Arc::clone(&self.links);
         let readable = move |message: Result<AppendRequest, Status>| {
-            append_request_from(message.ok()?).map_err(|error| failure.report(&error.to_string())).ok()
+            let request = append_request_from(message.ok()?).map_err(|error| failure.report(&error.to_string()));
+            request.inspect(|request| links.contacts().follows(request.vote.leader_id.term)).ok()
         };
         let requests = request.into_inner().map(readable);
         let requests =
@@ -117,6 +119,7 @@ impl Peer for PeerService {
             self.failure.report(&error.to_string());
             Status::failed_precondition(error.to_string())
         })?;
+        self.links.contacts().follows(append.vote.leader_id.term);
         let previous = append.prev_log_id.map_or(0, |id| id.index);
         let response = running.raft.append_entries(append).await.map_err(|error| stopped(&error))?;
         match &response {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use super::elections;
 use super::failure::Failure;
 use super::leader::Leadership;
@@ -14,6 +16,8 @@ use crate::store::{Checkpoint, Log, Snapshots};
 
 /// Between two times that what was applied is given to sled.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at who leads, at the latest.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Between two looks at the size of the log.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 
@@ -21,15 +25,20 @@ const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
     let mut elections = elections::Seen::default();
     loop {
-        let seen = elections::Seen::of(&metrics.now());
-        elections.follow(seen, &leadership);
+        // Why consensus ended is logged by whoever ends it.
+        if metrics.now().running_state.is_err() {
+            return;
+        }
         let membership = Arc::clone(&metrics.now().membership_config);
         // Looked at after every batch of entries, and seldom another one.
         if membership.nodes().next().is_some() && !links.members().iter().eq(membership.nodes()) {
             links.set_members(membership.nodes().map(|(id, member)| (*id, member.clone())).collect());
             leadership.forget_clients();
         }
-        if !metrics.changed().await {
+        // The names are known by now.
+        elections.follow(elections::Seen::of(&metrics.now(), links.contacts()), &leadership);
+        // A leader that this node hears from again changes nothing else.
+        if !timeout(LOOK_EVERY, metrics.changed()).await.unwrap_or(true) {
             return;
         }
     }

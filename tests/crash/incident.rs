@@ -43,5 +43,21 @@ async fn elections_losses_and_returns_are_logged() {
         processes.stop(number).await;
         let log = processes.log(number);
         assert!(!log.contains("ERROR"), "a restart is no error:\n{log}");
+        assert!(!log.contains("leader=\"node "), "leaders are named, not numbered:\n{log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_alone_knows_of_no_leader() {
+    let mut processes = Processes::start().await;
+    (0..3).for_each(|number| processes.kill(number));
+    let before = processes.log(0).len();
+    processes.begin(0);
+    let waits = async || processes.log(0)[before..].contains("this node waits").then_some(());
+    status::wait_for("node 0 to wait", &[], waits).await;
+    let log = processes.log(0)[before..].to_owned();
+    assert!(!log.contains("a node leads"), "it has heard from nobody:\n{log}");
+    processes.start_all().await;
+    let leads = async || processes.log(0)[before..].contains("a node leads").then_some(());
+    status::wait_for("node 0 to log who leads", &[], leads).await;
 }
