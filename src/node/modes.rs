@@ -1,6 +1,7 @@
 //! Files with secrets that more users of the machine can read or change than need to.
 
 use std::fmt;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,8 @@ pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
 /// Whom a file is open to, if anyone; groups count only where it is said which are trusted. What reads a
 /// file reports one that cannot be looked at.
 fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>) -> Option<ExposedFile> {
-    let found = path.metadata().ok()?;
+    // Devices such as /dev/null belong to the system.
+    let found = path.metadata().ok().filter(Metadata::is_file)?;
     let mode = found.mode() & 0o777;
     let to_group = mode & GROUP != 0 && trusted.is_some_and(|groups| !groups.contains(&found.gid()));
     let to = match (to_group, mode & OTHERS != 0) {
@@ -120,5 +122,7 @@ mod tests {
             }
         }
         assert_eq!(exposed("tls.key", &folder.path().join("missing"), None), None);
+        // `chmod` on it would break the machine.
+        assert_eq!(exposed("tls.key", Path::new("/dev/null"), Some(nobody)), None);
     }
 }
