@@ -20,8 +20,12 @@ pub fn make_private_folder(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// The file system refused, or this process may not read and write in it.
 pub fn make_usable_folder(dir: &Path) -> io::Result<()> {
-    if dir.exists() && !dir.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
+    match dir.metadata() {
+        Ok(found) if !found.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && dir.symlink_metadata().is_ok() => {
+            return Err(io::Error::new(error.kind(), "it is a link to a folder that does not exist"));
+        }
+        _ => {}
     }
     make_private_folder(dir)?;
     Ok(rustix::fs::access(dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
