@@ -8,6 +8,7 @@ use super::dev;
 use super::text::quoted;
 use crate::client;
 use crate::config::{Finding, Problems};
+use crate::file::Unread;
 use crate::node;
 use crate::tls::{ApiKeyError, ClientTlsError, TlsError};
 
@@ -37,12 +38,7 @@ pub enum Error {
     /// No API key could be made.
     ApiKey(ApiKeyError),
     /// A file that was named cannot be read.
-    Unread {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Unread(Unread),
     /// A file cannot be written, or read while it is worked on.
     File {
         /// Which.
@@ -244,7 +240,7 @@ impl Error {
             | Self::UseUnknown { error, .. } => error.code(),
             Self::Setting { .. }
             | Self::Input { .. }
-            | Self::Unread { .. }
+            | Self::Unread(_)
             | Self::Tls(_)
             | Self::Config(_)
             | Self::Faulty(_)
@@ -280,7 +276,8 @@ impl fmt::Display for Error {
             Self::Input { what, reason } => write!(f, "{what}: {reason}"),
             Self::Tls(error) => error.fmt(f),
             Self::ApiKey(error) => error.fmt(f),
-            Self::Unread { path, source } | Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Unread(error) => error.fmt(f),
+            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Config(problems) => write!(f, "the configuration has problems\n{problems}"),
             Self::Dev(error) => error.fmt(f),
             Self::Load(error) => error.fmt(f),

@@ -172,7 +172,7 @@ impl Error {
             Self::Setting { .. } => "setting",
             Self::Input { .. } => "input",
             Self::Tls(_) | Self::ApiKey(_) => "credentials",
-            Self::Unread { .. } | Self::File { .. } => "file",
+            Self::Unread(_) | Self::File { .. } => "file",
             Self::Faulty(_)
             | Self::Config(_)
             | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })

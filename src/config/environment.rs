@@ -4,7 +4,7 @@
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The environment of this process; a variable that is not UTF-8 counts as not set.
-pub(super) fn of_process(name: &str) -> Option<String> {
+pub fn of_process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::file::{self, Named};
+
 /// One thing found in a file: what it is and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -21,12 +23,22 @@ pub type Warning = Finding;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Finding>);
 
-/// The text of a file.
-pub(super) fn contents(file: &Path) -> Result<String, Problems> {
-    std::fs::read_to_string(file).map_err(|error| {
-        let message = format!("the configuration cannot be read: {error}");
-        Problems(vec![Finding { file: file.to_owned(), line: 0, message }])
-    })
+/// The text of a configuration file, which may also be a pipe.
+///
+/// # Errors
+/// It cannot be read, or is no text.
+pub fn contents(file: &Path) -> Result<String, Problems> {
+    let unread = |line, why: String| {
+        let message = format!("the configuration cannot be read: {why}");
+        Problems(vec![Finding { file: file.to_owned(), line, message }])
+    };
+    let content = file::read(file, Named::ByArgument).map_err(|error| unread(0, error.why.to_string()))?;
+    let text = std::str::from_utf8(&content).map_err(|error| {
+        let before = &content[..error.valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        unread(line, "it is not text in UTF-8; correct this line, or save the file again as UTF-8".to_owned())
+    })?;
+    Ok(text.to_owned())
 }
 
 impl fmt::Display for Finding {

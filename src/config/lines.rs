@@ -1,7 +1,6 @@
 //! Where the settings of a file stand, for whoever finds fault with what they name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::tree::{self, Node, Value};
 
@@ -10,11 +9,6 @@ use super::tree::{self, Node, Value};
 pub struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
-    /// The lines of a file; none of a file that cannot be read.
-    pub fn of_file(file: &Path) -> Self {
-        std::fs::read_to_string(file).map(|text| Self::of(&text)).unwrap_or_default()
-    }
-
     /// The lines of a text; none of a text that is no YAML.
     pub fn of(text: &str) -> Self {
         let mut lines = BTreeMap::new();

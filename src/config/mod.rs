@@ -33,8 +33,8 @@ use std::time::Duration;
 use crate::policy::{Identity, Policy, PolicyName};
 
 pub use audit::{AuditConfig, AuditFileConfig, Facility, SyslogAddress, SyslogConfig};
-pub use environment::Environment;
-pub use finding::{Finding, Problems, Warning};
+pub use environment::{Environment, of_process};
+pub use finding::{Finding, Problems, Warning, contents};
 pub use hint::KEYSTORES;
 pub use lines::Lines;
 pub use overrides::Override;
@@ -172,18 +172,11 @@ impl Borrowed {
 }
 
 impl PolicyFile {
-    /// Reads the `policy` section of a file: of a KES or a node's configuration, or of one that has only that.
+    /// Reads the `policy` section of a text: of a KES or a node's configuration, or of a file that has only that; `file`
+    /// is only named in problems and warnings.
     ///
     /// # Errors
     /// Every problem of that section at once, or that there is none.
-    pub fn load(file: &Path) -> Result<(Self, Vec<Warning>), Problems> {
-        Self::parse(file, &finding::contents(file)?, &environment::of_process)
-    }
-
-    /// The same from `text`; `file` is only named in problems and warnings.
-    ///
-    /// # Errors
-    /// As for [`PolicyFile::load`].
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
         read::whole(file, text, (environment, &[]), read::policy_file)
     }

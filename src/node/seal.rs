@@ -1,6 +1,5 @@
 //! The seal: where the root key comes from, and when a sealed node tries again.
 
-use std::fs;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -8,11 +7,15 @@ use zeroize::Zeroizing;
 
 use crate::config::SealConfig;
 use crate::crypto::RootKey;
+use crate::file::{self, Named};
 use crate::kms::SealError;
 
 /// The first pause of a sealed node; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What Windows puts before text in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+const ROOT_KEY_BYTES: usize = 32;
 
 /// The pauses between a sealed node's attempts to open its seal.
 pub(super) struct Pauses(Duration);
@@ -40,20 +43,39 @@ impl Pauses {
 /// # Errors
 /// It is not there, or is no root key; the node stays sealed and says so.
 pub(super) fn root_key(seal: &SealConfig) -> Result<RootKey, SealError> {
-    let text = match seal {
-        SealConfig::File(path) => Zeroizing::new(
-            fs::read_to_string(path).map_err(|error| missing(format!("cannot read {}: {error}", path.display())))?,
+    let content = match seal {
+        SealConfig::File(path) => file::read(path, Named::BySetting).map_err(|error| missing(error.to_string()))?,
+        SealConfig::Env(name) => Zeroizing::new(
+            std::env::var(name).map_err(|_| missing(format!("the variable {name} is not set")))?.into_bytes(),
         ),
-        SealConfig::Env(name) => {
-            Zeroizing::new(std::env::var(name).map_err(|_| missing(format!("the variable {name} is not set")))?)
-        }
     };
-    text.parse().map_err(|_| missing(format!("{} holds no root key, which is 32 bytes in base64", source(seal))))
+    let text = std::str::from_utf8(content.strip_prefix(MARK).unwrap_or(&content)).unwrap_or_default();
+    text.parse().map_err(|_| missing(format!("{} {}", source(seal), instead(&content))))
+}
+
+/// What there is in place of a root key; nothing of it is shown.
+fn instead(content: &[u8]) -> &'static str {
+    let content = content.trim_ascii();
+    if content.is_empty() {
+        "is empty"
+    } else if content.starts_with(b"kes:") {
+        "holds an API key and no root key"
+    } else if content.starts_with(b"-----BEGIN ") {
+        "holds PEM and no root key, which is 32 bytes in base64"
+    } else if content.len() == ROOT_KEY_BYTES && std::str::from_utf8(content).is_err() {
+        "holds 32 bytes as they are: a root key is those bytes in base64, as `base64` writes them"
+    } else {
+        "holds no root key, which is 32 bytes in base64"
+    }
 }
 
 /// What a sealed node says: the setting, what is wrong, and what to do.
 pub(super) fn reason(seal: &SealConfig, error: &SealError) -> String {
     match seal {
+        // A file that is there holds something of worth, perhaps: it must not be written over.
+        SealConfig::File(path) if path.symlink_metadata().is_ok() => format!(
+            "seal.file: {error}. Name the file that holds the root key of this cluster in seal.file, and send SIGHUP"
+        ),
         SealConfig::File(path) => format!(
             "seal.file: {error}. Put the root key of this cluster into {}: the node tries again every minute, and at \
              once on SIGHUP",
@@ -78,6 +100,8 @@ fn missing(why: String) -> SealError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use futures::FutureExt;
 
     use super::*;
@@ -98,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn a_root_key_may_come_with_the_marks_of_windows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.key");
+        fs::write(&path, [MARK, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"].concat()).unwrap();
+        assert!(root_key(&SealConfig::File(path)).is_ok());
+    }
+
+    #[test]
     fn every_reason_names_the_setting_and_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
@@ -105,11 +137,29 @@ mod tests {
         let said = |seal: &SealConfig| reason(seal, &root_key(seal).unwrap_err());
         let shown = path.display().to_string();
         assert!(said(&file).starts_with(&format!("seal.file: cannot read {shown}: No such file")), "{}", said(&file));
-        for bad in ["", "c2hvcnQ=", "kes:v1:x"] {
+        let words = "Put the root key of this cluster into ";
+        assert!(said(&file).contains(words), "{}", said(&file));
+        let table: [(&[u8], &str); 8] = [
+            (b"\n", "is empty."),
+            (b"\xef\xbb\xbf", "holds no root key, which is 32 bytes in base64."),
+            (b"c2hvcnQ=", "holds no root key, which is 32 bytes in base64."),
+            (b"\xff\xfe", "holds no root key, which is 32 bytes in base64."),
+            (b"kes:v1:x", "holds an API key and no root key."),
+            (b"-----BEGIN PRIVATE KEY-----\n", "holds PEM and no root key, which is 32 bytes in base64."),
+            (&[0xff; 32], "holds 32 bytes as they are: a root key is those bytes in base64, as `base64` writes them."),
+            (&[b'x'; 32], "holds no root key, which is 32 bytes in base64."),
+        ];
+        for (bad, why) in table {
             fs::write(&path, bad).unwrap();
-            let begins = format!("seal.file: {shown} holds no root key, which is 32 bytes in base64. Put the root key");
-            assert!(said(&file).starts_with(&begins), "{}", said(&file));
+            let whole = format!(
+                "seal.file: {shown} {why} Name the file that holds the root key of this cluster in seal.file, and send \
+                 SIGHUP"
+            );
+            assert_eq!(said(&file), whole);
         }
+        let device = SealConfig::File("/dev/zero".into());
+        let words = "seal.file: cannot read /dev/zero: it is a device; name a regular file. Name the file that holds";
+        assert!(said(&device).starts_with(words), "{}", said(&device));
         let env = SealConfig::Env("KEYRAFT_TEST_UNSET".to_owned());
         let words = "seal.env: the variable KEYRAFT_TEST_UNSET is not set. Start the node again";
         assert!(said(&env).starts_with(words), "{}", said(&env));

@@ -20,6 +20,7 @@ use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
 use super::certified::certified;
 use super::{ApiKey, ApiKeyError, H2, HTTP_1_1, TlsError, files, provider};
+use crate::file::Named;
 
 /// An encrypted connection to a server.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
@@ -146,8 +147,8 @@ fn with_credentials(
         Credentials::Nothing => return Ok(builder.with_no_client_auth()),
         Credentials::ApiKey(api_key) => api_key_credentials(api_key)?,
         Credentials::Files { certificate, key } => {
-            let chain = files::certificates(certificate).map_err(ClientTlsError::Files)?;
-            (chain, files::private_key(key, None).map_err(ClientTlsError::Files)?)
+            let chain = files::certificates(certificate, Named::ByArgument).map_err(ClientTlsError::Files)?;
+            (chain, files::private_key(key, None, Named::ByArgument).map_err(ClientTlsError::Files)?)
         }
     };
     let credentials = certified(chain, key).map_err(|error| unusable(credentials, error))?;

@@ -1,10 +1,11 @@
 //! Why certificates and keys cannot be used, each naming the file to look at.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
+use super::content::Content;
 use super::dates;
+use crate::file::Unread;
 
 /// A setting that names a file which TLS cannot use.
 #[derive(Debug)]
@@ -19,12 +20,7 @@ pub struct SettingError {
 #[derive(Debug)]
 pub enum TlsError {
     /// The file or folder cannot be read.
-    Read {
-        /// Which one.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    Read(Unread),
     /// The file or folder holds nothing.
     Empty(PathBuf),
     /// A folder of CA certificates holds another file, too.
@@ -34,10 +30,20 @@ pub enum TlsError {
         /// The other file.
         file: PathBuf,
     },
-    /// The PEM file holds no certificate, or a broken one.
-    NoCertificate(PathBuf),
-    /// The PEM file holds no private key that can be read.
-    NoPrivateKey(PathBuf),
+    /// The file holds no certificate in PEM, or a broken one.
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What it holds instead.
+        holds: Content,
+    },
+    /// The file holds no private key in PEM that can be read.
+    NoPrivateKey {
+        /// The file.
+        path: PathBuf,
+        /// What it holds instead.
+        holds: Content,
+    },
     /// The private key is encrypted and no password is configured.
     PasswordNeeded(PathBuf),
     /// The password does not open the private key.
@@ -54,6 +60,15 @@ pub enum TlsError {
         cert: PathBuf,
         /// The key's file.
         key: PathBuf,
+    },
+    /// The private key belongs to a certificate that is not the first of its file.
+    WrongOrder {
+        /// The certificates' file.
+        path: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's place, from 1.
+        place: usize,
     },
     /// The operating system has no trusted roots.
     NoSystemRoots,
@@ -80,7 +95,7 @@ pub enum TlsError {
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Read(error) => error.fmt(f),
             Self::Empty(path) => write!(f, "{} is empty", path.display()),
             Self::NotOnlyCertificates { folder, file } => write!(
                 f,
@@ -89,18 +104,8 @@ impl fmt::Display for TlsError {
                 file.display(),
                 folder.display()
             ),
-            Self::NoCertificate(path) => write!(
-                f,
-                "{} holds no readable PEM certificate: it must hold one whole block from `-----BEGIN CERTIFICATE-----` \
-                 to `-----END CERTIFICATE-----`, or several",
-                path.display()
-            ),
-            Self::NoPrivateKey(path) => write!(
-                f,
-                "{} holds no readable PEM private key: it must hold one whole block from `-----BEGIN PRIVATE KEY-----` \
-                 to `-----END PRIVATE KEY-----`",
-                path.display()
-            ),
+            Self::NoCertificate { path, holds } => f.write_str(&holds.in_place_of_certificate(path)),
+            Self::NoPrivateKey { path, holds } => f.write_str(&holds.in_place_of_key(path)),
             Self::UnusableKey(path) => write!(
                 f,
                 "{} holds a private key that TLS cannot use: make an ECDSA (P-256 or P-384), Ed25519 or RSA key (2048 \
@@ -112,6 +117,13 @@ impl fmt::Display for TlsError {
                 "{} holds the private key of another certificate than {}: name the two files that belong together",
                 key.display(),
                 cert.display()
+            ),
+            Self::WrongOrder { path, key, place } => write!(
+                f,
+                "{} begins with another certificate than that of {}, which is the one at place {place}: put that one \
+                 first, and the CA certificates after it",
+                path.display(),
+                key.display()
             ),
             Self::PasswordNeeded(path) => write!(f, "{} is encrypted: set tls.password", path.display()),
             Self::WrongPassword(path) => write!(f, "tls.password does not open {}", path.display()),
@@ -191,7 +203,7 @@ impl std::error::Error for SettingError {
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Read { error, .. } => Some(error),
+            Self::Read(error) => Some(error),
             Self::NotForPeers { error, .. } | Self::Unusable { error, .. } => Some(error),
             _ => None,
         }

@@ -8,29 +8,42 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::content::{Content, without_mark};
 use super::encrypted_key::{EncryptedKey, EncryptedKeyError};
 use super::{TlsError, certificates};
 use crate::config::Password;
+use crate::file::{self, Named, Unread};
 
 /// SHA-256 over what some files hold; it changes when they do.
 pub(super) type Fingerprint = [u8; 32];
 
 /// The certificates of a PEM file, in its order; at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = content(path)?;
-    let chain = certificates::in_pem(&pem);
-    let readable = |chain: &Vec<_>| !chain.is_empty() && chain.iter().all(|der| certificates::read(der).is_ok());
-    chain.ok().filter(readable).ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
+pub(super) fn certificates(path: &Path, named: Named) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let file = content(path, named)?;
+    let pem = without_mark(&file);
+    let holds = match certificates::in_pem(pem) {
+        Ok(chain) if chain.is_empty() => Content::of(pem),
+        Ok(chain) if chain.iter().all(|der| certificates::read(der).is_ok()) => return Ok(chain),
+        // A part of them is cut off or damaged.
+        _ => Content::Certificate,
+    };
+    Err(TlsError::NoCertificate { path: path.to_owned(), holds })
 }
 
 /// The first private key of a PEM file, opened with the password when it is encrypted.
-pub(super) fn private_key(path: &Path, password: Option<&Password>) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = content(path)?;
-    if let Some(encrypted) = EncryptedKey::first_of(&pem) {
+pub(super) fn private_key(
+    path: &Path,
+    password: Option<&Password>,
+    named: Named,
+) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let file = content(path, named)?;
+    let pem = without_mark(&file);
+    if let Some(encrypted) = EncryptedKey::first_of(pem) {
         let password = password.ok_or_else(|| TlsError::PasswordNeeded(path.to_owned()))?;
         return encrypted.open(&password.0).map_err(|error| unopened(path, error));
     }
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoPrivateKey(path.to_owned()))
+    PrivateKeyDer::from_pem_slice(pem)
+        .map_err(|_| TlsError::NoPrivateKey { path: path.to_owned(), holds: Content::of(pem) })
 }
 
 /// Certificates that are trusted.
@@ -43,7 +56,7 @@ pub(super) struct Trusted {
 
 /// What a PEM file holds, or every file of a folder.
 pub(super) fn trusted(path: &Path) -> Result<Trusted, TlsError> {
-    let authorities = authorities(path)?;
+    let authorities = authorities(path, Named::ByArgument)?;
     let roots = store(&authorities)?;
     Ok(Trusted { roots, certificates: authorities.into_iter().map(|(_, certificate)| certificate).collect() })
 }
@@ -59,7 +72,8 @@ pub(super) fn trusted_by_system() -> Result<Trusted, TlsError> {
 /// What the operating system trusts, and the certificates in the files of this folder. As in MinIO, a file in it that
 /// holds no certificates does not count.
 pub(super) fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> {
-    let found: Vec<_> = expand(folder)?.iter().filter_map(|file| certificates(file).ok()).flatten().collect();
+    let found: Vec<_> =
+        expand(folder)?.iter().filter_map(|file| certificates(file, Named::ByArgument).ok()).flatten().collect();
     let mut trusted = match trusted_by_system() {
         Err(TlsError::NoSystemRoots) if !found.is_empty() => {
             Trusted { roots: RootCertStore::empty(), certificates: Vec::new() }
@@ -72,11 +86,11 @@ pub(super) fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> 
 }
 
 /// The certificates of a PEM file, or of every file in a folder, each with its file; at least one.
-pub(super) fn authorities(path: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
+pub(super) fn authorities(path: &Path, named: Named) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
     let mut found = Vec::new();
     for file in expand(path)? {
-        let read = certificates(&file).map_err(|error| match error {
-            TlsError::NoCertificate(file) | TlsError::Empty(file) if path.is_dir() => {
+        let read = certificates(&file, named).map_err(|error| match error {
+            TlsError::NoCertificate { path: file, .. } | TlsError::Empty(file) if path.is_dir() => {
                 TlsError::NotOnlyCertificates { folder: path.to_owned(), file }
             }
             other => other,
@@ -90,7 +104,9 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<(PathBuf, CertificateDer<'s
 pub(super) fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for (file, certificate) in authorities {
-        roots.add(certificate.clone()).map_err(|_| TlsError::NoCertificate(file.clone()))?;
+        roots
+            .add(certificate.clone())
+            .map_err(|_| TlsError::NoCertificate { path: file.clone(), holds: Content::Certificate })?;
     }
     Ok(roots)
 }
@@ -104,21 +120,17 @@ pub(super) fn system_roots() -> Result<RootCertStore, TlsError> {
 pub(super) fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Fingerprint {
     let mut hash = Sha256::new();
     for file in paths.into_iter().flat_map(|path| expand(path).unwrap_or_default()) {
-        let content = read(&file).unwrap_or_default();
+        let content = file::read(&file, Named::BySetting).unwrap_or_default();
         hash.update(Sha256::digest(&*content));
     }
     hash.finalize().into()
 }
 
 /// What a file holds, when it holds anything.
-fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let content = read(path)?;
-    let empty = content.iter().all(u8::is_ascii_whitespace);
+fn content(path: &Path, named: Named) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let content = file::read(path, named).map_err(TlsError::Read)?;
+    let empty = without_mark(&content).iter().all(u8::is_ascii_whitespace);
     if empty { Err(TlsError::Empty(path.to_owned())) } else { Ok(content) }
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    std::fs::read(path).map(Zeroizing::new).map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
 /// The path itself, or the files of the folder it is, by name.
@@ -126,7 +138,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, TlsError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })?;
+    let entries = std::fs::read_dir(path).map_err(|error| TlsError::Read(Unread::of_io(path, error)))?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     Ok(files)
@@ -135,7 +147,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, TlsError> {
 fn unopened(path: &Path, error: EncryptedKeyError) -> TlsError {
     let path = path.to_owned();
     match error {
-        EncryptedKeyError::Malformed => TlsError::NoPrivateKey(path),
+        EncryptedKeyError::Malformed => TlsError::NoPrivateKey { path, holds: Content::PrivateKey },
         EncryptedKeyError::UnknownAlgorithm => TlsError::UnknownEncryption(path),
         EncryptedKeyError::WrongPassword => TlsError::WrongPassword(path),
     }

@@ -1,13 +1,11 @@
-//! From a file that somebody calls a certificate to the identity behind it, or to what is in the file instead.
+//! From a file that somebody calls a certificate to the identity behind it, or to why there is none.
 
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
-use zeroize::Zeroizing;
 
 use super::certificates;
-use super::encrypted_key::EncryptedKey;
+use super::content::{Content, without_mark};
 use crate::policy::Identity;
 
 /// The identity behind the certificates of a file.
@@ -22,20 +20,14 @@ pub struct CertificateIdentity {
 /// Why a file gives no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoIdentity {
-    /// It is empty.
-    Empty,
     /// It holds CA certificates only.
     AuthoritiesOnly,
     /// It holds so many certificates of clients.
     Several(usize),
     /// A certificate in it is broken.
     Broken,
-    /// It holds a private key.
-    PrivateKey,
-    /// It holds a certificate request.
-    Request,
-    /// It holds none of these.
-    Other,
+    /// It holds no certificate, and this in its place.
+    Other(Content),
 }
 
 /// The identity that a server sees behind the certificates of a file, in PEM or DER.
@@ -43,15 +35,13 @@ pub enum NoIdentity {
 /// # Errors
 /// The file does not hold exactly one certificate that is not a CA's.
 pub fn certificate_identity(file: &[u8]) -> Result<CertificateIdentity, NoIdentity> {
-    if file.trim_ascii().is_empty() {
-        return Err(NoIdentity::Empty);
-    }
+    let file = without_mark(file);
     let der = CertificateDer::from(file);
     if certificates::read(&der).is_ok() {
         return identity_of(&[der]);
     }
     match certificates::in_pem(file) {
-        Ok(chain) if chain.is_empty() => Err(other_content(file)),
+        Ok(chain) if chain.is_empty() => Err(NoIdentity::Other(Content::of(file))),
         Ok(chain) => identity_of(&chain),
         Err(_) => Err(NoIdentity::Broken),
     }
@@ -72,25 +62,9 @@ fn identity_of(chain: &[CertificateDer<'_>]) -> Result<CertificateIdentity, NoId
     }
 }
 
-/// What a file without certificates holds.
-fn other_content(file: &[u8]) -> NoIdentity {
-    use SectionKind as Kind;
-    if EncryptedKey::first_of(file).is_some() {
-        return NoIdentity::PrivateKey;
-    }
-    let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(file).map_while(Result::ok);
-    let kind = sections.map(|(kind, content)| (kind, Zeroizing::new(content)).0).next();
-    match kind {
-        Some(Kind::PrivateKey | Kind::RsaPrivateKey | Kind::EcPrivateKey) => NoIdentity::PrivateKey,
-        Some(Kind::Csr) => NoIdentity::Request,
-        _ => NoIdentity::Other,
-    }
-}
-
 impl fmt::Display for NoIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("it is empty"),
             Self::AuthoritiesOnly => f.write_str(
                 "it holds a CA certificate only, and servers skip those: make the client's certificate with CA:FALSE \
                  (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE)",
@@ -101,11 +75,12 @@ impl fmt::Display for NoIdentity {
                  the client's own certificate, and the CA certificates above it"
             ),
             Self::Broken => f.write_str("a certificate in it is cut off or damaged: copy the file again"),
-            Self::PrivateKey => f.write_str("it holds a private key: name the file with the certificate"),
-            Self::Request => {
+            Self::Other(Content::Nothing) => f.write_str("it is empty"),
+            Self::Other(Content::Other) => f.write_str("it holds no certificate in PEM or DER, and no API key"),
+            Self::Other(Content::Request) => {
                 f.write_str("it holds a certificate request: name the certificate that the CA issued for it")
             }
-            Self::Other => f.write_str("it holds no certificate in PEM or DER, and no API key"),
+            Self::Other(content) => write!(f, "it holds {content}: name the file with the certificate"),
         }
     }
 }
@@ -144,21 +119,21 @@ mod tests {
         let authority = Authority::new();
         let (one, two) = (Leaf::self_signed(), authority.client());
         let says = |file: &[u8]| certificate_identity(file).unwrap_err();
-        assert_eq!(says(b""), NoIdentity::Empty);
-        assert_eq!(says(b" \n"), NoIdentity::Empty);
+        assert_eq!(says(b""), NoIdentity::Other(Content::Nothing));
+        assert_eq!(says(b" \n"), NoIdentity::Other(Content::Nothing));
         assert_eq!(says(authority.pem().as_bytes()), NoIdentity::AuthoritiesOnly);
         assert_eq!(says(&authority.der()), NoIdentity::AuthoritiesOnly);
         assert_eq!(says((one.pem() + &two.pem()).as_bytes()), NoIdentity::Several(2));
         assert_eq!(says(&one.pem().as_bytes()[..100]), NoIdentity::Broken);
         assert_eq!(says(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), NoIdentity::Broken);
-        assert_eq!(says(one.key_pem().as_bytes()), NoIdentity::PrivateKey);
+        assert_eq!(says(one.key_pem().as_bytes()), NoIdentity::Other(Content::PrivateKey));
         for name in ["ec", "ec-aes256", "rsa", "rsa-aes256", "pkcs8", "pkcs8-aes256"] {
             let file = std::fs::read(format!("tests/vectors/encrypted_keys/{name}.key")).unwrap();
-            assert_eq!(says(&file), NoIdentity::PrivateKey, "{name}");
+            assert_eq!(says(&file), NoIdentity::Other(Content::PrivateKey), "{name}");
         }
         let request = b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
-        assert_eq!(says(request), NoIdentity::Request);
-        assert_eq!(says(b"hello"), NoIdentity::Other);
-        assert_eq!(says(&[0x30, 0x80, 0, 0xff]), NoIdentity::Other);
+        assert_eq!(says(request), NoIdentity::Other(Content::Request));
+        assert_eq!(says(b"hello"), NoIdentity::Other(Content::Other));
+        assert_eq!(says(&[0x30, 0x80, 0, 0xff]), NoIdentity::Other(Content::Other));
     }
 }

@@ -10,6 +10,7 @@ use super::files;
 use super::peer_verifier::PeerVerifier;
 use super::{SettingError, TlsError, certificates, provider, proxied};
 use crate::config::{ClusterConfig, Password, TlsConfig};
+use crate::file::Named;
 
 /// Everything that is wrong with the files that TLS settings name, and the dates of what could be read.
 #[derive(Debug, Default)]
@@ -65,7 +66,7 @@ pub fn inspect_peer(config: &ClusterConfig) -> Inspection {
 
 /// Whether the first certificate of a PEM file names this host; none when there is no such certificate or host.
 pub fn is_for_host(cert: &Path, host: &str) -> Option<bool> {
-    let chain = files::certificates(cert).ok()?;
+    let chain = files::certificates(cert, Named::BySetting).ok()?;
     let name = ServerName::try_from(host).ok()?;
     Some(
         webpki::EndEntityCert::try_from(chain.first()?)
@@ -100,7 +101,7 @@ impl<'a> Sources<'a> {
     fn read(&self) -> (Option<Material>, Inspection) {
         let mut faults = Vec::new();
         let [cert_setting, key_setting, ca_setting] = self.usage.settings();
-        let chain = noted(&mut faults, cert_setting, files::certificates(self.cert));
+        let chain = noted(&mut faults, cert_setting, files::certificates(self.cert, Named::BySetting));
         let key = noted(&mut faults, key_setting, self.private_key());
         if let Some(key) = &key {
             noted(&mut faults, key_setting, self.belong_together(chain.as_deref(), key));
@@ -118,7 +119,7 @@ impl<'a> Sources<'a> {
     }
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        files::private_key(self.key, self.password).map_err(|error| match error {
+        files::private_key(self.key, self.password, Named::BySetting).map_err(|error| match error {
             TlsError::PasswordNeeded(path) if self.usage == Usage::Peers => TlsError::EncryptedPeerKey(path),
             error => error,
         })
@@ -134,17 +135,26 @@ impl<'a> Sources<'a> {
         let key = key.map_err(|_| TlsError::UnusableKey(self.key.to_owned()))?;
         let shown = chain.and_then(|chain| chain.first()).and_then(|leaf| certificates::read(leaf).ok());
         match (shown, key.public_key()) {
-            (Some(shown), Some(public)) if shown.spki != &*public => {
-                Err(TlsError::OtherKey { cert: self.cert.to_owned(), key: self.key.to_owned() })
-            }
+            (Some(shown), Some(public)) if shown.spki != &*public => Err(self.other_key(chain, &public)),
             _ => Ok(()),
+        }
+    }
+
+    /// The key is not the first certificate's, and perhaps that of a later one.
+    fn other_key(&self, chain: Option<&[CertificateDer<'static>]>, public: &[u8]) -> TlsError {
+        let is_its = |der: &CertificateDer<'_>| certificates::read(der).is_ok_and(|facts| facts.spki == public);
+        match chain.into_iter().flatten().position(is_its) {
+            Some(place) => {
+                TlsError::WrongOrder { path: self.cert.to_owned(), key: self.key.to_owned(), place: place + 1 }
+            }
+            None => TlsError::OtherKey { cert: self.cert.to_owned(), key: self.key.to_owned() },
         }
     }
 
     fn authorities(&self) -> Result<Vec<(std::path::PathBuf, CertificateDer<'static>)>, TlsError> {
         match self.ca {
             Ca::Nobody | Ca::System => Ok(Vec::new()),
-            Ca::At(path) => files::authorities(path),
+            Ca::At(path) => files::authorities(path, Named::BySetting),
         }
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -144,6 +145,35 @@ fn every_problem_is_reported_at_once() {
     assert_eq!((code, problems.len()), (2, 3), "{report}");
     for (text, setting) in problems.iter().zip(["tls.key: ", "cluster.tls.ca: ", "seal.file: "]) {
         assert!(text.starts_with(setting), "{report}");
+    }
+}
+
+#[test]
+fn a_file_that_comes_from_a_pipe_is_checked_with_its_lines() {
+    let prepared = Prepared::new();
+    let (file, line) = prepared.with("key:", &format!("\"{}\"", prepared.file("none.key").display()));
+    let ended = Shell::of_nobody().run_with_input(&["check", "/dev/stdin"], &fs::read_to_string(&file).unwrap());
+    let report: Value = serde_json::from_str(&ended.output).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let problems = findings(&report, "problems");
+    assert!(ended.code == 2 && problems.len() == 1 && problems[0].0 == line, "{report}");
+}
+
+#[test]
+fn what_is_no_text_is_named_and_never_waited_for() {
+    let prepared = Prepared::new();
+    let (pipe, bytes) = (prepared.file("pipe"), prepared.file("bytes"));
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    fs::write(&bytes, b"version: v1\n\xff\n").unwrap();
+    for (path, line, words) in [
+        (pipe.as_path(), 0, "it is a pipe, and nothing was written into it"),
+        (Path::new("/dev/zero"), 0, "it is a device"),
+        (&prepared.file("node-1"), 0, "it is a folder"),
+        (&bytes, 2, "it is not text in UTF-8"),
+    ] {
+        let (code, report) = check(path);
+        let problems = findings(&report, "problems");
+        assert_eq!((code, problems.len(), problems[0].0), (2, 1, line), "{report}");
+        assert!(problems[0].1.contains(&format!("the configuration cannot be read: {words}")), "{report}");
     }
 }
 

@@ -3,11 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use keyraft::config::{AuditFileConfig, Config, render};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
 use crate::support::certificates::{Authority, pem_of_key};
@@ -67,25 +70,55 @@ impl Prepared {
         path
     }
 
-    /// Files that hold no certificate and no private key, each with a word of what is said about it.
-    fn bad_files(&self) -> Vec<(PathBuf, &'static str)> {
-        let pem = fs::read_to_string(&self.config.tls.cert).expect("`dev` writes it");
+    /// Files that hold no certificate and no private key that can be read, each with words of what is said about it where
+    /// a certificate is wanted, and where a key is.
+    fn bad_files(&self) -> Vec<(PathBuf, [&'static str; 2])> {
+        let [pem, key] = [&self.config.tls.cert, &self.config.tls.key]
+            .map(|path| fs::read_to_string(path).expect("`dev` writes it"));
+        let der = rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).expect("`dev` writes PEM");
         let folder = self.path("folder");
         fs::create_dir_all(&folder).expect("the folder is writable");
         fs::copy(&self.config.tls.key, folder.join("other.key")).expect("the folder is writable");
-        let circle = self.path("circle");
-        drop(symlink(&circle, &circle));
+        let (circle, dangling, pipe) = (self.path("circle"), self.path("dangling"), self.path("pipe"));
+        drop((symlink(&circle, &circle), symlink("/nowhere", &dangling)));
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("the folder is writable");
+        let socket = self.path("socket");
+        drop(UnixListener::bind(&socket));
         let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        let both = |words| [words, words];
+        let [no_certificate, no_key] = ["holds no readable PEM certificate", "holds no readable PEM private key"];
         vec![
-            (self.path("missing"), "No such file"),
-            (folder, "folder"),
-            (circle, "symbolic links"),
-            (self.file("empty", ""), "is empty"),
-            (self.file("blank", "\n\n"), "is empty"),
-            (self.file("text", "not a certificate\n"), "holds no readable PEM"),
-            (self.file("bytes", [0xff, 0, 0xfe]), "holds no readable PEM"),
-            (self.file("truncated", &pem[..pem.len() / 2]), "holds no readable PEM"),
-            (self.file("damaged", block("CERTIFICATE") + &block("PRIVATE KEY")), "holds"),
+            (
+                self.path("missing"),
+                both("No such file or directory (os error 2); put the file there, or correct the path"),
+            ),
+            (folder, ["it is a folder; name a regular file"; 2]),
+            (circle, both("symbolic links")),
+            (dangling, both("it is a link to /nowhere, and there is no such file; correct the link")),
+            (pipe, both("it is a pipe; name a regular file")),
+            (socket, both("it is a socket; name a regular file")),
+            ("/dev/zero".into(), both("it is a device; name a regular file")),
+            ("/dev/null".into(), both("is empty")),
+            (self.file("empty", ""), both("is empty")),
+            (self.file("blank", "\n\n"), both("is empty")),
+            (self.file("text", "not a certificate\n"), [no_certificate, no_key]),
+            (self.file("bytes", [0xff, 0, 0xfe]), [no_certificate, no_key]),
+            (self.file("truncated", &pem[..pem.len() / 2]), [no_certificate, "a certificate and no private key"]),
+            (self.file("cut.key", &key[..key.len() / 2]), ["a private key and no certificate", no_key]),
+            (self.file("damaged", block("CERTIFICATE") + &block("PRIVATE KEY")), both("holds")),
+            (
+                self.file("request", block("CERTIFICATE REQUEST")),
+                ["that the CA issued for it", "a certificate request"],
+            ),
+            (self.file("public", block("PUBLIC KEY")), both("holds a public key and no")),
+            (
+                self.file("der", &der),
+                ["`openssl x509 -inform DER -in ", "holds a certificate in DER and no private key"],
+            ),
+            (
+                self.file("pfx", b"\x30\x82\x0a\x00\x02\x01\x03\x30\x82\x09\x00"),
+                ["`openssl pkcs12 -nokeys ", "`openssl pkcs12 -nocerts "],
+            ),
         ]
     }
 
@@ -116,13 +149,13 @@ impl Ended {
 #[test]
 fn every_bad_file_of_every_tls_setting_is_named_with_its_setting() {
     let node = Prepared::new();
-    for (bad, words) in node.bad_files() {
+    for (bad, [of_certificate, of_key]) in node.bad_files() {
         for (setting, adjust) in TLS_FILES {
-            let words = match words {
+            let words = match setting {
                 // A folder of CAs is read, and what else it holds is named.
-                "folder" if setting.ends_with("ca") => "CA certificates and nothing else",
-                "folder" => "Is a directory",
-                words => words,
+                setting if setting.ends_with("ca") && bad.is_dir() => "CA certificates and nothing else",
+                setting if setting.ends_with("key") => of_key,
+                _ => of_certificate,
             };
             let ended = node.start(|config| adjust(config, bad.clone()));
             ended.says(2, setting, &[bad.to_str().expect("our names are text"), words]);
@@ -138,6 +171,15 @@ fn files_that_do_not_belong_together_are_named() {
     let words = ["private key of another certificate", "peer.key", "api.crt"];
     node.start(|config| config.tls.key = peer.clone()).says(2, "tls.key", &words);
     node.start(|config| config.cluster.key = api.clone()).says(2, "cluster.tls.key", &["api.key", "peer.crt"]);
+    for (setting, of_api) in [("tls.key", true), ("cluster.tls.key", false)] {
+        let own = if of_api { &node.config.tls.cert } else { &node.config.cluster.cert };
+        let [ca, own] = [&node.config.cluster.ca, own].map(|path| fs::read_to_string(path).expect("`dev` writes it"));
+        let chain = node.file("chain.crt", ca + &own);
+        let ended = node.start(|config| {
+            *(if of_api { &mut config.tls.cert } else { &mut config.cluster.cert }) = chain.clone();
+        });
+        ended.says(2, setting, &["chain.crt", "the one at place 2: put that one first"]);
+    }
     let other = node.config.tls.cert.clone();
     let ended = node.start(|config| config.cluster.ca = other.clone());
     ended.says(2, "cluster.tls.cert", &["peer.crt", "no CA in cluster.tls.ca signed it"]);
@@ -184,6 +226,9 @@ fn a_data_folder_and_an_audit_file_that_cannot_be_used_are_named() {
     let data = |path: &Path| node.start(|config| config.cluster.data = path.to_owned());
     data(Path::new("/proc/nope")).says(2, "cluster.data", &["/proc/nope", "No such file"]);
     data(&file).says(2, "cluster.data", &[file.to_str().expect("text"), "not a directory; name a folder"]);
+    let link = node.path("link");
+    symlink("/nowhere/data", &link).expect("the folder is writable");
+    data(&link).says(2, "cluster.data", &["a link to a folder that does not exist; make the folder"]);
     data(&file.join("below")).says(2, "cluster.data", &["below", "Not a directory", "; name a folder"]);
     let audit = |path: &Path| {
         node.start(|config| {

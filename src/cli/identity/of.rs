@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use crate::cli::connect::Connect;
 use crate::cli::{Error, Output, prompt};
-use crate::tls::{ApiKey, ApiKeyError, CertificateIdentity, Credentials, NoIdentity, certificate_identity};
+use crate::file::{self, Named};
+use crate::tls::{ApiKey, ApiKeyError, CertificateIdentity, Content, Credentials, NoIdentity, certificate_identity};
 
 /// Prints whose it is; without anything, one's own.
 pub fn run(what: Option<&str>, output: Output) -> Result<(), Error> {
@@ -47,7 +46,7 @@ fn of(what: &str) -> Result<CertificateIdentity, Error> {
 fn of_input(input: &[u8]) -> Result<CertificateIdentity, Error> {
     of_content(input).map_err(|error| match error {
         // It is most likely a key with a mistake in it.
-        NoIdentity::Other | NoIdentity::Empty => mistyped("API key"),
+        NoIdentity::Other(Content::Other | Content::Nothing) => mistyped("API key"),
         error => Error::Input { what: "standard input", reason: error.to_string() },
     })
 }
@@ -57,10 +56,9 @@ fn of_file(path: &Path) -> Result<CertificateIdentity, Error> {
     if path.is_dir() {
         return Err(wrong("it is a folder: name the certificate file in it"));
     }
-    let read = std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?;
-    let content = Zeroizing::new(read);
+    let content = file::read(path, Named::ByArgument).map_err(Error::Unread)?;
     of_content(&content).map_err(|error| match error {
-        NoIdentity::Other if is_like_api_key(&content) => wrong(&ApiKeyError::Malformed.to_string()),
+        NoIdentity::Other(Content::Other) if is_like_api_key(&content) => wrong(&ApiKeyError::Malformed.to_string()),
         error => wrong(&error.to_string()),
     })
 }

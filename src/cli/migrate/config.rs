@@ -5,12 +5,13 @@ use std::path::Path;
 use crate::cli::policy::{Wish, apply, load};
 use crate::cli::{Error, Output};
 use crate::client::Client;
-use crate::config::KEYSTORES;
+use crate::config::{self, KEYSTORES};
 
 /// Applies the file's policies, and tells what of it is skipped: sections that are no policies, and its admin.
 pub async fn run(client: &Client, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
-    let policies = load(file, output)?;
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Unread { path: file.to_owned(), source })?;
+    // The file may be a pipe, which can be read once.
+    let text = config::contents(file).map_err(Error::Config)?;
+    let policies = load(file, &text, output)?;
     for (line, section) in skipped(&text) {
         let why = reason(section, &kinds(&text, line));
         output.skipped(&format!("{section}: line {line}: {why}"));

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::source::{Source, SourceKey, Unusable};
 use super::stored;
 use crate::cli::Error;
+use crate::file::Unread;
 use crate::policy::KeyName;
 
 /// Far more than any stored key takes.
@@ -22,7 +23,7 @@ enum Found {
 
 /// Reads every key of the folder.
 pub fn read(dir: &Path) -> Result<Source, Error> {
-    let failed = |source: io::Error| Error::Unread { path: dir.to_owned(), source };
+    let failed = |source: io::Error| Error::Unread(Unread::of_io(dir, source));
     let mut source = Source::default();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -104,6 +105,6 @@ mod tests {
             ("pipe", false),
         ];
         assert_eq!(unusable, expected);
-        assert!(matches!(read(&folder.path().join("none")), Err(Error::Unread { .. })));
+        assert!(matches!(read(&folder.path().join("none")), Err(Error::Unread(_))));
     }
 }

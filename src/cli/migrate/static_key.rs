@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::source::{Source, SourceKey};
 use crate::cli::{Error, prompt};
 use crate::crypto::{Cipher, KeyMaterial, Secret};
+use crate::file::{self, Named};
 use crate::policy::KeyName;
 
 const VARIABLE: &str = "MINIO_KMS_SECRET_KEY";
@@ -40,7 +41,7 @@ fn of_environment() -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 fn of_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    std::fs::read(path).map(Zeroizing::new).map_err(|source| Error::Unread { path: path.to_owned(), source })
+    file::read(path, Named::ByArgument).map_err(Error::Unread)
 }
 
 /// What a line has.
@@ -172,7 +173,7 @@ mod tests {
         std::fs::write(&path, &text).unwrap();
         let circle = parse(text.as_bytes(), Cipher::Aes256).unwrap_err().to_string();
         assert!(circle.contains("line 2: its file names another one"), "{circle}");
-        assert!(matches!(parse(b"MINIO_KMS_SECRET_KEY_FILE=/none", Cipher::Aes256), Err(Error::Unread { .. })));
+        assert!(matches!(parse(b"MINIO_KMS_SECRET_KEY_FILE=/none", Cipher::Aes256), Err(Error::Unread(_))));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
 use crate::client::{self, Client, PolicyEntry};
 use crate::config::written_pattern;
+use crate::file::{self, Named};
 use crate::policy::{Identity, Pattern, PatternError, Policy};
 
 /// What changes in a policy.
@@ -120,7 +121,7 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
     let text = if path == Path::new("-") {
         encoding::bytes("-")?.to_vec()
     } else {
-        std::fs::read(path).map_err(|source| Error::Unread { path: path.to_owned(), source })?
+        file::read(path, Named::ByArgument).map_err(Error::Unread)?.to_vec()
     };
     let wrong = |reason: &str| Error::Input { what: "policy", reason: format!("{}: {reason}", path.display()) };
     // An array would be read as the fields in their order.

@@ -9,7 +9,7 @@ mod seal;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::config::{Config, Finding, Lines};
+use crate::config::{self, Config, Finding, Lines};
 use crate::http::LOCAL_SOCKET;
 use crate::node::exposed_files;
 
@@ -26,8 +26,11 @@ pub struct Checked {
 
 /// Checks a configuration file and everything that it names. Nothing is started, made or changed.
 pub async fn check(file: &Path) -> Checked {
-    let (config, warnings) = match Config::load(file) {
-        Ok(loaded) => loaded,
+    // The file may be a pipe, which can be read once.
+    let read = config::contents(file)
+        .and_then(|text| Config::parse(file, &text, &config::of_process).map(|read| (read, Lines::of(&text))));
+    let ((config, warnings), lines) = match read {
+        Ok(read) => read,
         Err(problems) => {
             let note = "files, addresses and data are not checked before the configuration can be read";
             let notes = vec![Finding { file: file.to_owned(), line: 0, message: note.to_owned() }];
@@ -36,7 +39,7 @@ pub async fn check(file: &Path) -> Checked {
     };
     let mut report = Report {
         file,
-        lines: Lines::of_file(file),
+        lines,
         runs: UnixStream::connect(config.cluster.data.join(LOCAL_SOCKET)).is_ok(),
         found: Checked { warnings, ..Checked::default() },
     };

@@ -12,7 +12,7 @@ use self::plan::Plan;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output};
 use crate::client::Client;
-use crate::config::PolicyFile;
+use crate::config::{self, PolicyFile};
 
 /// What to apply, and how.
 #[derive(clap::Args)]
@@ -62,12 +62,13 @@ pub struct Wish {
 /// Reads the file, and makes the server's policies what it says.
 pub async fn run(client: &Client, args: &Args, output: Output) -> Result<(), Error> {
     let wish = Wish { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
-    apply(client, &load(&args.file, output)?, wish, output).await
+    let text = config::contents(&args.file).map_err(Error::Config)?;
+    apply(client, &load(&args.file, &text, output)?, wish, output).await
 }
 
 /// Reads a file, and tells what is odd about it.
-pub fn load(path: &Path, output: Output) -> Result<PolicyFile, Error> {
-    let (file, warnings) = PolicyFile::load(path).map_err(Error::Config)?;
+pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error> {
+    let (file, warnings) = PolicyFile::parse(path, text, &config::of_process).map_err(Error::Config)?;
     for warning in warnings {
         output.warn_of(&warning);
     }
