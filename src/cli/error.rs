@@ -256,9 +256,9 @@ impl Error {
 
 fn client_code(error: &client::Error) -> u8 {
     match error {
-        client::Error::Status { code: 403, .. } => EXIT_NOT_PERMITTED,
-        client::Error::Status { code: 404, .. } => EXIT_NOT_FOUND,
-        client::Error::Status { code: 503, .. }
+        client::Error::Status { status: 403, .. } => EXIT_NOT_PERMITTED,
+        client::Error::Status { status: 404, .. } => EXIT_NOT_FOUND,
+        client::Error::Status { status: 503, .. }
         | client::Error::NoServer(_)
         | client::Error::Transport { .. }
         | client::Error::TimedOut { .. }

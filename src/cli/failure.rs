@@ -101,7 +101,7 @@ impl Error {
     pub(super) fn failure(&self) -> Failure {
         let of_server = self.request_of_any();
         let status = of_server.and_then(|error| match error {
-            client::Error::Status { code, .. } => Some(*code),
+            client::Error::Status { status, .. } => Some(*status),
             _ => None,
         });
         let mut failure = Failure {
@@ -195,9 +195,9 @@ impl Error {
 
 fn kind_of_request(error: &client::Error) -> &'static str {
     match error {
-        client::Error::Status { code: 403, .. } => "not_permitted",
-        client::Error::Status { code: 404, .. } => "not_found",
-        client::Error::Status { code: 503, .. }
+        client::Error::Status { status: 403, .. } => "not_permitted",
+        client::Error::Status { status: 404, .. } => "not_found",
+        client::Error::Status { status: 503, .. }
         | client::Error::NoServer(_)
         | client::Error::Transport { .. }
         | client::Error::TimedOut { .. }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Endpoint;
+use crate::error_code::ErrorCode;
 use crate::tls::Refusal;
 
 /// Why a request brought no result.
@@ -15,7 +16,9 @@ pub enum Error {
         /// What was asked: the path without its query.
         path: String,
         /// The HTTP status.
-        code: u16,
+        status: u16,
+        /// What went wrong, for programs; none when neither the answer nor its text says so.
+        code: Option<ErrorCode>,
         /// The server's own words.
         message: String,
         /// Whether another endpoint had been asked before, which may have done it.
@@ -65,12 +68,17 @@ impl Error {
 
     /// Whether a server answered with this status.
     pub fn is_status(&self, wanted: u16) -> bool {
-        matches!(self, Self::Status { code, .. } if *code == wanted)
+        matches!(self, Self::Status { status, .. } if *status == wanted)
     }
 
-    /// Whether a server answered with this status and text.
-    pub fn says(&self, wanted: u16, text: &str) -> bool {
-        matches!(self, Self::Status { code, message, .. } if *code == wanted && message.trim() == text)
+    /// The code of a server's answer, where it has one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        if let Self::Status { code, .. } = self { *code } else { None }
+    }
+
+    /// Whether a server answered with this code.
+    pub fn has_code(&self, wanted: ErrorCode) -> bool {
+        self.code() == Some(wanted)
     }
 
     /// Whether an earlier attempt, at another server, may have done what was asked for.
@@ -81,12 +89,13 @@ impl Error {
     /// Whether what was asked for may have been done all the same.
     pub fn may_be_done(&self) -> bool {
         match self {
-            // A server that knows that it did nothing says so.
-            Self::Status { code: 503, message, .. } => !message.contains("nothing was changed"),
+            Self::Status { code: Some(code), .. } => code.may_be_done(),
+            // Whoever answers without a code, such as a proxy, may not know what the server did.
+            Self::Status { status, code: None, .. } => *status == 503,
             Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_be_done()),
             Self::Transport { sent, .. } | Self::TimedOut { sent, .. } => *sent,
             Self::Malformed { .. } => true,
-            Self::Status { .. } | Self::Socket { .. } => false,
+            Self::Socket { .. } => false,
         }
     }
 }
@@ -94,7 +103,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status { code, message, .. } => write!(f, "{} ({code})", message.trim()),
+            Self::Status { status, message, .. } => write!(f, "{} ({status})", message.trim()),
             Self::NoServer(failures) => {
                 f.write_str("none of the servers was of use")?;
                 failures.iter().try_for_each(|(endpoint, error)| match error {

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use super::{Client, Endpoint, Error, Server};
+use super::{Client, Endpoint, Error, Server, uncoded};
+use crate::error_code::{self, ErrorCode};
 
 /// The largest answer read: about three million names.
 const MAX_ANSWER: usize = 128 << 20;
@@ -155,12 +156,15 @@ pub async fn read(
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (content_type, tag) = (header(CONTENT_TYPE).unwrap_or_default(), header(ETAG));
+    let sent_code = response.headers().get(error_code::HEADER).and_then(|code| ErrorCode::parse(code.to_str().ok()?));
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
     Ok(match status {
         StatusCode::OK => Ok(Answer { content_type, tag, body }),
         _ => {
             let path = call.path.split('?').next().unwrap_or_default().to_owned();
-            Err(Error::Status { path, code: status.as_u16(), message: message(status, &body), retried: false })
+            let (status, message) = (status.as_u16(), message(status, &body));
+            let code = sent_code.or_else(|| uncoded::code_of(status, &message));
+            Err(Error::Status { path, status, code, message, retried: false })
         }
     })
 }
@@ -178,7 +182,7 @@ fn message(status: StatusCode, body: &[u8]) -> String {
 impl Error {
     /// Whether another server may do better.
     pub(super) fn concerns_one_server(&self) -> bool {
-        matches!(self, Self::Transport { .. } | Self::TimedOut { .. } | Self::Status { code: 503, .. })
+        matches!(self, Self::Transport { .. } | Self::TimedOut { .. } | Self::Status { status: 503, .. })
     }
 
     /// What to say when no server was of use.
@@ -191,9 +195,9 @@ impl Error {
 
     fn after(self, failures: &[(Endpoint, Self)]) -> Self {
         match self {
-            Self::Status { path, code, message, .. } => {
+            Self::Status { path, status, code, message, .. } => {
                 let retried = failures.iter().any(|(_, error)| error.may_be_done());
-                Self::Status { path, code, message, retried }
+                Self::Status { path, status, code, message, retried }
             }
             other => other,
         }

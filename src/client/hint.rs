@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Error;
+use crate::error_code::ErrorCode;
 use crate::tls::Refusal;
 
 const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KES_API_KEY, or --cert and --key; a CA \
@@ -10,16 +11,17 @@ const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KE
 const UNKNOWN: &str = "the outcome is unknown: look before you try again";
 const NO_LEADER: &str = "`keyraft cluster status` shows who leads and which nodes are up: more than half of the \
                          cluster's nodes must be, 2 of 3 or 3 of 5";
+const NO_AUDIT: &str =
+    "the node cannot write its audit trail, and its log says why: it takes requests again once it can";
+const NOT_PERMITTED: &str = "your identity may not do this; `keyraft identity info` shows what it may";
 const EARLIER: &str = "an earlier attempt of this command, at another server, may have";
 
 impl Error {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Status { path, code: 404, retried: true, .. } if ends_something(path) => {
-                Some(format!("{EARLIER} done it"))
-            }
-            Self::Status { path, code, message, retried } => status_hint(path, *code, message.trim(), *retried),
+            Self::Status { path, code: Some(code), retried, .. } => code_hint(path, *code, *retried),
+            Self::Status { status, code: None, .. } => status_hint(*status).map(str::to_owned),
             Self::NoServer(failures) => {
                 // One that answers knows more of the cluster than one that is away.
                 let leaderless = failures.iter().find(|(_, error)| error.is_status(503));
@@ -43,7 +45,7 @@ impl Error {
     /// then without a word of why.
     pub fn may_want_a_certificate(&self) -> bool {
         match self {
-            Self::Status { code, message, .. } => *code == 403 || message.trim() == WANTS_CERTIFICATE,
+            Self::Status { status, code, .. } => *status == 403 || *code == Some(ErrorCode::CertificateRequired),
             Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_want_a_certificate()),
             Self::Transport { source, .. } => match Refusal::of(source.as_ref()) {
                 Some(refusal) => refusal == Refusal::ClientCertificate,
@@ -53,8 +55,6 @@ impl Error {
         }
     }
 }
-
-const WANTS_CERTIFICATE: &str = "tls: client certificate is required";
 
 /// Whether the server was connected to, and ended that.
 fn is_ended(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -72,44 +72,68 @@ fn ends_something(path: &str) -> bool {
     ENDS.iter().any(|end| path.starts_with(end))
 }
 
-fn status_hint(path: &str, code: u16, message: &str, retried: bool) -> Option<String> {
+fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
     let name = name_in(path);
-    let hint = match (code, message) {
-        (400, message) if retried && message.ends_with("already exists") => format!("{EARLIER} made it"),
-        (400, WANTS_CERTIFICATE) => NO_CERTIFICATE.to_owned(),
-        (403, _) => "your identity may not do this; `keyraft identity info` shows what it may".to_owned(),
-        (404, "key does not exist") => "`keyraft key ls` lists the keys there are".to_owned(),
-        (404, "policy does not exist") => "`keyraft policy ls` lists the policies there are".to_owned(),
-        (404, "identity does not exist") => "`keyraft identity ls` lists the identities there are".to_owned(),
-        (404, "key version does not exist") => format!("`keyraft key versions {name}` lists the versions"),
-        (404, "no deleted key of this name can be restored") if path.starts_with("/v1/key/purge/") => {
+    let hint = match code {
+        ErrorCode::KeyExists | ErrorCode::PolicyExists | ErrorCode::IdentityExists if retried => {
+            format!("{EARLIER} made it")
+        }
+        ErrorCode::KeyNotFound
+        | ErrorCode::DeletedKeyNotFound
+        | ErrorCode::PolicyNotFound
+        | ErrorCode::IdentityNotFound
+            if retried && ends_something(path) =>
+        {
+            format!("{EARLIER} done it")
+        }
+        ErrorCode::CertificateRequired => NO_CERTIFICATE.to_owned(),
+        ErrorCode::NotAuthorized => NOT_PERMITTED.to_owned(),
+        ErrorCode::KeyNotFound => "`keyraft key ls` lists the keys there are".to_owned(),
+        ErrorCode::PolicyNotFound => "`keyraft policy ls` lists the policies there are".to_owned(),
+        ErrorCode::IdentityNotFound => "`keyraft identity ls` lists the identities there are".to_owned(),
+        ErrorCode::KeyVersionNotFound => format!("`keyraft key versions {name}` lists the versions"),
+        ErrorCode::DeletedKeyNotFound if path.starts_with("/v1/key/purge/") => {
             format!("only a deleted key is purged: `keyraft key rm {name}` comes first, if it is there")
         }
-        (404, "no deleted key of this name can be restored") => format!(
+        ErrorCode::DeletedKeyNotFound => format!(
             "`keyraft key info {name}` tells whether it is there; a deleted key waits only where the server has a \
              deletion window, and until that ends"
         ),
-        (400, "key already exists") => {
+        ErrorCode::KeyExists => {
             format!("`keyraft key info {name}` shows it; `keyraft key rotate {name}` gives it new material")
         }
-        (400, "policy already exists") => {
+        ErrorCode::PolicyExists => {
             format!("`keyraft policy create {name} --replace` replaces it; `keyraft policy edit {name}` changes it")
         }
-        (400, "identity already exists") => format!(
+        ErrorCode::IdentityExists => format!(
             "`keyraft policy assign POLICY {name}` gives it another policy; `keyraft identity rm {name}` takes away \
              what it has"
         ),
-        (409, "key version is disabled") => format!(
+        ErrorCode::KeyVersionDisabled => format!(
             "`keyraft key versions {name}` lists them, and `keyraft key enable {name} VERSION` makes one usable again"
         ),
-        (413, _) if path.starts_with("/v1/policy/") => {
+        ErrorCode::BodyTooLarge if path.starts_with("/v1/policy/") => {
             "a policy is limited in size: one pattern that ends in '*' stands for many".to_owned()
         }
-        (404, "404 page not found") => "this server does not offer that".to_owned(),
-        (503, _) => NO_LEADER.to_owned(),
+        ErrorCode::UnknownPath => "this server does not offer that".to_owned(),
+        ErrorCode::AuditUnavailable | ErrorCode::OutcomeNotRecorded => NO_AUDIT.to_owned(),
+        ErrorCode::NoLeader
+        | ErrorCode::NodeStopping
+        | ErrorCode::TimedOut
+        | ErrorCode::OutcomeUnknown
+        | ErrorCode::NotEverywhere => NO_LEADER.to_owned(),
         _ => return None,
     };
     Some(hint)
+}
+
+/// The hint for an answer without a code.
+fn status_hint(status: u16) -> Option<&'static str> {
+    match status {
+        403 => Some(NOT_PERMITTED),
+        503 => Some(NO_LEADER),
+        _ => None,
+    }
 }
 
 /// The name at the end of a path, as a shell takes it; `NAME` where that is not plain.
@@ -150,26 +174,46 @@ mod tests {
     use super::*;
     use crate::client::Endpoint;
 
-    fn refused(path: &str, code: u16, message: &str) -> Error {
-        Error::Status { path: path.to_owned(), code, message: message.to_owned(), retried: false }
+    fn refused(path: &str, status: u16, code: Option<ErrorCode>, retried: bool) -> Error {
+        Error::Status { path: path.to_owned(), status, code, message: "in other words".to_owned(), retried }
+    }
+
+    fn hint(path: &str, code: ErrorCode) -> String {
+        refused(path, 400, Some(code), false).hint().unwrap()
     }
 
     #[test]
     fn a_next_step_has_the_name_that_is_known() {
-        let none = "no deleted key of this name can be restored";
-        for (path, code, message, says) in [
-            ("/v1/key/create/k", 400, "key already exists", "keyraft key rotate k`"),
-            ("/v1/key/enable/k", 404, "key version does not exist", "keyraft key versions k`"),
-            ("/v1/key/enable/k%20x", 404, "key version does not exist", "keyraft key versions NAME`"),
-            ("/v1/key/decrypt/k", 409, "key version is disabled", "keyraft key enable k VERSION`"),
-            ("/v1/key/purge/k", 404, none, "keyraft key rm k`"),
-            ("/v1/key/restore/k", 404, none, "keyraft key info k`"),
-            ("/v1/policy/create/p", 400, "policy already exists", "keyraft policy create p --replace`"),
-            ("/v1/policy/create/p", 413, "request body too large", "one pattern"),
+        for (path, code, says) in [
+            ("/v1/key/create/k", ErrorCode::KeyExists, "keyraft key rotate k`"),
+            ("/v1/key/enable/k", ErrorCode::KeyVersionNotFound, "keyraft key versions k`"),
+            ("/v1/key/enable/k%20x", ErrorCode::KeyVersionNotFound, "keyraft key versions NAME`"),
+            ("/v1/key/decrypt/k", ErrorCode::KeyVersionDisabled, "keyraft key enable k VERSION`"),
+            ("/v1/key/purge/k", ErrorCode::DeletedKeyNotFound, "keyraft key rm k`"),
+            ("/v1/key/restore/k", ErrorCode::DeletedKeyNotFound, "keyraft key info k`"),
+            ("/v1/policy/create/p", ErrorCode::PolicyExists, "keyraft policy create p --replace`"),
+            ("/v1/policy/create/p", ErrorCode::BodyTooLarge, "one pattern"),
         ] {
-            let hint = refused(path, code, message).hint().unwrap();
+            let hint = hint(path, code);
             assert!(hint.contains(says), "{path}: {hint}");
         }
+    }
+
+    #[test]
+    fn an_earlier_attempt_is_named_only_where_it_may_be_the_reason() {
+        let hint = |path, code| refused(path, 404, Some(code), true).hint().unwrap();
+        assert_eq!(hint("/v1/key/create/k", ErrorCode::KeyExists), format!("{EARLIER} made it"));
+        assert_eq!(hint("/v1/key/delete/k", ErrorCode::KeyNotFound), format!("{EARLIER} done it"));
+        assert!(hint("/v1/key/describe/k", ErrorCode::KeyNotFound).contains("key ls"));
+        assert!(hint("/v1/key/purge/k", ErrorCode::UnknownPath).contains("does not offer"));
+    }
+
+    #[test]
+    fn a_node_without_an_audit_trail_is_not_taken_for_a_cluster_without_a_leader() {
+        assert_eq!(hint("/v1/key/create/k", ErrorCode::AuditUnavailable), NO_AUDIT);
+        assert_eq!(hint("/v1/key/create/k", ErrorCode::NoLeader), NO_LEADER);
+        assert_eq!(refused("/v1/key/create/k", 503, None, false).hint().unwrap(), NO_LEADER);
+        assert_eq!(refused("/v1/key/create/k", 502, None, false).hint(), None);
     }
 
     #[test]
@@ -179,7 +223,7 @@ mod tests {
             (at(port), Error::Transport { endpoint: at(port), source: io::Error::from(kind).into(), sent: false })
         };
         let refusing = |port| away(port, io::ErrorKind::ConnectionRefused);
-        let leaderless = (at(3), refused("/v1/key/create/k", 503, "no leader could be reached in time"));
+        let leaderless = (at(3), refused("/v1/key/create/k", 503, Some(ErrorCode::NoLeader), false));
         let hint = Error::NoServer(vec![refusing(1), refusing(2), leaderless]).hint().unwrap();
         assert!(hint.contains("cluster status") && !hint.contains("is it running"), "{hint}");
         let hint = Error::NoServer(vec![refusing(1), refusing(2)]).hint().unwrap();

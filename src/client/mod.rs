@@ -22,6 +22,7 @@ mod streams;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
+mod uncoded;
 
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;

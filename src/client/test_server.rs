@@ -16,10 +16,17 @@ use tokio::task::JoinHandle;
 
 use super::{Client, Endpoint};
 use crate::config::TlsConfig;
+use crate::error_code::{ErrorCode, HEADER};
 use crate::tls::{Alpn, ClientTls, Credentials, PublicTls, Trust};
 
 /// What a test server does with a request.
 pub type Handler = dyn Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync;
+
+/// An error answer with a code, and with a message that says nothing.
+pub fn refuse(status: u16, code: ErrorCode) -> Response<Full<Bytes>> {
+    let body = Full::new(Bytes::from_static(br#"{"message":"so"}"#));
+    Response::builder().status(status).header(HEADER, code.as_str()).body(body).unwrap()
+}
 
 /// The server's side of TLS, and the file with the certificate that a client has to trust.
 pub struct Loopback {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response};
 
-use super::test_server::{Loopback, TestServer};
+use super::test_server::{Loopback, TestServer, refuse};
 use super::{Client, Endpoint, Error, Log, LogQuery};
+use crate::error_code::ErrorCode;
 use crate::tls::Alpn;
 
 fn answer(code: u16, content_type: &str, body: &str) -> Response<Full<Bytes>> {
@@ -107,10 +108,32 @@ async fn what_must_not_be_done_twice_is_not_asked_of_another_server_once_it_may_
     let error = client.rotate_key("k").await.unwrap_err();
     assert!(error.may_be_done() && asked.load(Ordering::Relaxed) == 0, "{error}");
 
-    let unchanged = |_| json(503, r#"{"message":"the node is stopping: nothing was changed"}"#);
-    let stopping = TestServer::start_with(second.tls.clone(), unchanged).await;
+    let stopping = |_| refuse(503, ErrorCode::NodeStopping);
+    let stopping = TestServer::start_with(second.tls.clone(), stopping).await;
     let all = vec![closed(), stopping.endpoint.clone(), second.endpoint.clone()];
     assert_eq!(second.client(all, Alpn::Either).rotate_key("k").await.unwrap(), "v2");
+}
+
+#[tokio::test]
+async fn a_code_decides_whatever_the_message_says() {
+    for (code, may_be_done) in [
+        (ErrorCode::NoLeader, false),
+        (ErrorCode::AuditUnavailable, false),
+        (ErrorCode::OutcomeUnknown, true),
+        (ErrorCode::OutcomeNotRecorded, true),
+        (ErrorCode::NotEverywhere, true),
+    ] {
+        let server = TestServer::start(move |_| refuse(503, code)).await;
+        let error = server.client(vec![server.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
+        assert_eq!((error.code(), error.may_be_done()), (Some(code), may_be_done));
+    }
+    let nothing_said = |_| json(503, r#"{"message":"from a proxy: nothing was changed"}"#);
+    let proxy = TestServer::start(nothing_said).await;
+    let error = proxy.client(vec![proxy.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
+    assert!(error.may_be_done() && error.code().is_none(), "words alone are no proof");
+    let kes = TestServer::start(|_| json(400, r#"{"message":"key already exists"}"#)).await;
+    let error = kes.client(vec![kes.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
+    assert!(error.has_code(ErrorCode::KeyExists), "KES sends no code");
 }
 
 #[tokio::test]

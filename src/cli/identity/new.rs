@@ -11,6 +11,7 @@ use crate::cli::connect::Connect;
 use crate::cli::output::titled;
 use crate::cli::{Error, Output};
 use crate::client::{Client, NewRole};
+use crate::error_code::ErrorCode;
 use crate::policy::Identity;
 use crate::tls::ApiKey;
 
@@ -81,7 +82,7 @@ async fn taken_back(client: &Client, identity: Identity, error: Error) -> Error 
 async fn make_known(client: &Client, identity: Identity, role: &NewRole) -> Result<(), Error> {
     match client.create_identity(identity, role).await {
         // The first attempt did it: nobody else has an identity that was made just now.
-        Err(error) if error.is_of_a_second_attempt() && error.says(400, "identity already exists") => Ok(()),
+        Err(error) if error.is_of_a_second_attempt() && error.has_code(ErrorCode::IdentityExists) => Ok(()),
         Err(error) if error.may_be_done() => Err(Error::OutcomeUnknown {
             what: format!("whether {identity} is made known"),
             look: format!("keyraft identity info {identity}"),
@@ -143,36 +144,29 @@ fn remove_one(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http_body_util::Full;
-    use hyper::Response;
-
     use super::*;
-    use crate::client::test_server::TestServer;
+    use crate::client::test_server::{TestServer, refuse};
     use crate::tls::Alpn;
 
-    fn answer(code: u16, body: &'static str) -> Response<Full<Bytes>> {
-        Response::builder().status(code).body(Full::new(Bytes::from(body))).unwrap()
-    }
-
     /// What comes of it at two servers, the second asked only when the first is of no use.
-    async fn made_known(first: (u16, &'static str), second: (u16, &'static str)) -> Result<(), Error> {
-        let one = TestServer::start(move |_| answer(first.0, first.1)).await;
-        let other = TestServer::start_with(one.tls.clone(), move |_| answer(second.0, second.1)).await;
+    async fn made_known(first: (u16, ErrorCode), second: (u16, ErrorCode)) -> Result<(), Error> {
+        let one = TestServer::start(move |_| refuse(first.0, first.1)).await;
+        let other = TestServer::start_with(one.tls.clone(), move |_| refuse(second.0, second.1)).await;
         let client = one.client(vec![one.endpoint.clone(), other.endpoint.clone()], Alpn::Either);
         make_known(&client, Identity::from_bytes([7; 32]), &NewRole::Admin).await
     }
 
     #[tokio::test]
     async fn an_attempt_whose_answer_was_lost_counts() {
-        const EXISTS: &str = r#"{"message":"identity already exists"}"#;
-        const UNCHANGED: &str = r#"{"message":"the node is stopping: nothing was changed"}"#;
-        const UNKNOWN: &str = r#"{"message":"the outcome is unknown"}"#;
-        assert!(made_known((503, UNKNOWN), (400, EXISTS)).await.is_ok());
-        assert!(matches!(made_known((503, UNCHANGED), (400, EXISTS)).await, Err(Error::Client(_))));
-        assert!(matches!(made_known((503, UNKNOWN), (503, UNCHANGED)).await, Err(Error::OutcomeUnknown { .. })));
-        assert!(matches!(made_known((503, UNCHANGED), (503, UNCHANGED)).await, Err(Error::Client(_))));
-        assert!(matches!(made_known((403, UNKNOWN), (200, "")).await, Err(Error::Client(_))));
+        let exists = (400, ErrorCode::IdentityExists);
+        let unchanged = (503, ErrorCode::NodeStopping);
+        let unknown = (503, ErrorCode::OutcomeUnknown);
+        let denied = (403, ErrorCode::NotAuthorized);
+        assert!(made_known(unknown, exists).await.is_ok());
+        assert!(matches!(made_known(unchanged, exists).await, Err(Error::Client(_))));
+        assert!(matches!(made_known(unknown, unchanged).await, Err(Error::OutcomeUnknown { .. })));
+        assert!(matches!(made_known(unchanged, unchanged).await, Err(Error::Client(_))));
+        assert!(matches!(made_known(denied, unknown).await, Err(Error::Client(_))));
     }
 
     #[test]

@@ -132,7 +132,7 @@ async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, outpu
 async fn is_admin(client: &Client) -> Result<bool, Error> {
     match client.describe_self().await {
         Ok(own) => Ok(own.admin),
-        Err(client::Error::Status { code: 400..500, .. }) => Ok(false),
+        Err(client::Error::Status { status: 400..500, .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

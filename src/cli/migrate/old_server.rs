@@ -150,7 +150,7 @@ async fn hmac(server: Side<'_>, name: &str, message: &[u8]) -> Result<Option<Vec
     match server.client().hmac(name, message).await {
         Ok(hmac) => Ok(Some(hmac)),
         // An older KES has no such route, and a newer one no HMAC of a key that was stored without an HMAC key.
-        Err(client::Error::Status { code: 404 | 405 | 409 | 501, .. }) => Ok(None),
+        Err(client::Error::Status { status: 404 | 405 | 409 | 501, .. }) => Ok(None),
         Err(error) => Err(server.failed(error)),
     }
 }
@@ -165,7 +165,9 @@ impl<'a> Side<'a> {
     /// A refusal that says something about the key.
     fn refused(self, what: &str, error: client::Error) -> Result<String, Error> {
         match error {
-            client::Error::Status { code, .. } if ![401, 403, 503].contains(&code) => Ok(format!("{what}: {error}")),
+            client::Error::Status { status, .. } if ![401, 403, 503].contains(&status) => {
+                Ok(format!("{what}: {error}"))
+            }
             error => Err(self.failed(error)),
         }
     }

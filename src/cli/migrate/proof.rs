@@ -5,6 +5,7 @@ use std::fmt;
 use super::source::SourceKey;
 use crate::client::{Client, Error};
 use crate::crypto::{OpenedKey, random};
+use crate::error_code::ErrorCode;
 
 /// What probes are bound to, so that they are good for nothing else.
 const CONTEXT: &[u8] = b"keyraft migrate: a probe";
@@ -26,7 +27,7 @@ pub async fn difference(client: &Client, key: &SourceKey) -> Result<Option<Diffe
     match client.decrypt(&key.name, &opened.seal(&probe, CONTEXT), CONTEXT).await {
         Ok(plaintext) if plaintext[..] == probe => {}
         Ok(_) => return Ok(Some(Difference::Key)),
-        Err(error) if error.says(400, "decryption failed: ciphertext is not authentic") => {
+        Err(error) if error.has_code(ErrorCode::CiphertextNotAuthentic) => {
             return Ok(Some(Difference::Key));
         }
         Err(error) => return Err(error),

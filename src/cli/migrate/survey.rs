@@ -8,6 +8,7 @@ use super::old_server::CONTEXT;
 use crate::cli::Error;
 use crate::client::{self, Client};
 use crate::crypto::random;
+use crate::error_code::ErrorCode;
 use crate::tls::Refusal;
 
 /// Keys at a time.
@@ -43,13 +44,15 @@ async fn has(old: &Client, name: &str) -> Result<bool, client::Error> {
 /// Passes on what stands in the way of the next request, too.
 fn allowed(error: client::Error) -> Result<(), client::Error> {
     match error {
-        client::Error::Status { code, .. } if ![401, 403, 503].contains(&code) && !wants_certificate(&error) => Ok(()),
+        client::Error::Status { status, .. } if ![401, 403, 503].contains(&status) && !wants_certificate(&error) => {
+            Ok(())
+        }
         error => Err(error),
     }
 }
 
 fn wants_certificate(error: &client::Error) -> bool {
-    error.says(400, "tls: client certificate is required")
+    error.has_code(ErrorCode::CertificateRequired)
 }
 
 /// With what to do about it at the old server, where the client's own hint is about the new one.
@@ -64,7 +67,7 @@ fn told(error: client::Error) -> Error {
 fn advice(error: &client::Error) -> Option<String> {
     const WHO: &str = "KEYRAFT_VERIFY_API_KEY or --verify-cert says who asks there; without either it is who asks here";
     match error {
-        client::Error::Status { code: 401 | 403, path, .. } => {
+        client::Error::Status { status: 401 | 403, path, .. } => {
             Some(format!("nothing was done: a policy there must allow {path} to whoever asks\n{WHO}"))
         }
         client::Error::Status { .. } if wants_certificate(error) => Some(WHO.to_owned()),

@@ -14,6 +14,7 @@ use crate::cli::Error;
 use crate::cli::output::progress_bar;
 use crate::client::{self, Client, Import};
 use crate::clock;
+use crate::error_code::ErrorCode;
 
 /// Keys at a time.
 const AT_ONCE: usize = 8;
@@ -116,7 +117,7 @@ async fn place(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, 
         (false, false) => match plan.client.import_key(&key.name, &import(plan, key)).await {
             Ok(()) => Ok(Outcome::Imported),
             // Made meanwhile, or by an attempt whose answer was lost.
-            Err(error) if error.says(400, "key already exists") => Ok(Outcome::There),
+            Err(error) if error.has_code(ErrorCode::KeyExists) => Ok(Outcome::There),
             Err(error) if is_refusal(&error) => Ok(Outcome::Failed(error.to_string())),
             Err(error) => Err(error),
         },
@@ -155,7 +156,7 @@ fn import<'a>(plan: &Plan, key: &'a SourceKey) -> Import<'a> {
 
 /// Whether the server refused this very key, so that it may take the next one.
 fn is_refusal(error: &client::Error) -> bool {
-    matches!(error, client::Error::Status { code, .. } if ![401, 403, 501, 503].contains(code))
+    matches!(error, client::Error::Status { status, .. } if ![401, 403, 501, 503].contains(status))
 }
 
 fn is_about_the_key(error: &Error) -> bool {

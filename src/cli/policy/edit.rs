@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::reach;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
-use crate::client::{self, Client, PolicyEntry};
+use crate::client::{Client, PolicyEntry};
 use crate::config::written_pattern;
+use crate::error_code::ErrorCode;
 use crate::file::{self, Named};
 use crate::policy::{Identity, Pattern, PatternError, Policy};
 
@@ -22,8 +23,6 @@ pub struct Change {
     drop: Vec<String>,
 }
 
-/// Status 412: somebody else changed the policy since it was read.
-const CHANGED: u16 = 412;
 /// How often an edit is tried while others change the policy, too.
 const ATTEMPTS: u32 = 100;
 
@@ -59,7 +58,7 @@ pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) 
         let (policy, tag) = client.read_tagged_policy(name).await?;
         let changed = change.of(&policy_of(&policy)?)?;
         match client.replace_policy(name, &changed, tag).await {
-            Err(client::Error::Status { code: CHANGED, .. }) if attempt < ATTEMPTS => {}
+            Err(error) if error.has_code(ErrorCode::PolicyChanged) && attempt < ATTEMPTS => {}
             replaced => {
                 replaced?;
                 break;
