@@ -9,6 +9,7 @@ use super::text::{printable_json, printable_lines};
 use super::{Error, dev};
 use crate::client;
 use crate::config::{Finding, Problems};
+use crate::error_code::ErrorCode;
 use crate::node::RunError;
 
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -29,6 +30,9 @@ pub(super) struct Failure {
     /// The HTTP status of the server's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// The code of the server's answer, which says what went wrong there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
     /// The server may have done what it was asked for.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub may_be_done: bool,
@@ -110,6 +114,7 @@ impl Error {
             exit_code: self.code(),
             hint: self.hint(),
             status,
+            code: of_server.and_then(client::Error::code).map(ErrorCode::as_str),
             may_be_done: of_server.is_some_and(client::Error::may_be_done),
             ..Failure::default()
         };

@@ -89,18 +89,21 @@ async fn what_a_server_refuses_is_told_as_json() {
     let file = file.to_str().unwrap();
     admin.json(&["key", "create", "there"]);
     let (_, nobody) = admin.someone(&[]);
-    let table: [(&Shell, &[&str], &str, Option<u64>); 7] = [
-        (&admin, &["--json", "key", "create", "there"], "refused", Some(400)),
-        (&admin, &["--json", "key", "info", "none"], "not_found", Some(404)),
-        (&nobody, &["--json", "key", "ls"], "not_permitted", Some(403)),
-        (&nobody, &["--json", "key", "rm", "there"], "not_permitted", Some(403)),
+    type Case<'a> = (&'a Shell, &'a [&'a str], &'a str, Option<(u64, &'a str)>);
+    let table: [Case<'_>; 7] = [
+        (&admin, &["--json", "key", "create", "there"], "refused", Some((400, "key-exists"))),
+        (&admin, &["--json", "key", "info", "none"], "not_found", Some((404, "key-not-found"))),
+        (&nobody, &["--json", "key", "ls"], "not_permitted", Some((403, "not-authorized"))),
+        (&nobody, &["--json", "key", "rm", "there"], "not_permitted", Some((403, "not-authorized"))),
         (&admin, &["--json", "policy", "apply", file, "--dry-run"], "differs", None),
         (&admin, &["--json", "policy", "apply", file], "setting", None),
         (&admin, &["--json", "bench", "--clients", "2", "--pid", "4194305"], "input", None),
     ];
-    for (shell, words, kind, status) in table {
+    for (shell, words, kind, answer) in table {
         let error = error_of(shell, words);
-        assert_eq!((error["kind"].as_str(), error["status"].as_u64()), (Some(kind), status), "{words:?}: {error}");
+        assert_eq!(error["kind"].as_str(), Some(kind), "{words:?}: {error}");
+        let answered = error["status"].as_u64().zip(error["code"].as_str());
+        assert_eq!(answered, answer, "{words:?}: {error}");
     }
     let stopped = error_of(&admin, &["--json", "key", "info", "none"]);
     assert!(stopped["hint"].as_str().unwrap().contains("keyraft key ls"), "{stopped}");
