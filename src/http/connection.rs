@@ -359,6 +359,19 @@ mod tests {
         }
     }
 
+    /// However long after its time it comes: an answer says that the connection ends, and no request is lost.
+    #[tokio::test]
+    async fn a_request_on_an_old_connection_of_http_1_is_answered_as_its_last() {
+        let server = server(LimitsConfig { max_age: SHORT, ..LIMITS }, 1);
+        let mut client = connect(server.local_address(), false).await.unwrap();
+        tokio::time::sleep(GRACE + SHORT * 10).await;
+        client.write_all(REQUEST).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close\r\n"), "{answer}");
+        is_free(&server).await;
+    }
+
     #[tokio::test]
     async fn a_stream_outlasts_idle_timeout_and_age() {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -97,6 +97,7 @@ impl Connections {
         for (number, reins) in self.open.lock().iter() {
             match self.patience.judge(&reins.seen(), now, *number) {
                 Verdict::Leave => {}
+                Verdict::AnswerOnceMore => reins.answer_once_more(),
                 Verdict::Drain => reins.drain_at(now),
                 Verdict::Close => reins.close(),
             }
@@ -153,7 +154,7 @@ impl Drop for Entry {
 }
 
 impl Busy {
-    /// Whether the request is the last one of its connection, which was told to end.
+    /// Whether the connection ends after this request.
     pub fn is_last(&self) -> bool {
         self.0.reins.are_pulled()
     }

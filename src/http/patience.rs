@@ -27,6 +27,8 @@ pub struct Patience {
 pub enum Verdict {
     /// It goes on.
     Leave,
+    /// It goes on until its next answer, which is its last.
+    AnswerOnceMore,
     /// It finishes what it is answering, and ends.
     Drain,
     /// It ends at once.
@@ -70,8 +72,11 @@ impl Patience {
             _ if stuck(self.write) => Verdict::Drain,
             _ if seen.streams > 0 => Verdict::Leave,
             // A client that takes its answer byte by byte has had its time by then.
-            _ if over(seen.born, age.saturating_mul(2)) => Verdict::Close,
-            _ if over(seen.born, age) => Verdict::Drain,
+            _ if over(seen.born, age.saturating_mul(2)) && is_answering => Verdict::Close,
+            _ if over(seen.born, age) && (seen.h2 || seen.doing == Doing::Shaking) => Verdict::Drain,
+            // A client of HTTP/1.1 may write a request while its connection is closed, and would lose it: only an answer
+            // can say that the connection ends.
+            _ if over(seen.born, age) => Verdict::AnswerOnceMore,
             _ => Verdict::Leave,
         }
     }
@@ -87,7 +92,7 @@ mod tests {
     }
 
     fn seen(doing: Doing) -> Seen {
-        Seen { doing, born: 1, unsent: None, blocked: None, streams: 0, drained: None }
+        Seen { doing, born: 1, unsent: None, blocked: None, streams: 0, drained: None, h2: false }
     }
 
     /// When a connection that stays like this is drained, and when it is closed.
@@ -95,7 +100,7 @@ mod tests {
         let (mut seen, mut drained) = (*seen, None);
         for now in 1..20_000 {
             match patience().judge(&seen, now, 0) {
-                Verdict::Leave => {}
+                Verdict::Leave | Verdict::AnswerOnceMore => {}
                 Verdict::Drain => {
                     drained = drained.or(Some(now));
                     seen.drained = drained;
@@ -117,7 +122,8 @@ mod tests {
             ("idling", seen(Doing::Idling(1)), (Some(183), Some(195))),
             ("nothing taken of an answer", Seen { unsent: Some(1), ..seen(Doing::Answering) }, (Some(33), Some(44))),
             ("nothing taken of the socket", Seen { blocked: Some(1), ..seen(Doing::Idling(1)) }, (Some(33), Some(44))),
-            ("its age, at work", seen(Doing::Answering), (Some(3_603), Some(7_204))),
+            ("its age, at work", Seen { h2: true, ..seen(Doing::Answering) }, (Some(3_603), Some(7_204))),
+            ("its age over HTTP/1.1, which its next answer says", seen(Doing::Answering), (None, Some(7_204))),
             ("a stream", Seen { streams: 1, ..seen(Doing::Answering) }, (None, None)),
             ("a handshake, which has its own limit", seen(Doing::Shaking), (Some(3_603), Some(3_615))),
         ] {
@@ -134,6 +140,12 @@ mod tests {
             (1..5_000).find(|now| patience().judge(&work, *now, number) != Verdict::Leave).unwrap()
         };
         assert_eq!((at(0), at(1), at(449), at(451)), (3_603, 3_604, 4_052, 3_603));
+    }
+
+    #[test]
+    fn an_old_connection_of_http_1_is_left_to_ask_once_more() {
+        let idling = |h2| patience().judge(&Seen { h2, ..seen(Doing::Idling(10_000)) }, 10_001, 0);
+        assert_eq!((idling(false), idling(true)), (Verdict::AnswerOnceMore, Verdict::Drain));
     }
 
     #[test]

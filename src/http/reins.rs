@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Reins {
     in_flight: AtomicU32,
     /// What it does while there are none.
     waiting: AtomicU8,
+    /// Whether it speaks HTTP/2.
+    h2: AtomicBool,
     /// The sweep since which it does that.
     since: AtomicU32,
     /// Pieces of answers that are not taken yet.
@@ -72,11 +74,14 @@ pub struct Seen {
     pub streams: u32,
     /// The sweep that drained it.
     pub drained: Option<u32>,
+    /// Whether it speaks HTTP/2.
+    pub h2: bool,
 }
 
 const RUN: u8 = 0;
-const DRAIN: u8 = 1;
-const CLOSE: u8 = 2;
+const LAST: u8 = 1;
+const DRAIN: u8 = 2;
+const CLOSE: u8 = 3;
 
 const SHAKING: u8 = 0;
 const SILENT_1: u8 = 1;
@@ -88,6 +93,11 @@ impl Reins {
     /// Reins of a connection that begins at this sweep.
     pub fn new(sweep: u32) -> Self {
         Self { born: sweep, ..Self::default() }
+    }
+
+    /// Makes the next answer the last one, which says so over HTTP/1.1.
+    pub fn answer_once_more(&self) {
+        self.command.fetch_max(LAST, Release);
     }
 
     /// Lets the connection finish what it is answering, and end.
@@ -105,7 +115,7 @@ impl Reins {
         self.waker.wake();
     }
 
-    /// Whether the connection was told to end.
+    /// Whether the connection ends after what it is answering now.
     pub fn are_pulled(&self) -> bool {
         self.command.load(Acquire) != RUN
     }
@@ -133,6 +143,7 @@ impl Reins {
             blocked: marked(&self.blocked),
             streams: self.streams.load(Relaxed),
             drained: marked(&self.drained),
+            h2: self.h2.load(Relaxed),
         }
     }
 
@@ -147,6 +158,7 @@ impl Reins {
     /// Notes that the handshake is over.
     pub fn shaken(&self, sweep: u32, h2: bool) {
         self.since.store(sweep, Relaxed);
+        self.h2.store(h2, Relaxed);
         self.waiting.store(if h2 { SILENT_2 } else { SILENT_1 }, Relaxed);
     }
 
@@ -212,7 +224,7 @@ impl Reins {
         let mut work = pin!(work);
         poll_fn(|context| {
             self.waker.register(context.waker());
-            if self.command.load(Acquire) != RUN {
+            if self.command.load(Acquire) >= DRAIN {
                 return Poll::Ready(None);
             }
             work.as_mut().poll(context).map(Some)
@@ -235,7 +247,7 @@ impl Reins {
             // Registered first, so that a command given meanwhile wakes it again.
             self.waker.register(context.waker());
             match self.command.load(Acquire) {
-                RUN => {}
+                RUN | LAST => {}
                 DRAIN if is_shut_down => {}
                 DRAIN => {
                     let until = until_shut_down.get_or_insert_with(|| Box::pin(sleep(grace)));
