@@ -5,10 +5,12 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{getegid, getgroups};
+use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::config::{Config, SealConfig};
 
+/// The user, and the group, that may do anything.
+const ROOT: u32 = 0;
 const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;
 
@@ -23,6 +25,8 @@ pub struct ExposedFile {
     pub mode: u32,
     /// Whom it is open to.
     pub to: Exposure,
+    /// The group of this process, when that reads the file only as any user can.
+    pub needed_by: Option<u32>,
 }
 
 /// Whom a file is open to.
@@ -44,14 +48,15 @@ pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
         SealConfig::File(path) => Some(("seal.file", path.as_path())),
         SealConfig::Env(_) => None,
     };
-    let trusted = trusted_groups();
-    let of_keys = keys.into_iter().chain(root).filter_map(|(what, path)| exposed(what, path, Some(&trusted)));
-    exposed("the configuration", file, None).into_iter().chain(of_keys).collect()
+    let reader = Reader::this_process();
+    let trusted: Vec<_> = reader.groups.iter().copied().chain([ROOT]).collect();
+    let of_keys = keys.into_iter().chain(root).filter_map(|(what, path)| exposed(what, path, Some(&trusted), &reader));
+    exposed("the configuration", file, None, &reader).into_iter().chain(of_keys).collect()
 }
 
 /// Whom a file is open to, if anyone; groups count only where it is said which are trusted. What reads a
 /// file reports one that cannot be looked at.
-fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>) -> Option<ExposedFile> {
+fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>, reader: &Reader) -> Option<ExposedFile> {
     // Devices such as /dev/null belong to the system.
     let found = path.metadata().ok().filter(Metadata::is_file)?;
     let mode = found.mode() & 0o777;
@@ -62,25 +67,49 @@ fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>) -> Option<E
         (false, true) => Exposure::Others,
         (true, true) => Exposure::GroupAndOthers,
     };
-    Some(ExposedFile { what, path: path.to_owned(), mode, to })
+    let needed_by = (mode & OTHERS != 0 && reader.is_anybody_to(&found)).then_some(reader.group);
+    Some(ExposedFile { what, path: path.to_owned(), mode, to, needed_by })
 }
 
-/// Root's group, and those of this process.
-fn trusted_groups() -> Vec<u32> {
-    let further = getgroups().unwrap_or_default();
-    [0, getegid().as_raw()].into_iter().chain(further.into_iter().map(rustix::process::Gid::as_raw)).collect()
+/// Who reads the files.
+struct Reader {
+    user: u32,
+    group: u32,
+    /// All its groups.
+    groups: Vec<u32>,
+}
+
+impl Reader {
+    fn this_process() -> Self {
+        let group = getegid().as_raw();
+        let further = getgroups().unwrap_or_default();
+        let groups = [group].into_iter().chain(further.into_iter().map(rustix::process::Gid::as_raw)).collect();
+        Self { user: geteuid().as_raw(), group, groups }
+    }
+
+    /// Whether it reads a file only as any user can.
+    fn is_anybody_to(&self, found: &Metadata) -> bool {
+        self.user != ROOT && self.user != found.uid() && !self.groups.contains(&found.gid())
+    }
 }
 
 impl fmt::Display for ExposedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, path, mode, to } = self;
+        let Self { what, path, mode, to, needed_by } = self;
         let (whom, change) = match to {
             Exposure::Group => ("its group", "g="),
             Exposure::Others => ("every user of this machine", "o="),
             Exposure::GroupAndOthers => ("its group and every user of this machine", "go="),
         };
         let path = path.display();
-        write!(f, "{what}: {path} is open to {whom} (mode {mode:04o}): run `chmod {change} {path}`")
+        write!(f, "{what}: {path} is open to {whom} (mode {mode:04o}): run ")?;
+        match needed_by {
+            None => write!(f, "`chmod {change} {path}`"),
+            // Without this the node could not read it any more.
+            Some(group) => {
+                write!(f, "`chgrp {group} {path} && chmod g=r,o= {path}` as root, so that only the node reads it")
+            }
+        }
     }
 }
 
@@ -92,12 +121,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_advice_takes_a_file_from_the_node_that_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.key");
+        fs::write(&path, "").unwrap();
+        let (user, group) = (path.metadata().unwrap().uid(), path.metadata().unwrap().gid());
+        let shown = |mode, user, groups: &[u32]| {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let reader = Reader { user, group: 4_000_000, groups: groups.to_vec() };
+            exposed("tls.key", &path, Some(groups), &reader).map(|found| found.to_string())
+        };
+        let (plain, path) = (" run `chmod go= ", path.display().to_string());
+        let kept = format!(" run `chgrp 4000000 {path} && chmod g=r,o= {path}` as root");
+        assert!(shown(0o644, user + 1, &[]).is_some_and(|text| text.contains(&kept)));
+        assert!(shown(0o604, user + 1, &[]).is_some_and(|text| text.contains(&kept)));
+        assert!(shown(0o644, user + 1, &[group]).is_some_and(|text| text.contains(" run `chmod o= ")));
+        assert!(shown(0o644, user, &[]).is_some_and(|text| text.contains(plain)) || user == ROOT);
+        assert!(shown(0o644, ROOT, &[]).is_some_and(|text| text.contains(plain)));
+        assert!(shown(0o640, user + 1, &[]).is_some_and(|text| text.contains(" run `chmod g= ")));
+    }
+
+    #[test]
     fn a_file_is_exposed_to_others_and_to_groups_that_nobody_trusts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.key");
         fs::write(&path, "").unwrap();
         let ours = [path.metadata().unwrap().gid()];
         let nobody: &[u32] = &[];
+        let reader = Reader::this_process();
         let cases = [
             (0o600, Some(nobody), None),
             (0o400, Some(nobody), None),
@@ -113,7 +164,7 @@ mod tests {
         ];
         for (mode, trusted, expected) in cases {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let found = exposed("tls.key", &path, trusted);
+            let found = exposed("tls.key", &path, trusted, &reader);
             assert_eq!(found.as_ref().map(|found| found.to), expected.map(|(to, _)| to), "{mode:o} {trusted:?}");
             if let (Some(found), Some((_, change))) = (found, expected) {
                 let (shown, path) = (found.to_string(), path.display());
@@ -121,8 +172,8 @@ mod tests {
                 assert!(shown.ends_with(&format!("(mode {mode:04o}): run `chmod {change} {path}`")), "{shown}");
             }
         }
-        assert_eq!(exposed("tls.key", &folder.path().join("missing"), None), None);
+        assert_eq!(exposed("tls.key", &folder.path().join("missing"), None, &reader), None);
         // `chmod` on it would break the machine.
-        assert_eq!(exposed("tls.key", Path::new("/dev/null"), Some(nobody)), None);
+        assert_eq!(exposed("tls.key", Path::new("/dev/null"), Some(nobody), &reader), None);
     }
 }
