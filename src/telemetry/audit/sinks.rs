@@ -66,6 +66,8 @@ pub struct AllFigures {
 /// A sink, if it is wanted, and its trouble.
 struct Slot<S> {
     name: &'static str,
+    /// The file or the server, as the configuration names it.
+    to: String,
     sink: Option<S>,
     trouble: Option<Trouble>,
 }
@@ -108,6 +110,8 @@ impl Sinks {
         if wanted.console != self.console.sink.is_some() {
             std::mem::swap(&mut self.console.sink, &mut self.spare_console);
         }
+        self.file.to = config.file.as_ref().map(|file| file.path.display().to_string()).unwrap_or_default();
+        self.syslog.to = config.syslog.as_ref().map(|syslog| syslog.address.to_string()).unwrap_or_default();
         for (slot, figures) in [
             (self.file.restarted(), &figures.file),
             (self.syslog.restarted(), &figures.syslog),
@@ -173,7 +177,7 @@ impl Sinks {
 
 impl<S> Slot<S> {
     fn none(name: &'static str) -> Self {
-        Self { name, sink: None, trouble: None }
+        Self { name, to: "standard output".to_owned(), sink: None, trouble: None }
     }
 
     /// Forgets its trouble, since it may have been settled; whether it is wanted.
@@ -214,7 +218,12 @@ impl<S> Slot<S> {
         match &mut self.trouble {
             Some(trouble) => trouble.retry_at = retry_at,
             None => {
-                tracing::error!(sink = self.name, %error, "the audit sink takes no records; it is tried again");
+                tracing::error!(
+                    sink = self.name,
+                    to = self.to,
+                    %error,
+                    "the audit sink takes no records; the node tries again, twice a second"
+                );
                 self.trouble = Some(Trouble { retry_at, lost: 0 });
             }
         }
@@ -236,4 +245,25 @@ fn print<'a>(console: &mut Box<dyn Write + Send>, lines: impl Iterator<Item = &'
     }
     console.write_all(text.as_bytes())?;
     console.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AuditFileConfig, SyslogConfig};
+
+    #[test]
+    fn every_sink_is_named_with_what_it_writes_to() {
+        let file = AuditFileConfig {
+            path: "/var/log/audit.log".into(),
+            max_size: 1 << 20,
+            max_age: Duration::from_secs(60),
+            keep: 1,
+        };
+        let config = AuditConfig { required: false, file: Some(file), syslog: Some(SyslogConfig::default()) };
+        let wanted = Wanted { console: false, config, node: "node-1".to_owned(), folder: PathBuf::new() };
+        let sinks = Sinks::new(Box::new(io::sink()), wanted, &AllFigures::default());
+        assert_eq!((&*sinks.file.to, &*sinks.syslog.to), ("/var/log/audit.log", "unix:/dev/log"));
+        assert_eq!(sinks.console.to, "standard output");
+    }
 }
