@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::raft::StartError;
 use crate::tls::SettingError;
@@ -80,9 +80,7 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(error) => error.fmt(f),
-            Self::File { setting, path, error } => {
-                write!(f, "{setting}: cannot use {}: {error}{}", path.display(), file_advice(error.kind()))
-            }
+            Self::File { setting, path, error } => write!(f, "{setting}: {}", unusable(path, error)),
             Self::Listen { setting, address, error } => {
                 write!(f, "{setting}: cannot listen on {address}: {error}{}", address_advice(error.kind()))
             }
@@ -96,6 +94,11 @@ impl fmt::Display for NodeError {
 }
 
 impl std::error::Error for NodeError {}
+
+/// Which file or folder cannot be used, why, and what to do about it.
+pub(super) fn unusable(path: &Path, error: &io::Error) -> String {
+    format!("cannot use {}: {error}{}", path.display(), file_advice(error.kind()))
+}
 
 /// What to do about a file or folder that cannot be used.
 fn file_advice(kind: io::ErrorKind) -> &'static str {

@@ -92,7 +92,7 @@ fn every_fault_is_a_problem_at_its_line() {
     let prepared = Prepared::new();
     let at = |name: &str| format!("\"{}\"", prepared.file(name).display());
     fs::write(prepared.file("empty"), "").unwrap();
-    let table: [(&str, String, &str); 16] = [
+    let table: [(&str, String, &str); 20] = [
         ("key:", at("none.key"), "tls.key: cannot read "),
         ("key:", at("empty"), "tls.key: "),
         ("key:", at("node-2/api.key"), "tls.key: "),
@@ -121,6 +121,22 @@ fn every_fault_is_a_problem_at_its_line() {
             format!("on\n  syslog: {{address: 'unix:{}'}}", prepared.file("none").display()),
             "audit.syslog.address: ",
         ),
+        (
+            "required:",
+            format!("on\n  syslog: {{address: 'unix:{}'}}", prepared.file("empty").display()),
+            "audit.syslog.address: ",
+        ),
+        (
+            "required:",
+            "off\n  file: {path: /dev/null}".to_owned(),
+            "audit.file.path: cannot use /dev/null: it is a pipe, a",
+        ),
+        (
+            "required:",
+            "off\n  file: {path: /none/audit.log}".to_owned(),
+            "audit.file.path: cannot use /none/audit.log: No",
+        ),
+        ("file:", "\"~/root.key\"".to_owned(), "seal.file: cannot read ~/root.key in the working directory "),
     ];
     for (begins, value, message) in &table {
         let (file, line) = prepared.with(begins, value);
@@ -220,5 +236,16 @@ async fn the_root_key_is_compared_with_the_data_whether_or_not_the_node_runs() {
         let problems = findings(&report, "problems");
         assert!(code == 2 && problems[0].1.starts_with("seal.file: this is not the root key"), "{report}");
         fs::write(&root, &ours).unwrap();
+        if runs {
+            let text = fs::read_to_string(&config).unwrap();
+            let (own, other) = (cluster.data(0), cluster.data(1));
+            fs::write(&config, text.replace(own.to_str().unwrap(), other.to_str().unwrap())).unwrap();
+            let (code, report) = check(&config);
+            fs::write(&config, text).unwrap();
+            let problems = findings(&report, "problems");
+            let belongs =
+                |(_, message): &(u64, String)| message.contains("belongs to the node 'node-2', which runs on it");
+            assert!(code == 2 && problems.iter().any(belongs), "{report}");
+        }
     }
 }

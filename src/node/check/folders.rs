@@ -1,12 +1,15 @@
 //! The data folder and the audit file: whether they can be used, and whether there is room.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
 use super::Report;
 use crate::config::{Config, SyslogAddress};
+use crate::node::error::unusable;
+use crate::telemetry::check_audit_file;
 
 /// With less room than this a node cannot work.
 const LEAST_ROOM: u64 = 64 << 20;
@@ -17,20 +20,19 @@ const LITTLE_ROOM: u64 = 1 << 30;
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     let data = &config.cluster.data;
     if let Err(error) = usable_folder(data) {
-        report.problem("cluster.data", format!("{} cannot be used: {error}", data.display()));
+        report.problem("cluster.data", unusable(data, &error));
     }
     room(config, report);
     if let Some(file) = &config.audit.file
-        && let Err(error) = usable_file(&file.path)
+        && let Err(error) = check_audit_file(&file.path)
     {
-        report.problem("audit.file.path", format!("{} cannot be written: {error}", file.path.display()));
+        report.problem("audit.file.path", unusable(&file.path, &error));
     }
     if let Some(syslog) = &config.audit.syslog
         && let SyslogAddress::Unix(path) = &syslog.address
-        && !path.exists()
+        && let Err(why) = is_syslog(path)
     {
-        let message = format!("{} does not exist: is a syslog server running?", path.display());
-        report_sink(config, report, &message);
+        report_sink(config, report, &format!("{} {why}", path.display()));
     }
 }
 
@@ -50,6 +52,9 @@ fn usable_folder(folder: &Path) -> io::Result<()> {
     }
     // Nothing but a folder may stand there, not even a link to nothing.
     if folder.symlink_metadata().is_ok() {
+        folder
+            .metadata()
+            .map_err(|error| io::Error::new(error.kind(), "it is a link to a folder that does not exist"))?;
         return Err(io::ErrorKind::NotADirectory.into());
     }
     let above = nearest(folder);
@@ -59,15 +64,13 @@ fn usable_folder(folder: &Path) -> io::Result<()> {
     Ok(access(above, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Whether this user can append to the file, or make it.
-fn usable_file(file: &Path) -> io::Result<()> {
-    if file.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+/// Whether a syslog server may listen there, or else what stands there.
+fn is_syslog(path: &Path) -> Result<(), &'static str> {
+    match path.metadata() {
+        Ok(found) if found.file_type().is_socket() => Ok(()),
+        Ok(_) => Err("is not a socket: name the socket of the syslog server, such as /dev/log"),
+        Err(_) => Err("does not exist: start the syslog server, or name its socket"),
     }
-    if file.exists() {
-        return Ok(access(file, Access::READ_OK | Access::WRITE_OK)?);
-    }
-    Ok(access(parent(file), Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// The nearest folder above that exists.

@@ -9,6 +9,7 @@ mod seal;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use crate::client::local_cluster_status;
 use crate::config::{self, Config, Finding, Lines};
 use crate::http::LOCAL_SOCKET;
 use crate::node::exposed_files;
@@ -44,12 +45,29 @@ pub async fn check(file: &Path) -> Checked {
         found: Checked { warnings, ..Checked::default() },
     };
     exposed(&config, &mut report);
+    another_node(&config, &mut report).await;
     certificates::check(&config, &mut report);
     seal::check(&config, &mut report);
     folders::check(&config, &mut report);
     addresses::check(&config, &mut report).await;
     clocks::check(&config, &mut report);
     report.finish()
+}
+
+/// Whether another node than the one that is checked runs on the data folder.
+async fn another_node(config: &Config, report: &mut Report<'_>) {
+    let (data, own) = (&config.cluster.data, &config.cluster.name);
+    if report.runs
+        && let Ok(status) = local_cluster_status(data).await
+        && status.node.name != *own
+    {
+        let message = format!(
+            "{} belongs to the node '{}', which runs on it, and not to '{own}': name the folder of '{own}'",
+            data.display(),
+            status.node.name
+        );
+        report.problem("cluster.data", message);
+    }
 }
 
 /// Files with secrets that more users than need to can read or change.

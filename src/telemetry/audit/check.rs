@@ -9,13 +9,13 @@ use rustix::fs::Access;
 /// Looks whether audit records could be written to this file, and changes nothing.
 ///
 /// # Errors
-/// It is a folder, there is no folder above it, or this process may not write there.
+/// It is not a regular file, there is no folder above it, or this process may not write there.
 pub fn check_audit_file(path: &Path) -> io::Result<()> {
     match path.metadata() {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if found.is_file() => OpenOptions::new().append(true).read(true).open(path).map(drop),
-        // Opening a pipe would wait for whoever reads it.
-        Ok(_) => Ok(()),
+        // Its last record is read back, and its bytes are made durable: no pipe or device can do both.
+        Ok(_) => Err(io::Error::other("it is a pipe, a socket or a device; name a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => check_folder_above(path),
         Err(error) => Err(error),
     }
@@ -53,6 +53,8 @@ mod tests {
             (folder.path().join("missing/audit.log"), io::ErrorKind::NotFound),
             (file.join("audit.log"), io::ErrorKind::NotADirectory),
         ];
+        let device = check_audit_file(Path::new("/dev/null")).expect_err("it keeps nothing");
+        assert!(device.to_string().ends_with("a device; name a regular file"), "{device}");
         for (path, kind) in cases {
             let error = check_audit_file(&path).expect_err("no such file can be made");
             assert_eq!(error.kind(), kind, "{}", path.display());
