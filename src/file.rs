@@ -160,7 +160,11 @@ impl fmt::Display for Unread {
         {
             write!(f, " in the working directory {}", folder.display())?;
         }
-        write!(f, ": {}", self.why)
+        write!(f, ": {}", self.why)?;
+        if self.path.starts_with("~") {
+            f.write_str("; only a shell replaces `~`, so write the whole path, or begin it with ${HOME}")?;
+        }
+        Ok(())
     }
 }
 
@@ -275,6 +279,11 @@ mod tests {
         );
         let relative = says(Path::new("no.such.file"), Named::BySetting);
         assert!(relative.starts_with("cannot read no.such.file in the working directory /"), "{relative}");
+        let tilde = says(Path::new("~/root.key"), Named::BySetting);
+        assert!(
+            tilde.ends_with("; only a shell replaces `~`, so write the whole path, or begin it with ${HOME}"),
+            "{tilde}"
+        );
         std::fs::write(&path, "12345").unwrap();
         assert!(read_limited(&path, Named::BySetting, 5).is_ok());
         let large = read_limited(&path, Named::BySetting, 4).expect_err("one byte more than the limit");
