@@ -90,7 +90,7 @@ impl Error {
     pub fn may_be_done(&self) -> bool {
         match self {
             Self::Status { code: Some(code), .. } => code.may_be_done(),
-            // Whoever answers without a code, such as a proxy, may not know what the server did.
+            // A proxy, for one, answers without a code, and may not know what the server did.
             Self::Status { status, code: None, .. } => *status == 503,
             Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_be_done()),
             Self::Transport { sent, .. } | Self::TimedOut { sent, .. } => *sent,

@@ -130,7 +130,7 @@ async fn a_code_decides_whatever_the_message_says() {
     let nothing_said = |_| json(503, r#"{"message":"from a proxy: nothing was changed"}"#);
     let proxy = TestServer::start(nothing_said).await;
     let error = proxy.client(vec![proxy.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
-    assert!(error.may_be_done() && error.code().is_none(), "words alone are no proof");
+    assert!(error.may_be_done() && error.code().is_none(), "a message alone proves nothing");
     let kes = TestServer::start(|_| json(400, r#"{"message":"key already exists"}"#)).await;
     let error = kes.client(vec![kes.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
     assert!(error.has_code(ErrorCode::KeyExists), "KES sends no code");
