@@ -74,7 +74,9 @@ pub(super) fn reason(seal: &SealConfig, error: &SealError) -> String {
     match seal {
         // A file that is there holds something of worth, perhaps: it must not be written over.
         SealConfig::File(path) if path.symlink_metadata().is_ok() => format!(
-            "seal.file: {error}. Name the file that holds the root key of this cluster in seal.file, and send SIGHUP"
+            "seal.file: {error}. In seal.file, name the file that holds the root key of this cluster instead of {}, and \
+             send SIGHUP",
+            path.display()
         ),
         SealConfig::File(path) => format!(
             "seal.file: {error}. Put the root key of this cluster into {}: the node tries again every minute, and at \
@@ -152,13 +154,13 @@ mod tests {
         for (bad, why) in table {
             fs::write(&path, bad).unwrap();
             let whole = format!(
-                "seal.file: {shown} {why} Name the file that holds the root key of this cluster in seal.file, and send \
-                 SIGHUP"
+                "seal.file: {shown} {why} In seal.file, name the file that holds the root key of this cluster instead of \
+                 {shown}, and send SIGHUP"
             );
             assert_eq!(said(&file), whole);
         }
         let device = SealConfig::File("/dev/zero".into());
-        let words = "seal.file: cannot read /dev/zero: it is a device; name a regular file. Name the file that holds";
+        let words = "seal.file: cannot read /dev/zero: it is a device; name a regular file. In seal.file, name";
         assert!(said(&device).starts_with(words), "{}", said(&device));
         let env = SealConfig::Env("KEYRAFT_TEST_UNSET".to_owned());
         let words = "seal.env: the variable KEYRAFT_TEST_UNSET is not set. Start the node again";
