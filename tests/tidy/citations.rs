@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::source::files_below;
+
 /// What comments call a document, and where it is.
 const DOCUMENTS: [(&str, &str); 2] = [("wire contract, \"", "docs/wire-contract.md"), ("design, \"", "docs/design.md")];
 
@@ -59,19 +61,9 @@ fn headings(text: &str) -> Vec<String> {
 
 /// Every file that may cite: sources, tests, benches, definitions of messages. This one shows the outdated forms.
 fn files(root: &Path) -> Vec<PathBuf> {
-    let (mut folders, mut files) =
-        (["src", "tests", "benches", "proto"].map(|name| root.join(name)).to_vec(), Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("the folder is readable") {
-            let path = entry.expect("the folder is readable").path();
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if path.is_dir() {
-                folders.push(path);
-            } else if matches!(extension, Some("rs" | "proto")) && !path.ends_with("tidy/citations.rs") {
-                files.push(path);
-            }
-        }
-    }
+    let folders = ["src", "tests", "benches", "proto"].map(|name| root.join(name)).to_vec();
+    let mut files = files_below(folders, &["rs", "proto"]);
+    files.retain(|path| !path.ends_with("tidy/citations.rs"));
     files
 }
 

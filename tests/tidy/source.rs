@@ -20,24 +20,31 @@ pub struct Source {
 /// Every file of `src/` but those that are for tests only.
 pub fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut files) = (vec![root.clone()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("src is readable") {
-            let path = entry.expect("src is readable").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
+    let files = files_below(vec![root.clone()], &["rs"]);
     let source = |path: PathBuf| {
         let relative = path.strip_prefix(&root).expect("it lies in src").to_owned();
         let text = fs::read_to_string(&path).expect("src is readable");
         (!is_test_module(&root, &relative)).then(|| Source::new(relative, &text))
     };
     files.into_iter().filter_map(source).collect()
+}
+
+/// Every file below these folders whose name has one of these extensions, sorted.
+pub fn files_below(mut folders: Vec<PathBuf>, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the folder is readable") {
+            let path = entry.expect("the folder is readable").path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if path.is_dir() {
+                folders.push(path);
+            } else if extension.is_some_and(|extension| extensions.contains(&extension)) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
 }
 
 /// Whether it, or a module that it lies in, is declared under `#[cfg(test)]`.
