@@ -21,6 +21,7 @@ const ROOT_KEY_BYTES: usize = 32;
 pub(super) struct Pauses(Duration);
 
 impl Pauses {
+    /// The pauses of a node that has just found itself sealed.
     pub fn new() -> Self {
         Self(FIRST_PAUSE)
     }

@@ -75,6 +75,7 @@ pub fn is_for_host(cert: &Path, host: &str) -> Option<bool> {
 }
 
 impl<'a> Sources<'a> {
+    /// The files that the section `tls` names.
     pub fn of_api(config: &'a TlsConfig) -> Self {
         let ca = match (config.verify_clients, &config.ca) {
             (false, _) => Ca::Nobody,
@@ -85,6 +86,7 @@ impl<'a> Sources<'a> {
         Self { usage: Usage::Clients, cert, key, password, ca }
     }
 
+    /// The files that the section `cluster.tls` names.
     pub fn of_peers(cert: &'a Path, key: &'a Path, ca: &'a Path) -> Self {
         Self { usage: Usage::Peers, cert, key, password: None, ca: Ca::At(ca) }
     }
