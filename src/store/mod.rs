@@ -1,15 +1,18 @@
 //! What a node keeps on disk: the Raft log, the keystore derived from it, and snapshots; and the view that is read.
 
 mod build;
+mod changes;
 mod entries;
 mod files;
 mod folder;
 mod image;
 mod keystore;
+mod load;
 mod log;
 mod log_types;
 mod open;
 mod owner;
+mod progress;
 mod snapshot;
 mod staging;
 mod view;
@@ -18,10 +21,11 @@ mod wire;
 pub use build::SnapshotBuild;
 pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
 pub use image::{Applied, Damage};
-pub use keystore::{Checkpoint, Keystore, Progress};
+pub use keystore::{Checkpoint, Keystore};
 pub use log::{Durable, FlushFigures, Log, LogState};
 pub use log_types::{LogId, MAX_PAYLOAD_BYTES, Vote};
 pub use open::{Found, OpenError, Store};
 pub use owner::{Owner, StoreId};
+pub use progress::Progress;
 pub use snapshot::{Snapshot, SnapshotHeader, Snapshots};
 pub use view::View;

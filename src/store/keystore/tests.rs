@@ -1,0 +1,237 @@
+//! Tests of the keystore: opening it again, damage, snapshots.
+
+use super::*;
+use crate::crypto::Cipher;
+use crate::policy::{Actor, Author, KeyName};
+use crate::state::{Cluster, ClusterId, Command, CreationId, Init, KeyRecord, KeySeen, Operation, RequestId};
+use crate::store::{Found, Log, OpenError, Snapshots, Store, StoreId};
+
+fn id(index: u64) -> LogId {
+    LogId { term: 1, node: 1, index }
+}
+
+fn command(number: u64, operation: Operation) -> Command {
+    let mut request_id = [0; 16];
+    request_id[..8].copy_from_slice(&number.to_be_bytes());
+    Command {
+        request_id: RequestId(request_id),
+        seen_index: 0,
+        time_ns: 0,
+        actor: match &operation {
+            Operation::Init(_) | Operation::CreateKey { .. } => Actor::Node,
+            _ => Actor::Client { identity: crate::policy::Identity::from_bytes([1; 32]), file_admin: true },
+        },
+        path: match &operation {
+            Operation::CreateKey { name, .. } => format!("/v1/key/create/{name}"),
+            Operation::DeleteKey { key, .. } => format!("/v1/key/delete/{}", key.name),
+            _ => String::new(),
+        },
+        file_names_admin: true,
+        operation,
+    }
+}
+
+fn init() -> Operation {
+    let cluster = Cluster {
+        id: ClusterId([1; 16]),
+        level: 1,
+        ring: Vec::new(),
+        active_ring_version: 1,
+        time_ns: 0,
+        created_at: None,
+    };
+    Operation::Init(Box::new(Init { cluster, policies: Vec::new(), assignments: Vec::new() }))
+}
+
+fn create(name: &str, creation: u64) -> Operation {
+    let mut creation_id = [0; 16];
+    creation_id[..8].copy_from_slice(&creation.to_be_bytes());
+    let record = KeyRecord {
+        creation_id: CreationId(creation_id),
+        version: 1,
+        cipher: Cipher::Aes256,
+        disabled: false,
+        ring_version: 1,
+        author: Author::default(),
+        last_used: None,
+        delete_at: None,
+        sealed: vec![7; 108],
+    };
+    Operation::CreateKey { name: name.to_owned(), record: record.encode().into() }
+}
+
+fn delete(name: &str, keystore: &Keystore) -> Operation {
+    let (creation_id, _) = keystore.view.newest(KeyName::parse(name).unwrap()).unwrap();
+    Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 }
+}
+
+fn feed(keystore: &mut Keystore, index: u64, operation: Operation) -> Outcome {
+    let outcome = keystore.apply(index, &command(index, operation));
+    keystore.advance(id(index));
+    outcome
+}
+
+fn open(dir: &std::path::Path) -> Store {
+    Store::open(dir, || Owner { store_id: StoreId([5; 16]), node_id: 1 }).unwrap()
+}
+
+fn whole(found: Found) -> Keystore {
+    match found {
+        Found::Whole(keystore) => keystore,
+        Found::Rebuilt { damage, .. } | Found::NeedsPeer { damage } => panic!("not whole: {damage}"),
+    }
+}
+
+/// A keystore with keys made, deleted and made again, over several batches.
+fn filled(store: Store, last: u64) -> (Log, Snapshots, Keystore) {
+    let mut keystore = whole(store.keystore);
+    assert_eq!(feed(&mut keystore, 1, init()), Outcome::Done);
+    for index in 2..=last {
+        let name = format!("key-{}", index % 50);
+        let known = keystore.view.newest(KeyName::parse(&name).unwrap()).is_some();
+        let operation = if known { delete(&name, &keystore) } else { create(&name, index) };
+        assert_eq!(feed(&mut keystore, index, operation), Outcome::Done);
+        if index % 7 == 0 {
+            keystore.commit().unwrap();
+        }
+    }
+    keystore.commit().unwrap();
+    (store.log, store.snapshots, keystore)
+}
+
+fn names(keystore: &Keystore) -> Vec<String> {
+    keystore.view.names(crate::policy::Prefix::parse("").unwrap(), None, 1000)
+}
+
+#[test]
+fn what_was_applied_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 300);
+    let (applied, expected) = (keystore.applied.clone(), names(&keystore));
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    let again = whole(open(dir.path()).keystore);
+    assert_eq!((again.applied.clone(), names(&again)), (applied, expected));
+    assert!(again.folders.open_current().is_err() || !dir.path().join("keystore/OPENING").exists());
+}
+
+#[test]
+fn a_keystore_that_lost_what_was_durable_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.checkpoint().run().unwrap();
+    let durable = keystore.staging.folder().path.join("DURABLE");
+    drop(keystore);
+    log.close();
+    let further = Applied { last: Some(id(31)), ..Applied::default() };
+    std::fs::write(durable, further.to_wire().encode_to_vec()).unwrap();
+    let Found::Rebuilt { damage, .. } = open(dir.path()).keystore else { panic!("it is not whole") };
+    assert!(matches!(damage, Damage::Disagreement { what: "applied index", .. }), "{damage}");
+}
+
+#[test]
+fn on_a_disk_that_takes_nothing_no_keystore_and_no_snapshot_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
+    keystore.checkpoint().run().unwrap();
+    let folder = keystore.staging.folder().path.clone();
+    drop(keystore);
+    log.close();
+    // The keystore looks damaged, and what is written to see whether there is room cannot be written.
+    std::fs::write(folder.join("DURABLE"), b"?").unwrap();
+    let blocked = dir.path().join("keystore/ROOM");
+    std::fs::create_dir(&blocked).unwrap();
+    let opened = Store::open(dir.path(), || Owner { store_id: StoreId([5; 16]), node_id: 1 });
+    assert!(matches!(opened, Err(OpenError::Io(_))));
+    assert!(folder.is_dir() && !dir.path().join("keystore/damaged").exists());
+    assert_eq!(snapshots.newest().unwrap().unwrap(), snapshot);
+    std::fs::remove_dir(&blocked).unwrap();
+    assert!(matches!(open(dir.path()).keystore, Found::Rebuilt { .. }));
+    assert!(!blocked.exists());
+}
+
+#[test]
+fn a_command_sent_twice_takes_effect_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keystore = whole(open(dir.path()).keystore);
+    feed(&mut keystore, 1, init());
+    let first = command(100, create("a", 1));
+    assert_eq!(keystore.apply(2, &first), Outcome::Done);
+    let operation = delete("a", &keystore);
+    assert_eq!(feed(&mut keystore, 3, operation.clone()), Outcome::Done);
+    assert_eq!(keystore.apply(4, &first), Outcome::Done);
+    assert_eq!(names(&keystore), Vec::<String>::new());
+    feed(&mut keystore, 5, create("a", 2));
+    assert_eq!(keystore.apply(6, &command(3, operation.clone())), Outcome::Done);
+    assert_eq!(feed(&mut keystore, 7, operation), Outcome::KeyNotFound);
+    assert_eq!(names(&keystore), ["a"]);
+}
+
+#[test]
+fn a_snapshot_taken_while_applying_holds_the_state_at_its_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, snapshots, mut keystore) = filled(open(dir.path()), 500);
+    let (applied, expected) = (keystore.applied.clone(), names(&keystore));
+    let build = keystore.begin_snapshot();
+    for index in 501..=600 {
+        feed(&mut keystore, index, create(&format!("later-{index}"), index));
+    }
+    for name in &expected {
+        let operation = delete(name, &keystore);
+        let index = keystore.applied.last.unwrap().index + 1;
+        feed(&mut keystore, index, operation);
+    }
+    keystore.commit().unwrap();
+    let snapshot = build.run(&snapshots).unwrap();
+    assert_eq!(snapshots.newest().unwrap().unwrap(), snapshot);
+    keystore.install(&snapshot).unwrap();
+    assert_eq!((keystore.applied.clone(), names(&keystore)), (applied, expected));
+}
+
+#[test]
+fn a_damaged_keystore_is_noticed_and_rebuilt_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, keystore) = filled(open(dir.path()), 400);
+    let expected = names(&keystore);
+    keystore.begin_snapshot().run(&snapshots).unwrap();
+    keystore.checkpoint().run().unwrap();
+    let db = keystore.staging.folder().path.join("db");
+    drop(keystore);
+    log.close();
+    let mut bytes = std::fs::read(&db).unwrap();
+    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    (0..64).for_each(|i| bytes[(i * 7919 + 13) % written] ^= 0x5a);
+    std::fs::write(&db, bytes).unwrap();
+    match open(dir.path()).keystore {
+        Found::Rebuilt { keystore, aside, .. } => {
+            assert_eq!(names(&keystore), expected);
+            assert!(aside.unwrap().is_dir());
+        }
+        Found::Whole(keystore) => assert_eq!(names(&keystore), expected),
+        Found::NeedsPeer { damage } => panic!("a snapshot was there: {damage}"),
+    }
+}
+
+#[test]
+fn no_value_goes_to_a_file_that_is_never_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, _, keystore) = filled(open(dir.path()), 200);
+    let folder = keystore.staging.folder();
+    folder.db.insert(b"k-largest", vec![1u8; 64 * 1024]).unwrap();
+    folder.sync().unwrap();
+    let blobs = folder.path.join("blobs");
+    assert!(!blobs.exists() || std::fs::read_dir(blobs).unwrap().next().is_none());
+}
+
+#[test]
+fn a_keystore_without_its_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 10);
+    drop(keystore);
+    log.close();
+    std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+    let owner = || Owner { store_id: StoreId([6; 16]), node_id: 1 };
+    assert!(matches!(Store::open(dir.path(), owner), Err(crate::store::OpenError::KeystoreWithoutLog)));
+}
