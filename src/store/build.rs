@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
+use super::entries::{self, CLUSTER, KEY, MEMORY};
 use super::image::Applied;
 use super::snapshot::{Snapshot, SnapshotHeader, Snapshots};
 use super::{Keystore, View};
@@ -41,14 +41,10 @@ impl Keystore {
     fn copy_small_kinds(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let cluster = self.view.cluster().map(|cluster| (CLUSTER.to_vec(), cluster.encode()));
         let rules = self.view.rules();
-        let policies = rules
-            .policies
-            .iter()
-            .map(|(name, entry)| (entries::key(POLICY, name.as_str().as_bytes()), encode_policy(name, entry)));
-        let assignments = rules
-            .identities
-            .iter()
-            .map(|(id, assignment)| (entries::key(ASSIGNMENT, id.as_bytes()), encode_assignment(*id, assignment)));
+        let policies =
+            rules.policies.iter().map(|(name, entry)| (entries::policy_key(name), encode_policy(name, entry)));
+        let assignments = rules.identities.iter();
+        let assignments = assignments.map(|(id, role)| (entries::assignment_key(*id), encode_assignment(*id, role)));
         cluster.into_iter().chain(policies).chain(assignments).chain(self.copy_memory()).collect()
     }
 

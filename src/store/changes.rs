@@ -1,44 +1,52 @@
-//! Applying committed entries to the keystore: in the view, in the digest, and staged for sled.
+//! Applying committed entries: their changes go into the view, the digest and what sled gets next.
 
 use std::io;
 
 use bytes::Bytes;
 use prost::Message;
 
-use super::entries::{self, APPLIED, ASSIGNMENT, CLUSTER, KEY, MEMBERSHIP, MEMORY, POLICY};
-use super::{Keystore, LogId, View};
-use crate::policy::{KeyName, Rules};
-use crate::state::{Change, Command, Current, KeyRecord, Outcome, Remembered, apply, encode_assignment, encode_policy};
+use super::entries::{self, APPLIED, CLUSTER, KEY, MEMBERSHIP, MEMORY};
+use super::{Keystore, LogId};
+use crate::policy::Rules;
+use crate::state::{Change, Remembered, encode_assignment, encode_policy};
 
 /// A digest is kept at every index that is a multiple of this, to compare nodes by.
 const MARK_EVERY: u64 = 1024;
 const MARKS_KEPT: usize = 64;
 
 impl Keystore {
-    /// Applies a command at `index`. It is seen by readers at once.
-    pub fn apply(&mut self, index: u64, command: &Command) -> Outcome {
-        let (cluster, rules) = (self.view.cluster(), self.view.rules());
-        let current = Current {
-            cluster: cluster.as_deref(),
-            rules: &rules,
-            record: &|name, version| record(&self.view, name, version),
-            memory: &self.memory,
-        };
-        let seen_before = self.memory.outcome_of(command.request_id).is_some();
-        let (outcome, changes) = apply(command, current);
+    /// Makes the changes of the command at `index`. Requests see them at once. They see the rules as they were before
+    /// the command, or after all of it.
+    pub fn change(&mut self, index: u64, changes: Vec<Change>) {
+        // A command may change many rules: they are copied once, and only for a command that changes one.
+        let mut rules = None;
         for change in changes {
             if change.revokes() {
                 self.last_revocation = index;
             }
-            self.change(change);
+            self.change_one(change, &mut rules);
         }
-        if let Some(rules) = self.changed_rules.take() {
+        if let Some(rules) = rules {
             self.view.set_rules(rules);
         }
-        if !seen_before {
-            self.remember(Remembered { request_id: command.request_id, index, outcome });
+    }
+
+    /// Remembers the outcome of a command, unless it is remembered already: then the command had arrived before.
+    pub fn remember(&mut self, command: Remembered) {
+        if self.memory.outcome_of(command.request_id).is_some() {
+            return;
         }
-        outcome
+        self.changed_pages.insert(entries::page_of(self.memory.next()));
+        let (key, value) = entries::outcome_entry(&command);
+        self.count_in(&key, &value);
+        if let Some(forgotten) = self.memory.remember(command) {
+            let (key, value) = entries::outcome_entry(&forgotten);
+            self.count_out(&key, &value);
+            let oldest_page = entries::page_of(self.memory.first() - 1);
+            if oldest_page != entries::page_of(self.memory.first()) {
+                self.changed_pages.insert(oldest_page);
+            }
+        }
     }
 
     /// Notes the membership of an entry; `raft` encodes it.
@@ -68,7 +76,7 @@ impl Keystore {
     /// # Errors
     /// The disk failed; the node must stop.
     pub fn commit(&mut self) -> io::Result<()> {
-        for page in std::mem::take(&mut self.pages) {
+        for page in std::mem::take(&mut self.changed_pages) {
             self.write_page(page);
         }
         self.applied.memory_first = self.memory.first();
@@ -79,7 +87,7 @@ impl Keystore {
         Ok(())
     }
 
-    fn change(&mut self, change: Change) {
+    fn change_one(&mut self, change: Change, rules: &mut Option<Rules>) {
         match change {
             Change::SetCluster(cluster) => {
                 let old = self.view.cluster().map(|old| old.encode());
@@ -87,25 +95,23 @@ impl Keystore {
                 self.view.set_cluster(cluster);
             }
             Change::PutPolicy(name, entry) => {
-                let (key, value) = (entries::key(POLICY, name.as_str().as_bytes()), encode_policy(&name, &entry));
-                let old = self.change_rules(|rules| rules.policies.insert(name.clone(), entry.into()));
+                let (key, value) = (entries::policy_key(&name), encode_policy(&name, &entry));
+                let old = self.copied(rules).policies.insert(name.clone(), entry.into());
                 self.put(key, old.map(|old| encode_policy(&name, &old)).as_deref(), &value);
             }
             Change::RemovePolicy(name) => {
-                if let Some(old) = self.change_rules(|rules| rules.policies.remove(&name)) {
-                    self.remove(entries::key(POLICY, name.as_str().as_bytes()), &encode_policy(&name, &old));
+                if let Some(old) = self.copied(rules).policies.remove(&name) {
+                    self.remove(entries::policy_key(&name), &encode_policy(&name, &old));
                 }
             }
             Change::PutAssignment(identity, assignment) => {
-                let value = encode_assignment(identity, &assignment);
-                let old = self.change_rules(|rules| rules.identities.insert(identity, assignment));
-                let old = old.map(|old| encode_assignment(identity, &old));
-                self.put(entries::key(ASSIGNMENT, identity.as_bytes()), old.as_deref(), &value);
+                let (key, value) = (entries::assignment_key(identity), encode_assignment(identity, &assignment));
+                let old = self.copied(rules).identities.insert(identity, assignment);
+                self.put(key, old.map(|old| encode_assignment(identity, &old)).as_deref(), &value);
             }
             Change::RemoveAssignment(identity) => {
-                if let Some(old) = self.change_rules(|rules| rules.identities.remove(&identity)) {
-                    let key = entries::key(ASSIGNMENT, identity.as_bytes());
-                    self.remove(key, &encode_assignment(identity, &old));
+                if let Some(old) = self.copied(rules).identities.remove(&identity) {
+                    self.remove(entries::assignment_key(identity), &encode_assignment(identity, &old));
                 }
             }
             Change::PutKey { name, version, record, .. } => {
@@ -120,46 +126,34 @@ impl Keystore {
         }
     }
 
-    /// Readers see the rules before or after the whole command.
-    fn change_rules<T>(&mut self, change: impl FnOnce(&mut Rules) -> T) -> T {
-        change(self.changed_rules.get_or_insert_with(|| Rules::clone(&self.view.rules())))
+    fn copied<'a>(&self, rules: &'a mut Option<Rules>) -> &'a mut Rules {
+        rules.get_or_insert_with(|| Rules::clone(&self.view.rules()))
     }
 
     fn put(&mut self, key: Vec<u8>, old: Option<&[u8]>, value: &[u8]) {
-        self.count_out(&key, old);
-        self.applied.digest.add(&key, value);
-        self.applied.entries += 1;
+        if let Some(old) = old {
+            self.count_out(&key, old);
+        }
+        self.count_in(&key, value);
         self.writes.insert(key, Some(value.to_vec()));
     }
 
     fn remove(&mut self, key: Vec<u8>, old: &[u8]) {
-        self.count_out(&key, Some(old));
+        self.count_out(&key, old);
         self.writes.insert(key, None);
     }
 
-    fn count_out(&mut self, key: &[u8], old: Option<&[u8]>) {
-        if let Some(old) = old {
-            self.applied.digest.remove(key, old);
-            self.applied.entries -= 1;
-        }
-    }
-
-    fn remember(&mut self, command: Remembered) {
-        self.pages.insert(entries::page_of(self.memory.next()));
-        let (key, value) = entries::outcome_entry(&command);
-        self.applied.digest.add(&key, &value);
+    fn count_in(&mut self, key: &[u8], value: &[u8]) {
+        self.applied.digest.add(key, value);
         self.applied.entries += 1;
-        if let Some(forgotten) = self.memory.remember(command) {
-            let (key, value) = entries::outcome_entry(&forgotten);
-            self.count_out(&key, Some(&value));
-            let oldest_page = entries::page_of(self.memory.first() - 1);
-            if oldest_page != entries::page_of(self.memory.first()) {
-                self.pages.insert(oldest_page);
-            }
-        }
     }
 
-    /// Writes a page of remembered commands, or removes it when they are all forgotten.
+    fn count_out(&mut self, key: &[u8], value: &[u8]) {
+        self.applied.digest.remove(key, value);
+        self.applied.entries -= 1;
+    }
+
+    /// Stages a page of remembered commands, or its removal if all of them are forgotten.
     fn write_page(&mut self, page: u64) {
         let key = entries::key(MEMORY, &page.to_be_bytes());
         let numbers = entries::numbers_of(page);
@@ -170,13 +164,4 @@ impl Keystore {
             self.writes.insert(key, Some(entries::encode_page(first, self.memory.numbered(numbers))));
         }
     }
-}
-
-fn record(view: &View, name: &str, version: Option<u32>) -> Option<KeyRecord> {
-    let name = KeyName::parse(name).ok()?;
-    let encoded = match version {
-        Some(version) => view.record(name, version),
-        None => view.newest_record(name),
-    }?;
-    Some(KeyRecord::decode(&encoded).expect("a record is decoded before it is applied"))
 }

@@ -13,6 +13,7 @@
 
 use std::ops::Range;
 
+use crate::policy::{Identity, PolicyName};
 use crate::state::{Outcome, Remembered, RequestId};
 
 /// The key of the store's owner.
@@ -42,6 +43,16 @@ pub(super) fn key(kind: u8, name: &[u8]) -> Vec<u8> {
     key.push(kind);
     key.extend(name);
     key
+}
+
+/// The key of a policy.
+pub(super) fn policy_key(name: &PolicyName) -> Vec<u8> {
+    key(POLICY, name.as_str().as_bytes())
+}
+
+/// The key of an assignment.
+pub(super) fn assignment_key(identity: Identity) -> Vec<u8> {
+    key(ASSIGNMENT, identity.as_bytes())
 }
 
 /// What orders the versions of keys: name, a zero byte that no name holds, and the version.

@@ -17,8 +17,7 @@ use super::owner::Owner;
 use super::snapshot::Snapshot;
 use super::staging::{Staging, Writes};
 use super::{LogId, Progress, View};
-use crate::policy::Rules;
-use crate::state::{Digest, Memory, Outcome};
+use crate::state::{Digest, Memory};
 
 /// What one node has applied. It has one owner, who feeds it committed entries in order.
 pub struct Keystore {
@@ -35,9 +34,8 @@ pub struct Keystore {
     /// The same, for those who watch the progress: it seldom changes, and is told with every batch.
     pub(super) shown_marks: Arc<[(u64, Digest)]>,
     pub(super) writes: Writes,
-    pub(super) pages: BTreeSet<u64>,
-    /// The rules while a command changes them: however much it changes, they are copied once.
-    pub(super) changed_rules: Option<Rules>,
+    /// Pages of remembered commands that differ from what is staged.
+    pub(super) changed_pages: BTreeSet<u64>,
 }
 
 /// Writes what a keystore has applied, and makes it durable, from a thread of its own.
@@ -88,7 +86,7 @@ impl Keystore {
         (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
         self.last_revocation = self.applied.index();
         (self.writes, self.marks, self.shown_marks) = (Writes::new(), VecDeque::new(), Arc::default());
-        self.pages.clear();
+        self.changed_pages.clear();
         self.publish();
         Ok(())
     }
@@ -108,8 +106,7 @@ impl Keystore {
             marks: VecDeque::new(),
             shown_marks: Arc::default(),
             writes: Writes::new(),
-            pages: BTreeSet::new(),
-            changed_rules: None,
+            changed_pages: BTreeSet::new(),
         };
         keystore.publish();
         keystore
@@ -135,9 +132,9 @@ impl Keystore {
         self.owner
     }
 
-    /// What came of a command, if it is remembered.
-    pub fn outcome_of(&self, id: crate::state::RequestId) -> Option<Outcome> {
-        self.memory.outcome_of(id)
+    /// The outcomes of the last commands.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// How far the keystore is, now and from now on.

@@ -4,14 +4,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use keyraft::policy::{Actor, KeyName};
-use keyraft::state::{self, ClusterId, Command, CreationId, Init, Operation, RequestId};
+use keyraft::policy::KeyName;
+use keyraft::state::{self, Change, ClusterId, CreationId, Outcome, Remembered, RequestId};
 use keyraft::store::{Found, Keystore, LogId, Owner, Store, StoreId};
 
 use crate::support::consensus;
@@ -148,8 +148,7 @@ fn writes_until_cut_off() {
     });
     let checkpoint = keystore.checkpoint();
     for index in 1.. {
-        keystore.apply(index, &command(index));
-        keystore.advance(LogId { term: 1, node: 1, index });
+        apply(&mut keystore, index);
         let due = index % CHECKPOINT_EVERY == 0;
         if due || index % 512 == 0 {
             keystore.commit().expect("cut off");
@@ -168,7 +167,7 @@ struct Writer {
 
 impl Writer {
     fn start(dir: &Path) -> Self {
-        let mut command = Process::new(std::env::current_exe().expect("a test has a program"));
+        let mut command = Command::new(std::env::current_exe().expect("a test has a program"));
         command.args(["power_cut::writes_until_cut_off", "--exact", "--ignored", "--nocapture"]).env(WRITER, dir);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
@@ -200,31 +199,33 @@ fn owner() -> Owner {
     Owner { store_id: StoreId([1; 16]), node_id: 1 }
 }
 
-/// The first command makes a cluster, every other one a key as large as may be.
-fn command(index: u64) -> Command {
+/// Applies what the command at this index decides: the first makes a cluster, every other one a key as large as may be.
+fn apply(keystore: &mut Keystore, index: u64) {
     let mut request_id = [0; 16];
     request_id[..8].copy_from_slice(&index.to_be_bytes());
-    let (path, operation) = match index {
-        1 => (String::new(), Operation::Init(Box::new(first()))),
-        _ => (
-            format!("/v1/key/create/key-{index}"),
-            consensus::creation(&format!("key-{index}"), CreationId(request_id), 900),
-        ),
+    let change = match index {
+        1 => Change::SetCluster(cluster()),
+        _ => Change::PutKey {
+            name: format!("key-{index}"),
+            version: 1,
+            record: consensus::record(CreationId(request_id), 900).encode().into(),
+            revokes: false,
+        },
     };
-    let request_id = RequestId(request_id);
-    Command { request_id, seen_index: index, time_ns: 0, actor: Actor::Node, path, file_names_admin: true, operation }
+    keystore.change(index, vec![change]);
+    keystore.remember(Remembered { request_id: RequestId(request_id), index, outcome: Outcome::Done });
+    keystore.advance(LogId { term: 1, node: 1, index });
 }
 
-fn first() -> Init {
-    let cluster = state::Cluster {
+fn cluster() -> state::Cluster {
+    state::Cluster {
         id: ClusterId([1; 16]),
         level: state::FEATURE_LEVEL,
         ring: Vec::new(),
         active_ring_version: 1,
         time_ns: 0,
         created_at: Some(0),
-    };
-    Init { cluster, policies: Vec::new(), assignments: Vec::new() }
+    }
 }
 
 fn assert_holds_the_first(keystore: &Keystore, applied: u64) {
@@ -266,7 +267,7 @@ fn cuts() -> usize {
 }
 
 fn run(program: &str, arguments: &[&str]) {
-    let ran = Process::new(program).args(arguments).status();
+    let ran = Command::new(program).args(arguments).status();
     assert!(ran.as_ref().is_ok_and(std::process::ExitStatus::success), "{program} {arguments:?}: {ran:?}");
 }
 

@@ -107,12 +107,13 @@ pub fn command(seen_index: u64, path: &str, operation: Operation) -> Command {
 /// Creates a key of this name; what it is sealed with matters to nobody here.
 pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
     let creation_id = CreationId(rand::random());
-    (command(seen_index, &format!("/v1/key/create/{name}"), creation(name, creation_id, 109)), creation_id)
+    let operation = Operation::CreateKey { name: name.to_owned(), record: record(creation_id, 109).encode().into() };
+    (command(seen_index, &format!("/v1/key/create/{name}"), operation), creation_id)
 }
 
-/// The creation of a key whose sealed part has so many bytes.
-pub fn creation(name: &str, creation_id: CreationId, sealed: usize) -> Operation {
-    let record = KeyRecord {
+/// The record of a key whose sealed part has so many bytes.
+pub fn record(creation_id: CreationId, sealed: usize) -> KeyRecord {
+    KeyRecord {
         creation_id,
         version: 1,
         cipher: Cipher::Aes256,
@@ -122,8 +123,7 @@ pub fn creation(name: &str, creation_id: CreationId, sealed: usize) -> Operation
         last_used: None,
         delete_at: None,
         sealed: vec![7; sealed],
-    };
-    Operation::CreateKey { name: name.to_owned(), record: record.encode().into() }
+    }
 }
 
 /// Deletes this creation of a name.

@@ -2,48 +2,27 @@
 
 use super::*;
 use crate::crypto::Cipher;
-use crate::policy::{Actor, Author, KeyName};
-use crate::state::{Cluster, ClusterId, Command, CreationId, Init, KeyRecord, KeySeen, Operation, RequestId};
+use crate::policy::{Author, KeyName};
+use crate::state::{Change, Cluster, ClusterId, CreationId, KeyRecord, Outcome, Remembered, RequestId};
 use crate::store::{Found, Log, OpenError, Snapshots, Store, StoreId};
 
 fn id(index: u64) -> LogId {
     LogId { term: 1, node: 1, index }
 }
 
-fn command(number: u64, operation: Operation) -> Command {
-    let mut request_id = [0; 16];
-    request_id[..8].copy_from_slice(&number.to_be_bytes());
-    Command {
-        request_id: RequestId(request_id),
-        seen_index: 0,
-        time_ns: 0,
-        actor: match &operation {
-            Operation::Init(_) | Operation::CreateKey { .. } => Actor::Node,
-            _ => Actor::Client { identity: crate::policy::Identity::from_bytes([1; 32]), file_admin: true },
-        },
-        path: match &operation {
-            Operation::CreateKey { name, .. } => format!("/v1/key/create/{name}"),
-            Operation::DeleteKey { key, .. } => format!("/v1/key/delete/{}", key.name),
-            _ => String::new(),
-        },
-        file_names_admin: true,
-        operation,
-    }
-}
-
-fn init() -> Operation {
-    let cluster = Cluster {
+/// What `state` decides for the cluster's first command.
+fn initialised() -> Change {
+    Change::SetCluster(Cluster {
         id: ClusterId([1; 16]),
         level: 1,
         ring: Vec::new(),
         active_ring_version: 1,
         time_ns: 0,
         created_at: None,
-    };
-    Operation::Init(Box::new(Init { cluster, policies: Vec::new(), assignments: Vec::new() }))
+    })
 }
 
-fn create(name: &str, creation: u64) -> Operation {
+fn created(name: &str, creation: u64) -> Change {
     let mut creation_id = [0; 16];
     creation_id[..8].copy_from_slice(&creation.to_be_bytes());
     let record = KeyRecord {
@@ -57,18 +36,20 @@ fn create(name: &str, creation: u64) -> Operation {
         delete_at: None,
         sealed: vec![7; 108],
     };
-    Operation::CreateKey { name: name.to_owned(), record: record.encode().into() }
+    Change::PutKey { name: name.to_owned(), version: 1, record: record.encode().into(), revokes: false }
 }
 
-fn delete(name: &str, keystore: &Keystore) -> Operation {
-    let (creation_id, _) = keystore.view.newest(KeyName::parse(name).unwrap()).unwrap();
-    Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 }
+fn deleted(name: &str) -> Change {
+    Change::RemoveKey { name: name.to_owned() }
 }
 
-fn feed(keystore: &mut Keystore, index: u64, operation: Operation) -> Outcome {
-    let outcome = keystore.apply(index, &command(index, operation));
+/// Does as the state machine does with a command that leads to this change.
+fn feed(keystore: &mut Keystore, index: u64, change: Change) {
+    let mut request_id = [0; 16];
+    request_id[..8].copy_from_slice(&index.to_be_bytes());
+    keystore.change(index, vec![change]);
+    keystore.remember(Remembered { request_id: RequestId(request_id), index, outcome: Outcome::Done });
     keystore.advance(id(index));
-    outcome
 }
 
 fn open(dir: &std::path::Path) -> Store {
@@ -85,12 +66,11 @@ fn whole(found: Found) -> Keystore {
 /// A keystore with keys made, deleted and made again, over several batches.
 fn filled(store: Store, last: u64) -> (Log, Snapshots, Keystore) {
     let mut keystore = whole(store.keystore);
-    assert_eq!(feed(&mut keystore, 1, init()), Outcome::Done);
+    feed(&mut keystore, 1, initialised());
     for index in 2..=last {
         let name = format!("key-{}", index % 50);
         let known = keystore.view.newest(KeyName::parse(&name).unwrap()).is_some();
-        let operation = if known { delete(&name, &keystore) } else { create(&name, index) };
-        assert_eq!(feed(&mut keystore, index, operation), Outcome::Done);
+        feed(&mut keystore, index, if known { deleted(&name) } else { created(&name, index) });
         if index % 7 == 0 {
             keystore.commit().unwrap();
         }
@@ -153,35 +133,17 @@ fn on_a_disk_that_takes_nothing_no_keystore_and_no_snapshot_is_set_aside() {
 }
 
 #[test]
-fn a_command_sent_twice_takes_effect_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut keystore = whole(open(dir.path()).keystore);
-    feed(&mut keystore, 1, init());
-    let first = command(100, create("a", 1));
-    assert_eq!(keystore.apply(2, &first), Outcome::Done);
-    let operation = delete("a", &keystore);
-    assert_eq!(feed(&mut keystore, 3, operation.clone()), Outcome::Done);
-    assert_eq!(keystore.apply(4, &first), Outcome::Done);
-    assert_eq!(names(&keystore), Vec::<String>::new());
-    feed(&mut keystore, 5, create("a", 2));
-    assert_eq!(keystore.apply(6, &command(3, operation.clone())), Outcome::Done);
-    assert_eq!(feed(&mut keystore, 7, operation), Outcome::KeyNotFound);
-    assert_eq!(names(&keystore), ["a"]);
-}
-
-#[test]
 fn a_snapshot_taken_while_applying_holds_the_state_at_its_position() {
     let dir = tempfile::tempdir().unwrap();
     let (_log, snapshots, mut keystore) = filled(open(dir.path()), 500);
     let (applied, expected) = (keystore.applied.clone(), names(&keystore));
     let build = keystore.begin_snapshot();
     for index in 501..=600 {
-        feed(&mut keystore, index, create(&format!("later-{index}"), index));
+        feed(&mut keystore, index, created(&format!("later-{index}"), index));
     }
     for name in &expected {
-        let operation = delete(name, &keystore);
         let index = keystore.applied.last.unwrap().index + 1;
-        feed(&mut keystore, index, operation);
+        feed(&mut keystore, index, deleted(name));
     }
     keystore.commit().unwrap();
     let snapshot = build.run(&snapshots).unwrap();
