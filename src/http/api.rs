@@ -13,16 +13,16 @@ use hyper::body::Body;
 use tokio::time::timeout_at;
 use tracing::Instrument;
 
-use super::answers::{self, Answer};
-use super::connection::Client;
 use super::error::Refusal;
-use super::guard::{self, Caller};
 use super::handlers::{self, Asked};
+use super::listener::connection::Client;
+use super::pipeline::guard::{self, Caller};
+use super::pipeline::routes::{self, Matched};
+use super::pipeline::settings::Settings;
+use super::pipeline::trail::Trail;
+use super::pipeline::{body, path};
 use super::request_id::{self, REQUEST_ID, RequestIds};
-use super::routes::{self, Matched};
-use super::settings::Settings;
-use super::trail::Trail;
-use super::{body, path};
+use super::wire::answers::{self, Answer};
 use crate::clock;
 use crate::config::Config;
 use crate::kms::Kms;
@@ -37,14 +37,14 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The API of a node.
 pub struct Api {
-    pub(super) kms: Arc<Kms>,
-    pub(super) audit: Arc<Audit>,
-    pub(super) metrics: Arc<HttpMetrics>,
-    pub(super) errors: Arc<ErrorLog>,
+    pub(in crate::http) kms: Arc<Kms>,
+    pub(in crate::http) audit: Arc<Audit>,
+    pub(in crate::http) metrics: Arc<HttpMetrics>,
+    pub(in crate::http) errors: Arc<ErrorLog>,
     /// What the listener and the node show; their dates are among the metrics.
-    pub(super) tls: Arc<PublicTls>,
-    pub(super) settings: ArcSwap<Settings>,
-    pub(super) request_ids: RequestIds,
+    pub(in crate::http) tls: Arc<PublicTls>,
+    pub(in crate::http) settings: ArcSwap<Settings>,
+    pub(in crate::http) request_ids: RequestIds,
     /// The Unix second in which a failure was logged last.
     failure_told: AtomicI64,
 }
@@ -152,7 +152,12 @@ impl Api {
     }
 
     /// Begins the trail of a request; dropped, it says that its client is gone.
-    pub(super) fn begin_trail(&self, client: &Client, raw_path: &str, headers: &HeaderMap) -> (Trail<'_>, Begun) {
+    pub(in crate::http) fn begin_trail(
+        &self,
+        client: &Client,
+        raw_path: &str,
+        headers: &HeaderMap,
+    ) -> (Trail<'_>, Begun) {
         let request_id = self.request_ids.next();
         let decoded = path::decode(raw_path);
         let bad_path = decoded.is_err();
@@ -215,7 +220,7 @@ where
 }
 
 /// What is known of a request when its trail begins.
-pub(super) struct Begun {
+pub(in crate::http) struct Begun {
     bad_path: bool,
     settings: Arc<Settings>,
     identity: Result<Option<Identity>, Refusal>,

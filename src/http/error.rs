@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use super::query::BadParameter;
-use super::routes::Method;
+use super::pipeline::routes::Method;
+use super::wire::query::BadParameter;
 use crate::clock;
 use crate::error_code::{ErrorCode, ErrorCode as Code};
 use crate::kms::{self, Cipher, CipherError};

@@ -3,48 +3,22 @@
 //! A request runs top to bottom through [`Api::answer`]: decoded once, matched against the route table, checked
 //! by the guard, its body read, its operation done by [`crate::kms`], and its end recorded whatever happens.
 
-mod answers;
 mod api;
-mod bodies;
-mod body;
-mod cluster;
-mod connection;
-mod connections;
 mod error;
-mod guard;
 mod handlers;
-mod identities;
-mod imports;
-mod json;
-mod keys;
-mod listing;
-mod local;
-mod marked;
+mod listener;
 mod openapi;
-mod path;
-mod patience;
-mod plain;
-mod policies;
-mod query;
-mod reins;
+mod pipeline;
 mod request_id;
-mod routes;
-mod sent;
-mod serve;
-mod settings;
-mod streams;
-mod system;
 #[cfg(test)]
 mod testing;
-mod trail;
 mod unseen;
-mod versions;
-mod watched;
+mod wire;
 
-pub use answers::{Answer, AnswerBody};
 pub use api::Api;
-pub use cluster::status_json;
-pub use connection::Client;
-pub use local::{LOCAL_SOCKET, LocalStatus, serve_local};
-pub use routes::{Auth, Method, ROUTES, Route};
-pub use serve::Server;
+pub use listener::connection::Client;
+pub use listener::local::{LOCAL_SOCKET, LocalStatus, serve_local};
+pub use listener::serve::Server;
+pub use pipeline::routes::{Auth, Method, ROUTES, Route};
+pub use wire::answers::{Answer, AnswerBody};
+pub use wire::cluster::status_json;

@@ -7,9 +7,9 @@ use http::Request;
 use http::request::Parts;
 use hyper::body::Incoming;
 
-use super::answers::Answer;
 use super::api::Api;
-use super::connection::Client;
+use super::listener::connection::Client;
+use super::wire::answers::Answer;
 
 /// A request whose answer was not begun. Its client may be gone before that: then it is dropped, and recorded.
 pub struct Unseen {

@@ -1,8 +1,8 @@
 //! What each operation says of itself: a new one does not compile without its description.
 
-use super::super::error::Refusal;
-use super::super::query::BadParameter;
-use super::super::routes::{IdentityOp, KeyOp, Kind, Log, Op, PolicyOp, SystemOp};
+use crate::http::error::Refusal;
+use crate::http::pipeline::routes::{IdentityOp, KeyOp, Kind, Log, Op, PolicyOp, SystemOp};
+use crate::http::wire::query::BadParameter;
 use crate::kms::{Cipher, CipherError, Error};
 use crate::policy::{IdentityError, NameError, NameKind, PatternError, PrefixError, Unmatchable};
 

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use self::describe::{
     Answer, Description, INVALID_IDENTITY_NAME, INVALID_KEY_NAME, INVALID_POLICY_NAME, Request, describe,
 };
-use super::error::Refusal;
-use super::routes::{Auth, Kind, Method, Op, ROUTES, Route};
 use crate::error_code::ErrorCode;
+use crate::http::error::Refusal;
+use crate::http::pipeline::routes::{Auth, Kind, Method, Op, ROUTES, Route};
 use crate::kms;
 use crate::tls::CertificateError;
 

@@ -7,8 +7,8 @@ use bytes::{Buf, Bytes};
 use http_body_util::Either;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::answers::AnswerBody;
 use super::connections::{Busy, Stream};
+use crate::http::wire::answers::AnswerBody;
 
 /// The body of an answer that keeps its connection busy.
 pub struct Sent {

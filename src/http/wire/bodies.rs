@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::Refusal;
 use super::json;
 use crate::config::written_pattern;
+use crate::http::error::Refusal;
 use crate::kms;
 use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyName, Role};
 

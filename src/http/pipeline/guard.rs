@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::connection::Client;
-use super::error::Refusal;
 use super::routes::{Auth, Matched};
 use super::settings::Settings;
+use crate::http::error::Refusal;
+use crate::http::listener::connection::Client;
 use crate::kms::{self, Kms};
 use crate::policy::{Identity, Permit, Rules};
 use crate::tls::CertificateError;
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::config::RouteConfig;
-    use crate::http::routes;
+    use crate::http::pipeline::routes;
     use crate::http::testing::{config, tls};
     use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry, PolicyName, Role};
 

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::answers::{self, Answer, Writer};
-use super::body::is_declared_empty;
-use super::error::Refusal;
-use super::handlers::Asked;
-use super::imports::read_import;
-use super::json::{self, BadJson};
-use super::routes::KeyOp;
+use super::Asked;
 use super::versions;
 use crate::clock;
+use crate::http::error::Refusal;
+use crate::http::pipeline::body::is_declared_empty;
+use crate::http::pipeline::routes::KeyOp;
+use crate::http::wire::answers::{self, Answer, Writer};
+use crate::http::wire::imports::read_import;
+use crate::http::wire::json::{self, BadJson};
 use crate::kms::KeyDescription;
 use crate::policy::KeyName;
 
@@ -153,12 +153,12 @@ async fn hmac(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 }
 
 /// The text of a field; an empty one names nothing.
-pub(super) fn named<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
+pub fn named<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
     field.map(AsRef::as_ref).filter(|text: &&str| !text.is_empty())
 }
 
 /// The number of a version such as `v1`, for the key to know or not.
-pub(super) fn version_number(field: Option<&Cow<'_, str>>) -> Option<u32> {
+pub fn version_number(field: Option<&Cow<'_, str>>) -> Option<u32> {
     named(field).map(|text| {
         let digits = text.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(NO_VERSION)

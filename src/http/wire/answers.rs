@@ -13,8 +13,8 @@ use hyper::body::{Body, Frame};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::error::Refusal;
 use crate::error_code;
+use crate::http::error::Refusal;
 use crate::kms::Behind;
 
 /// An answer on its way to the client.
@@ -200,7 +200,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::http::routes::Method;
+    use crate::http::pipeline::routes::Method;
 
     fn text(answer: &Answer) -> String {
         match answer.body() {

@@ -1,17 +1,24 @@
 //! From a route's operation to its handler.
 
+pub mod identities;
+pub mod keys;
+pub mod listing;
+pub mod policies;
+pub mod streams;
+pub mod system;
+pub mod versions;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::answers::Answer;
-use super::api::{Api, Deadline};
-use super::connection::Client;
-use super::error::Refusal;
-use super::guard::Caller;
-use super::routes::{Matched, Op};
-use super::{identities, keys, listing, policies, streams, system};
+use crate::http::api::{Api, Deadline};
+use crate::http::error::Refusal;
+use crate::http::listener::connection::Client;
+use crate::http::pipeline::guard::Caller;
+use crate::http::pipeline::routes::{Matched, Op};
+use crate::http::wire::answers::Answer;
 use crate::policy::{KeyName, NameKind, PolicyName, Prefix};
 
 /// A request that got past the guard, with its body.

@@ -1,8 +1,8 @@
 //! The queries: of a listing, where to go on and how many names (wire contract, "Names and listings"); of a log stream,
 //! which events.
 
-use super::error::Refusal;
-use super::path;
+use crate::http::error::Refusal;
+use crate::http::pipeline::path;
 
 /// What a listing's query asks for. Other parameters, such as `enclave`, are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use super::error::Refusal;
 use super::json::{self, BadJson};
-use super::keys::named;
 use crate::clock;
+use crate::http::error::Refusal;
+use crate::http::handlers::keys::named;
 use crate::kms::{Cipher, Import, ImportedHmac};
 use crate::policy::Author;
 

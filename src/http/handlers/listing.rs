@@ -12,12 +12,12 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use hyper::body::Frame;
 
-use super::answers::{self, Answer};
-use super::api::{Api, Deadline};
-use super::error::Refusal;
-use super::handlers::Asked;
-use super::query;
-use super::routes::{self, Kind};
+use super::Asked;
+use crate::http::api::{Api, Deadline};
+use crate::http::error::Refusal;
+use crate::http::pipeline::routes::{self, Kind};
+use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::query;
 use crate::policy::{Identity, Permit, Prefix};
 
 /// No answer reaches this many bytes; the SDK's cap.

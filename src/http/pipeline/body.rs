@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
 
-use super::error::Refusal;
+use crate::http::error::Refusal;
 
 /// How much beyond the limit is read and thrown away, so that a client that has sent it all can read the answer.
 const OVERRUN: usize = 1 << 20;

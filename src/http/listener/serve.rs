@@ -15,12 +15,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::answers::Answer;
-use super::api::Api;
 use super::connection::{self, Client, Malformed};
 use super::connections::Connections;
-use super::unseen::Unseen;
 use crate::config::LimitsConfig;
+use crate::http::api::Api;
+use crate::http::unseen::Unseen;
+use crate::http::wire::answers::Answer;
 use crate::socket;
 use crate::tls::{PublicTls, Refused};
 
@@ -188,8 +188,8 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::http::answers;
     use crate::http::testing::{LIMITS, connect, tls};
+    use crate::http::wire::answers;
 
     const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 

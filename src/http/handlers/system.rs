@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::answers::{self, Answer};
-use super::api::Api;
-use super::cluster;
-use super::openapi;
-use super::routes::{ROUTES, SystemOp};
+use crate::http::api::Api;
+use crate::http::openapi;
+use crate::http::pipeline::routes::{ROUTES, SystemOp};
+use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::cluster;
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
 use crate::telemetry::{
     CertificateExpiry, NodeFigures, ProcessFigures, process_figures, render_audit_metrics, render_cluster_metrics,

@@ -23,14 +23,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::Answer;
 use super::connections::{Busy, Entry};
 use super::marked::Marked;
 use super::plain;
-use super::request_id::RequestIds;
 use super::sent::Sent;
 use super::watched::Watched;
 use crate::config::LimitsConfig;
+use crate::http::request_id::RequestIds;
+use crate::http::wire::answers::Answer;
 use crate::policy::Identity;
 use crate::socket::{self, Opening};
 use crate::tls::{Accepted, CertificateError, PublicStream, PublicTls, Refused};
@@ -267,9 +267,9 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::http::answers;
-    use crate::http::serve::Server;
+    use crate::http::listener::serve::Server;
     use crate::http::testing::{LIMITS, connect, tls};
+    use crate::http::wire::answers;
 
     const SHORT: Duration = Duration::from_millis(80);
     const REQUEST: &[u8] = b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n";

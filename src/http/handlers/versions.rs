@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::answers::{self, Answer};
-use super::error::Refusal;
-use super::handlers::Asked;
-use super::json;
+use super::Asked;
 use super::keys::{named, version_number};
 use super::policies::Made;
 use crate::clock;
+use crate::http::error::Refusal;
+use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::json;
 use crate::kms::{KeyVersion, KeyVersions};
 use crate::policy::KeyName;
 

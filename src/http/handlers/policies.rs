@@ -6,13 +6,13 @@ use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
-use super::answers::{self, Answer};
-use super::bodies;
-use super::error::Refusal;
-use super::handlers::Asked;
-use super::routes::PolicyOp;
+use super::Asked;
 use crate::clock;
 use crate::config::reached_by;
+use crate::http::error::Refusal;
+use crate::http::pipeline::routes::PolicyOp;
+use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::bodies;
 use crate::kms::{self, Behind};
 use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
 use crate::state::{PolicyTag, Replaces};

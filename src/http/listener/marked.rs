@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::request_id::{self, RequestIds};
 use crate::error_code::{self, ErrorCode};
+use crate::http::request_id::{self, RequestIds};
 
 /// A stream under HTTP/1.1.
 pub struct Marked<S> {

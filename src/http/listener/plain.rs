@@ -35,9 +35,9 @@ mod tests {
 
     use super::*;
     use crate::error_code::{self, ErrorCode};
-    use crate::http::answers;
-    use crate::http::serve::Server;
+    use crate::http::listener::serve::Server;
     use crate::http::testing::{LIMITS, connect, tls};
+    use crate::http::wire::answers;
 
     async fn answer_to(address: SocketAddr, sent: &[u8]) -> String {
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -80,7 +80,7 @@ mod tests {
         let (sender, mut seen) = mpsc::channel(1);
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let server = Server::bind_with(any, tls().0, LIMITS, move |client: Arc<_>, _| {
-            let client: &crate::http::connection::Client = &client;
+            let client: &crate::http::listener::connection::Client = &client;
             sender.try_send(client.ip).unwrap();
             async { answers::empty() }
         })

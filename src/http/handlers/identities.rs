@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::answers::{self, Answer};
-use super::bodies;
-use super::error::Refusal;
-use super::handlers::Asked;
+use super::Asked;
 use super::policies::{Made, Patterns, patterns};
-use super::routes::IdentityOp;
+use crate::http::error::Refusal;
+use crate::http::pipeline::routes::IdentityOp;
+use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::bodies;
 use crate::kms::{self, Client};
 use crate::policy::{Author, Identity, PolicyName};
 
