@@ -1,23 +1,28 @@
 //! Citations: a comment that names a source must name a document here, and a heading that stands in it.
 //!
 //! The form is `wire contract, "Errors"` or `design, "Once"`; several headings of one document are joined with commas
-//! and `and`. A citation may run over the end of a line.
+//! and `and`. A citation may run over the end of a line. The case files in `tests/compat/` cite headings as the keys of
+//! `contract`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::source::files_below;
 
 /// What comments call a document, and where it is.
-const DOCUMENTS: [(&str, &str); 2] = [("wire contract, \"", "docs/wire-contract.md"), ("design, \"", "docs/design.md")];
+const DOCUMENTS: [(&str, &str); 2] = [("wire contract, \"", CONTRACT), ("design, \"", "docs/design.md")];
+
+const CONTRACT: &str = "docs/wire-contract.md";
 
 /// How documents that are not here used to be cited.
 const OUTDATED: [&str; 4] = ["contract, section", "contract section", "decisions, section", "decisions section"];
 
 /// What is wrong with the citations of this repository.
 pub fn faults(root: &Path) -> Vec<String> {
+    let mut faults = case_faults(root);
     let headings = DOCUMENTS.map(|(_, document)| headings(&read(&root.join(document))));
-    let mut faults = Vec::new();
     for path in files(root) {
         let text = prose(&read(&path));
         let shown = path.strip_prefix(root).unwrap_or(&path).display();
@@ -29,6 +34,27 @@ pub fn faults(root: &Path) -> Vec<String> {
         faults.extend(outdated.map(|words| format!("{shown}: cite a heading instead of \"{words} …\"")));
     }
     faults
+}
+
+/// What is wrong with the headings that groups of cases cite.
+fn case_faults(root: &Path) -> Vec<String> {
+    let headings = headings(&read(&root.join(CONTRACT)));
+    let files = files_below(vec![root.join("tests/compat")], &["json"]);
+    let faults_of = |path: PathBuf| {
+        let unknown: Vec<_> =
+            cited_by_cases(&read(&path)).into_iter().filter(|name| !headings.contains(name)).collect();
+        let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        unknown.into_iter().map(move |heading| format!("{shown}: {CONTRACT} has no heading \"{heading}\""))
+    };
+    files.into_iter().flat_map(faults_of).collect()
+}
+
+/// The headings that the groups of a case file cite.
+fn cited_by_cases(text: &str) -> Vec<String> {
+    let file: Value = serde_json::from_str(text).expect("a case file is JSON");
+    let groups = file["groups"].as_array().expect("a case file has groups");
+    let contracts = groups.iter().filter_map(|group| group["contract"].as_object());
+    contracts.flat_map(|contract| contract.keys().cloned()).collect()
 }
 
 /// The headings that a text cites of the document with this name.
@@ -76,4 +102,10 @@ fn citations_are_found_over_line_ends_and_in_lists() {
     let text = prose("//! One (wire contract, \"Bodies and\n//! headers\" and \"Errors\"), two (design, \"Once\").");
     assert_eq!(cited(&text, DOCUMENTS[0].0), ["Bodies and headers", "Errors"]);
     assert_eq!(cited(&text, DOCUMENTS[1].0), ["Once"]);
+}
+
+#[test]
+fn case_files_cite_the_keys_of_their_contracts() {
+    let text = r#"{"groups": [{"name": "a", "contract": {"Errors": "404"}}, {"name": "b", "addition": "more"}]}"#;
+    assert_eq!(cited_by_cases(text), ["Errors"]);
 }
