@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyraft::client::load::{self, Http, Plan, Progress};
-use keyraft::client::{Client, Endpoint};
+use keyraft::client::load::{self, Http, LoadPlan, LoadProgress};
+use keyraft::client::{ApiClient, Endpoint};
 use keyraft::tls::{Alpn, ClientTls, Credentials, Trust};
 
 /// Until all nodes serve.
@@ -58,7 +58,7 @@ impl Cluster {
         let deadline = Instant::now() + START_TIMEOUT;
         for endpoint in &self.endpoints {
             let tls = ClientTls::new(&self.credentials, &self.trust, Alpn::Either)?;
-            let client = Client::new(vec![endpoint.clone()], tls);
+            let client = ApiClient::new(vec![endpoint.clone()], tls);
             while let Err(error) = client.ready().await {
                 if Instant::now() > deadline {
                     return Err(format!("a node does not serve: {error}").into());
@@ -71,7 +71,7 @@ impl Cluster {
 
     /// Loads all nodes with creates.
     pub async fn creates_a_second(&self, writers: usize, time: Duration) -> Result<Created, Failure> {
-        let plan = Plan {
+        let plan = LoadPlan {
             endpoints: self.endpoints.clone(),
             credentials: self.credentials.clone(),
             trust: self.trust.clone(),
@@ -87,7 +87,7 @@ impl Cluster {
             keep: true,
             pids: self.nodes.iter().map(|node| node.0.id()).collect(),
         };
-        let report = load::run(&plan, Arc::new(Progress::default())).await?;
+        let report = load::run(&plan, Arc::new(LoadProgress::default())).await?;
         if !report.errors.is_empty() || report.unanswered > 0 {
             return Err(format!("failed creates: {:?}", report.errors).into());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use keyraft::client::load::{self, Http, Plan, Progress, Report};
+use keyraft::client::load::{self, Http, LoadPlan, LoadProgress, LoadReport};
 
 use super::servers::{Server, Servers};
 
@@ -62,20 +62,20 @@ async fn measure(
     time: Duration,
     clients: usize,
 ) -> Result<Round, Box<dyn std::error::Error>> {
-    let report = load::run(&plan(server, workload, time, clients)?, Arc::new(Progress::default())).await?;
+    let report = load::run(&plan(server, workload, time, clients)?, Arc::new(LoadProgress::default())).await?;
     if !report.errors.is_empty() || report.unanswered > 0 {
         return Err(format!("{} failed requests: {:?}", server.name, report.errors).into());
     }
     round(&report).ok_or_else(|| format!("{} answered nothing", server.name).into())
 }
 
-fn round(report: &Report) -> Option<Round> {
+fn round(report: &LoadReport) -> Option<Round> {
     let cpu_us = report.cpu?.server_us_per_request?;
     Some(Round { throughput: report.throughput, cpu_us })
 }
 
-fn plan(server: &Server, workload: &Workload, time: Duration, clients: usize) -> Result<Plan, load::MixError> {
-    Ok(Plan {
+fn plan(server: &Server, workload: &Workload, time: Duration, clients: usize) -> Result<LoadPlan, load::MixError> {
+    Ok(LoadPlan {
         endpoints: vec![server.endpoint.clone()],
         credentials: server.credentials.clone(),
         trust: server.trust.clone(),

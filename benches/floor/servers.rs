@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use keyraft::client::{Client, Endpoint};
+use keyraft::client::{ApiClient, Endpoint};
 use keyraft::tls::{Alpn, ClientTls, Credentials, Trust};
 
 use super::{FLOOR_FILES, Options};
@@ -87,7 +87,7 @@ async fn start_node(dir: &Path, port: u16) -> Result<Server, Failure> {
     let process = Process(keyraft().args(["server", "--config"]).arg(dir.join("node-1/config.yml")).spawn()?);
     let mut server = local("Keyraft", port, dir, process);
     let tls = ClientTls::new(&server.credentials, &server.trust, Alpn::Either)?;
-    let client = Client::new(vec![server.endpoint.clone()], tls);
+    let client = ApiClient::new(vec![server.endpoint.clone()], tls);
     let deadline = Instant::now() + START_TIMEOUT;
     while let Err(error) = client.ready().await {
         let ended = server._process.as_mut().and_then(|process| process.0.try_wait().ok().flatten());

@@ -10,7 +10,7 @@ use super::denial::explained;
 use super::output::{DIM, STRONG, WARN, table};
 use super::text::printable;
 use super::{Error, Output};
-use crate::client::load::{Http, Latency, Mix, Plan, Progress, Report, run as run_load};
+use crate::client::load::{Http, Latency, LoadPlan, LoadProgress, LoadReport, Mix, run as run_load};
 
 /// Measure a server: throughput, latency, errors and CPU
 #[derive(clap::Args)]
@@ -78,7 +78,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
 
 async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let plan = plan(args)?;
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(LoadProgress::default());
     let interrupted = tokio::spawn(stop_on_interrupt(progress.clone()));
     let watching = screen::watch(progress.clone(), &plan, output);
     let outcome = run_load(&plan, progress).await;
@@ -88,7 +88,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     output.either(&report, || render(&report))
 }
 
-fn plan(args: &Args) -> Result<Plan, Error> {
+fn plan(args: &Args) -> Result<LoadPlan, Error> {
     let settings = args.connect.settings()?;
     let connections = match (args.http, args.connections) {
         (Http::One, None) => args.clients,
@@ -98,7 +98,7 @@ fn plan(args: &Args) -> Result<Plan, Error> {
         }
         (Http::Two, connections) => connections.unwrap_or(args.clients.div_ceil(8)).min(args.clients),
     };
-    Ok(Plan {
+    Ok(LoadPlan {
         endpoints: settings.endpoints,
         credentials: settings.credentials,
         trust: settings.trust,
@@ -116,13 +116,13 @@ fn plan(args: &Args) -> Result<Plan, Error> {
     })
 }
 
-async fn stop_on_interrupt(progress: Arc<Progress>) {
+async fn stop_on_interrupt(progress: Arc<LoadProgress>) {
     if tokio::signal::ctrl_c().await.is_ok() {
         progress.stop();
     }
 }
 
-fn render(report: &Report) -> String {
+fn render(report: &LoadReport) -> String {
     let mut lines = vec![
         format!("{DIM}{}{DIM:#}", setting(report)),
         String::new(),
@@ -140,14 +140,14 @@ fn render(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn setting(report: &Report) -> String {
+fn setting(report: &LoadReport) -> String {
     let version = if report.http == 1 { "HTTP/1.1" } else { "HTTP/2" };
     let rate = report.rate.map_or_else(String::new, |rate| format!(", {rate} requests/s asked for"));
     let (clients, connections) = (report.clients, report.connections);
     format!("{} over {version}, {clients} clients on {connections} connections{rate}", report.servers.join(", "))
 }
 
-fn latencies(report: &Report) -> String {
+fn latencies(report: &LoadReport) -> String {
     let single = report.operations.len() == 1;
     let each = report.operations.iter().map(|(name, one)| row(name, one.throughput, &one.latency));
     let all = (!single).then(|| row("all", report.throughput, &report.latency));
@@ -168,14 +168,14 @@ fn duration(micros: f64) -> String {
     }
 }
 
-fn cpu(report: &Report) -> Option<String> {
+fn cpu(report: &LoadReport) -> Option<String> {
     let cpu = report.cpu?;
     let server = cpu.server_us_per_request.map(|us| format!("server {us:.1} µs, "));
     let client = cpu.client_us_per_request;
     Some(format!("\nCPU a request: {}load generator {client:.1} µs", server.unwrap_or_default()))
 }
 
-fn errors(report: &Report) -> String {
+fn errors(report: &LoadReport) -> String {
     if report.errors.is_empty() && report.unanswered == 0 {
         return "No errors.".to_owned();
     }
@@ -185,7 +185,7 @@ fn errors(report: &Report) -> String {
 }
 
 /// Shown only where it is more than the time that requests take anyway.
-fn gap(report: &Report) -> Option<String> {
+fn gap(report: &LoadReport) -> Option<String> {
     let (length, at) = (report.longest_gap_ms, report.longest_gap_at_seconds);
     let is_long = length >= 100.0 && length * 1e3 > 2.0 * report.latency.p99_us;
     let times = if report.reconnects == 1 { "once".to_owned() } else { format!("{} times", report.reconnects) };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ArgAction;
 
 use super::Error;
-use crate::client::{Client, Endpoint};
+use crate::client::{ApiClient, Endpoint};
 use crate::tls::{Alpn, ApiKey, ClientTls, Credentials, Trust};
 
 const DEFAULT_SERVER: &str = "127.0.0.1:7373";
@@ -59,14 +59,14 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Connect {
     /// A client of the servers asked for.
-    pub fn client(&self) -> Result<Client, Error> {
+    pub fn client(&self) -> Result<ApiClient, Error> {
         let settings = self.settings()?;
-        Ok(Client::new(settings.endpoints.clone(), settings.tls(Alpn::Either)?))
+        Ok(ApiClient::new(settings.endpoints.clone(), settings.tls(Alpn::Either)?))
     }
 
     /// A client of one other server of the same cluster.
-    pub fn client_of(&self, endpoint: Endpoint) -> Result<Client, Error> {
-        Ok(Client::new(vec![endpoint], self.settings()?.tls(Alpn::Either)?))
+    pub fn client_of(&self, endpoint: Endpoint) -> Result<ApiClient, Error> {
+        Ok(ApiClient::new(vec![endpoint], self.settings()?.tls(Alpn::Either)?))
     }
 
     /// What the options and this process's environment come to.

@@ -13,7 +13,7 @@ use super::denial::explained;
 use super::output::{DIM, GOOD, STRONG, WARN};
 use super::text::printable;
 use super::{Error, Output};
-use crate::client::{self, Log, LogQuery, LogStream};
+use crate::client::{self, LogKind, LogQuery, LogStream};
 
 /// See what happens on a node, or on all of them
 #[derive(clap::Args)]
@@ -72,8 +72,8 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
 
 async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let (log, Options { follow, tail, cluster }) = match &args.action {
-        Action::Audit(options) => (Log::Audit, options),
-        Action::Error(options) => (Log::Error, options),
+        Action::Audit(options) => (LogKind::Audit, options),
+        Action::Error(options) => (LogKind::Error, options),
     };
     let tail = tail.unwrap_or(if *follow { BEFORE_FOLLOWING } else { usize::MAX });
     let query = LogQuery { tail, follow: *follow, cluster: *cluster };

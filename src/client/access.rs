@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::exchange::Call;
 use super::listing::path;
-use super::{Client, Error, IdentityEntry, PolicyEntry, SelfEntry};
+use super::{ApiClient, Error, IdentityEntry, PolicyEntry, SelfEntry};
 use crate::policy::{Identity, Policy};
 
 /// What a new identity is to be.
@@ -17,7 +17,7 @@ pub enum NewRole {
     Policy(String),
 }
 
-impl Client {
+impl ApiClient {
     /// What is known of a policy, without its patterns.
     ///
     /// # Errors
@@ -29,15 +29,15 @@ impl Client {
     /// A policy with its patterns.
     ///
     /// # Errors
-    /// As [`Client::describe_policy`].
+    /// As [`ApiClient::describe_policy`].
     pub async fn read_policy(&self, name: &str) -> Result<PolicyEntry, Error> {
         self.read_tagged_policy(name).await.map(|(policy, _)| policy)
     }
 
-    /// The same, with the tag by which [`Client::replace_policy`] knows it again; none from a server without tags.
+    /// The same, with the tag by which [`ApiClient::replace_policy`] knows it again; none from a server without tags.
     ///
     /// # Errors
-    /// As [`Client::describe_policy`].
+    /// As [`ApiClient::describe_policy`].
     pub async fn read_tagged_policy(&self, name: &str) -> Result<(PolicyEntry, Option<String>), Error> {
         let path = path("/v1/policy/read/", name);
         let answer = self.exchange(&Call::new(Method::GET, path.clone())).await?;
@@ -87,7 +87,7 @@ impl Client {
     /// Makes a policy, or replaces the one of that name.
     ///
     /// # Errors
-    /// As [`Client::create_policy`], save that it may exist.
+    /// As [`ApiClient::create_policy`], save that it may exist.
     pub async fn write_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
         self.exchange(&Call::json(path("/v1/policy/write/", name), &patterns(policy))).await.map(drop)
     }
@@ -95,7 +95,7 @@ impl Client {
     /// Replaces the policy that has this tag, and no other.
     ///
     /// # Errors
-    /// As [`Client::write_policy`]; status 412 when it was changed since it was read.
+    /// As [`ApiClient::write_policy`]; status 412 when it was changed since it was read.
     pub async fn replace_policy(&self, name: &str, policy: &Policy, tag: Option<String>) -> Result<(), Error> {
         let call = Call { if_match: tag, ..Call::json(path("/v1/policy/write/", name), &patterns(policy)) };
         self.exchange(&call).await.map(drop)

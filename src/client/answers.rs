@@ -46,7 +46,7 @@ pub struct Status {
 /// One route in `GET /v1/api`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Api {
+pub struct ApiRoute {
     /// The HTTP method.
     pub method: String,
     /// The path, with a slash at the end where a name follows.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use super::{Client, Endpoint, Error, Server, uncoded};
+use super::{ApiClient, Endpoint, Error, Server, uncoded};
 use crate::error_code::{self, ErrorCode};
 
 /// The largest answer read: about three million names.
@@ -75,7 +75,7 @@ impl Answer {
     }
 }
 
-impl Client {
+impl ApiClient {
     /// Makes the request at one endpoint after the other until one gives an answer other than 503.
     pub(super) async fn exchange(&self, call: &Call) -> Result<Answer, Error> {
         let first = self.preferred.load(Ordering::Relaxed);
@@ -171,11 +171,11 @@ pub async fn read(
 
 fn message(status: StatusCode, body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Refusal {
+    struct ErrorBody {
         message: String,
     }
     let plain = || String::from_utf8_lossy(&body[..body.len().min(1024)]).trim().to_owned();
-    let message = serde_json::from_slice::<Refusal>(body).map_or_else(|_| plain(), |refusal| refusal.message);
+    let message = serde_json::from_slice::<ErrorBody>(body).map_or_else(|_| plain(), |body| body.message);
     if message.is_empty() { status.canonical_reason().unwrap_or("refused").to_owned() } else { message }
 }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::exchange::Call;
 use super::listing::path;
-use super::{Client, DataKey, Error, KeyEntry};
+use super::{ApiClient, DataKey, Error, KeyEntry};
 use crate::policy::Identity;
 
 /// Key material to import, and what goes with it; what is absent the server chooses.
@@ -64,7 +64,7 @@ impl Import<'_> {
     }
 }
 
-impl Client {
+impl ApiClient {
     /// Makes a key of new random material.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Client {
     /// Makes a key of the given material.
     ///
     /// # Errors
-    /// As [`Client::create_key`], 406 for material that does not fit, and 403 for a date or maker from one who is no
+    /// As [`ApiClient::create_key`], 406 for material that does not fit, and 403 for a date or maker from one who is no
     /// admin.
     pub async fn import_key(&self, name: &str, import: &Import<'_>) -> Result<(), Error> {
         let call = Call { body: import.encoded(), ..Call::new(Method::PUT, path("/v1/key/import/", name)) };
@@ -94,7 +94,7 @@ impl Client {
     /// Deletes a key and everything ever sealed under it.
     ///
     /// # Errors
-    /// As [`Client::describe_key`].
+    /// As [`ApiClient::describe_key`].
     pub async fn delete_key(&self, name: &str) -> Result<(), Error> {
         self.exchange(&Call::new(Method::DELETE, path("/v1/key/delete/", name))).await.map(drop)
     }
@@ -110,7 +110,7 @@ impl Client {
     /// Makes a data key bound to `context`.
     ///
     /// # Errors
-    /// As [`Client::describe_key`].
+    /// As [`ApiClient::describe_key`].
     pub async fn generate(&self, name: &str, context: &[u8]) -> Result<DataKey, Error> {
         // KES reads a missing context as an empty one, but no body at all is a trap (wire contract, "Bodies and
         // headers").
@@ -124,7 +124,7 @@ impl Client {
     /// Seals `plaintext`, bound to `context`.
     ///
     /// # Errors
-    /// As [`Client::describe_key`].
+    /// As [`ApiClient::describe_key`].
     pub async fn encrypt(&self, name: &str, plaintext: &[u8], context: &[u8]) -> Result<Vec<u8>, Error> {
         let call = Call::json(path("/v1/key/encrypt/", name), &with_context("plaintext", plaintext, context));
         let made: Made = self.fetch(&call).await?;
@@ -134,7 +134,7 @@ impl Client {
     /// Opens a ciphertext that was bound to `context`.
     ///
     /// # Errors
-    /// As [`Client::describe_key`], and 400 for a ciphertext of another key or context.
+    /// As [`ApiClient::describe_key`], and 400 for a ciphertext of another key or context.
     pub async fn decrypt(&self, name: &str, ciphertext: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let call = Call::json(path("/v1/key/decrypt/", name), &with_context("ciphertext", ciphertext, context));
         let made: Made = self.fetch(&call).await?;
@@ -144,7 +144,7 @@ impl Client {
     /// HMAC-SHA-256 of `message` under the name's HMAC key.
     ///
     /// # Errors
-    /// As [`Client::describe_key`], and 409 for a key without one.
+    /// As [`ApiClient::describe_key`], and 409 for a key without one.
     pub async fn hmac(&self, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
         let call = Call::json(path("/v1/key/hmac/", name), &json!({ "message": BASE64_STANDARD.encode(message) }));
         let made: Made = self.fetch(&call).await?;

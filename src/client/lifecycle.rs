@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::exchange::Call;
 use super::listing::path;
-use super::{Client, Error, KeyVersions};
+use super::{ApiClient, Error, KeyVersions};
 
 #[derive(Deserialize)]
 struct Rotated {
     version: String,
 }
 
-impl Client {
+impl ApiClient {
     /// Adds a version, which everything new is sealed under; older ones still open what they sealed. Once a server
     /// may have done it, no other one is asked.
     ///
@@ -29,7 +29,7 @@ impl Client {
     /// The versions of a key, and about when it was used last.
     ///
     /// # Errors
-    /// As [`Client::rotate_key`].
+    /// As [`ApiClient::rotate_key`].
     pub async fn key_versions(&self, name: &str) -> Result<KeyVersions, Error> {
         self.fetch(&Call::new(Method::GET, path("/v1/key/versions/", name))).await
     }
@@ -37,7 +37,7 @@ impl Client {
     /// The same from every server that answers: each notes uses of its own and hears of the others' after a while.
     ///
     /// # Errors
-    /// As [`Client::rotate_key`], and none of them answers.
+    /// As [`ApiClient::rotate_key`], and none of them answers.
     pub async fn key_versions_everywhere(&self, name: &str) -> Result<Vec<KeyVersions>, Error> {
         let call = Call::new(Method::GET, path("/v1/key/versions/", name));
         let asked = self.servers.iter().map(|server| self.exchange_with(server, &call));
@@ -55,7 +55,7 @@ impl Client {
     /// Makes a version unusable until it is enabled again.
     ///
     /// # Errors
-    /// As [`Client::rotate_key`]; 404 `key version does not exist`, and 400 for the newest one that is enabled.
+    /// As [`ApiClient::rotate_key`]; 404 `key version does not exist`, and 400 for the newest one that is enabled.
     pub async fn disable_version(&self, name: &str, version: &str) -> Result<(), Error> {
         self.exchange(&Call::json(path("/v1/key/disable/", name), &json!({ "version": version }))).await.map(drop)
     }
@@ -63,7 +63,7 @@ impl Client {
     /// Makes a disabled version usable again.
     ///
     /// # Errors
-    /// As [`Client::disable_version`].
+    /// As [`ApiClient::disable_version`].
     pub async fn enable_version(&self, name: &str, version: &str) -> Result<(), Error> {
         self.exchange(&Call::json(path("/v1/key/enable/", name), &json!({ "version": version }))).await.map(drop)
     }
@@ -79,7 +79,7 @@ impl Client {
     /// Ends a deleted key's wait: it cannot be brought back.
     ///
     /// # Errors
-    /// As [`Client::restore_key`].
+    /// As [`ApiClient::restore_key`].
     pub async fn purge_key(&self, name: &str) -> Result<(), Error> {
         self.exchange(&Call::new(Method::DELETE, path("/v1/key/purge/", name))).await.map(drop)
     }

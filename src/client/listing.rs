@@ -6,7 +6,7 @@ use hyper::Method;
 use serde::Deserialize;
 
 use super::exchange::{Answer, Call};
-use super::{Client, Error};
+use super::{ApiClient, Error};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -24,7 +24,7 @@ struct Page {
     continue_at: String,
 }
 
-impl Client {
+impl ApiClient {
     /// All names under `prefix` at a listing route.
     ///
     /// Keyraft answers all of them as one stream of lines; other servers answer pages, whose continuation is asked

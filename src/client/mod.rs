@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 
 pub use self::access::NewRole;
 pub use self::answers::{
-    Api, ClusterStatus, DataKey, IdentityEntry, KeyEntry, KeyVersion, KeyVersions, MemberStatus, NodeStatus,
+    ApiRoute, ClusterStatus, DataKey, IdentityEntry, KeyEntry, KeyVersion, KeyVersions, MemberStatus, NodeStatus,
     PolicyEntry, SelfEntry, Status, Version,
 };
 use self::connection::Connection;
@@ -39,7 +39,7 @@ pub use self::endpoint::{Endpoint, EndpointError, NoEndpoint};
 pub use self::error::Error;
 pub use self::keys::Import;
 pub use self::local::local_cluster_status;
-pub use self::streams::{Log, LogQuery, LogStream};
+pub use self::streams::{LogKind, LogQuery, LogStream};
 use crate::tls::ClientTls;
 
 /// How long one endpoint may take to answer: longer than the 15 s after which a server itself gives up.
@@ -47,7 +47,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client of one or more servers of the same cluster. Keeps connections for the next request; requests may be
 /// made at the same time.
-pub struct Client {
+pub struct ApiClient {
     tls: ClientTls,
     timeout: Duration,
     servers: Vec<Server>,
@@ -61,7 +61,7 @@ struct Server {
     idle: Mutex<Vec<Connection>>,
 }
 
-impl Client {
+impl ApiClient {
     /// A client of these endpoints, tried in this order.
     pub fn new(endpoints: Vec<Endpoint>, tls: ClientTls) -> Self {
         let servers = endpoints.into_iter().map(|endpoint| Server { endpoint, idle: Mutex::default() }).collect();

@@ -3,9 +3,9 @@
 use hyper::Method;
 
 use super::exchange::Call;
-use super::{Api, Client, ClusterStatus, Error, Status, Version};
+use super::{ApiClient, ApiRoute, ClusterStatus, Error, Status, Version};
 
-impl Client {
+impl ApiClient {
     /// The server's version.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// 403, or no answer.
-    pub async fn apis(&self) -> Result<Vec<Api>, Error> {
+    pub async fn apis(&self) -> Result<Vec<ApiRoute>, Error> {
         self.fetch(&Call::new(Method::GET, "/v1/api")).await
     }
 

@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::exchange::{Call, read};
-use super::{Client, Endpoint, Error, Server};
+use super::{ApiClient, Endpoint, Error, Server};
 
 /// The longest line read; events are far shorter.
 const MAX_LINE: usize = 1 << 20;
 
 /// Which log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Log {
+pub enum LogKind {
     /// A record of every request.
     Audit,
     /// Errors of the server.
@@ -45,25 +45,25 @@ pub struct LogStream {
     _connection: Connection,
 }
 
-impl Client {
+impl ApiClient {
     /// Opens a log of the first server that can be reached; it has no end when it follows.
     ///
     /// # Errors
     /// 403, or no answer.
-    pub async fn log(&self, log: Log, query: LogQuery) -> Result<LogStream, Error> {
+    pub async fn log(&self, log: LogKind, query: LogQuery) -> Result<LogStream, Error> {
         self.log_from(self.preferred.load(Ordering::Relaxed), log, query).await
     }
 
     /// The same after the stream of a server has ended: that one is asked last.
     ///
     /// # Errors
-    /// As [`Client::log`].
-    pub async fn log_after(&self, lost: &Endpoint, log: Log, query: LogQuery) -> Result<LogStream, Error> {
+    /// As [`ApiClient::log`].
+    pub async fn log_after(&self, lost: &Endpoint, log: LogKind, query: LogQuery) -> Result<LogStream, Error> {
         let next = self.servers.iter().position(|server| server.endpoint == *lost).map_or(0, |index| index + 1);
         self.log_from(next, log, query).await
     }
 
-    async fn log_from(&self, first: usize, log: Log, query: LogQuery) -> Result<LogStream, Error> {
+    async fn log_from(&self, first: usize, log: LogKind, query: LogQuery) -> Result<LogStream, Error> {
         let call = Call::new(Method::GET, target(log, query));
         let mut failures = Vec::new();
         for step in 0..self.servers.len() {
@@ -130,10 +130,10 @@ impl LogStream {
     }
 }
 
-fn target(log: Log, LogQuery { tail, follow, cluster }: LogQuery) -> String {
+fn target(log: LogKind, LogQuery { tail, follow, cluster }: LogQuery) -> String {
     let name = match log {
-        Log::Audit => "audit",
-        Log::Error => "error",
+        LogKind::Audit => "audit",
+        LogKind::Error => "error",
     };
     // KES servers know none of these: they are left out where they say nothing.
     let mut asked = Vec::new();
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_target_asks_for_no_more_than_is_wanted() {
-        let query = |tail, follow, cluster| target(Log::Audit, LogQuery { tail, follow, cluster });
+        let query = |tail, follow, cluster| target(LogKind::Audit, LogQuery { tail, follow, cluster });
         assert_eq!(query(0, true, false), "/v1/log/audit");
         assert_eq!(query(7, false, true), "/v1/log/audit?tail=7&follow=false&cluster=true");
-        assert_eq!(target(Log::Error, LogQuery { tail: 1, follow: true, cluster: false }), "/v1/log/error?tail=1");
+        assert_eq!(target(LogKind::Error, LogQuery { tail: 1, follow: true, cluster: false }), "/v1/log/error?tail=1");
     }
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Client, Endpoint};
+use super::{ApiClient, Endpoint};
 use crate::config::TlsConfig;
 use crate::error_code::{ErrorCode, HEADER};
 use crate::tls::{Alpn, ClientTls, Credentials, PublicTls, Trust};
@@ -81,9 +81,9 @@ impl TestServer {
     }
 
     /// A client of these endpoints that trusts this server.
-    pub fn client(&self, endpoints: Vec<Endpoint>, alpn: Alpn) -> Client {
+    pub fn client(&self, endpoints: Vec<Endpoint>, alpn: Alpn) -> ApiClient {
         let trust = Trust::Ca(self.tls.ca.clone());
-        Client::new(endpoints, ClientTls::new(&Credentials::Nothing, &trust, alpn).unwrap())
+        ApiClient::new(endpoints, ClientTls::new(&Credentials::Nothing, &trust, alpn).unwrap())
     }
 }
 

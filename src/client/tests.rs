@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::{Request, Response};
 
 use super::test_server::{Loopback, TestServer, refuse};
-use super::{Client, Endpoint, Error, Log, LogQuery};
+use super::{ApiClient, Endpoint, Error, LogKind, LogQuery};
 use crate::error_code::ErrorCode;
 use crate::tls::Alpn;
 
@@ -76,7 +76,7 @@ async fn a_refusal_is_final_and_keeps_the_servers_words() {
 }
 
 /// A server that may have done what it was asked for, and one beside it that finds it done.
-async fn unsure(then: (u16, &'static str)) -> (TestServer, TestServer, Client, Arc<AtomicUsize>) {
+async fn unsure(then: (u16, &'static str)) -> (TestServer, TestServer, ApiClient, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let first = TestServer::start(|_| json(503, r#"{"message":"the outcome is unknown"}"#)).await;
@@ -141,7 +141,7 @@ async fn a_log_that_no_server_gives_names_each() {
     let server = TestServer::start(|_| json(503, r#"{"message":"no"}"#)).await;
     let away = closed();
     let client = server.client(vec![away.clone(), server.endpoint.clone()], Alpn::Either);
-    let error = client.log(Log::Audit, LogQuery::default()).await.err().unwrap().to_string();
+    let error = client.log(LogKind::Audit, LogQuery::default()).await.err().unwrap().to_string();
     assert!(error.contains(&away.to_string()) && error.contains(&server.endpoint.to_string()), "{error}");
 }
 

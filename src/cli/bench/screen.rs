@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::cli::Output;
-use crate::client::load::{Phase, Plan, Progress};
+use crate::client::load::{LoadPlan, LoadProgress, Phase};
 
 const REFRESH: Duration = Duration::from_millis(250);
 const BAR: &str = "{prefix:>12.green.bold} [{bar:30}] {msg}";
@@ -24,7 +24,7 @@ pub struct Watcher {
 }
 
 /// Shows how far the test has come until [`Watcher::end`].
-pub fn watch(progress: Arc<Progress>, plan: &Plan, output: Output) -> Watcher {
+pub fn watch(progress: Arc<LoadProgress>, plan: &LoadPlan, output: Output) -> Watcher {
     let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1000) } else { ProgressBar::hidden() };
     let bar = bar.with_style(style.progress_chars("=> "));
@@ -44,7 +44,7 @@ impl Watcher {
 
 async fn show(
     bar: ProgressBar,
-    progress: Arc<Progress>,
+    progress: Arc<LoadProgress>,
     (warm_up, duration): (Duration, Duration),
     mut outage: Outage,
     output: Output,

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::connect::Connect;
 use crate::cli::output::titled;
 use crate::cli::{Error, Output};
-use crate::client::{Client, NewRole};
+use crate::client::{ApiClient, NewRole};
 use crate::error_code::ErrorCode;
 use crate::policy::Identity;
 use crate::tls::ApiKey;
@@ -65,7 +65,7 @@ pub async fn run(
 }
 
 /// Takes back what nobody was told of; the error is what became of it.
-async fn taken_back(client: &Client, identity: Identity, error: Error) -> Error {
+async fn taken_back(client: &ApiClient, identity: Identity, error: Error) -> Error {
     match client.delete_identity(&identity.to_string()).await {
         Ok(()) => error,
         Err(refused) => Error::Denied {
@@ -79,7 +79,7 @@ async fn taken_back(client: &Client, identity: Identity, error: Error) -> Error 
 }
 
 /// Makes it known; a failure is the client's only when it is certain that nothing was done.
-async fn make_known(client: &Client, identity: Identity, role: &NewRole) -> Result<(), Error> {
+async fn make_known(client: &ApiClient, identity: Identity, role: &NewRole) -> Result<(), Error> {
     match client.create_identity(identity, role).await {
         // The first attempt did it: nobody else has an identity that was made just now.
         Err(error) if error.is_of_a_second_attempt() && error.has_code(ErrorCode::IdentityExists) => Ok(()),

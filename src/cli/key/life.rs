@@ -8,7 +8,7 @@ use crate::cli::output::titled;
 use crate::cli::several::one_by_one;
 use crate::cli::text::quoted;
 use crate::cli::{Error, Output, prompt};
-use crate::client::{Client, Import};
+use crate::client::{ApiClient, Import};
 use crate::clock;
 
 /// A key that may have been used in the last day is taken for one that is needed. A server notes a use once an hour,
@@ -16,14 +16,14 @@ use crate::clock;
 const IN_USE: Duration = Duration::minutes(24 * 60 + 62);
 
 /// Makes keys of new material.
-pub async fn create(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+pub async fn create(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
     let create = async |name: &str| Ok(client.create_key(name).await?);
     one_by_one("Creating", names, create, |name, ()| output.done("created", name)).await
 }
 
 /// Makes a key of the material given.
 pub async fn import(
-    client: &Client,
+    client: &ApiClient,
     name: &str,
     material: &str,
     cipher: Option<&str>,
@@ -38,7 +38,7 @@ pub async fn import(
 }
 
 /// Shows what is known of a key.
-pub async fn describe(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+pub async fn describe(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
     let key = client.describe_key(name).await?;
     output.either(&key, || {
         let more = [("algorithm", &*key.algorithm), ("created at", &key.created_at), ("created by", &key.created_by)];
@@ -47,12 +47,12 @@ pub async fn describe(client: &Client, name: &str, output: Output) -> Result<(),
 }
 
 /// Lists keys.
-pub async fn list(client: &Client, prefix: &str, output: Output) -> Result<(), Error> {
+pub async fn list(client: &ApiClient, prefix: &str, output: Output) -> Result<(), Error> {
     output.names("names", "No keys.", &client.list_keys(prefix).await?)
 }
 
 /// Deletes keys: unless forced, none that seems to be needed.
-pub async fn remove(client: &Client, names: &[String], force: bool, output: Output) -> Result<(), Error> {
+pub async fn remove(client: &ApiClient, names: &[String], force: bool, output: Output) -> Result<(), Error> {
     let delete = async |name: &str| {
         if !force {
             assert_unused(client, name).await?;
@@ -68,13 +68,13 @@ pub async fn remove(client: &Client, names: &[String], force: bool, output: Outp
 }
 
 /// Brings deleted keys back.
-pub async fn restore(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+pub async fn restore(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
     let restore = async |name: &str| Ok(client.restore_key(name).await?);
     one_by_one("Restoring", names, restore, |name, ()| output.done("restored", name)).await
 }
 
 /// Deletes keys for good that wait for it.
-pub async fn purge(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+pub async fn purge(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
     let purge = async |name: &str| Ok(client.purge_key(name).await?);
     one_by_one("Purging", names, purge, |name, ()| output.done("purged", name)).await
 }
@@ -84,7 +84,7 @@ fn restoring(names: &[String]) -> String {
     format!("keyraft key restore {}", names.join(" "))
 }
 
-async fn assert_unused(client: &Client, name: &str) -> Result<(), Error> {
+async fn assert_unused(client: &ApiClient, name: &str) -> Result<(), Error> {
     let told = match client.key_versions_everywhere(name).await {
         Ok(told) => told,
         // A server without versions, such as KES, does not know either; what the deletion finds is the answer.

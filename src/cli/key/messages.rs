@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::cli::encoding::{bytes, decode, encode};
 use crate::cli::output::fields;
 use crate::cli::{Error, Output};
-use crate::client::Client;
+use crate::client::ApiClient;
 
 /// What is done with a key.
 #[derive(Subcommand)]
@@ -76,7 +76,7 @@ Examples:
   keyraft key dek my-key \"$(echo -n bucket/object | base64)\" | jq -r .ciphertext";
 
 /// Does it.
-pub async fn run(client: &Client, action: &Action, output: Output) -> Result<(), Error> {
+pub async fn run(client: &ApiClient, action: &Action, output: Output) -> Result<(), Error> {
     match action {
         Action::Encrypt { name, message, context, base64 } => {
             let message = message_of(message, *base64)?;
@@ -94,7 +94,7 @@ pub async fn run(client: &Client, action: &Action, output: Output) -> Result<(),
     }
 }
 
-async fn data_key(client: &Client, name: &str, context: &[u8], output: Output) -> Result<(), Error> {
+async fn data_key(client: &ApiClient, name: &str, context: &[u8], output: Output) -> Result<(), Error> {
     let made = client.generate(name, context).await?;
     let (plaintext, ciphertext) = (encode(&made.plaintext), encode(&made.ciphertext));
     output.either(&json!({ "plaintext": plaintext, "ciphertext": ciphertext }), || {

@@ -6,10 +6,10 @@ use crate::cli::output::{GOOD, fields, table};
 use crate::cli::several::one_by_one;
 use crate::cli::text::{printable, quoted};
 use crate::cli::{Error, Output};
-use crate::client::{self, Client, KeyVersion, KeyVersions};
+use crate::client::{self, ApiClient, KeyVersion, KeyVersions};
 
 /// Adds a version to each key.
-pub async fn rotate(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+pub async fn rotate(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
     let rotate = async |name: &str| client.rotate_key(name).await.map_err(|error| not_rotated(name, error));
     let tell = |name: &str, version: String| {
         output.either(&json!({ "rotated": name, "version": version }), || {
@@ -32,13 +32,13 @@ fn not_rotated(name: &str, error: client::Error) -> Error {
 }
 
 /// Shows a key's versions.
-pub async fn show(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+pub async fn show(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
     let versions = client.key_versions(name).await?;
     output.either(&versions, || render(&versions))
 }
 
 /// Makes a version unusable.
-pub async fn disable(client: &Client, name: &str, version: &str, output: Output) -> Result<(), Error> {
+pub async fn disable(client: &ApiClient, name: &str, version: &str, output: Output) -> Result<(), Error> {
     client.disable_version(name, version).await?;
     output.either(&json!({ "disabled": name, "version": version }), || {
         format!("{GOOD}Disabled{GOOD:#} {version} of {name}")
@@ -46,7 +46,7 @@ pub async fn disable(client: &Client, name: &str, version: &str, output: Output)
 }
 
 /// Makes a version usable.
-pub async fn enable(client: &Client, name: &str, version: &str, output: Output) -> Result<(), Error> {
+pub async fn enable(client: &ApiClient, name: &str, version: &str, output: Output) -> Result<(), Error> {
     client.enable_version(name, version).await?;
     output.either(&json!({ "enabled": name, "version": version }), || {
         format!("{GOOD}Enabled{GOOD:#} {version} of {name}")

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::show;
 use crate::cli::{Error, Output};
-use crate::client::{self, Client, Log, LogQuery, LogStream};
+use crate::client::{self, ApiClient, LogKind, LogQuery, LogStream};
 
 /// Between the end of a stream and the next one: servers that end every stream are not asked without rest.
 const REST: Duration = Duration::from_secs(1);
 
 /// Goes on after a stream has ended, for as long as a server can be followed.
 pub async fn on(
-    client: &Client,
-    log: Log,
+    client: &ApiClient,
+    log: LogKind,
     query: LogQuery,
     (mut events, mut end): (LogStream, Option<client::Error>),
     output: Output,

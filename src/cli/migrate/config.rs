@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::cli::policy::{Wish, apply, load};
 use crate::cli::{Error, Output};
-use crate::client::Client;
+use crate::client::ApiClient;
 use crate::config::{self, KEYSTORES};
 
 /// Applies the file's policies, and tells what of it is skipped: sections that are no policies, and its admin.
-pub async fn run(client: &Client, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
+pub async fn run(client: &ApiClient, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
     // The file may be a pipe, which can be read once.
     let text = config::contents(file).map_err(Error::Config)?;
     let policies = load(file, &text, output)?;

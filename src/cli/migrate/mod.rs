@@ -21,7 +21,7 @@ use self::transfer::Plan;
 use super::connect::Connect;
 use super::denial::explained;
 use super::{Error, Output};
-use crate::client::{self, Client};
+use crate::client::{self, ApiClient};
 use crate::crypto::Cipher;
 
 /// Carry over keys, policies and identities from KES or MinIO
@@ -129,7 +129,7 @@ async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, outpu
     outcome.and_then(|()| report.verdict())
 }
 
-async fn is_admin(client: &Client) -> Result<bool, Error> {
+async fn is_admin(client: &ApiClient) -> Result<bool, Error> {
     match client.describe_self().await {
         Ok(own) => Ok(own.admin),
         Err(client::Error::Status { status: 400..500, .. }) => Ok(false),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::source::SourceKey;
 use crate::cli::Error;
 use crate::cli::connect::{Environment, Settings};
-use crate::client::{self, Client, Endpoint};
+use crate::client::{self, ApiClient, Endpoint};
 use crate::crypto::{Ciphertext, OpenedKey, random};
 use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
 
@@ -50,14 +50,14 @@ pub enum Verdict {
 
 impl OldServer {
     /// A client of it, when it was named.
-    pub fn client(&self, new: &Settings) -> Result<Option<Client>, Error> {
+    pub fn client(&self, new: &Settings) -> Result<Option<ApiClient>, Error> {
         let Some(url) = &self.verify else { return Ok(None) };
         let endpoints = Endpoint::parse_list(url).map_err(|error| wrong("--verify", error.to_string()))?;
         let own = self.credentials(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
         let credentials = own.unwrap_or_else(|| new.credentials.clone());
         let trust = self.verify_ca.clone().map_or_else(|| new.trust.clone(), Trust::Ca);
         let tls = Settings { endpoints: endpoints.clone(), credentials, trust }.tls(Alpn::Either)?;
-        Ok(Some(Client::new(endpoints, tls)))
+        Ok(Some(ApiClient::new(endpoints, tls)))
     }
 
     /// Who asks there, when that was said. The variable is read here and not by clap, which takes it for an option
@@ -80,15 +80,15 @@ fn wrong(name: &str, reason: String) -> Error {
 /// One of the two servers.
 #[derive(Clone, Copy)]
 enum Side<'a> {
-    Old(&'a Client),
-    New(&'a Client),
+    Old(&'a ApiClient),
+    New(&'a ApiClient),
 }
 
 /// Has each server open what the other seals, and compares their HMACs.
 ///
 /// # Errors
 /// A server gave no answer, or lets nobody ask. What else one of them refuses is a verdict.
-pub async fn verify(old: &Client, new: &Client, key: &SourceKey) -> Result<Verdict, Error> {
+pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result<Verdict, Error> {
     let (old, new, name) = (Side::Old(old), Side::New(new), key.name.as_str());
     match passes_on(old, new, key).await? {
         Passed::Not(reason) => return Ok(Verdict::Disagree(format!("a ciphertext made by the old server: {reason}"))),
@@ -156,7 +156,7 @@ async fn hmac(server: Side<'_>, name: &str, message: &[u8]) -> Result<Option<Vec
 }
 
 impl<'a> Side<'a> {
-    fn client(self) -> &'a Client {
+    fn client(self) -> &'a ApiClient {
         match self {
             Self::Old(client) | Self::New(client) => client,
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::source::SourceKey;
-use crate::client::{Client, Error};
+use crate::client::{ApiClient, Error};
 use crate::crypto::{OpenedKey, random};
 use crate::error_code::ErrorCode;
 
@@ -22,7 +22,7 @@ pub enum Difference {
 /// Seals a probe under the file's key and has the server open it, and compares HMACs; none when both agree.
 ///
 /// This way round, and not the other: once a key has been rotated, only older versions are the file's.
-pub async fn difference(client: &Client, key: &SourceKey) -> Result<Option<Difference>, Error> {
+pub async fn difference(client: &ApiClient, key: &SourceKey) -> Result<Option<Difference>, Error> {
     let (opened, probe) = (OpenedKey::new(&key.material, 1), random::bytes::<32>());
     match client.decrypt(&key.name, &opened.seal(&probe, CONTEXT), CONTEXT).await {
         Ok(plaintext) if plaintext[..] == probe => {}

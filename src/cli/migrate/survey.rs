@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::old_server::CONTEXT;
 use crate::cli::Error;
-use crate::client::{self, Client};
+use crate::client::{self, ApiClient};
 use crate::crypto::random;
 use crate::error_code::ErrorCode;
 use crate::tls::Refusal;
@@ -21,14 +21,14 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// It gave no answer, or does not let this be asked.
-pub async fn absent(old: &Client, names: Vec<String>) -> Result<HashSet<String>, Error> {
+pub async fn absent(old: &ApiClient, names: Vec<String>) -> Result<HashSet<String>, Error> {
     old.version().await.map_err(told)?;
     let asked = stream::iter(names).map(|name| async move { has(old, &name).await.map(|has| (name, has)) });
     let all: Vec<_> = asked.buffer_unordered(AT_ONCE).try_collect().await.map_err(told)?;
     Ok(all.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect())
 }
 
-async fn has(old: &Client, name: &str) -> Result<bool, client::Error> {
+async fn has(old: &ApiClient, name: &str) -> Result<bool, client::Error> {
     let probe = random::bytes::<32>();
     let sealed = match old.encrypt(name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,

@@ -12,7 +12,7 @@ use super::source::{Source, SourceKey};
 use super::survey;
 use crate::cli::Error;
 use crate::cli::output::progress_bar;
-use crate::client::{self, Client, Import};
+use crate::client::{self, ApiClient, Import};
 use crate::clock;
 use crate::error_code::ErrorCode;
 
@@ -24,9 +24,9 @@ const NOT_AT_OLD: &str = "not verified: not at the old server";
 /// Where keys go, and how.
 pub struct Plan {
     /// The new server.
-    pub client: Client,
+    pub client: ApiClient,
     /// The old one, to compare with.
-    pub old: Option<Client>,
+    pub old: Option<ApiClient>,
     /// Change nothing.
     pub dry_run: bool,
     /// Bring dates and makers along.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::reach;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
-use crate::client::{Client, PolicyEntry};
+use crate::client::{ApiClient, PolicyEntry};
 use crate::config::written_pattern;
 use crate::error_code::ErrorCode;
 use crate::file::{self, Named};
@@ -41,7 +41,13 @@ pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<
 }
 
 /// Makes a policy.
-pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool, output: Output) -> Result<(), Error> {
+pub async fn create(
+    client: &ApiClient,
+    name: &str,
+    wanted: &Policy,
+    replace: bool,
+    output: Output,
+) -> Result<(), Error> {
     reach::warn(client, wanted.allow.iter().chain(&wanted.deny), output).await;
     if replace {
         client.write_policy(name, wanted).await?;
@@ -52,7 +58,7 @@ pub async fn create(client: &Client, name: &str, wanted: &Policy, replace: bool,
 }
 
 /// Reads a policy, and writes it changed; again and again while others change it meanwhile.
-pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) -> Result<(), Error> {
+pub async fn edit(client: &ApiClient, name: &str, change: &Change, output: Output) -> Result<(), Error> {
     reach::warn(client, change.allow.iter().chain(&change.deny), output).await;
     for attempt in 1.. {
         let (policy, tag) = client.read_tagged_policy(name).await?;
@@ -69,7 +75,7 @@ pub async fn edit(client: &Client, name: &str, change: &Change, output: Output) 
 }
 
 /// Gives identities a policy.
-pub async fn assign(client: &Client, policy: &str, identities: &[Identity], output: Output) -> Result<(), Error> {
+pub async fn assign(client: &ApiClient, policy: &str, identities: &[Identity], output: Output) -> Result<(), Error> {
     for identity in identities {
         client.assign_policy(policy, *identity).await?;
         output.either(&json!({ "assigned": policy, "identity": identity.to_string() }), || {
@@ -80,7 +86,7 @@ pub async fn assign(client: &Client, policy: &str, identities: &[Identity], outp
 }
 
 /// Deletes policies.
-pub async fn remove(client: &Client, names: &[String], output: Output) -> Result<(), Error> {
+pub async fn remove(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
     for name in names {
         client.delete_policy(name).await?;
         output.done("deleted", name)?;

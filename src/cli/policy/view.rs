@@ -2,16 +2,16 @@
 
 use crate::cli::output::{patterns, titled};
 use crate::cli::{Error, Output};
-use crate::client::{Client, PolicyEntry};
+use crate::client::{ApiClient, PolicyEntry};
 
 /// Shows a policy's origin.
-pub async fn describe(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+pub async fn describe(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
     let policy = client.describe_policy(name).await?;
     output.either(&policy, || origin(&policy))
 }
 
 /// Shows a policy's patterns.
-pub async fn show(client: &Client, name: &str, output: Output) -> Result<(), Error> {
+pub async fn show(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
     let policy = client.read_policy(name).await?;
     output.either(&policy, || {
         let rules = patterns(&policy.allow, &policy.deny);
@@ -21,7 +21,7 @@ pub async fn show(client: &Client, name: &str, output: Output) -> Result<(), Err
 }
 
 /// Lists policies.
-pub async fn list(client: &Client, prefix: &str, output: Output) -> Result<(), Error> {
+pub async fn list(client: &ApiClient, prefix: &str, output: Output) -> Result<(), Error> {
     output.names("names", "No policies.", &client.list_policies(prefix).await?)
 }
 

@@ -31,14 +31,14 @@ pub use self::error::Error;
 use self::link::{Link, Route};
 pub use self::mix::{Mix, MixError, Operation};
 use self::pace::Pace;
-pub use self::progress::{Gap, Phase, Progress};
-pub use self::report::{Cpu, Latency, OperationReport, Report};
+pub use self::progress::{Gap, LoadProgress, Phase};
+pub use self::report::{Cpu, Latency, LoadReport, OperationReport};
 use self::requests::Requests;
 use self::stock::Stock;
 use self::tally::Tally;
 use self::target::Target;
 use self::worker::{Window, Worker};
-use super::{Client, Endpoint};
+use super::{ApiClient, Endpoint};
 use crate::client;
 use crate::tls::{Alpn, ClientTls, Credentials, Trust};
 
@@ -58,7 +58,7 @@ pub enum Http {
 
 /// What to do to a server, and for how long.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct LoadPlan {
     /// Where; connections are spread over all, and go on to the next one when they are lost.
     pub endpoints: Vec<Endpoint>,
     /// As whom.
@@ -94,9 +94,9 @@ pub struct Plan {
 /// # Errors
 /// No server can be reached, or one refuses what the plan needs. Errors of single requests under load are counted
 /// instead, as long as there is an answer at all.
-pub async fn run(plan: &Plan, progress: Arc<Progress>) -> Result<Report, Error> {
+pub async fn run(plan: &LoadPlan, progress: Arc<LoadProgress>) -> Result<LoadReport, Error> {
     let tls = |alpn| ClientTls::new(&plan.credentials, &plan.trust, alpn).map_err(Error::Tls);
-    let client = Client::new(plan.endpoints.clone(), tls(Alpn::Either)?);
+    let client = ApiClient::new(plan.endpoints.clone(), tls(Alpn::Either)?);
     progress.enter(Phase::Preparing);
     let stock = Stock::make(&client, plan).await?;
     let measured = measure(plan, &tls(plan.http.alpn())?, &stock, &progress).await;
@@ -110,11 +110,11 @@ pub async fn run(plan: &Plan, progress: Arc<Progress>) -> Result<Report, Error> 
 
 /// The report, and how many keys each client, by its number, created.
 async fn measure(
-    plan: &Plan,
+    plan: &LoadPlan,
     tls: &ClientTls,
     stock: &Stock,
-    progress: &Arc<Progress>,
-) -> Result<(Report, Vec<(usize, u64)>), Error> {
+    progress: &Arc<LoadProgress>,
+) -> Result<(LoadReport, Vec<(usize, u64)>), Error> {
     let workers = workers(plan, tls, stock, progress).await?;
     let window = Window::starting_now(plan.warm_up, plan.duration);
     progress.enter(Phase::WarmingUp);
@@ -140,11 +140,16 @@ async fn measure(
     }
     let unanswered = running.len();
     let created = tallies.iter().map(|tally| (tally.worker, tally.created)).collect();
-    Ok((Report::new(plan, measured, tallies, unanswered, gap, cpu), created))
+    Ok((LoadReport::new(plan, measured, tallies, unanswered, gap, cpu), created))
 }
 
 /// Every client; at least one of them is connected.
-async fn workers(plan: &Plan, tls: &ClientTls, stock: &Stock, progress: &Arc<Progress>) -> Result<Vec<Worker>, Error> {
+async fn workers(
+    plan: &LoadPlan,
+    tls: &ClientTls,
+    stock: &Stock,
+    progress: &Arc<LoadProgress>,
+) -> Result<Vec<Worker>, Error> {
     let requests: Arc<[_]> = plan.endpoints.iter().map(|at| Requests::new(plan, at, stock)).collect();
     let servers: Arc<[_]> =
         plan.endpoints.iter().map(|endpoint| Target::new(endpoint, tls, plan.http, plan.timeout)).collect();

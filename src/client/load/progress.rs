@@ -35,7 +35,7 @@ pub struct Gap {
 
 /// Counts of a running test, shared with whoever watches.
 #[derive(Debug)]
-pub struct Progress {
+pub struct LoadProgress {
     phase: AtomicU8,
     done: AtomicU64,
     /// When the last request was answered well, in nanoseconds after `start`.
@@ -52,7 +52,7 @@ pub struct Progress {
     stop: CancellationToken,
 }
 
-impl Default for Progress {
+impl Default for LoadProgress {
     fn default() -> Self {
         Self {
             phase: AtomicU8::default(),
@@ -70,7 +70,7 @@ impl Default for Progress {
     }
 }
 
-impl Progress {
+impl LoadProgress {
     /// What it is doing.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_longest_gap_is_found_with_its_place_also_at_the_end() {
-        let progress = Progress::default();
+        let progress = LoadProgress::default();
         progress.enter(Phase::Measuring);
         let begin = progress.start + Duration::from_nanos(progress.measured_ns.load(Ordering::Relaxed));
         let at = |ms| begin + Duration::from_millis(ms);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn only_a_test_that_heard_nothing_at_all_is_without_answer() {
-        let progress = Progress::default();
+        let progress = LoadProgress::default();
         assert!(!progress.is_without_answer());
         progress.fail("connection_refused");
         assert!(progress.is_without_answer());

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::cpu::CpuUsed;
 use super::tally::{Latencies, Tally, latencies};
-use super::{Gap, Http, Plan};
+use super::{Gap, Http, LoadPlan};
 
 /// The result of a load test.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct LoadReport {
     /// The servers.
     pub servers: Vec<String>,
     /// `1` or `2`.
@@ -89,9 +89,9 @@ pub struct Cpu {
     pub server_processors: Option<f64>,
 }
 
-impl Report {
+impl LoadReport {
     pub(super) fn new(
-        plan: &Plan,
+        plan: &LoadPlan,
         measured: Duration,
         tallies: Vec<Tally>,
         unanswered: usize,

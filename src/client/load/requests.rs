@@ -8,7 +8,7 @@ use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Uri};
 
 use super::stock::{CONTEXT, Stock};
-use super::{Http, Operation, Plan};
+use super::{Http, LoadPlan, Operation};
 use crate::client::Endpoint;
 
 /// Makes the requests to one server.
@@ -29,7 +29,7 @@ struct Template {
 
 impl Requests {
     /// Those of the plan to one server.
-    pub fn new(plan: &Plan, endpoint: &Endpoint, stock: &Stock) -> Self {
+    pub fn new(plan: &LoadPlan, endpoint: &Endpoint, stock: &Stock) -> Self {
         let mut headers = HeaderMap::new();
         let base = match plan.http {
             Http::One => {

@@ -2,8 +2,8 @@
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::{Error, Operation, Plan};
-use crate::client::{self, Client};
+use super::{Error, LoadPlan, Operation};
+use crate::client::{self, ApiClient};
 
 /// What every request is bound to: as long as the contexts that object stores send.
 pub const CONTEXT: &[u8; 32] = b"bench-bucket/bench-object-000000";
@@ -20,7 +20,7 @@ pub struct Stock {
 
 impl Stock {
     /// Makes the keys that the plan needs, and sees that what they seal they also open.
-    pub async fn make(client: &Client, plan: &Plan) -> Result<Self, Error> {
+    pub async fn make(client: &ApiClient, plan: &LoadPlan) -> Result<Self, Error> {
         let prefix = format!("bench-{:08x}-", u32::from_be_bytes(crate::crypto::random::bytes()));
         let count = if needs_keys(plan) { plan.keys } else { 0 };
         let names = (0..count).map(|number| format!("{prefix}{number}"));
@@ -42,7 +42,7 @@ impl Stock {
     }
 
     /// Deletes the keys, and those that the clients created, as far as the server lets it.
-    pub async fn delete(&self, client: &Client, created: &[(usize, u64)], at_once: usize) {
+    pub async fn delete(&self, client: &ApiClient, created: &[(usize, u64)], at_once: usize) {
         let kept = self.keys.iter().map(|(name, _)| name.clone());
         let created = created.iter().flat_map(|(worker, count)| {
             (0..*count).map(move |number| Self::created_name(&self.prefix, *worker, number))
@@ -56,12 +56,12 @@ impl Stock {
     }
 }
 
-fn needs_keys(plan: &Plan) -> bool {
+fn needs_keys(plan: &LoadPlan) -> bool {
     let keyless = [Operation::Create, Operation::Status, Operation::Connect];
     plan.mix.operations().any(|operation| !keyless.contains(&operation))
 }
 
-async fn make_key(client: &Client, name: String) -> Result<(String, Vec<u8>), Error> {
+async fn make_key(client: &ApiClient, name: String) -> Result<(String, Vec<u8>), Error> {
     client.create_key(&name).await?;
     let made = client.generate(&name, CONTEXT).await?;
     if client.decrypt(&name, &made.ciphertext, CONTEXT).await? != made.plaintext {

@@ -37,8 +37,8 @@ async fn server(keys: &Keys) -> TestServer {
     .await
 }
 
-fn plan(server: &TestServer, http: Http, mix: &str) -> Plan {
-    Plan {
+fn plan(server: &TestServer, http: Http, mix: &str) -> LoadPlan {
+    LoadPlan {
         endpoints: vec![server.endpoint.clone()],
         credentials: Credentials::Nothing,
         trust: Trust::Ca(server.tls.ca.clone()),
@@ -57,8 +57,8 @@ fn plan(server: &TestServer, http: Http, mix: &str) -> Plan {
 }
 
 /// Runs until `enough` requests are answered, well or not.
-async fn run_until(plan: Plan, enough: u64) -> Report {
-    let progress = Arc::new(Progress::default());
+async fn run_until(plan: LoadPlan, enough: u64) -> LoadReport {
+    let progress = Arc::new(LoadProgress::default());
     let running = tokio::spawn({
         let progress = progress.clone();
         async move { run(&plan, progress).await.unwrap() }

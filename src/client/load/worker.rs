@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::broken::Broken;
 use super::link::Link;
 use super::pace::Pace;
-use super::progress::Progress;
+use super::progress::LoadProgress;
 use super::requests::Requests;
 use super::tally::Tally;
 use super::{Mix, Operation};
@@ -32,7 +32,7 @@ pub struct Worker {
     /// When it sends the next.
     pub pace: Pace,
     /// Where it counts for those who watch.
-    pub progress: Arc<Progress>,
+    pub progress: Arc<LoadProgress>,
 }
 
 /// The time in which requests count.

@@ -7,13 +7,13 @@ use super::plan::{Plan, Step};
 use crate::cli::output::{GOOD, progress_bar};
 use crate::cli::text::printable;
 use crate::cli::{Error, Output};
-use crate::client::{self, Client};
+use crate::client::{self, ApiClient};
 
 /// Requests at a time: each is answered only once it holds on every node, which takes a while when one is away.
 const AT_ONCE: usize = 16;
 
 /// Carries a plan out until a step fails; tells which were.
-pub async fn all(client: &Client, plan: &Plan, output: Output) -> (Vec<String>, Result<(), Error>) {
+pub async fn all(client: &ApiClient, plan: &Plan, output: Output) -> (Vec<String>, Result<(), Error>) {
     let total = plan.steps();
     let bar = progress_bar("Applying", total);
     let mut done = Vec::new();
@@ -54,7 +54,7 @@ fn settle(
     failed
 }
 
-async fn one(client: &Client, step: &Step<'_>) -> Result<(), client::Error> {
+async fn one(client: &ApiClient, step: &Step<'_>) -> Result<(), client::Error> {
     let outcome = match step {
         Step::Remove(identity) => client.delete_identity(identity).await,
         // Written and not created, so that it makes no difference when an answer was lost and it is done again.

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use crate::cli::Error;
 use crate::cli::output::progress_bar;
 use crate::cli::policy::edit::policy_of;
-use crate::client::{Client, IdentityEntry};
+use crate::client::{ApiClient, IdentityEntry};
 use crate::policy::{Identity, Policy};
 
 /// Questions at a time.
@@ -30,7 +30,7 @@ pub struct Current {
 
 impl Current {
     /// Asks for all of it; and for this identity, which may be an admin that no list has.
-    pub async fn of(client: &Client, admin: Option<Identity>) -> Result<Self, Error> {
+    pub async fn of(client: &ApiClient, admin: Option<Identity>) -> Result<Self, Error> {
         let own = client.describe_self().await?;
         let names = client.list_policies("").await?;
         let mut identities = client.list_identities("").await?;
@@ -57,7 +57,7 @@ async fn read<T, F: Future<Output = Result<Option<T>, Error>>>(
     Ok(all.into_iter().filter_map(|(name, one)| Some((name, one?))).collect())
 }
 
-async fn policy(client: &Client, name: String) -> Result<Option<Policy>, Error> {
+async fn policy(client: &ApiClient, name: String) -> Result<Option<Policy>, Error> {
     match client.read_policy(&name).await {
         Ok(entry) => policy_of(&entry).map(Some),
         Err(error) if error.is_status(404) => Ok(None),
@@ -65,7 +65,7 @@ async fn policy(client: &Client, name: String) -> Result<Option<Policy>, Error> 
     }
 }
 
-async fn identity(client: &Client, identity: String) -> Result<Option<IdentityEntry>, Error> {
+async fn identity(client: &ApiClient, identity: String) -> Result<Option<IdentityEntry>, Error> {
     match client.describe_identity(&identity).await {
         Ok(entry) => Ok(Some(entry)),
         Err(error) if error.is_status(404) => Ok(None),

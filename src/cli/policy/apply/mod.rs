@@ -11,7 +11,7 @@ use self::current::Current;
 use self::plan::Plan;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output};
-use crate::client::Client;
+use crate::client::ApiClient;
 use crate::config::{self, PolicyFile};
 
 /// What to apply, and how.
@@ -60,7 +60,7 @@ pub struct Wish {
 }
 
 /// Reads the file, and makes the server's policies what it says.
-pub async fn run(client: &Client, args: &Args, output: Output) -> Result<(), Error> {
+pub async fn run(client: &ApiClient, args: &Args, output: Output) -> Result<(), Error> {
     let wish = Wish { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
     let text = config::contents(&args.file).map_err(Error::Config)?;
     apply(client, &load(&args.file, &text, output)?, wish, output).await
@@ -76,7 +76,7 @@ pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error
 }
 
 /// Shows what differs, asks, and changes it.
-pub async fn apply(client: &Client, file: &PolicyFile, wish: Wish, output: Output) -> Result<(), Error> {
+pub async fn apply(client: &ApiClient, file: &PolicyFile, wish: Wish, output: Output) -> Result<(), Error> {
     let current = Current::of(client, file.admin).await?;
     let plan = Plan::new(file, &current, wish.prune);
     let steps = plan.steps();
