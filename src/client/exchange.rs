@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use super::{ApiClient, Endpoint, Error, Server, uncoded};
+use super::{ApiClient, Endpoint, Error, Server, inferred_code};
 use crate::error_code::{self, ErrorCode};
 
 /// The largest answer read: about three million names.
@@ -163,7 +163,7 @@ pub async fn read(
         _ => {
             let path = call.path.split('?').next().unwrap_or_default().to_owned();
             let (status, message) = (status.as_u16(), message(status, &body));
-            let code = sent_code.or_else(|| uncoded::code_of(status, &message));
+            let code = sent_code.or_else(|| inferred_code::code_of(status, &message));
             Err(Error::Status { path, status, code, message, retried: false })
         }
     })

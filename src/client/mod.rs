@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod hint;
+mod inferred_code;
 mod keys;
 mod lifecycle;
 mod listing;
@@ -22,7 +23,6 @@ mod streams;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
-mod uncoded;
 
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;

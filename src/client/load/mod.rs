@@ -3,20 +3,20 @@
 //! Light by design, since it usually shares a machine with the server: connections and requests are made
 //! beforehand, an HTTP/1.1 client drives its connection in its own task, and answers are read but not parsed.
 
-mod broken;
+mod bench_keys;
+mod connection;
+mod counts;
 mod cpu;
 mod error;
-mod link;
 mod mix;
-mod pace;
 mod progress;
 mod report;
 mod requests;
-mod stock;
-mod tally;
+mod schedule;
 mod target;
 #[cfg(test)]
 mod tests;
+mod transport_failure;
 mod worker;
 
 use std::sync::Arc;
@@ -26,16 +26,16 @@ use futures::stream::{self, StreamExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::bench_keys::Stock;
+use self::connection::{Link, Route};
+use self::counts::Tally;
 use self::cpu::CpuTimes;
 pub use self::error::Error;
-use self::link::{Link, Route};
 pub use self::mix::{Mix, MixError, Operation};
-use self::pace::Pace;
 pub use self::progress::{Gap, LoadProgress, Phase};
 pub use self::report::{Cpu, Latency, LoadReport, OperationReport};
 use self::requests::Requests;
-use self::stock::Stock;
-use self::tally::Tally;
+use self::schedule::Pace;
 use self::target::Target;
 use self::worker::{Window, Worker};
 use super::{ApiClient, Endpoint};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::counts::{Latencies, Tally, latencies};
 use super::cpu::CpuUsed;
-use super::tally::{Latencies, Tally, latencies};
 use super::{Gap, Http, LoadPlan};
 
 /// The result of a load test.

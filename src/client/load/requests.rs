@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Uri};
 
-use super::stock::{CONTEXT, Stock};
+use super::bench_keys::{CONTEXT, Stock};
 use super::{Http, LoadPlan, Operation};
 use crate::client::Endpoint;
 

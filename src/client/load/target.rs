@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Http;
-use super::broken::Broken;
+use super::transport_failure::Broken;
 use crate::client::Endpoint;
 use crate::tls::{ClientStream, ClientTls};
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use super::broken::Broken;
-use super::link::Link;
-use super::pace::Pace;
+use super::connection::Link;
+use super::counts::Tally;
 use super::progress::LoadProgress;
 use super::requests::Requests;
-use super::tally::Tally;
+use super::schedule::Pace;
+use super::transport_failure::Broken;
 use super::{Mix, Operation};
 
 /// Before the second attempt to connect; each further one waits twice as long.

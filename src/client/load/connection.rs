@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Http;
-use super::broken::Broken;
 use super::target::{Body, DrivenHttp1, Target, send_http2};
+use super::transport_failure::Broken;
 
 /// The servers, and which of them is the first to be connected to; over HTTP/2, one connection for all its links.
 #[derive(Clone)]
