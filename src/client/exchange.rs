@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::api_client::Server;
 use super::connection::Connection;
-use super::{ApiClient, Endpoint, Error, Server, inferred_code};
+use super::{ApiClient, Endpoint, Error, inferred_code};
 use crate::error_code::{self, ErrorCode};
 
 /// The largest answer read: about three million names.

@@ -9,9 +9,10 @@ use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use tokio::time::timeout;
 
+use super::api_client::Server;
 use super::connection::Connection;
 use super::exchange::{Call, read};
-use super::{ApiClient, Endpoint, Error, Server};
+use super::{ApiClient, Endpoint, Error};
 
 /// The longest line read; events are far shorter.
 const MAX_LINE: usize = 1 << 20;

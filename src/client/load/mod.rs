@@ -9,6 +9,7 @@ mod counts;
 mod cpu;
 mod error;
 mod mix;
+mod plan;
 mod progress;
 mod report;
 mod requests;
@@ -32,62 +33,21 @@ use self::counts::Tally;
 use self::cpu::CpuTimes;
 pub use self::error::Error;
 pub use self::mix::{Mix, MixError, Operation};
+pub use self::plan::{Http, LoadPlan};
 pub use self::progress::{Gap, LoadProgress, Phase};
 pub use self::report::{Cpu, Latency, LoadReport, OperationReport};
 use self::requests::Requests;
 use self::schedule::Pace;
 use self::target::Target;
 use self::worker::{Window, Worker};
-use super::{ApiClient, Endpoint};
+use super::ApiClient;
 use crate::client;
-use crate::tls::{Alpn, ClientTls, Credentials, Trust};
+use crate::tls::{Alpn, ClientTls};
 
 /// How long answers may come after the end of the measurement.
 const LATE: Duration = Duration::from_secs(20);
 /// Connections that are made at a time before the test.
 const AT_ONCE: usize = 32;
-
-/// The version of HTTP to load a server with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Http {
-    /// HTTP/1.1: each client has a connection of its own.
-    One,
-    /// HTTP/2: clients share connections.
-    Two,
-}
-
-/// What to do to a server, and for how long.
-#[derive(Debug, Clone)]
-pub struct LoadPlan {
-    /// Where; connections are spread over all, and go on to the next one when they are lost.
-    pub endpoints: Vec<Endpoint>,
-    /// As whom.
-    pub credentials: Credentials,
-    /// Whom to trust.
-    pub trust: Trust,
-    /// Over which HTTP.
-    pub http: Http,
-    /// Which operations, how often each.
-    pub mix: Mix,
-    /// Clients that ask at the same time.
-    pub clients: usize,
-    /// Connections they share, over HTTP/2.
-    pub connections: usize,
-    /// Time before anything counts.
-    pub warm_up: Duration,
-    /// Time that counts.
-    pub duration: Duration,
-    /// Requests a second in all; as many as there can be when absent.
-    pub rate: Option<f64>,
-    /// How long an answer, or a connection, may take.
-    pub timeout: Duration,
-    /// Keys to work on.
-    pub keys: usize,
-    /// Whether keys that were made are kept.
-    pub keep: bool,
-    /// Server processes on this machine whose CPU time is of interest.
-    pub pids: Vec<u32>,
-}
 
 /// Runs a plan: makes keys, warms up, measures, and deletes what it made.
 ///
@@ -189,13 +149,4 @@ async fn opened(mut link: Link, servers: &[Target]) -> (Link, Option<Error>) {
         }
     }
     (link, first)
-}
-
-impl Http {
-    fn alpn(self) -> Alpn {
-        match self {
-            Self::One => Alpn::Http1,
-            Self::Two => Alpn::Http2,
-        }
-    }
 }

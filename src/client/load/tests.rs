@@ -9,7 +9,9 @@ use http_body_util::Full;
 use hyper::{Request, Response};
 
 use super::*;
+use crate::client::Endpoint;
 use crate::client::test_server::TestServer;
+use crate::tls::{Credentials, Trust};
 
 type Keys = Arc<Mutex<BTreeSet<String>>>;
 
