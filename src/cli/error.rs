@@ -51,7 +51,7 @@ pub enum Error {
     /// The development cluster cannot be made or run.
     Dev(dev::Error),
     /// The load test could not be run.
-    Load(client::load::Error),
+    Load(client::load::LoadError),
     /// Audit files are not as the node wrote them.
     Tampered {
         /// How many faults.
@@ -170,7 +170,7 @@ impl Error {
     /// What became of a request, when that is the reason.
     pub fn request(&self) -> Option<&client::Error> {
         match self {
-            Self::Client(error) | Self::Load(client::load::Error::Client(error)) => Some(error),
+            Self::Client(error) | Self::Load(client::load::LoadError::Client(error)) => Some(error),
             Self::Incomplete { error, .. } | Self::UseUnknown { error, .. } | Self::Stopped { error, .. } => {
                 error.request()
             }
@@ -231,7 +231,7 @@ impl Error {
             Self::Client(error)
             | Self::OldServer(error)
             | Self::NotFollowed { error, .. }
-            | Self::Load(client::load::Error::Client(error)) => client_code(error),
+            | Self::Load(client::load::LoadError::Client(error)) => client_code(error),
             Self::Denied { error, .. }
             | Self::Anonymous { error }
             | Self::Stopped { error, .. }
@@ -247,7 +247,7 @@ impl Error {
             | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
             | Self::Node(node::RunError::Config(_)) => EXIT_USAGE,
             Self::Node(node::RunError::Node { error, .. }) if error.is_of_files() => EXIT_USAGE,
-            Self::Load(client::load::Error::NoAnswer { .. }) => EXIT_UNAVAILABLE,
+            Self::Load(client::load::LoadError::NoAnswer { .. }) => EXIT_UNAVAILABLE,
             Self::Differs => EXIT_DIFFERS,
             _ => EXIT_FAILED,
         }
@@ -329,8 +329,8 @@ impl From<dev::Error> for Error {
     }
 }
 
-impl From<client::load::Error> for Error {
-    fn from(error: client::load::Error) -> Self {
+impl From<client::load::LoadError> for Error {
+    fn from(error: client::load::LoadError) -> Self {
         Self::Load(error)
     }
 }

@@ -212,12 +212,12 @@ fn kind_of_request(error: &client::Error) -> &'static str {
     }
 }
 
-fn kind_of_load(error: &client::load::Error) -> &'static str {
+fn kind_of_load(error: &client::load::LoadError) -> &'static str {
     match error {
-        client::load::Error::Client(error) => kind_of_request(error),
-        client::load::Error::Tls(_) => "credentials",
-        client::load::Error::NoAnswer { .. } => "unavailable",
-        client::load::Error::WrongAnswer { .. } => "unexpected_answer",
-        client::load::Error::Process { .. } => "input",
+        client::load::LoadError::Client(error) => kind_of_request(error),
+        client::load::LoadError::Tls(_) => "credentials",
+        client::load::LoadError::NoAnswer { .. } => "unavailable",
+        client::load::LoadError::WrongAnswer { .. } => "unexpected_answer",
+        client::load::LoadError::Process { .. } => "input",
     }
 }

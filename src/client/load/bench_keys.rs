@@ -2,7 +2,7 @@
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::{Error, LoadPlan, Operation};
+use super::{LoadError, LoadOperation, LoadPlan};
 use crate::client::{self, ApiClient};
 
 /// What every request is bound to: as long as the contexts that object stores send.
@@ -11,26 +11,26 @@ pub const CONTEXT: &[u8; 32] = b"bench-bucket/bench-object-000000";
 const AT_ONCE: usize = 16;
 
 /// The keys of one load test; every name begins with `bench-` and a number of its own.
-pub struct Stock {
+pub struct BenchKeys {
     /// The beginning of their names.
     pub prefix: String,
     /// Each key's name and a ciphertext of it.
-    pub keys: Vec<(String, Vec<u8>)>,
+    pub list: Vec<(String, Vec<u8>)>,
 }
 
-impl Stock {
+impl BenchKeys {
     /// Makes the keys that the plan needs, and sees that what they seal they also open.
-    pub async fn make(client: &ApiClient, plan: &LoadPlan) -> Result<Self, Error> {
+    pub async fn make(client: &ApiClient, plan: &LoadPlan) -> Result<Self, LoadError> {
         let prefix = format!("bench-{:08x}-", u32::from_be_bytes(crate::crypto::random::bytes()));
         let count = if needs_keys(plan) { plan.keys } else { 0 };
         let names = (0..count).map(|number| format!("{prefix}{number}"));
-        let made: Result<Vec<_>, Error> =
+        let made: Result<Vec<_>, LoadError> =
             stream::iter(names).map(|name| make_key(client, name)).buffered(AT_ONCE).try_collect().await;
         match made {
-            Ok(keys) => Ok(Self { prefix, keys }),
+            Ok(list) => Ok(Self { prefix, list }),
             Err(error) => {
-                let names = (0..count).map(|number| (format!("{prefix}{number}"), Vec::new())).collect();
-                Self { prefix, keys: names }.delete(client, &[], AT_ONCE).await;
+                let list = (0..count).map(|number| (format!("{prefix}{number}"), Vec::new())).collect();
+                Self { prefix, list }.delete(client, &[], AT_ONCE).await;
                 Err(error)
             }
         }
@@ -43,7 +43,7 @@ impl Stock {
 
     /// Deletes the keys, and those that the clients created, as far as the server lets it.
     pub async fn delete(&self, client: &ApiClient, created: &[(usize, u64)], at_once: usize) {
-        let kept = self.keys.iter().map(|(name, _)| name.clone());
+        let kept = self.list.iter().map(|(name, _)| name.clone());
         let created = created.iter().flat_map(|(worker, count)| {
             (0..*count).map(move |number| Self::created_name(&self.prefix, *worker, number))
         });
@@ -57,15 +57,15 @@ impl Stock {
 }
 
 fn needs_keys(plan: &LoadPlan) -> bool {
-    let keyless = [Operation::Create, Operation::Status, Operation::Connect];
+    let keyless = [LoadOperation::Create, LoadOperation::Status, LoadOperation::Connect];
     plan.mix.operations().any(|operation| !keyless.contains(&operation))
 }
 
-async fn make_key(client: &ApiClient, name: String) -> Result<(String, Vec<u8>), Error> {
+async fn make_key(client: &ApiClient, name: String) -> Result<(String, Vec<u8>), LoadError> {
     client.create_key(&name).await?;
     let made = client.generate(&name, CONTEXT).await?;
     if client.decrypt(&name, &made.ciphertext, CONTEXT).await? != made.plaintext {
-        return Err(Error::WrongAnswer { key: name });
+        return Err(LoadError::WrongAnswer { key: name });
     }
     Ok((name, made.ciphertext))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::{Mix, Operation};
+use super::{LoadOperation, Mix};
 use crate::clock;
 
 /// From a microsecond to a minute, in nanoseconds.
@@ -18,11 +18,11 @@ const DIGITS: u8 = 3;
 pub type Latencies = Histogram<u64>;
 
 /// What one client counted.
-pub struct Tally {
+pub struct WorkerCounts {
     /// The client's number.
     pub worker: usize,
     /// Latencies by operation.
-    pub latencies: BTreeMap<Operation, Latencies>,
+    pub latencies: BTreeMap<LoadOperation, Latencies>,
     /// Failures by status, or by why there was no answer.
     pub failures: BTreeMap<String, u64>,
     /// How often it connected again.
@@ -36,7 +36,7 @@ pub fn latencies() -> Latencies {
     Histogram::new_with_bounds(SHORTEST_NS, LONGEST_NS, DIGITS).expect("the bounds are in order")
 }
 
-impl Tally {
+impl WorkerCounts {
     /// Nothing yet, of these operations.
     pub fn new(worker: usize, mix: &Mix) -> Self {
         let latencies = mix.operations().map(|operation| (operation, latencies())).collect();
@@ -44,7 +44,7 @@ impl Tally {
     }
 
     /// Counts a success.
-    pub fn succeed(&mut self, operation: Operation, took: Duration) {
+    pub fn succeed(&mut self, operation: LoadOperation, took: Duration) {
         if let Some(latencies) = self.latencies.get_mut(&operation) {
             latencies.saturating_record(clock::nanos(took));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Error;
+use super::LoadError;
 
 /// Ticks a second in `/proc`: fixed for user space on every Linux, whatever the kernel's own clock.
 const TICKS_PER_SECOND: u64 = 100;
@@ -24,13 +24,13 @@ pub struct CpuUsed {
 
 impl CpuTimes {
     /// Looks now.
-    pub fn now(servers: &[u32]) -> Result<Self, Error> {
+    pub fn now(servers: &[u32]) -> Result<Self, LoadError> {
         let mut sum = Duration::ZERO;
         for pid in servers {
-            sum += of_process(*pid).map_err(|source| Error::Process { pid: *pid, source })?;
+            sum += of_process(*pid).map_err(|source| LoadError::Process { pid: *pid, source })?;
         }
         let pid = std::process::id();
-        let own = of_process(pid).map_err(|source| Error::Process { pid, source })?;
+        let own = of_process(pid).map_err(|source| LoadError::Process { pid, source })?;
         Ok(Self { servers: (!servers.is_empty()).then_some(sum), own })
     }
 

@@ -9,7 +9,7 @@ use crate::tls::ClientTlsError;
 
 /// Why a load test could not be run.
 #[derive(Debug)]
-pub enum Error {
+pub enum LoadError {
     /// The server refused what the test needs, or gave no answer.
     Client(client::Error),
     /// The credentials or trust cannot be used.
@@ -33,7 +33,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl LoadError {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -47,7 +47,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => error.fmt(f),
@@ -62,9 +62,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for LoadError {}
 
-impl From<client::Error> for Error {
+impl From<client::Error> for LoadError {
     fn from(error: client::Error) -> Self {
         Self::Client(error)
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// An operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
+pub enum LoadOperation {
     /// Make a key, under a new name each time.
     Create,
     /// Make a data key.
@@ -26,7 +26,7 @@ pub enum Operation {
     Connect,
 }
 
-impl Operation {
+impl LoadOperation {
     /// All of them.
     pub const ALL: [Self; 9] = [
         Self::Create,
@@ -59,7 +59,7 @@ impl Operation {
 /// Operations with their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mix {
-    weights: Vec<(Operation, u32)>,
+    weights: Vec<(LoadOperation, u32)>,
     total: u32,
 }
 
@@ -69,22 +69,22 @@ pub struct MixError(String);
 
 impl Mix {
     /// One operation only.
-    pub fn only(operation: Operation) -> Self {
+    pub fn only(operation: LoadOperation) -> Self {
         Self { weights: vec![(operation, 1)], total: 1 }
     }
 
     /// Its operations.
-    pub fn operations(&self) -> impl Iterator<Item = Operation> + '_ {
+    pub fn operations(&self) -> impl Iterator<Item = LoadOperation> + '_ {
         self.weights.iter().map(|(operation, _)| *operation)
     }
 
     /// Whether `operation` is in it.
-    pub fn has(&self, operation: Operation) -> bool {
+    pub fn has(&self, operation: LoadOperation) -> bool {
         self.operations().any(|one| one == operation)
     }
 
     /// The operation that a random number falls on.
-    pub fn pick(&self, random: u32) -> Operation {
+    pub fn pick(&self, random: u32) -> LoadOperation {
         let mut rest = random % self.total;
         for (operation, weight) in &self.weights {
             if rest < *weight {
@@ -104,7 +104,7 @@ impl FromStr for Mix {
         let mut mix = Self { weights: Vec::new(), total: 0 };
         for part in text.split(',').map(str::trim) {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
-            let operation = Operation::ALL.into_iter().find(|operation| operation.name() == name);
+            let operation = LoadOperation::ALL.into_iter().find(|operation| operation.name() == name);
             let operation = operation.ok_or_else(|| MixError(format!("there is no operation '{name}'")))?;
             let weight = weight.parse().ok().filter(|weight| (1..=1_000_000).contains(weight));
             let weight = weight.ok_or_else(|| MixError(format!("the weight of '{name}' is no positive number")))?;
@@ -120,7 +120,7 @@ impl FromStr for Mix {
 
 impl fmt::Display for MixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = Operation::ALL.iter().map(|operation| operation.name()).collect();
+        let names: Vec<_> = LoadOperation::ALL.iter().map(|operation| operation.name()).collect();
         write!(f, "{}; a mix is such as 'generate=80,decrypt=20', of {}", self.0, names.join(", "))
     }
 }
@@ -134,9 +134,9 @@ mod tests {
     #[test]
     fn weights_are_kept() {
         let mix: Mix = "generate=80,decrypt=20".parse().unwrap();
-        let decrypts = (0..1000).filter(|random| mix.pick(*random) == Operation::Decrypt).count();
+        let decrypts = (0..1000).filter(|random| mix.pick(*random) == LoadOperation::Decrypt).count();
         assert_eq!(decrypts, 200);
-        assert_eq!("list".parse::<Mix>().unwrap(), Mix::only(Operation::List));
+        assert_eq!("list".parse::<Mix>().unwrap(), Mix::only(LoadOperation::List));
     }
 
     #[test]

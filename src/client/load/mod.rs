@@ -27,17 +27,17 @@ use futures::stream::{self, StreamExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::bench_keys::Stock;
-use self::connection::{Link, Route};
-use self::counts::Tally;
+use self::bench_keys::BenchKeys;
+use self::connection::{Connector, LoadConnection};
+use self::counts::WorkerCounts;
 use self::cpu::CpuTimes;
-pub use self::error::Error;
-pub use self::mix::{Mix, MixError, Operation};
+pub use self::error::LoadError;
+pub use self::mix::{LoadOperation, Mix, MixError};
 pub use self::plan::{Http, LoadPlan};
 pub use self::progress::{Gap, LoadProgress, Phase};
 pub use self::report::{Cpu, Latency, LoadReport, OperationReport};
 use self::requests::Requests;
-use self::schedule::Pace;
+use self::schedule::Schedule;
 use self::target::Target;
 use self::worker::{Window, Worker};
 use super::ApiClient;
@@ -54,16 +54,16 @@ const AT_ONCE: usize = 32;
 /// # Errors
 /// No server can be reached, or one refuses what the plan needs. Errors of single requests under load are counted
 /// instead, as long as there is an answer at all.
-pub async fn run(plan: &LoadPlan, progress: Arc<LoadProgress>) -> Result<LoadReport, Error> {
-    let tls = |alpn| ClientTls::new(&plan.credentials, &plan.trust, alpn).map_err(Error::Tls);
+pub async fn run(plan: &LoadPlan, progress: Arc<LoadProgress>) -> Result<LoadReport, LoadError> {
+    let tls = |alpn| ClientTls::new(&plan.credentials, &plan.trust, alpn).map_err(LoadError::Tls);
     let client = ApiClient::new(plan.endpoints.clone(), tls(Alpn::Either)?);
     progress.enter(Phase::Preparing);
-    let stock = Stock::make(&client, plan).await?;
-    let measured = measure(plan, &tls(plan.http.alpn())?, &stock, &progress).await;
+    let keys = BenchKeys::make(&client, plan).await?;
+    let measured = measure(plan, &tls(plan.http.alpn())?, &keys, &progress).await;
     if !plan.keep {
         progress.enter(Phase::CleaningUp);
         let created = measured.as_ref().map(|(_, created)| created.as_slice()).unwrap_or_default();
-        stock.delete(&client, created, plan.clients).await;
+        keys.delete(&client, created, plan.clients).await;
     }
     measured.map(|(report, _)| report)
 }
@@ -72,13 +72,13 @@ pub async fn run(plan: &LoadPlan, progress: Arc<LoadProgress>) -> Result<LoadRep
 async fn measure(
     plan: &LoadPlan,
     tls: &ClientTls,
-    stock: &Stock,
+    keys: &BenchKeys,
     progress: &Arc<LoadProgress>,
-) -> Result<(LoadReport, Vec<(usize, u64)>), Error> {
-    let workers = workers(plan, tls, stock, progress).await?;
+) -> Result<(LoadReport, Vec<(usize, u64)>), LoadError> {
+    let workers = workers(plan, tls, keys, progress).await?;
     let window = Window::starting_now(plan.warm_up, plan.duration);
     progress.enter(Phase::WarmingUp);
-    let mut running: JoinSet<Tally> = workers.into_iter().map(|worker| worker.run(window)).collect();
+    let mut running: JoinSet<WorkerCounts> = workers.into_iter().map(|worker| worker.run(window)).collect();
     progress.stopped_or(sleep_until(window.begin)).await;
     let cpu = CpuTimes::now(&plan.pids)?;
     progress.enter(Phase::Measuring);
@@ -86,67 +86,69 @@ async fn measure(
     // The processes may be gone by now, which is for the report to say and not a reason to lose it.
     let cpu = CpuTimes::now(&plan.pids).ok().map(|now| now.since(&cpu));
     let measured = Instant::now() - window.begin;
-    let mut tallies = Vec::new();
+    let mut all_counts = Vec::new();
     progress.close();
     let gap = progress.longest_gap();
     let _ = timeout(LATE, async {
-        while let Some(tally) = running.join_next().await {
-            tallies.extend(tally);
+        while let Some(counts) = running.join_next().await {
+            all_counts.extend(counts);
         }
     })
     .await;
     if progress.is_without_answer() {
-        return Err(Error::NoAnswer { failures: progress.failures() });
+        return Err(LoadError::NoAnswer { failures: progress.failures() });
     }
     let unanswered = running.len();
-    let created = tallies.iter().map(|tally| (tally.worker, tally.created)).collect();
-    Ok((LoadReport::new(plan, measured, tallies, unanswered, gap, cpu), created))
+    let created = all_counts.iter().map(|counts| (counts.worker, counts.created)).collect();
+    Ok((LoadReport::new(plan, measured, all_counts, unanswered, gap, cpu), created))
 }
 
 /// Every client; at least one of them is connected.
 async fn workers(
     plan: &LoadPlan,
     tls: &ClientTls,
-    stock: &Stock,
+    keys: &BenchKeys,
     progress: &Arc<LoadProgress>,
-) -> Result<Vec<Worker>, Error> {
-    let requests: Arc<[_]> = plan.endpoints.iter().map(|at| Requests::new(plan, at, stock)).collect();
+) -> Result<Vec<Worker>, LoadError> {
+    let requests: Arc<[_]> = plan.endpoints.iter().map(|at| Requests::new(plan, at, keys)).collect();
     let servers: Arc<[_]> =
         plan.endpoints.iter().map(|endpoint| Target::new(endpoint, tls, plan.http, plan.timeout)).collect();
-    let routes: Vec<_> =
-        (0..plan.connections).map(|number| Route::new(servers.clone(), number % servers.len(), plan.http)).collect();
-    let links = (0..plan.clients).map(|number| routes[number % routes.len()].link(plan.timeout));
-    let links: Vec<_> = stream::iter(links).map(|link| opened(link, &servers)).buffered(AT_ONCE).collect().await;
-    let (links, failures): (Vec<_>, Vec<_>) = links.into_iter().unzip();
-    if !links.iter().any(Link::is_open)
+    let connectors: Vec<_> = (0..plan.connections)
+        .map(|number| Connector::new(servers.clone(), number % servers.len(), plan.http))
+        .collect();
+    let connections = (0..plan.clients).map(|number| connectors[number % connectors.len()].connection(plan.timeout));
+    let connections: Vec<_> =
+        stream::iter(connections).map(|connection| opened(connection, &servers)).buffered(AT_ONCE).collect().await;
+    let (connections, failures): (Vec<_>, Vec<_>) = connections.into_iter().unzip();
+    if !connections.iter().any(LoadConnection::is_open)
         && let Some(error) = failures.into_iter().flatten().next()
     {
         return Err(error);
     }
-    let worker = |(number, link)| Worker {
+    let worker = |(number, connection)| Worker {
         number,
-        link,
+        connection,
         requests: requests.clone(),
         mix: plan.mix.clone(),
-        pace: Pace::new(plan.rate, number, plan.clients),
+        schedule: Schedule::new(plan.rate, number, plan.clients),
         progress: progress.clone(),
     };
-    Ok(links.into_iter().enumerate().map(worker).collect())
+    Ok(connections.into_iter().enumerate().map(worker).collect())
 }
 
-/// The link, connected if one of the servers can be, and else why the first could not be.
-async fn opened(mut link: Link, servers: &[Target]) -> (Link, Option<Error>) {
+/// The connection, connected if one of the servers can be, and else why the first could not be.
+async fn opened(mut connection: LoadConnection, servers: &[Target]) -> (LoadConnection, Option<LoadError>) {
     let mut first = None;
     for _ in servers {
-        let endpoint = servers[link.server()].endpoint().clone();
-        match link.open().await {
-            Ok(()) => return (link, None),
+        let endpoint = servers[connection.server()].endpoint().clone();
+        match connection.open().await {
+            Ok(()) => return (connection, None),
             Err(Some(error)) if first.is_none() => {
                 let error = client::Error::Transport { endpoint, source: error.into(), sent: false };
-                first = Some(Error::Client(error));
+                first = Some(LoadError::Client(error));
             }
             Err(_) => {}
         }
     }
-    (link, first)
+    (connection, first)
 }

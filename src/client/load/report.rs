@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::counts::{Latencies, Tally, latencies};
+use super::counts::{Latencies, WorkerCounts, latencies};
 use super::cpu::CpuUsed;
 use super::{Gap, Http, LoadPlan};
 
@@ -93,15 +93,15 @@ impl LoadReport {
     pub(super) fn new(
         plan: &LoadPlan,
         measured: Duration,
-        tallies: Vec<Tally>,
+        all_counts: Vec<WorkerCounts>,
         unanswered: usize,
         gap: Gap,
         cpu: Option<CpuUsed>,
     ) -> Self {
         // A test that is stopped while it warms up has measured nothing, in no time.
         let seconds = measured.as_secs_f64().max(1e-9);
-        let reconnects = tallies.iter().map(|tally| tally.reconnects).sum();
-        let (by_operation, errors) = merge(tallies);
+        let reconnects = all_counts.iter().map(|counts| counts.reconnects).sum();
+        let (by_operation, errors) = merge(all_counts);
         let mut all = latencies();
         for one in by_operation.values() {
             all.add(one).expect("all histograms have the same bounds");
@@ -129,15 +129,15 @@ impl LoadReport {
 
 type Merged = (BTreeMap<&'static str, Latencies>, BTreeMap<String, u64>);
 
-fn merge(tallies: Vec<Tally>) -> Merged {
+fn merge(all_counts: Vec<WorkerCounts>) -> Merged {
     let mut merged: BTreeMap<&'static str, Latencies> = BTreeMap::new();
     let mut errors: BTreeMap<String, u64> = BTreeMap::new();
-    for tally in tallies {
-        for (operation, one) in tally.latencies {
+    for counts in all_counts {
+        for (operation, one) in counts.latencies {
             let sum = merged.entry(operation.name()).or_insert_with(latencies);
             sum.add(one).expect("all histograms have the same bounds");
         }
-        for (kind, count) in tally.failures {
+        for (kind, count) in counts.failures {
             *errors.entry(kind).or_default() += count;
         }
     }

@@ -7,8 +7,8 @@ use http_body_util::Full;
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Uri};
 
-use super::bench_keys::{CONTEXT, Stock};
-use super::{Http, LoadPlan, Operation};
+use super::bench_keys::{BenchKeys, CONTEXT};
+use super::{Http, LoadOperation, LoadPlan};
 use crate::client::Endpoint;
 
 /// Makes the requests to one server.
@@ -18,7 +18,7 @@ pub struct Requests {
     headers: HeaderMap,
     prefix: String,
     /// By operation; each list has one for each key.
-    ready: Vec<(Operation, Vec<Template>)>,
+    ready: Vec<(LoadOperation, Vec<Template>)>,
 }
 
 struct Template {
@@ -29,7 +29,7 @@ struct Template {
 
 impl Requests {
     /// Those of the plan to one server.
-    pub fn new(plan: &LoadPlan, endpoint: &Endpoint, stock: &Stock) -> Self {
+    pub fn new(plan: &LoadPlan, endpoint: &Endpoint, keys: &BenchKeys) -> Self {
         let mut headers = HeaderMap::new();
         let base = match plan.http {
             Http::One => {
@@ -39,15 +39,15 @@ impl Requests {
             }
             Http::Two => endpoint.to_string(),
         };
-        let mut requests = Self { base, headers, prefix: stock.prefix.clone(), ready: Vec::new() };
-        for operation in plan.mix.operations().filter(|operation| *operation != Operation::Create) {
-            requests.ready.push((operation, requests.templates(operation, stock)));
+        let mut requests = Self { base, headers, prefix: keys.prefix.clone(), ready: Vec::new() };
+        for operation in plan.mix.operations().filter(|operation| *operation != LoadOperation::Create) {
+            requests.ready.push((operation, requests.templates(operation, keys)));
         }
         requests
     }
 
     /// The request of an operation on a key that a random number chooses.
-    pub fn ready(&self, operation: Operation, random: usize) -> Request<Full<Bytes>> {
+    pub fn ready(&self, operation: LoadOperation, random: usize) -> Request<Full<Bytes>> {
         let list = self.ready.iter().find(|(one, _)| *one == operation).map(|(_, list)| list);
         let list = list.expect("every operation of the mix has its requests");
         self.request(&list[random % list.len()])
@@ -55,7 +55,7 @@ impl Requests {
 
     /// The request that creates the `count`th key of a client.
     pub fn create(&self, worker: usize, count: u64) -> Request<Full<Bytes>> {
-        let path = format!("/v1/key/create/{}", Stock::created_name(&self.prefix, worker, count));
+        let path = format!("/v1/key/create/{}", BenchKeys::created_name(&self.prefix, worker, count));
         self.request(&self.template(Method::PUT, &path, String::new()))
     }
 
@@ -67,29 +67,29 @@ impl Requests {
         request
     }
 
-    fn templates(&self, operation: Operation, stock: &Stock) -> Vec<Template> {
+    fn templates(&self, operation: LoadOperation, keys: &BenchKeys) -> Vec<Template> {
         let keyless = |path: &str| vec![self.template(Method::GET, path, String::new())];
         match operation {
-            Operation::Status => keyless("/v1/status"),
-            Operation::Connect => keyless("/version"),
-            Operation::List => keyless(&format!("/v1/key/list/{}", stock.prefix)),
-            _ => stock.keys.iter().map(|(name, ciphertext)| self.on_key(operation, name, ciphertext)).collect(),
+            LoadOperation::Status => keyless("/v1/status"),
+            LoadOperation::Connect => keyless("/version"),
+            LoadOperation::List => keyless(&format!("/v1/key/list/{}", keys.prefix)),
+            _ => keys.list.iter().map(|(name, ciphertext)| self.on_key(operation, name, ciphertext)).collect(),
         }
     }
 
-    fn on_key(&self, operation: Operation, name: &str, ciphertext: &[u8]) -> Template {
+    fn on_key(&self, operation: LoadOperation, name: &str, ciphertext: &[u8]) -> Template {
         let context = BASE64_STANDARD.encode(CONTEXT);
         let body = match operation {
-            Operation::Generate => format!(r#"{{"context":"{context}"}}"#),
+            LoadOperation::Generate => format!(r#"{{"context":"{context}"}}"#),
             // The context does for a plaintext and a message: it is 32 bytes too.
-            Operation::Encrypt => format!(r#"{{"plaintext":"{context}","context":"{context}"}}"#),
-            Operation::Decrypt => {
+            LoadOperation::Encrypt => format!(r#"{{"plaintext":"{context}","context":"{context}"}}"#),
+            LoadOperation::Decrypt => {
                 format!(r#"{{"ciphertext":"{}","context":"{context}"}}"#, BASE64_STANDARD.encode(ciphertext))
             }
-            Operation::Hmac => format!(r#"{{"message":"{context}"}}"#),
+            LoadOperation::Hmac => format!(r#"{{"message":"{context}"}}"#),
             _ => String::new(),
         };
-        let method = if operation == Operation::Describe { Method::GET } else { Method::PUT };
+        let method = if operation == LoadOperation::Describe { Method::GET } else { Method::PUT };
         self.template(method, &format!("/v1/key/{}/{name}", operation.name()), body)
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// A client's rhythm.
-pub enum Pace {
+pub enum Schedule {
     /// The next request as soon as the last is answered.
-    Closed,
+    ClosedLoop,
     /// At fixed times, whether or not the server keeps up.
-    Open {
+    OpenLoop {
         /// Between two requests of this client.
         interval: Duration,
         /// When the first is due, after the start.
@@ -19,14 +19,14 @@ pub enum Pace {
     },
 }
 
-impl Pace {
+impl Schedule {
     /// The rhythm of client `number` of `clients` that make `rate` requests a second together.
     pub fn new(rate: Option<f64>, number: usize, clients: usize) -> Self {
-        let Some(rate) = rate else { return Self::Closed };
+        let Some(rate) = rate else { return Self::ClosedLoop };
         #[expect(clippy::cast_precision_loss, reason = "client counts are far below 2^52")]
         let (number, clients) = (number as f64, clients as f64);
         let interval = Duration::from_secs_f64(clients / rate);
-        Self::Open { interval, offset: Duration::from_secs_f64(number / rate), due: None }
+        Self::OpenLoop { interval, offset: Duration::from_secs_f64(number / rate), due: None }
     }
 
     /// Waits until the next request is due, and tells from when its latency counts.
@@ -46,7 +46,7 @@ impl Pace {
 
     /// When the next request is due; the one after it is then planned.
     fn due(&mut self, now: Instant) -> Instant {
-        let Self::Open { interval, offset, due } = self else { return now };
+        let Self::OpenLoop { interval, offset, due } = self else { return now };
         let this = due.unwrap_or(now + *offset);
         *due = Some(this + *interval);
         this
@@ -60,17 +60,17 @@ mod tests {
     #[test]
     fn a_late_request_is_due_when_it_should_have_been_made() {
         let start = Instant::now();
-        let mut pace = Pace::new(Some(20.0), 1, 2);
-        assert_eq!(pace.due(start), start + Duration::from_millis(50));
+        let mut schedule = Schedule::new(Some(20.0), 1, 2);
+        assert_eq!(schedule.due(start), start + Duration::from_millis(50));
         let late = start + Duration::from_secs(5);
         for step in 1..=3 {
-            assert_eq!(pace.due(late), start + Duration::from_millis(50 + 100 * step));
+            assert_eq!(schedule.due(late), start + Duration::from_millis(50 + 100 * step));
         }
     }
 
     #[test]
     fn without_a_rate_everything_is_due_now() {
         let now = Instant::now();
-        assert_eq!(Pace::new(None, 0, 1).due(now), now);
+        assert_eq!(Schedule::new(None, 0, 1).due(now), now);
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Http;
-use super::transport_failure::Broken;
+use super::transport_failure::TransportFailure;
 use crate::client::Endpoint;
 use crate::tls::{ClientStream, ClientTls};
 
@@ -55,11 +55,11 @@ impl Target {
     }
 
     /// Makes a new connection, sends one request on it and drops it.
-    pub async fn connect_once(&self, request: Request<Body>) -> Result<StatusCode, Broken> {
+    pub async fn connect_once(&self, request: Request<Body>) -> Result<StatusCode, TransportFailure> {
         match self.http {
-            Http::One => self.open_http1().await.map_err(|error| Broken::of(&error))?.send(request).await,
+            Http::One => self.open_http1().await.map_err(|error| TransportFailure::of(&error))?.send(request).await,
             Http::Two => {
-                let mut sender = self.open_http2().await.map_err(|error| Broken::of(&error))?;
+                let mut sender = self.open_http2().await.map_err(|error| TransportFailure::of(&error))?;
                 send_http2(&mut sender, request).await
             }
         }
@@ -116,7 +116,7 @@ impl Target {
 
 impl DrivenHttp1 {
     /// Sends a request and reads its whole answer.
-    pub async fn send(&mut self, request: Request<Body>) -> Result<StatusCode, Broken> {
+    pub async fn send(&mut self, request: Request<Body>) -> Result<StatusCode, TransportFailure> {
         let Self { sender, connection } = self;
         let exchange = async {
             sender.ready().await?;
@@ -127,14 +127,14 @@ impl DrivenHttp1 {
         // brings what the second takes, so that one wake-up of this task is enough.
         std::future::poll_fn(|context| {
             if let Poll::Ready(done) = exchange.as_mut().poll(context) {
-                return Poll::Ready(done.map_err(|_| Broken::Lost));
+                return Poll::Ready(done.map_err(|_| TransportFailure::Lost));
             }
             if connection.as_mut().is_some_and(|one| one.as_mut().poll(context).is_ready()) {
                 *connection = None;
             }
             match exchange.as_mut().poll(context) {
-                Poll::Ready(done) => Poll::Ready(done.map_err(|_| Broken::Lost)),
-                Poll::Pending if connection.is_none() => Poll::Ready(Err(Broken::Lost)),
+                Poll::Ready(done) => Poll::Ready(done.map_err(|_| TransportFailure::Lost)),
+                Poll::Pending if connection.is_none() => Poll::Ready(Err(TransportFailure::Lost)),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -143,12 +143,15 @@ impl DrivenHttp1 {
 }
 
 /// Sends a request over HTTP/2 and reads its whole answer.
-pub async fn send_http2(sender: &mut http2::SendRequest<Body>, request: Request<Body>) -> Result<StatusCode, Broken> {
+pub async fn send_http2(
+    sender: &mut http2::SendRequest<Body>,
+    request: Request<Body>,
+) -> Result<StatusCode, TransportFailure> {
     let exchange = async {
         sender.ready().await?;
         drain(sender.send_request(request).await?).await
     };
-    exchange.await.map_err(|_| Broken::Lost)
+    exchange.await.map_err(|_| TransportFailure::Lost)
 }
 
 /// Reads an answer to its end.

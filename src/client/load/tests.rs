@@ -114,7 +114,7 @@ async fn a_server_that_does_not_open_what_it_sealed_is_not_measured() {
     })
     .await;
     let outcome = run(&plan(&server, Http::One, "generate"), Arc::default()).await;
-    assert!(matches!(outcome, Err(Error::WrongAnswer { .. })));
+    assert!(matches!(outcome, Err(LoadError::WrongAnswer { .. })));
 }
 
 #[tokio::test]
@@ -167,5 +167,5 @@ async fn only_a_test_that_no_server_answers_fails() {
     let mut plan = plan(&server, Http::Two, "status");
     plan.endpoints = vec![Endpoint { host: "127.0.0.1".to_owned(), port: 1 }];
     let outcome = run(&plan, Arc::default()).await;
-    assert!(matches!(outcome, Err(Error::Client(client::Error::Transport { .. }))), "{outcome:?}");
+    assert!(matches!(outcome, Err(LoadError::Client(client::Error::Transport { .. }))), "{outcome:?}");
 }

@@ -4,7 +4,7 @@ use std::io;
 
 /// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Broken {
+pub enum TransportFailure {
     /// The name of the server does not resolve.
     Name,
     /// The server refused the connection: nothing listens there.
@@ -19,7 +19,7 @@ pub enum Broken {
     Unreachable,
 }
 
-impl Broken {
+impl TransportFailure {
     /// What kind an error is; a name that does not resolve is marked as not found.
     pub fn of(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;

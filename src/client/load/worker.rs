@@ -6,13 +6,13 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use super::connection::Link;
-use super::counts::Tally;
+use super::connection::LoadConnection;
+use super::counts::WorkerCounts;
 use super::progress::LoadProgress;
 use super::requests::Requests;
-use super::schedule::Pace;
-use super::transport_failure::Broken;
-use super::{Mix, Operation};
+use super::schedule::Schedule;
+use super::transport_failure::TransportFailure;
+use super::{LoadOperation, Mix};
 
 /// Before the second attempt to connect; each further one waits twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -24,13 +24,13 @@ pub struct Worker {
     /// Its number.
     pub number: usize,
     /// Its connection.
-    pub link: Link,
+    pub connection: LoadConnection,
     /// What it sends, by server.
     pub requests: Arc<[Requests]>,
     /// How often it sends each.
     pub mix: Mix,
     /// When it sends the next.
-    pub pace: Pace,
+    pub schedule: Schedule,
     /// Where it counts for those who watch.
     pub progress: Arc<LoadProgress>,
 }
@@ -58,55 +58,60 @@ impl Window {
 
 impl Worker {
     /// Sends requests until the window ends.
-    pub async fn run(mut self, window: Window) -> Tally {
-        let mut tally = Tally::new(self.number, &self.mix);
-        let mut dice = Dice::new();
+    pub async fn run(mut self, window: Window) -> WorkerCounts {
+        let mut counts = WorkerCounts::new(self.number, &self.mix);
+        let mut random = Xorshift::new();
         let mut in_a_row = 0;
         loop {
-            self.recover(window, &mut tally, &mut in_a_row).await;
-            let since = self.pace.next().await;
+            self.recover(window, &mut counts, &mut in_a_row).await;
+            let since = self.schedule.next().await;
             if self.is_over(window) {
-                return tally;
+                return counts;
             }
-            let operation = self.mix.pick(dice.roll());
-            let outcome = self.perform(operation, dice.roll(), &mut tally).await;
+            let operation = self.mix.pick(random.next_u32());
+            let outcome = self.perform(operation, random.next_u32(), &mut counts).await;
             let now = Instant::now();
-            self.count(operation, outcome, (since, now), window, &mut tally);
+            self.count(operation, outcome, (since, now), window, &mut counts);
             let is_bad = matches!(outcome, Err(_) | Ok(StatusCode::SERVICE_UNAVAILABLE));
             in_a_row = if is_bad { in_a_row + 1 } else { 0 };
-            if outcome == Ok(StatusCode::SERVICE_UNAVAILABLE) && self.link.has_others() {
-                self.link.close(true);
+            if outcome == Ok(StatusCode::SERVICE_UNAVAILABLE) && self.connection.has_others() {
+                self.connection.close(true);
             }
         }
     }
 
-    async fn perform(&mut self, operation: Operation, random: u32, tally: &mut Tally) -> Result<StatusCode, Broken> {
+    async fn perform(
+        &mut self,
+        operation: LoadOperation,
+        random: u32,
+        counts: &mut WorkerCounts,
+    ) -> Result<StatusCode, TransportFailure> {
         let requests = match operation {
-            Operation::Connect => &self.requests[self.link.single_server()],
-            _ => &self.requests[self.link.server()],
+            LoadOperation::Connect => &self.requests[self.connection.single_server()],
+            _ => &self.requests[self.connection.server()],
         };
         match operation {
-            Operation::Create => {
-                tally.created += 1;
-                self.link.send(requests.create(self.number, tally.created - 1)).await
+            LoadOperation::Create => {
+                counts.created += 1;
+                self.connection.send(requests.create(self.number, counts.created - 1)).await
             }
-            Operation::Connect => self.link.connect_once(requests.ready(operation, 0)).await,
-            _ => self.link.send(requests.ready(operation, random as usize)).await,
+            LoadOperation::Connect => self.connection.connect_once(requests.ready(operation, 0)).await,
+            _ => self.connection.send(requests.ready(operation, random as usize)).await,
         }
     }
 
     /// Connects when it is not connected, to one server after the other, for as long as the test runs.
-    async fn recover(&mut self, window: Window, tally: &mut Tally, in_a_row: &mut u32) {
-        while !self.link.is_open() && !self.is_over(window) {
+    async fn recover(&mut self, window: Window, counts: &mut WorkerCounts, in_a_row: &mut u32) {
+        while !self.connection.is_open() && !self.is_over(window) {
             self.progress.stopped_or(sleep(pause(*in_a_row))).await;
-            match self.link.open().await {
-                Ok(()) if window.holds(Instant::now()) => tally.reconnects += 1,
+            match self.connection.open().await {
+                Ok(()) if window.holds(Instant::now()) => counts.reconnects += 1,
                 Ok(()) => {}
                 Err(error) => {
                     *in_a_row += 1;
                     if let Some(error) = error {
                         let now = Instant::now();
-                        self.fail(Broken::of(&error).word(), now, window, tally);
+                        self.fail(TransportFailure::of(&error).word(), now, window, counts);
                     }
                 }
             }
@@ -115,31 +120,31 @@ impl Worker {
 
     fn count(
         &self,
-        operation: Operation,
-        outcome: Result<StatusCode, Broken>,
+        operation: LoadOperation,
+        outcome: Result<StatusCode, TransportFailure>,
         (since, now): (Instant, Instant),
         window: Window,
-        tally: &mut Tally,
+        counts: &mut WorkerCounts,
     ) {
         match outcome {
             Ok(StatusCode::OK) => {
                 self.progress.succeed(now);
                 if window.holds(now) {
-                    tally.succeed(operation, now - since);
+                    counts.succeed(operation, now - since);
                 }
             }
             Ok(status) => {
                 self.progress.answer();
-                self.fail(status.as_str(), now, window, tally);
+                self.fail(status.as_str(), now, window, counts);
             }
-            Err(broken) => self.fail(broken.word(), now, window, tally),
+            Err(failure) => self.fail(failure.word(), now, window, counts),
         }
     }
 
-    fn fail(&self, kind: &str, now: Instant, window: Window, tally: &mut Tally) {
+    fn fail(&self, kind: &str, now: Instant, window: Window, counts: &mut WorkerCounts) {
         self.progress.fail(kind);
         if window.holds(now) {
-            tally.fail(kind);
+            counts.fail(kind);
         }
     }
 
@@ -157,14 +162,14 @@ fn pause(in_a_row: u32) -> Duration {
 }
 
 /// Random numbers that cost nothing (xorshift64*); they only spread load.
-struct Dice(u64);
+struct Xorshift(u64);
 
-impl Dice {
+impl Xorshift {
     fn new() -> Self {
         Self(u64::from_be_bytes(crate::crypto::random::bytes()) | 1)
     }
 
-    fn roll(&mut self) -> u32 {
+    fn next_u32(&mut self) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
