@@ -1,4 +1,5 @@
-//! Connections under load: opened before anything counts, and opened again, there or at the next server, when they break.
+//! Connections under load. They are opened before the measurement. When one breaks, its client connects again, to the same
+//! server or to the next.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +17,7 @@ use super::Http;
 use super::target::{Body, DrivenHttp1, Target, send_http2};
 use super::transport_failure::TransportFailure;
 
-/// The servers, and which of them is the first to be connected to; over HTTP/2, one connection for all its clients.
+/// Connects clients to the servers of a plan, to the server `first` at first. Over HTTP/2 its clients share one connection.
 #[derive(Clone)]
 pub struct Connector {
     servers: Arc<[Target]>,
@@ -27,25 +28,25 @@ pub struct Connector {
 /// An HTTP/2 connection that several clients share.
 struct SharedConnection {
     state: Mutex<SharedState>,
-    /// How often it could not be opened.
+    /// How many attempts to open it failed.
     failures: AtomicU64,
 }
 
 struct SharedState {
     server: usize,
-    /// Which connection it is, counted.
+    /// Counts the connections, so that a client can say which one it gave up.
     number: u64,
     sender: Option<http2::SendRequest<Body>>,
 }
 
-/// One client's way to send a request.
+/// The connection of one client, which replaces it after it broke.
 pub struct LoadConnection {
     connector: Connector,
     server: usize,
-    /// The server that the next single connection goes to.
+    /// The server of the next [`LoadConnection::connect_once`].
     single: usize,
     open: Option<OpenConnection>,
-    /// The shared connection that was of no use, and whether its server is to be left.
+    /// The shared connection that this client gave up, by its number, and whether to leave its server.
     given_up: Option<(u64, bool)>,
     timer: AnswerTimer,
 }
@@ -56,7 +57,7 @@ enum OpenConnection {
 }
 
 impl Connector {
-    /// A way to these servers that begins at one of them.
+    /// Connects to these servers, beginning with the one at index `first`.
     pub fn new(servers: Arc<[Target]>, first: usize, http: Http) -> Self {
         let shared = || {
             let state = Mutex::new(SharedState { server: first, number: 0, sender: None });
@@ -65,8 +66,8 @@ impl Connector {
         Self { servers, first, shared: (http == Http::Two).then(shared) }
     }
 
-    /// A connection of its own over HTTP/1.1, one that shares the connection over HTTP/2; not open yet. Each answer may take
-    /// as long as `limit`.
+    /// A connection for one client, not open yet. Over HTTP/1.1 it is the client's own, over HTTP/2 the shared one. Each
+    /// answer may take as long as `limit`.
     pub fn connection(&self, limit: Duration) -> LoadConnection {
         LoadConnection {
             connector: self.clone(),
@@ -84,12 +85,12 @@ impl Connector {
 }
 
 impl LoadConnection {
-    /// The server that it leads to, by its place in the list.
+    /// The index of the server that it leads to.
     pub fn server(&self) -> usize {
         self.server
     }
 
-    /// Whether it leads to one of several servers.
+    /// Whether the plan has other servers.
     pub fn has_others(&self) -> bool {
         self.connector.servers.len() > 1
     }
@@ -99,21 +100,21 @@ impl LoadConnection {
         self.open.is_some()
     }
 
-    /// Sends a request and reads its whole answer; the connection is closed when that breaks.
+    /// Sends a request and reads its whole answer. Closes the connection if that fails.
     pub async fn send(&mut self, request: Request<Body>) -> Result<StatusCode, TransportFailure> {
         let outcome = match &mut self.open {
-            Some(OpenConnection::Http1(driven)) => self.timer.with(driven.send(request)).await,
-            Some(OpenConnection::Http2(sender, _)) => self.timer.with(send_http2(sender, request)).await,
+            Some(OpenConnection::Http1(driven)) => self.timer.limit(driven.send(request)).await,
+            Some(OpenConnection::Http2(sender, _)) => self.timer.limit(send_http2(sender, request)).await,
             None => Err(TransportFailure::Lost),
         };
         if let Err(failure) = outcome {
-            // A server that is silent is left; one that is gone is looked for once more, since it may just restart.
+            // A silent server may stay silent, so the next one is tried. A server that broke the connection may just restart.
             self.close(failure == TransportFailure::TimedOut);
         }
         outcome
     }
 
-    /// Closes it; `leave` has the next server tried first.
+    /// Closes it. With `leave` the client connects to the next server first.
     pub fn close(&mut self, leave: bool) {
         match self.open.take() {
             Some(OpenConnection::Http2(_, number)) => self.given_up = Some((number, leave)),
@@ -122,26 +123,27 @@ impl LoadConnection {
         }
     }
 
-    /// The server that [`LoadConnection::connect_once`] connects to.
+    /// The index of the server that [`LoadConnection::connect_once`] connects to.
     pub fn single_server(&self) -> usize {
         self.single
     }
 
-    /// Makes a new connection, sends one request on it and drops it; the next one goes elsewhere if that fails.
+    /// Opens a new connection, sends one request on it and drops it. If that fails, the next one goes to another server.
     pub async fn connect_once(&mut self, request: Request<Body>) -> Result<StatusCode, TransportFailure> {
-        // A handshake's state is large, and every request would carry it.
+        // The state of a handshake is large. Unboxed, it would make the future of every request as large.
         let once = Box::pin(self.connector.servers[self.single].connect_once(request));
-        let outcome = self.timer.with(once).await;
+        let outcome = self.timer.limit(once).await;
         if outcome.is_err() {
             self.single = self.connector.next(self.single);
         }
         outcome
     }
 
-    /// Connects, and goes on to the next server when that fails.
+    /// Connects. If that fails, the next attempt goes to the next server.
     ///
     /// # Errors
-    /// The connection could not be made; none when another client of a shared one has just found that.
+    /// The connection could not be opened. The error is `None` if another client has just reported the same failure of
+    /// the shared connection.
     pub async fn open(&mut self) -> Result<(), Option<io::Error>> {
         let Some(shared) = self.connector.shared.clone() else { return self.open_own().await.map_err(Some) };
         let failures = shared.failures.load(Ordering::Relaxed);
@@ -182,14 +184,15 @@ impl LoadConnection {
     }
 }
 
-/// How long an answer may take. One timer serves all requests of a client: it is set again only when it runs out.
+/// Limits how long an answer may take. One timer serves all requests of a client: it is set again only when it fires,
+/// which is cheaper than a timer for each request.
 struct AnswerTimer {
     limit: Duration,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl AnswerTimer {
-    async fn with<T>(
+    async fn limit<T>(
         &mut self,
         answer: impl Future<Output = Result<T, TransportFailure>>,
     ) -> Result<T, TransportFailure> {

@@ -1,4 +1,4 @@
-//! What one client counted.
+//! The counts of one client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use hdrhistogram::Histogram;
 use super::{LoadOperation, Mix};
 use crate::clock;
 
-/// From a microsecond to a minute, in nanoseconds.
+/// The range of the histogram: a latency outside counts as a microsecond or as a minute.
 const SHORTEST_NS: u64 = 1_000;
 const LONGEST_NS: u64 = 60_000_000_000;
-/// Three digits: a latency is told to a tenth of a percent.
+/// Significant digits of a latency: a report is exact to a tenth of a percent.
 const DIGITS: u8 = 3;
 
-/// Nanoseconds of successful requests.
+/// The latencies of successful requests, in nanoseconds.
 pub type Latencies = Histogram<u64>;
 
 /// What one client counted.
@@ -23,11 +23,11 @@ pub struct WorkerCounts {
     pub worker: usize,
     /// Latencies by operation.
     pub latencies: BTreeMap<LoadOperation, Latencies>,
-    /// Failures by status, or by why there was no answer.
+    /// Failures by HTTP status, or by the kind of transport failure.
     pub failures: BTreeMap<String, u64>,
-    /// How often it connected again.
+    /// How often it connected again after it had lost its connection.
     pub reconnects: u64,
-    /// Keys it created, or tried to.
+    /// How many keys it created or tried to create.
     pub created: u64,
 }
 
@@ -37,21 +37,21 @@ pub fn latencies() -> Latencies {
 }
 
 impl WorkerCounts {
-    /// Nothing yet, of these operations.
+    /// Empty counts for the operations of a mix.
     pub fn new(worker: usize, mix: &Mix) -> Self {
         let latencies = mix.operations().map(|operation| (operation, latencies())).collect();
         Self { worker, latencies, failures: BTreeMap::new(), reconnects: 0, created: 0 }
     }
 
     /// Counts a success.
-    pub fn succeed(&mut self, operation: LoadOperation, took: Duration) {
+    pub fn count_success(&mut self, operation: LoadOperation, took: Duration) {
         if let Some(latencies) = self.latencies.get_mut(&operation) {
             latencies.saturating_record(clock::nanos(took));
         }
     }
 
     /// Counts a failure.
-    pub fn fail(&mut self, kind: &str) {
+    pub fn count_failure(&mut self, kind: &str) {
         *self.failures.entry(kind.to_owned()).or_default() += 1;
     }
 }

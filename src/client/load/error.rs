@@ -1,4 +1,4 @@
-//! Why a load test could not be run at all.
+//! The errors that end a load test. Errors of single requests are counted instead.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,34 +7,34 @@ use std::io;
 use crate::client;
 use crate::tls::ClientTlsError;
 
-/// Why a load test could not be run.
+/// Why a load test ended without a report.
 #[derive(Debug)]
 pub enum LoadError {
-    /// The server refused what the test needs, or gave no answer.
+    /// A server refused what the test needs, or no server answered.
     Client(client::Error),
-    /// The credentials or trust cannot be used.
+    /// The credentials or the trusted CA cannot be used.
     Tls(ClientTlsError),
-    /// No server answered a single request of the test.
+    /// No server answered a single request.
     NoAnswer {
-        /// Why not, and how often.
+        /// How many requests failed, by kind.
         failures: BTreeMap<String, u64>,
     },
-    /// What a key sealed did not come back: nothing measured on such a server would mean anything.
+    /// The server did not decrypt what it had just encrypted, so measuring it would mean nothing.
     WrongAnswer {
         /// The key's name.
         key: String,
     },
-    /// The process is not there, or is another user's.
+    /// The CPU time of a process cannot be read: the process is gone, or belongs to another user.
     Process {
-        /// Its id.
+        /// The process id.
         pid: u32,
-        /// Why it cannot be looked at.
+        /// Why its CPU time cannot be read.
         source: io::Error,
     },
 }
 
 impl LoadError {
-    /// What to do next, where there is something to say.
+    /// What to do next, if there is something to recommend.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
@@ -56,8 +56,8 @@ impl fmt::Display for LoadError {
                 let kinds: Vec<_> = failures.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
                 write!(f, "no server answered a single request of the test ({})", kinds.join(", "))
             }
-            Self::WrongAnswer { key } => write!(f, "the server does not decrypt what key {key} has just sealed"),
-            Self::Process { pid, source } => write!(f, "process {pid} cannot be looked at: {source}"),
+            Self::WrongAnswer { key } => write!(f, "the server does not decrypt what the key {key} has just encrypted"),
+            Self::Process { pid, source } => write!(f, "cannot read the CPU time of process {pid}: {source}"),
         }
     }
 }

@@ -1,28 +1,28 @@
-//! Which operations a load test makes, and how often each.
+//! The operations of a load test, and how often it makes each.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// An operation.
+/// An operation of a load test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoadOperation {
-    /// Make a key, under a new name each time.
+    /// Create a key, under a new name each time.
     Create,
-    /// Make a data key.
+    /// Generate a data key.
     Generate,
-    /// Seal 32 bytes.
+    /// Encrypt 32 bytes.
     Encrypt,
-    /// Open a data key's ciphertext.
+    /// Decrypt a data key's ciphertext.
     Decrypt,
-    /// HMAC of 32 bytes.
+    /// Compute the HMAC of 32 bytes.
     Hmac,
-    /// What is known of a key.
+    /// Describe a key.
     Describe,
-    /// All keys of this test.
+    /// List all keys of this test.
     List,
-    /// The server's figures.
+    /// Ask for the server's status.
     Status,
-    /// A new connection, on which the version is asked for once.
+    /// Open a new connection and ask for the version on it, once.
     Connect,
 }
 
@@ -63,12 +63,12 @@ pub struct Mix {
     total: u32,
 }
 
-/// The text is no mix.
+/// A text that cannot be read as a mix. Its display says why, and how to write one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MixError(String);
 
 impl Mix {
-    /// One operation only.
+    /// A mix of a single operation.
     pub fn only(operation: LoadOperation) -> Self {
         Self { weights: vec![(operation, 1)], total: 1 }
     }
@@ -78,12 +78,12 @@ impl Mix {
         self.weights.iter().map(|(operation, _)| *operation)
     }
 
-    /// Whether `operation` is in it.
+    /// Whether the mix has this operation.
     pub fn has(&self, operation: LoadOperation) -> bool {
         self.operations().any(|one| one == operation)
     }
 
-    /// The operation that a random number falls on.
+    /// The operation that a random number selects, in proportion to the weights.
     pub fn pick(&self, random: u32) -> LoadOperation {
         let mut rest = random % self.total;
         for (operation, weight) in &self.weights {
@@ -105,11 +105,12 @@ impl FromStr for Mix {
         for part in text.split(',').map(str::trim) {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
             let operation = LoadOperation::ALL.into_iter().find(|operation| operation.name() == name);
-            let operation = operation.ok_or_else(|| MixError(format!("there is no operation '{name}'")))?;
+            let operation = operation.ok_or_else(|| MixError(format!("'{name}' is not an operation")))?;
             let weight = weight.parse().ok().filter(|weight| (1..=1_000_000).contains(weight));
-            let weight = weight.ok_or_else(|| MixError(format!("the weight of '{name}' is no positive number")))?;
+            let weight = weight
+                .ok_or_else(|| MixError(format!("the weight of '{name}' must be a whole number from 1 to 1000000")))?;
             if mix.has(operation) {
-                return Err(MixError(format!("'{name}' is there twice")));
+                return Err(MixError(format!("'{name}' appears twice")));
             }
             mix.weights.push((operation, weight));
             mix.total += weight;
@@ -121,7 +122,7 @@ impl FromStr for Mix {
 impl fmt::Display for MixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = LoadOperation::ALL.iter().map(|operation| operation.name()).collect();
-        write!(f, "{}; a mix is such as 'generate=80,decrypt=20', of {}", self.0, names.join(", "))
+        write!(f, "{}; write a mix like 'generate=80,decrypt=20', of {}", self.0, names.join(", "))
     }
 }
 
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_kept() {
+    fn operations_are_picked_in_proportion_to_their_weights() {
         let mix: Mix = "generate=80,decrypt=20".parse().unwrap();
         let decrypts = (0..1000).filter(|random| mix.pick(*random) == LoadOperation::Decrypt).count();
         assert_eq!(decrypts, 200);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mix_is_refused() {
+    fn texts_that_are_not_a_mix_are_refused() {
         for bad in ["", "generate,", "sleep", "generate=0", "generate=x", "list,list"] {
             assert!(bad.parse::<Mix>().is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
-//! The load generator: a mix of operations from many clients at once, and how long each took.
+//! The load generator: it sends a mix of operations from many clients at once, and measures how long each took.
 //!
-//! Light by design, since it usually shares a machine with the server: connections and requests are made
-//! beforehand, an HTTP/1.1 client drives its connection in its own task, and answers are read but not parsed.
+//! It must cost little, since it usually shares a machine with the server. So it opens connections and builds requests
+//! beforehand, drives an HTTP/1.1 connection in the task of its client, and reads answers without parsing them.
 
 mod bench_keys;
 mod connection;
@@ -44,21 +44,21 @@ use super::ApiClient;
 use crate::client;
 use crate::tls::{Alpn, ClientTls};
 
-/// How long answers may come after the end of the measurement.
-const LATE: Duration = Duration::from_secs(20);
-/// Connections that are made at a time before the test.
-const AT_ONCE: usize = 32;
+/// How long to wait for answers after the end of the measurement.
+const LATE_ANSWERS: Duration = Duration::from_secs(20);
+/// How many connections to open at a time before the test.
+const OPENED_AT_ONCE: usize = 32;
 
-/// Runs a plan: makes keys, warms up, measures, and deletes what it made.
+/// Runs a plan: creates keys, warms up, measures, and deletes the keys.
 ///
 /// # Errors
-/// No server can be reached, or one refuses what the plan needs. Errors of single requests under load are counted
-/// instead, as long as there is an answer at all.
+/// No server can be reached, or one refuses what the plan needs. The report counts the errors of single requests under
+/// load, as long as any server answers.
 pub async fn run(plan: &LoadPlan, progress: Arc<LoadProgress>) -> Result<LoadReport, LoadError> {
     let tls = |alpn| ClientTls::new(&plan.credentials, &plan.trust, alpn).map_err(LoadError::Tls);
     let client = ApiClient::new(plan.endpoints.clone(), tls(Alpn::Either)?);
     progress.enter(Phase::Preparing);
-    let keys = BenchKeys::make(&client, plan).await?;
+    let keys = BenchKeys::create(&client, plan).await?;
     let measured = measure(plan, &tls(plan.http.alpn())?, &keys, &progress).await;
     if !plan.keep {
         progress.enter(Phase::CleaningUp);
@@ -68,7 +68,7 @@ pub async fn run(plan: &LoadPlan, progress: Arc<LoadProgress>) -> Result<LoadRep
     measured.map(|(report, _)| report)
 }
 
-/// The report, and how many keys each client, by its number, created.
+/// Returns the report, and how many keys each client created, by its number.
 async fn measure(
     plan: &LoadPlan,
     tls: &ClientTls,
@@ -79,17 +79,17 @@ async fn measure(
     let window = Window::starting_now(plan.warm_up, plan.duration);
     progress.enter(Phase::WarmingUp);
     let mut running: JoinSet<WorkerCounts> = workers.into_iter().map(|worker| worker.run(window)).collect();
-    progress.stopped_or(sleep_until(window.begin)).await;
+    progress.until_stopped_or(sleep_until(window.begin)).await;
     let cpu = CpuTimes::now(&plan.pids)?;
     progress.enter(Phase::Measuring);
-    progress.stopped_or(sleep_until(window.end)).await;
-    // The processes may be gone by now, which is for the report to say and not a reason to lose it.
+    progress.until_stopped_or(sleep_until(window.end)).await;
+    // A process that ended meanwhile must not cost the whole report.
     let cpu = CpuTimes::now(&plan.pids).ok().map(|now| now.since(&cpu));
     let measured = Instant::now() - window.begin;
     let mut all_counts = Vec::new();
     progress.close();
     let gap = progress.longest_gap();
-    let _ = timeout(LATE, async {
+    let _ = timeout(LATE_ANSWERS, async {
         while let Some(counts) = running.join_next().await {
             all_counts.extend(counts);
         }
@@ -103,7 +103,7 @@ async fn measure(
     Ok((LoadReport::new(plan, measured, all_counts, unanswered, gap, cpu), created))
 }
 
-/// Every client; at least one of them is connected.
+/// Every client, of which at least one has a connection.
 async fn workers(
     plan: &LoadPlan,
     tls: &ClientTls,
@@ -117,8 +117,11 @@ async fn workers(
         .map(|number| Connector::new(servers.clone(), number % servers.len(), plan.http))
         .collect();
     let connections = (0..plan.clients).map(|number| connectors[number % connectors.len()].connection(plan.timeout));
-    let connections: Vec<_> =
-        stream::iter(connections).map(|connection| opened(connection, &servers)).buffered(AT_ONCE).collect().await;
+    let connections: Vec<_> = stream::iter(connections)
+        .map(|connection| opened(connection, &servers))
+        .buffered(OPENED_AT_ONCE)
+        .collect()
+        .await;
     let (connections, failures): (Vec<_>, Vec<_>) = connections.into_iter().unzip();
     if !connections.iter().any(LoadConnection::is_open)
         && let Some(error) = failures.into_iter().flatten().next()
@@ -136,7 +139,7 @@ async fn workers(
     Ok(connections.into_iter().enumerate().map(worker).collect())
 }
 
-/// The connection, connected if one of the servers can be, and else why the first could not be.
+/// Opens the connection to the first server that can be reached, or returns why the first one could not be.
 async fn opened(mut connection: LoadConnection, servers: &[Target]) -> (LoadConnection, Option<LoadError>) {
     let mut first = None;
     for _ in servers {

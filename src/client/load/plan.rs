@@ -1,4 +1,4 @@
-//! What a load test does to which servers, and for how long.
+//! The plan of a load test: which operations to send to which servers, from how many clients, and for how long.
 
 use std::time::Duration;
 
@@ -6,36 +6,36 @@ use super::Mix;
 use crate::client::Endpoint;
 use crate::tls::{Alpn, Credentials, Trust};
 
-/// What to do to a server, and for how long.
+/// What a load test does.
 #[derive(Debug, Clone)]
 pub struct LoadPlan {
-    /// Where; connections are spread over all, and go on to the next one when they are lost.
+    /// The servers. Connections are spread over all of them. A client whose connection is lost may go on to the next server.
     pub endpoints: Vec<Endpoint>,
-    /// As whom.
+    /// The client certificate to show.
     pub credentials: Credentials,
-    /// Whom to trust.
+    /// The CA to trust.
     pub trust: Trust,
-    /// Over which HTTP.
+    /// The version of HTTP.
     pub http: Http,
-    /// Which operations, how often each.
+    /// Which operations to send, and how often each.
     pub mix: Mix,
-    /// Clients that ask at the same time.
+    /// How many clients send requests at the same time.
     pub clients: usize,
-    /// Connections they share, over HTTP/2.
+    /// How many connections they share, over HTTP/2.
     pub connections: usize,
-    /// Time before anything counts.
+    /// How long to send requests before they count.
     pub warm_up: Duration,
-    /// Time that counts.
+    /// How long to send requests that count.
     pub duration: Duration,
-    /// Requests a second in all; as many as there can be when absent.
+    /// Requests a second of all clients together. If absent, each client sends one as soon as the last is answered.
     pub rate: Option<f64>,
-    /// How long an answer, or a connection, may take.
+    /// How long an answer may take, and how long connecting may.
     pub timeout: Duration,
-    /// Keys to work on.
+    /// How many keys to create and work on.
     pub keys: usize,
-    /// Whether keys that were made are kept.
+    /// Whether to leave the created keys on the server.
     pub keep: bool,
-    /// Server processes on this machine whose CPU time is of interest.
+    /// Server processes on this machine, whose CPU time to report.
     pub pids: Vec<u32>,
 }
 

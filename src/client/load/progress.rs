@@ -1,4 +1,4 @@
-//! How far a load test has come, for someone who watches; and a way to end it early.
+//! How far a load test has come, for a display, and a way to end it early.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,36 +14,36 @@ use crate::clock;
 /// What a load test is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Making keys and connections.
+    /// Creating keys and opening connections.
     Preparing,
-    /// Requests that do not count.
+    /// Sending requests that do not count.
     WarmingUp,
-    /// Requests that count.
+    /// Sending requests that count.
     Measuring,
     /// Deleting keys.
     CleaningUp,
 }
 
-/// A time in which no request was answered well.
+/// A time in which no request succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gap {
     /// How long it was.
     pub length: Duration,
-    /// When it began, from the start of the measurement.
+    /// When it began, counted from the start of the measurement.
     pub at: Duration,
 }
 
-/// Counts of a running test, shared with whoever watches.
+/// The counts of a running test, shared with the display.
 #[derive(Debug)]
 pub struct LoadProgress {
     phase: AtomicU8,
     done: AtomicU64,
-    /// When the last request was answered well, in nanoseconds after `start`.
+    /// When the last request succeeded, in nanoseconds after `start`.
     last_ns: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
     failures: Mutex<BTreeMap<String, u64>>,
-    /// The length of `longest`, to be compared without its lock.
+    /// The length of `longest`, which can be compared without the lock.
     longest_ns: AtomicU64,
     longest: Mutex<Gap>,
     /// When the measurement began, in nanoseconds after `start`.
@@ -71,7 +71,7 @@ impl Default for LoadProgress {
 }
 
 impl LoadProgress {
-    /// What it is doing.
+    /// What the test is doing.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Preparing,
@@ -81,32 +81,32 @@ impl LoadProgress {
         }
     }
 
-    /// Requests answered well so far, those of the warm-up too.
+    /// How many requests succeeded so far, including the warm-up.
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Requests and connections that failed so far.
+    /// How many requests and connections failed so far, including the warm-up.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// The same by kind: the HTTP status, or why there was no answer.
+    /// The failures by kind: the HTTP status, or the kind of transport failure.
     pub fn failures(&self) -> BTreeMap<String, u64> {
         self.failures.lock().clone()
     }
 
-    /// How long no request has been answered well.
+    /// How long ago the last request succeeded.
     pub fn silence(&self) -> Duration {
         Duration::from_nanos(self.ns(Instant::now()).saturating_sub(self.last_ns.load(Ordering::Relaxed)))
     }
 
-    /// The longest time of the measurement so far in which no request was answered well.
+    /// The longest time in the measurement so far in which no request succeeded.
     pub fn longest_gap(&self) -> Gap {
         *self.longest.lock()
     }
 
-    /// Ends the test now: what was measured is reported, and keys are deleted.
+    /// Ends the test now. It still reports what it measured and deletes its keys.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -122,22 +122,22 @@ impl LoadProgress {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// Ends the measurement: a gap that goes on counts up to now.
+    /// Ends the measurement. A gap that goes on counts up to now.
     pub(super) fn close(&self) {
         self.note_gap(self.ns(Instant::now()));
     }
 
-    pub(super) fn succeed(&self, now: Instant) {
+    pub(super) fn count_success(&self, now: Instant) {
         self.done.fetch_add(1, Ordering::Relaxed);
         self.note_gap(self.ns(now));
     }
 
-    /// A server has answered, but not well.
-    pub(super) fn answer(&self) {
+    /// Counts an answer that is not a success.
+    pub(super) fn count_answer(&self) {
         self.answered.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn fail(&self, kind: &str) {
+    pub(super) fn count_failure(&self, kind: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut failures = self.failures.lock();
         match failures.get_mut(kind) {
@@ -146,7 +146,7 @@ impl LoadProgress {
         }
     }
 
-    /// Whether requests were made and no server has answered a single one, well or not.
+    /// Whether requests failed and no server has answered a single one, not even with an error.
     pub(super) fn is_without_answer(&self) -> bool {
         self.failed() > 0 && self.done() == 0 && self.answered.load(Ordering::Relaxed) == 0
     }
@@ -155,8 +155,8 @@ impl LoadProgress {
         self.stop.is_cancelled()
     }
 
-    /// Waits for `end`, or for the stop.
-    pub(super) async fn stopped_or(&self, end: impl Future<Output = ()>) {
+    /// Waits for `end`, or until the test is stopped.
+    pub(super) async fn until_stopped_or(&self, end: impl Future<Output = ()>) {
         tokio::select! {
             () = end => {}
             () = self.stop.cancelled() => {}
@@ -186,13 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_gap_is_found_with_its_place_also_at_the_end() {
+    fn the_longest_gap_is_found_with_its_start_also_at_the_end() {
         let progress = LoadProgress::default();
         progress.enter(Phase::Measuring);
         let begin = progress.start + Duration::from_nanos(progress.measured_ns.load(Ordering::Relaxed));
         let at = |ms| begin + Duration::from_millis(ms);
         for ms in [1000, 1010, 4010, 4020] {
-            progress.succeed(at(ms));
+            progress.count_success(at(ms));
         }
         let gap = progress.longest_gap();
         assert_eq!((gap.length.as_millis(), gap.at.as_millis()), (3000, 1010));
@@ -201,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_test_that_heard_nothing_at_all_is_without_answer() {
+    fn a_test_is_without_an_answer_until_any_server_answers() {
         let progress = LoadProgress::default();
         assert!(!progress.is_without_answer());
-        progress.fail("connection_refused");
+        progress.count_failure("connection_refused");
         assert!(progress.is_without_answer());
-        progress.answer();
+        progress.count_answer();
         assert!(!progress.is_without_answer());
         assert_eq!(progress.failures(), BTreeMap::from([("connection_refused".to_owned(), 1)]));
     }

@@ -12,63 +12,63 @@ use super::{Gap, Http, LoadPlan};
 /// The result of a load test.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadReport {
-    /// The servers.
+    /// The servers, as URLs.
     pub servers: Vec<String>,
-    /// `1` or `2`.
+    /// The version of HTTP: `1` or `2`.
     pub http: u8,
-    /// Clients that asked at the same time.
+    /// Clients that sent requests at the same time.
     pub clients: usize,
-    /// Connections they used.
+    /// Connections that they used.
     pub connections: usize,
-    /// The rate asked for, in requests a second.
+    /// The requested rate, in requests a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
-    /// Seconds measured.
+    /// The length of the measurement in seconds.
     pub seconds: f64,
-    /// Requests answered well in that time.
+    /// Requests that succeeded in that time.
     pub requests: u64,
-    /// The same a second.
+    /// Successful requests a second.
     pub throughput: f64,
-    /// How long they took.
+    /// How long they took, in microseconds.
     pub latency: Latency,
-    /// The same by operation.
+    /// The figures of each operation.
     pub operations: BTreeMap<&'static str, OperationReport>,
-    /// Requests and connections that failed: by HTTP status, or by why there was no answer.
+    /// Requests and connections that failed, by HTTP status or by the kind of transport failure.
     pub errors: BTreeMap<String, u64>,
-    /// Connections that were made again after they had been lost.
+    /// How often a client connected again after it had lost its connection.
     pub reconnects: u64,
-    /// The longest time without a good answer, in milliseconds.
+    /// The longest time in which no request succeeded, in milliseconds.
     pub longest_gap_ms: f64,
-    /// When that began, in seconds after the start of the measurement.
+    /// When that time began, in seconds after the start of the measurement.
     pub longest_gap_at_seconds: f64,
-    /// Requests still without an answer long after the end.
+    /// Clients that were still waiting for an answer 20 seconds after the end.
     pub unanswered: usize,
-    /// CPU time.
+    /// CPU time of a request. Absent if no request succeeded or a process ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
 }
 
-/// One operation's share.
+/// The figures of one operation.
 #[derive(Debug, Clone, Serialize)]
 pub struct OperationReport {
-    /// Requests answered well.
+    /// Requests that succeeded.
     pub requests: u64,
-    /// The same a second.
+    /// Successful requests a second.
     pub throughput: f64,
-    /// How long they took.
+    /// How long they took, in microseconds.
     pub latency: Latency,
 }
 
 /// Latencies in microseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Latency {
-    /// Half were faster.
+    /// The median.
     pub p50_us: f64,
-    /// Nine of ten were faster.
+    /// The 90th percentile.
     pub p90_us: f64,
-    /// All but one in a hundred were faster.
+    /// The 99th percentile.
     pub p99_us: f64,
-    /// All but one in a thousand were faster.
+    /// The 99.9th percentile.
     pub p999_us: f64,
     /// The slowest.
     pub max_us: f64,
@@ -76,10 +76,10 @@ pub struct Latency {
     pub mean_us: f64,
 }
 
-/// CPU time a request, in microseconds.
+/// CPU time of a request, in microseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Cpu {
-    /// Of the server processes that were named.
+    /// Of the server processes that the plan names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_us_per_request: Option<f64>,
     /// Of the load generator itself.
@@ -98,7 +98,7 @@ impl LoadReport {
         gap: Gap,
         cpu: Option<CpuUsed>,
     ) -> Self {
-        // A test that is stopped while it warms up has measured nothing, in no time.
+        // A test that is stopped while it warms up has measured for no time at all. Do not divide by zero then.
         let seconds = measured.as_secs_f64().max(1e-9);
         let reconnects = all_counts.iter().map(|counts| counts.reconnects).sum();
         let (by_operation, errors) = merge(all_counts);

@@ -1,4 +1,4 @@
-//! Every request of a load test, made beforehand.
+//! The requests of a load test, built before it starts so that sending one costs little.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,13 +11,13 @@ use super::bench_keys::{BenchKeys, CONTEXT};
 use super::{Http, LoadOperation, LoadPlan};
 use crate::client::Endpoint;
 
-/// Makes the requests to one server.
+/// The requests to one server.
 pub struct Requests {
-    /// What comes before the path in a URI.
+    /// What precedes the path in a URI: scheme and host over HTTP/2, nothing over HTTP/1.1.
     base: String,
     headers: HeaderMap,
     prefix: String,
-    /// By operation; each list has one for each key.
+    /// By operation: one request for each key, or a single one if the operation uses no key.
     ready: Vec<(LoadOperation, Vec<Template>)>,
 }
 
@@ -28,7 +28,7 @@ struct Template {
 }
 
 impl Requests {
-    /// Those of the plan to one server.
+    /// Builds the requests of a plan to one server.
     pub fn new(plan: &LoadPlan, endpoint: &Endpoint, keys: &BenchKeys) -> Self {
         let mut headers = HeaderMap::new();
         let base = match plan.http {
@@ -46,7 +46,7 @@ impl Requests {
         requests
     }
 
-    /// The request of an operation on a key that a random number chooses.
+    /// A request of an operation, on the key that a random number selects.
     pub fn ready(&self, operation: LoadOperation, random: usize) -> Request<Full<Bytes>> {
         let list = self.ready.iter().find(|(one, _)| *one == operation).map(|(_, list)| list);
         let list = list.expect("every operation of the mix has its requests");
@@ -81,7 +81,7 @@ impl Requests {
         let context = BASE64_STANDARD.encode(CONTEXT);
         let body = match operation {
             LoadOperation::Generate => format!(r#"{{"context":"{context}"}}"#),
-            // The context does for a plaintext and a message: it is 32 bytes too.
+            // The context also serves as plaintext and message: a data key has 32 bytes too.
             LoadOperation::Encrypt => format!(r#"{{"plaintext":"{context}","context":"{context}"}}"#),
             LoadOperation::Decrypt => {
                 format!(r#"{{"ciphertext":"{}","context":"{context}"}}"#, BASE64_STANDARD.encode(ciphertext))
@@ -94,7 +94,8 @@ impl Requests {
     }
 
     fn template(&self, method: Method, path: &str, body: String) -> Template {
-        let uri = Uri::try_from(format!("{}{path}", self.base)).expect("key names and endpoints need no escapes");
+        let uri =
+            Uri::try_from(format!("{}{path}", self.base)).expect("names of bench keys and endpoints need no escapes");
         Template { method, uri, body: body.into() }
     }
 }

@@ -1,26 +1,26 @@
-//! When a client makes its next request, and from when its wait counts.
+//! When a client sends its next request, and from when the latency of that request counts.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// A client's rhythm.
+/// When a client sends its requests.
 pub enum Schedule {
-    /// The next request as soon as the last is answered.
+    /// The next request follows as soon as the last one is answered.
     ClosedLoop,
-    /// At fixed times, whether or not the server keeps up.
+    /// Requests are due at fixed times, whether or not the server keeps up.
     OpenLoop {
-        /// Between two requests of this client.
+        /// The time between two requests of this client.
         interval: Duration,
-        /// When the first is due, after the start.
+        /// When the first request is due, counted from the start.
         offset: Duration,
-        /// When the next is due.
+        /// When the next request is due; absent before the first.
         due: Option<Instant>,
     },
 }
 
 impl Schedule {
-    /// The rhythm of client `number` of `clients` that make `rate` requests a second together.
+    /// The schedule of client `number`, one of `clients` that together send `rate` requests a second.
     pub fn new(rate: Option<f64>, number: usize, clients: usize) -> Self {
         let Some(rate) = rate else { return Self::ClosedLoop };
         #[expect(clippy::cast_precision_loss, reason = "client counts are far below 2^52")]
@@ -29,11 +29,11 @@ impl Schedule {
         Self::OpenLoop { interval, offset: Duration::from_secs_f64(number / rate), due: None }
     }
 
-    /// Waits until the next request is due, and tells from when its latency counts.
+    /// Waits until the next request is due, and returns the time from which its latency counts.
     ///
-    /// A request that is late because the last one took long counts from when it was due: else a server that stalls
-    /// would hide the requests that it kept from being made (coordinated omission). One that is late only because
-    /// the timer is coarse counts from now.
+    /// If the last request took too long, the next one counts from when it was due. Otherwise a server that stalls would
+    /// hide the requests that it held up (coordinated omission). A request that is late only because the timer is coarse
+    /// counts from now.
     pub async fn next(&mut self) -> Instant {
         let now = Instant::now();
         let due = self.due(now);
@@ -44,7 +44,7 @@ impl Schedule {
         Instant::now()
     }
 
-    /// When the next request is due; the one after it is then planned.
+    /// When the next request is due. Plans the one after it.
     fn due(&mut self, now: Instant) -> Instant {
         let Self::OpenLoop { interval, offset, due } = self else { return now };
         let this = due.unwrap_or(now + *offset);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_request_is_due_when_it_should_have_been_made() {
+    fn a_late_request_counts_from_when_it_was_due() {
         let start = Instant::now();
         let mut schedule = Schedule::new(Some(20.0), 1, 2);
         assert_eq!(schedule.due(start), start + Duration::from_millis(50));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rate_everything_is_due_now() {
+    fn without_a_rate_the_next_request_is_due_now() {
         let now = Instant::now();
         assert_eq!(Schedule::new(None, 0, 1).due(now), now);
     }

@@ -1,4 +1,4 @@
-//! One server under load, and connections to it.
+//! A server under load, and how to connect to it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,41 +20,41 @@ use super::transport_failure::TransportFailure;
 use crate::client::Endpoint;
 use crate::tls::{ClientStream, ClientTls};
 
-/// The bodies of requests.
+/// The body of a request.
 pub type Body = Full<Bytes>;
 
-/// One server.
+/// A server under load.
 pub struct Target {
     endpoint: Endpoint,
-    /// Its address, looked up again after it could not be connected to.
+    /// Its IP address, which is resolved again after a connection failed.
     address: Mutex<Option<SocketAddr>>,
     tls: ClientTls,
     http: Http,
-    /// How long a connection may take.
+    /// How long connecting may take.
     limit: Duration,
 }
 
-/// A connection over HTTP/1.1, driven by whoever waits for an answer, in the same task: no other task has to be woken.
+/// A connection over HTTP/1.1. The task that waits for an answer also drives it, so that no other task has to wake up.
 pub struct DrivenHttp1 {
     sender: http1::SendRequest<Body>,
-    /// None once it has ended.
+    /// `None` once it has ended.
     connection: Option<Pin<Box<Http1Connection>>>,
 }
 
 type Http1Connection = http1::Connection<TokioIo<ClientStream>, Body>;
 
 impl Target {
-    /// A server, not connected to yet.
+    /// A server. Connects to nothing yet.
     pub fn new(endpoint: &Endpoint, tls: &ClientTls, http: Http, limit: Duration) -> Self {
         Self { endpoint: endpoint.clone(), address: Mutex::new(None), tls: tls.clone(), http, limit }
     }
 
-    /// Where it is.
+    /// Its host and port.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Makes a new connection, sends one request on it and drops it.
+    /// Opens a new connection, sends one request on it and drops it.
     pub async fn connect_once(&self, request: Request<Body>) -> Result<StatusCode, TransportFailure> {
         match self.http {
             Http::One => self.open_http1().await.map_err(|error| TransportFailure::of(&error))?.send(request).await,
@@ -85,17 +85,17 @@ impl Target {
     }
 
     async fn open(&self) -> io::Result<ClientStream> {
-        let opened = timeout(self.limit, self.open_in_any_time()).await;
+        let opened = timeout(self.limit, self.open_without_limit()).await;
         opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut))).inspect_err(|_| {
-            // The name may lead elsewhere by now.
+            // The name may resolve to another address by now.
             *self.address.lock() = None;
         })
     }
 
-    async fn open_in_any_time(&self) -> io::Result<ClientStream> {
+    async fn open_without_limit(&self) -> io::Result<ClientStream> {
         let tcp = TcpStream::connect(self.address().await?).await?;
         tcp.set_nodelay(true)?;
-        // Closed at once, without TIME_WAIT: thousands of new connections a second would use up all ports.
+        // Close at once, without TIME_WAIT. Thousands of new connections a second would use up all ports otherwise.
         tcp.set_zero_linger()?;
         self.tls.connect(&self.endpoint.host, tcp).await
     }
@@ -123,8 +123,8 @@ impl DrivenHttp1 {
             drain(sender.send_request(request).await?).await
         };
         let mut exchange = pin!(exchange);
-        // The connection is looked at between two looks at the exchange: it sends what the first look queued and
-        // brings what the second takes, so that one wake-up of this task is enough.
+        // Poll the connection between two polls of the exchange. It sends what the first poll queued, and reads what the
+        // second poll takes, so that this task wakes up once for an answer.
         std::future::poll_fn(|context| {
             if let Poll::Ready(done) = exchange.as_mut().poll(context) {
                 return Poll::Ready(done.map_err(|_| TransportFailure::Lost));

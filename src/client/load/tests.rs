@@ -1,4 +1,4 @@
-//! A load test against a server that keeps keys, and one that fails on purpose.
+//! Load tests against a server that keeps keys, and against servers that fail on purpose.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::tls::{Credentials, Trust};
 type Keys = Arc<Mutex<BTreeSet<String>>>;
 
 /// Answers like a KES server whose data keys are all zeros and whose ciphertexts are their plaintexts.
-fn pretend(keys: &Keys, request: &Request<Bytes>) -> (u16, &'static str) {
+fn answer_like_kes(keys: &Keys, request: &Request<Bytes>) -> (u16, &'static str) {
     const ZEROS: &str = r#"{"plaintext":"AAAA","ciphertext":"AAAA"}"#;
     let mut parts = request.uri().path().trim_start_matches("/v1/key/").split('/');
     let (operation, name) = (parts.next().unwrap(), parts.next().unwrap_or_default().to_owned());
@@ -33,7 +33,7 @@ fn pretend(keys: &Keys, request: &Request<Bytes>) -> (u16, &'static str) {
 async fn server(keys: &Keys) -> TestServer {
     let keys = keys.clone();
     TestServer::start(move |request| {
-        let (code, body) = pretend(&keys, &request);
+        let (code, body) = answer_like_kes(&keys, &request);
         Response::builder().status(code).body(Full::from(body)).unwrap()
     })
     .await
@@ -58,7 +58,7 @@ fn plan(server: &TestServer, http: Http, mix: &str) -> LoadPlan {
     }
 }
 
-/// Runs until `enough` requests are answered, well or not.
+/// Runs until `enough` requests have succeeded or failed.
 async fn run_until(plan: LoadPlan, enough: u64) -> LoadReport {
     let progress = Arc::new(LoadProgress::default());
     let running = tokio::spawn({
@@ -73,7 +73,7 @@ async fn run_until(plan: LoadPlan, enough: u64) -> LoadReport {
 }
 
 #[tokio::test]
-async fn every_kind_of_request_is_answered_over_both_versions_and_no_key_is_left() {
+async fn operations_succeed_over_both_versions_of_http_and_no_key_is_left() {
     for http in [Http::One, Http::Two] {
         let keys = Keys::default();
         let server = server(&keys).await;
@@ -97,7 +97,7 @@ async fn failures_are_counted_by_status_and_not_as_throughput() {
 }
 
 #[tokio::test]
-async fn new_connections_are_an_operation() {
+async fn the_operation_connect_opens_new_connections() {
     let server = TestServer::start(|_| Response::new(Full::default())).await;
     for http in [Http::One, Http::Two] {
         let report = run_until(plan(&server, http, "connect"), 10).await;
@@ -106,7 +106,7 @@ async fn new_connections_are_an_operation() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_open_what_it_sealed_is_not_measured() {
+async fn a_server_that_decrypts_wrongly_is_not_measured() {
     let server = TestServer::start(|request| {
         let lie = if request.uri().path().contains("decrypt") { "BBBB" } else { "AAAA" };
         let body = format!(r#"{{"plaintext":"{lie}","ciphertext":"AAAA"}}"#);
@@ -118,7 +118,7 @@ async fn a_server_that_does_not_open_what_it_sealed_is_not_measured() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_passed_over() {
+async fn clients_pass_over_a_server_that_cannot_be_reached() {
     for http in [Http::One, Http::Two] {
         let server = server(&Keys::default()).await;
         let mut plan = plan(&server, http, "generate");
@@ -129,7 +129,7 @@ async fn a_server_that_is_away_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_503_is_left_for_the_next_one() {
+async fn clients_leave_a_server_that_answers_503() {
     for http in [Http::One, Http::Two] {
         let keys = Keys::default();
         let good = server(&keys).await;
@@ -147,7 +147,7 @@ async fn a_server_that_answers_503_is_left_for_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_left_after_the_timeout() {
+async fn clients_leave_a_silent_server_after_the_timeout() {
     for http in [Http::One, Http::Two] {
         let keys = Keys::default();
         let good = server(&keys).await;
@@ -162,7 +162,7 @@ async fn a_silent_server_is_left_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn only_a_test_that_no_server_answers_fails() {
+async fn a_test_that_no_server_answers_fails() {
     let server = TestServer::start(|_| Response::new(Full::default())).await;
     let mut plan = plan(&server, Http::Two, "status");
     plan.endpoints = vec![Endpoint { host: "127.0.0.1".to_owned(), port: 1 }];

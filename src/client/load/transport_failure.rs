@@ -1,26 +1,26 @@
-//! Why a request or a connection got no answer, in the kinds that a report counts.
+//! The kinds of failures in which no answer came, as a report counts them.
 
 use std::io;
 
-/// Why there was no answer.
+/// Why a request or a new connection brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TransportFailure {
     /// The name of the server does not resolve.
     Name,
     /// The server refused the connection: nothing listens there.
     Refused,
-    /// Nothing came in time.
+    /// No answer came within the limit.
     TimedOut,
     /// The handshake failed.
     Tls,
-    /// The connection broke.
+    /// The connection broke before the answer was complete.
     Lost,
-    /// The system has no way to the server.
+    /// Any other failure to connect: the system has no route to the server, for example.
     Unreachable,
 }
 
 impl TransportFailure {
-    /// What kind an error is; a name that does not resolve is marked as not found.
+    /// The kind of an error. `Target` marks a name that does not resolve as `NotFound`.
     pub fn of(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
         match error.kind() {
@@ -35,7 +35,7 @@ impl TransportFailure {
         }
     }
 
-    /// The word by which reports count it.
+    /// The word under which reports count it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Name => "name_not_resolved",

@@ -1,4 +1,5 @@
-//! One client under load: picks an operation, sends it, counts it, and connects again when its connection is lost.
+//! One client under load. It picks an operation, sends the request, counts the outcome, and connects again when it loses
+//! its connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,38 +15,38 @@ use super::schedule::Schedule;
 use super::transport_failure::TransportFailure;
 use super::{LoadOperation, Mix};
 
-/// Before the second attempt to connect; each further one waits twice as long.
+/// The pause before the second attempt to connect. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest wait between two attempts to connect.
+/// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// One client.
+/// One client of a load test.
 pub struct Worker {
     /// Its number.
     pub number: usize,
     /// Its connection.
     pub connection: LoadConnection,
-    /// What it sends, by server.
+    /// The requests that it may send, by server.
     pub requests: Arc<[Requests]>,
-    /// How often it sends each.
+    /// Which operations it picks, and how often.
     pub mix: Mix,
-    /// When it sends the next.
+    /// When it sends the next request.
     pub schedule: Schedule,
-    /// Where it counts for those who watch.
+    /// The counts for the display.
     pub progress: Arc<LoadProgress>,
 }
 
-/// The time in which requests count.
+/// The time in which requests count: the measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
-    /// From here on.
+    /// Its start.
     pub begin: Instant,
-    /// Up to here, when clients also stop.
+    /// Its end, when the clients also stop.
     pub end: Instant,
 }
 
 impl Window {
-    /// A window after a warm-up that begins now.
+    /// A window that begins after a warm-up from now.
     pub fn starting_now(warm_up: Duration, duration: Duration) -> Self {
         let begin = Instant::now() + warm_up;
         Self { begin, end: begin + duration }
@@ -61,26 +62,26 @@ impl Worker {
     pub async fn run(mut self, window: Window) -> WorkerCounts {
         let mut counts = WorkerCounts::new(self.number, &self.mix);
         let mut random = Xorshift::new();
-        let mut in_a_row = 0;
+        let mut failures_in_a_row = 0;
         loop {
-            self.recover(window, &mut counts, &mut in_a_row).await;
+            self.reconnect(window, &mut counts, &mut failures_in_a_row).await;
             let since = self.schedule.next().await;
             if self.is_over(window) {
                 return counts;
             }
             let operation = self.mix.pick(random.next_u32());
-            let outcome = self.perform(operation, random.next_u32(), &mut counts).await;
+            let outcome = self.send(operation, random.next_u32(), &mut counts).await;
             let now = Instant::now();
-            self.count(operation, outcome, (since, now), window, &mut counts);
-            let is_bad = matches!(outcome, Err(_) | Ok(StatusCode::SERVICE_UNAVAILABLE));
-            in_a_row = if is_bad { in_a_row + 1 } else { 0 };
+            self.count_outcome(operation, outcome, (since, now), window, &mut counts);
+            let is_failure = matches!(outcome, Err(_) | Ok(StatusCode::SERVICE_UNAVAILABLE));
+            failures_in_a_row = if is_failure { failures_in_a_row + 1 } else { 0 };
             if outcome == Ok(StatusCode::SERVICE_UNAVAILABLE) && self.connection.has_others() {
                 self.connection.close(true);
             }
         }
     }
 
-    async fn perform(
+    async fn send(
         &mut self,
         operation: LoadOperation,
         random: u32,
@@ -100,25 +101,25 @@ impl Worker {
         }
     }
 
-    /// Connects when it is not connected, to one server after the other, for as long as the test runs.
-    async fn recover(&mut self, window: Window, counts: &mut WorkerCounts, in_a_row: &mut u32) {
+    /// Connects if the client has no connection. Tries one server after the other for as long as the test runs.
+    async fn reconnect(&mut self, window: Window, counts: &mut WorkerCounts, failures_in_a_row: &mut u32) {
         while !self.connection.is_open() && !self.is_over(window) {
-            self.progress.stopped_or(sleep(pause(*in_a_row))).await;
+            self.progress.until_stopped_or(sleep(pause(*failures_in_a_row))).await;
             match self.connection.open().await {
                 Ok(()) if window.holds(Instant::now()) => counts.reconnects += 1,
                 Ok(()) => {}
                 Err(error) => {
-                    *in_a_row += 1;
+                    *failures_in_a_row += 1;
                     if let Some(error) = error {
                         let now = Instant::now();
-                        self.fail(TransportFailure::of(&error).word(), now, window, counts);
+                        self.count_failure(TransportFailure::of(&error).word(), now, window, counts);
                     }
                 }
             }
         }
     }
 
-    fn count(
+    fn count_outcome(
         &self,
         operation: LoadOperation,
         outcome: Result<StatusCode, TransportFailure>,
@@ -128,23 +129,23 @@ impl Worker {
     ) {
         match outcome {
             Ok(StatusCode::OK) => {
-                self.progress.succeed(now);
+                self.progress.count_success(now);
                 if window.holds(now) {
-                    counts.succeed(operation, now - since);
+                    counts.count_success(operation, now - since);
                 }
             }
             Ok(status) => {
-                self.progress.answer();
-                self.fail(status.as_str(), now, window, counts);
+                self.progress.count_answer();
+                self.count_failure(status.as_str(), now, window, counts);
             }
-            Err(failure) => self.fail(failure.word(), now, window, counts),
+            Err(failure) => self.count_failure(failure.word(), now, window, counts),
         }
     }
 
-    fn fail(&self, kind: &str, now: Instant, window: Window, counts: &mut WorkerCounts) {
-        self.progress.fail(kind);
+    fn count_failure(&self, kind: &str, now: Instant, window: Window, counts: &mut WorkerCounts) {
+        self.progress.count_failure(kind);
         if window.holds(now) {
-            counts.fail(kind);
+            counts.count_failure(kind);
         }
     }
 
@@ -153,15 +154,15 @@ impl Worker {
     }
 }
 
-/// How long to wait before a connection is tried again, after this many failures in a row.
-fn pause(in_a_row: u32) -> Duration {
-    match in_a_row.checked_sub(2) {
+/// How long to wait before the next attempt to connect, after this many failures in a row.
+fn pause(failures_in_a_row: u32) -> Duration {
+    match failures_in_a_row.checked_sub(2) {
         None => Duration::ZERO,
         Some(doublings) => FIRST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE),
     }
 }
 
-/// Random numbers that cost nothing (xorshift64*); they only spread load.
+/// Random numbers that cost almost nothing (xorshift64*). They only spread the load, so they need not be unpredictable.
 struct Xorshift(u64);
 
 impl Xorshift {
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_to_connect_are_ever_further_apart_up_to_a_bound() {
+    fn pauses_between_attempts_to_connect_double_up_to_a_second() {
         let millis: Vec<_> = [0, 1, 2, 3, 4, 8, 9, 40, u32::MAX].map(|count| pause(count).as_millis()).to_vec();
         assert_eq!(millis, [0, 0, 10, 20, 40, 640, 1000, 1000, 1000]);
     }
