@@ -10,30 +10,33 @@ use openraft::SnapshotPolicy;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::admission::Admission;
-use super::boot::{self, Beginning, BootError};
+use super::adapter::log_storage::LogStorage;
+use super::adapter::metrics::Metrics;
+use super::adapter::network::Network;
+use super::adapter::pending::Pending;
+use super::adapter::state_machine::StateMachine;
 use super::cluster::Cluster;
 use super::failure::Failure;
-use super::fence::Fence;
-use super::grants::Grants;
-use super::greeting::{Greeter, ShownRootKey, peer_list_hash};
-use super::leader::Leadership;
-use super::lease::Lease;
-use super::links::Links;
-use super::log_storage::LogStorage;
-use super::logs::{LogSource, OwnLogs};
-use super::membership::decode_stored;
-use super::metrics::Metrics;
-use super::network::Network;
-use super::pending::Pending;
-use super::reads::Reads;
-use super::rebuild;
-use super::service::{PeerService, Running};
-use super::state_machine::StateMachine;
-use super::types::Raft;
-use super::waits::Waits;
-use super::writes::Writes;
-use super::{listener, marks, tasks, watch};
+use super::forwarding::leader::Leadership;
+use super::forwarding::writes::Writes;
+use super::integrity::digest_check;
+use super::integrity::rebuild;
+use super::joining::boot::{self, Beginning, BootError};
+use super::joining::greeting::{Greeter, ShownRootKey, peer_list_hash};
+use super::leases::fence::Fence;
+use super::leases::grants::Grants;
+use super::leases::held::Lease;
+use super::leases::reads::Reads;
+use super::log_follow::{LogSource, OwnLogs};
+use super::peer_port::admission::Admission;
+use super::peer_port::listener;
+use super::peer_port::service::{PeerService, Running};
+use super::peers::links::Links;
+use super::protocol::membership::decode_stored;
+use super::protocol::types::Raft;
+use super::tasks;
+use super::watch::probe;
+use super::watch::waits::Waits;
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::socket;
 use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
@@ -186,7 +189,7 @@ impl PeerListener {
         let (disagreements, found) = mpsc::channel(1);
         let lease = Lease::new(consistency, reads.clone(), progress.clone(), disagreements);
         let mut running = JoinSet::new();
-        running.spawn(marks::settle(found, Arc::clone(&leadership), checkpoint.clone(), failure.clone()));
+        running.spawn(digest_check::settle(found, Arc::clone(&leadership), checkpoint.clone(), failure.clone()));
         running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
@@ -197,8 +200,8 @@ impl PeerListener {
             failure.clone(),
         ));
         running.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
-        running.spawn(watch::ask_peers(Arc::clone(&leadership)));
-        running.spawn(watch::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
+        running.spawn(probe::ask_peers(Arc::clone(&leadership)));
+        running.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
         Ok(Cluster {
             raft,
             writes: Writes::start(Arc::clone(&leadership), Arc::clone(&view), pending),

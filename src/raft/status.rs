@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use openraft::Instant;
 
-use super::contacts::Away;
-use super::links::Links;
-use super::types::{NodeId, TypeConfig};
+use super::peers::contacts::Away;
+use super::peers::links::Links;
+use super::protocol::types::{NodeId, TypeConfig};
 use crate::store::Progress;
 
 /// The cluster as this node sees it.

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::elections;
+use super::adapter::metrics::Metrics;
 use super::failure::Failure;
-use super::leader::Leadership;
-use super::links::Links;
-use super::metrics::Metrics;
-use super::types::Raft;
+use super::forwarding::leader::Leadership;
+use super::peers::links::Links;
+use super::protocol::types::Raft;
+use super::watch::elections;
 use crate::config::SnapshotConfig;
 use crate::store::{Checkpoint, Log, Snapshots};
 
@@ -108,7 +108,7 @@ pub(super) async fn checkpoint_regularly(checkpoint: Checkpoint, every: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::types::TypeConfig;
+    use crate::raft::protocol::types::TypeConfig;
     use openraft::StorageError;
     use openraft::type_config::TypeConfigExt;
 

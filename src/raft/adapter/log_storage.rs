@@ -1,0 +1,118 @@
+//! openraft's log storage on the store's write-ahead log.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use tokio::sync::oneshot;
+
+use crate::raft::protocol::entry::{decode_entry, encode_payload};
+use crate::raft::protocol::types::{
+    Entry, LogId, TypeConfig, Vote, from_store_id, from_store_vote, to_store_id, to_store_vote,
+};
+use crate::store::{Durable, Log};
+
+/// Entries that one replication request carries at most, in bytes of payload.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// The log as openraft sees it.
+#[derive(Clone)]
+pub struct LogStorage {
+    log: Log,
+}
+
+impl LogStorage {
+    /// The storage on this log.
+    pub fn new(log: Log) -> Self {
+        Self { log }
+    }
+}
+
+impl RaftLogReader<TypeConfig> for LogStorage {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        let entries = self.log.read(start..end.max(start))?;
+        let decode = |(id, payload)| decode_entry(from_store_id(id), payload).map_err(io::Error::other);
+        entries.into_iter().map(decode).collect()
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.log.state()?.vote.map(from_store_vote))
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let mut bytes = 0;
+        let within = |(_, payload): &(_, bytes::Bytes)| {
+            let fits = bytes < READ_BYTES;
+            bytes += payload.len();
+            fits
+        };
+        let entries = self.log.read(start..end)?.into_iter().take_while(within);
+        let decode = |(id, payload)| decode_entry(from_store_id(id), payload).map_err(io::Error::other);
+        entries.map(decode).collect()
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStorage {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let state = self.log.state()?;
+        let last_purged_log_id = state.purged.map(from_store_id);
+        Ok(LogState { last_purged_log_id, last_log_id: state.last.map(from_store_id).or(last_purged_log_id) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let (sender, durable) = oneshot::channel();
+        self.log.save_vote(to_store_vote(vote), Box::new(move |result| drop(sender.send(result))))?;
+        durable.await.map_err(|_| io::Error::other("the log was closed before the vote was durable"))?
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        committed.map_or(Ok(()), |id| self.log.commit(to_store_id(&id)))
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.log.state()?.committed.map(from_store_id))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let durable: Durable = Box::new(move |result| callback.io_completed(result));
+        let entries = entries.into_iter().map(|entry| (to_store_id(&entry.log_id), encode_payload(&entry)));
+        self.log.append(entries, durable)
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        blocking(&self.log, move |log| log.truncate_after(last_log_id.map(|id| to_store_id(&id)))).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        blocking(&self.log, move |log| log.purge(to_store_id(&log_id))).await
+    }
+}
+
+async fn blocking(log: &Log, work: impl FnOnce(&Log) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let log = log.clone();
+    tokio::task::spawn_blocking(move || work(&log)).await.map_err(io::Error::other)?
+}

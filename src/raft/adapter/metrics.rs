@@ -1,0 +1,41 @@
+//! openraft's metrics, as they are and as they change.
+
+use std::ops::Deref;
+
+use openraft::RaftMetrics;
+use openraft::async_runtime::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+
+use crate::raft::protocol::types::{Raft, TypeConfig};
+
+/// A view of consensus on this node that follows it.
+#[derive(Clone)]
+pub(in crate::raft) struct Metrics(WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>);
+
+impl Metrics {
+    pub(in crate::raft) fn of(raft: &Raft) -> Self {
+        Self(raft.metrics())
+    }
+
+    /// As they are now.
+    pub(in crate::raft) fn now(&self) -> impl Deref<Target = RaftMetrics<TypeConfig>> + '_ {
+        self.0.borrow_watched()
+    }
+
+    /// Waits for the next change; false once consensus has ended.
+    pub(in crate::raft) async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+
+    /// Waits until something holds of them; false when consensus has ended before.
+    pub(in crate::raft) async fn wait_for(&mut self, holds: impl Fn(&RaftMetrics<TypeConfig>) -> bool) -> bool {
+        loop {
+            if holds(&self.now()) {
+                return true;
+            }
+            if !self.changed().await {
+                return false;
+            }
+        }
+    }
+}

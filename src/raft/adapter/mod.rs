@@ -1,0 +1,7 @@
+//! openraft's storage and network, on our store and our peers.
+
+pub(in crate::raft) mod log_storage;
+pub(in crate::raft) mod metrics;
+pub(in crate::raft) mod network;
+pub(in crate::raft) mod pending;
+pub(in crate::raft) mod state_machine;

@@ -1,0 +1,90 @@
+//! Writes of this node that wait to be applied here, by request id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::state::{Outcome, RequestId};
+
+/// Writes that wait for their outcome. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub(in crate::raft) struct Pending {
+    waiting: Arc<Mutex<HashMap<RequestId, Waiter>>>,
+}
+
+struct Waiter {
+    sent: bool,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// One waiting write; dropping it stops the waiting.
+pub(in crate::raft) struct Waiting {
+    pending: Pending,
+    id: RequestId,
+    pub answer: oneshot::Receiver<Outcome>,
+}
+
+impl Pending {
+    /// Begins to wait for the outcome of a command.
+    pub(in crate::raft) fn wait_for(&self, id: RequestId) -> Waiting {
+        let (sender, answer) = oneshot::channel();
+        self.waiting.lock().insert(id, Waiter { sent: false, answer: sender });
+        Waiting { pending: self.clone(), id, answer }
+    }
+
+    /// Tells whoever waits what came of commands.
+    pub(in crate::raft) fn answer(&self, outcomes: impl IntoIterator<Item = (RequestId, Outcome)>) {
+        let mut waiting = self.waiting.lock();
+        for (id, outcome) in outcomes {
+            if let Some(waiter) = waiting.remove(&id) {
+                // Whoever waited may have run out of time; the outcome stands all the same.
+                let _ = waiter.answer.send(outcome);
+            }
+        }
+    }
+
+    /// Whether somebody still waits for the command, which from now on counts as sent.
+    pub(in crate::raft) fn mark_sent(&self, id: RequestId) -> bool {
+        self.waiting.lock().get_mut(&id).map(|waiter| waiter.sent = true).is_some()
+    }
+
+    /// Whether somebody still waits for the command.
+    pub(in crate::raft) fn is_waited_for(&self, id: RequestId) -> bool {
+        self.waiting.lock().contains_key(&id)
+    }
+
+    /// Everything that is waited for.
+    pub(in crate::raft) fn ids(&self) -> Vec<RequestId> {
+        self.waiting.lock().keys().copied().collect()
+    }
+}
+
+impl Waiting {
+    /// Stops waiting; whether the command was ever sent. From now on it is not sent any more.
+    pub(in crate::raft) fn give_up(self) -> bool {
+        self.pending.waiting.lock().remove(&self.id).is_none_or(|waiter| waiter.sent)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.pending.waiting.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_unsent_is_never_sent() {
+        let pending = Pending::default();
+        let id = RequestId([1; 16]);
+        assert!(!pending.wait_for(id).give_up(), "nobody sent it");
+        assert!(!pending.mark_sent(id), "and nobody will");
+        let waiting = pending.wait_for(id);
+        assert!(pending.mark_sent(id) && waiting.give_up());
+    }
+}

@@ -1,0 +1,300 @@
+//! openraft's state machine on the keystore: applies what is committed, builds and installs snapshots.
+
+use std::io;
+use std::time::Instant;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+
+use super::pending::Pending;
+use crate::clock;
+use crate::policy::KeyName;
+use crate::raft::protocol::membership::{decode_stored, encode_membership};
+use crate::raft::protocol::types::{
+    Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, from_store_id, to_store_id,
+};
+use crate::state::{self, Command, Current, DecodeError, KeyRecord, Outcome, Remembered, RequestId};
+use crate::store::{self, Checkpoint, Keystore, SnapshotBuild, Snapshots, View};
+
+/// Entries applied before they are written and answered.
+const BATCH: usize = 1024;
+
+/// The state machine as openraft sees it.
+pub struct StateMachine {
+    keystore: Keystore,
+    snapshots: Snapshots,
+    pending: Pending,
+}
+
+/// Builds one snapshot.
+pub struct SnapshotBuilder {
+    build: Option<SnapshotBuild>,
+    snapshots: Snapshots,
+    checkpoint: Checkpoint,
+}
+
+impl StateMachine {
+    /// The state machine on this keystore.
+    pub(in crate::raft) fn new(keystore: Keystore, snapshots: Snapshots, pending: Pending) -> Self {
+        Self { keystore, snapshots, pending }
+    }
+
+    /// Applies entries and writes them in one transaction.
+    fn apply_batch(&mut self, entries: &[EntryResponder<TypeConfig>]) -> io::Result<Vec<(RequestId, Outcome)>> {
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for (entry, _) in entries {
+            outcomes.extend(self.apply_entry(entry)?);
+            self.keystore.advance(to_store_id(&entry.log_id));
+        }
+        if self.keystore.may_wait() {
+            // Sled takes its time for so much; heartbeats go on meanwhile.
+            tokio::task::block_in_place(|| self.keystore.commit())?;
+        } else {
+            self.keystore.commit()?;
+        }
+        Ok(outcomes)
+    }
+
+    fn apply_entry(&mut self, entry: &Entry) -> io::Result<Option<(RequestId, Outcome)>> {
+        match &entry.payload {
+            EntryPayload::Blank => Ok(None),
+            EntryPayload::Membership(membership) => {
+                self.keystore.set_membership(encode_membership(Some(&entry.log_id), membership).into());
+                Ok(None)
+            }
+            EntryPayload::Normal(proposal) => match Command::decode(&proposal.command()) {
+                Ok(command) => Ok(Some((command.request_id, self.apply_command(entry.index(), &command)))),
+                // Refused before proposing; in a log all the same, it does nothing, on every node alike.
+                Err(DecodeError::Malformed(_)) => Ok(None),
+                // Skipping it would let this node's state differ from the others'.
+                Err(error @ DecodeError::UnknownOperation) => Err(io::Error::other(format!(
+                    "invariant broken: the entry at index {} holds {error}",
+                    entry.index()
+                ))),
+            },
+        }
+    }
+
+    /// Has `state` decide a command, and makes its changes, so that the next command is decided by them.
+    fn apply_command(&mut self, index: u64, command: &Command) -> Outcome {
+        let view = self.keystore.view();
+        let (cluster, rules) = (view.cluster(), view.rules());
+        let (outcome, changes) = state::apply(
+            command,
+            Current {
+                cluster: cluster.as_deref(),
+                rules: &rules,
+                record: &|name, version| record(view, name, version),
+                memory: self.keystore.memory(),
+            },
+        );
+        self.keystore.change(index, changes);
+        self.keystore.remember(Remembered { request_id: command.request_id, index, outcome });
+        outcome
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = store::Snapshot;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let membership = decode_stored(self.keystore.membership())
+            .ok_or_else(|| io::Error::other("invariant broken: the stored membership can be read"))?;
+        Ok((self.keystore.last_applied().map(from_store_id), membership))
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
+    {
+        let mut batches = entries.ready_chunks(BATCH);
+        while let Some(batch) = batches.next().await {
+            let batch: Vec<_> = futures::stream::iter(batch).try_collect().await?;
+            let outcomes = self.apply_batch(&batch)?;
+            self.pending.answer(outcomes);
+            for responder in batch.into_iter().filter_map(|(_, responder)| responder) {
+                responder.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        SnapshotBuilder {
+            build: Some(self.keystore.begin_snapshot()),
+            snapshots: self.snapshots.clone(),
+            checkpoint: self.keystore.checkpoint(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: store::Snapshot) -> io::Result<()> {
+        let begun = Instant::now();
+        // A million keys take seconds to fill in; heartbeats go on meanwhile.
+        tokio::task::block_in_place(|| {
+            let snapshot = self.snapshots.accept(&snapshot.path, None).map_err(io::Error::other)?;
+            self.keystore.install(&snapshot).map_err(io::Error::other)
+        })?;
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        tracing::info!(index, ms = clock::nanos(begun.elapsed()) / 1_000_000, "installed a snapshot from the leader");
+        // Whoever waits for a command that the snapshot jumped over learns its outcome from the memory in it.
+        let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome));
+        let outcomes: Vec<_> = self.pending.ids().into_iter().filter_map(remembered).collect();
+        self.pending.answer(outcomes);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        self.snapshots.newest()?.map(as_openraft).transpose()
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    type SnapshotData = store::Snapshot;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let build = self.build.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
+        let (snapshots, checkpoint) = (self.snapshots.clone(), self.checkpoint.clone());
+        let begun = Instant::now();
+        let built = tokio::task::spawn_blocking(move || {
+            let snapshot = build.run(&snapshots)?;
+            // The log may now be purged up to the snapshot: by then the keystore on disk must reach as far.
+            checkpoint.run()?;
+            Ok::<_, io::Error>(snapshot)
+        });
+        let snapshot = built.await.map_err(io::Error::other)??;
+        let bytes = snapshot.path.metadata().map_or(0, |metadata| metadata.len());
+        let index = snapshot.header.applied.last.map_or(0, |last| last.index);
+        tracing::info!(index, bytes, ms = clock::nanos(begun.elapsed()) / 1_000_000, "built a snapshot");
+        as_openraft(snapshot)
+    }
+}
+
+/// The record of a version of a key, or of its newest one.
+fn record(view: &View, name: &str, version: Option<u32>) -> Option<KeyRecord> {
+    let name = KeyName::parse(name).ok()?;
+    let encoded = match version {
+        Some(version) => view.record(name, version),
+        None => view.newest_record(name),
+    }?;
+    Some(KeyRecord::decode(&encoded).expect("`state` decodes a record before it decides to keep it"))
+}
+
+/// A snapshot with what openraft wants to know of it.
+pub(in crate::raft) fn as_openraft(snapshot: store::Snapshot) -> io::Result<Snapshot> {
+    let last_membership = decode_stored(&snapshot.header.membership)
+        .ok_or_else(|| io::Error::other("the membership in a snapshot cannot be read"))?;
+    let last_log_id = snapshot.header.applied.last.map(from_store_id);
+    Ok(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot })
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::StorageError;
+    use openraft::testing::log::{StoreBuilder, Suite};
+
+    use super::*;
+    use crate::crypto::Cipher;
+    use crate::policy::{Actor, Author, Identity, Prefix};
+    use crate::raft::adapter::log_storage::LogStorage;
+    use crate::state::{Cluster, ClusterId, CreationId, Init, KeySeen, Operation};
+    use crate::store::{Found, Owner, Store, StoreId};
+
+    fn opened(dir: &tempfile::TempDir) -> (LogStorage, StateMachine) {
+        let store = Store::open(dir.path(), || Owner { store_id: StoreId([1; 16]), node_id: 0 }).unwrap();
+        let Found::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
+        (LogStorage::new(store.log), StateMachine::new(keystore, store.snapshots, Pending::default()))
+    }
+
+    fn command(number: u8, path: &str, operation: Operation) -> Command {
+        let actor = match &operation {
+            Operation::Init(_) => Actor::Node,
+            _ => Actor::Client { identity: Identity::from_bytes([1; 32]), file_admin: true },
+        };
+        Command {
+            request_id: RequestId([number; 16]),
+            seen_index: 0,
+            time_ns: 0,
+            actor,
+            path: path.to_owned(),
+            file_names_admin: true,
+            operation,
+        }
+    }
+
+    fn first_command() -> Command {
+        let cluster = Cluster {
+            id: ClusterId([1; 16]),
+            level: 1,
+            ring: Vec::new(),
+            active_ring_version: 1,
+            time_ns: 0,
+            created_at: None,
+        };
+        let init = Init { cluster, policies: Vec::new(), assignments: Vec::new() };
+        command(0, "", Operation::Init(Box::new(init)))
+    }
+
+    /// Creates the key `a`; its creation has the command's number.
+    fn create(number: u8) -> Command {
+        let record = KeyRecord {
+            creation_id: CreationId([number; 16]),
+            version: 1,
+            cipher: Cipher::Aes256,
+            disabled: false,
+            ring_version: 1,
+            author: Author::default(),
+            last_used: None,
+            delete_at: None,
+            sealed: vec![7; 108],
+        };
+        let operation = Operation::CreateKey { name: "a".to_owned(), record: record.encode().into() };
+        command(number, "/v1/key/create/a", operation)
+    }
+
+    /// Deletes the key `a` of this creation.
+    fn delete(number: u8, creation: u8) -> Command {
+        let key = KeySeen { name: "a".to_owned(), creation_id: CreationId([creation; 16]) };
+        command(number, "/v1/key/delete/a", Operation::DeleteKey { key, window_ns: 0 })
+    }
+
+    #[test]
+    fn a_command_is_decided_by_all_commands_before_it_and_takes_effect_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_log, mut machine) = opened(&dir);
+        let done = Outcome::Done;
+        let commands = [
+            (first_command(), done, 0),
+            (create(1), done, 1),
+            (create(2), Outcome::KeyExists, 1),
+            (delete(3, 1), done, 0),
+            // Its outcome is remembered, so that it does not create the key again.
+            (create(1), done, 0),
+            (create(4), done, 1),
+            (delete(3, 1), done, 1),
+            (delete(5, 1), Outcome::KeyNotFound, 1),
+        ];
+        for (index, (command, outcome, keys)) in (1..).zip(commands) {
+            assert_eq!(machine.apply_command(index, &command), outcome, "{index}");
+            let names = machine.keystore.view().names(Prefix::parse("").unwrap(), None, 10);
+            assert_eq!(names.len(), keys, "{index}");
+        }
+    }
+
+    struct Builder;
+
+    impl StoreBuilder<TypeConfig, LogStorage, StateMachine, tempfile::TempDir> for Builder {
+        async fn build(&self) -> Result<(tempfile::TempDir, LogStorage, StateMachine), StorageError<TypeConfig>> {
+            let dir = tempfile::tempdir().unwrap();
+            let (log, state_machine) = opened(&dir);
+            Ok((dir, log, state_machine))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn openrafts_own_storage_checks_pass() {
+        Suite::test_all(Builder).await.unwrap();
+    }
+}

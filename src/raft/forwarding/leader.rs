@@ -1,0 +1,139 @@
+//! Who leads, as this node knows, and a client of whoever does.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use openraft::ServerState;
+
+use crate::raft::adapter::metrics::Metrics;
+use crate::raft::peers::links::{Client, Links};
+use crate::raft::protocol::types::{Member, NodeId, Raft, TypeConfig};
+use crate::raft::watch::situation::Situation;
+use parking_lot::Mutex;
+
+/// Who leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::raft) enum Leader {
+    /// This node.
+    Here,
+    /// Another one.
+    There(NodeId),
+    /// Nobody, or nobody this node knows of.
+    Unknown,
+}
+
+/// Who leads, and how to reach it for writes and reads: on connections apart from those of replication.
+pub(in crate::raft) struct Leadership {
+    raft: Raft,
+    links: Arc<Links>,
+    metrics: Metrics,
+    clients: Mutex<HashMap<NodeId, Client>>,
+}
+
+impl Leadership {
+    pub(in crate::raft) fn new(raft: Raft, links: Arc<Links>) -> Self {
+        let metrics = Metrics::of(&raft);
+        Self { raft, links, metrics, clients: Mutex::default() }
+    }
+
+    /// How this node reaches the others.
+    pub(in crate::raft) fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
+    /// This node's consensus.
+    pub(in crate::raft) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// This node's view of consensus, now and from now on.
+    pub(in crate::raft) fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Who leads now.
+    pub(in crate::raft) fn leader(&self) -> Leader {
+        leader_in(&self.metrics.now())
+    }
+
+    /// The leader and the term, which change together with every election.
+    pub(in crate::raft) fn epoch(&self) -> (Leader, u64) {
+        let metrics = self.metrics.now();
+        (leader_in(&metrics), metrics.current_term)
+    }
+
+    /// The term in which this node leads now, if it does: one in which it was elected since it started.
+    pub(in crate::raft) fn led_term(&self) -> Option<u64> {
+        let metrics = self.metrics.now();
+        (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+    }
+
+    /// This node.
+    pub(in crate::raft) fn own_id(&self) -> NodeId {
+        self.links.owner.node_id
+    }
+
+    /// Every member, this node included.
+    pub(in crate::raft) fn members(&self) -> Arc<BTreeMap<NodeId, Member>> {
+        self.links.members()
+    }
+
+    /// Waits until somebody else leads than in `epoch`, or the same one in another term.
+    pub(in crate::raft) async fn changed_since(&self, epoch: (Leader, u64)) {
+        let mut metrics = self.metrics();
+        while self.epoch() == epoch && metrics.changed().await {}
+    }
+
+    /// A client of a member; none when it is not known.
+    pub(in crate::raft) fn client(&self, id: NodeId) -> Option<Client> {
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.get(&id) {
+            return Some(client.clone());
+        }
+        let client = self.links.client(self.links.members().get(&id)?).ok()?;
+        clients.insert(id, client.clone());
+        Some(client)
+    }
+
+    /// The ids of the members besides this node.
+    pub(in crate::raft) fn other_members(&self) -> Vec<NodeId> {
+        self.links.members().keys().copied().filter(|id| *id != self.links.owner.node_id).collect()
+    }
+
+    /// A member's name, or its id where the name is not known.
+    pub(in crate::raft) fn name_of(&self, id: NodeId) -> String {
+        self.members().get(&id).map_or_else(|| format!("node {id}"), |member| member.name.clone())
+    }
+
+    /// What this node sees of its cluster.
+    pub(in crate::raft) fn situation(&self, has_lease: bool) -> Situation {
+        let (members, metrics, contacts) = (self.members(), self.metrics.now(), self.links.contacts());
+        let at = |member: &Member| (member.name.clone(), self.links.address_of(member).to_owned());
+        let own = self.own_id();
+        Situation {
+            own,
+            own_name: self.links.own_name().to_owned(),
+            members: members.iter().map(|(id, member)| (*id, at(member))).collect(),
+            voters: metrics.membership_config.voter_ids().collect(),
+            away: contacts.away(),
+            leader: metrics.current_leader,
+            has_lease,
+            has_its_key: members.get(&own).is_none_or(|member| member.key == self.links.own_key()),
+            missing: contacts.missing().map(|missing| (missing.index, missing.since.elapsed())),
+            last: metrics.last_log_index.unwrap_or(0),
+        }
+    }
+
+    /// Forgets the clients, because the members have changed.
+    pub(in crate::raft) fn forget_clients(&self) {
+        self.clients.lock().clear();
+    }
+}
+
+fn leader_in(metrics: &openraft::RaftMetrics<TypeConfig>) -> Leader {
+    match metrics.current_leader {
+        Some(id) if id == metrics.id => Leader::Here,
+        Some(id) => Leader::There(id),
+        None => Leader::Unknown,
+    }
+}

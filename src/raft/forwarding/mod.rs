@@ -1,0 +1,5 @@
+//! Writes, sent to the node that leads.
+
+pub(in crate::raft) mod leader;
+pub(in crate::raft) mod proposals;
+pub(in crate::raft) mod writes;

@@ -1,0 +1,266 @@
+//! Writes of this node: sent to whoever leads, over one hop at most, and again until they are applied here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::leader::{Leader, Leadership};
+use super::proposals::propose;
+use crate::raft::adapter::pending::Pending;
+use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::wire::Proposals;
+use crate::state::{Command, Outcome, RequestId};
+use crate::store::View;
+
+/// Writes that wait to be sent; more wait to be queued.
+const QUEUE: usize = 8192;
+/// Writes sent together.
+const BATCH: usize = 512;
+/// Before a write that was not taken is sent again.
+const BACK_OFF: Duration = Duration::from_millis(5);
+
+/// Why a write has no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteError {
+    /// It was never sent: nothing was written.
+    NoLeader,
+    /// It was sent, but its outcome did not come before the deadline: it may or may not take effect.
+    OutcomeUnknown,
+    /// It took effect, but the deadline came before every member was known to have applied it, or to hold no lease.
+    NotEverywhere,
+}
+
+/// The writes of this node.
+#[derive(Clone)]
+pub(in crate::raft) struct Writes {
+    pending: Pending,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+#[derive(Clone)]
+struct Outgoing {
+    id: RequestId,
+    command: Bytes,
+}
+
+impl Writes {
+    /// Starts the task that sends.
+    pub(in crate::raft) fn start(leadership: Arc<Leadership>, view: Arc<View>, pending: Pending) -> Self {
+        let (queue, outgoing) = mpsc::channel(QUEUE);
+        let forwarder = Forwarder { leadership, view, pending: pending.clone(), queue: queue.downgrade() };
+        tokio::spawn(forwarder.run(outgoing));
+        Self { pending, queue }
+    }
+
+    /// Sends a command and waits until it is applied on this node.
+    ///
+    /// # Errors
+    /// The deadline came first.
+    pub(in crate::raft) async fn write(&self, command: &Command, by: Instant) -> Result<Outcome, WriteError> {
+        let mut waiting = self.pending.wait_for(command.request_id);
+        let outgoing = Outgoing { id: command.request_id, command: command.encode() };
+        let applied = async {
+            self.queue.send(outgoing).await.ok()?;
+            (&mut waiting.answer).await.ok()
+        };
+        match tokio::time::timeout_at(by.into(), applied).await {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) | Err(_) => Err(if waiting.give_up() { WriteError::OutcomeUnknown } else { WriteError::NoLeader }),
+        }
+    }
+}
+
+/// Sends what is queued to whoever leads.
+struct Forwarder {
+    leadership: Arc<Leadership>,
+    view: Arc<View>,
+    pending: Pending,
+    queue: mpsc::WeakSender<Outgoing>,
+}
+
+impl Forwarder {
+    async fn run(self, mut outgoing: mpsc::Receiver<Outgoing>) {
+        let mut stream: Option<LeaderStream> = None;
+        let mut batch = Vec::with_capacity(BATCH);
+        while outgoing.recv_many(&mut batch, BATCH).await > 0 {
+            let sending = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            let epoch = self.leadership.epoch();
+            match epoch.0 {
+                Leader::Here => self.propose_here(sending),
+                Leader::There(id) => {
+                    let usable = stream.take().filter(|stream| stream.epoch == epoch && !stream.requests.is_closed());
+                    let open = usable.or_else(|| self.open(id, epoch));
+                    stream = self.send(open, sending).await;
+                }
+                Leader::Unknown => self.send_again(self.still_waited_for(sending)),
+            }
+        }
+    }
+
+    fn propose_here(&self, sending: Vec<Outgoing>) {
+        let sending = self.wanted(sending);
+        let (raft, level, retry) = (self.leadership.raft().clone(), self.view.level(), self.retry());
+        tokio::spawn(async move {
+            let commands = sending.iter().map(|write| write.command.clone()).collect();
+            let rejected = propose(&raft, level, commands).await;
+            retry.again(rejected.into_iter().filter_map(|position| sending.get(position as usize).cloned()).collect());
+        });
+    }
+
+    /// Sends over an open stream. What a broken one held is sent again by whoever watches it.
+    async fn send(&self, stream: Option<LeaderStream>, sending: Vec<Outgoing>) -> Option<LeaderStream> {
+        let sending = self.wanted(sending);
+        let Some(mut stream) = stream else {
+            self.send_again(sending);
+            return None;
+        };
+        stream.batch += 1;
+        let commands = sending.iter().map(|write| write.command.clone()).collect();
+        if let Err(unwatched) = stream.in_flight.insert(stream.batch, sending) {
+            self.send_again(unwatched);
+            return None;
+        }
+        let sent = tokio::select! {
+            sent = stream.requests.send(Proposals { batch: stream.batch, commands }) => sent.is_ok(),
+            // Whoever led may take nothing any more, and say nothing either.
+            () = self.leadership.changed_since(stream.epoch) => false,
+        };
+        if sent {
+            return Some(stream);
+        }
+        // The stream broke. Its watcher may have taken the batch out already; whoever takes it sends it again.
+        self.send_again(stream.in_flight.remove(stream.batch));
+        None
+    }
+
+    /// Those that somebody still waits for; from now on they count as sent.
+    fn wanted(&self, writes: Vec<Outgoing>) -> Vec<Outgoing> {
+        writes.into_iter().filter(|write| self.pending.mark_sent(write.id)).collect()
+    }
+
+    fn still_waited_for(&self, writes: Vec<Outgoing>) -> Vec<Outgoing> {
+        writes.into_iter().filter(|write| self.pending.is_waited_for(write.id)).collect()
+    }
+
+    fn send_again(&self, writes: Vec<Outgoing>) {
+        self.retry().again(writes);
+    }
+
+    fn retry(&self) -> Retry {
+        Retry { queue: self.queue.clone() }
+    }
+
+    /// Opens a stream to the leader, and watches it until it breaks or somebody else leads.
+    fn open(&self, id: NodeId, epoch: (Leader, u64)) -> Option<LeaderStream> {
+        let mut client = self.leadership.client(id)?;
+        let (requests, receiver) = mpsc::channel(64);
+        let in_flight = Arc::new(InFlight::default());
+        let watched = Arc::clone(&in_flight);
+        let (retry, leadership) = (self.retry(), Arc::clone(&self.leadership));
+        tokio::spawn(async move {
+            let replies = async {
+                let mut replies = client.propose(ReceiverStream::new(receiver)).await.ok()?.into_inner();
+                while let Some(Ok(reply)) = replies.next().await {
+                    let batch = watched.remove(reply.batch);
+                    let rejected = reply.rejected.iter().filter_map(|position| batch.get(*position as usize).cloned());
+                    retry.again(rejected.collect());
+                }
+                Some(())
+            };
+            tokio::select! {
+                _ = replies => {}
+                () = leadership.changed_since(epoch) => {}
+            }
+            retry.again(watched.close());
+        });
+        Some(LeaderStream { epoch, batch: 0, requests, in_flight })
+    }
+}
+
+/// Batches sent to the leader and not answered yet; none once nobody watches for answers any more.
+struct InFlight(parking_lot::Mutex<Option<HashMap<u64, Vec<Outgoing>>>>);
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self(parking_lot::Mutex::new(Some(HashMap::new())))
+    }
+}
+
+impl InFlight {
+    /// Adds a batch, or gives it back when nobody would send it again.
+    fn insert(&self, number: u64, batch: Vec<Outgoing>) -> Result<(), Vec<Outgoing>> {
+        match &mut *self.0.lock() {
+            Some(batches) => {
+                batches.insert(number, batch);
+                Ok(())
+            }
+            None => Err(batch),
+        }
+    }
+
+    fn remove(&self, number: u64) -> Vec<Outgoing> {
+        self.0.lock().as_mut().and_then(|batches| batches.remove(&number)).unwrap_or_default()
+    }
+
+    fn close(&self) -> Vec<Outgoing> {
+        self.0.lock().take().into_iter().flat_map(HashMap::into_values).flatten().collect()
+    }
+}
+
+/// A stream of proposals to one leader.
+struct LeaderStream {
+    epoch: (Leader, u64),
+    batch: u64,
+    requests: mpsc::Sender<Proposals>,
+    in_flight: Arc<InFlight>,
+}
+
+/// Puts writes back into the queue after a moment.
+#[derive(Clone)]
+struct Retry {
+    queue: mpsc::WeakSender<Outgoing>,
+}
+
+impl Retry {
+    fn again(&self, writes: Vec<Outgoing>) {
+        if writes.is_empty() {
+            return;
+        }
+        let queue = self.queue.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(BACK_OFF).await;
+            for write in writes {
+                let Some(queue) = queue.upgrade() else { return };
+                if queue.send(write).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(byte: u8) -> Vec<Outgoing> {
+        vec![Outgoing { id: RequestId([byte; 16]), command: Bytes::new() }]
+    }
+
+    #[test]
+    fn no_batch_is_left_to_a_stream_that_nobody_watches() {
+        let in_flight = InFlight::default();
+        assert!(in_flight.insert(1, batch(1)).is_ok() && in_flight.insert(2, batch(2)).is_ok());
+        assert_eq!(in_flight.remove(1).len(), 1);
+        assert!(in_flight.remove(1).is_empty());
+        assert_eq!(in_flight.close().len(), 1);
+        let given_back = in_flight.insert(3, batch(3)).expect_err("its watcher has ended");
+        assert_eq!(given_back[0].id, RequestId([3; 16]));
+        assert!(in_flight.remove(3).is_empty() && in_flight.close().is_empty());
+    }
+}

@@ -1,0 +1,114 @@
+//! Comparing the record of one key with a peer's: what a node does about a record that does not open.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::digest_check::distrust;
+use crate::policy::KeyName;
+use crate::raft::cluster::Cluster;
+use crate::raft::forwarding::leader::Leader;
+use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::wire::{RecordReply, RecordRequest};
+use crate::store::{Progress, View};
+
+/// How long a peer waits until it has applied what it is asked to.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long one peer may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// So often in a row a peer's record must differ: one that changes meanwhile may change back.
+const ROUNDS: u32 = 2;
+
+/// How the record of this node compares with a peer's, both settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// The bytes are equal: they are what the cluster agreed on.
+    Equal {
+        /// With whose.
+        peer: NodeId,
+    },
+    /// The bytes differ: one of the two nodes has lost what was applied.
+    Different {
+        /// From whose.
+        peer: NodeId,
+    },
+    /// The record changed meanwhile.
+    Changed,
+    /// No leader and no peer answered in time.
+    Unanswered,
+}
+
+impl Cluster {
+    /// Compares the record of a version with a peer's: the leader's, or any other member's when that one is silent or
+    /// is this node.
+    ///
+    /// This node reads its record, waits for a ReadIndex, has the peer read at that index or later, waits for a
+    /// ReadIndex again and reads once more: a record that is the same before and after was the same between, where the
+    /// peer read.
+    pub async fn compare_record(&self, name: KeyName<'_>, version: u32, by: Instant) -> Comparison {
+        let mut compared = Comparison::Unanswered;
+        for _ in 0..ROUNDS {
+            compared = self.compare_once(name, version, by).await;
+            if !matches!(compared, Comparison::Different { .. }) {
+                break;
+            }
+        }
+        compared
+    }
+
+    /// Marks this node's keystore as damaged and stops the node: the next start makes it anew.
+    pub fn distrust(&self, reason: &str) {
+        distrust(&self.checkpoint, &self.failure, reason);
+    }
+
+    async fn compare_once(&self, name: KeyName<'_>, version: u32, by: Instant) -> Comparison {
+        let before = self.view.record(name, version);
+        if self.linearize(by).await.is_err() {
+            return Comparison::Unanswered;
+        }
+        let Some((peer, record)) = self.record_of_a_peer(name, version, by).await else {
+            return Comparison::Unanswered;
+        };
+        if self.linearize(by).await.is_err() {
+            return Comparison::Unanswered;
+        }
+        if self.view.record(name, version) != before {
+            return Comparison::Changed;
+        }
+        if record.as_deref() == before.as_deref() { Comparison::Equal { peer } } else { Comparison::Different { peer } }
+    }
+
+    async fn record_of_a_peer(&self, name: KeyName<'_>, version: u32, by: Instant) -> Option<(NodeId, Option<Bytes>)> {
+        let request = RecordRequest { name: name.as_str().to_owned(), version, at_least: self.seen_index() };
+        for peer in self.peers_leader_first() {
+            let Some(mut client) = self.leadership.client(peer) else { continue };
+            let by = by.min(Instant::now() + ANSWER);
+            match tokio::time::timeout_at(by.into(), client.fetch_record(request.clone())).await {
+                Ok(Ok(reply)) => return Some((peer, reply.into_inner().record)),
+                Ok(Err(error)) => tracing::info!(peer, %error, "a peer does not tell its record"),
+                Err(_) => tracing::info!(peer, "a peer does not tell its record in time"),
+            }
+        }
+        None
+    }
+
+    fn peers_leader_first(&self) -> Vec<NodeId> {
+        let leader = self.leadership.leader();
+        let mut peers = self.leadership.other_members();
+        peers.sort_by_key(|id| leader != Leader::There(*id));
+        peers
+    }
+}
+
+/// The answer of this node to a peer, once it has applied what it is asked to; none when that takes too long.
+pub(in crate::raft) async fn answer_record(
+    view: &View,
+    mut progress: watch::Receiver<Progress>,
+    request: &RecordRequest,
+) -> Option<RecordReply> {
+    let settled = progress.wait_for(|progress| progress.reached(request.at_least));
+    let applied = tokio::time::timeout(SETTLE, settled).await.ok()?.ok()?.index();
+    let record = KeyName::parse(&request.name).ok().and_then(|name| view.record(name, request.version));
+    Some(RecordReply { record: record.map(Into::into), applied })
+}

@@ -1,0 +1,79 @@
+//! Rebuilding a damaged keystore from a peer's snapshot, when nothing on this node can.
+
+use std::time::Duration;
+
+use crate::config::{ClusterConfig, PeerConfig};
+use crate::raft::peers::links::Links;
+use crate::raft::peers::snapshot_stream;
+use crate::raft::peers::trouble::Trouble;
+use crate::raft::protocol::membership::members_from_wire;
+use crate::raft::protocol::types::Member;
+use crate::raft::protocol::wire::{FetchRequest, Greeting};
+use crate::raft::watch::waits::Waits;
+use crate::store::{Damage, Keystore, Owner, Snapshot, Snapshots, Store};
+
+/// Between two rounds of asking the peers; after a power cut they may be on their way up too.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Who asks.
+pub(in crate::raft) struct Rebuild<'a> {
+    pub links: &'a Links,
+    pub config: &'a ClusterConfig,
+    pub owner: Owner,
+    pub waits: &'a Waits,
+}
+
+impl Rebuild<'_> {
+    /// Asks the peers until one gives a snapshot that reaches the log of this node, which begins after `purged`.
+    pub(in crate::raft) async fn ask_peers(&self, snapshots: &Snapshots, purged: u64) -> Keystore {
+        loop {
+            let mut waits = Vec::new();
+            for peer in self.config.peers.iter().filter(|peer| peer.name != self.config.name) {
+                match self.ask_peer(peer, snapshots, purged).await {
+                    Ok(keystore) => {
+                        self.waits.set_peers(Vec::new());
+                        tracing::info!(peer = peer.name, "the keystore was rebuilt from a peer's snapshot");
+                        return keystore;
+                    }
+                    Err(why) => waits.push(format!("a snapshot, but {} ({}) {why}", peer.name, peer.peer_address)),
+                }
+            }
+            self.waits.set_peers(waits);
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn ask_peer(&self, peer: &PeerConfig, snapshots: &Snapshots, purged: u64) -> Result<Keystore, Trouble> {
+        let member = self.member_at(peer).await?;
+        let mut client = self.links.client(&member).map_err(|error| Trouble::of_io(&error))?;
+        let parts = client.fetch_snapshot(FetchRequest { at_least: purged }).await;
+        let parts = parts.map_err(|status| Trouble::of(&status))?.into_inner();
+        let received = snapshot_stream::receive(snapshots, None, parts).await;
+        let (snapshot, _) = received.map_err(|error| Trouble::of_io(&error))?;
+        let (dir, owner) = (self.config.data.clone(), self.owner);
+        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged)).await;
+        let rebuilt = rebuilt.map_err(|panic| Trouble::NotReady(panic.to_string()))?;
+        rebuilt.map_err(|damage| Trouble::NotReady(format!("its snapshot cannot be used: {damage}")))
+    }
+
+    /// The member at a peer's address, when its membership names this store too.
+    async fn member_at(&self, peer: &PeerConfig) -> Result<Member, Trouble> {
+        let greeter = self.links.greeter(&peer.peer_address).await;
+        let (mut client, _) = greeter.map_err(|error| Trouble::of_io(&error))?;
+        let reply = client.greet(Greeting::default()).await.map_err(|status| Trouble::of(&status))?.into_inner();
+        let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
+        self.links.set_members(members.clone());
+        let knows_us = members.values().any(|member| member.store_id == self.owner.store_id);
+        let member = members.into_values().find(|member| member.name == peer.name);
+        member.filter(|_| knows_us).ok_or_else(|| {
+            Trouble::NotReady("it does not say yet that this node's data folder is a member's".to_owned())
+        })
+    }
+}
+
+fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -> Result<Keystore, Damage> {
+    if snapshot.header.applied.last.is_none_or(|last| last.index < purged) {
+        return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()));
+    }
+    Store::rebuild_from(dir, owner, snapshot)
+}

@@ -1,0 +1,65 @@
+//! Greetings: how nodes that do not know each other yet find out whether they may begin a cluster together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use crate::config::PeerConfig;
+use crate::raft::protocol::membership::membership_to_wire;
+use crate::raft::protocol::types::{Member, Membership, NodeId};
+use crate::raft::protocol::wire::GreetingReply;
+use crate::store::StoreId;
+
+/// What this node tells whoever greets it.
+pub(in crate::raft) struct Greeter {
+    pub name: String,
+    pub store_id: StoreId,
+    /// Whether its store had never belonged to a cluster when the node started.
+    pub blank: bool,
+    pub peer_list: [u8; 32],
+    pub root_key: ShownRootKey,
+}
+
+/// The fingerprint of the root key that this node holds, as other blank nodes see it; none while it holds none.
+#[derive(Debug, Clone, Default)]
+pub struct ShownRootKey(Arc<Mutex<Option<[u8; 32]>>>);
+
+impl ShownRootKey {
+    /// Shows this fingerprint from now on.
+    pub fn show(&self, fingerprint: [u8; 32]) {
+        *self.0.lock() = Some(fingerprint);
+    }
+
+    /// The fingerprint; empty while there is none.
+    pub(in crate::raft) fn bytes(&self) -> Bytes {
+        self.0.lock().map_or_else(Bytes::new, |fingerprint| Bytes::copy_from_slice(&fingerprint))
+    }
+}
+
+impl Greeter {
+    /// The reply to a greeting. Once the node runs with known members it is blank no more.
+    pub(in crate::raft) fn reply(&self, members: &BTreeMap<NodeId, Member>, running: bool) -> GreetingReply {
+        let membership = Membership::new(vec![members.keys().copied().collect()], members.clone()).ok();
+        GreetingReply {
+            name: self.name.clone(),
+            store_id: Bytes::copy_from_slice(&self.store_id.0),
+            blank: self.blank && !running,
+            peer_list: Bytes::copy_from_slice(&self.peer_list),
+            root_key_fingerprint: self.root_key.bytes(),
+            membership: membership.filter(|_| running).map(|membership| membership_to_wire(None, &membership)),
+        }
+    }
+}
+
+/// A hash of the configured peers in their order: blank nodes begin a cluster only when they mean the same one.
+pub(in crate::raft) fn peer_list_hash(peers: &[PeerConfig]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in peers.iter().flat_map(|peer| [&peer.name, &peer.peer_address, &peer.api_address]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}

@@ -1,0 +1,88 @@
+//! The fence of a revocation: it is acknowledged once no member can serve without it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::grants::Grants;
+use crate::clock;
+use crate::raft::forwarding::leader::{Leader, Leadership};
+use crate::raft::forwarding::writes::WriteError;
+use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::wire::FenceRequest;
+
+/// Between two attempts while no leader answers.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Waits, on the node that was asked for a revocation.
+pub(in crate::raft) struct Fence {
+    leadership: Arc<Leadership>,
+    grants: Arc<Grants>,
+    waits: AtomicU64,
+    waited_ns: AtomicU64,
+    waited_out: AtomicU64,
+}
+
+/// What waiting for revocations cost so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FenceFigures {
+    /// Revocations that were waited for.
+    pub waits: u64,
+    /// The time it took, in nanoseconds.
+    pub waited_ns: u64,
+    /// Members whose lease was waited out, because they did not apply the revocation.
+    pub waited_out: u64,
+}
+
+impl Fence {
+    pub(in crate::raft) fn new(leadership: Arc<Leadership>, grants: Arc<Grants>) -> Self {
+        let [waits, waited_ns, waited_out] = [const { AtomicU64::new(0) }; 3];
+        Self { leadership, grants, waits, waited_ns, waited_out }
+    }
+
+    /// Waits for every revocation that this node has applied, at whichever node leads.
+    pub(in crate::raft) async fn wait(&self, by: Instant) -> Result<Vec<String>, WriteError> {
+        let (began, index) = (Instant::now(), self.grants.last_revocation());
+        let behind = tokio::time::timeout_at(by.into(), async {
+            loop {
+                if let Some(behind) = self.ask(index).await {
+                    return behind;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+        let behind = behind.await.map_err(|_| WriteError::NotEverywhere);
+        self.waits.fetch_add(1, Relaxed);
+        self.waited_ns.fetch_add(clock::nanos(began.elapsed()), Relaxed);
+        self.waited_out.fetch_add(behind.as_ref().map_or(0, |behind| behind.len() as u64), Relaxed);
+        behind
+    }
+
+    /// What waiting cost so far.
+    pub(in crate::raft) fn figures(&self) -> FenceFigures {
+        FenceFigures {
+            waits: self.waits.load(Relaxed),
+            waited_ns: self.waited_ns.load(Relaxed),
+            waited_out: self.waited_out.load(Relaxed),
+        }
+    }
+
+    /// One attempt; none when whoever was asked does not lead, or leads no more.
+    async fn ask(&self, index: u64) -> Option<Vec<String>> {
+        let epoch = self.leadership.epoch();
+        match epoch.0 {
+            Leader::Here => self.grants.hold(index).await,
+            Leader::There(id) => tokio::select! {
+                behind = self.ask_peer(id, index) => behind,
+                () = self.leadership.changed_since(epoch) => None,
+            },
+            Leader::Unknown => None,
+        }
+    }
+
+    async fn ask_peer(&self, id: NodeId, index: u64) -> Option<Vec<String>> {
+        let mut client = self.leadership.client(id)?;
+        let request = FenceRequest { index, applied: self.grants.applied() };
+        client.fence(request).await.ok().map(|reply| reply.into_inner().behind)
+    }
+}

@@ -1,0 +1,161 @@
+//! The leader's side of leases: it answers ReadIndex, notes each lease that it grants, and holds up revocations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use openraft::raft::ReadPolicy;
+use tokio::sync::watch;
+
+use super::ledger::{Leases, Verdict};
+use super::reads::ReadIndex;
+use crate::clock;
+use crate::raft::forwarding::leader::Leadership;
+use crate::raft::protocol::types::NodeId;
+use crate::store::Progress;
+
+/// What this node grants and knows of leases while it leads.
+pub(in crate::raft) struct Grants {
+    leadership: Arc<Leadership>,
+    progress: watch::Receiver<Progress>,
+    leases: watch::Sender<Leases>,
+    /// The lease of this node, and the longest one it grants.
+    lease: Duration,
+    /// The longest lease that any leader grants whom it has heard of, in nanoseconds.
+    longest_ns: AtomicI64,
+}
+
+/// A ReadIndex, as it arrives.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::raft) struct Question {
+    /// The member that asks; it then has applied that much.
+    pub from: NodeId,
+    pub applied: u64,
+    /// The lease it would hold.
+    pub lease: Duration,
+}
+
+impl Grants {
+    pub(in crate::raft) fn new(
+        leadership: Arc<Leadership>,
+        progress: watch::Receiver<Progress>,
+        lease: Duration,
+    ) -> Self {
+        Self {
+            leadership,
+            progress,
+            leases: watch::Sender::default(),
+            lease,
+            longest_ns: AtomicI64::new(clock::signed_nanos(lease)),
+        }
+    }
+
+    /// The lease that this node asks for, and grants at most.
+    pub(in crate::raft) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// How far this node has applied the log.
+    pub(in crate::raft) fn applied(&self) -> u64 {
+        self.progress.borrow().index()
+    }
+
+    /// The last revocation that this node has applied.
+    pub(in crate::raft) fn last_revocation(&self) -> u64 {
+        self.progress.borrow().last_revocation
+    }
+
+    /// Notes the longest lease that a leader grants: this node may have to wait for it, should it lead next.
+    pub(in crate::raft) fn heard(&self, lease: Duration) {
+        self.longest_ns.fetch_max(clock::signed_nanos(lease), Ordering::Relaxed);
+    }
+
+    /// The answer of this node to itself, if it leads a quorum now. It knows what it applies, so nothing is noted.
+    pub(in crate::raft) async fn answer_here(&self) -> Option<ReadIndex> {
+        let asked_at_ns = clock::boot_ns();
+        self.term();
+        let (index, progress) = self.confirmed().await?;
+        Some(ReadIndex::at(index, &progress, asked_at_ns, self.lease))
+    }
+
+    /// The answer to a member, if this node leads a quorum now. The lease that it grants is noted before.
+    pub(in crate::raft) async fn answer(&self, question: Question) -> Option<ReadIndex> {
+        let arrived_ns = clock::boot_ns();
+        self.reported(question.from, question.applied);
+        let (index, _) = self.confirmed().await?;
+        let lease = question.lease.min(self.lease);
+        let mut progress = Progress::default();
+        self.leases.send_if_modified(|leases| {
+            // Read under the lock: whoever looked for leases before this one was noted, looked on behalf of a
+            // revocation that is in here.
+            progress = self.progress.borrow().clone();
+            leases.granted(question.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
+            false
+        });
+        Some(ReadIndex::at(index, &progress, arrived_ns, self.lease))
+    }
+
+    /// Notes how far a member has applied the log.
+    pub(in crate::raft) fn reported(&self, member: NodeId, applied: u64) {
+        if self.term().is_some() {
+            self.leases.send_if_modified(|leases| leases.reported(member, applied));
+        }
+    }
+
+    /// Waits until no member can serve without the revocation at `index`, which is committed. Returns the names of
+    /// those that are not known to have applied it; none when this node does not lead.
+    ///
+    /// No quorum need confirm the end of the wait. Whoever leads after this node has the revocation in its log, and
+    /// grants no lease without it; that nobody led between this node's term and the revocation is what its term tells.
+    pub(in crate::raft) async fn hold(&self, index: u64) -> Option<Vec<String>> {
+        let mut progress = self.progress.clone();
+        let mut leases = self.leases.subscribe();
+        let epoch = self.leadership.epoch();
+        tokio::select! {
+            applied = progress.wait_for(|progress| progress.reached(index)) => applied.ok().map(drop)?,
+            () = self.leadership.changed_since(epoch) => return None,
+        }
+        loop {
+            let term = self.term()?;
+            if progress.borrow().applied.is_none_or(|applied| applied.term > term) {
+                return None;
+            }
+            let members = self.leadership.members();
+            let others: Vec<NodeId> = members.keys().copied().filter(|id| *id != self.leadership.own_id()).collect();
+            let now_ns = clock::boot_ns();
+            let verdict = leases.borrow_and_update().verdict(index, &others, now_ns);
+            let until_ns = match verdict {
+                Verdict::Over { behind } => {
+                    return Some(behind.iter().filter_map(|id| members.get(id)).map(|m| m.name.clone()).collect());
+                }
+                Verdict::Wait { until_ns } => until_ns,
+            };
+            let wait = Duration::from_nanos(until_ns.saturating_sub(now_ns).unsigned_abs());
+            tokio::select! {
+                _ = leases.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.leadership.changed_since(epoch) => return None,
+            }
+        }
+    }
+
+    /// The term that this node leads, if it does; the ledger is then that term's.
+    fn term(&self) -> Option<u64> {
+        let term = self.leadership.led_term()?;
+        self.leases.send_if_modified(|leases| {
+            leases.lead(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
+            false
+        });
+        Some(term)
+    }
+
+    /// The index of what was committed when the call began, and how far this node is once it has applied that; none
+    /// unless a quorum still followed it then.
+    async fn confirmed(&self) -> Option<(u64, Progress)> {
+        let (read_log_id, _) = self.leadership.raft().get_read_log_id(ReadPolicy::ReadIndex).await.ok()?;
+        let index = read_log_id.index();
+        let mut progress = self.progress.clone();
+        let progress = progress.wait_for(|progress| progress.reached(index)).await.ok()?.clone();
+        Some((index, progress))
+    }
+}

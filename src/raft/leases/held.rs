@@ -1,0 +1,218 @@
+//! The lease: how long this node may serve known keys without asking, so that a revocation can be waited for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::reads::Reads;
+use crate::clock;
+use crate::config::ConsistencyConfig;
+use crate::raft::forwarding::leader::Leadership;
+use crate::raft::integrity::digest_check::{Disagreement, disagreement};
+use crate::store::Progress;
+
+/// How long a request is held for one renewal once the lease has run out.
+const HOLD: Duration = Duration::from_millis(500);
+/// The same while the node applies what it knows that it lacks, which a leader has yet to send; nobody is served longer.
+pub const CATCHING_UP: Duration = Duration::from_secs(2);
+/// Between two questions while a request is held.
+const RETRY: Duration = Duration::from_millis(5);
+/// Renewals to a lease.
+const RENEWALS: u32 = 4;
+
+/// What a node may do with the keys it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds a lease, and knows of every revocation that was acknowledged.
+    Held,
+    /// Its lease has run out for this long; it goes on serving known keys, and says so.
+    Offline(Duration),
+    /// It has been offline for longer than it may, or has not reached a leader since it started.
+    Over,
+    /// Its lease has run out, and for this long it has known of a revocation that it has not applied.
+    Behind(Duration),
+}
+
+/// The lease of this node; the leader holds one too.
+pub(in crate::raft) struct Lease {
+    /// On `CLOCK_BOOTTIME`, in nanoseconds; 0 before the first.
+    until_ns: AtomicI64,
+    /// How long a lease is, as last granted.
+    length_ns: AtomicU64,
+    /// The lease after which one renewal was tried in vain: requests are held for one, not for each.
+    given_up_on_ns: AtomicI64,
+    /// The last revocation that a leader told of, applied here or not, and when it was first more than was applied.
+    told_of: AtomicU64,
+    behind_since_ns: AtomicI64,
+    config: ConsistencyConfig,
+    reads: Reads,
+    progress: watch::Receiver<Progress>,
+    disagreements: mpsc::Sender<Disagreement>,
+}
+
+impl Lease {
+    pub(in crate::raft) fn new(
+        config: ConsistencyConfig,
+        reads: Reads,
+        progress: watch::Receiver<Progress>,
+        disagreements: mpsc::Sender<Disagreement>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            until_ns: AtomicI64::new(0),
+            length_ns: AtomicU64::new(clock::nanos(config.lease)),
+            given_up_on_ns: AtomicI64::new(-1),
+            told_of: AtomicU64::new(0),
+            behind_since_ns: AtomicI64::new(0),
+            config,
+            reads,
+            progress,
+            disagreements,
+        })
+    }
+
+    /// Renews the lease again and again. Never ends.
+    ///
+    /// Each renewal tells the leader how far this node is. So there is one at once after a revocation, which somebody
+    /// waits to acknowledge, and after a change of leader, who knows nothing of this node yet.
+    pub(in crate::raft) async fn keep(self: Arc<Self>, leadership: Arc<Leadership>) {
+        let mut progress = self.progress.clone();
+        loop {
+            let (told, epoch) = (progress.borrow().last_revocation, leadership.epoch());
+            self.renew().await;
+            let pause = Duration::from_nanos(self.length_ns.load(Ordering::Relaxed)) / RENEWALS;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                revoked = progress.wait_for(|progress| progress.last_revocation > told) => {
+                    if revoked.is_err() {
+                        return;
+                    }
+                }
+                () = leadership.changed_since(epoch) => {}
+            }
+        }
+    }
+
+    /// Until when the lease runs, on `CLOCK_BOOTTIME`.
+    pub(in crate::raft) fn until_ns(&self) -> i64 {
+        self.until_ns.load(Ordering::Acquire)
+    }
+
+    /// Whether there was a lease since this node started.
+    pub(in crate::raft) fn has_been_held(&self) -> bool {
+        self.until_ns() > 0
+    }
+
+    /// Whether the lease holds now; the one question asked on every request.
+    pub(in crate::raft) fn holds(&self) -> bool {
+        clock::boot_ns() < self.until_ns.load(Ordering::Acquire)
+    }
+
+    /// What the node may do now.
+    pub(in crate::raft) fn standing(&self) -> Standing {
+        let (until, now) = (self.until_ns.load(Ordering::Acquire), clock::boot_ns());
+        match u64::try_from(now.saturating_sub(until)) {
+            Err(_) => Standing::Held,
+            // Only a node that no leader answers may go on by what it knows.
+            Ok(_) if self.is_behind() => {
+                let since = now.saturating_sub(self.behind_since_ns.load(Ordering::Acquire));
+                Standing::Behind(Duration::from_nanos(u64::try_from(since).unwrap_or(0)))
+            }
+            Ok(over) if until > 0 && Duration::from_nanos(over) < self.config.offline => {
+                Standing::Offline(Duration::from_nanos(over))
+            }
+            Ok(_) => Standing::Over,
+        }
+    }
+
+    /// Whether a leader told of a revocation that is not applied here.
+    fn is_behind(&self) -> bool {
+        self.told_of.load(Ordering::Acquire) > self.progress.borrow().index()
+    }
+
+    /// What the node may do, after one attempt to renew a lease that has run out. Once that has failed, requests are
+    /// no longer held: the node goes on asking in the background. While it catches up they are.
+    pub(in crate::raft) async fn standing_after_renewal(&self) -> Standing {
+        let lease = self.until_ns.load(Ordering::Acquire);
+        if !self.holds() && (self.is_behind() || self.given_up_on_ns.load(Ordering::Acquire) != lease) {
+            // A leader that does not answer in time leaves the node where it was.
+            let renewed = async {
+                while !self.holds() {
+                    self.renew().await;
+                    tokio::time::sleep(RETRY).await;
+                }
+            };
+            let mut renewed = pin!(renewed);
+            if tokio::time::timeout(HOLD, &mut renewed).await.is_err() && self.is_behind() {
+                drop(tokio::time::timeout(CATCHING_UP - HOLD, renewed).await);
+            }
+            if !self.holds() {
+                self.given_up_on_ns.store(lease, Ordering::Release);
+            }
+        }
+        self.standing()
+    }
+
+    /// Asks the leader once. The lease runs from when the question was sent, and counts only once this node has
+    /// applied the last revocation.
+    async fn renew(&self) {
+        let Some(answer) = self.reads.ask_once().await else { return };
+        let mut progress = self.progress.clone();
+        let was_behind = self.is_behind();
+        self.told_of.fetch_max(answer.last_revocation, Ordering::AcqRel);
+        if !was_behind {
+            self.behind_since_ns.store(clock::boot_ns(), Ordering::Release);
+        }
+        if progress.wait_for(|progress| progress.reached(answer.last_revocation)).await.is_err() {
+            return;
+        }
+        if let Some(found) = disagreement(&progress.borrow(), answer.mark) {
+            // When there is no room, one is being looked into.
+            let _ = self.disagreements.try_send(found);
+        }
+        let lease = clock::signed_nanos(answer.lease);
+        self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
+        self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_knows_what_it_lacks_does_not_count_as_offline() {
+        let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
+        let (applied, progress) = watch::channel(Progress::default());
+        let (reads, _asked) = Reads::unanswered();
+        let lease = Lease::new(config, reads, progress, mpsc::channel(1).0);
+        lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
+        lease.told_of.store(7, Ordering::Release);
+        assert!(matches!(lease.standing(), Standing::Behind(_)));
+        let last = crate::store::LogId { term: 1, node: 1, index: 7 };
+        applied.send_modify(|progress| progress.applied = Some(last));
+        assert!(matches!(lease.standing(), Standing::Offline(_)));
+        lease.told_of.store(8, Ordering::Release);
+        lease.until_ns.store(i64::MAX, Ordering::Release);
+        assert_eq!(lease.standing(), Standing::Held, "a lease counts without what came after it");
+    }
+
+    #[tokio::test]
+    async fn requests_are_held_for_one_renewal_of_a_lease() {
+        let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
+        let (_applied, progress) = watch::channel(Progress::default());
+        let (reads, _asked) = Reads::unanswered();
+        let (disagreements, _none) = mpsc::channel(1);
+        let lease = Lease::new(config, reads, progress, disagreements);
+        for _ in 0..2 {
+            lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
+            assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request is held");
+            assert!(matches!(lease.standing_after_renewal().await, Standing::Offline(_)));
+            assert!(lease.standing_after_renewal().now_or_never().is_some(), "the next ones are not");
+        }
+    }
+}

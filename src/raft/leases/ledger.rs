@@ -1,0 +1,411 @@
+//! The ledger of leases that a leader keeps: who may still serve without a revocation. Pure; times are values.
+
+use std::collections::BTreeMap;
+
+use crate::raft::protocol::types::NodeId;
+
+/// Grants kept apart for one member; beyond it the oldest two count as one that is at least as long as either.
+const GRANTS_KEPT: usize = 8;
+
+/// What one node, as the leader of one term, knows of the leases that the members may hold.
+///
+/// A member's lease counts once it has applied the last revocation that the leader knew of when it granted the lease.
+/// So only two kinds of leases let a member serve without the revocation at some index: those that this leader granted
+/// before it had applied that index, which are noted here, and those of earlier leaders. The latter were confirmed by
+/// a quorum before this leader was elected, hence begun before, and are assumed to have begun at that moment. Later
+/// leaders hold the revocation in their logs before their terms begin. All times are of this node's `CLOCK_BOOTTIME`,
+/// in nanoseconds.
+#[derive(Debug, Default)]
+pub(in crate::raft) struct Leases {
+    term: u64,
+    /// Until when anybody may hold a lease that an earlier leader granted.
+    assumed_until_ns: i64,
+    members: BTreeMap<NodeId, Noted>,
+}
+
+/// What is noted of one member.
+#[derive(Debug, Default)]
+struct Noted {
+    /// How far it is known to have applied the log.
+    applied: u64,
+    /// By revocation, the earliest first.
+    grants: Vec<Grant>,
+}
+
+/// A lease that may be held by whoever has applied `revocation`, until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grant {
+    revocation: u64,
+    until_ns: i64,
+}
+
+/// Whether a revocation may be acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::raft) enum Verdict {
+    /// Somebody may serve without it, until then at most.
+    Wait { until_ns: i64 },
+    /// Nobody can serve without it. These members are not known to have applied it; their leases have run out.
+    Over { behind: Vec<NodeId> },
+}
+
+impl Leases {
+    /// Begins a term, unless it has begun: nobody is known to have applied anything, and everybody may hold a lease
+    /// that began just now.
+    pub(in crate::raft) fn lead(&mut self, term: u64, now_ns: i64, lease_ns: i64) {
+        if term > self.term {
+            *self = Self { term, assumed_until_ns: end_of(now_ns, lease_ns), members: BTreeMap::new() };
+        }
+    }
+
+    /// Notes how far a member has applied the log. Whether that is news.
+    pub(in crate::raft) fn reported(&mut self, member: NodeId, applied: u64) -> bool {
+        let noted = self.members.entry(member).or_default();
+        let news = applied > noted.applied;
+        if news {
+            noted.applied = applied;
+            noted.merge();
+        }
+        news
+    }
+
+    /// Notes the lease that a member may hold once it has applied `revocation`, before the member hears of it.
+    /// Its question arrived at `arrived_ns`; for the member itself the lease began earlier, when it asked.
+    pub(in crate::raft) fn granted(&mut self, member: NodeId, revocation: u64, arrived_ns: i64, lease_ns: i64) {
+        let noted = self.members.entry(member).or_default();
+        let at = noted.grants.partition_point(|grant| grant.revocation <= revocation);
+        noted.grants.insert(at, Grant { revocation, until_ns: end_of(arrived_ns, lease_ns) });
+        noted.merge();
+    }
+
+    /// Whether the revocation at `index`, which this leader has applied, may be acknowledged. A member that is not
+    /// named here any more but was granted a lease is waited for, too.
+    pub(in crate::raft) fn verdict(&self, index: u64, members: &[NodeId], now_ns: i64) -> Verdict {
+        let mut behind = Vec::new();
+        let mut until_ns = now_ns;
+        let former = self.members.keys().filter(|id| !members.contains(id));
+        for id in members.iter().chain(former) {
+            let noted = self.members.get(id);
+            if noted.is_some_and(|noted| noted.applied >= index) {
+                continue;
+            }
+            let granted = noted.into_iter().flat_map(|noted| &noted.grants).filter(|grant| grant.revocation < index);
+            let member_until_ns = granted.map(|grant| grant.until_ns).fold(self.assumed_until_ns, i64::max);
+            until_ns = until_ns.max(member_until_ns);
+            behind.extend(members.contains(id).then_some(*id));
+        }
+        if until_ns > now_ns { Verdict::Wait { until_ns } } else { Verdict::Over { behind } }
+    }
+}
+
+impl Noted {
+    /// Makes one grant of those that no question tells apart: all up to what is applied, and else the oldest two when
+    /// there are too many. It counts for as many revocations, and as long, as any of them.
+    fn merge(&mut self) {
+        while let [first, second, ..] = self.grants[..]
+            && (second.revocation <= self.applied || self.grants.len() > GRANTS_KEPT)
+        {
+            self.grants[1] = Grant { revocation: first.revocation, until_ns: first.until_ns.max(second.until_ns) };
+            self.grants.remove(0);
+        }
+    }
+}
+
+/// When a lease has run out by every clock that is at most a tenth slower than this one.
+fn end_of(began_ns: i64, lease_ns: i64) -> i64 {
+    began_ns.saturating_add(lease_ns).saturating_add(lease_ns / 10).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    const LEASE_NS: i64 = 1_000;
+
+    #[test]
+    fn a_member_is_waited_for_until_it_reports_or_its_lease_is_over() {
+        let mut leases = Leases::default();
+        leases.lead(1, 0, LEASE_NS);
+        leases.lead(1, 500, LEASE_NS);
+        assert_eq!(leases.verdict(7, &[2, 3], 500), Verdict::Wait { until_ns: 1_101 }, "a term begins once");
+        assert!(leases.reported(2, 7) && !leases.reported(2, 6));
+        leases.granted(3, 6, 600, LEASE_NS);
+        leases.granted(3, 7, 5_000, LEASE_NS);
+        leases.granted(2, 6, 6_000, LEASE_NS);
+        assert_eq!(leases.verdict(7, &[2, 3], 1_700), Verdict::Wait { until_ns: 1_701 });
+        assert_eq!(leases.verdict(7, &[2, 3], 1_701), Verdict::Over { behind: vec![3] });
+        assert_eq!(leases.verdict(8, &[2, 3], 1_701), Verdict::Wait { until_ns: 7_101 });
+        assert_eq!(leases.verdict(8, &[3], 1_701), Verdict::Wait { until_ns: 7_101 }, "it is no member any more");
+        assert_eq!(leases.verdict(8, &[3, 4], 7_101), Verdict::Over { behind: vec![3, 4] });
+        leases.lead(2, 7_101, LEASE_NS);
+        assert_eq!(leases.verdict(7, &[2, 3], 7_101), Verdict::Wait { until_ns: 8_202 });
+    }
+
+    #[test]
+    fn however_many_leases_are_granted_the_longest_one_is_kept() {
+        let mut leases = Leases::default();
+        for revocation in 1..100 {
+            leases.granted(2, revocation, 10_000 - 10 * i64::try_from(revocation).unwrap(), LEASE_NS);
+        }
+        assert!(leases.members[&2].grants.len() <= GRANTS_KEPT);
+        assert_eq!(leases.verdict(100, &[2], 0), Verdict::Wait { until_ns: 9_990 + 1_101 });
+        leases.reported(2, 99);
+        assert_eq!(leases.members[&2].grants.len(), 1);
+        assert_eq!(leases.verdict(100, &[2], 0), Verdict::Wait { until_ns: 9_990 + 1_101 });
+    }
+
+    /// A ReadIndex on its way; the steps that it has passed are filled in.
+    #[derive(Debug, Clone, Default)]
+    struct Asking {
+        from: usize,
+        to: usize,
+        applied: u64,
+        sent_ns: i64,
+        /// Where it arrived: that node's clock, and the term it leads.
+        arrived: Option<(i64, u64)>,
+        /// What that node has to apply, after a quorum followed it still.
+        confirmed: Option<u64>,
+        /// The last revocation it knew of.
+        granted: Option<u64>,
+        /// The life in which `from` asked.
+        life: u64,
+    }
+
+    #[derive(Debug, Default)]
+    struct Node {
+        offset_ns: i64,
+        /// Of its clock, in thousandths: at most a tenth faster than the slowest.
+        rate: i64,
+        life: u64,
+        applied: u64,
+        /// By its own clock.
+        lease_until_ns: i64,
+        leads: Option<u64>,
+        ledger: Leases,
+    }
+
+    /// A cluster in which every entry is a revocation. Anything may take any time.
+    struct World {
+        random: StdRng,
+        now_ns: i64,
+        nodes: Vec<Node>,
+        /// The terms of the committed entries, from index 1.
+        log: Vec<u64>,
+        /// The newest term in which a leader was elected, and who.
+        term: u64,
+        leader: usize,
+        asking: Vec<Asking>,
+        /// A node that applies little.
+        lagging: usize,
+        acknowledged: u64,
+        acknowledgements: BTreeMap<bool, usize>,
+    }
+
+    impl World {
+        fn new(seed: u64) -> Self {
+            let mut random = StdRng::seed_from_u64(seed);
+            let node = |random: &mut StdRng| Node {
+                offset_ns: random.random_range(0..1_000_000),
+                rate: if random.random() { 1_000 } else { random.random_range(1_000..=1_100) },
+                ..Node::default()
+            };
+            let nodes = (0..random.random_range(2..=4)).map(|_| node(&mut random)).collect();
+            Self {
+                random,
+                now_ns: 0,
+                nodes,
+                log: Vec::new(),
+                term: 0,
+                leader: 0,
+                asking: Vec::new(),
+                lagging: 0,
+                acknowledged: 0,
+                acknowledgements: BTreeMap::new(),
+            }
+        }
+
+        fn any(&mut self) -> usize {
+            self.random.random_range(0..self.nodes.len())
+        }
+
+        fn committed(&self) -> u64 {
+            self.log.len() as u64
+        }
+
+        fn clock_ns(&self, node: usize) -> i64 {
+            self.nodes[node].offset_ns + self.now_ns * self.nodes[node].rate / 1_000
+        }
+
+        fn step(&mut self) {
+            match self.random.random_range(0..200) {
+                0..40 => self.now_ns += self.random.random_range(1..LEASE_NS / 16),
+                40 => self.now_ns += self.random.random_range(1..2 * LEASE_NS),
+                41..43 => self.elect(),
+                43 => self.restart(),
+                44..46 => self.lagging = self.any(),
+                46..52 => self.commit(),
+                52..72 => self.apply(),
+                72..92 => self.ask(),
+                92..112 => self.fence(),
+                _ => self.pass_on(),
+            }
+        }
+
+        /// The new leader has all that is committed; the old one may not hear of it for long.
+        fn elect(&mut self) {
+            (self.term, self.leader) = (self.term + 1, self.any());
+            let committed = self.committed();
+            let leader = &mut self.nodes[self.leader];
+            (leader.leads, leader.applied) = (Some(self.term), committed);
+        }
+
+        /// What was applied but not written is applied anew; leases and ledgers are not on disk.
+        fn restart(&mut self) {
+            let node = self.any();
+            let applied = self.random.random_range(0..=self.nodes[node].applied);
+            let Node { offset_ns, rate, life, .. } = self.nodes[node];
+            self.nodes[node] = Node { offset_ns, rate, life: life + 1, applied, ..Node::default() };
+        }
+
+        fn commit(&mut self) {
+            if self.nodes[self.leader].leads == Some(self.term) {
+                self.log.push(self.term);
+            }
+        }
+
+        fn apply(&mut self) {
+            let node = self.any();
+            let committed = self.committed();
+            if node == self.lagging && self.random.random_bool(0.9) {
+                return;
+            }
+            self.nodes[node].applied = (self.nodes[node].applied + 1).min(committed);
+            let applied = self.nodes[node].applied;
+            // What a later leader wrote came from that leader, so this node leads no more; it may notice late.
+            let term = applied.checked_sub(1).and_then(|at| self.log.get(usize::try_from(at).unwrap())).copied();
+            if self.nodes[node].leads < term && self.random.random_bool(0.2) {
+                self.nodes[node].leads = None;
+            }
+        }
+
+        fn ask(&mut self) {
+            let leaders: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].leads.is_some()).collect();
+            let (from, to) = (self.any(), leaders.get(self.random.random_range(0..self.nodes.len())));
+            let Some(&to) = to else { return };
+            let (sent_ns, applied, life) = (self.clock_ns(from), self.nodes[from].applied, self.nodes[from].life);
+            self.asking.push(Asking { from, to, applied, sent_ns, life, ..Asking::default() });
+        }
+
+        /// Passes some question on by one step.
+        fn pass_on(&mut self) {
+            if self.asking.is_empty() {
+                return;
+            }
+            let at = self.random.random_range(0..self.asking.len());
+            let mut asking = self.asking.swap_remove(at);
+            let done = match asking {
+                Asking { arrived: None, .. } => self.arrive(&mut asking),
+                Asking { confirmed: None, .. } => self.confirm(&mut asking),
+                Asking { granted: None, .. } => self.grant(&mut asking),
+                _ => self.hold(&asking),
+            };
+            if let Some(false) = done {
+                self.asking.push(asking);
+            }
+        }
+
+        /// Nothing when the question is lost; else whether it is answered.
+        fn arrive(&mut self, asking: &mut Asking) -> Option<bool> {
+            let now_ns = self.clock_ns(asking.to);
+            let leader = &mut self.nodes[asking.to];
+            let term = leader.leads?;
+            asking.arrived = Some((now_ns, term));
+            if asking.from != asking.to {
+                leader.ledger.lead(term, now_ns, LEASE_NS);
+                leader.ledger.reported(u64::try_from(asking.from).unwrap(), asking.applied);
+            }
+            Some(false)
+        }
+
+        /// A quorum still follows a leader when nobody was elected since.
+        fn confirm(&mut self, asking: &mut Asking) -> Option<bool> {
+            asking.arrived.filter(|(_, term)| *term == self.term && self.nodes[asking.to].leads == Some(*term))?;
+            asking.confirmed = Some(self.committed());
+            Some(false)
+        }
+
+        fn grant(&mut self, asking: &mut Asking) -> Option<bool> {
+            let leader = &mut self.nodes[asking.to];
+            if asking.confirmed > Some(leader.applied) {
+                return Some(false);
+            }
+            asking.granted = Some(leader.applied);
+            if asking.from != asking.to {
+                let (arrived_ns, _) = asking.arrived?;
+                leader.ledger.granted(u64::try_from(asking.from).unwrap(), leader.applied, arrived_ns, LEASE_NS);
+            }
+            Some(false)
+        }
+
+        fn hold(&mut self, asking: &Asking) -> Option<bool> {
+            let node = &mut self.nodes[asking.from];
+            if node.life != asking.life {
+                return None;
+            }
+            if asking.granted > Some(node.applied) {
+                return Some(false);
+            }
+            node.lease_until_ns = node.lease_until_ns.max(asking.sent_ns + LEASE_NS);
+            Some(true)
+        }
+
+        /// Any node that believes to lead is asked about anything that it has applied.
+        fn fence(&mut self) {
+            let node = self.any();
+            let (now_ns, applied) = (self.clock_ns(node), self.nodes[node].applied);
+            let Some(term) = self.nodes[node].leads else { return };
+            if applied <= self.acknowledged || self.log[usize::try_from(applied).unwrap() - 1] > term {
+                return;
+            }
+            let index = self.random.random_range(self.acknowledged + 1..=applied);
+            let others: Vec<u64> = (0u64..).take(self.nodes.len()).filter(|id| *id != node as u64).collect();
+            let ledger = &mut self.nodes[node].ledger;
+            ledger.lead(term, now_ns, LEASE_NS);
+            if let Verdict::Over { behind } = ledger.verdict(index, &others, now_ns) {
+                self.acknowledged = index;
+                *self.acknowledgements.entry(behind.is_empty()).or_default() += 1;
+            }
+        }
+
+        fn assert_nobody_serves_without_what_was_acknowledged(&self, seed: u64) {
+            for (number, node) in self.nodes.iter().enumerate() {
+                let holds = self.clock_ns(number) < node.lease_until_ns;
+                let knows = node.applied >= self.acknowledged;
+                assert!(knows || !holds, "seed {seed}: {} at {}: {number} {node:?}", self.acknowledged, self.now_ns);
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_serves_without_a_revocation_that_was_acknowledged() {
+        let mut acknowledged = BTreeMap::new();
+        for seed in 0..1_000 {
+            let mut world = World::new(seed);
+            for _ in 0..2_000 {
+                world.step();
+                world.assert_nobody_serves_without_what_was_acknowledged(seed);
+            }
+            for (by_all, count) in world.acknowledgements {
+                *acknowledged.entry(by_all).or_default() += count;
+            }
+        }
+        assert!(
+            acknowledged.values().all(|count: &usize| *count > 1_000) && acknowledged.len() == 2,
+            "{acknowledged:?}"
+        );
+    }
+}

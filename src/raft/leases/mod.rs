@@ -1,0 +1,7 @@
+//! Reads, leases and the fence that a revocation waits for.
+
+pub(in crate::raft) mod fence;
+pub(in crate::raft) mod grants;
+pub(in crate::raft) mod held;
+pub(in crate::raft) mod ledger;
+pub(in crate::raft) mod reads;

@@ -1,0 +1,129 @@
+//! Linearizable reads: the index that a read must have applied, asked of the leader in rounds that many share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::grants::Grants;
+use crate::clock;
+use crate::raft::forwarding::leader::{Leader, Leadership};
+use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::wire::ReadIndexRequest;
+use crate::state::Digest;
+use crate::store::Progress;
+
+/// Reads that wait for a round; more wait to be queued.
+const QUEUE: usize = 4096;
+const ROUND_TIMEOUT: Duration = Duration::from_millis(1000);
+/// Between two rounds while no leader answers.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// What the leader answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::raft) struct ReadIndex {
+    /// What must be applied before the read.
+    pub index: u64,
+    /// The index of the last revocation at or before it; 0 when there was none.
+    pub last_revocation: u64,
+    /// The leader's newest digest mark.
+    pub mark: Option<(u64, Digest)>,
+    /// When the question was sent, on `CLOCK_BOOTTIME`, in nanoseconds.
+    pub asked_at_ns: i64,
+    /// The lease that runs from then on, once the last revocation is applied.
+    pub lease: Duration,
+}
+
+impl ReadIndex {
+    /// What a leader that is this far answers about an index.
+    pub(in crate::raft) fn at(index: u64, progress: &Progress, asked_at_ns: i64, lease: Duration) -> Self {
+        let (last_revocation, mark) = (progress.last_revocation, progress.marks.last().copied());
+        Self { index, last_revocation, mark, asked_at_ns, lease }
+    }
+}
+
+/// Asks in rounds. A question joins the next round to start, never one in flight: that one may be too old for it.
+#[derive(Clone)]
+pub(in crate::raft) struct Reads {
+    questions: mpsc::Sender<oneshot::Sender<Option<ReadIndex>>>,
+}
+
+impl Reads {
+    /// Starts the task that asks.
+    pub(in crate::raft) fn start(leadership: Arc<Leadership>, grants: Arc<Grants>) -> Self {
+        let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Option<ReadIndex>>>(QUEUE);
+        tokio::spawn(async move {
+            let mut round = Vec::new();
+            while asked.recv_many(&mut round, QUEUE).await > 0 {
+                let answer = one_round(&leadership, &grants).await;
+                for question in round.drain(..) {
+                    // Whoever asked may have run out of time.
+                    let _ = question.send(answer);
+                }
+            }
+        });
+        Self { questions }
+    }
+
+    /// Reads whose questions nobody answers.
+    #[cfg(test)]
+    pub(in crate::raft) fn unanswered() -> (Self, mpsc::Receiver<oneshot::Sender<Option<ReadIndex>>>) {
+        let (questions, asked) = mpsc::channel(QUEUE);
+        (Self { questions }, asked)
+    }
+
+    /// One round; none when no leader answered it.
+    pub(in crate::raft) async fn ask_once(&self) -> Option<ReadIndex> {
+        let (question, answer) = oneshot::channel();
+        self.questions.send(question).await.ok()?;
+        answer.await.ok()?
+    }
+
+    /// Rounds until one is answered; none when the deadline comes first.
+    pub(in crate::raft) async fn ask(&self, by: Instant) -> Option<ReadIndex> {
+        tokio::time::timeout_at(by.into(), async {
+            loop {
+                if let Some(answer) = self.ask_once().await {
+                    return answer;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        })
+        .await
+        .ok()
+    }
+}
+
+/// A round ends early when somebody else leads: whoever was asked may be silent for long.
+async fn one_round(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
+    tokio::select! {
+        answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, grants)) => answer.ok().flatten(),
+        () = leadership.changed_since(leadership.epoch()) => None,
+    }
+}
+
+async fn ask(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
+    match leadership.leader() {
+        Leader::Here => grants.answer_here().await,
+        Leader::There(id) => ask_peer(leadership, grants, id).await,
+        Leader::Unknown => None,
+    }
+}
+
+async fn ask_peer(leadership: &Leadership, grants: &Grants, id: NodeId) -> Option<ReadIndex> {
+    let mut client = leadership.client(id)?;
+    let asked_at_ns = clock::boot_ns();
+    let lease_ns = clock::nanos(grants.lease());
+    let request = ReadIndexRequest { applied: grants.applied(), lease_ns };
+    let reply = client.read_index(request).await.ok()?.into_inner();
+    let digest = reply.mark_digest.as_ref().try_into().ok().map(Digest::from_bytes);
+    let longest = Duration::from_nanos(reply.lease_ns);
+    grants.heard(longest);
+    Some(ReadIndex {
+        index: reply.index,
+        last_revocation: reply.last_revocation,
+        mark: digest.filter(|_| reply.mark_index > 0).map(|digest| (reply.mark_index, digest)),
+        asked_at_ns,
+        lease: longest.min(grants.lease()),
+    })
+}

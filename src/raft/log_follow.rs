@@ -1,0 +1,163 @@
+//! The logs of nodes, for clients of other nodes: what this node tells its peers, and how it follows theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tonic::{Status, Streaming};
+
+use super::cluster::Cluster;
+use super::peers::links::Links;
+use super::protocol::types::Member;
+use super::protocol::wire::{FollowLogRequest, LogLines};
+
+/// Streams that peers may have from this node at a time.
+const STREAMS: usize = 64;
+/// How long a peer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two attempts to reach a peer that is away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Which events of a node's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowLog {
+    /// Those of the error log, in place of the audit log.
+    pub errors: bool,
+    /// Of the last events, as many as this to begin with.
+    pub tail: usize,
+    /// Those that happen from now on, too.
+    pub follow: bool,
+}
+
+/// What makes streams of this node's own events: whole lines, each with its end.
+pub type LogSource = Arc<dyn Fn(FollowLog) -> BoxStream<'static, Bytes> + Send + Sync>;
+
+/// What comes from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerLog {
+    /// The peer has begun: what happens there from now on is told. It comes first, or never.
+    Here,
+    /// Whole lines, each with its end.
+    Lines(Bytes),
+    /// The peer is away, and why; it is tried again where its events are followed.
+    Away(String),
+    /// It is back; what happened meanwhile is not told.
+    Back,
+}
+
+/// This node's logs, as its peers may have them.
+#[derive(Clone)]
+pub(super) struct OwnLogs {
+    source: LogSource,
+    streams: Arc<Semaphore>,
+}
+
+impl OwnLogs {
+    pub(super) fn new(source: LogSource) -> Self {
+        Self { source, streams: Arc::new(Semaphore::new(STREAMS)) }
+    }
+
+    /// A stream for a peer, unless there are too many.
+    pub(super) fn stream(
+        &self,
+        asked: &FollowLogRequest,
+    ) -> Result<BoxStream<'static, Result<LogLines, Status>>, Status> {
+        let permit = Arc::clone(&self.streams).try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many streams of this node's log"))?;
+        let tail = usize::try_from(asked.tail).unwrap_or(usize::MAX);
+        let lines = (self.source)(FollowLog { errors: asked.errors, tail, follow: asked.follow });
+        let held = lines.map(move |lines| {
+            let _held = &permit;
+            Ok(LogLines { lines })
+        });
+        Ok(held.boxed())
+    }
+}
+
+impl Cluster {
+    /// The logs of all other members, each with its name. Nothing is asked before they are polled; until a peer is
+    /// [`PeerLog::Here`], what happens there is missed.
+    pub fn peer_logs(&self, asked: FollowLog) -> Vec<(String, BoxStream<'static, PeerLog>)> {
+        let links = self.leadership.links();
+        let members = links.members();
+        let others = members.iter().filter(|(id, _)| **id != links.owner.node_id);
+        let stream = |member: &Member| Following::new(Arc::clone(links), member.clone(), asked).stream();
+        others.map(|(_, member)| (member.name.clone(), stream(member))).collect()
+    }
+}
+
+/// A peer's log that is followed over its restarts.
+struct Following {
+    links: Arc<Links>,
+    member: Member,
+    asked: FollowLog,
+    state: State,
+}
+
+enum State {
+    /// It is to be asked; `away` once that was told.
+    Asking {
+        away: bool,
+    },
+    Reading(Box<Streaming<LogLines>>),
+    Done,
+}
+
+impl Following {
+    fn new(links: Arc<Links>, member: Member, asked: FollowLog) -> Self {
+        Self { links, member, asked, state: State::Asking { away: false } }
+    }
+
+    fn stream(self) -> BoxStream<'static, PeerLog> {
+        stream::unfold(self, |mut following| async move { Some((following.next().await?, following)) }).boxed()
+    }
+
+    async fn next(&mut self) -> Option<PeerLog> {
+        loop {
+            match &mut self.state {
+                State::Done => return None,
+                State::Reading(lines) => match lines.message().await {
+                    Ok(Some(LogLines { lines })) => return Some(PeerLog::Lines(lines)),
+                    Ok(None) if !self.asked.follow => return None,
+                    Ok(None) => return Some(self.away("it has ended the stream")),
+                    Err(status) => return Some(self.away(status.message())),
+                },
+                State::Asking { away } => {
+                    let away = *away;
+                    if away {
+                        sleep(RETRY).await;
+                    }
+                    match self.ask().await {
+                        Ok(lines) => {
+                            self.state = State::Reading(Box::new(lines));
+                            // What it told before is not told again.
+                            self.asked.tail = 0;
+                            return Some(if away { PeerLog::Back } else { PeerLog::Here });
+                        }
+                        Err(why) if !away => return Some(self.away(&why)),
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn away(&mut self, why: &str) -> PeerLog {
+        self.state = if self.asked.follow { State::Asking { away: true } } else { State::Done };
+        PeerLog::Away(why.to_owned())
+    }
+
+    async fn ask(&self) -> Result<Streaming<LogLines>, String> {
+        let FollowLog { errors, tail, follow } = self.asked;
+        let request = FollowLogRequest { errors, tail: tail as u64, follow };
+        let mut client = self.links.client(&self.member).map_err(|error| error.to_string())?;
+        match timeout(PATIENCE, client.follow_log(request)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err("it does not answer in time".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Who may connect to the peer port: a cap on connections and on handshakes, and a share of them for each address, so
+//! that clients who only hold sockets open cannot keep the peers out.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+/// Between two times that the host names of peers are resolved.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+/// How long one may take to resolve.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The caps, and who holds which part of them.
+pub(in crate::raft) struct Admission {
+    connections: u32,
+    handshakes: u32,
+    /// The addresses of `peers`.
+    peers: ArcSwap<HashSet<IpAddr>>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: u32,
+    handshakes: u32,
+    /// Handshakes with addresses that are no peer's.
+    strangers: u32,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+/// A connection's place under the caps; it is given back when this is dropped.
+pub(in crate::raft) struct Place {
+    admission: Arc<Admission>,
+    from: IpAddr,
+    handshake: Option<Handshake>,
+}
+
+#[derive(Clone, Copy)]
+struct Handshake {
+    is_stranger: bool,
+}
+
+/// Which cap a connection would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::raft) enum Full {
+    /// All connections.
+    Connections(u32),
+    /// All handshakes.
+    Handshakes(u32),
+    /// Handshakes with addresses that are no peer's.
+    Strangers(u32),
+    /// Handshakes with this address.
+    Address(u32),
+}
+
+impl Admission {
+    /// No more than so many connections and handshakes. Addresses among `peers` that are no host names count as peers'
+    /// from now on; host names do once [`Admission::keep_resolving`] has resolved them.
+    pub fn new(connections: u32, handshakes: u32, peers: &[String]) -> Arc<Self> {
+        let literal = peers.iter().filter_map(|peer| host(peer).parse::<IpAddr>().ok().map(|ip| ip.to_canonical()));
+        let peers = ArcSwap::from_pointee(literal.collect());
+        Arc::new(Self { connections, handshakes, peers, counts: Mutex::default() })
+    }
+
+    /// Takes in a connection that will shake hands.
+    ///
+    /// # Errors
+    /// The cap that it would exceed.
+    pub fn enter(self: &Arc<Self>, from: IpAddr) -> Result<Place, Full> {
+        let is_stranger = !self.peers.load().contains(&from);
+        let mut counts = self.counts.lock();
+        let held = counts.by_address.get(&from).copied().unwrap_or(0);
+        self.has_room(&counts, held, is_stranger)?;
+        counts.connections += 1;
+        counts.handshakes += 1;
+        counts.strangers += u32::from(is_stranger);
+        counts.by_address.insert(from, held + 1);
+        Ok(Place { admission: Arc::clone(self), from, handshake: Some(Handshake { is_stranger }) })
+    }
+
+    /// Strangers get a quarter of the handshakes together and an eighth each, and each peer's address a quarter.
+    fn has_room(&self, counts: &Counts, held: u32, is_stranger: bool) -> Result<(), Full> {
+        let share = |part: u32| (self.handshakes / part).max(1);
+        let (strangers, each) = (share(4), if is_stranger { share(8) } else { share(4) });
+        if counts.connections >= self.connections {
+            Err(Full::Connections(self.connections))
+        } else if held >= each {
+            Err(Full::Address(each))
+        } else if is_stranger && counts.strangers >= strangers {
+            Err(Full::Strangers(strangers))
+        } else if counts.handshakes >= self.handshakes {
+            Err(Full::Handshakes(self.handshakes))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Resolves the peers' host names again and again, for as long as anybody holds the admission. A name that cannot
+    /// be resolved keeps the addresses that it had.
+    pub async fn keep_resolving(admission: Weak<Self>, peers: Vec<String>) {
+        let mut known: Vec<HashSet<IpAddr>> = vec![HashSet::new(); peers.len()];
+        loop {
+            for (peer, known) in peers.iter().zip(&mut known) {
+                if let Ok(Ok(found)) = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(peer)).await {
+                    *known = found.map(|address| address.ip().to_canonical()).collect();
+                }
+            }
+            match admission.upgrade() {
+                Some(admission) => admission.peers.store(Arc::new(known.iter().flatten().copied().collect())),
+                None => return,
+            }
+            tokio::time::sleep(RESOLVE_EVERY).await;
+        }
+    }
+
+    fn end_handshake(&self, from: IpAddr, Handshake { is_stranger }: Handshake) {
+        let mut counts = self.counts.lock();
+        counts.handshakes -= 1;
+        counts.strangers -= u32::from(is_stranger);
+        if let Some(held) = counts.by_address.get_mut(&from) {
+            *held -= 1;
+            if *held == 0 {
+                counts.by_address.remove(&from);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// The handshake is over, and the connection stays.
+    pub fn shaken(&mut self) {
+        if let Some(handshake) = self.handshake.take() {
+            self.admission.end_handshake(self.from, handshake);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shaken();
+        self.admission.counts.lock().connections -= 1;
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connections(most) => write!(f, "{most} peer connections are open already (cluster.connections)"),
+            Self::Handshakes(most) => write!(f, "{most} handshakes are under way already (cluster.handshakes)"),
+            Self::Strangers(most) => write!(
+                f,
+                "{most} handshakes are under way with addresses that are not in cluster.peers, which is their share of \
+                 cluster.handshakes"
+            ),
+            Self::Address(most) => write!(
+                f,
+                "{most} handshakes are under way with this address already, which is its share of cluster.handshakes"
+            ),
+        }
+    }
+}
+
+/// The host of a `host:port`, without the brackets of an IPv6 address.
+fn host(peer: &str) -> &str {
+    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// Enters until it is full.
+    fn fill(admission: &Arc<Admission>, from: IpAddr) -> (Vec<Place>, Full) {
+        let mut places = Vec::new();
+        loop {
+            match admission.enter(from) {
+                Ok(place) => places.push(place),
+                Err(full) => return (places, full),
+            }
+        }
+    }
+
+    fn admission(connections: u32) -> Arc<Admission> {
+        Admission::new(connections, 64, &["10.0.0.1:7473".to_owned(), "[::ffff:10.0.0.2]:7473".to_owned()])
+    }
+
+    #[test]
+    fn strangers_leave_room_for_peers_however_many_they_are() {
+        let admission = admission(128);
+        let (one, full) = fill(&admission, ip(9));
+        assert_eq!((one.len(), full), (8, Full::Address(8)));
+        let (two, _) = fill(&admission, ip(8));
+        let (none, full) = fill(&admission, ip(7));
+        assert_eq!((two.len(), none.len(), full), (8, 0, Full::Strangers(16)));
+        for peer in [1, 2] {
+            let (places, full) = fill(&admission, ip(peer));
+            assert_eq!((places.len(), full), (16, Full::Address(16)), "a peer has its share");
+        }
+    }
+
+    #[test]
+    fn a_finished_handshake_makes_room_and_its_connection_counts_until_it_ends() {
+        let admission = admission(10);
+        let mut open = Vec::new();
+        let full = loop {
+            match admission.enter(ip(9)) {
+                Ok(mut place) => {
+                    place.shaken();
+                    open.push(place);
+                }
+                Err(full) => break full,
+            }
+        };
+        assert_eq!((open.len(), full), (10, Full::Connections(10)));
+        drop(open.pop());
+        assert!(admission.enter(ip(9)).is_ok());
+        drop(open);
+        let counts = admission.counts.lock();
+        assert_eq!((counts.connections, counts.handshakes, counts.strangers), (0, 0, 0));
+        assert!(counts.by_address.is_empty(), "nothing is kept about who has left");
+    }
+
+    #[test]
+    fn one_handshake_at_a_time_is_one_for_anybody() {
+        let admission = Admission::new(2, 1, &[]);
+        let (places, _) = fill(&admission, ip(9));
+        assert_eq!(places.len(), 1);
+        drop(places);
+        assert!(admission.enter(ip(8)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn host_names_become_addresses_of_peers() {
+        let admission = Admission::new(8, 8, &["localhost:1".to_owned()]);
+        let local = IpAddr::from([127, 0, 0, 1]);
+        assert!(!admission.peers.load().contains(&local));
+        let resolving = Admission::keep_resolving(Arc::downgrade(&admission), vec!["localhost:1".to_owned()]);
+        let resolving = tokio::spawn(resolving);
+        while !admission.peers.load().contains(&local) {
+            tokio::task::yield_now().await;
+        }
+        resolving.abort();
+    }
+}

@@ -1,0 +1,143 @@
+//! The peer listener: mutual TLS of its own, apart from the public one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use super::admission::{Admission, Place};
+use super::service::PeerService;
+use crate::policy::Identity;
+use crate::raft::peers::links::MAX_MESSAGE_BYTES;
+use crate::raft::protocol::wire::peer_server::PeerServer;
+use crate::socket::{self, Opening};
+use crate::tls::{PeerStream, PeerTls, Port, Refused, RefusedLog};
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that wait to be served.
+const BACKLOG: usize = 64;
+/// Between two pings of a connection, and how long one may stay unanswered: a peer that lost its power closes nothing,
+/// and its connections count.
+const PING: Duration = Duration::from_secs(10);
+
+/// The identity at the other end of a peer connection.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::raft) struct PeerIdentity(pub Identity);
+
+/// Serves the peer service until `stop` resolves, to those whom `admission` lets in.
+pub(in crate::raft) async fn serve(
+    listener: TcpListener,
+    admission: Arc<Admission>,
+    tls: Arc<PeerTls>,
+    service: PeerService,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let (accepted, incoming) = mpsc::channel(BACKLOG);
+    let accepting = tokio::spawn(accept(listener, admission, tls, accepted));
+    let service = PeerServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let server = Server::builder()
+        .http2_adaptive_window(Some(true))
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .add_service(service);
+    if let Err(error) = server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop).await {
+        tracing::error!(%error, "the peer listener failed");
+    }
+    accepting.abort();
+}
+
+/// Shakes hands with each connection in a task of its own. One beyond the caps is closed at once: a peer tries again, and
+/// waits for nobody else meanwhile.
+async fn accept(
+    listener: TcpListener,
+    admission: Arc<Admission>,
+    tls: Arc<PeerTls>,
+    accepted: mpsc::Sender<io::Result<PeerConnection>>,
+) {
+    let refused = RefusedLog::new(Port::Peer);
+    loop {
+        let (tcp, from) = match listener.accept().await {
+            Ok((tcp, from)) => (tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
+            Err(error) => {
+                tracing::warn!(%error, "a peer connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let place = match admission.enter(from.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                refused.add(from, &Refused::Full(full.to_string()));
+                continue;
+            }
+        };
+        let (tls, accepted, refused) = (Arc::clone(&tls), accepted.clone(), Arc::clone(&refused));
+        tokio::spawn(async move {
+            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await;
+            match shaken.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT))) {
+                // A stopped server no longer receives; the connection ends with it.
+                Ok(connection) => drop(accepted.send(Ok(connection)).await),
+                Err(why) => refused.add(from, &why),
+            }
+        });
+    }
+}
+
+async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> Result<PeerConnection, Refused> {
+    tcp.set_nodelay(true)?;
+    match socket::opening(&tcp).await? {
+        Opening::Tls => {}
+        Opening::Text => return Err(Refused::PlainText),
+        Opening::Nothing => return Err(Refused::Silent),
+    }
+    let (stream, identity) = tls.accept(tcp).await?;
+    place.shaken();
+    Ok(PeerConnection { stream, identity, _place: place })
+}
+
+/// A peer's connection, as the service sees it.
+struct PeerConnection {
+    stream: PeerStream,
+    identity: Identity,
+    /// Given back when the connection ends.
+    _place: Place,
+}
+
+impl Connected for PeerConnection {
+    type ConnectInfo = PeerIdentity;
+
+    fn connect_info(&self) -> PeerIdentity {
+        PeerIdentity(self.identity)
+    }
+}
+
+impl AsyncRead for PeerConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,6 @@
+//! The port on which the other nodes call this one.
+
+pub(in crate::raft) mod admission;
+pub(in crate::raft) mod listener;
+pub(in crate::raft) mod refusals;
+pub(in crate::raft) mod service;

@@ -1,0 +1,60 @@
+//! What this node logs of the calls that it refuses: each caller and reason once, and again after a while.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::policy::Identity;
+
+/// How long the same refusal is not logged again.
+const QUIET: Duration = Duration::from_secs(600);
+/// Refusals that are remembered; beyond it, none is logged before the oldest ones are forgotten.
+const REMEMBERED: usize = 64;
+
+/// The refusals that were logged.
+#[derive(Default)]
+pub(in crate::raft) struct Refusals(Mutex<HashMap<(Identity, String), Instant>>);
+
+impl Refusals {
+    /// Logs that a call was refused, unless that was logged a short while ago.
+    pub(in crate::raft) fn log(&self, caller: Identity, reason: &str) {
+        if self.is_news(caller, reason, Instant::now()) {
+            tracing::warn!(certificate = %caller, reason, "refused a call of another node");
+        }
+    }
+
+    fn is_news(&self, caller: Identity, reason: &str, now: Instant) -> bool {
+        let mut logged = self.0.lock();
+        logged.retain(|_, at| now.saturating_duration_since(*at) < QUIET);
+        let refusal = (caller, reason.to_owned());
+        let is_news = logged.len() < REMEMBERED && !logged.contains_key(&refusal);
+        if is_news {
+            logged.insert(refusal, now);
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_logged_once_for_each_caller_and_reason_and_again_after_a_while() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        let [one, two] = [1, 2].map(|byte| Identity::from_bytes([byte; Identity::LEN]));
+        assert!(refusals.is_news(one, "a", now));
+        assert!(!refusals.is_news(one, "a", now));
+        assert!(refusals.is_news(one, "b", now) && refusals.is_news(two, "a", now));
+        assert!(refusals.is_news(one, "a", now + QUIET));
+    }
+
+    #[test]
+    fn callers_without_end_do_not_fill_the_log_or_the_memory() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        let caller = Identity::from_bytes([1; Identity::LEN]);
+        let news = (0..10 * REMEMBERED).filter(|number| refusals.is_news(caller, &number.to_string(), now));
+        assert_eq!(news.count(), REMEMBERED);
+    }
+}

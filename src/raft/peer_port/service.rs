@@ -1,0 +1,260 @@
+//! The peer listener's service: what this node does when another one calls.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use openraft::raft::{AppendEntriesResponse, StreamAppendError};
+
+use super::listener::PeerIdentity;
+use super::refusals::Refusals;
+use crate::clock;
+use crate::raft::adapter::state_machine::as_openraft;
+use crate::raft::failure::Failure;
+use crate::raft::forwarding::proposals::propose;
+use crate::raft::integrity::comparison::answer_record;
+use crate::raft::integrity::digest_check::mark_at;
+use crate::raft::joining::greeting::Greeter;
+use crate::raft::leases::grants::{Grants, Question};
+use crate::raft::log_follow::OwnLogs;
+use crate::raft::peers::links::Links;
+use crate::raft::peers::snapshot_stream;
+use crate::raft::protocol::rpc::{
+    append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
+    vote_request_from,
+};
+use crate::raft::protocol::types::{NodeId, Raft, TypeConfig};
+use crate::raft::protocol::wire::peer_server::Peer;
+use crate::raft::protocol::wire::{
+    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest, Greeting, GreetingReply,
+    InstallReply, LogLines, MarkReply, MarkRequest, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest,
+    RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
+};
+use crate::store::{Progress, Snapshots, View};
+
+/// Batches of one forwarding peer that are worked on at a time.
+const BATCHES_AT_A_TIME: usize = 64;
+/// How long a peer waits for a snapshot to be built.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
+
+/// What answers calls once the node takes part in consensus.
+pub(in crate::raft) struct Running {
+    pub raft: Raft,
+    pub grants: Arc<Grants>,
+    pub progress: tokio::sync::watch::Receiver<Progress>,
+    pub view: Arc<View>,
+}
+
+/// The service. It greets from the start; everything else waits until the node may take part.
+#[derive(Clone)]
+pub(in crate::raft) struct PeerService {
+    pub links: Arc<Links>,
+    pub greeter: Arc<Greeter>,
+    pub running: Arc<OnceLock<Running>>,
+    pub snapshots: Snapshots,
+    pub failure: Failure,
+    pub logs: OwnLogs,
+    pub refusals: Arc<Refusals>,
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl PeerService {
+    /// The member that calls, and consensus, if this node takes part.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
+        let identity = request.extensions().get::<PeerIdentity>().ok_or_else(|| Status::unauthenticated("no TLS"))?;
+        // Before it takes part, a node may not know its members.
+        let running = self.running.get().ok_or_else(|| Status::unavailable("it does not take part yet"))?;
+        let sender = self.links.sender(identity.0, request.metadata());
+        let sender = sender.inspect_err(|status| self.refusals.log(identity.0, status.message()))?;
+        Ok((sender, running))
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    type AppendStream = Replies<AppendReply>;
+    type FetchSnapshotStream = Replies<SnapshotPart>;
+    type FollowLogStream = Replies<LogLines>;
+    type ProposeStream = Replies<ProposalsReply>;
+
+    async fn greet(&self, request: Request<Greeting>) -> Result<Response<GreetingReply>, Status> {
+        tracing::debug!(name = request.get_ref().name, "greeted by a peer");
+        Ok(Response::new(self.greeter.reply(&self.links.members(), self.running.get().is_some())))
+    }
+
+    async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let failure = self.failure.clone();
+        let links = Arc::clone(&self.links);
+        let readable = move |message: Result<AppendRequest, Status>| {
+            let request = append_request_from(message.ok()?).map_err(|error| failure.report(&error.to_string()));
+            request.inspect(|request| links.contacts().follows(request.vote.leader_id.term)).ok()
+        };
+        let requests = request.into_inner().map(readable);
+        let requests =
+            requests.take_while(|request| std::future::ready(request.is_some())).filter_map(std::future::ready);
+        let links = Arc::clone(&self.links);
+        let replies = running.raft.stream_append(requests).map(move |result| match result {
+            Ok(result) => {
+                match &result {
+                    Err(StreamAppendError::Conflict(at)) => links.contacts().entry_missing(at.index),
+                    Err(StreamAppendError::HigherVote(_)) => {}
+                    Ok(_) => links.contacts().entries_follow(),
+                }
+                Ok(stream_reply_of(result))
+            }
+            Err(fatal) => Err(stopped(&fatal)),
+        });
+        Ok(Response::new(replies.boxed()))
+    }
+
+    async fn append_once(&self, request: Request<AppendRequest>) -> Result<Response<AppendReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let append = append_request_from(request.into_inner()).map_err(|error| {
+            self.failure.report(&error.to_string());
+            Status::failed_precondition(error.to_string())
+        })?;
+        self.links.contacts().follows(append.vote.leader_id.term);
+        let previous = append.prev_log_id.map_or(0, |id| id.index);
+        let response = running.raft.append_entries(append).await.map_err(|error| stopped(&error))?;
+        match &response {
+            AppendEntriesResponse::Conflict => self.links.contacts().entry_missing(previous),
+            AppendEntriesResponse::Success => self.links.contacts().entries_follow(),
+            AppendEntriesResponse::PartialSuccess(_) | AppendEntriesResponse::HigherVote(_) => {}
+        }
+        Ok(Response::new(append_reply_of(response)))
+    }
+
+    async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let message = request.into_inner();
+        let vote = vote_request_from(&message).ok_or_else(malformed)?;
+        let raft = &running.raft;
+        let response = if message.pre_vote { raft.pre_vote(vote).await } else { raft.vote(vote).await };
+        Ok(Response::new(vote_reply_of(&response.map_err(|error| stopped(&error))?)))
+    }
+
+    async fn transfer_leader(&self, request: Request<TransferRequest>) -> Result<Response<TransferReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let transfer = transfer_request_from(request.into_inner()).ok_or_else(malformed)?;
+        self.links.contacts().hands_over(transfer.from_leader().leader_id.term);
+        let response = running.raft.handle_transfer_leader(transfer).await.map_err(|error| stopped(&error))?;
+        Ok(Response::new(transfer_reply_of(response)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotPart>>,
+    ) -> Result<Response<InstallReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let cluster = running.view.cluster().map(|cluster| cluster.id);
+        let received = snapshot_stream::receive(&self.snapshots, cluster, request.into_inner()).await;
+        let (snapshot, vote) = received.map_err(|e| refused(&e))?;
+        let vote = vote.ok_or_else(malformed)?.into();
+        let snapshot = as_openraft(snapshot).map_err(|e| refused(&e))?;
+        let response = running.raft.install_full_snapshot(vote, snapshot).await.map_err(|error| stopped(&error))?;
+        Ok(Response::new(InstallReply { vote: Some(response.vote.into()) }))
+    }
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<FetchRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let at_least = request.get_ref().at_least;
+        let snapshot = newest_or_new(&running.raft, &self.snapshots, at_least).await.map_err(|e| refused(&e))?;
+        let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
+        Ok(Response::new(snapshot_stream::of_file(None, file).map(|part| part.map_err(|e| refused(&e))).boxed()))
+    }
+
+    async fn follow_log(&self, request: Request<FollowLogRequest>) -> Result<Response<Self::FollowLogStream>, Status> {
+        self.admit(&request)?;
+        Ok(Response::new(self.logs.stream(request.get_ref())?))
+    }
+
+    async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let (raft, view) = (running.raft.clone(), Arc::clone(&running.view));
+        let replies = request
+            .into_inner()
+            .take_while(|message| std::future::ready(message.is_ok()))
+            .filter_map(|message| std::future::ready(message.ok()))
+            .map(move |Proposals { batch, commands }| {
+                let (raft, level) = (raft.clone(), view.level());
+                async move { Ok(ProposalsReply { batch, rejected: propose(&raft, level, commands).await }) }
+            })
+            .buffer_unordered(BATCHES_AT_A_TIME);
+        Ok(Response::new(replies.boxed()))
+    }
+
+    async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
+        let (from, running) = self.admit(&request)?;
+        let ReadIndexRequest { applied, lease_ns } = request.into_inner();
+        let question = Question { from, applied, lease: Duration::from_nanos(lease_ns) };
+        let read = running.grants.answer(question).await.ok_or_else(leads_not)?;
+        let (mark_index, digest) = read.mark.unwrap_or_default();
+        Ok(Response::new(ReadIndexReply {
+            index: read.index,
+            last_revocation: read.last_revocation,
+            mark_index,
+            mark_digest: Bytes::copy_from_slice(&digest.to_bytes()),
+            lease_ns: clock::nanos(read.lease),
+        }))
+    }
+
+    async fn fence(&self, request: Request<FenceRequest>) -> Result<Response<FenceReply>, Status> {
+        let (from, running) = self.admit(&request)?;
+        let FenceRequest { index, applied } = request.into_inner();
+        running.grants.reported(from, applied);
+        let behind = running.grants.hold(index).await.ok_or_else(leads_not)?;
+        Ok(Response::new(FenceReply { behind }))
+    }
+
+    async fn fetch_record(&self, request: Request<RecordRequest>) -> Result<Response<RecordReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let answer = answer_record(&running.view, running.progress.clone(), request.get_ref()).await;
+        answer.map(Response::new).ok_or_else(|| Status::unavailable("this node has not applied as much in time"))
+    }
+
+    async fn fetch_mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkReply>, Status> {
+        let (_, running) = self.admit(&request)?;
+        let digest = mark_at(&running.progress.borrow(), request.get_ref().index);
+        Ok(Response::new(MarkReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
+    }
+}
+
+/// The newest snapshot, if it reaches `at_least`; else one is built.
+async fn newest_or_new(raft: &Raft, snapshots: &Snapshots, at_least: u64) -> io::Result<crate::store::Snapshot> {
+    let reaches = |index: Option<u64>| index.is_some_and(|index| index >= at_least);
+    let newest =
+        || Ok::<_, io::Error>(snapshots.newest()?.filter(|s| reaches(s.header.applied.last.map(|id| id.index))));
+    if let Some(snapshot) = newest()? {
+        return Ok(snapshot);
+    }
+    raft.trigger().snapshot().await.map_err(io::Error::other)?;
+    let built = |metrics: &openraft::RaftMetrics<TypeConfig>| reaches(metrics.snapshot.map(|id| id.index));
+    raft.wait(Some(SNAPSHOT_WAIT)).metrics(built, "a snapshot").await.map_err(io::Error::other)?;
+    newest()?.ok_or_else(|| io::Error::other("there is no snapshot that reaches as far as is asked"))
+}
+
+fn stopped(error: &dyn std::fmt::Display) -> Status {
+    Status::unavailable(format!("the node is stopping: {error}"))
+}
+
+fn refused(error: &dyn std::fmt::Display) -> Status {
+    Status::failed_precondition(error.to_string())
+}
+
+fn leads_not() -> Status {
+    Status::unavailable("this node does not lead a quorum now")
+}
+
+fn malformed() -> Status {
+    Status::invalid_argument("a malformed message")
+}

@@ -1,0 +1,241 @@
+//! What this node last heard of each peer: whether it answers, and since when it does not, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::trouble::Trouble;
+use crate::raft::protocol::types::NodeId;
+
+/// For so long calls must fail before a peer counts as lost: some fail whenever a node restarts.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What this node last heard of each peer.
+#[derive(Default)]
+pub(in crate::raft) struct Contacts {
+    peers: Mutex<BTreeMap<NodeId, Contact>>,
+    acknowledged: Mutex<BTreeMap<NodeId, Arc<Acknowledged>>>,
+    missing: ArcSwapOption<Missing>,
+    /// The term whose leader handed leadership over; 0 when none did.
+    handed_over: AtomicU64,
+    /// The last term whose leader sent something to this node since it started.
+    followed: AtomicU64,
+}
+
+/// A peer that does not answer as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Away {
+    /// Why.
+    pub trouble: Trouble,
+    /// For how long.
+    pub since: Duration,
+}
+
+/// What changed with a peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::raft) enum Change {
+    Lost(Trouble),
+    Back(Duration),
+}
+
+#[derive(Default)]
+struct Contact {
+    trouble: Option<(Trouble, Instant)>,
+    is_lost: bool,
+}
+
+/// How far a peer acknowledged entries to this node in one term of its leadership.
+#[derive(Default)]
+pub(in crate::raft) struct Acknowledged(Mutex<Progress>);
+
+#[derive(Default)]
+struct Progress {
+    term: u64,
+    index: u64,
+    lost: Option<Instant>,
+}
+
+/// The leader sends what follows an entry that this node does not have.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::raft) struct Missing {
+    /// The index of that entry.
+    pub index: u64,
+    /// Since when.
+    pub since: Instant,
+}
+
+impl Contacts {
+    /// Notes how a call to a peer ended, now; returns what changed by it.
+    pub(in crate::raft) fn heard(&self, peer: NodeId, outcome: Result<(), Trouble>, now: Instant) -> Option<Change> {
+        let mut peers = self.peers.lock();
+        let contact = peers.entry(peer).or_default();
+        match outcome {
+            Ok(()) => {
+                let was_lost = std::mem::take(&mut contact.is_lost);
+                let trouble = contact.trouble.take();
+                trouble.filter(|_| was_lost).map(|(_, since)| Change::Back(now.saturating_duration_since(since)))
+            }
+            Err(trouble) => {
+                let since = contact.trouble.as_ref().map_or(now, |(_, since)| *since);
+                contact.trouble = Some((trouble.clone(), since));
+                let was_lost =
+                    std::mem::replace(&mut contact.is_lost, now.saturating_duration_since(since) >= PATIENCE);
+                (contact.is_lost && !was_lost).then_some(Change::Lost(trouble))
+            }
+        }
+    }
+
+    /// Every peer that does not answer as it should.
+    pub(in crate::raft) fn away(&self) -> BTreeMap<NodeId, Away> {
+        let acknowledged = self.acknowledged.lock().clone();
+        let lost = acknowledged.iter().filter_map(|(id, acknowledged)| Some((*id, acknowledged.lost()?)));
+        let peers = self.peers.lock();
+        let away = peers.iter().filter_map(|(id, contact)| {
+            let (trouble, since) = contact.trouble.clone()?;
+            Some((*id, Away { trouble, since: since.elapsed() }))
+        });
+        lost.chain(away).collect()
+    }
+
+    /// The peers that have not answered as they should for longer than a restart takes.
+    pub(in crate::raft) fn lost(&self) -> BTreeSet<NodeId> {
+        let peers = self.peers.lock();
+        peers.iter().filter(|(_, contact)| contact.is_lost).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether the last call to this peer failed.
+    pub(in crate::raft) fn failed(&self, peer: NodeId) -> bool {
+        self.peers.lock().get(&peer).is_some_and(|contact| contact.trouble.is_some())
+    }
+
+    /// What a peer acknowledges to this node.
+    pub(in crate::raft) fn acknowledged(&self, peer: NodeId) -> Arc<Acknowledged> {
+        Arc::clone(self.acknowledged.lock().entry(peer).or_default())
+    }
+
+    /// The leader sent what follows an entry that this node does not have.
+    pub(in crate::raft) fn entry_missing(&self, index: u64) {
+        let known = self.missing.load();
+        if known.as_ref().is_none_or(|known| known.index != index) {
+            let since = known.as_ref().map_or_else(Instant::now, |known| known.since);
+            self.missing.store(Some(Arc::new(Missing { index, since })));
+        }
+    }
+
+    /// The leader sent what follows this node's log.
+    pub(in crate::raft) fn entries_follow(&self) {
+        if self.missing.load().is_some() {
+            self.missing.store(None);
+        }
+    }
+
+    /// The entry that this node lacks although the leader goes on from it.
+    pub(in crate::raft) fn missing(&self) -> Option<Missing> {
+        self.missing.load().as_deref().copied()
+    }
+
+    /// The leader of this term sent something to this node.
+    pub(in crate::raft) fn follows(&self, term: u64) {
+        // Looked at for every batch of entries: most find what they would write.
+        if self.followed.load(Ordering::Relaxed) < term {
+            self.followed.fetch_max(term, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the leader of this term, or of a later one, sent something to this node since it started.
+    pub(in crate::raft) fn has_followed(&self, term: u64) -> bool {
+        self.followed.load(Ordering::Relaxed) >= term
+    }
+
+    /// The leader of this term hands leadership over.
+    pub(in crate::raft) fn hands_over(&self, term: u64) {
+        self.handed_over.fetch_max(term, Ordering::Relaxed);
+    }
+
+    /// Whether the leader of this term handed leadership over.
+    pub(in crate::raft) fn handed_over(&self, term: u64) -> bool {
+        self.handed_over.load(Ordering::Relaxed) == term
+    }
+}
+
+impl Acknowledged {
+    /// The peer has this entry, and those before it.
+    pub(in crate::raft) fn matched(&self, term: u64, index: Option<u64>) {
+        let mut progress = self.0.lock();
+        if progress.term != term {
+            *progress = Progress { term, ..Progress::default() };
+        }
+        progress.index = progress.index.max(index.unwrap_or(0));
+        progress.lost = None;
+    }
+
+    /// The peer does not have this entry. Returns the last index that it acknowledged, when it turns out by this that
+    /// it no longer has what it acknowledged.
+    pub(in crate::raft) fn conflicts(&self, term: u64, index: u64) -> Option<u64> {
+        let mut progress = self.0.lock();
+        let lost = progress.term == term && index <= progress.index && progress.index > 0;
+        if !lost || progress.lost.is_some() {
+            return None;
+        }
+        progress.lost = Some(Instant::now());
+        Some(progress.index)
+    }
+
+    /// What is wrong when the peer no longer has what it acknowledged.
+    fn lost(&self) -> Option<Away> {
+        let progress = self.0.lock();
+        let since = progress.lost?.elapsed();
+        Some(Away { trouble: Trouble::LostEntries { acknowledged: progress.index }, since })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_lost_and_back_once_each() {
+        let (contacts, begin) = (Contacts::default(), Instant::now());
+        let heard = |outcome, after| contacts.heard(2, outcome, begin + after);
+        let refused = || Err(Trouble::ConnectionRefused);
+        assert_eq!(heard(Ok(()), Duration::ZERO), None);
+        assert_eq!(heard(refused(), Duration::ZERO), None);
+        assert_eq!(heard(refused(), PATIENCE / 2), None, "a restart takes as long");
+        assert_eq!(heard(refused(), PATIENCE), Some(Change::Lost(Trouble::ConnectionRefused)));
+        assert_eq!(heard(Err(Trouble::TimedOut), 2 * PATIENCE), None);
+        assert_eq!(contacts.away()[&2].trouble, Trouble::TimedOut, "the newest reason counts");
+        assert_eq!(heard(Ok(()), 3 * PATIENCE), Some(Change::Back(3 * PATIENCE)));
+        assert_eq!((heard(Ok(()), 3 * PATIENCE), contacts.away().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_peer_that_restarts_is_not_lost() {
+        let (contacts, begin) = (Contacts::default(), Instant::now());
+        assert_eq!(contacts.heard(2, Err(Trouble::ConnectionRefused), begin), None);
+        assert!(contacts.failed(2) && contacts.lost().is_empty());
+        assert_eq!(contacts.heard(2, Ok(()), begin + PATIENCE / 2), None);
+        assert!(!contacts.failed(2));
+        assert_eq!(contacts.heard(2, Err(Trouble::TimedOut), begin + 2 * PATIENCE), None, "the time begins anew");
+    }
+
+    #[test]
+    fn a_peer_that_lacks_what_it_acknowledged_has_lost_entries_until_it_has_them_again() {
+        let contacts = Contacts::default();
+        let peer = contacts.acknowledged(3);
+        assert_eq!(peer.conflicts(1, 5), None);
+        assert!(contacts.away().is_empty(), "a new leader searches where a peer's log ends");
+        peer.matched(1, Some(5));
+        assert_eq!(peer.conflicts(1, 6), None);
+        assert!(contacts.away().is_empty());
+        assert_eq!((peer.conflicts(1, 5), peer.conflicts(1, 5)), (Some(5), None), "it is news once");
+        assert_eq!(contacts.away()[&3].trouble, Trouble::LostEntries { acknowledged: 5 });
+        peer.matched(1, Some(2));
+        assert!(contacts.away().is_empty());
+        assert_eq!(peer.conflicts(2, 5), None);
+        assert!(contacts.away().is_empty(), "entries that were not committed may go in a later term");
+    }
+}

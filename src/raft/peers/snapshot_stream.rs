@@ -1,0 +1,71 @@
+//! Snapshots on the wire: a file as a stream of parts.
+
+use std::io;
+use std::path::PathBuf;
+
+use bytes::BytesMut;
+use futures::{Stream, StreamExt};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tonic::Status;
+
+use crate::raft::protocol::wire::{SnapshotPart, VoteState};
+use crate::state::ClusterId;
+use crate::store::{Snapshot, Snapshots};
+
+const PART_BYTES: usize = 256 * 1024;
+
+/// The parts of a file; the first one carries the vote.
+pub(in crate::raft) fn of_file(
+    vote: Option<VoteState>,
+    file: File,
+) -> impl Stream<Item = io::Result<SnapshotPart>> + Send + 'static {
+    futures::stream::try_unfold((vote, file), |(vote, mut file)| async move {
+        let mut bytes = BytesMut::with_capacity(PART_BYTES);
+        let read = file.read_buf(&mut bytes).await?;
+        Ok((read > 0).then(|| (SnapshotPart { vote, bytes: bytes.freeze() }, (None, file))))
+    })
+}
+
+/// Writes parts to a file in the snapshots' folder, checks it from end to end and takes it in. Returns it, and the
+/// vote of the first part.
+///
+/// # Errors
+/// The stream broke, the snapshot is damaged or of another cluster, or the disk failed; nothing is left of it.
+pub(in crate::raft) async fn receive(
+    snapshots: &Snapshots,
+    cluster: Option<ClusterId>,
+    parts: impl Stream<Item = Result<SnapshotPart, Status>> + Unpin,
+) -> io::Result<(Snapshot, Option<VoteState>)> {
+    let (file, path) = snapshots.receive()?;
+    let unfinished = Unfinished(path);
+    let vote = write_parts(File::from_std(file), parts).await?;
+    let snapshots = snapshots.clone();
+    let taken = tokio::task::spawn_blocking(move || snapshots.accept(&unfinished.0, cluster));
+    Ok((taken.await.map_err(io::Error::other)?.map_err(io::Error::other)?, vote))
+}
+
+/// A file that goes when this does, also when whoever sends it leaves in the middle. One that was taken in has another
+/// name by then.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // One that cannot be removed now goes at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn write_parts(
+    mut file: File,
+    mut parts: impl Stream<Item = Result<SnapshotPart, Status>> + Unpin,
+) -> io::Result<Option<VoteState>> {
+    let mut vote = None;
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(io::Error::other)?;
+        vote = vote.or(part.vote);
+        file.write_all(&part.bytes).await?;
+    }
+    file.sync_all().await?;
+    Ok(vote)
+}

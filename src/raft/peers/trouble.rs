@@ -1,0 +1,142 @@
+//! Why another node is of no use to this one now, worked out from how a call to it failed.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use tonic::{Code, Status};
+
+use crate::tls::handshake_failure;
+
+/// Why another node is of no use to this one now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It answered with a refusal, in these words.
+    Refuses(String),
+    /// It answers, but is not ready to work with this node; these are its words, or this node's.
+    NotReady(String),
+    /// The name in its address does not resolve.
+    NameNotResolved(String),
+    /// Nothing listens at its address.
+    ConnectionRefused,
+    /// It did not answer in time.
+    TimedOut,
+    /// The TLS handshake failed.
+    Tls(String),
+    /// The node at its address has another key than the membership records.
+    OtherKey,
+    /// The connection broke, or the system could not make it.
+    Broken(String),
+    /// It no longer has entries that it acknowledged to this node, the leader.
+    LostEntries {
+        /// The last index that it acknowledged.
+        acknowledged: u64,
+    },
+}
+
+impl Trouble {
+    /// As an I/O error, which [`Trouble::of`] finds again under the layers of the client.
+    pub(in crate::raft) fn into_io(self) -> io::Error {
+        let kind = match &self {
+            Self::ConnectionRefused => io::ErrorKind::ConnectionRefused,
+            Self::TimedOut => io::ErrorKind::TimedOut,
+            Self::OtherKey => io::ErrorKind::PermissionDenied,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+
+    /// Why a call failed.
+    pub(in crate::raft) fn of(status: &Status) -> Self {
+        if let Some(cause) = status.source() {
+            return Self::of_cause(cause);
+        }
+        match status.code() {
+            Code::Unavailable => Self::NotReady(status.message().to_owned()),
+            Code::DeadlineExceeded | Code::Cancelled => Self::TimedOut,
+            _ => Self::Refuses(status.message().to_owned()),
+        }
+    }
+
+    /// Why a connection could not be made, or broke.
+    pub(in crate::raft) fn of_io(error: &io::Error) -> Self {
+        if let Some(known) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return known.clone();
+        }
+        if let Some(why) = handshake_failure(error) {
+            return Self::Tls(why);
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::ConnectionRefused,
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => match error.get_ref() {
+                Some(inner) => Self::of_cause(inner),
+                None => Self::Broken(error.to_string()),
+            },
+        }
+    }
+
+    /// The layers of the client wrap what went wrong: the first cause that says something decides.
+    fn of_cause(cause: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(cause);
+        let mut deepest = String::new();
+        while let Some(error) = next {
+            if let Some(known) = error.downcast_ref::<Self>() {
+                return known.clone();
+            }
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                return Self::of_io(error);
+            }
+            deepest = error.to_string();
+            next = error.source();
+        }
+        Self::Broken(deepest)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refuses(words) => write!(f, "refuses this node: {words}"),
+            Self::NotReady(words) => write!(f, "is not ready: {words}"),
+            Self::NameNotResolved(why) => {
+                write!(f, "cannot be reached: the name in its address does not resolve ({why})")
+            }
+            Self::ConnectionRefused => f.write_str("cannot be reached: connection refused"),
+            Self::TimedOut => f.write_str("does not answer in time"),
+            Self::Tls(why) => write!(f, "cannot be reached: the TLS handshake failed: {why}"),
+            Self::OtherKey => f.write_str(
+                "cannot be used: the certificate at its address has another key than the membership records",
+            ),
+            Self::Broken(why) => write!(f, "cannot be reached: {why}"),
+            Self::LostEntries { acknowledged } => write!(
+                f,
+                "no longer has entries that it acknowledged, up to index {acknowledged}: its data folder is an older copy"
+            ),
+        }
+    }
+}
+
+impl Error for Trouble {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_found_under_the_layers_of_the_client() {
+        let layered = |error: io::Error| Trouble::of(&Status::from_error(Box::new(io::Error::other(error))));
+        assert_eq!(layered(Trouble::OtherKey.into_io()), Trouble::OtherKey);
+        assert_eq!(layered(io::ErrorKind::ConnectionRefused.into()), Trouble::ConnectionRefused);
+        assert_eq!(layered(io::ErrorKind::TimedOut.into()), Trouble::TimedOut);
+        assert_eq!(layered(io::Error::other("odd")), Trouble::Broken("odd".to_owned()));
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_words_of_the_node_that_refuses() {
+        let refused = Trouble::of(&Status::permission_denied("node 3 belongs to another cluster"));
+        assert_eq!(refused.to_string(), "refuses this node: node 3 belongs to another cluster");
+        let starting = Trouble::of(&Status::unavailable("it does not take part yet"));
+        assert_eq!(starting.to_string(), "is not ready: it does not take part yet");
+    }
+}

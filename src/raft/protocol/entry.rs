@@ -1,0 +1,132 @@
+//! Log entries as bytes: what the log stores and the wire carries, in a layout of our own.
+//!
+//! Layout, format 1: format `u8`, kind `u8`, feature level `u32` (big-endian), body. The body of a command is the
+//! command as it was encoded by its proposer; nothing on the way decodes and re-encodes it.
+
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
+
+use super::membership::{decode_membership, encode_membership};
+use super::types::{Entry, LogId, Proposal};
+use crate::state::{FEATURE_LEVEL, FIRST_LEVEL};
+
+const FORMAT: u8 = 1;
+/// Format, kind and level.
+const FRAME_BYTES: usize = 6;
+const BLANK: u8 = 0;
+const COMMAND: u8 = 1;
+const MEMBERSHIP: u8 = 2;
+
+/// Why a payload cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryError {
+    /// It was written at a level above this binary's: the node must stop before it is appended.
+    LevelAbove(u32),
+    /// The bytes are no entry.
+    Damaged,
+}
+
+/// The payload of an entry as bytes.
+pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
+    match &entry.payload {
+        EntryPayload::Blank => framed(BLANK, FIRST_LEVEL, &[]),
+        EntryPayload::Normal(proposal) => proposal.framed.clone(),
+        EntryPayload::Membership(membership) => framed(MEMBERSHIP, FIRST_LEVEL, &encode_membership(None, membership)),
+    }
+}
+
+/// The entry at `id` with this payload.
+///
+/// # Errors
+/// The payload is of a later level, or damaged.
+pub(in crate::raft) fn decode_entry(id: LogId, framed: Bytes) -> Result<Entry, EntryError> {
+    let mut payload = framed.clone();
+    if payload.len() < FRAME_BYTES || payload.get_u8() != FORMAT {
+        return Err(EntryError::Damaged);
+    }
+    let kind = payload.get_u8();
+    let level = payload.get_u32();
+    if level > FEATURE_LEVEL {
+        return Err(EntryError::LevelAbove(level));
+    }
+    match kind {
+        BLANK => Ok(Entry::new_blank(id)),
+        COMMAND => Ok(Entry::new_normal(id, Proposal { framed })),
+        MEMBERSHIP => {
+            let (_, membership) = decode_membership(&payload).ok_or(EntryError::Damaged)?;
+            Ok(Entry::new_membership(id, membership))
+        }
+        _ => Err(EntryError::Damaged),
+    }
+}
+
+impl Proposal {
+    /// A command, encoded, to be written at `level`.
+    pub(in crate::raft) fn new(level: u32, command: &[u8]) -> Self {
+        Self { framed: framed(COMMAND, level, command) }
+    }
+
+    /// The command as its proposer encoded it.
+    pub(in crate::raft) fn command(&self) -> Bytes {
+        self.framed.slice(FRAME_BYTES..)
+    }
+}
+
+fn framed(kind: u8, level: u32, body: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(FRAME_BYTES + body.len());
+    framed.put_u8(FORMAT);
+    framed.put_u8(kind);
+    framed.put_u32(level);
+    framed.put_slice(body);
+    framed.freeze()
+}
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LevelAbove(level) => write!(
+                f,
+                "a log entry of feature level {level}; this version knows level {FEATURE_LEVEL}: run the newer version"
+            ),
+            Self::Damaged => f.write_str("a damaged log entry"),
+        }
+    }
+}
+
+impl std::error::Error for EntryError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::protocol::types::LeaderId;
+
+    fn id() -> LogId {
+        LogId::new(LeaderId { term: 3, node_id: 2 }, 9)
+    }
+
+    #[test]
+    fn payloads_round_trip() {
+        let proposal = Proposal::new(1, b"command");
+        for entry in [Entry::new_blank(id()), Entry::new_normal(id(), proposal)] {
+            let again = decode_entry(id(), encode_payload(&entry)).unwrap();
+            assert_eq!(again.payload, entry.payload);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_a_later_level_is_refused_before_it_is_appended() {
+        let payload = framed(COMMAND, FEATURE_LEVEL + 1, b"from the future");
+        assert_eq!(decode_entry(id(), payload).unwrap_err(), EntryError::LevelAbove(FEATURE_LEVEL + 1));
+    }
+
+    #[test]
+    fn damaged_payloads_are_refused() {
+        for payload in [&b""[..], &[1, 0, 0], &[9, 0, 0, 0, 0, 1], &[1, 7, 0, 0, 0, 1], &[1, 2, 0, 0, 0, 1, 255]] {
+            let decoded = decode_entry(id(), Bytes::copy_from_slice(payload));
+            assert_eq!(decoded.unwrap_err(), EntryError::Damaged, "{payload:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The membership as stored and sent, and the members as other parts of the node see them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::types::{LogId, Member, Membership, NodeId, StoredMembership};
+use super::wire;
+use crate::policy::Identity;
+use crate::store::StoreId;
+
+/// A membership, and where it was written when that is known, as bytes.
+pub(in crate::raft) fn encode_membership(log_id: Option<&LogId>, membership: &Membership) -> Vec<u8> {
+    membership_to_wire(log_id, membership).encode_to_vec()
+}
+
+/// Reads what [`encode_membership`] made; none when it is damaged.
+pub(in crate::raft) fn decode_membership(bytes: &[u8]) -> Option<(Option<LogId>, Membership)> {
+    let wire = wire::Membership::decode(bytes).ok()?;
+    let log_id = wire.log_id.map(LogId::from);
+    Some((log_id, membership_from_wire(wire)?))
+}
+
+/// Reads a membership that was stored with its position; empty bytes are the one before the first.
+pub(in crate::raft) fn decode_stored(bytes: &[u8]) -> Option<StoredMembership> {
+    if bytes.is_empty() {
+        return Some(StoredMembership::default());
+    }
+    decode_membership(bytes).map(|(log_id, membership)| StoredMembership::new(log_id, membership))
+}
+
+pub(in crate::raft) fn membership_to_wire(log_id: Option<&LogId>, membership: &Membership) -> wire::Membership {
+    let configs = membership.get_joint_config().iter();
+    wire::Membership {
+        log_id: log_id.map(|id| (*id).into()),
+        configs: configs.map(|ids| wire::Voters { ids: ids.iter().copied().collect() }).collect(),
+        members: membership.nodes().map(|(id, member)| member_to_wire(*id, member)).collect(),
+    }
+}
+
+/// None when a member's ids are damaged, or a voter is no member.
+pub(in crate::raft) fn membership_from_wire(wire: wire::Membership) -> Option<Membership> {
+    let configs: Vec<BTreeSet<NodeId>> = wire.configs.into_iter().map(|c| c.ids.into_iter().collect()).collect();
+    let members = members_from_wire(wire.members)?;
+    if configs.is_empty() && members.is_empty() {
+        return Some(Membership::default());
+    }
+    Membership::new(configs, members).ok()
+}
+
+/// None when an id is damaged.
+pub(in crate::raft) fn members_from_wire(members: Vec<wire::Member>) -> Option<BTreeMap<NodeId, Member>> {
+    members.into_iter().map(member_from_wire).collect()
+}
+
+fn member_to_wire(id: NodeId, member: &Member) -> wire::Member {
+    wire::Member {
+        id,
+        name: member.name.clone(),
+        api_address: member.api_address.clone(),
+        peer_address: member.peer_address.clone(),
+        store_id: Bytes::copy_from_slice(&member.store_id.0),
+        key: Bytes::copy_from_slice(member.key.as_bytes()),
+    }
+}
+
+fn member_from_wire(wire: wire::Member) -> Option<(NodeId, Member)> {
+    let member = Member {
+        name: wire.name,
+        api_address: wire.api_address,
+        peer_address: wire.peer_address,
+        store_id: StoreId(wire.store_id.as_ref().try_into().ok()?),
+        key: Identity::try_from(wire.key.as_ref()).ok()?,
+    };
+    Some((wire.id, member))
+}

@@ -1,0 +1,148 @@
+//! What the log says of elections: who campaigns, who leads now, and why the last leader ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ServerState;
+
+use super::probe;
+use crate::raft::forwarding::leader::Leadership;
+use crate::raft::peers::contacts::Contacts;
+use crate::raft::protocol::types::{NodeId, TypeConfig};
+
+/// How long the last leader may take to answer when it is asked why it ended.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// What this node saw of elections so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::raft) struct Seen {
+    campaigns: bool,
+    leads: bool,
+    term: u64,
+    /// The last leader, and its term.
+    leader: Option<(NodeId, u64)>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fact {
+    Campaigns { term: u64, last: Option<(NodeId, u64)> },
+    StoppedLeading { term: u64 },
+    Leads { leader: NodeId, term: u64, last: Option<(NodeId, u64)> },
+}
+
+impl Seen {
+    /// What consensus knows now. It keeps on disk whom this node followed; since this node started, that one leads only
+    /// if it has sent something.
+    pub(in crate::raft) fn of(metrics: &openraft::RaftMetrics<TypeConfig>, contacts: &Contacts) -> Self {
+        let (leads, term) = (metrics.state == ServerState::Leader, metrics.current_term);
+        let leader = metrics.current_leader.filter(|_| leads || contacts.has_followed(term));
+        Self {
+            campaigns: metrics.state == ServerState::Candidate,
+            leads,
+            term,
+            leader: leader.map(|leader| (leader, term)),
+        }
+    }
+
+    /// Logs what is new in `now`, and remembers it.
+    pub(in crate::raft) fn follow(&mut self, now: Self, leadership: &Arc<Leadership>) {
+        for fact in facts(*self, now) {
+            log(fact, leadership);
+        }
+        // While there is no leader the last one is remembered, so that the next one says why it ended.
+        *self = Self { leader: now.leader.or(self.leader), ..now };
+    }
+}
+
+fn facts(before: Seen, now: Seen) -> Vec<Fact> {
+    let campaigns = now.campaigns && (!before.campaigns || now.term != before.term);
+    let leads = now.leader.filter(|_| now.leader != before.leader);
+    let stopped = before.leads && !now.leads;
+    let facts = [
+        stopped.then_some(Fact::StoppedLeading { term: before.term }),
+        campaigns.then_some(Fact::Campaigns { term: now.term, last: before.leader }),
+        leads.map(|(leader, term)| Fact::Leads { leader, term, last: before.leader }),
+    ];
+    facts.into_iter().flatten().collect()
+}
+
+fn log(fact: Fact, leadership: &Arc<Leadership>) {
+    match fact {
+        Fact::Campaigns { term, last } => {
+            let why = if last.is_some_and(|(_, term)| leadership.links().contacts().handed_over(term)) {
+                "the leader handed leadership over"
+            } else {
+                "no leader was heard from in time"
+            };
+            tracing::info!(term, why, "this node campaigns");
+        }
+        Fact::StoppedLeading { term } => {
+            let why = if leadership.links().contacts().handed_over(term) {
+                "it handed leadership over"
+            } else {
+                "another node began a later term, or a majority of the nodes did not answer"
+            };
+            tracing::warn!(term, why, "this node no longer leads");
+        }
+        Fact::Leads { leader, term, last: None } => {
+            tracing::info!(leader = leadership.name_of(leader), term, "a node leads");
+        }
+        Fact::Leads { leader, term, last: Some(last) } => {
+            let leadership = Arc::clone(leadership);
+            // Whether the last leader still answers says why it ended.
+            tokio::spawn(async move {
+                let why = why_it_ended(&leadership, last).await;
+                let (leader, last_leader) = (leadership.name_of(leader), leadership.name_of(last.0));
+                tracing::info!(leader, term, last_leader, last_term = last.1, last_ended = why, "a node leads");
+            });
+        }
+    }
+}
+
+async fn why_it_ended(leadership: &Leadership, (leader, term): (NodeId, u64)) -> String {
+    let contacts = leadership.links().contacts();
+    if contacts.handed_over(term) {
+        return "it handed leadership over".to_owned();
+    }
+    if leader == leadership.own_id() {
+        return "another node began a later term, or a majority of the nodes did not answer".to_owned();
+    }
+    probe::ask(leadership, leader, ANSWER).await;
+    match contacts.away().remove(&leader) {
+        Some(away) => format!("it {}", away.trouble),
+        None => "it answers now: it restarted, stopped leading, or its heartbeats came too late".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Seen = Seen { campaigns: false, leads: false, term: 3, leader: Some((1, 3)) };
+
+    #[test]
+    fn a_change_of_leader_is_one_fact_with_the_one_before() {
+        let campaigning = Seen { campaigns: true, term: 4, leader: None, ..IDLE };
+        assert_eq!(facts(IDLE, campaigning), [Fact::Campaigns { term: 4, last: Some((1, 3)) }]);
+        let leading = Seen { leads: true, campaigns: false, term: 4, leader: Some((2, 4)) };
+        let remembered = Seen { leader: IDLE.leader, ..campaigning };
+        assert_eq!(facts(remembered, leading), [Fact::Leads { leader: 2, term: 4, last: Some((1, 3)) }]);
+        assert_eq!(facts(leading, leading), []);
+    }
+
+    #[test]
+    fn a_leader_that_stops_and_one_elected_again_are_facts() {
+        let leading = Seen { leads: true, ..IDLE };
+        assert_eq!(facts(leading, IDLE), [Fact::StoppedLeading { term: 3 }]);
+        let again = Seen { term: 5, leader: Some((1, 5)), ..IDLE };
+        assert_eq!(facts(IDLE, again), [Fact::Leads { leader: 1, term: 5, last: Some((1, 3)) }]);
+    }
+
+    #[test]
+    fn a_long_campaign_is_logged_once_a_term() {
+        let campaigning = Seen { campaigns: true, leader: None, ..IDLE };
+        assert_eq!(facts(campaigning, campaigning), []);
+        assert_eq!(facts(campaigning, Seen { term: 4, ..campaigning }), [Fact::Campaigns { term: 4, last: None }]);
+    }
+}

@@ -1,0 +1,160 @@
+//! What this node waits for, for its log and its local status: often at first, then once a minute.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+/// Between two looks at what this node waits for.
+const LOOK: Duration = Duration::from_millis(500);
+/// What is waited for less long than this is not logged.
+const FIRST: Duration = Duration::from_secs(2);
+/// The longest time between two lines of the log.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What this node waits for. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Waits(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// What the node does meanwhile that is not consensus.
+    step: ArcSwapOption<String>,
+    peers: ArcSwap<Vec<String>>,
+}
+
+impl Waits {
+    /// What is waited for now, each in a sentence; nothing when the node works.
+    pub fn now(&self) -> Vec<String> {
+        let step = self.0.step.load_full().map(|step| step.as_ref().clone());
+        self.0.peers.load().iter().cloned().chain(step).collect()
+    }
+
+    /// The node is in a step that waits for something besides its peers; none when it is over.
+    pub fn step(&self, step: Option<String>) {
+        self.0.step.store(step.map(Arc::new));
+    }
+
+    /// What of its peers is waited for.
+    pub(in crate::raft) fn set_peers(&self, peers: Vec<String>) {
+        self.0.peers.store(Arc::new(peers));
+    }
+
+    /// Logs what is waited for. Never ends.
+    pub async fn log(self) {
+        let mut schedule = Schedule::default();
+        loop {
+            let waits = self.now();
+            match schedule.look(Instant::now(), &waits) {
+                Some(Line::Waits(since)) => {
+                    tracing::warn!(waiting_for = waits.join("; "), seconds = since.as_secs(), "this node waits");
+                }
+                Some(Line::Over(since)) => {
+                    tracing::info!(seconds = since.as_secs(), "this node no longer waits");
+                }
+                None => {}
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// When what is waited for is logged.
+#[derive(Default)]
+struct Schedule {
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    since: Instant,
+    next: Instant,
+    pause: Duration,
+    logged: Option<Instant>,
+    known: HashSet<Vec<String>>,
+}
+
+/// What to log; with each, how long the node has waited.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Waits(Duration),
+    Over(Duration),
+}
+
+impl Schedule {
+    /// What to log now: what is waited for after 2 s, again after ever longer pauses, and early when it is new, but
+    /// not more often than every 2 s.
+    fn look(&mut self, now: Instant, waits: &[String]) -> Option<Line> {
+        if waits.is_empty() {
+            let over = self.waiting.take()?;
+            return over.logged.map(|_| Line::Over(now - over.since));
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Waiting {
+            since: now,
+            next: now + FIRST,
+            pause: FIRST,
+            logged: None,
+            known: HashSet::new(),
+        });
+        let is_new = waiting.logged.is_some_and(|at| now >= at + FIRST) && !waiting.known.contains(waits);
+        if now < waiting.next && !is_new {
+            return None;
+        }
+        if now >= waiting.next {
+            waiting.pause = if waiting.logged.is_none() { FIRST } else { (waiting.pause * 2).min(LONGEST) };
+        }
+        (waiting.next, waiting.logged) = (now + waiting.pause, Some(now));
+        // A reason that comes and goes is new once.
+        waiting.known.insert(waits.to_vec());
+        Some(Line::Waits(now - waiting.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged_at(seconds: std::ops::Range<u64>, waits: impl Fn(u64) -> Vec<String>) -> Vec<u64> {
+        let (mut schedule, begin) = (Schedule::default(), Instant::now());
+        let logged = seconds.filter(|second| {
+            let line = schedule.look(begin + Duration::from_secs(*second), &waits(*second));
+            matches!(line, Some(Line::Waits(_)))
+        });
+        logged.collect()
+    }
+
+    #[test]
+    fn a_long_wait_is_logged_often_at_first_and_then_once_a_minute() {
+        let logged = logged_at(0..250, |_| vec!["a leader".to_owned()]);
+        assert_eq!(logged, [2, 4, 8, 16, 32, 64, 124, 184, 244]);
+    }
+
+    #[test]
+    fn a_new_reason_is_logged_early_and_one_that_comes_and_goes_is_new_once() {
+        let at = |second: u64| vec![if second < 40 { "a" } else { "b" }.to_owned()];
+        assert!(logged_at(0..50, at).contains(&40));
+        let flapping = logged_at(0..100, |second| vec![(second % 2).to_string()]);
+        assert!(flapping.len() < 10, "{flapping:?}");
+    }
+
+    #[test]
+    fn a_short_wait_is_not_logged_and_the_end_of_a_long_one_is() {
+        let (mut schedule, begin) = (Schedule::default(), Instant::now());
+        let mut look = |seconds, waits: &[String]| schedule.look(begin + Duration::from_secs(seconds), waits);
+        let leader = ["a leader".to_owned()];
+        assert_eq!((look(0, &leader), look(1, &[])), (None, None));
+        assert_eq!((look(2, &leader), look(4, &leader)), (None, Some(Line::Waits(Duration::from_secs(2)))));
+        assert_eq!((look(9, &[]), look(10, &[])), (Some(Line::Over(Duration::from_secs(7))), None));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_the_peers_and_then_the_step() {
+        let waits = Waits::default();
+        waits.step(Some("the cluster's first command".to_owned()));
+        waits.set_peers(vec!["node-2".to_owned()]);
+        assert_eq!(waits.now(), ["node-2", "the cluster's first command"]);
+        waits.set_peers(Vec::new());
+        waits.step(None);
+        assert!(waits.now().is_empty());
+    }
+}
