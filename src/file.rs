@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, fcntl_setfl, major, minor};
 use rustix::termios::isatty;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// More bytes than any certificate, key or configuration has.
@@ -23,26 +24,33 @@ pub enum Named {
 }
 
 /// A file that cannot be read. Its display names the file, the reason, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("cannot read {}{}: {why}{}", path.display(), looked_in(path), home_advice(path))]
 pub struct Unread {
     /// The file.
     pub path: PathBuf,
     /// Why it cannot be read.
+    #[source]
     pub why: Unreadable,
 }
 
 /// Why a file cannot be read.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum Unreadable {
     /// The system refused.
-    Io(io::Error),
+    #[error("{}{}", .0, advice(.0.kind()))]
+    Io(#[from] io::Error),
     /// It is a link, and nothing is where the link leads.
+    #[error("it is a link to {}, and there is no such file; correct the link", .0.display())]
     LeadsNowhere(PathBuf),
     /// It is not a file with an end.
+    #[error("it is {0}; name a regular file")]
     Kind(Kind),
     /// It is a pipe that ended before the first byte.
+    #[error("it is a pipe, and nothing was written into it; name a regular file")]
     EmptyPipe,
     /// It has more than [`MAX_BYTES`].
+    #[error("it has more than {} MiB; name another file", MAX_BYTES >> 20)]
     TooLarge,
 }
 
@@ -146,42 +154,6 @@ impl Unread {
     }
 }
 
-impl From<io::Error> for Unreadable {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for Unread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot read {}", self.path.display())?;
-        if self.path.is_relative()
-            && let Ok(folder) = std::env::current_dir()
-        {
-            write!(f, " in the working directory {}", folder.display())?;
-        }
-        write!(f, ": {}", self.why)?;
-        if self.path.starts_with("~") {
-            f.write_str("; only a shell replaces `~`, so write the whole path, or begin it with ${HOME}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "{error}{}", advice(error.kind())),
-            Self::LeadsNowhere(target) => {
-                write!(f, "it is a link to {}, and there is no such file; correct the link", target.display())
-            }
-            Self::Kind(kind) => write!(f, "it is {kind}; name a regular file"),
-            Self::EmptyPipe => f.write_str("it is a pipe, and nothing was written into it; name a regular file"),
-            Self::TooLarge => write!(f, "it has more than {} MiB; name another file", MAX_BYTES >> 20),
-        }
-    }
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -202,12 +174,17 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-impl std::error::Error for Unread {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.why {
-            Unreadable::Io(error) => Some(error),
-            _ => None,
-        }
+/// Where the process looked for a relative path.
+fn looked_in(path: &Path) -> String {
+    let folder = path.is_relative().then(|| std::env::current_dir().ok()).flatten();
+    folder.map(|folder| format!(" in the working directory {}", folder.display())).unwrap_or_default()
+}
+
+fn home_advice(path: &Path) -> &'static str {
+    if path.starts_with("~") {
+        "; only a shell replaces `~`, so write the whole path, or begin it with ${HOME}"
+    } else {
+        ""
     }
 }
 
