@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys};
 
-use super::{certificates, provider};
+use super::{certificate, provider};
 
 /// The chain and the key, when they belong together. rustls's own check refuses certificates before X.509 version 3.
 ///
@@ -19,7 +19,7 @@ pub(super) fn certified(
     let key = provider().key_provider.load_private_key(key)?;
     let first = chain.first().ok_or(Error::NoCertificatesPresented)?;
     match key.public_key() {
-        Some(public) if public != certificates::public_key(first)? => Err(InconsistentKeys::KeyMismatch.into()),
+        Some(public) if public != certificate::public_key(first)? => Err(InconsistentKeys::KeyMismatch.into()),
         _ => Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))),
     }
 }

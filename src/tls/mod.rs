@@ -2,30 +2,17 @@
 
 mod api_key;
 mod authority;
-mod certificates;
+mod certificate;
 mod certified;
-mod chain;
 mod client;
-mod content;
-mod dates;
-mod encrypted_key;
-mod error;
-mod failure;
 mod files;
-mod identity_file;
-mod material;
-mod odd_chain;
+mod handshake;
 mod peer;
-mod peer_verifier;
-mod proxied;
 mod public;
-mod public_verifier;
-mod purpose;
-mod refused;
 mod reload;
-mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
+mod verify;
 
 use std::sync::Arc;
 
@@ -34,18 +21,20 @@ use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 
 pub use api_key::{ApiKey, ApiKeyError, ClientCertificate};
 pub use authority::{Authority, AuthorityError, Issued};
-pub use chain::CertificateError;
+pub use certificate::dates::{
+    CertificateUsage, DateTrouble, DateWarning, DatedCertificate, date_warnings, log_date_warnings,
+};
+pub use certificate::identity::CertificateError;
 pub use client::{Alpn, ClientStream, ClientTls, ClientTlsError, Credentials, Refusal, Trust};
-pub use content::Content;
-pub use dates::{CertificateUsage, DateTrouble, DateWarning, DatedCertificate, date_warnings, log_date_warnings};
-pub use error::{SettingError, TlsError};
-pub use failure::handshake_failure;
-pub use identity_file::{CertificateIdentity, NoIdentity, certificate_identity};
-pub use material::{Inspection, inspect_api, inspect_peer, is_for_host};
+pub use files::content::Content;
+pub use files::error::{SettingError, TlsError};
+pub use files::identity_file::{CertificateIdentity, NoIdentity, certificate_identity};
+pub use files::material::{Inspection, inspect_api, inspect_peer, is_for_host};
+pub use handshake::peer_failure::handshake_failure;
+pub use handshake::refused::{Port, Refused, RefusedLog};
 pub use peer::{PeerStream, PeerTls};
-pub use proxied::{ForwardedError, proxied_identity};
+pub use public::proxied::{ForwardedError, proxied_identity};
 pub use public::{Accepted, PublicStream, PublicTls};
-pub use refused::{Port, Refused, RefusedLog};
 
 /// The ALPN name of HTTP/2.
 const H2: &[u8] = b"h2";

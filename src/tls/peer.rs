@@ -17,14 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::chain::identity_of;
-use super::dates::{CertificateUsage, DatedCertificate};
+use super::certificate::dates::{CertificateUsage, DatedCertificate};
+use super::certificate::identity::identity_of;
+use super::files::error::{SettingError, TlsError};
+use super::files::material::{Material, Sources};
 use super::files::{self, Fingerprint};
-use super::material::{Material, Sources};
-use super::peer_verifier::PeerVerifier;
 use super::public::{unusable, without_resumption};
 use super::reload::{Reload, follow};
-use super::{H2, SettingError, TlsError, provider};
+use super::verify::peers::PeerVerifier;
+use super::{H2, provider};
 use crate::policy::Identity;
 
 /// The name a node gives when it connects; TLS wants one, nobody looks at it.

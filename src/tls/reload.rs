@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::SettingError;
-use super::dates::{DatedCertificate, log_date_warnings};
+use super::certificate::dates::{DatedCertificate, log_date_warnings};
+use super::files::error::SettingError;
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(5);

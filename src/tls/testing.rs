@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use x509_parser::asn1_rs::{Any, FromDer};
 
-use super::{certificates, provider};
+use super::{certificate, provider};
 use crate::policy::Identity;
 
 /// A CA of a test.
@@ -152,7 +152,7 @@ impl Leaf {
     }
 
     pub fn identity(&self) -> Identity {
-        Identity::of_public_key(certificates::read(&self.der()).unwrap().spki)
+        Identity::of_public_key(certificate::read(&self.der()).unwrap().spki)
     }
 }
 

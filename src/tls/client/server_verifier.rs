@@ -8,10 +8,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::tls::files::Trusted;
-use crate::tls::odd_chain::{self, Rules};
-use crate::tls::public_verifier::{refusal, verify_for};
-use crate::tls::purpose::Purpose;
-use crate::tls::signature::{verify_tls12, verify_tls13};
+use crate::tls::public::verifier::{refusal, verify_for};
+use crate::tls::verify::lenient_chain::{self, Rules};
+use crate::tls::verify::purpose::Purpose;
+use crate::tls::verify::signature::{verify_tls12, verify_tls13};
 
 /// Verifies that a server's certificate is trusted, in date, meant for servers, and for the server's name.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl ServerVerifier {
             Err(error) => error,
         };
         if self.trusted.iter().any(|trusted| trusted == first) {
-            return odd_chain::verify_trusted(first, Purpose::Server, now);
+            return lenient_chain::verify_trusted(first, Purpose::Server, now);
         }
         match error {
             webpki::Error::CaUsedAsEndEntity => {
                 let Self { roots, algorithms, .. } = self;
-                odd_chain::verify(Rules { roots, algorithms, purpose: Purpose::Server, now }, first, between)
+                lenient_chain::verify(Rules { roots, algorithms, purpose: Purpose::Server, now }, first, between)
             }
             error => Err(refusal(error)),
         }
@@ -104,8 +104,9 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
+    use crate::tls::public::proxied;
     use crate::tls::testing::Authority;
-    use crate::tls::{Refusal, provider, proxied};
+    use crate::tls::{Refusal, provider};
 
     /// As `openssl req -x509` makes it: self-signed, and a CA's.
     fn like_openssl(names: &[&str], odd: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {

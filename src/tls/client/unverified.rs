@@ -5,7 +5,7 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::tls::signature::{verify_tls12, verify_tls13};
+use crate::tls::verify::signature::{verify_tls12, verify_tls13};
 
 /// Accepts every certificate and checks the handshake's signature only, by these algorithms.
 #[derive(Debug)]

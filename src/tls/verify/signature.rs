@@ -9,27 +9,27 @@ use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved};
 use webpki::RawPublicKeyEntity;
 
-use super::certificates;
+use crate::tls::certificate;
 
 /// Verifies a TLS 1.3 handshake signature.
-pub(super) fn verify_tls13(
+pub fn verify_tls13(
     message: &[u8],
     certificate: &CertificateDer<'_>,
     signed: &DigitallySignedStruct,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
-    verify_tls13_signature_with_raw_key(message, &certificates::public_key(certificate)?, signed, algorithms)
+    verify_tls13_signature_with_raw_key(message, &certificate::public_key(certificate)?, signed, algorithms)
 }
 
 /// Verifies a TLS 1.2 handshake signature; a scheme stands for several algorithms there, and the key's is tried.
-pub(super) fn verify_tls12(
+pub fn verify_tls12(
     message: &[u8],
     certificate: &CertificateDer<'_>,
     signed: &DigitallySignedStruct,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
-    let spki = certificates::public_key(certificate)?;
-    let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| certificates::Malformed)?;
+    let spki = certificate::public_key(certificate)?;
+    let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| certificate::Malformed)?;
     for algorithm in candidates(signed, algorithms)? {
         match key.verify_signature(*algorithm, message, signed.signature()) {
             Ok(()) => return Ok(HandshakeSignatureValid::assertion()),

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rustls::{AlertDescription, CertificateError as Bad, Error as Tls, OtherError};
 use tokio::time::sleep;
 
-use super::CertificateError;
+use crate::tls::certificate::identity::CertificateError;
 
 /// Between two lines about refused handshakes of one port.
 const PERIOD: Duration = Duration::from_secs(1);

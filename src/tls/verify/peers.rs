@@ -11,12 +11,12 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::public_verifier::{refusal, verify_for};
-use super::{certificates, provider};
+use crate::tls::public::verifier::{refusal, verify_for};
+use crate::tls::{certificate, provider};
 
 /// The same check in both roles.
 #[derive(Debug, Clone)]
-pub(super) struct PeerVerifier {
+pub struct PeerVerifier {
     /// The peers' CA.
     pub roots: Arc<RootCertStore>,
     /// The signatures offered and accepted.
@@ -31,7 +31,7 @@ impl PeerVerifier {
 
     /// Whether this is a node's certificate.
     pub fn check(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
-        if !certificates::read(leaf)?.for_peers {
+        if !certificate::read(leaf)?.for_peers {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         for usage in [webpki::KeyUsage::server_auth(), webpki::KeyUsage::client_auth()] {

@@ -12,14 +12,14 @@ const LABELS: [&[u8]; 4] = [b"PRIVATE KEY", b"EC PRIVATE KEY", b"RSA PRIVATE KEY
 const PKCS8: &[u8] = b"ENCRYPTED PRIVATE KEY";
 
 /// An encrypted private key.
-pub(super) struct EncryptedKey {
+pub struct EncryptedKey {
     form: Form,
     sealed: Vec<u8>,
 }
 
 /// Why an encrypted private key cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EncryptedKeyError {
+pub enum EncryptedKeyError {
     /// The block is not what its label says.
     Malformed,
     /// The key is encrypted with an algorithm that Keyraft does not read.

@@ -8,7 +8,7 @@ use x509_parser::certificate::X509Certificate;
 /// A certificate without extended key usages may be used for anything, and so may one that names
 /// `anyExtendedKeyUsage`: Go, and so KES, take both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
     /// A client shows it to a server.
     Client,
     /// A server shows it to a client.

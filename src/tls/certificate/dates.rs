@@ -16,7 +16,7 @@ use crate::clock;
 const SOON_S: i64 = 30 * DAY_S;
 const DAY_S: i64 = 24 * 3600;
 /// Between two warnings about the same certificate.
-pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A certificate that a node uses, and when it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub fn log_date_warnings(certificates: &[DatedCertificate]) {
 }
 
 /// The certificates with their dates; those that cannot be read are left out.
-pub(super) fn dated<'a>(
+pub fn dated<'a>(
     usage: CertificateUsage,
     certificates: impl IntoIterator<Item = (&'a Path, &'a CertificateDer<'static>)>,
 ) -> Vec<DatedCertificate> {
@@ -138,13 +138,13 @@ pub(super) fn dated<'a>(
 }
 
 /// A Unix time in seconds as RFC 3339 in UTC.
-pub(super) fn date(unix_s: i64) -> String {
+pub fn date(unix_s: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(unix_s).ok();
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{unix_s} s after 1970"))
 }
 
 /// A time of rustls in seconds.
-pub(super) fn unix_s(time: UnixTime) -> i64 {
+pub fn unix_s(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 

@@ -9,14 +9,15 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use webpki::{ExtendedKeyUsageValidator, InvalidNameContext};
 
-use super::odd_chain::{self, Rules};
-use super::peer::PeerTls;
-use super::purpose::Purpose;
-use super::{certificates, signature};
+use crate::tls::certificate;
+use crate::tls::peer::PeerTls;
+use crate::tls::verify::lenient_chain::{self, Rules};
+use crate::tls::verify::purpose::Purpose;
+use crate::tls::verify::signature;
 
 /// Takes any certificate as proof of its key, or, with roots, those that chain to one; nodes' own never.
 #[derive(Debug)]
-pub(super) struct PublicVerifier {
+pub struct PublicVerifier {
     /// Whether a client without a certificate fails in the handshake.
     pub mandatory: bool,
     /// With `tls.auth: on`, what chains must end in.
@@ -29,23 +30,24 @@ pub(super) struct PublicVerifier {
 
 /// Verifies that a chain ends in one of the roots, is in date, and may be used by a client. Its first certificate may
 /// also be of X.509 before version 3, or a CA's, which then stands for no client.
-pub(super) fn verify_chain(
+pub fn verify_chain(
     roots: &RootCertStore,
     algorithms: &WebPkiSupportedAlgorithms,
     client: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), Error> {
-    let odd = || odd_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates);
+    let odd =
+        || lenient_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates);
     match verify_for(Purpose::Client, roots, algorithms, client, intermediates, now) {
-        Err(webpki::Error::UnsupportedCertVersion) if certificates::is_old(client) => odd(),
+        Err(webpki::Error::UnsupportedCertVersion) if certificate::is_old(client) => odd(),
         Err(webpki::Error::CaUsedAsEndEntity) => odd(),
         verified => verified.map_err(refusal),
     }
 }
 
 /// The same for a usage of the caller's choice, and by the rules of webpki alone.
-pub(super) fn verify_for(
+pub fn verify_for(
     usage: impl ExtendedKeyUsageValidator,
     roots: &RootCertStore,
     algorithms: &WebPkiSupportedAlgorithms,
@@ -58,7 +60,7 @@ pub(super) fn verify_for(
 }
 
 /// The reason as the TLS alert carries it.
-pub(super) fn refusal(error: webpki::Error) -> Error {
+pub fn refusal(error: webpki::Error) -> Error {
     Error::InvalidCertificate(match error {
         webpki::Error::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         webpki::Error::CertNotValidYet { time, not_before } => {
@@ -90,7 +92,7 @@ impl ClientCertVerifier for PublicVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         for certificate in intermediates {
-            certificates::read(certificate)?;
+            certificate::read(certificate)?;
         }
         if self.peers.as_ref().is_some_and(|peers| peers.issued(client, intermediates, now)) {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));

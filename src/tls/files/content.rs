@@ -13,8 +13,8 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::SubjectPublicKeyInfo;
 use zeroize::Zeroizing;
 
-use super::certificates;
 use super::encrypted_key::EncryptedKey;
+use crate::tls::certificate;
 
 /// What UTF-8 text of Windows may begin with.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -59,7 +59,7 @@ pub enum Content {
 }
 
 /// The content of a text file without the mark that Windows puts before UTF-8.
-pub(super) fn without_mark(file: &[u8]) -> &[u8] {
+pub fn without_mark(file: &[u8]) -> &[u8] {
     file.strip_prefix(MARK).unwrap_or(file)
 }
 
@@ -94,7 +94,7 @@ impl Content {
     }
 
     fn of_der(file: &[u8]) -> Option<Self> {
-        if certificates::read(&CertificateDer::from(file)).is_ok() {
+        if certificate::read(&CertificateDer::from(file)).is_ok() {
             Some(Self::CertificateDer)
         } else if is_pkcs12(file) {
             Some(Self::Pkcs12)
@@ -125,7 +125,7 @@ impl Content {
     }
 
     /// What to do about a file in which a certificate is looked for.
-    pub(super) fn in_place_of_certificate(self, path: &Path) -> String {
+    pub fn in_place_of_certificate(self, path: &Path) -> String {
         let path = path.display();
         match self {
             Self::Nothing => format!("{path} is empty"),
@@ -148,7 +148,7 @@ impl Content {
     }
 
     /// What to do about a file in which a private key is looked for.
-    pub(super) fn in_place_of_key(self, path: &Path) -> String {
+    pub fn in_place_of_key(self, path: &Path) -> String {
         let path = path.display();
         match self {
             Self::Nothing => format!("{path} is empty"),
@@ -274,7 +274,7 @@ mod tests {
             (block("OPENSSH PRIVATE KEY"), Content::SshKey),
             (block("PUBLIC KEY"), Content::PublicKey),
             (b"ssh-ed25519 AAAA host\n".to_vec(), Content::PublicKey),
-            (certificates::read(&leaf.der()).unwrap().spki.to_vec(), Content::PublicKey),
+            (certificate::read(&leaf.der()).unwrap().spki.to_vec(), Content::PublicKey),
             (request.pem().unwrap().into_bytes(), Content::Request),
             (block("NEW CERTIFICATE REQUEST"), Content::Request),
             (request.der().to_vec(), Content::Request),

@@ -5,12 +5,14 @@ use std::path::Path;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::dates::{CertificateUsage, DatedCertificate, dated};
-use super::files;
-use super::peer_verifier::PeerVerifier;
-use super::{SettingError, TlsError, certificates, provider, proxied};
+use super::error::{SettingError, TlsError};
 use crate::config::{ClusterConfig, Password, TlsConfig};
 use crate::file::Named;
+use crate::tls::certificate::dates::{CertificateUsage, DatedCertificate, dated};
+use crate::tls::certificate::identity::identity_of;
+use crate::tls::public::proxied;
+use crate::tls::verify::peers::PeerVerifier;
+use crate::tls::{certificate, files, provider};
 
 /// Everything that is wrong with the files that TLS settings name, and the dates of what could be read.
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ pub struct Inspection {
 }
 
 /// What the files hold.
-pub(super) struct Material {
+pub struct Material {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
     /// None where no CA is asked for.
@@ -31,7 +33,7 @@ pub(super) struct Material {
 }
 
 /// The files to read.
-pub(super) struct Sources<'a> {
+pub struct Sources<'a> {
     pub usage: Usage,
     pub cert: &'a Path,
     pub key: &'a Path,
@@ -41,7 +43,7 @@ pub(super) struct Sources<'a> {
 
 /// Where the CAs come from.
 #[derive(Clone, Copy)]
-pub(super) enum Ca<'a> {
+pub enum Ca<'a> {
     Nobody,
     System,
     At(&'a Path),
@@ -49,7 +51,7 @@ pub(super) enum Ca<'a> {
 
 /// Whom the certificate is shown to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Usage {
+pub enum Usage {
     Clients,
     Peers,
 }
@@ -135,7 +137,7 @@ impl<'a> Sources<'a> {
     ) -> Result<(), TlsError> {
         let key = provider().key_provider.load_private_key(key.clone_key());
         let key = key.map_err(|_| TlsError::UnusableKey(self.key.to_owned()))?;
-        let shown = chain.and_then(|chain| chain.first()).and_then(|leaf| certificates::read(leaf).ok());
+        let shown = chain.and_then(|chain| chain.first()).and_then(|leaf| certificate::read(leaf).ok());
         match (shown, key.public_key()) {
             (Some(shown), Some(public)) if shown.spki != &*public => Err(self.other_key(chain, &public)),
             _ => Ok(()),
@@ -144,7 +146,7 @@ impl<'a> Sources<'a> {
 
     /// The key is not the first certificate's, and perhaps that of a later one.
     fn other_key(&self, chain: Option<&[CertificateDer<'static>]>, public: &[u8]) -> TlsError {
-        let is_its = |der: &CertificateDer<'_>| certificates::read(der).is_ok_and(|facts| facts.spki == public);
+        let is_its = |der: &CertificateDer<'_>| certificate::read(der).is_ok_and(|facts| facts.spki == public);
         match chain.into_iter().flatten().position(is_its) {
             Some(place) => {
                 TlsError::WrongOrder { path: self.cert.to_owned(), key: self.key.to_owned(), place: place + 1 }
@@ -182,7 +184,7 @@ impl<'a> Sources<'a> {
         PeerVerifier::new(roots.clone())
             .check(&chain[0], &chain[1..], proxied::now())
             .map_err(|error| TlsError::NotForPeers { path: path(), error })?;
-        super::chain::identity_of(chain).map(drop).map_err(|_| TlsError::NotOneNode(path()))
+        identity_of(chain).map(drop).map_err(|_| TlsError::NotOneNode(path()))
     }
 }
 

@@ -18,8 +18,10 @@ use tokio_rustls::TlsConnector;
 pub use self::refusal::Refusal;
 use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
+use super::api_key::{ApiKey, ApiKeyError};
 use super::certified::certified;
-use super::{ApiKey, ApiKeyError, H2, HTTP_1_1, TlsError, files, provider};
+use super::files::error::TlsError;
+use super::{H2, HTTP_1_1, files, provider};
 use crate::file::Named;
 
 /// An encrypted connection to a server.

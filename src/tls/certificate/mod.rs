@@ -1,5 +1,8 @@
 //! What is read out of a certificate: its public key, whether it is a CA's, and what it may be used for.
 
+pub mod dates;
+pub mod identity;
+
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use x509_parser::certificate::X509Certificate;
@@ -8,10 +11,10 @@ use x509_parser::x509::X509Version;
 
 /// The bytes are no certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub struct Malformed;
 
 /// What the server asks of a certificate; far less than a verifier does, so that odd ones still have an identity.
-pub(super) struct Facts<'a> {
+pub struct Facts<'a> {
     /// Its DER SubjectPublicKeyInfo.
     pub spki: &'a [u8],
     /// Whether its basic constraints make it a CA.
@@ -24,7 +27,7 @@ pub(super) struct Facts<'a> {
 ///
 /// # Errors
 /// A certificate in it is cut off or damaged.
-pub(super) fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+pub fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
     let mut inside = false;
     let mut blocks = Vec::with_capacity(file.len());
@@ -39,7 +42,7 @@ pub(super) fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::E
 }
 
 /// Reads a certificate of any version, whatever its extensions say.
-pub(super) fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, Malformed> {
+pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, Malformed> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Malformed)?;
     if !rest.is_empty() {
         return Err(Malformed);
@@ -53,12 +56,12 @@ pub(super) fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, Malform
 }
 
 /// Whether it is a certificate of X.509 before version 3, which has no extensions.
-pub(super) fn is_old(der: &CertificateDer<'_>) -> bool {
+pub fn is_old(der: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.version() != X509Version::V3)
 }
 
 /// The public key in the form that signatures are verified with.
-pub(super) fn public_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Malformed> {
+pub fn public_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Malformed> {
     read(der).map(|facts| SubjectPublicKeyInfoDer::from(facts.spki))
 }
 
@@ -77,7 +80,7 @@ mod tests {
     fn what_stands_beside_the_certificates_does_not_matter() {
         let authority = Authority::new();
         let leaf = authority.client();
-        let key = include_str!("../../tests/vectors/encrypted_keys/ec-aes256.key");
+        let key = include_str!("../../../tests/vectors/encrypted_keys/ec-aes256.key");
         let (leaf_pem, ca_pem) = (leaf.pem(), authority.pem());
         for file in [
             format!("{leaf_pem}{ca_pem}"),

@@ -16,8 +16,8 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use super::certificates::Malformed;
 use super::purpose::Purpose;
+use crate::tls::certificate::Malformed;
 
 /// How many intermediates may stand between the first certificate and a root, as in webpki.
 const MAX_INTERMEDIATES: usize = 6;
@@ -26,7 +26,7 @@ const MAX_SIGNATURES: usize = 100;
 
 /// What chains are verified against.
 #[derive(Clone, Copy)]
-pub(super) struct Rules<'a> {
+pub struct Rules<'a> {
     /// What they must end in.
     pub roots: &'a RootCertStore,
     /// The signatures accepted.
@@ -38,11 +38,7 @@ pub(super) struct Rules<'a> {
 }
 
 /// Verifies that `first` is in date, good for its purpose, and issued by a root or below one.
-pub(super) fn verify(
-    rules: Rules<'_>,
-    first: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-) -> Result<(), Error> {
+pub fn verify(rules: Rules<'_>, first: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
     let first = read(first)?;
     check_first(&first, rules.purpose, rules.now)?;
     // What cannot be read issued nothing.
@@ -52,7 +48,7 @@ pub(super) fn verify(
 }
 
 /// Verifies a certificate that is trusted as it is, so that nobody need have issued it: dates and purpose only.
-pub(super) fn verify_trusted(first: &CertificateDer<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
+pub fn verify_trusted(first: &CertificateDer<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
     check_first(&read(first)?, purpose, now)
 }
 
@@ -197,8 +193,9 @@ mod tests {
     use rcgen::{ExtendedKeyUsagePurpose as Usage, GeneralSubtree, KeyUsagePurpose, NameConstraints, date_time_ymd};
 
     use super::*;
+    use crate::tls::provider;
+    use crate::tls::public::proxied;
     use crate::tls::testing::{Authority, Leaf, Odd, elements};
-    use crate::tls::{provider, proxied};
 
     use CertificateError as Bad;
 

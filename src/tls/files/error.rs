@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::content::Content;
-use super::dates;
 use crate::file::Unread;
+use crate::tls::certificate::dates;
 
 /// A setting that names a file which TLS cannot use.
 #[derive(Debug)]

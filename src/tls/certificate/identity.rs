@@ -2,7 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use super::certificates::{self, Malformed};
+use super::Malformed;
 use crate::policy::Identity;
 
 /// Why a chain is nobody's.
@@ -20,11 +20,11 @@ pub enum CertificateError {
 ///
 /// It must come first: the handshake proves possession of the first certificate's key only, and a CA certificate
 /// that anyone can make, followed by someone else's certificate, must not become that someone.
-pub(super) fn identity_of(chain: &[CertificateDer<'_>]) -> Result<Identity, CertificateError> {
+pub fn identity_of(chain: &[CertificateDer<'_>]) -> Result<Identity, CertificateError> {
     let mut clients = 0;
     let mut first = None;
     for (place, der) in chain.iter().enumerate() {
-        let facts = certificates::read(der)?;
+        let facts = super::read(der)?;
         if facts.is_ca {
             continue;
         }

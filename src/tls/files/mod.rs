@@ -1,5 +1,11 @@
 //! Certificates, private keys and roots out of PEM files.
 
+pub mod content;
+mod encrypted_key;
+pub mod error;
+pub mod identity_file;
+pub mod material;
+
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
@@ -8,22 +14,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::content::{Content, without_mark};
-use super::encrypted_key::{EncryptedKey, EncryptedKeyError};
-use super::{TlsError, certificates};
+use self::content::{Content, without_mark};
+use self::encrypted_key::{EncryptedKey, EncryptedKeyError};
+use self::error::TlsError;
+use super::certificate;
 use crate::config::Password;
 use crate::file::{self, Named, Unread};
 
 /// SHA-256 over what some files hold; it changes when they do.
-pub(super) type Fingerprint = [u8; 32];
+pub type Fingerprint = [u8; 32];
 
 /// The certificates of a PEM file, in its order; at least one.
-pub(super) fn certificates(path: &Path, named: Named) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub fn certificates(path: &Path, named: Named) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let file = content(path, named)?;
     let pem = without_mark(&file);
-    let holds = match certificates::in_pem(pem) {
+    let holds = match certificate::in_pem(pem) {
         Ok(chain) if chain.is_empty() => Content::of(pem),
-        Ok(chain) if chain.iter().all(|der| certificates::read(der).is_ok()) => return Ok(chain),
+        Ok(chain) if chain.iter().all(|der| certificate::read(der).is_ok()) => return Ok(chain),
         // A part of them is cut off or damaged.
         _ => Content::Certificate,
     };
@@ -31,11 +38,7 @@ pub(super) fn certificates(path: &Path, named: Named) -> Result<Vec<CertificateD
 }
 
 /// The first private key of a PEM file, opened with the password when it is encrypted.
-pub(super) fn private_key(
-    path: &Path,
-    password: Option<&Password>,
-    named: Named,
-) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub fn private_key(path: &Path, password: Option<&Password>, named: Named) -> Result<PrivateKeyDer<'static>, TlsError> {
     let file = content(path, named)?;
     let pem = without_mark(&file);
     if let Some(encrypted) = EncryptedKey::first_of(pem) {
@@ -47,7 +50,7 @@ pub(super) fn private_key(
 }
 
 /// Certificates that are trusted.
-pub(super) struct Trusted {
+pub struct Trusted {
     /// They as roots, which issue others.
     pub roots: RootCertStore,
     /// They themselves.
@@ -55,14 +58,14 @@ pub(super) struct Trusted {
 }
 
 /// What a PEM file holds, or every file of a folder.
-pub(super) fn trusted(path: &Path) -> Result<Trusted, TlsError> {
+pub fn trusted(path: &Path) -> Result<Trusted, TlsError> {
     let authorities = authorities(path, Named::ByArgument)?;
     let roots = store(&authorities)?;
     Ok(Trusted { roots, certificates: authorities.into_iter().map(|(_, certificate)| certificate).collect() })
 }
 
 /// What the operating system trusts.
-pub(super) fn trusted_by_system() -> Result<Trusted, TlsError> {
+pub fn trusted_by_system() -> Result<Trusted, TlsError> {
     let mut roots = RootCertStore::empty();
     let certificates = rustls_native_certs::load_native_certs().certs;
     roots.add_parsable_certificates(certificates.iter().cloned());
@@ -71,7 +74,7 @@ pub(super) fn trusted_by_system() -> Result<Trusted, TlsError> {
 
 /// What the operating system trusts, and the certificates in the files of this folder. As in MinIO, a file in it that
 /// holds no certificates does not count.
-pub(super) fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> {
+pub fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> {
     let found: Vec<_> =
         expand(folder)?.iter().filter_map(|file| certificates(file, Named::ByArgument).ok()).flatten().collect();
     let mut trusted = match trusted_by_system() {
@@ -86,7 +89,7 @@ pub(super) fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> 
 }
 
 /// The certificates of a PEM file, or of every file in a folder, each with its file; at least one.
-pub(super) fn authorities(path: &Path, named: Named) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
+pub fn authorities(path: &Path, named: Named) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
     let mut found = Vec::new();
     for file in expand(path)? {
         let read = certificates(&file, named).map_err(|error| match error {
@@ -101,7 +104,7 @@ pub(super) fn authorities(path: &Path, named: Named) -> Result<Vec<(PathBuf, Cer
 }
 
 /// These certificates as roots.
-pub(super) fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Result<RootCertStore, TlsError> {
+pub fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for (file, certificate) in authorities {
         roots
@@ -112,12 +115,12 @@ pub(super) fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Resul
 }
 
 /// The roots that the operating system trusts.
-pub(super) fn system_roots() -> Result<RootCertStore, TlsError> {
+pub fn system_roots() -> Result<RootCertStore, TlsError> {
     trusted_by_system().map(|trusted| trusted.roots)
 }
 
 /// The fingerprint of these files; of a folder, of all files in it.
-pub(super) fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Fingerprint {
+pub fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Fingerprint {
     let mut hash = Sha256::new();
     for file in paths.into_iter().flat_map(|path| expand(path).unwrap_or_default()) {
         let content = file::read(&file, Named::BySetting).unwrap_or_default();

@@ -4,9 +4,9 @@ use std::fmt;
 
 use rustls::pki_types::CertificateDer;
 
-use super::certificates;
 use super::content::{Content, without_mark};
 use crate::policy::Identity;
+use crate::tls::certificate;
 
 /// The identity behind the certificates of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +37,10 @@ pub enum NoIdentity {
 pub fn certificate_identity(file: &[u8]) -> Result<CertificateIdentity, NoIdentity> {
     let file = without_mark(file);
     let der = CertificateDer::from(file);
-    if certificates::read(&der).is_ok() {
+    if certificate::read(&der).is_ok() {
         return identity_of(&[der]);
     }
-    match certificates::in_pem(file) {
+    match certificate::in_pem(file) {
         Ok(chain) if chain.is_empty() => Err(NoIdentity::Other(Content::of(file))),
         Ok(chain) => identity_of(&chain),
         Err(_) => Err(NoIdentity::Broken),
@@ -50,7 +50,7 @@ pub fn certificate_identity(file: &[u8]) -> Result<CertificateIdentity, NoIdenti
 fn identity_of(chain: &[CertificateDer<'_>]) -> Result<CertificateIdentity, NoIdentity> {
     let mut clients = Vec::new();
     for (place, der) in chain.iter().enumerate() {
-        let facts = certificates::read(der).map_err(|certificates::Malformed| NoIdentity::Broken)?;
+        let facts = certificate::read(der).map_err(|certificate::Malformed| NoIdentity::Broken)?;
         if !facts.is_ca {
             clients.push(CertificateIdentity { identity: Identity::of_public_key(facts.spki), is_first: place == 0 });
         }

@@ -1,5 +1,8 @@
 //! TLS of the public API: the acceptor, and who a connection is.
 
+pub mod proxied;
+pub mod verifier;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,14 +15,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use self::proxied::ForwardedError;
+use self::verifier::{PublicVerifier, verify_chain};
+use super::certificate::dates::{CertificateUsage, DAY, DatedCertificate, log_date_warnings};
+use super::certificate::identity::{CertificateError, identity_of};
 use super::certified::certified;
-use super::chain::identity_of;
-use super::dates::{CertificateUsage, DAY, DatedCertificate, log_date_warnings};
+use super::files::error::{SettingError, TlsError};
+use super::files::material::{self, Material};
 use super::files::{self, Fingerprint};
-use super::material::{self, Material};
-use super::public_verifier::{PublicVerifier, verify_chain};
+use super::peer::PeerTls;
 use super::reload::{Reload, follow};
-use super::{CertificateError, ForwardedError, H2, HTTP_1_1, PeerTls, SettingError, TlsError, provider, proxied};
+use super::{H2, HTTP_1_1, provider};
 use crate::config::TlsConfig;
 use crate::policy::Identity;
 
@@ -209,13 +215,13 @@ impl Sources {
 }
 
 /// A resumed session skips the certificate verifier (design, "TLS and HTTP"): no tickets, no storage, no early data.
-pub(super) fn without_resumption(server: &mut ServerConfig) {
+pub fn without_resumption(server: &mut ServerConfig) {
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
     server.max_early_data_size = 0;
 }
 
-pub(super) fn unusable(path: &Path, error: rustls::Error) -> TlsError {
+pub fn unusable(path: &Path, error: rustls::Error) -> TlsError {
     TlsError::Unusable { path: path.to_owned(), error }
 }
 

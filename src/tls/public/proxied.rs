@@ -6,10 +6,9 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::CertificateError;
-use super::chain::identity_of;
 use crate::clock;
 use crate::policy::Identity;
+use crate::tls::certificate::identity::{CertificateError, identity_of};
 
 /// Why a forwarded certificate gives no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +30,14 @@ pub fn proxied_identity(header: &[u8]) -> Result<Identity, ForwardedError> {
 }
 
 /// The certificates in the header; at least one.
-pub(super) fn chain(header: &[u8]) -> Result<Vec<CertificateDer<'static>>, ForwardedError> {
+pub fn chain(header: &[u8]) -> Result<Vec<CertificateDer<'static>>, ForwardedError> {
     let pem = with_spaces(unescape(header).ok_or(ForwardedError::Unreadable)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or(ForwardedError::Unreadable)
 }
 
 /// The wall time in the form that chains are verified with.
-pub(super) fn now() -> UnixTime {
+pub fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_nanos(clock::unix_ns().unsigned_abs()))
 }
 
