@@ -6,7 +6,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys};
 
-use super::{certificate, provider};
+use super::certificate;
+use super::common::provider;
 
 /// The chain and the key, when they belong together. rustls's own check refuses certificates before X.509 version 3.
 ///

@@ -5,6 +5,7 @@ mod authority;
 mod certificate;
 mod certified;
 mod client;
+mod common;
 mod files;
 mod handshake;
 mod peer;
@@ -13,11 +14,6 @@ mod reload;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verify;
-
-use std::sync::Arc;
-
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 
 pub use api_key::{ApiKey, ApiKeyError, ClientCertificate};
 pub use authority::{Authority, AuthorityError, Issued};
@@ -35,14 +31,3 @@ pub use handshake::refused::{Port, Refused, RefusedLog};
 pub use peer::{PeerStream, PeerTls};
 pub use public::proxied::{ForwardedError, proxied_identity};
 pub use public::{Accepted, PublicStream, PublicTls};
-
-/// The ALPN name of HTTP/2.
-const H2: &[u8] = b"h2";
-/// The ALPN name of HTTP/1.1.
-const HTTP_1_1: &[u8] = b"http/1.1";
-
-/// aws-lc-rs, with the post-quantum hybrid exchange preferred (design, "TLS and HTTP").
-fn provider() -> Arc<CryptoProvider> {
-    let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-    Arc::new(CryptoProvider { kx_groups, ..default_provider() })
-}

@@ -19,13 +19,12 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::certificate::dates::{CertificateUsage, DatedCertificate};
 use super::certificate::identity::identity_of;
+use super::common::{H2, provider, without_resumption};
 use super::files::error::{SettingError, TlsError};
 use super::files::material::{Material, Sources};
 use super::files::{self, Fingerprint};
-use super::public::{unusable, without_resumption};
 use super::reload::{Reload, follow};
 use super::verify::peers::PeerVerifier;
-use super::{H2, provider};
 use crate::policy::Identity;
 
 /// The name a node gives when it connects; TLS wants one, nobody looks at it.
@@ -149,7 +148,7 @@ impl Files {
         let Material { chain, key, roots, certificates } = Sources::of_peers(&self.cert, &self.key, &self.ca).load()?;
         let verifier = PeerVerifier::new(roots.unwrap_or_else(RootCertStore::empty));
         let identity = identity_of(&chain).map_err(|_| in_cert(TlsError::NotOneNode(self.cert.clone())))?;
-        let unusable = |error| in_cert(unusable(&self.cert, error));
+        let unusable = |error| in_cert(TlsError::unusable(&self.cert, error));
         let server = server(&verifier, chain.clone(), key.clone_key()).map_err(unusable)?;
         let client = client(&verifier, chain, key).map_err(unusable)?;
         Ok(Current { server: Arc::new(server), client: Arc::new(client), verifier, identity, certificates })

@@ -18,7 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use x509_parser::asn1_rs::{Any, FromDer};
 
-use super::{certificate, provider};
+use super::certificate;
+use super::common::provider;
 use crate::policy::Identity;
 
 /// A CA of a test.

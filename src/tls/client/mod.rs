@@ -20,8 +20,9 @@ use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
 use super::api_key::{ApiKey, ApiKeyError};
 use super::certified::certified;
+use super::common::{H2, HTTP_1_1, provider};
+use super::files;
 use super::files::error::TlsError;
-use super::{H2, HTTP_1_1, files, provider};
 use crate::file::Named;
 
 /// An encrypted connection to a server.

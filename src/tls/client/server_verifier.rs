@@ -8,10 +8,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::tls::files::Trusted;
-use crate::tls::public::verifier::{refusal, verify_for};
 use crate::tls::verify::lenient_chain::{self, Rules};
 use crate::tls::verify::purpose::Purpose;
 use crate::tls::verify::signature::{verify_tls12, verify_tls13};
+use crate::tls::verify::{refusal, verify_for};
 
 /// Verifies that a server's certificate is trusted, in date, meant for servers, and for the server's name.
 #[derive(Debug)]
@@ -104,9 +104,9 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::tls::public::proxied;
+    use crate::tls::Refusal;
+    use crate::tls::common::provider;
     use crate::tls::testing::Authority;
-    use crate::tls::{Refusal, provider};
 
     /// As `openssl req -x509` makes it: self-signed, and a CA's.
     fn like_openssl(names: &[&str], odd: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
@@ -124,7 +124,7 @@ mod tests {
         let trusted = Trusted { roots, certificates: vec![trusted.clone()] };
         let verifier = ServerVerifier::new(trusted, provider().signature_verification_algorithms);
         let name = ServerName::try_from(name).unwrap();
-        verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], proxied::now()).map(drop)
+        verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], crate::tls::verify::now()).map(drop)
     }
 
     fn outcome(trusted: &CertificateDer<'static>, chain: &[CertificateDer<'_>], name: &str) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! Why certificates and keys cannot be used, each naming the file to look at.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::content::Content;
 use crate::file::Unread;
@@ -90,6 +90,13 @@ pub enum TlsError {
         /// Why not.
         error: rustls::Error,
     },
+}
+
+impl TlsError {
+    /// rustls cannot use the certificate in this file with its key.
+    pub fn unusable(path: &Path, error: rustls::Error) -> Self {
+        Self::Unusable { path: path.to_owned(), error }
+    }
 }
 
 impl fmt::Display for TlsError {

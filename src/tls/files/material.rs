@@ -10,9 +10,10 @@ use crate::config::{ClusterConfig, Password, TlsConfig};
 use crate::file::Named;
 use crate::tls::certificate::dates::{CertificateUsage, DatedCertificate, dated};
 use crate::tls::certificate::identity::identity_of;
-use crate::tls::public::proxied;
+use crate::tls::common::provider;
+use crate::tls::verify::now;
 use crate::tls::verify::peers::PeerVerifier;
-use crate::tls::{certificate, files, provider};
+use crate::tls::{certificate, files};
 
 /// Everything that is wrong with the files that TLS settings name, and the dates of what could be read.
 #[derive(Debug, Default)]
@@ -182,7 +183,7 @@ impl<'a> Sources<'a> {
         }
         let path = || self.cert.to_owned();
         PeerVerifier::new(roots.clone())
-            .check(&chain[0], &chain[1..], proxied::now())
+            .check(&chain[0], &chain[1..], now())
             .map_err(|error| TlsError::NotForPeers { path: path(), error })?;
         identity_of(chain).map(drop).map_err(|_| TlsError::NotOneNode(path()))
     }

@@ -4,28 +4,27 @@ pub mod proxied;
 pub mod verifier;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::server::NoServerSessionStorage;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use self::proxied::ForwardedError;
-use self::verifier::{PublicVerifier, verify_chain};
+use self::verifier::PublicVerifier;
 use super::certificate::dates::{CertificateUsage, DAY, DatedCertificate, log_date_warnings};
 use super::certificate::identity::{CertificateError, identity_of};
 use super::certified::certified;
+use super::common::{H2, HTTP_1_1, provider, without_resumption};
 use super::files::error::{SettingError, TlsError};
 use super::files::material::{self, Material};
 use super::files::{self, Fingerprint};
 use super::peer::PeerTls;
 use super::reload::{Reload, follow};
-use super::{H2, HTTP_1_1, provider};
+use super::verify::{now, verify_chain};
 use crate::config::TlsConfig;
 use crate::policy::Identity;
 
@@ -152,8 +151,7 @@ impl PublicTls {
         let chain = proxied::chain(header)?;
         if let Some(roots) = &self.current.load().roots {
             let algorithms = provider().signature_verification_algorithms;
-            verify_chain(roots, &algorithms, &chain[0], &chain[1..], proxied::now())
-                .map_err(|_| ForwardedError::Untrusted)?;
+            verify_chain(roots, &algorithms, &chain[0], &chain[1..], now()).map_err(|_| ForwardedError::Untrusted)?;
         }
         identity_of(&chain).map_err(ForwardedError::Nobody)
     }
@@ -206,23 +204,12 @@ impl Sources {
             })
             .map_err(|error| SettingError {
                 setting: CertificateUsage::Api.setting(),
-                error: unusable(&self.config.cert, error),
+                error: TlsError::unusable(&self.config.cert, error),
             })?;
         server.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         without_resumption(&mut server);
         Ok(Current { server: Arc::new(server), roots, certificates })
     }
-}
-
-/// A resumed session skips the certificate verifier (design, "TLS and HTTP"): no tickets, no storage, no early data.
-pub fn without_resumption(server: &mut ServerConfig) {
-    server.session_storage = Arc::new(NoServerSessionStorage {});
-    server.send_tls13_tickets = 0;
-    server.max_early_data_size = 0;
-}
-
-pub fn unusable(path: &Path, error: rustls::Error) -> TlsError {
-    TlsError::Unusable { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

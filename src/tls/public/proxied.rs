@@ -1,12 +1,10 @@
 //! The certificate that a TLS proxy forwards in a header, as URL-escaped PEM (wire contract, "Identity and TLS").
 
 use std::fmt;
-use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
 
-use crate::clock;
 use crate::policy::Identity;
 use crate::tls::certificate::identity::{CertificateError, identity_of};
 
@@ -34,11 +32,6 @@ pub fn chain(header: &[u8]) -> Result<Vec<CertificateDer<'static>>, ForwardedErr
     let pem = with_spaces(unescape(header).ok_or(ForwardedError::Unreadable)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or(ForwardedError::Unreadable)
-}
-
-/// The wall time in the form that chains are verified with.
-pub fn now() -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_nanos(clock::unix_ns().unsigned_abs()))
 }
 
 /// The same with the spaces of its first and last line, which a proxy may have escaped as a form does: as `+`.

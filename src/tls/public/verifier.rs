@@ -7,13 +7,10 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
-use webpki::{ExtendedKeyUsageValidator, InvalidNameContext};
 
 use crate::tls::certificate;
 use crate::tls::peer::PeerTls;
-use crate::tls::verify::lenient_chain::{self, Rules};
-use crate::tls::verify::purpose::Purpose;
-use crate::tls::verify::signature;
+use crate::tls::verify::{signature, verify_chain};
 
 /// Takes any certificate as proof of its key, or, with roots, those that chain to one; nodes' own never.
 #[derive(Debug)]
@@ -26,53 +23,6 @@ pub struct PublicVerifier {
     pub peers: Option<Arc<PeerTls>>,
     /// The signatures offered and accepted.
     pub algorithms: WebPkiSupportedAlgorithms,
-}
-
-/// Verifies that a chain ends in one of the roots, is in date, and may be used by a client. Its first certificate may
-/// also be of X.509 before version 3, or a CA's, which then stands for no client.
-pub fn verify_chain(
-    roots: &RootCertStore,
-    algorithms: &WebPkiSupportedAlgorithms,
-    client: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    now: UnixTime,
-) -> Result<(), Error> {
-    let odd =
-        || lenient_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates);
-    match verify_for(Purpose::Client, roots, algorithms, client, intermediates, now) {
-        Err(webpki::Error::UnsupportedCertVersion) if certificate::is_old(client) => odd(),
-        Err(webpki::Error::CaUsedAsEndEntity) => odd(),
-        verified => verified.map_err(refusal),
-    }
-}
-
-/// The same for a usage of the caller's choice, and by the rules of webpki alone.
-pub fn verify_for(
-    usage: impl ExtendedKeyUsageValidator,
-    roots: &RootCertStore,
-    algorithms: &WebPkiSupportedAlgorithms,
-    leaf: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    now: UnixTime,
-) -> Result<(), webpki::Error> {
-    let leaf = webpki::EndEntityCert::try_from(leaf)?;
-    leaf.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None).map(drop)
-}
-
-/// The reason as the TLS alert carries it.
-pub fn refusal(error: webpki::Error) -> Error {
-    Error::InvalidCertificate(match error {
-        webpki::Error::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
-        webpki::Error::CertNotValidYet { time, not_before } => {
-            CertificateError::NotValidYetContext { time, not_before }
-        }
-        webpki::Error::CertNotValidForName(InvalidNameContext { expected, presented }) => {
-            CertificateError::NotValidForNameContext { expected, presented }
-        }
-        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
-        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
-        other => CertificateError::Other(rustls::OtherError(Arc::new(other))),
-    })
 }
 
 impl ClientCertVerifier for PublicVerifier {

@@ -193,9 +193,9 @@ mod tests {
     use rcgen::{ExtendedKeyUsagePurpose as Usage, GeneralSubtree, KeyUsagePurpose, NameConstraints, date_time_ymd};
 
     use super::*;
-    use crate::tls::provider;
-    use crate::tls::public::proxied;
+    use crate::tls::common::provider;
     use crate::tls::testing::{Authority, Leaf, Odd, elements};
+    use crate::tls::verify::now;
 
     use CertificateError as Bad;
 
@@ -209,7 +209,7 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(root.der()).unwrap();
         let algorithms = &provider().signature_verification_algorithms;
-        let now = proxied::now();
+        let now = now();
         verify(Rules { roots: &roots, algorithms, purpose: Purpose::Client, now }, first, intermediates)
     }
 
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_is_trusted_as_it_is_must_be_good_for_its_purpose() {
-        let now = proxied::now();
+        let now = now();
         let leaf = |usages: &[Usage]| {
             let odd = Odd { usages: Some(usages.to_vec()), ..Odd::default() };
             Leaf::of(&rcgen::PKCS_ED25519, odd).der()

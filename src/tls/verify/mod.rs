@@ -4,3 +4,68 @@ pub mod lenient_chain;
 pub mod peers;
 pub mod purpose;
 pub mod signature;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, Error, RootCertStore};
+use webpki::{ExtendedKeyUsageValidator, InvalidNameContext};
+
+use self::lenient_chain::Rules;
+use self::purpose::Purpose;
+use super::certificate;
+use crate::clock;
+
+/// Verifies that a chain ends in one of the roots, is in date, and may be used by a client. Its first certificate may
+/// also be of X.509 before version 3, or a CA's, which then stands for no client.
+pub fn verify_chain(
+    roots: &RootCertStore,
+    algorithms: &WebPkiSupportedAlgorithms,
+    client: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), Error> {
+    let odd =
+        || lenient_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates);
+    match verify_for(Purpose::Client, roots, algorithms, client, intermediates, now) {
+        Err(webpki::Error::UnsupportedCertVersion) if certificate::is_old(client) => odd(),
+        Err(webpki::Error::CaUsedAsEndEntity) => odd(),
+        verified => verified.map_err(refusal),
+    }
+}
+
+/// The same for a usage of the caller's choice, and by the rules of webpki alone.
+pub fn verify_for(
+    usage: impl ExtendedKeyUsageValidator,
+    roots: &RootCertStore,
+    algorithms: &WebPkiSupportedAlgorithms,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), webpki::Error> {
+    let leaf = webpki::EndEntityCert::try_from(leaf)?;
+    leaf.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None).map(drop)
+}
+
+/// The reason as the TLS alert carries it.
+pub fn refusal(error: webpki::Error) -> Error {
+    Error::InvalidCertificate(match error {
+        webpki::Error::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            CertificateError::NotValidYetContext { time, not_before }
+        }
+        webpki::Error::CertNotValidForName(InvalidNameContext { expected, presented }) => {
+            CertificateError::NotValidForNameContext { expected, presented }
+        }
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        other => CertificateError::Other(rustls::OtherError(Arc::new(other))),
+    })
+}
+
+/// The wall time in the form that chains are verified with.
+pub fn now() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_nanos(clock::unix_ns().unsigned_abs()))
+}

@@ -11,8 +11,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use crate::tls::public::verifier::{refusal, verify_for};
-use crate::tls::{certificate, provider};
+use super::{refusal, verify_for};
+use crate::tls::certificate;
+use crate::tls::common::provider;
 
 /// The same check in both roles.
 #[derive(Debug, Clone)]
