@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::NodeError;
-use super::files::Room;
+use super::open_files::Room;
+use super::parts::Parts;
 use super::seal::{self, Pauses};
-use super::service::Parts;
-use super::{local, logs, protect};
+use super::{local_status, log_source, protect};
 use crate::config::Config;
 use crate::crypto::{RootKey, random};
 use crate::http::{Api, Server, serve_local};
@@ -84,7 +84,7 @@ impl Lifecycle {
         self.tasks.spawn(Arc::clone(&parts.public_tls).warn_daily());
         self.tasks.spawn(async move {
             let shown = Arc::clone(&parts);
-            let served = serve_local(&socket, Arc::new(move || local::status(&shown))).await;
+            let served = serve_local(&socket, Arc::new(move || local_status::status(&shown))).await;
             tracing::warn!(?served, socket = %socket.display(), "the local socket cannot be served");
         });
     }
@@ -116,7 +116,7 @@ impl Lifecycle {
         let root_key = shown.clone();
         let (cluster_config, consistency) = (config.cluster.clone(), config.consistency);
         let (tls, failure) = (Arc::clone(&self.parts.peer_tls), self.parts.failure.clone());
-        let (store_id, logs) = (StoreId(random::bytes()), logs::source(&self.parts));
+        let (store_id, logs) = (StoreId(random::bytes()), log_source::source(&self.parts));
         let waits = self.parts.waits.clone();
         let opened =
             async move { PeerListener::open(&cluster_config, tls, store_id, root_key, failure, logs, waits).await };

@@ -2,15 +2,15 @@
 
 mod check;
 mod error;
-mod files;
+mod exposed_files;
 mod lifecycle;
-mod local;
-mod logs;
-mod modes;
+mod local_status;
+mod log_source;
+mod open_files;
+mod parts;
 mod protect;
 mod run;
 mod seal;
-mod service;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use check::{Checked, check};
 pub use error::NodeError;
-pub use modes::{ExposedFile, Exposure, exposed_files};
+pub use exposed_files::{ExposedFile, Exposure, exposed_files};
 pub use run::{RunError, run};
 
 use crate::config::Config;
 use crate::http::Api;
 use crate::telemetry::ErrorLog;
 use lifecycle::Lifecycle;
-use service::Parts;
+use parts::Parts;
 
 /// How long consensus may take to let go of its files.
 const LET_GO: Duration = Duration::from_secs(5);

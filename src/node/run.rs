@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::files::Room;
+use super::open_files::Room;
 use super::{Node, NodeError, exposed_files, protect};
 use crate::config::{Config, Override, Problems, Warning};
 use crate::telemetry::{LogError, Logging};

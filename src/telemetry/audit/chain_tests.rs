@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::chain;
 use super::file::AuditFile;
-use super::files::in_order;
-use super::report::{Finding, Report, Unsigned, What};
+use super::verify::files::in_order;
+use super::verify::report::{Finding, Report, Unsigned, What};
 use super::verify::{Expected, Verifier};
 use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};

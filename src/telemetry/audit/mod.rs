@@ -3,21 +3,13 @@
 mod chain;
 #[cfg(test)]
 mod chain_tests;
-mod check;
 mod file;
-mod files;
-mod head;
-mod recovery;
-mod report;
-mod rotation;
-mod scribe;
 mod sinks;
-mod suspect;
 mod syslog;
-mod tail;
 #[cfg(test)]
 pub(super) mod tests;
 mod verify;
+mod writer;
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -34,12 +26,12 @@ use super::record::{AuditRecord, write_loss, write_record, write_request_id};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
-pub use check::check_audit_file;
-pub use files::{Files, in_order};
-pub use report::{Finding, Report, Unsigned, What};
-use scribe::Scribe;
+pub use file::writable::check_audit_file;
 use sinks::{AllFigures, SinkFigures, Sinks, Wanted};
+pub use verify::files::{Files, in_order};
+pub use verify::report::{Finding, Report, Unsigned, What};
 pub use verify::{Expected, Verifier};
+use writer::Scribe;
 
 /// A write that takes longer has a sink that is stuck.
 const STUCK: Duration = Duration::from_secs(5);

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use rlimit::Resource;
 
-use super::super::chain_tests::{Trail, write};
 use super::*;
+use crate::telemetry::audit::chain_tests::{Trail, write};
 
 /// Bytes in which a record or an `opened` line has room, but no checkpoint.
 const ROOM: u64 = 300;

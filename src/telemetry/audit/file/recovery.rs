@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::chain::{self, Line, Link};
+use crate::telemetry::audit::chain::{self, Line, Link};
 
 /// How much of a file's end is looked at: far more than is written between two checkpoints of a busy node.
 const WINDOW: u64 = 8 << 20;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
 
-use super::service::Parts;
+use super::parts::Parts;
 use crate::http::status_json;
 use crate::kms::{Kms, NodeState, StateCell};
 

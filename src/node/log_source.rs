@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
-use super::service::Parts;
+use super::parts::Parts;
 use crate::raft::LogSource;
 use crate::telemetry::joined;
 

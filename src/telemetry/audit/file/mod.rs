@@ -1,5 +1,12 @@
 //! The audit file: a hash chain with signed checkpoints, over rotation and restarts.
 
+pub(super) mod head;
+mod recovery;
+pub(super) mod rotation;
+#[cfg(test)]
+mod tests;
+pub(super) mod writable;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -7,10 +14,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::head::Head;
+use self::recovery::End;
 use super::chain::{self, Link};
-use super::head::Head;
-use super::recovery::End;
-use super::rotation;
 use crate::clock;
 use crate::config::AuditFileConfig;
 use crate::crypto::SigningKey;
@@ -332,6 +338,3 @@ impl OpenFile {
 fn begun() -> String {
     format!(r#"{{"time":"{}""#, clock::rfc3339(Some(clock::unix_ns())))
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::chain;
+use crate::telemetry::audit::chain;
 
 /// The longest line that is one: several times what the longest path and the names of all nodes take.
-pub(super) const MAX_LINE: u64 = 64 * 1024;
+pub const MAX_LINE: u64 = 64 * 1024;
 /// Digits of a number in a name: sorted by name, files are sorted by their records.
 const DIGITS: usize = 12;
 

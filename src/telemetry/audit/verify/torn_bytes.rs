@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::chain::Torn;
+use crate::telemetry::audit::chain::Torn;
 
 /// Bytes that are no line, in pieces.
-pub(super) struct Suspect {
+pub struct Suspect {
     /// Where the first of them stands.
     pub place: (PathBuf, u64),
     hash: Sha256,

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::chain::Line;
-use super::file::CHECKPOINT_AT_ONCE;
 use super::report::{Unsigned, What};
 use crate::clock;
+use crate::telemetry::audit::chain::Line;
+use crate::telemetry::audit::file::CHECKPOINT_AT_ONCE;
 
 /// A node signs within five seconds; a slow disk, or a request that was under way for long, may add to it.
 const AGE_MOST: Duration = Duration::from_secs(30);
@@ -14,7 +14,7 @@ const AGE_MOST: Duration = Duration::from_secs(30);
 const LINES_MOST: u64 = CHECKPOINT_AT_ONCE + 1_000;
 
 /// Lines that no checkpoint follows.
-pub(super) struct Tail {
+pub struct Tail {
     /// Where the first of them stands.
     pub place: (PathBuf, u64),
     lines: u64,

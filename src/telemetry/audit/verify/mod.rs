@@ -1,15 +1,20 @@
 //! Checking audit files offline: every line in its place, and every checkpoint signed.
 
+pub mod files;
+pub mod report;
+mod torn_bytes;
+mod unsigned_end;
+
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
+use self::files::Growing;
+use self::report::{Finding, Report, What};
+use self::torn_bytes::Suspect;
+use self::unsigned_end::Tail;
 use super::chain::{self, Line, Link};
-use super::files::Growing;
-use super::head;
-use super::report::{Finding, Report, What};
-use super::rotation::MAX_LINE;
-use super::suspect::Suspect;
-use super::tail::Tail;
+use super::file::head;
+use super::file::rotation::MAX_LINE;
 use crate::clock;
 use crate::crypto::VerifyingKey;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::Link;
+use crate::telemetry::audit::chain::Link;
 
 /// The note on one audit file.
 pub struct Head {

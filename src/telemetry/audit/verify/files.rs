@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::rotation;
+use crate::telemetry::audit::file::rotation;
 
 /// Between two looks at a file that ends in the middle of a line, and how many there are.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -45,7 +45,7 @@ pub fn in_order(files: &[PathBuf]) -> Result<Files, (PathBuf, io::Error)> {
 }
 
 /// A file that a node may write to meanwhile: a line that has no end yet is waited for, for a moment.
-pub(super) struct Growing {
+pub struct Growing {
     file: File,
     ended: bool,
     looks: u32,
