@@ -7,13 +7,14 @@ use openraft::ServerState;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::adapter::metrics::Raft;
 use super::failure::Failure;
 use super::forwarding::leader::{Leader, Leadership};
 use super::forwarding::writes::{WriteError, Writes};
 use super::leases::fence::{Fence, FenceFigures};
 use super::leases::held::{Lease, Standing};
 use super::leases::reads::Reads;
-use super::protocol::types::{NodeId, Raft};
+use super::protocol::types::{NodeId, TypeConfig};
 use super::status::Status;
 use crate::state::{Command, Outcome};
 use crate::store::{Checkpoint, Log, Progress, Snapshots, StoreId, View};
@@ -191,7 +192,7 @@ impl Cluster {
             return false;
         }
         let mut metrics = self.leadership.metrics();
-        let other = |metrics: &openraft::RaftMetrics<super::protocol::types::TypeConfig>| {
+        let other = |metrics: &openraft::RaftMetrics<TypeConfig>| {
             metrics.current_leader.is_some_and(|leader| leader != metrics.id)
         };
         tokio::time::timeout(HAND_OVER, metrics.wait_for(other)).await.is_ok_and(|handed_over| handed_over)

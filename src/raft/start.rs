@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::adapter::log_storage::LogStorage;
-use super::adapter::metrics::Metrics;
+use super::adapter::metrics::{Metrics, Raft};
 use super::adapter::network::Network;
 use super::adapter::pending::Pending;
 use super::adapter::state_machine::StateMachine;
@@ -33,7 +33,6 @@ use super::peer_port::listener;
 use super::peer_port::service::{PeerService, Running};
 use super::peers::links::Links;
 use super::protocol::membership::decode_stored;
-use super::protocol::types::Raft;
 use super::tasks;
 use super::watch::probe;
 use super::watch::waits::Waits;
@@ -186,10 +185,16 @@ impl PeerListener {
         };
         drop(self.running.set(answering));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
-        let (disagreements, found) = mpsc::channel(1);
-        let lease = Lease::new(consistency, reads.clone(), progress.clone(), disagreements);
+        let (leader_digests, to_check) = mpsc::channel(1);
+        let lease = Lease::new(consistency, reads.clone(), progress.clone(), leader_digests);
         let mut running = JoinSet::new();
-        running.spawn(digest_check::settle(found, Arc::clone(&leadership), checkpoint.clone(), failure.clone()));
+        running.spawn(digest_check::check(
+            to_check,
+            progress.clone(),
+            Arc::clone(&leadership),
+            checkpoint.clone(),
+            failure.clone(),
+        ));
         running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
         let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::adapter::metrics::Metrics;
+use super::adapter::metrics::{Metrics, Raft};
 use super::failure::Failure;
 use super::forwarding::leader::Leadership;
 use super::peers::links::Links;
-use super::protocol::types::Raft;
 use super::watch::elections;
 use crate::config::SnapshotConfig;
 use crate::store::{Checkpoint, Log, Snapshots};

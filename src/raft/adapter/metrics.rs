@@ -1,4 +1,4 @@
-//! openraft's metrics, as they are and as they change.
+//! openraft on this node: its handle, and its metrics as they are and as they change.
 
 use std::ops::Deref;
 
@@ -6,7 +6,11 @@ use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
 use openraft::type_config::alias::WatchReceiverOf;
 
-use crate::raft::protocol::types::{Raft, TypeConfig};
+use super::state_machine::StateMachine;
+use crate::raft::protocol::types::TypeConfig;
+
+/// Consensus on this node.
+pub(in crate::raft) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// A view of consensus on this node that follows it.
 #[derive(Clone)]

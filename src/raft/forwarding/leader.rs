@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use openraft::ServerState;
 
-use crate::raft::adapter::metrics::Metrics;
+use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::peers::links::{Client, Links};
-use crate::raft::protocol::types::{Member, NodeId, Raft, TypeConfig};
-use crate::raft::watch::situation::Situation;
+use crate::raft::protocol::types::{Member, NodeId, TypeConfig};
 use parking_lot::Mutex;
 
 /// Who leads.
@@ -103,25 +102,6 @@ impl Leadership {
     /// A member's name, or its id where the name is not known.
     pub(in crate::raft) fn name_of(&self, id: NodeId) -> String {
         self.members().get(&id).map_or_else(|| format!("node {id}"), |member| member.name.clone())
-    }
-
-    /// What this node sees of its cluster.
-    pub(in crate::raft) fn situation(&self, has_lease: bool) -> Situation {
-        let (members, metrics, contacts) = (self.members(), self.metrics.now(), self.links.contacts());
-        let at = |member: &Member| (member.name.clone(), self.links.address_of(member).to_owned());
-        let own = self.own_id();
-        Situation {
-            own,
-            own_name: self.links.own_name().to_owned(),
-            members: members.iter().map(|(id, member)| (*id, at(member))).collect(),
-            voters: metrics.membership_config.voter_ids().collect(),
-            away: contacts.away(),
-            leader: metrics.current_leader,
-            has_lease,
-            has_its_key: members.get(&own).is_none_or(|member| member.key == self.links.own_key()),
-            missing: contacts.missing().map(|missing| (missing.index, missing.since.elapsed())),
-            last: metrics.last_log_index.unwrap_or(0),
-        }
     }
 
     /// Forgets the clients, because the members have changed.

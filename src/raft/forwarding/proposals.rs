@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::raft::protocol::types::{Proposal, Raft};
+use crate::raft::adapter::metrics::Raft;
+use crate::raft::protocol::types::Proposal;
 use crate::state::{Command, DecodeError};
 use crate::store::MAX_PAYLOAD_BYTES;
 

@@ -1,4 +1,4 @@
-//! Digest marks that differ: which of the nodes is alone with its state, and what it does then.
+//! The digest check: finds out which node is alone when the digests of two nodes differ, and stops that one.
 //!
 //! Two nodes at the same index have the same digest, or one of them has broken an invariant.
 
@@ -7,63 +7,58 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::leader::Leadership;
+use crate::raft::leases::read_index::LeaderDigest;
 use crate::raft::protocol::types::NodeId;
-use crate::raft::protocol::wire::MarkRequest;
+use crate::raft::protocol::wire::DigestRequest;
 use crate::state::Digest;
 use crate::store::{Checkpoint, Progress};
 
-/// How long a member may take to tell its digest.
+/// How long a member may take to answer with its digest.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// A mark at which this node's state is not the leader's.
+/// Two digests at one index that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::raft) struct Disagreement {
+struct Disagreement {
     index: u64,
     own: Digest,
     leaders: Digest,
 }
 
-/// This node's digest at an index, while it is kept.
-pub(in crate::raft) fn mark_at(progress: &Progress, index: u64) -> Option<Digest> {
+/// The digest of this node's state at an index. `None` when the node does not keep one for that index.
+pub(in crate::raft) fn digest_at(progress: &Progress, index: u64) -> Option<Digest> {
     progress.marks.iter().find(|(marked, _)| *marked == index).map(|(_, digest)| *digest)
 }
 
-/// What is wrong between this node's marks and the leader's newest; none when they agree, or this node has not got as
-/// far.
-pub(in crate::raft) fn disagreement(progress: &Progress, leaders: Option<(u64, Digest)>) -> Option<Disagreement> {
-    let (index, leaders) = leaders?;
-    let own = mark_at(progress, index).filter(|own| *own != leaders)?;
-    Some(Disagreement { index, own, leaders })
-}
-
-/// Finds out who is alone. If it is this node, its keystore is marked as damaged and the node stops; if it is the
-/// leader, somebody must stop that one. Ends with whoever finds disagreements.
-pub(in crate::raft) async fn settle(
-    mut found: mpsc::Receiver<Disagreement>,
+/// Compares each digest of the leader with this node's. If they differ and this node is alone with its digest, it marks
+/// its keystore as damaged and stops. If the leader is alone, the log says that a person must stop the leader.
+pub(in crate::raft) async fn check(
+    mut leader_digests: mpsc::Receiver<LeaderDigest>,
+    progress: watch::Receiver<Progress>,
     leadership: Arc<Leadership>,
     checkpoint: Checkpoint,
     failure: Failure,
 ) {
-    let mut told = 0;
-    while let Some(disagreement) = found.recv().await {
+    let mut logged_at = 0;
+    while let Some(leader_digest) = leader_digests.recv().await {
+        let Some(disagreement) = disagreement(&progress.borrow(), leader_digest) else { continue };
         let Disagreement { index, own, leaders } = disagreement;
-        let others = marks_of_others(&leadership, index).await;
+        let others = digests_of_others(&leadership, index).await;
         if !leader_is_alone(own, leaders, &others) {
             return distrust(
                 &checkpoint,
                 &failure,
                 &format!(
-                    "invariant broken: at index {index} the digest of this node's state is {own}, the leader's \
-                     {leaders}, and the others tell {others:?}: this node is alone"
+                    "invariant broken: at index {index} the digest of this node's state is {own}, the leader's is \
+                     {leaders}, and the other nodes answer {others:?}: this node is alone"
                 ),
             );
         }
-        if told != index {
-            told = index;
+        if logged_at != index {
+            logged_at = index;
             tracing::error!(
                 index, %own, %leaders, ?others,
                 "the leader's state differs from that of every other node that answers: stop the leader and move the \
@@ -74,32 +69,39 @@ pub(in crate::raft) async fn settle(
     }
 }
 
-/// Marks the keystore as damaged, so that the next start makes it anew, and stops the node.
+/// Marks the keystore as damaged and stops the node. The next start rebuilds the keystore.
 pub(in crate::raft) fn distrust(checkpoint: &Checkpoint, failure: &Failure, reason: &str) {
     if let Err(error) = checkpoint.distrust() {
         tracing::error!(%error, "the keystore cannot be marked as damaged");
     }
-    failure.report(&format!("{reason}; the keystore is rebuilt at the next start"));
+    failure.report(&format!("{reason}; the next start rebuilds the keystore"));
 }
 
-/// The digests that the other members tell of an index. Whoever does not answer in time, or no longer keeps that mark,
-/// is not among them.
-async fn marks_of_others(leadership: &Leadership, index: u64) -> BTreeMap<NodeId, Digest> {
+/// How this node's digest differs from the leader's. `None` when they agree, or when this node keeps no digest of that
+/// index, because it has not applied as much yet or applied it long ago.
+fn disagreement(progress: &Progress, leader: LeaderDigest) -> Option<Disagreement> {
+    let LeaderDigest { index, digest: leaders } = leader;
+    let own = digest_at(progress, index).filter(|own| *own != leaders)?;
+    Some(Disagreement { index, own, leaders })
+}
+
+/// The digests at an index of the other members that answer in time and still keep one.
+async fn digests_of_others(leadership: &Leadership, index: u64) -> BTreeMap<NodeId, Digest> {
     let asked = leadership.other_members().into_iter().map(async |id| {
         let mut client = leadership.client(id)?;
-        let reply = tokio::time::timeout(ANSWER, client.fetch_mark(MarkRequest { index })).await.ok()?.ok()?;
+        let reply = tokio::time::timeout(ANSWER, client.fetch_mark(DigestRequest { index })).await.ok()?.ok()?;
         let digest = reply.into_inner().digest?.as_ref().try_into().ok()?;
         Some((id, Digest::from_bytes(digest)))
     });
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-/// Whether more members hold this node's digest than the leader's. With two nodes, or a third that is silent, the
-/// leader is believed.
+/// Whether more members have this node's digest than the leader's. With two nodes, or while the third is silent, this
+/// node believes the leader.
 fn leader_is_alone(own: Digest, leaders: Digest, others: &BTreeMap<NodeId, Digest>) -> bool {
-    let holding = |digest| others.values().filter(|other| **other == digest).count();
-    // This node holds its own; the leader, whether it answers now or not, holds its.
-    holding(own) + 1 > holding(leaders).max(1)
+    let with = |digest| others.values().filter(|other| **other == digest).count();
+    // This node has its own digest. The leader has the leader's, whether it answers now or not.
+    with(own) + 1 > with(leaders).max(1)
 }
 
 #[cfg(test)]

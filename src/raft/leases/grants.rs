@@ -8,7 +8,7 @@ use openraft::raft::ReadPolicy;
 use tokio::sync::watch;
 
 use super::ledger::{Leases, Verdict};
-use super::reads::ReadIndex;
+use super::read_index::ReadIndex;
 use crate::clock;
 use crate::raft::forwarding::leader::Leadership;
 use crate::raft::protocol::types::NodeId;

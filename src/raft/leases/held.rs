@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::read_index::LeaderDigest;
 use super::reads::Reads;
 use crate::clock;
 use crate::config::ConsistencyConfig;
 use crate::raft::forwarding::leader::Leadership;
-use crate::raft::integrity::digest_check::{Disagreement, disagreement};
 use crate::store::Progress;
 
 /// How long a request is held for one renewal once the lease has run out.
@@ -50,7 +50,7 @@ pub(in crate::raft) struct Lease {
     config: ConsistencyConfig,
     reads: Reads,
     progress: watch::Receiver<Progress>,
-    disagreements: mpsc::Sender<Disagreement>,
+    leader_digests: mpsc::Sender<LeaderDigest>,
 }
 
 impl Lease {
@@ -58,7 +58,7 @@ impl Lease {
         config: ConsistencyConfig,
         reads: Reads,
         progress: watch::Receiver<Progress>,
-        disagreements: mpsc::Sender<Disagreement>,
+        leader_digests: mpsc::Sender<LeaderDigest>,
     ) -> Arc<Self> {
         Arc::new(Self {
             until_ns: AtomicI64::new(0),
@@ -69,7 +69,7 @@ impl Lease {
             config,
             reads,
             progress,
-            disagreements,
+            leader_digests,
         })
     }
 
@@ -168,9 +168,9 @@ impl Lease {
         if progress.wait_for(|progress| progress.reached(answer.last_revocation)).await.is_err() {
             return;
         }
-        if let Some(found) = disagreement(&progress.borrow(), answer.mark) {
-            // When there is no room, one is being looked into.
-            let _ = self.disagreements.try_send(found);
+        if let Some(digest) = answer.leader_digest {
+            // There is no room while the digest check asks the other nodes. The next renewal brings a digest, too.
+            let _ = self.leader_digests.try_send(digest);
         }
         let lease = clock::signed_nanos(answer.lease);
         self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
@@ -206,8 +206,7 @@ mod tests {
         let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
         let (_applied, progress) = watch::channel(Progress::default());
         let (reads, _asked) = Reads::unanswered();
-        let (disagreements, _none) = mpsc::channel(1);
-        let lease = Lease::new(config, reads, progress, disagreements);
+        let lease = Lease::new(config, reads, progress, mpsc::channel(1).0);
         for _ in 0..2 {
             lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
             assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request is held");

@@ -4,4 +4,5 @@ pub(in crate::raft) mod fence;
 pub(in crate::raft) mod grants;
 pub(in crate::raft) mod held;
 pub(in crate::raft) mod ledger;
+pub(in crate::raft) mod read_index;
 pub(in crate::raft) mod reads;

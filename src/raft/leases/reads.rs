@@ -6,41 +6,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::grants::Grants;
+use super::read_index::{LeaderDigest, ReadIndex};
 use crate::clock;
 use crate::raft::forwarding::leader::{Leader, Leadership};
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::ReadIndexRequest;
 use crate::state::Digest;
-use crate::store::Progress;
 
 /// Reads that wait for a round; more wait to be queued.
 const QUEUE: usize = 4096;
 const ROUND_TIMEOUT: Duration = Duration::from_millis(1000);
 /// Between two rounds while no leader answers.
 const RETRY: Duration = Duration::from_millis(10);
-
-/// What the leader answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::raft) struct ReadIndex {
-    /// What must be applied before the read.
-    pub index: u64,
-    /// The index of the last revocation at or before it; 0 when there was none.
-    pub last_revocation: u64,
-    /// The leader's newest digest mark.
-    pub mark: Option<(u64, Digest)>,
-    /// When the question was sent, on `CLOCK_BOOTTIME`, in nanoseconds.
-    pub asked_at_ns: i64,
-    /// The lease that runs from then on, once the last revocation is applied.
-    pub lease: Duration,
-}
-
-impl ReadIndex {
-    /// What a leader that is this far answers about an index.
-    pub(in crate::raft) fn at(index: u64, progress: &Progress, asked_at_ns: i64, lease: Duration) -> Self {
-        let (last_revocation, mark) = (progress.last_revocation, progress.marks.last().copied());
-        Self { index, last_revocation, mark, asked_at_ns, lease }
-    }
-}
 
 /// Asks in rounds. A question joins the next round to start, never one in flight: that one may be too old for it.
 #[derive(Clone)]
@@ -116,13 +93,13 @@ async fn ask_peer(leadership: &Leadership, grants: &Grants, id: NodeId) -> Optio
     let lease_ns = clock::nanos(grants.lease());
     let request = ReadIndexRequest { applied: grants.applied(), lease_ns };
     let reply = client.read_index(request).await.ok()?.into_inner();
-    let digest = reply.mark_digest.as_ref().try_into().ok().map(Digest::from_bytes);
+    let (index, digest) = (reply.digest_index, reply.digest.as_ref().try_into().ok().map(Digest::from_bytes));
     let longest = Duration::from_nanos(reply.lease_ns);
     grants.heard(longest);
     Some(ReadIndex {
         index: reply.index,
         last_revocation: reply.last_revocation,
-        mark: digest.filter(|_| reply.mark_index > 0).map(|digest| (reply.mark_index, digest)),
+        leader_digest: digest.filter(|_| index > 0).map(|digest| LeaderDigest { index, digest }),
         asked_at_ns,
         lease: longest.min(grants.lease()),
     })

@@ -2,25 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 
 use super::admission::{Admission, Place};
+use super::connection::PeerConnection;
 use super::service::PeerService;
-use crate::policy::Identity;
 use crate::raft::peers::links::MAX_MESSAGE_BYTES;
 use crate::raft::protocol::wire::peer_server::PeerServer;
 use crate::socket::{self, Opening};
-use crate::tls::{PeerStream, PeerTls, Port, Refused, RefusedLog};
+use crate::tls::{PeerTls, Port, Refused, RefusedLog};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that wait to be served.
@@ -28,10 +24,6 @@ const BACKLOG: usize = 64;
 /// Between two pings of a connection, and how long one may stay unanswered: a peer that lost its power closes nothing,
 /// and its connections count.
 const PING: Duration = Duration::from_secs(10);
-
-/// The identity at the other end of a peer connection.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::raft) struct PeerIdentity(pub Identity);
 
 /// Serves the peer service until `stop` resolves, to those whom `admission` lets in.
 pub(in crate::raft) async fn serve(
@@ -103,41 +95,5 @@ async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> Result<
     }
     let (stream, identity) = tls.accept(tcp).await?;
     place.shaken();
-    Ok(PeerConnection { stream, identity, _place: place })
-}
-
-/// A peer's connection, as the service sees it.
-struct PeerConnection {
-    stream: PeerStream,
-    identity: Identity,
-    /// Given back when the connection ends.
-    _place: Place,
-}
-
-impl Connected for PeerConnection {
-    type ConnectInfo = PeerIdentity;
-
-    fn connect_info(&self) -> PeerIdentity {
-        PeerIdentity(self.identity)
-    }
-}
-
-impl AsyncRead for PeerConnection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PeerConnection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    Ok(PeerConnection::new(stream, identity, place))
 }

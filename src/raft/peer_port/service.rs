@@ -11,14 +11,15 @@ use tonic::{Request, Response, Status, Streaming};
 
 use openraft::raft::{AppendEntriesResponse, StreamAppendError};
 
-use super::listener::PeerIdentity;
+use super::connection::PeerIdentity;
 use super::refusals::Refusals;
 use crate::clock;
+use crate::raft::adapter::metrics::Raft;
 use crate::raft::adapter::state_machine::as_openraft;
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::proposals::propose;
 use crate::raft::integrity::comparison::answer_record;
-use crate::raft::integrity::digest_check::mark_at;
+use crate::raft::integrity::digest_check::digest_at;
 use crate::raft::joining::greeting::Greeter;
 use crate::raft::leases::grants::{Grants, Question};
 use crate::raft::log_follow::OwnLogs;
@@ -28,11 +29,11 @@ use crate::raft::protocol::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
 };
-use crate::raft::protocol::types::{NodeId, Raft, TypeConfig};
+use crate::raft::protocol::types::{NodeId, TypeConfig};
 use crate::raft::protocol::wire::peer_server::Peer;
 use crate::raft::protocol::wire::{
-    AppendReply, AppendRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest, Greeting, GreetingReply,
-    InstallReply, LogLines, MarkReply, MarkRequest, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest,
+    AppendReply, AppendRequest, DigestReply, DigestRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest,
+    Greeting, GreetingReply, InstallReply, LogLines, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest,
     RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
 use crate::store::{Progress, Snapshots, View};
@@ -198,12 +199,12 @@ impl Peer for PeerService {
         let ReadIndexRequest { applied, lease_ns } = request.into_inner();
         let question = Question { from, applied, lease: Duration::from_nanos(lease_ns) };
         let read = running.grants.answer(question).await.ok_or_else(leads_not)?;
-        let (mark_index, digest) = read.mark.unwrap_or_default();
+        let newest = read.leader_digest.unwrap_or_default();
         Ok(Response::new(ReadIndexReply {
             index: read.index,
             last_revocation: read.last_revocation,
-            mark_index,
-            mark_digest: Bytes::copy_from_slice(&digest.to_bytes()),
+            digest_index: newest.index,
+            digest: Bytes::copy_from_slice(&newest.digest.to_bytes()),
             lease_ns: clock::nanos(read.lease),
         }))
     }
@@ -222,10 +223,10 @@ impl Peer for PeerService {
         answer.map(Response::new).ok_or_else(|| Status::unavailable("this node has not applied as much in time"))
     }
 
-    async fn fetch_mark(&self, request: Request<MarkRequest>) -> Result<Response<MarkReply>, Status> {
+    async fn fetch_mark(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
         let (_, running) = self.admit(&request)?;
-        let digest = mark_at(&running.progress.borrow(), request.get_ref().index);
-        Ok(Response::new(MarkReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
+        let digest = digest_at(&running.progress.borrow(), request.get_ref().index);
+        Ok(Response::new(DigestReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
     }
 }
 

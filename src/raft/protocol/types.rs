@@ -27,7 +27,6 @@ pub(in crate::raft) type Membership = openraft::Membership<NodeId, Member>;
 pub(in crate::raft) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(in crate::raft) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 pub(in crate::raft) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, store::Snapshot>;
-pub(in crate::raft) type Raft = openraft::Raft<TypeConfig, crate::raft::adapter::state_machine::StateMachine>;
 
 /// A command on its way through the log: the bytes of its entry, which are written, sent and stored as they are.
 #[derive(Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::raft::leases::held::{Lease, Standing};
 use crate::raft::peers::contacts::Change;
 use crate::raft::peers::trouble::Trouble;
 use crate::raft::protocol::types::NodeId;
-use crate::raft::protocol::wire::MarkRequest;
+use crate::raft::protocol::wire::DigestRequest;
 
 /// Between two questions to a peer.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ async fn ask_again_and_again(leadership: Arc<Leadership>, peer: NodeId) {
 pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience: Duration) {
     let Some(mut client) = leadership.client(peer) else { return };
     // Any call does: each one is checked by the peer as those of consensus are.
-    let outcome = match tokio::time::timeout(patience, client.fetch_mark(MarkRequest { index: 0 })).await {
+    let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest { index: 0 })).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(status)) => Err(Trouble::of(&status)),
         Err(_) => Err(Trouble::TimedOut),
@@ -72,7 +72,7 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
 pub(in crate::raft) async fn look(leadership: Arc<Leadership>, lease: Arc<Lease>, waits: Waits) {
     let (mut quorum, mut isolated) = (Loss::default(), Loss::default());
     loop {
-        let situation = leadership.situation(lease.holds());
+        let situation = Situation::of(&leadership, lease.holds());
         waits.set_peers(situation.waits());
         let lost = leadership.links().contacts().lost();
         let answering = situation.voters.difference(&lost).count();

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::raft::forwarding::leader::Leadership;
 use crate::raft::peers::contacts::Away;
 use crate::raft::peers::trouble::Trouble;
-use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::types::{Member, NodeId};
 
 /// How long the search for the end of this node's log may take a leader.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -32,6 +33,26 @@ pub(in crate::raft) struct Situation {
 }
 
 impl Situation {
+    /// What this node sees now.
+    pub(in crate::raft) fn of(leadership: &Leadership, has_lease: bool) -> Self {
+        let (members, metrics, links) = (leadership.members(), leadership.metrics(), leadership.links());
+        let metrics = metrics.now();
+        let at = |member: &Member| (member.name.clone(), links.address_of(member).to_owned());
+        let own = leadership.own_id();
+        Self {
+            own,
+            own_name: links.own_name().to_owned(),
+            members: members.iter().map(|(id, member)| (*id, at(member))).collect(),
+            voters: metrics.membership_config.voter_ids().collect(),
+            away: links.contacts().away(),
+            leader: metrics.current_leader,
+            has_lease,
+            has_its_key: members.get(&own).is_none_or(|member| member.key == links.own_key()),
+            missing: links.contacts().missing().map(|missing| (missing.index, missing.since.elapsed())),
+            last: metrics.last_log_index.unwrap_or(0),
+        }
+    }
+
     /// What this node waits for; while it holds a lease, it waits for nobody else.
     pub(in crate::raft) fn waits(&self) -> Vec<String> {
         if self.has_lease {

@@ -1,0 +1,58 @@
+//! A peer's connection after its handshake, and whose it is.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::Connected;
+
+use super::admission::Place;
+use crate::policy::Identity;
+use crate::tls::PeerStream;
+
+/// The identity at the other end of a peer connection.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::raft) struct PeerIdentity(pub Identity);
+
+/// A peer's connection, as the service sees it.
+pub(in crate::raft) struct PeerConnection {
+    stream: PeerStream,
+    identity: Identity,
+    /// Given back when the connection ends.
+    _place: Place,
+}
+
+impl PeerConnection {
+    pub(in crate::raft) fn new(stream: PeerStream, identity: Identity, place: Place) -> Self {
+        Self { stream, identity, _place: place }
+    }
+}
+
+impl Connected for PeerConnection {
+    type ConnectInfo = PeerIdentity;
+
+    fn connect_info(&self) -> PeerIdentity {
+        PeerIdentity(self.identity)
+    }
+}
+
+impl AsyncRead for PeerConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
