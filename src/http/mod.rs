@@ -12,13 +12,13 @@ mod pipeline;
 mod request_id;
 #[cfg(test)]
 mod testing;
-mod unseen;
+mod unanswered;
 mod wire;
 
 pub use api::Api;
 pub use listener::connection::Client;
-pub use listener::local::{LOCAL_SOCKET, LocalStatus, serve_local};
-pub use listener::serve::Server;
+pub use listener::local_socket::{LOCAL_SOCKET, LocalStatus, serve_local};
+pub use listener::server::Server;
 pub use pipeline::routes::{Auth, Method, ROUTES, Route};
 pub use wire::answers::{Answer, AnswerBody};
 pub use wire::cluster::status_json;

@@ -24,10 +24,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Busy, Entry};
-use super::marked::Marked;
-use super::plain;
-use super::sent::Sent;
-use super::watched::Watched;
+use super::error_headers::Marked;
+use super::monitored_socket::Watched;
+use super::plain_http;
+use super::tracked_body::Sent;
 use crate::config::LimitsConfig;
 use crate::http::request_id::RequestIds;
 use crate::http::wire::answers::Answer;
@@ -130,7 +130,7 @@ async fn shake_hands(tcp: TcpStream, tls: &PublicTls, entry: &Arc<Entry>) -> Res
     match socket::opening(&tcp).await? {
         Opening::Tls => Ok(tls.accept(Watched::new(tcp, Arc::clone(entry))).await?),
         Opening::Text => {
-            plain::refuse(tcp).await;
+            plain_http::refuse(tcp).await;
             Err(Refused::PlainText)
         }
         Opening::Nothing => Err(Refused::Silent),
@@ -158,7 +158,7 @@ where
     S: HttpService<Incoming, ResBody = Sent, Error = Infallible>,
 {
     let mut http = http1::Builder::new();
-    // The sweep over all connections limits the time of a head: see [`super::reins`].
+    // The sweep over all connections limits the time of a head: see [`super::state`].
     http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD.into());
     let heard = Heard { stream, entry: Arc::clone(entry), answered: Some(Arc::clone(answered)), preface: 0 };
     let stream = TokioIo::new(mark(heard));
@@ -267,7 +267,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::http::listener::serve::Server;
+    use crate::http::listener::server::Server;
     use crate::http::testing::{LIMITS, connect, tls};
     use crate::http::wire::answers;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::patience::{Patience, Verdict};
-use super::reins::Reins;
+use super::limits::{Patience, Verdict};
+use super::state::Reins;
 use crate::config::LimitsConfig;
 use crate::tls::{Port, RefusedLog};
 

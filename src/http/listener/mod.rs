@@ -2,11 +2,11 @@
 
 pub mod connection;
 pub mod connections;
-pub mod local;
-pub mod marked;
-pub mod patience;
-pub mod plain;
-pub mod reins;
-pub mod sent;
-pub mod serve;
-pub mod watched;
+pub mod error_headers;
+pub mod limits;
+pub mod local_socket;
+pub mod monitored_socket;
+pub mod plain_http;
+pub mod server;
+pub mod state;
+pub mod tracked_body;

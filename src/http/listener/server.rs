@@ -19,7 +19,7 @@ use super::connection::{self, Client, Malformed};
 use super::connections::Connections;
 use crate::config::LimitsConfig;
 use crate::http::api::Api;
-use crate::http::unseen::Unseen;
+use crate::http::unanswered::Unseen;
 use crate::http::wire::answers::Answer;
 use crate::socket;
 use crate::tls::{PublicTls, Refused};

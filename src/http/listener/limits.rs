@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reins::{Doing, Seen};
+use super::state::{Doing, Seen};
 use crate::config::LimitsConfig;
 
 /// The longest time between two sweeps.

@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
     use crate::error_code::{self, ErrorCode};
-    use crate::http::listener::serve::Server;
+    use crate::http::listener::server::Server;
     use crate::http::testing::{LIMITS, connect, tls};
     use crate::http::wire::answers;
 
