@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::error::Refusal;
 use super::handlers::{self, Asked};
-use super::listener::connection::Client;
+use super::listener::client::ConnectedClient;
 use super::pipeline::guard::{self, Caller};
 use super::pipeline::routes::{self, Matched};
 use super::pipeline::settings::Settings;
@@ -79,7 +79,7 @@ impl Api {
     }
 
     /// Answers a request, and records that it did.
-    pub async fn answer<B>(self: &Arc<Self>, client: &Client, parts: &Parts, body: &mut B) -> Answer
+    pub async fn answer<B>(self: &Arc<Self>, client: &ConnectedClient, parts: &Parts, body: &mut B) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -127,7 +127,7 @@ impl Api {
     /// Takes a request past the guard, and does what it asks for.
     async fn attempt<B>(
         self: &Arc<Self>,
-        client: &Client,
+        client: &ConnectedClient,
         begun: Begun,
         parts: &Parts,
         body: &mut B,
@@ -154,7 +154,7 @@ impl Api {
     /// Begins the trail of a request; dropped, it says that its client is gone.
     pub(in crate::http) fn begin_trail(
         &self,
-        client: &Client,
+        client: &ConnectedClient,
         raw_path: &str,
         headers: &HeaderMap,
     ) -> (Trail<'_>, Begun) {
@@ -172,7 +172,7 @@ impl Api {
 
     /// Records a request that is none in HTTP, and that was answered with this status and id already. Its path is
     /// unknown.
-    pub async fn record_malformed(&self, client: &Client, status: u16, request_id: u64) {
+    pub async fn record_malformed(&self, client: &ConnectedClient, status: u16, request_id: u64) {
         let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, String::new());
         trail.identified(client.certificate.ok().flatten(), self.kms.file_admin());
         trail.isolated(!self.kms.holds_lease());
@@ -183,7 +183,7 @@ impl Api {
     /// What is left after the guard: the name, the body, the operation.
     async fn act<B>(
         self: &Arc<Self>,
-        (client, caller): (&Client, Caller<'_>),
+        (client, caller): (&ConnectedClient, Caller<'_>),
         matched: &Matched<'_>,
         parts: &Parts,
         body: &mut B,

@@ -10,13 +10,14 @@ mod listener;
 mod openapi;
 mod pipeline;
 mod request_id;
+mod serve;
 #[cfg(test)]
 mod testing;
 mod unanswered;
 mod wire;
 
 pub use api::Api;
-pub use listener::connection::Client;
+pub use listener::client::ConnectedClient;
 pub use listener::local_socket::{LOCAL_SOCKET, LocalStatus, serve_local};
 pub use listener::server::Server;
 pub use pipeline::routes::{Auth, Method, ROUTES, Route};

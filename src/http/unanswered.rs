@@ -1,4 +1,4 @@
-//! Requests that no handler sees, and that are recorded all the same.
+//! A request that waits for its answer, and is recorded even if its client leaves first.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,38 +8,38 @@ use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::api::Api;
-use super::listener::connection::Client;
+use super::listener::client::ConnectedClient;
 use super::wire::answers::Answer;
 
-/// A request whose answer was not begun. Its client may be gone before that: then it is dropped, and recorded.
-pub struct Unseen {
+/// A request whose answer has not begun. If its client leaves before that, the drop records it.
+pub struct UnansweredRequest {
     api: Arc<Api>,
-    client: Arc<Client>,
+    client: Arc<ConnectedClient>,
     parts: Parts,
     body: Incoming,
-    begun: bool,
+    has_begun: bool,
 }
 
-impl Unseen {
-    /// A request as it came.
-    pub fn new(api: Arc<Api>, client: Arc<Client>, request: Request<Incoming>) -> Self {
+impl UnansweredRequest {
+    /// A request as it arrived.
+    pub fn new(api: Arc<Api>, client: Arc<ConnectedClient>, request: Request<Incoming>) -> Self {
         let (parts, body) = request.into_parts();
-        Self { api, client, parts, body, begun: false }
+        Self { api, client, parts, body, has_begun: false }
     }
 
-    /// Answers it.
-    #[expect(clippy::manual_async_fn, reason = "an async fn would hold the request twice, and it is moved a few times")]
+    /// Answers the request.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold the request twice, and it moves several times")]
     pub fn answer(mut self) -> impl Future<Output = Answer> + Send + 'static {
         async move {
-            self.begun = true;
+            self.has_begun = true;
             self.api.answer(&self.client, &self.parts, &mut self.body).await
         }
     }
 }
 
-impl Drop for Unseen {
+impl Drop for UnansweredRequest {
     fn drop(&mut self) {
-        if !self.begun {
+        if !self.has_begun {
             drop(self.api.begin_trail(&self.client, self.parts.uri.path(), &self.parts.headers).0);
         }
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http_body_util::{BodyExt, Full};
 use keyraft::config::{Config, RouteConfig};
-use keyraft::http::{Answer, Api, Client};
+use keyraft::http::{Answer, Api, ConnectedClient};
 use keyraft::policy::{Identity, Pattern, Policy, PolicyName};
 use keyraft::tls::{CertificateError, PublicTls};
 use tokio_util::sync::CancellationToken;
@@ -179,7 +179,8 @@ async fn disagreements(api: &Arc<Api>, tls: &Arc<PublicTls>, cases: &[Case]) -> 
             Asker::Unassigned => Ok(Some(Identity::from_bytes([7; 32]))),
             Asker::Assigned(number) => Ok(Some(identity(number))),
         };
-        let client = Client { ip: None, certificate, tls: Arc::clone(tls), draining: CancellationToken::new() };
+        let client =
+            ConnectedClient { ip: None, certificate, tls: Arc::clone(tls), draining: CancellationToken::new() };
         let ask = async |method| {
             let request = Request::builder().method(method).uri(&case.target).version(Version::HTTP_2);
             let request = request.body(Full::<Bytes>::default()).expect("a request that HTTP can carry");

@@ -15,7 +15,7 @@ use http::request::Parts;
 
 use crate::http::api::{Api, Deadline};
 use crate::http::error::Refusal;
-use crate::http::listener::connection::Client;
+use crate::http::listener::client::ConnectedClient;
 use crate::http::pipeline::guard::Caller;
 use crate::http::pipeline::routes::{Matched, Op};
 use crate::http::wire::answers::Answer;
@@ -26,7 +26,7 @@ pub struct Asked<'a> {
     /// Where it is to be done.
     pub api: &'a Arc<Api>,
     /// The connection's other end.
-    pub client: &'a Client,
+    pub client: &'a ConnectedClient,
     /// Who asks.
     pub caller: Caller<'a>,
     /// The name in the path.

@@ -7,76 +7,76 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::limits::{Patience, Verdict};
-use super::state::Reins;
+use super::limits::{SweepDecision, TimeLimits};
+use super::state::ConnectionState;
 use crate::config::LimitsConfig;
 use crate::tls::{Port, RefusedLog};
 
-/// The open connections.
+/// The open connections of a listener.
 pub struct Connections {
-    open: Mutex<HashMap<u64, Arc<Reins>>>,
-    most: usize,
-    next: AtomicU64,
-    /// Sweeps so far: the clock of all connections.
+    open: Mutex<HashMap<u64, Arc<ConnectionState>>>,
+    max_open: usize,
+    next_number: AtomicU64,
+    /// Sweeps so far. This is the clock of all connections.
     sweeps: AtomicU32,
-    patience: Patience,
+    limits: TimeLimits,
     refused: Arc<RefusedLog>,
 }
 
-/// A connection's place among them; it leaves when this is dropped.
-pub struct Entry {
+/// One of the open connections. Dropping this makes room for another one.
+pub struct OpenConnection {
     number: u64,
-    reins: Arc<Reins>,
-    among: Arc<Connections>,
+    state: Arc<ConnectionState>,
+    connections: Arc<Connections>,
 }
 
-/// A request that is being answered; it is over when this is dropped.
-pub struct Busy(Arc<Entry>);
+/// A request that is in flight until this is dropped.
+pub struct RequestInFlight(Arc<OpenConnection>);
 
-/// An answer that is a stream; it is over when this is dropped.
-pub struct Stream(Arc<Entry>);
+/// An answer that is a stream, until this is dropped.
+pub struct StreamInFlight(Arc<OpenConnection>);
 
 impl Connections {
-    /// No connections yet, and at most as many as the limits say.
+    /// An empty set, for at most as many connections as the limits allow.
     pub fn new(limits: &LimitsConfig) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
-            most: limits.connections,
-            next: AtomicU64::new(0),
+            max_open: limits.connections,
+            next_number: AtomicU64::new(0),
             sweeps: AtomicU32::new(0),
-            patience: Patience::new(limits),
+            limits: TimeLimits::new(limits),
             refused: RefusedLog::new(Port::Api),
         })
     }
 
-    /// Takes a new connection in, unless there are too many.
-    pub fn enter(self: &Arc<Self>) -> Option<Entry> {
+    /// Adds a connection. Returns `None` if as many are open as may be.
+    pub fn open(self: &Arc<Self>) -> Option<OpenConnection> {
         let mut open = self.open.lock();
-        if open.len() >= self.most {
+        if open.len() >= self.max_open {
             return None;
         }
-        let number = self.next.fetch_add(1, Relaxed);
-        let reins = Arc::new(Reins::new(self.sweeps.load(Relaxed)));
-        open.insert(number, Arc::clone(&reins));
-        Some(Entry { number, reins, among: Arc::clone(self) })
+        let number = self.next_number.fetch_add(1, Relaxed);
+        let state = Arc::new(ConnectionState::new(self.sweeps.load(Relaxed)));
+        open.insert(number, Arc::clone(&state));
+        Some(OpenConnection { number, state, connections: Arc::clone(self) })
     }
 
-    /// The log of those that were refused.
+    /// The log of refused connections.
     pub fn refused(&self) -> &Arc<RefusedLog> {
         &self.refused
     }
 
-    /// Lets every connection finish what it is answering, and end.
+    /// Lets every connection finish the answers that are in flight, and then end.
     pub fn drain(&self) {
-        self.open.lock().values().for_each(|reins| reins.drain());
+        self.open.lock().values().for_each(|state| state.drain());
     }
 
     /// Ends every connection at once.
     pub fn close(&self) {
-        self.open.lock().values().for_each(|reins| reins.close());
+        self.open.lock().values().for_each(|state| state.close());
     }
 
-    /// Sweeps for as long as anybody holds the connections.
+    /// Sweeps for as long as the connections exist.
     pub async fn keep_sweeping(connections: Weak<Self>, period: Duration) {
         loop {
             tokio::time::sleep(period).await;
@@ -89,112 +89,112 @@ impl Connections {
 
     /// The time between two sweeps.
     pub fn period(&self) -> Duration {
-        self.patience.period()
+        self.limits.period()
     }
 
     fn sweep(&self) {
         let now = self.sweeps.fetch_add(1, Relaxed).wrapping_add(1);
-        for (number, reins) in self.open.lock().iter() {
-            match self.patience.judge(&reins.seen(), now, *number) {
-                Verdict::Leave => {}
-                Verdict::AnswerOnceMore => reins.answer_once_more(),
-                Verdict::Drain => reins.drain_at(now),
-                Verdict::Close => reins.close(),
+        for (number, state) in self.open.lock().iter() {
+            match self.limits.decide(&state.observe(), now, *number) {
+                SweepDecision::Leave => {}
+                SweepDecision::AnswerOnceMore => state.answer_once_more(),
+                SweepDecision::Drain => state.drain_at(now),
+                SweepDecision::Close => state.close(),
             }
         }
     }
 }
 
-impl Entry {
-    /// The connection's reins.
-    pub fn reins(&self) -> &Reins {
-        &self.reins
+impl OpenConnection {
+    /// The connection's state.
+    pub fn state(&self) -> &ConnectionState {
+        &self.state
     }
 
-    /// The log of refused handshakes.
+    /// The log of refused connections.
     pub fn refused(&self) -> &Arc<RefusedLog> {
-        &self.among.refused
+        &self.connections.refused
     }
 
     /// Notes that the handshake is over, and which version of HTTP it chose.
-    pub fn shaken(&self, h2: bool) {
-        self.reins.shaken(self.now(), h2);
+    pub fn handshake_ended(&self, is_http2: bool) {
+        self.state.handshake_ended(self.now(), is_http2);
     }
 
-    /// Notes that the preface of HTTP/2 came.
-    pub fn prefaced(&self) {
-        self.reins.prefaced(self.now());
+    /// Notes that the preface of HTTP/2 arrived.
+    pub fn preface_arrived(&self) {
+        self.state.preface_arrived(self.now());
     }
 
-    /// Notes that bytes came over HTTP/1.1.
-    pub fn heard(&self) {
-        self.reins.heard(self.now());
+    /// Notes that bytes arrived over HTTP/1.1.
+    pub fn bytes_arrived(&self) {
+        self.state.bytes_arrived(self.now());
     }
 
-    /// Notes whether the socket takes nothing.
-    pub fn blocked(&self, blocked: bool) {
-        self.reins.blocked(blocked.then(|| self.now()));
+    /// Notes whether the socket accepts no bytes.
+    pub fn set_blocked(&self, is_blocked: bool) {
+        self.state.set_blocked(is_blocked.then(|| self.now()));
+    }
+
+    /// Notes that the server begins to answer a request.
+    pub fn begin_request(connection: &Arc<Self>) -> RequestInFlight {
+        connection.state.request_begins();
+        RequestInFlight(Arc::clone(connection))
     }
 
     fn now(&self) -> u32 {
-        self.among.sweeps.load(Relaxed)
-    }
-
-    /// Notes that a request is being answered.
-    pub fn busy(entry: &Arc<Self>) -> Busy {
-        entry.reins.begin();
-        Busy(Arc::clone(entry))
+        self.connections.sweeps.load(Relaxed)
     }
 }
 
-impl Drop for Entry {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.among.open.lock().remove(&self.number);
+        self.connections.open.lock().remove(&self.number);
     }
 }
 
-impl Busy {
+impl RequestInFlight {
     /// Whether the connection ends after this request.
     pub fn is_last(&self) -> bool {
-        self.0.reins.are_pulled()
+        self.0.state.is_ending()
     }
 
-    /// Another holder of the same request.
-    pub fn again(&self) -> Self {
-        Entry::busy(&self.0)
+    /// A second holder: the request is in flight until both are dropped.
+    pub fn share(&self) -> Self {
+        OpenConnection::begin_request(&self.0)
     }
 
-    /// Notes that its answer is a stream.
-    pub fn stream(&self) -> Stream {
-        self.0.reins.stream_begins();
-        Stream(Arc::clone(&self.0))
+    /// Notes that the answer is a stream.
+    pub fn begin_stream(&self) -> StreamInFlight {
+        self.0.state.stream_begins();
+        StreamInFlight(Arc::clone(&self.0))
     }
 
-    /// Notes that a piece of its answer waits to be taken.
-    pub fn sends(&self) {
-        self.0.reins.sends(self.0.now());
+    /// Notes that a piece of the answer waits for the client.
+    pub fn piece_waits(&self) {
+        self.0.state.piece_waits(self.0.now());
     }
 
-    /// Notes that the client took something of a piece.
-    pub fn sent_some(&self) {
-        self.0.reins.sent_some(self.0.now());
+    /// Notes that the client took some of a piece.
+    pub fn piece_progresses(&self) {
+        self.0.state.piece_progresses(self.0.now());
     }
 
-    /// Notes that a piece is gone.
-    pub fn sent(&self) {
-        self.0.reins.sent();
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.reins.end(self.0.now());
+    /// Notes that a piece is sent, or dropped.
+    pub fn piece_ends(&self) {
+        self.0.state.piece_ends();
     }
 }
 
-impl Drop for Stream {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
-        self.0.reins.stream_ends();
+        self.0.state.request_ends(self.0.now());
+    }
+}
+
+impl Drop for StreamInFlight {
+    fn drop(&mut self) {
+        self.0.state.stream_ends();
     }
 }
 
@@ -204,28 +204,28 @@ mod tests {
     use crate::http::testing::LIMITS;
 
     #[tokio::test]
-    async fn connections_beyond_the_most_are_turned_away_until_one_leaves() {
+    async fn a_connection_beyond_the_limit_finds_no_room_until_one_ends() {
         let connections = Connections::new(&LimitsConfig { connections: 2, ..LIMITS });
-        let (one, _two) = (connections.enter().unwrap(), connections.enter().unwrap());
-        assert!(connections.enter().is_none());
+        let (one, _two) = (connections.open().unwrap(), connections.open().unwrap());
+        assert!(connections.open().is_none());
         drop(one);
-        assert!(connections.enter().is_some());
+        assert!(connections.open().is_some());
     }
 
     #[tokio::test]
-    async fn a_slow_head_is_closed_a_long_idle_is_drained_and_work_is_left_alone() {
+    async fn the_sweep_closes_a_slow_head_drains_an_idle_connection_and_leaves_work_alone() {
         let connections =
             Connections::new(&LimitsConfig { header_timeout: Duration::from_secs(4), ..LimitsConfig::default() });
-        let [slow, idle, busy] = std::array::from_fn(|_| Arc::new(connections.enter().unwrap()));
-        slow.heard();
-        drop(Entry::busy(&idle));
-        let _working = Entry::busy(&busy);
-        let is_over = |entry: &Arc<Entry>| {
-            let entry = Arc::clone(entry);
-            async move { entry.reins().before(std::future::ready(())).await.is_none() }
+        let [slow, idle, busy] = std::array::from_fn(|_| Arc::new(connections.open().unwrap()));
+        slow.bytes_arrived();
+        drop(OpenConnection::begin_request(&idle));
+        let _working = OpenConnection::begin_request(&busy);
+        let is_over = |connection: &Arc<OpenConnection>| {
+            let connection = Arc::clone(connection);
+            async move { connection.state().run_before_http(std::future::ready(())).await.is_none() }
         };
         (0..5).for_each(|_| connections.sweep());
-        assert!(!is_over(&slow).await, "the limit is not over yet");
+        assert!(!is_over(&slow).await, "its time is not over yet");
         connections.sweep();
         assert!(is_over(&slow).await && !is_over(&idle).await && !is_over(&busy).await);
         (0..180).for_each(|_| connections.sweep());

@@ -1,5 +1,5 @@
-//! A stream that adds the id and the error code to the answers that hyper writes by itself, to what is not a request in
-//! HTTP/1.1.
+//! A stream that adds the request id and the error code to the answers that hyper itself writes, to bytes that are not an
+//! HTTP/1.1 request.
 
 use std::io;
 use std::pin::Pin;
@@ -13,32 +13,32 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error_code::{self, ErrorCode};
 use crate::http::request_id::{self, RequestIds};
 
-/// A stream under HTTP/1.1.
-pub struct Marked<S> {
+/// A stream below HTTP/1.1 that completes hyper's own error answers.
+pub struct ErrorHeaders<S> {
     stream: S,
     ids: RequestIds,
-    /// The id of the answer that no handler made: there is one at most, which ends the connection.
-    given: Arc<OnceLock<u64>>,
-    /// What was taken to be written and is not yet.
+    /// The id of hyper's own answer. A connection has at most one, which ends it.
+    given_id: Arc<OnceLock<u64>>,
+    /// The rest of a completed answer, which the stream below has not accepted yet.
     pending: Bytes,
 }
 
-impl<S> Marked<S> {
-    /// Notes in `given` which id it gives.
-    pub fn new(stream: S, ids: RequestIds, given: Arc<OnceLock<u64>>) -> Self {
-        Self { stream, ids, given, pending: Bytes::new() }
+impl<S> ErrorHeaders<S> {
+    /// Completes answers with ids from `ids`, and notes in `given_id` the id that an answer got.
+    pub fn new(stream: S, ids: RequestIds, given_id: Arc<OnceLock<u64>>) -> Self {
+        Self { stream, ids, given_id, pending: Bytes::new() }
     }
 
-    /// The same with an id and an error code, if `written` begins with the head of an answer that no handler made.
-    fn marked(&self, written: &[u8]) -> Option<Bytes> {
+    /// `written` with an id and an error code, if it begins with the head of an error answer that hyper made.
+    fn completed(&self, written: &[u8]) -> Option<Bytes> {
         let line = status_line(written)?;
-        let id = *self.given.get_or_init(|| self.ids.next());
+        let id = *self.given_id.get_or_init(|| self.ids.next());
         let headers = format!("{}: {id:016x}\r\n{}: {}\r\n", request_id::NAME, error_code::HEADER, code(line).as_str());
         Some([line, headers.as_bytes(), &written[line.len()..]].concat().into())
     }
 }
 
-impl<S: AsyncWrite + Unpin> Marked<S> {
+impl<S: AsyncWrite + Unpin> ErrorHeaders<S> {
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.pending))? {
@@ -50,7 +50,7 @@ impl<S: AsyncWrite + Unpin> Marked<S> {
     }
 }
 
-/// The status line of a refusal without an id: only hyper makes one. A good answer is not looked through.
+/// The status line of an error answer without an id, which only hyper makes. Good answers are not searched.
 fn status_line(written: &[u8]) -> Option<&[u8]> {
     let Some([_, b' ', b'4' | b'5', ..]) = written.strip_prefix(b"HTTP/1.") else { return None };
     let name = request_id::NAME.as_bytes();
@@ -62,23 +62,23 @@ fn status_line(written: &[u8]) -> Option<&[u8]> {
     Some(&written[..end + 2])
 }
 
-/// Of the answers that hyper makes, 414 and 431 are about the length of the head.
+/// Of hyper's own answers, 414 and 431 say that the head is too long.
 fn code(status_line: &[u8]) -> ErrorCode {
-    let is_of_length = [&b" 414 "[..], b" 431 "].iter().any(|status| status_line[8..].starts_with(status));
-    if is_of_length { ErrorCode::RequestHeadTooLarge } else { ErrorCode::MalformedRequest }
+    let is_too_long = [&b" 414 "[..], b" 431 "].iter().any(|status| status_line[8..].starts_with(status));
+    if is_too_long { ErrorCode::RequestHeadTooLarge } else { ErrorCode::MalformedRequest }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Marked<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ErrorHeaders<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ErrorHeaders<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_pending(cx))?;
-        if let Some(marked) = self.marked(buf) {
-            self.pending = marked;
+        if let Some(completed) = self.completed(buf) {
+            self.pending = completed;
             return Poll::Ready(Ok(buf.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -100,8 +100,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_pending(cx))?;
-        if let Some((first, marked)) = bufs.first().and_then(|first| Some((first, self.marked(first)?))) {
-            self.pending = marked;
+        if let Some((first, completed)) = bufs.first().and_then(|first| Some((first, self.completed(first)?))) {
+            self.pending = completed;
             return Poll::Ready(Ok(first.len()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
@@ -118,11 +118,11 @@ mod tests {
 
     use super::*;
 
-    /// What arrives of what is written, and the id that was given.
-    async fn arrives(parts: &[&str]) -> (String, Option<u64>) {
+    /// The bytes that arrive when these parts are written, and the id that was given.
+    async fn arriving(parts: &[&str]) -> (String, Option<u64>) {
         let (near, mut far) = tokio::io::duplex(7);
-        let given = Arc::new(OnceLock::new());
-        let mut near = Marked::new(near, RequestIds::default(), Arc::clone(&given));
+        let given_id = Arc::new(OnceLock::new());
+        let mut near = ErrorHeaders::new(near, RequestIds::default(), Arc::clone(&given_id));
         let mut arrived = String::new();
         let write = async {
             for part in parts {
@@ -132,7 +132,7 @@ mod tests {
             drop(near);
         };
         tokio::join!(write, async { far.read_to_string(&mut arrived).await.unwrap() });
-        (arrived, given.get().copied())
+        (arrived, given_id.get().copied())
     }
 
     #[tokio::test]
@@ -143,21 +143,21 @@ mod tests {
             ("431 Request Header Fields Too Large", "request-head-too-large"),
             ("505 HTTP Version Not Supported", "malformed-request"),
         ] {
-            let (arrived, id) = arrives(&[&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")]).await;
+            let (arrived, id) = arriving(&[&format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")]).await;
             let headers = format!("keyraft-request-id: {:016x}\r\nkeyraft-error: {code}", id.unwrap());
             assert_eq!(arrived, format!("HTTP/1.1 {status}\r\n{headers}\r\ncontent-length: 0\r\n\r\n"));
         }
     }
 
     #[tokio::test]
-    async fn everything_else_arrives_as_it_is() {
+    async fn everything_else_arrives_unchanged() {
         for part in [
             "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 in a body\r\n\r\n",
             "HTTP/1.1 404 Not Found\r\nkeyraft-request-id: 00000000000000fe\r\n\r\n",
             "HTTP/1.1 4",
             "no answer at all",
         ] {
-            assert_eq!(arrives(&[part]).await, (part.to_owned(), None));
+            assert_eq!(arriving(&[part]).await, (part.to_owned(), None));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The local socket in the data folder: the cluster's status for who may read there, whatever state the node is in.
+//! The local socket in the data folder. It shows the cluster's status to the node's own user, in every state of the node.
 
 use std::fs;
 use std::io;
@@ -17,20 +17,24 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::error_code::{self, ErrorCode};
 
 /// How long an earlier server may take to end.
-const PATIENCE: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// How often this looks whether the earlier server has ended.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The name of the socket in the data folder.
 pub const LOCAL_SOCKET: &str = "keyraft.sock";
 
-/// What the socket answers with.
+/// Makes the status that the socket answers with.
 pub type LocalStatus = Arc<dyn Fn() -> Value + Send + Sync>;
 
 /// Serves `GET /v1/cluster/status` on a Unix socket, over plain HTTP/1.1, until dropped.
 ///
 /// # Errors
-/// The socket cannot be made, or fails.
-#[expect(clippy::disallowed_methods, reason = "only the node's own user reaches this socket: a slow head harms nobody")]
+/// The node cannot make the socket, or the socket fails.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only the node's own user reaches this socket, so a slow head harms nobody"
+)]
 pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
     let answer = move || async move { ([(CONTENT_TYPE, "application/json")], status().to_string()) };
     let refuse = |status, code: ErrorCode| async move { (status, [(error_code::HEADER, code.as_str())]) };
@@ -38,23 +42,24 @@ pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
         .route("/v1/cluster/status", get(answer))
         .fallback(move || refuse(StatusCode::NOT_FOUND, ErrorCode::UnknownPath))
         .method_not_allowed_fallback(move || refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed));
-    nobody_serves(path).await?;
+    wait_for_earlier_server(path).await?;
     axum::serve(listen(path)?, router).await
 }
 
-/// Waits for an earlier server to end. Another process that serves there has this data folder open: it keeps its socket.
-async fn nobody_serves(path: &Path) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits for an earlier server to end. If another process goes on serving there, it has this data folder open, and keeps
+/// its socket.
+async fn wait_for_earlier_server(path: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + MAX_WAIT;
     while UnixStream::connect(path).await.is_ok() {
         if Instant::now() >= deadline {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL).await;
     }
     Ok(())
 }
 
-/// A socket for its owner only; one that an earlier process left behind is replaced.
+/// A socket that only its owner may use. It replaces one that an earlier process left behind.
 fn listen(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -87,17 +92,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_somebody_serves_is_left_alone() {
+    async fn a_socket_that_another_process_serves_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyraft.sock");
-        let _somebody = listen(&path).unwrap();
-        let refused = tokio::time::timeout(PATIENCE * 6, serve_local(&path, Arc::new(|| Value::Null))).await.unwrap();
+        let _other = listen(&path).unwrap();
+        let refused = tokio::time::timeout(MAX_WAIT * 6, serve_local(&path, Arc::new(|| Value::Null))).await.unwrap();
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         UnixStream::connect(&path).await.unwrap();
     }
 
     #[tokio::test]
-    async fn the_socket_tells_the_status_to_its_owner_and_nothing_else() {
+    async fn the_socket_shows_the_status_to_its_owner_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyraft.sock");
         for round in 0..2 {

@@ -1,4 +1,4 @@
-//! A client's socket, watched for one thing: whether the client takes what is written.
+//! The socket of a client, which notes whether the client takes what the server writes.
 
 use std::io;
 use std::pin::Pin;
@@ -8,40 +8,40 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::connections::Entry;
+use super::connections::OpenConnection;
 
-/// A socket below TLS: only there it shows whether any byte was taken.
-pub struct Watched {
+/// A socket below TLS. Only here does it show whether the client takes any bytes.
+pub struct MonitoredSocket {
     tcp: TcpStream,
-    entry: Arc<Entry>,
-    blocked: bool,
+    connection: Arc<OpenConnection>,
+    is_blocked: bool,
 }
 
-impl Watched {
-    /// Watches the socket of a connection.
-    pub fn new(tcp: TcpStream, entry: Arc<Entry>) -> Self {
-        Self { tcp, entry, blocked: false }
+impl MonitoredSocket {
+    /// Monitors the socket of a connection.
+    pub fn new(tcp: TcpStream, connection: Arc<OpenConnection>) -> Self {
+        Self { tcp, connection, is_blocked: false }
     }
 
-    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_pending() != self.blocked {
-            self.blocked = !self.blocked;
-            self.entry.blocked(self.blocked);
+    fn note_write(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_pending() != self.is_blocked {
+            self.is_blocked = !self.is_blocked;
+            self.connection.set_blocked(self.is_blocked);
         }
         written
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for MonitoredSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for MonitoredSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        self.note(written)
+        self.note_write(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -58,7 +58,7 @@ impl AsyncWrite for Watched {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
-        self.note(written)
+        self.note_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Plain HTTP on the port for HTTPS, answered so that its client can read why (RFC 9110, section 15.5.1).
+//! The answer to plain HTTP on the port for HTTPS, so that the client learns why it fails (RFC 9110, section 15.5.1).
 
 use std::time::Duration;
 
@@ -6,23 +6,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// What Go's servers answer, and clients of KES know; and the code that every error answer has.
+/// The answer of Go's servers, which clients of KES know, and the code that every error answer has.
 const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\
                         Keyraft-Error: tls-required\r\n\r\n\
                         Client sent an HTTP request to an HTTPS server.\n";
-/// How much of a request is read and thrown away, and for how long: a connection that is closed with something unread is
-/// reset, and then its client may never see the answer.
-const MOST: u64 = 1 << 20;
+/// How many bytes of a request the server discards before it closes the connection. A connection that is closed with
+/// unread bytes is reset, and then the client may never see the answer.
+const MAX_DISCARDED: u64 = 1 << 20;
+/// How long answering and discarding may take.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Answers whatever was sent with 400, and closes the connection.
+/// Answers 400, whatever the client sent, and closes the connection.
 pub async fn refuse(mut tcp: TcpStream) {
     let answered = async {
         tcp.write_all(ANSWER).await?;
         tcp.shutdown().await?;
-        tokio::io::copy(&mut (&mut tcp).take(MOST), &mut tokio::io::sink()).await
+        tokio::io::copy(&mut (&mut tcp).take(MAX_DISCARDED), &mut tokio::io::sink()).await
     };
-    // A client that does not take the answer, or goes on and on, has had its chance.
+    // The connection closes without the answer if the client does not take it, or does not stop sending.
     let _ = timeout(LINGER, answered).await;
 }
 
@@ -35,6 +36,7 @@ mod tests {
 
     use super::*;
     use crate::error_code::{self, ErrorCode};
+    use crate::http::listener::client::ConnectedClient;
     use crate::http::listener::server::Server;
     use crate::http::testing::{LIMITS, connect, tls};
     use crate::http::wire::answers;
@@ -43,12 +45,12 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(sent).await.unwrap();
         let mut answer = String::new();
-        client.read_to_string(&mut answer).await.expect("the connection is closed and not reset");
+        client.read_to_string(&mut answer).await.expect("the connection is closed, not reset");
         answer
     }
 
     #[tokio::test]
-    async fn every_method_of_plain_http_is_answered_and_tls_goes_on() {
+    async fn plain_http_is_answered_for_every_method_and_tls_still_works() {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind_with(here, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
         let address = server.local_address();
@@ -65,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_whole() {
+    fn the_answer_is_complete() {
         let answer = String::from_utf8(ANSWER.to_vec()).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.0 400 Bad Request\r\n"));
@@ -76,11 +78,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_over_ipv4_has_an_ipv4_address_whatever_the_listener_is() {
+    async fn a_client_over_ipv4_has_an_ipv4_address_on_every_listener() {
         let (sender, mut seen) = mpsc::channel(1);
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let server = Server::bind_with(any, tls().0, LIMITS, move |client: Arc<_>, _| {
-            let client: &crate::http::listener::connection::Client = &client;
+            let client: &ConnectedClient = &client;
             sender.try_send(client.ip).unwrap();
             async { answers::empty() }
         })

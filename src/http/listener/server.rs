@@ -1,4 +1,4 @@
-//! The public listener: accepts connections, and drains.
+//! The public listener: it accepts connections, and drains.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,66 +14,49 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::connection::{self, Client, Malformed};
+use super::client::ConnectedClient;
+use super::connection::{self, MalformedRequests};
 use super::connections::Connections;
 use crate::config::LimitsConfig;
-use crate::http::api::Api;
-use crate::http::unanswered::Unseen;
 use crate::http::wire::answers::Answer;
 use crate::socket;
 use crate::tls::{PublicTls, Refused};
 
-/// The pause after a failed accept, such as for want of file descriptors.
+/// The pause after a failed accept, for example because the process has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener that is open, and everything that goes on over it. Dropping it breaks all of that off.
+/// An open listener and its connections. Dropping it breaks all of them off.
 pub struct Server {
     local_address: SocketAddr,
     stop: DropGuard,
     accepting: JoinHandle<()>,
-    connections: Connected,
+    connections: CloseOnDrop,
     tasks: TaskTracker,
     drain_timeout: Duration,
 }
 
-/// The connections of a server, which end with it: a node that fails answers nobody any more.
-struct Connected(Arc<Connections>);
+/// The connections of a server, which end when the server is dropped: a node that fails answers nobody any more.
+struct CloseOnDrop(Arc<Connections>);
 
-impl Drop for Connected {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
 impl Server {
-    /// Looks whether a listener could be opened, and closes it again.
+    /// Opens a listener to see whether that works, and closes it.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The system does not let the node listen on the address.
     pub fn probe(address: SocketAddr) -> io::Result<()> {
         socket::listen(address).map(drop)
     }
 
-    /// Opens a listener and serves the API on it.
+    /// Opens a listener and lets `handler` answer its requests. It records no malformed requests.
     ///
     /// # Errors
-    /// The address cannot be listened on.
-    pub fn bind(address: SocketAddr, api: Arc<Api>, tls: Arc<PublicTls>, limits: LimitsConfig) -> io::Result<Self> {
-        let recording = Arc::clone(&api);
-        let ids = api.request_ids.clone();
-        let record = move |client: Arc<Client>, status, id| {
-            let api = Arc::clone(&recording);
-            async move { api.record_malformed(&client, status, id).await }.boxed()
-        };
-        let malformed = Malformed { ids, record: Arc::new(record) };
-        let handler = move |client: Arc<Client>, request| Unseen::new(Arc::clone(&api), client, request).answer();
-        Self::open(address, tls, limits, handler, malformed)
-    }
-
-    /// Opens a listener and lets `handler` answer: the same way to a request, and something else at its end.
-    ///
-    /// # Errors
-    /// The address cannot be listened on.
+    /// The system does not let the node listen on the address.
     pub fn bind_with<H, F>(
         address: SocketAddr,
         tls: Arc<PublicTls>,
@@ -82,21 +64,25 @@ impl Server {
         handler: H,
     ) -> io::Result<Self>
     where
-        H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Arc<ConnectedClient>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        Self::open(address, tls, limits, handler, Malformed::unrecorded())
+        Self::open(address, tls, limits, handler, MalformedRequests::unrecorded())
     }
 
-    fn open<H, F>(
+    /// Opens a listener and lets `handler` answer its requests.
+    ///
+    /// # Errors
+    /// The system does not let the node listen on the address.
+    pub fn open<H, F>(
         address: SocketAddr,
         tls: Arc<PublicTls>,
         limits: LimitsConfig,
         handler: H,
-        malformed: Malformed,
+        malformed: MalformedRequests,
     ) -> io::Result<Self>
     where
-        H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Arc<ConnectedClient>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
         let listener = socket::listen(address)?;
@@ -104,55 +90,62 @@ impl Server {
         let connections = Connections::new(&limits);
         tokio::spawn(Connections::keep_sweeping(Arc::downgrade(&connections), connections.period()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (draining, connected) = (stop.child_token(), Arc::clone(&connections));
-        let gate = Gate { tls, draining, limits, handler, malformed, connections: connected, tasks: tasks.clone() };
-        let accepting = tokio::spawn(gate.accept_until(stop.clone(), listener));
+        let acceptor = Acceptor {
+            tls,
+            draining: stop.child_token(),
+            limits,
+            handler,
+            malformed,
+            connections: Arc::clone(&connections),
+            tasks: tasks.clone(),
+        };
+        let accepting = tokio::spawn(acceptor.accept_until(stop.clone(), listener));
         let drain_timeout = limits.drain_timeout;
-        let (stop, connections) = (stop.drop_guard(), Connected(connections));
+        let (stop, connections) = (stop.drop_guard(), CloseOnDrop(connections));
         Ok(Self { local_address, stop, accepting, connections, tasks, drain_timeout })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
     }
 
-    /// Closes the listener first, ends streams, then asks every connection to end (GOAWAY, or `Connection: close`) and waits for
-    /// what is in flight, up to the limit for that.
+    /// Closes the listener first and ends the streams. Then it asks every connection to end (GOAWAY, or `Connection: close`),
+    /// and waits for the requests in flight, for at most `limits.drain_timeout`.
     pub async fn drain(self) {
         drop(self.stop);
-        // Fails only when accepting panicked, and then the listener is closed too.
+        // This fails only if accepting panicked, and then the listener is closed, too.
         let _ = self.accepting.await;
         self.connections.0.drain();
         self.tasks.close();
         if timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
-            tracing::warn!("requests in flight did not end in time and are broken off");
+            tracing::warn!("requests in flight did not end within limits.drain_timeout: the node breaks them off");
             self.connections.0.close();
             self.tasks.wait().await;
         }
     }
 }
 
-/// Where connections come in.
-struct Gate<H> {
+/// Accepts the connections of a listener.
+struct Acceptor<H> {
     tls: Arc<PublicTls>,
     draining: CancellationToken,
     limits: LimitsConfig,
     handler: H,
-    malformed: Malformed,
+    malformed: MalformedRequests,
     connections: Arc<Connections>,
     tasks: TaskTracker,
 }
 
-impl<H, F> Gate<H>
+impl<H, F> Acceptor<H>
 where
-    H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Arc<ConnectedClient>, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     async fn accept_until(self, stop: CancellationToken, listener: TcpListener) {
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             match accepted {
-                Ok((tcp, from)) => self.take(tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
+                Ok((tcp, from)) => self.serve(tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
                     sleep(PAUSE).await;
@@ -161,10 +154,10 @@ where
         }
     }
 
-    /// Serves a connection in a task of its own. Beyond the limit it is closed at once: a client goes elsewhere
-    /// sooner than from one that is silent.
-    fn take(&self, tcp: TcpStream, from: SocketAddr) {
-        let Some(entry) = self.connections.enter() else {
+    /// Serves a connection in a task of its own. Closes a connection beyond the limit at once, because a client leaves a
+    /// closed connection sooner than a silent one.
+    fn serve(&self, tcp: TcpStream, from: SocketAddr) {
+        let Some(connection) = self.connections.open() else {
             let full = format!("{} connections are open already (limits.connections)", self.limits.connections);
             return self.connections.refused().add(from, &Refused::Full(full));
         };
@@ -173,7 +166,7 @@ where
         }
         let (tls, limits) = ((Arc::clone(&self.tls), self.draining.clone()), self.limits);
         let handlers = (self.handler.clone(), self.malformed.clone());
-        self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, entry, handlers).await });
+        self.tasks.spawn(async move { connection::serve(tcp, from, tls, &limits, connection, handlers).await });
     }
 }
 
@@ -193,26 +186,28 @@ mod tests {
 
     const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-    /// A server whose requests begin, and end when they are given leave.
+    /// A server whose requests wait until the test lets them end.
     struct Slow {
         server: Server,
+        /// One permit for each request that has begun.
         begun: Arc<Semaphore>,
-        leave: Arc<Semaphore>,
+        /// One permit for each request that may end.
+        may_end: Arc<Semaphore>,
     }
 
     fn slow(limits: LimitsConfig) -> Slow {
-        let (begun, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let (begins, leaves) = (Arc::clone(&begun), Arc::clone(&leave));
+        let (begun, may_end) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (begins, ends) = (Arc::clone(&begun), Arc::clone(&may_end));
         let server = Server::bind_with(HERE, tls().0, limits, move |_, _| {
-            let (begins, leaves) = (Arc::clone(&begins), Arc::clone(&leaves));
+            let (begins, ends) = (Arc::clone(&begins), Arc::clone(&ends));
             async move {
                 begins.add_permits(1);
-                leaves.acquire().await.unwrap().forget();
+                ends.acquire().await.unwrap().forget();
                 answers::empty()
             }
         })
         .unwrap();
-        Slow { server, begun, leave }
+        Slow { server, begun, may_end }
     }
 
     fn request() -> Request<Empty<Bytes>> {
@@ -228,15 +223,15 @@ mod tests {
 
     async fn read_to_end(mut stream: impl tokio::io::AsyncRead + Unpin) -> String {
         let mut text = Vec::new();
-        // A connection that is broken off ends in an error instead of an end.
+        // A connection that the server breaks off may end in an error.
         let _ = stream.read_to_end(&mut text).await;
         String::from_utf8(text).unwrap()
     }
 
     #[tokio::test]
-    async fn both_protocols_say_that_there_is_no_body() {
-        let Slow { server, leave, .. } = slow(LIMITS);
-        leave.add_permits(2);
+    async fn an_empty_answer_has_its_length_over_both_protocols() {
+        let Slow { server, may_end, .. } = slow(LIMITS);
+        may_end.add_permits(2);
         let mut h1 = connect(server.local_address(), false).await.unwrap();
         h1.write_all(b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
         let answer = read_to_end(h1).await;
@@ -246,9 +241,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn draining_closes_the_listener_and_finishes_what_is_in_flight() {
+    async fn draining_closes_the_listener_and_finishes_the_requests_in_flight() {
         for h2 in [false, true] {
-            let Slow { server, begun, leave } = slow(LIMITS);
+            let Slow { server, begun, may_end } = slow(LIMITS);
             let address = server.local_address();
             let answer = if h2 {
                 let mut client = h2_client(address).await;
@@ -264,18 +259,18 @@ mod tests {
             assert_eq!(idle.await.unwrap(), "", "an idle connection ends at once");
             assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
             assert!(!drained.is_finished());
-            leave.add_permits(1);
+            may_end.add_permits(1);
             drained.await.unwrap();
             let answer = answer.await.unwrap();
             assert!(answer.contains("200 OK") && (h2 || answer.contains("connection: close")), "{answer}");
         }
     }
 
-    /// Else a client that writes a request while its connection is closed cannot know whether it was read.
+    /// Otherwise a client that sends a request while the server drains cannot know whether the server read it.
     #[tokio::test]
-    async fn a_request_that_comes_while_the_server_drains_is_answered_as_the_last_of_its_connection() {
-        let Slow { server, leave, .. } = slow(LIMITS);
-        leave.add_permits(2);
+    async fn a_request_that_arrives_while_the_server_drains_is_answered_as_the_last_one() {
+        let Slow { server, may_end, .. } = slow(LIMITS);
+        may_end.add_permits(2);
         let address = server.local_address();
         let mut client = connect(address, false).await.unwrap();
         let request = b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -303,9 +298,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_can_be_taken_again_after_a_drain() {
-        let Slow { server, leave, .. } = slow(LIMITS);
-        leave.add_permits(1);
+    async fn a_second_server_can_listen_after_a_drain() {
+        let Slow { server, may_end, .. } = slow(LIMITS);
+        may_end.add_permits(1);
         let address = server.local_address();
         let mut client = h2_client(address).await;
         client.send_request(request()).await.unwrap().into_body().collect().await.unwrap();
@@ -315,15 +310,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_handshake_is_broken_off() {
+    async fn a_slow_handshake_ends_its_connection() {
         let Slow { server, .. } = slow(LimitsConfig { handshake_timeout: Duration::from_millis(1), ..LIMITS });
         assert_eq!(read_to_end(TcpStream::connect(server.local_address()).await.unwrap()).await, "");
     }
 
     #[tokio::test]
-    async fn a_slow_head_is_broken_off_and_idling_is_not() {
-        let Slow { server, leave, .. } = slow(LimitsConfig { header_timeout: Duration::from_millis(40), ..LIMITS });
-        leave.add_permits(1);
+    async fn a_slow_head_ends_its_connection_and_an_idle_connection_stays() {
+        let Slow { server, may_end, .. } = slow(LimitsConfig { header_timeout: Duration::from_millis(40), ..LIMITS });
+        may_end.add_permits(1);
         let mut idle = connect(server.local_address(), false).await.unwrap();
         let mut slow = connect(server.local_address(), false).await.unwrap();
         slow.write_all(b"GET /version HTTP/1.1\r\nho").await.unwrap();

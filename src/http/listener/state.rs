@@ -1,4 +1,4 @@
-//! The reins of a connection: how it is told to end, and what it is seen doing meanwhile.
+//! The state of one connection: what it is doing, and the command that ends it.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -9,204 +9,207 @@ use std::time::Duration;
 use futures::task::AtomicWaker;
 use tokio::time::sleep;
 
-/// The reins of a connection.
+/// The state of one connection, which its task writes and the sweep reads.
 ///
-/// One sweep over all connections looks for those that take too long; a timer for each would be set and reset on
-/// every request, and hyper's own for request heads also runs while a connection idles.
+/// One sweep over all connections finds those that take too long. A timer for each connection would be set and reset on
+/// every request, and hyper's own timer for request heads also runs while a connection is idle.
+///
+/// Times are numbers of sweeps.
 #[derive(Default)]
-pub struct Reins {
+pub struct ConnectionState {
     command: AtomicU8,
     waker: AtomicWaker,
-    /// The sweep at which it began.
-    born: u32,
-    /// Requests whose answers are not taken yet.
+    accepted_at: u32,
+    /// Requests whose answers the client has not taken yet.
     in_flight: AtomicU32,
-    /// What it does while there are none.
-    waiting: AtomicU8,
-    /// Whether it speaks HTTP/2.
-    h2: AtomicBool,
-    /// The sweep since which it does that.
+    /// What the connection does while no request is in flight.
+    between_requests: AtomicU8,
+    /// Since when it does that.
     since: AtomicU32,
-    /// Pieces of answers that are not taken yet.
+    is_http2: AtomicBool,
+    /// Pieces of answers that the client has not taken yet.
     unsent: AtomicU32,
-    /// The sweep at which something of them was taken last.
-    taken: AtomicU32,
-    /// The sweep since which the socket takes nothing; zero when it does.
-    blocked: AtomicU32,
+    /// When the client last took some of them.
+    progress_at: AtomicU32,
+    /// Since when the socket accepts no bytes; zero while it accepts some.
+    blocked_since: AtomicU32,
     /// Answers that are streams.
     streams: AtomicU32,
-    /// The sweep that drained it; zero when none has.
-    drained: AtomicU32,
+    /// When the sweep drained the connection; zero before that.
+    drained_at: AtomicU32,
 }
 
 /// What a connection is doing, and since which sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
-    /// Shaking hands.
-    Shaking,
-    /// Nothing since its handshake.
-    Silent {
-        /// Since which sweep.
+pub enum Activity {
+    /// The TLS handshake.
+    Handshake,
+    /// It waits for the client's first request.
+    AwaitingFirstRequest {
+        /// The sweep at which the handshake ended.
         since: u32,
-        /// Whether it speaks HTTP/2.
-        h2: bool,
+        /// Whether the connection speaks HTTP/2.
+        is_http2: bool,
     },
-    /// Answering requests.
+    /// It answers requests.
     Answering,
-    /// Sending the head of a request.
-    Asking(u32),
-    /// Nothing.
-    Idling(u32),
+    /// It receives the head of a request.
+    ReceivingHead(u32),
+    /// It waits for the next request.
+    Idle(u32),
 }
 
-/// A connection as a sweep sees it.
+/// What a sweep sees of a connection. Times are numbers of sweeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// What it is doing.
-    pub doing: Doing,
-    /// The sweep at which it began.
-    pub born: u32,
-    /// Since which sweep nothing was taken of the answers that wait to be.
-    pub unsent: Option<u32>,
-    /// Since which sweep its socket takes nothing.
-    pub blocked: Option<u32>,
-    /// Its answers that are streams.
+pub struct Observation {
+    /// What the connection is doing.
+    pub activity: Activity,
+    /// When the node accepted it.
+    pub accepted_at: u32,
+    /// Since when the client has taken nothing of the answers that wait for it. `None` when none wait.
+    pub stalled_since: Option<u32>,
+    /// Since when the socket accepts no bytes.
+    pub blocked_since: Option<u32>,
+    /// How many of its answers are streams.
     pub streams: u32,
-    /// The sweep that drained it.
-    pub drained: Option<u32>,
+    /// When the sweep drained it.
+    pub drained_at: Option<u32>,
     /// Whether it speaks HTTP/2.
-    pub h2: bool,
+    pub is_http2: bool,
 }
 
+// Commands, in the order in which one overrides another.
 const RUN: u8 = 0;
-const LAST: u8 = 1;
+const LAST_ANSWER: u8 = 1;
 const DRAIN: u8 = 2;
 const CLOSE: u8 = 3;
 
-const SHAKING: u8 = 0;
-const SILENT_1: u8 = 1;
-const SILENT_2: u8 = 2;
-const IDLING: u8 = 3;
-const ASKING: u8 = 4;
+// Values of `between_requests`.
+const HANDSHAKE: u8 = 0;
+const AWAITING_HTTP1: u8 = 1;
+const AWAITING_HTTP2: u8 = 2;
+const IDLE: u8 = 3;
+const RECEIVING_HEAD: u8 = 4;
 
-impl Reins {
-    /// Reins of a connection that begins at this sweep.
+impl ConnectionState {
+    /// The state of a connection that the node accepts at this sweep.
     pub fn new(sweep: u32) -> Self {
-        Self { born: sweep, ..Self::default() }
+        Self { accepted_at: sweep, ..Self::default() }
     }
 
-    /// Makes the next answer the last one, which says so over HTTP/1.1.
+    /// Makes the next answer the last one. Over HTTP/1.1 that answer says so.
     pub fn answer_once_more(&self) {
-        self.command.fetch_max(LAST, Release);
+        self.command.fetch_max(LAST_ANSWER, Release);
     }
 
-    /// Lets the connection finish what it is answering, and end.
+    /// Lets the connection finish the answers that are in flight, and then end.
     pub fn drain(&self) {
-        self.tell(DRAIN);
+        self.command(DRAIN);
     }
 
     /// Ends the connection at once.
     pub fn close(&self) {
-        self.tell(CLOSE);
+        self.command(CLOSE);
     }
 
-    fn tell(&self, command: u8) {
+    fn command(&self, command: u8) {
         self.command.fetch_max(command, Release);
         self.waker.wake();
     }
 
-    /// Whether the connection ends after what it is answering now.
-    pub fn are_pulled(&self) -> bool {
+    /// Whether the answers that are in flight are the connection's last.
+    pub fn is_ending(&self) -> bool {
         self.command.load(Acquire) != RUN
     }
 
     /// What the connection is doing.
-    pub fn doing(&self) -> Doing {
+    pub fn activity(&self) -> Activity {
         let since = self.since.load(Relaxed);
-        match (self.in_flight.load(Relaxed), self.waiting.load(Relaxed)) {
-            (0, SHAKING) => Doing::Shaking,
-            (0, SILENT_1) => Doing::Silent { since, h2: false },
-            (0, SILENT_2) => Doing::Silent { since, h2: true },
-            (0, ASKING) => Doing::Asking(since),
-            (0, _) => Doing::Idling(since),
-            _ => Doing::Answering,
+        match (self.in_flight.load(Relaxed), self.between_requests.load(Relaxed)) {
+            (0, HANDSHAKE) => Activity::Handshake,
+            (0, AWAITING_HTTP1) => Activity::AwaitingFirstRequest { since, is_http2: false },
+            (0, AWAITING_HTTP2) => Activity::AwaitingFirstRequest { since, is_http2: true },
+            (0, RECEIVING_HEAD) => Activity::ReceivingHead(since),
+            (0, _) => Activity::Idle(since),
+            _ => Activity::Answering,
         }
     }
 
-    /// The connection as a sweep sees it.
-    pub fn seen(&self) -> Seen {
-        let marked = |sweep: &AtomicU32| Some(sweep.load(Relaxed)).filter(|sweep| *sweep != 0);
-        Seen {
-            doing: self.doing(),
-            born: self.born,
-            unsent: (self.unsent.load(Relaxed) > 0).then(|| self.taken.load(Relaxed)),
-            blocked: marked(&self.blocked),
+    /// What a sweep sees of the connection.
+    pub fn observe(&self) -> Observation {
+        let non_zero = |sweep: &AtomicU32| Some(sweep.load(Relaxed)).filter(|sweep| *sweep != 0);
+        Observation {
+            activity: self.activity(),
+            accepted_at: self.accepted_at,
+            stalled_since: (self.unsent.load(Relaxed) > 0).then(|| self.progress_at.load(Relaxed)),
+            blocked_since: non_zero(&self.blocked_since),
             streams: self.streams.load(Relaxed),
-            drained: marked(&self.drained),
-            h2: self.h2.load(Relaxed),
+            drained_at: non_zero(&self.drained_at),
+            is_http2: self.is_http2.load(Relaxed),
         }
     }
 
-    /// Drains the connection, as this sweep does.
+    /// Drains the connection at this sweep, unless an earlier sweep did.
     pub fn drain_at(&self, sweep: u32) {
-        if self.drained.load(Relaxed) == 0 {
-            self.drained.store(sweep.max(1), Relaxed);
+        if self.drained_at.load(Relaxed) == 0 {
+            self.drained_at.store(sweep.max(1), Relaxed);
             self.drain();
         }
     }
 
     /// Notes that the handshake is over.
-    pub fn shaken(&self, sweep: u32, h2: bool) {
+    pub fn handshake_ended(&self, sweep: u32, is_http2: bool) {
         self.since.store(sweep, Relaxed);
-        self.h2.store(h2, Relaxed);
-        self.waiting.store(if h2 { SILENT_2 } else { SILENT_1 }, Relaxed);
+        self.is_http2.store(is_http2, Relaxed);
+        self.between_requests.store(if is_http2 { AWAITING_HTTP2 } else { AWAITING_HTTP1 }, Relaxed);
     }
 
-    /// Notes that the preface of HTTP/2 came.
-    pub fn prefaced(&self, sweep: u32) {
+    /// Notes that the preface of HTTP/2 arrived.
+    pub fn preface_arrived(&self, sweep: u32) {
         self.since.store(sweep, Relaxed);
-        self.waiting.store(IDLING, Relaxed);
+        self.between_requests.store(IDLE, Relaxed);
     }
 
-    /// Notes that bytes came over HTTP/1.1: while no request is being answered, those of the next one's head.
-    pub fn heard(&self, sweep: u32) {
-        if self.in_flight.load(Relaxed) == 0 && self.waiting.swap(ASKING, Relaxed) != ASKING {
+    /// Notes that bytes arrived over HTTP/1.1. While no request is in flight, they belong to the next request's head.
+    pub fn bytes_arrived(&self, sweep: u32) {
+        let is_between = self.in_flight.load(Relaxed) == 0;
+        if is_between && self.between_requests.swap(RECEIVING_HEAD, Relaxed) != RECEIVING_HEAD {
             self.since.store(sweep, Relaxed);
         }
     }
 
-    /// Notes that a request is being answered.
-    pub fn begin(&self) {
+    /// Notes that the server begins to answer a request.
+    pub fn request_begins(&self) {
         self.in_flight.fetch_add(1, Relaxed);
-        self.waiting.store(IDLING, Relaxed);
+        self.between_requests.store(IDLE, Relaxed);
     }
 
-    /// Notes that one was.
-    pub fn end(&self, sweep: u32) {
+    /// Notes that a request is over.
+    pub fn request_ends(&self, sweep: u32) {
         self.since.store(sweep, Relaxed);
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    /// Notes that a piece of an answer waits to be taken. One more of those that nobody takes is no progress.
-    pub fn sends(&self, sweep: u32) {
+    /// Notes that a piece of an answer waits for the client. If the client takes nothing, one more piece is not progress.
+    pub fn piece_waits(&self, sweep: u32) {
         if self.unsent.fetch_add(1, Relaxed) == 0 {
-            self.taken.store(sweep, Relaxed);
+            self.progress_at.store(sweep, Relaxed);
         }
     }
 
-    /// Notes that something of a piece was taken.
-    pub fn sent_some(&self, sweep: u32) {
-        self.taken.store(sweep, Relaxed);
+    /// Notes that the client took some of a piece.
+    pub fn piece_progresses(&self, sweep: u32) {
+        self.progress_at.store(sweep, Relaxed);
     }
 
-    /// Notes that a piece is gone.
-    pub fn sent(&self) {
+    /// Notes that a piece is sent, or dropped.
+    pub fn piece_ends(&self) {
         self.unsent.fetch_sub(1, Relaxed);
     }
 
-    /// Notes since when the socket takes nothing, or that it does again.
-    pub fn blocked(&self, since: Option<u32>) {
-        self.blocked.store(since.map_or(0, |sweep| sweep.max(1)), Relaxed);
+    /// Notes since when the socket accepts no bytes, or with `None` that it accepts them again.
+    pub fn set_blocked(&self, since: Option<u32>) {
+        self.blocked_since.store(since.map_or(0, |sweep| sweep.max(1)), Relaxed);
     }
 
     /// Notes that an answer is a stream.
@@ -219,8 +222,8 @@ impl Reins {
         self.streams.fetch_sub(1, Relaxed);
     }
 
-    /// Runs what comes before HTTP; nothing comes of it once the connection is told to end.
-    pub async fn before<F: Future>(&self, work: F) -> Option<F::Output> {
+    /// Runs the work that precedes HTTP. Returns `None` if a command ends the connection first.
+    pub async fn run_before_http<F: Future>(&self, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| {
             self.waker.register(context.waker());
@@ -232,9 +235,9 @@ impl Reins {
         .await
     }
 
-    /// Runs a connection to its end, or until it is closed. When it is told to drain, `shut_down` asks it for its end once
-    /// `grace` is over.
-    pub async fn drive<O, C: Future<Output = O>>(
+    /// Runs an HTTP connection to its end, or until `close`, which returns `None`. After a `drain` it waits for `grace`,
+    /// and then calls `shut_down`, which asks the connection to end.
+    pub async fn run_http<O, C: Future<Output = O>>(
         &self,
         connection: C,
         grace: Duration,
@@ -244,10 +247,10 @@ impl Reins {
         let mut until_shut_down = None;
         let mut is_shut_down = false;
         poll_fn(|context| {
-            // Registered first, so that a command given meanwhile wakes it again.
+            // Registered first, so that a command given after this point wakes the task again.
             self.waker.register(context.waker());
             match self.command.load(Acquire) {
-                RUN | LAST => {}
+                RUN | LAST_ANSWER => {}
                 DRAIN if is_shut_down => {}
                 DRAIN => {
                     let until = until_shut_down.get_or_insert_with(|| Box::pin(sleep(grace)));
@@ -271,46 +274,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_asking_from_the_first_byte_of_a_request_on() {
-        let reins = Reins::new(1);
-        assert_eq!(reins.doing(), Doing::Shaking);
-        reins.shaken(2, false);
-        assert_eq!(reins.doing(), Doing::Silent { since: 2, h2: false });
-        reins.heard(5);
-        reins.heard(9);
-        assert_eq!(reins.doing(), Doing::Asking(5));
-        reins.begin();
-        reins.heard(10);
-        assert_eq!(reins.doing(), Doing::Answering);
-        reins.end(11);
-        assert_eq!(reins.doing(), Doing::Idling(11));
+    fn a_connection_receives_a_head_from_its_first_byte_on() {
+        let state = ConnectionState::new(1);
+        assert_eq!(state.activity(), Activity::Handshake);
+        state.handshake_ended(2, false);
+        assert_eq!(state.activity(), Activity::AwaitingFirstRequest { since: 2, is_http2: false });
+        state.bytes_arrived(5);
+        state.bytes_arrived(9);
+        assert_eq!(state.activity(), Activity::ReceivingHead(5));
+        state.request_begins();
+        state.bytes_arrived(10);
+        assert_eq!(state.activity(), Activity::Answering);
+        state.request_ends(11);
+        assert_eq!(state.activity(), Activity::Idle(11));
     }
 
     #[test]
-    fn a_connection_of_http_2_is_silent_until_its_preface() {
-        let reins = Reins::new(1);
-        reins.shaken(2, true);
-        assert_eq!(reins.doing(), Doing::Silent { since: 2, h2: true });
-        reins.prefaced(3);
-        assert_eq!(reins.doing(), Doing::Idling(3));
+    fn a_connection_of_http_2_awaits_its_first_request_until_the_preface() {
+        let state = ConnectionState::new(1);
+        state.handshake_ended(2, true);
+        assert_eq!(state.activity(), Activity::AwaitingFirstRequest { since: 2, is_http2: true });
+        state.preface_arrived(3);
+        assert_eq!(state.activity(), Activity::Idle(3));
     }
 
     #[test]
-    fn only_a_byte_that_is_taken_is_progress() {
-        let reins = Reins::new(1);
-        assert_eq!(reins.seen().unsent, None);
-        reins.sends(2);
-        reins.sends(3);
-        assert_eq!(reins.seen().unsent, Some(2), "another piece that waits changes nothing");
-        reins.sent_some(4);
-        reins.sent();
-        assert_eq!(reins.seen().unsent, Some(4));
-        reins.sent();
-        assert_eq!(reins.seen().unsent, None);
-        reins.blocked(Some(0));
-        assert_eq!(reins.seen().blocked, Some(1));
-        reins.blocked(None);
-        assert_eq!(reins.seen().blocked, None);
+    fn only_a_byte_that_the_client_takes_is_progress() {
+        let state = ConnectionState::new(1);
+        assert_eq!(state.observe().stalled_since, None);
+        state.piece_waits(2);
+        state.piece_waits(3);
+        assert_eq!(state.observe().stalled_since, Some(2), "another piece that waits changes nothing");
+        state.piece_progresses(4);
+        state.piece_ends();
+        assert_eq!(state.observe().stalled_since, Some(4));
+        state.piece_ends();
+        assert_eq!(state.observe().stalled_since, None);
+        state.set_blocked(Some(0));
+        assert_eq!(state.observe().blocked_since, Some(1));
+        state.set_blocked(None);
+        assert_eq!(state.observe().blocked_since, None);
     }
 
     #[tokio::test]
@@ -322,17 +325,17 @@ mod tests {
                 if self.0 > 1 { panic!("shut down twice") } else { Poll::Pending }
             }
         }
-        let reins = Arc::new(Reins::new(0));
-        let driver = tokio::spawn({
-            let reins = Arc::clone(&reins);
-            async move { reins.drive(Endless(0), Duration::ZERO, |mut connection| connection.0 += 1).await }
+        let state = Arc::new(ConnectionState::new(0));
+        let runner = tokio::spawn({
+            let state = Arc::clone(&state);
+            async move { state.run_http(Endless(0), Duration::ZERO, |mut connection| connection.0 += 1).await }
         });
-        reins.drain();
+        state.drain();
         tokio::task::yield_now().await;
-        reins.drain();
+        state.drain();
         tokio::task::yield_now().await;
-        assert!(!driver.is_finished());
-        reins.close();
-        driver.await.unwrap();
+        assert!(!runner.is_finished());
+        state.close();
+        runner.await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Answers on their way to the client: a request is over once its client has taken the last byte of its answer.
+//! The body of an answer, which keeps its request in flight until the client has taken the last byte.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,45 +7,48 @@ use bytes::{Buf, Bytes};
 use http_body_util::Either;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::connections::{Busy, Stream};
+use super::connections::{RequestInFlight, StreamInFlight};
 use crate::http::wire::answers::AnswerBody;
 
-/// The body of an answer that keeps its connection busy.
-pub struct Sent {
+/// The body of an answer, which keeps its request in flight.
+pub struct TrackedBody {
     body: AnswerBody,
-    /// None once the only piece has it.
-    busy: Option<Busy>,
-    /// Of a body that is made piece by piece.
-    _stream: Option<Stream>,
+    /// `None` once the only piece of the body holds it.
+    in_flight: Option<RequestInFlight>,
+    /// Held only if the body is a stream.
+    _stream: Option<StreamInFlight>,
 }
 
-/// Bytes of an answer that the client has not taken yet. They keep the connection busy.
-pub struct Piece {
+/// Bytes of an answer that the client has not taken yet. They keep the request in flight.
+pub struct TrackedPiece {
     bytes: Bytes,
-    busy: Busy,
+    in_flight: RequestInFlight,
 }
 
-impl Sent {
-    /// The body of an answer, and what says that its request goes on.
-    pub fn new(body: AnswerBody, busy: Busy) -> Self {
-        let stream = matches!(body, Either::Right(_)).then(|| busy.stream());
-        Self { body, busy: Some(busy), _stream: stream }
+impl TrackedBody {
+    /// Tracks the body of an answer to this request.
+    pub fn new(body: AnswerBody, in_flight: RequestInFlight) -> Self {
+        let stream = matches!(body, Either::Right(_)).then(|| in_flight.begin_stream());
+        Self { body, in_flight: Some(in_flight), _stream: stream }
     }
 
-    /// A body in one piece ends with that piece, and a stream with its last.
-    fn busy(&mut self) -> Option<Busy> {
+    /// A holder of the request for the next piece: the only one if the body has one piece, otherwise one of several.
+    fn for_piece(&mut self) -> Option<RequestInFlight> {
         match &self.body {
-            Either::Left(_) => self.busy.take(),
-            Either::Right(_) => self.busy.as_ref().map(Busy::again),
+            Either::Left(_) => self.in_flight.take(),
+            Either::Right(_) => self.in_flight.as_ref().map(RequestInFlight::share),
         }
     }
 }
 
-impl Body for Sent {
-    type Data = Piece;
+impl Body for TrackedBody {
+    type Data = TrackedPiece;
     type Error = <AnswerBody as Body>::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<TrackedPiece>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         polled.map(|frame| {
             let frame = match frame? {
@@ -53,7 +56,7 @@ impl Body for Sent {
                 Err(error) => return Some(Err(error)),
             };
             match frame.into_data() {
-                Ok(bytes) => self.busy().map(|busy| Ok(Frame::data(Piece::new(bytes, busy)))),
+                Ok(bytes) => self.for_piece().map(|in_flight| Ok(Frame::data(TrackedPiece::new(bytes, in_flight)))),
                 Err(other) => other.into_trailers().ok().map(|trailers| Ok(Frame::trailers(trailers))),
             }
         })
@@ -68,14 +71,14 @@ impl Body for Sent {
     }
 }
 
-impl Piece {
-    fn new(bytes: Bytes, busy: Busy) -> Self {
-        busy.sends();
-        Self { bytes, busy }
+impl TrackedPiece {
+    fn new(bytes: Bytes, in_flight: RequestInFlight) -> Self {
+        in_flight.piece_waits();
+        Self { bytes, in_flight }
     }
 }
 
-impl Buf for Piece {
+impl Buf for TrackedPiece {
     fn remaining(&self) -> usize {
         self.bytes.remaining()
     }
@@ -85,13 +88,13 @@ impl Buf for Piece {
     }
 
     fn advance(&mut self, count: usize) {
-        self.busy.sent_some();
+        self.in_flight.piece_progresses();
         self.bytes.advance(count);
     }
 }
 
-impl Drop for Piece {
+impl Drop for TrackedPiece {
     fn drop(&mut self) {
-        self.busy.sent();
+        self.in_flight.piece_ends();
     }
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use super::routes::{Auth, Matched};
 use super::settings::Settings;
 use crate::http::error::Refusal;
-use crate::http::listener::connection::Client;
+use crate::http::listener::client::ConnectedClient;
 use crate::kms::{self, Kms};
 use crate::policy::{Identity, Permit, Rules};
 use crate::tls::CertificateError;
@@ -55,7 +55,11 @@ impl<'p> Caller<'p> {
 ///
 /// # Errors
 /// The certificate is nobody's, or the proxy forwards none that is someone's.
-pub fn identify(settings: &Settings, client: &Client, headers: &HeaderMap) -> Result<Option<Identity>, Refusal> {
+pub fn identify(
+    settings: &Settings,
+    client: &ConnectedClient,
+    headers: &HeaderMap,
+) -> Result<Option<Identity>, Refusal> {
     let identity = client.certificate.map_err(Refusal::Certificate)?;
     let is_proxy = identity.is_some_and(|identity| settings.proxies.contains(&identity));
     match &settings.proxy_header {
@@ -178,7 +182,7 @@ mod tests {
         config.tls.proxies = vec![APP];
         config.tls.proxy_header = Some("X-Cert".to_owned());
         let settings = Settings::of(&config);
-        let client = |identity| Client {
+        let client = |identity| ConnectedClient {
             ip: None,
             certificate: Ok(Some(identity)),
             tls: Arc::clone(&tls),
