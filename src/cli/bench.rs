@@ -1,14 +1,14 @@
 //! `keyraft bench`: a load test over the public API, of this server or any that is compatible with KES.
 
-mod screen;
+mod progress;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::Connect;
 use super::denial::explained;
+use super::escape::printable;
 use super::output::{DIM, STRONG, WARN, table};
-use super::text::printable;
 use super::{Error, Output};
 use crate::client::load::{Http, Latency, LoadPlan, LoadProgress, LoadReport, Mix, run as run_load};
 
@@ -80,7 +80,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let plan = plan(args)?;
     let progress = Arc::new(LoadProgress::default());
     let interrupted = tokio::spawn(stop_on_interrupt(progress.clone()));
-    let watching = screen::watch(progress.clone(), &plan, output);
+    let watching = progress::watch(progress.clone(), &plan, output);
     let outcome = run_load(&plan, progress).await;
     watching.end().await;
     interrupted.abort();

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::escape::printable;
 use super::failure::Place;
 use super::output::{DIM, GOOD, WARN};
-use super::text::printable;
 use super::{Error, Output};
 use crate::config::Finding;
 use crate::node::{self, Checked};

@@ -9,8 +9,8 @@ use clap::builder::styling::Style;
 
 use super::connect::Connect;
 use super::denial::explained;
+use super::escape::printable;
 use super::output::{GOOD, STRONG, WARN, fields, table};
-use super::text::printable;
 use super::{Error, Output};
 use crate::client::{ClusterStatus, MemberStatus, local_cluster_status};
 use crate::config::Config;

@@ -6,7 +6,7 @@ use std::future::Future;
 use super::Error;
 use super::connect::Connect;
 use super::error::UNASKED;
-use super::text::{printable, quoted};
+use super::escape::{printable, quoted};
 use crate::client::{self, SelfEntry};
 use crate::policy::{Pattern, Policy};
 use crate::tls::Credentials;

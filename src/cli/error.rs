@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::dev;
-use super::text::quoted;
+use super::escape::quoted;
 use crate::client;
 use crate::config::{Finding, Problems};
 use crate::file::Unread;

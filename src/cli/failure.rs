@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::text::{printable_json, printable_lines};
+use super::escape::{printable_json, printable_lines};
 use super::{Error, dev};
 use crate::client;
 use crate::config::{Finding, Problems};

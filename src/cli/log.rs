@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::connect::Connect;
 use super::denial::explained;
+use super::escape::printable;
 use super::output::{DIM, GOOD, STRONG, WARN};
-use super::text::printable;
 use super::{Error, Output};
 use crate::client::{self, LogKind, LogQuery, LogStream};
 

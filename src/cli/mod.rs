@@ -1,6 +1,7 @@
 //! The command line: one file per command group.
 
 mod audit;
+mod batch;
 mod bench;
 mod check;
 mod cluster;
@@ -8,8 +9,10 @@ mod completion;
 mod connect;
 mod denial;
 mod dev;
+mod diagnostics;
 mod encoding;
 mod error;
+mod escape;
 mod failure;
 mod help;
 mod identity;
@@ -18,13 +21,10 @@ mod log;
 mod man;
 mod metric;
 mod migrate;
-mod notice;
 mod output;
 mod policy;
 mod prompt;
 mod server;
-mod several;
-mod text;
 mod usage;
 
 use std::future::Future;

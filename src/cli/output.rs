@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Error;
-use super::text::{printable, printable_json};
+use super::escape::{printable, printable_json};
 
 /// The style of what a line is about.
 pub const STRONG: Style = Style::new().bold();

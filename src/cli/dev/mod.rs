@@ -1,9 +1,9 @@
 //! `keyraft dev`: a cluster on this machine, made once and kept, each node a process of its own.
 
-mod advice;
-mod environment;
+mod env_file;
 mod error;
 mod layout;
+mod next_steps;
 mod node_config;
 mod nodes;
 mod prepare;
@@ -53,11 +53,11 @@ pub async fn run(args: &Args, output: Output) -> Result<(), super::Error> {
     let wish = Wish { dir: args.dir.clone(), port: args.port, nodes: args.nodes, config: args.config.clone(), output };
     let layout = prepare::open_or_make(&wish)?;
     if args.prepare {
-        return output.either(&summary(&layout, &[]), || advice::prepared(&layout));
+        return output.either(&summary(&layout, &[]), || next_steps::prepared(&layout));
     }
     let mut nodes = nodes::start(&layout, output).await?;
     let pids = nodes.pids();
-    output.either(&summary(&layout, &pids), || advice::running(&layout, &pids))?;
+    output.either(&summary(&layout, &pids), || next_steps::running(&layout, &pids))?;
     nodes.watch_until_told_to_stop().await?;
     Ok(())
 }
@@ -76,7 +76,7 @@ fn summary(layout: &Layout, pids: &[u32]) -> serde_json::Value {
         "dir": layout.dir(),
         "env": layout.environment(),
         "nodes": layout.numbers().map(node).collect::<Vec<_>>(),
-        "first_steps": advice::first_steps(layout),
-        "first_policy": advice::first_policy(),
+        "first_steps": next_steps::first_steps(layout),
+        "first_policy": next_steps::first_policy(),
     })
 }

@@ -1,6 +1,6 @@
 //! The nodes' processes: started together, watched, and drained when the user has enough.
 
-mod log;
+mod log_tail;
 mod ports;
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Error;
 use super::layout::Layout;
 use crate::cli::Output;
-use crate::cli::text::quoted;
+use crate::cli::escape::quoted;
 use crate::client::local_cluster_status;
 
 /// Until every node serves: more than a full replay of a log takes.
@@ -88,7 +88,7 @@ impl Nodes {
             () = self.stop.received() => Err(Error::Interrupted),
             Some(Ok((number, status))) = self.ends.join_next() => {
                 self.running.remove(&number);
-                let (node, log) = (layout.node_name(number), log::tail(&layout.node_log(number)));
+                let (node, log) = (layout.node_name(number), log_tail::tail(&layout.node_log(number)));
                 Err(Error::EndedEarly { node, status: status.to_string(), log })
             }
         }
@@ -97,7 +97,7 @@ impl Nodes {
     fn report_end(&mut self, number: u16, status: ExitStatus) {
         self.running.remove(&number);
         let (node, file) = (self.layout.node_name(number), self.layout.node_log(number));
-        let (end, config) = (log::tail(&file), self.layout.node_config(number).display().to_string());
+        let (end, config) = (log_tail::tail(&file), self.layout.node_config(number).display().to_string());
         self.output.warn(&format!(
             "{node} ended ({status}). The end of {}:\n{end}\nTo start it again: keyraft server --config {}",
             file.display(),

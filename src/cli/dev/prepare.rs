@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{BorrowedFrom, Layout, Origin};
-use super::{Error, environment, node_config};
+use super::{Error, env_file, node_config};
 use crate::cli::Output;
 use crate::config::{Borrowed, render};
 use crate::crypto::RootKey;
@@ -105,7 +105,7 @@ fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> R
     write(&staging.ca(), PUBLIC, &api.certificate_pem)?;
     write(&staging.root_key(), SECRET, &RootKey::random().to_base64())?;
     let api_key = if borrowed.is_none() { Some(write_admin(staging)?) } else { None };
-    write(&staging.environment(), SECRET, &environment::render(layout, api_key.as_ref()))?;
+    write(&staging.environment(), SECRET, &env_file::render(layout, api_key.as_ref()))?;
     let admin = match &borrowed {
         Some(borrowed) => borrowed.admin,
         None => api_key.as_ref().map(ApiKey::identity),

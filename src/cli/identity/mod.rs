@@ -1,8 +1,8 @@
 //! `keyraft identity`: making identities, telling whose they are, and what a server knows of them.
 
-mod known;
+mod compute;
+mod manage;
 mod new;
-mod of;
 
 use std::path::PathBuf;
 
@@ -139,19 +139,19 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
             let files = cert.as_deref().zip(key.as_deref());
             explained(&connect, new::run(&connect, files, role.role(), form, output)).await
         }
-        Action::Of { what } => of::run(what.as_deref(), output),
+        Action::Of { what } => compute::run(what.as_deref(), output),
         Action::Create { connect, identity, role } => {
             let Some(role) = role.role() else {
                 let reason = "or --admin says what the identity is to be".to_owned();
                 return Err(Error::Setting { name: "--policy".to_owned(), reason });
             };
-            explained(connect, known::create(connect, *identity, &role, output)).await
+            explained(connect, manage::create(connect, *identity, &role, output)).await
         }
         Action::Info { connect, identity: Some(identity) } => {
-            explained(connect, known::describe(connect, identity, output)).await
+            explained(connect, manage::describe(connect, identity, output)).await
         }
-        Action::Info { connect, identity: None } => explained(connect, known::describe_self(connect, output)).await,
-        Action::Ls { connect, prefix } => explained(connect, known::list(connect, prefix, output)).await,
-        Action::Rm { connect, identities } => explained(connect, known::remove(connect, identities, output)).await,
+        Action::Info { connect, identity: None } => explained(connect, manage::describe_self(connect, output)).await,
+        Action::Ls { connect, prefix } => explained(connect, manage::list(connect, prefix, output)).await,
+        Action::Rm { connect, identities } => explained(connect, manage::remove(connect, identities, output)).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `keyraft key`: making keys, using them, and what becomes of them.
 
-mod life;
+mod lifecycle;
 mod messages;
 mod versions;
 
@@ -153,15 +153,15 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
 async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let client = args.connect.client()?;
     match &args.action {
-        Action::Create { names } => life::create(&client, names, output).await,
+        Action::Create { names } => lifecycle::create(&client, names, output).await,
         Action::Import { name, material, cipher } => {
-            life::import(&client, name, material, cipher.as_deref(), output).await
+            lifecycle::import(&client, name, material, cipher.as_deref(), output).await
         }
-        Action::Info { name } => life::describe(&client, name, output).await,
-        Action::Ls { prefix } => life::list(&client, prefix, output).await,
-        Action::Rm { names, force } => life::remove(&client, names, *force, output).await,
-        Action::Restore { names } => life::restore(&client, names, output).await,
-        Action::Purge { names } => life::purge(&client, names, output).await,
+        Action::Info { name } => lifecycle::describe(&client, name, output).await,
+        Action::Ls { prefix } => lifecycle::list(&client, prefix, output).await,
+        Action::Rm { names, force } => lifecycle::remove(&client, names, *force, output).await,
+        Action::Restore { names } => lifecycle::restore(&client, names, output).await,
+        Action::Purge { names } => lifecycle::purge(&client, names, output).await,
         Action::Rotate { names } => versions::rotate(&client, names, output).await,
         Action::Versions { name } => versions::show(&client, name, output).await,
         Action::Disable { name, version } => versions::disable(&client, name, version, output).await,

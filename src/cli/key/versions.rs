@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use crate::cli::batch::one_by_one;
+use crate::cli::escape::{printable, quoted};
 use crate::cli::output::{GOOD, fields, table};
-use crate::cli::several::one_by_one;
-use crate::cli::text::{printable, quoted};
 use crate::cli::{Error, Output};
 use crate::client::{self, ApiClient, KeyVersion, KeyVersions};
 

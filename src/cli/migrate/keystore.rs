@@ -7,7 +7,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::source::{Source, SourceKey, Unusable};
-use super::stored;
+use super::stored_key;
 use crate::cli::Error;
 use crate::file::Unread;
 use crate::policy::KeyName;
@@ -55,7 +55,7 @@ fn look_at(entry: &DirEntry, name: &str) -> Found {
         return suspect(error.to_string());
     }
     match contents(&entry.path()) {
-        Ok(bytes) => stored::decode(name, &bytes).map_or_else(|error| suspect(error.to_string()), Found::Key),
+        Ok(bytes) => stored_key::decode(name, &bytes).map_or_else(|error| suspect(error.to_string()), Found::Key),
         Err(error) => suspect(error.to_string()),
     }
 }

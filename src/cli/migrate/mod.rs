@@ -3,12 +3,12 @@
 mod config;
 mod keystore;
 mod old_server;
+mod preflight;
 mod proof;
 mod report;
 mod source;
 mod static_key;
-mod stored;
-mod survey;
+mod stored_key;
 mod transfer;
 
 use std::path::PathBuf;

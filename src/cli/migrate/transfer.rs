@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::{StreamExt as _, stream};
 
 use super::old_server::{Verdict, verify};
+use super::preflight;
 use super::proof;
 use super::report::{Entry, Outcome, Proof, Report};
 use super::source::{Source, SourceKey};
-use super::survey;
 use crate::cli::Error;
 use crate::cli::output::progress_bar;
 use crate::client::{self, ApiClient, Import};
@@ -73,7 +73,7 @@ impl Found {
     async fn of(plan: &Plan, keys: &[SourceKey]) -> Result<Self, Error> {
         let names = keys.iter().map(|key| key.name.clone()).collect();
         let absent = match &plan.old {
-            Some(old) => survey::absent(old, names).await?,
+            Some(old) => preflight::absent(old, names).await?,
             None => HashSet::new(),
         };
         Ok(Self { there: plan.client.list_keys("").await?.into_iter().collect(), absent })

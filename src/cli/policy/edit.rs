@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::reach;
+use super::unmatched;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
 use crate::client::{ApiClient, PolicyEntry};
@@ -48,7 +48,7 @@ pub async fn create(
     replace: bool,
     output: Output,
 ) -> Result<(), Error> {
-    reach::warn(client, wanted.allow.iter().chain(&wanted.deny), output).await;
+    unmatched::warn(client, wanted.allow.iter().chain(&wanted.deny), output).await;
     if replace {
         client.write_policy(name, wanted).await?;
         return output.done("written", name);
@@ -59,7 +59,7 @@ pub async fn create(
 
 /// Reads a policy, and writes it changed; again and again while others change it meanwhile.
 pub async fn edit(client: &ApiClient, name: &str, change: &Change, output: Output) -> Result<(), Error> {
-    reach::warn(client, change.allow.iter().chain(&change.deny), output).await;
+    unmatched::warn(client, change.allow.iter().chain(&change.deny), output).await;
     for attempt in 1.. {
         let (policy, tag) = client.read_tagged_policy(name).await?;
         let changed = change.of(&policy_of(&policy)?)?;

@@ -2,7 +2,7 @@
 
 mod apply;
 mod edit;
-mod reach;
+mod unmatched;
 mod view;
 
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use std::slice::from_ref;
 use clap::Subcommand;
 
 pub use self::apply::{Wish, apply, load};
+use super::batch::in_turn;
 use super::connect::Connect;
 use super::denial::explained;
-use super::several::in_turn;
 use super::{Error, Output};
 use crate::policy::Identity;
 

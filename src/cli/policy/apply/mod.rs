@@ -1,14 +1,14 @@
 //! `keyraft policy apply`: the policies and assignments of a file, made those of the server.
 
-mod carry_out;
-mod current;
+mod execute;
 mod plan;
+mod server_rules;
 mod show;
 
 use std::path::{Path, PathBuf};
 
-use self::current::Current;
 use self::plan::Plan;
+use self::server_rules::Current;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output};
 use crate::client::ApiClient;
@@ -93,7 +93,7 @@ pub async fn apply(client: &ApiClient, file: &PolicyFile, wish: Wish, output: Ou
         return if steps == 0 { as_wanted(&plan) } else { Err(Error::Differs) };
     }
     output.confirm(wish.yes, "Apply this?")?;
-    let (done, outcome) = carry_out::all(client, &plan, output).await;
+    let (done, outcome) = execute::all(client, &plan, output).await;
     if output.is_json() {
         output.json(&show::json(&plan, &done))?;
     }

@@ -1,13 +1,13 @@
 //! What has to change for a server to have what a file says; decided here, carried out elsewhere.
 
-mod common;
+mod intersection;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::current::Current;
+use super::server_rules::Current;
 use crate::config::PolicyFile;
 use crate::policy::{Identity, Pattern, Policy};
 
@@ -205,7 +205,7 @@ impl Change {
             name: name.to_owned(),
             fate,
             policy: wanted.clone(),
-            common: common::common(now, wanted),
+            common: intersection::common(now, wanted),
             allow: Difference::between(&now.allow, &wanted.allow),
             deny: Difference::between(&now.deny, &wanted.deny),
             assign: Vec::new(),

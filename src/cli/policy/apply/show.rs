@@ -4,8 +4,8 @@ use clap::builder::styling::Style;
 use serde_json::{Value, json};
 
 use super::plan::{Change, Difference, Fate, FileAdmin, Plan};
+use crate::cli::escape::printable;
 use crate::cli::output::{DIM, GOOD, STRONG, WARN};
-use crate::cli::text::printable;
 
 /// For people: each policy that changes, with `+` before what comes and `-` before what goes.
 pub fn render(plan: &Plan, prune: bool) -> String {

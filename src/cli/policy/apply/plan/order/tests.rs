@@ -1,7 +1,7 @@
 //! Many servers and files, and each step between them on a server that is simulated.
 
 use super::*;
-use crate::cli::policy::apply::current::Current;
+use crate::cli::policy::apply::server_rules::Current;
 use crate::client::IdentityEntry;
 use crate::config::PolicyFile;
 use crate::policy::{Pattern, Policy, PolicyName};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
+use crate::cli::escape::quoted;
 use crate::cli::output::{DIM, GOOD, STRONG, table};
-use crate::cli::text::quoted;
 
 /// After the nodes are up.
 pub fn running(layout: &Layout, pids: &[u32]) -> String {

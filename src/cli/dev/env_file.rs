@@ -6,7 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::layout::Layout;
-use crate::cli::text::quoted;
+use crate::cli::escape::quoted;
 use crate::tls::ApiKey;
 
 /// The file's text; without an API key where the configuration names an admin of its own.

@@ -1,8 +1,8 @@
 //! What a server knows of identities.
 
+use crate::cli::batch::one_by_one;
 use crate::cli::connect::Connect;
 use crate::cli::output::{patterns, titled};
-use crate::cli::several::one_by_one;
 use crate::cli::{Error, Output};
 use crate::client::{NewRole, SelfEntry};
 use crate::policy::Identity;

@@ -3,10 +3,10 @@
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use crate::cli::batch::one_by_one;
 use crate::cli::encoding::decode;
+use crate::cli::escape::quoted;
 use crate::cli::output::titled;
-use crate::cli::several::one_by_one;
-use crate::cli::text::quoted;
 use crate::cli::{Error, Output, prompt};
 use crate::client::{ApiClient, Import};
 use crate::clock;

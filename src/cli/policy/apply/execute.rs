@@ -4,8 +4,8 @@ use futures::future::join_all;
 use indicatif::ProgressBar;
 
 use super::plan::{Plan, Step};
+use crate::cli::escape::printable;
 use crate::cli::output::{GOOD, progress_bar};
-use crate::cli::text::printable;
 use crate::cli::{Error, Output};
 use crate::client::{self, ApiClient};
 

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Output;
+use super::escape::{printable_json, printable_lines};
 use super::failure::Place;
 use super::output::{DIM, WARN};
-use super::text::{printable_json, printable_lines};
 use crate::config::Finding;
 
 impl Output {
