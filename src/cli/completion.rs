@@ -1,9 +1,9 @@
 //! `keyraft completion`: what a shell needs to complete commands.
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Error, Output};
+use super::{Error, Output};
 
 /// Print what a shell needs to complete commands
 #[derive(clap::Args)]
@@ -20,9 +20,9 @@ Examples:
   keyraft completion zsh > \"${fpath[1]}/_keyraft\"
   keyraft completion fish > ~/.config/fish/completions/keyraft.fish";
 
-/// Prints it.
-pub fn run(args: &Args, output: Output) -> Result<(), Error> {
+/// Prints the script that completes this command line.
+pub fn run(args: &Args, mut command: Command, output: Output) -> Result<(), Error> {
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "keyraft", &mut script);
+    generate(args.shell, &mut command, "keyraft", &mut script);
     output.bytes(&script)
 }

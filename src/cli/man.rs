@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use serde_json::json;
 
 use super::help::notes::Note;
 use super::output::GOOD;
-use super::{Cli, Error, Output};
+use super::{Error, Output};
 
 /// Write manual pages, one for each command
 #[derive(clap::Args)]
@@ -28,14 +28,14 @@ Examples:
   keyraft man ~/.local/share/man/man1 && man keyraft-key-rotate
   sudo keyraft man /usr/local/share/man/man1";
 
-/// Writes them.
-pub fn run(args: &Args, output: Output) -> Result<(), Error> {
+/// Writes the pages of this command line.
+pub fn run(args: &Args, command: Command, output: Output) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { path, source }
     };
     std::fs::create_dir_all(&args.dir).map_err(failed(&args.dir))?;
-    let pages = pages();
+    let pages = pages(command);
     for (name, page) in &pages {
         let path = args.dir.join(name);
         std::fs::write(&path, page).map_err(failed(&path))?;
@@ -46,8 +46,8 @@ pub fn run(args: &Args, output: Output) -> Result<(), Error> {
 }
 
 /// File names and pages: `keyraft.1`, `keyraft-key.1`, `keyraft-key-create.1` …
-fn pages() -> Vec<(String, Vec<u8>)> {
-    let mut root = Cli::command().disable_help_subcommand(true);
+fn pages(command: Command) -> Vec<(String, Vec<u8>)> {
+    let mut root = command.disable_help_subcommand(true);
     root.build();
     let mut pages = Vec::new();
     collect(root, &mut pages);
@@ -183,11 +183,14 @@ fn add_rows(roff: &mut Roff, rows: &[Note]) {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn every_command_has_a_page_with_its_examples() {
-        let pages = pages();
+        let pages = pages(Cli::command());
         for name in ["keyraft.1", "keyraft-key.1", "keyraft-key-rotate.1", "keyraft-policy-create.1"] {
             assert!(pages.iter().any(|(page, _)| page == name), "{name}");
         }

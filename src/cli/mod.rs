@@ -30,7 +30,7 @@ mod usage;
 use std::future::Future;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use self::error::Error;
 use self::output::Output;
@@ -105,7 +105,7 @@ impl Cli {
     /// # Errors
     /// They make no command, or ask for help; [`misused`] says so to the user.
     pub fn of_process() -> Result<Self, clap::Error> {
-        Self::from_arg_matches(&help::command().try_get_matches()?)
+        Self::from_arg_matches(&help::fitted(Self::command()).try_get_matches()?)
     }
 
     /// Whether JSON was asked for in so many words, so that errors are JSON, too.
@@ -133,8 +133,8 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Migrate(args) => block_on(migrate::run(&args, output)),
         Command::Log(args) => block_on(log::run(&args, output)),
         Command::Bench(args) => block_on(bench::run(&args, output)),
-        Command::Completion(args) => completion::run(&args, output),
-        Command::Man(args) => man::run(&args, output),
+        Command::Completion(args) => completion::run(&args, Cli::command(), output),
+        Command::Man(args) => man::run(&args, Cli::command(), output),
     }
 }
 
@@ -145,11 +145,11 @@ fn block_on(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent_and_every_command_is_documented() {
-        let mut command = super::Cli::command();
+        let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
         assert_documented(&command);
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn the_documentation_names_every_command_and_exit_code() {
         let text = include_str!("../../docs/command-line.md");
-        let command = super::Cli::command();
+        let command = Cli::command();
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
             let lines: Vec<_> = text.lines().filter(|line| line.starts_with("| `keyraft")).collect();
             let (name, listed) = (sub.get_name(), |word: &str| lines.iter().any(|line| line.contains(word)));

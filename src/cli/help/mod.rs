@@ -2,10 +2,9 @@
 
 pub(super) mod notes;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 
 use self::notes::Note;
-use super::Cli;
 
 /// The width where nothing says how wide the output is.
 const DEFAULT_WIDTH: usize = 100;
@@ -16,8 +15,8 @@ const LEAST_WIDTH: usize = 20;
 const HARD_SPACE: char = '\u{a0}';
 
 /// The command line, whose help fits the terminal.
-pub fn command() -> Command {
-    command_for(width())
+pub fn fitted(command: Command) -> Command {
+    fitted_to(command, width())
 }
 
 /// Help as it is shown.
@@ -26,8 +25,8 @@ pub fn unprotected(help: &str) -> String {
 }
 
 /// The command line, whose help fits this width.
-fn command_for(width: usize) -> Command {
-    laid_out(Cli::command(), width).term_width(width)
+fn fitted_to(command: Command, width: usize) -> Command {
+    laid_out(command, width).term_width(width)
 }
 
 /// The command with its notes laid out, and so its subcommands.

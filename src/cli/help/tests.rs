@@ -1,6 +1,9 @@
 //! The help of every command at several widths, and what may not happen to it.
 
+use clap::CommandFactory as _;
+
 use super::*;
+use crate::cli::Cli;
 
 const WIDTHS: [usize; 6] = [40, 60, 80, 100, 120, 200];
 
@@ -15,7 +18,7 @@ fn all(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
 
 /// Every command with its help at this width, and the notes as they are written.
 fn rendered(width: usize) -> Vec<(String, String, Vec<Note>)> {
-    let mut built = command_for(width);
+    let mut built = fitted_to(Cli::command(), width);
     built.build();
     let (mut shown, mut written) = (Vec::new(), Vec::new());
     all(&built, "", &mut shown);

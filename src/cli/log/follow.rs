@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::show;
+use super::events;
 use crate::cli::{Error, Output};
 use crate::client::{self, ApiClient, LogKind, LogQuery, LogStream};
 
@@ -34,6 +34,6 @@ pub async fn on(
              What happens from now on is shown by {}; events in between are not.",
             events.endpoint()
         ));
-        end = show(&mut events, output).await?;
+        end = events::show(&mut events, output).await?;
     }
 }

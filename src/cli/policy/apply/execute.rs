@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use indicatif::ProgressBar;
 
+use super::order;
 use super::plan::{Plan, Step};
 use crate::cli::escape::printable;
 use crate::cli::output::{GOOD, progress_bar};
@@ -14,10 +15,10 @@ const AT_ONCE: usize = 16;
 
 /// Carries a plan out until a step fails; tells which were.
 pub async fn all(client: &ApiClient, plan: &Plan, output: Output) -> (Vec<String>, Result<(), Error>) {
-    let total = plan.steps();
+    let total = order::step_count(plan);
     let bar = progress_bar("Applying", total);
     let mut done = Vec::new();
-    for phase in plan.phases() {
+    for phase in order::phases(plan) {
         for steps in phase.chunks(AT_ONCE) {
             let outcomes = join_all(steps.iter().map(|step| one(client, step))).await;
             if let Err(error) = settle(steps, outcomes, &mut done, &bar, output) {

@@ -1,6 +1,7 @@
 //! `keyraft policy apply`: the policies and assignments of a file, made those of the server.
 
 mod execute;
+mod order;
 mod plan;
 mod server_rules;
 mod show;
@@ -79,7 +80,7 @@ pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error
 pub async fn apply(client: &ApiClient, file: &PolicyFile, wish: Wish, output: Output) -> Result<(), Error> {
     let current = Current::of(client, file.admin).await?;
     let plan = Plan::new(file, &current, wish.prune);
-    let steps = plan.steps();
+    let steps = order::step_count(&plan);
     if let Some(admin) = &plan.admin {
         output.note(&format!("Note: {}", show::advice(admin)));
     }

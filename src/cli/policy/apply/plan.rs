@@ -1,7 +1,6 @@
 //! What has to change for a server to have what a file says; decided here, carried out elsewhere.
 
 mod intersection;
-mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +21,8 @@ pub struct Plan {
     pub admin: Option<FileAdmin>,
     /// How many policies and assignments the server has and the file does not, and that stay.
     pub extra: usize,
-    own_policy: String,
+    /// The policy of the caller; empty if it has none.
+    pub own_policy: String,
 }
 
 /// What changes about one policy.
@@ -35,7 +35,7 @@ pub struct Change {
     /// What it shall be; for one that is deleted, what it was.
     pub policy: Policy,
     /// What it allows now and shall allow.
-    common: Policy,
+    pub common: Policy,
     /// Patterns that come to those that allow, and that go from them.
     pub allow: Difference,
     /// The same of those that deny.
@@ -122,17 +122,6 @@ impl Plan {
         plan.changes.retain(|change| !change.is_empty());
         plan.changes.sort_by(|a, b| a.name.cmp(&b.name));
         plan
-    }
-
-    /// The requests, in phases: those of one do not depend on each other. In this order nobody ever has more than
-    /// before or after.
-    pub fn phases(&self) -> Vec<Vec<Step<'_>>> {
-        order::phases(self)
-    }
-
-    /// How many requests that are.
-    pub fn steps(&self) -> usize {
-        self.phases().iter().map(Vec::len).sum()
     }
 
     fn assign(&mut self, change: &mut Change, identity: Identity, current: &Current) {
@@ -232,7 +221,8 @@ impl Change {
         self.policy.allows(&format!("/v1/policy/assign/{}", self.name))
     }
 
-    fn written(&self) -> Step<'_> {
+    /// The request that makes or replaces the policy.
+    pub fn written(&self) -> Step<'_> {
         match self.fate {
             Fate::New => Step::Create(&self.name, &self.policy),
             _ => Step::Write(&self.name, &self.policy),

@@ -3,6 +3,7 @@
 use clap::builder::styling::Style;
 use serde_json::{Value, json};
 
+use super::order;
 use super::plan::{Change, Difference, Fate, FileAdmin, Plan};
 use crate::cli::escape::printable;
 use crate::cli::output::{DIM, GOOD, STRONG, WARN};
@@ -56,7 +57,7 @@ pub fn json(plan: &Plan, done: &[String]) -> Value {
         })
     };
     json!({
-        "differs": plan.steps() > 0,
+        "differs": order::step_count(plan) > 0,
         "policies": plan.changes.iter().map(change).collect::<Vec<_>>(),
         "left_alone": plan.left,
         "admin": plan.admin,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Fate, Plan, Step};
+use super::plan::{Change, Fate, Plan, Step};
 use crate::policy::Identity;
 
 /// An identity that gets a policy.
@@ -24,6 +24,11 @@ struct Order<'a> {
     unwritten: BTreeMap<&'a str, &'a Change>,
     /// Those of them that allow no more already than they will.
     narrowed: BTreeSet<&'a str>,
+}
+
+/// How many requests a plan takes.
+pub fn step_count(plan: &Plan) -> usize {
+    phases(plan).iter().map(Vec::len).sum()
 }
 
 /// The requests, in phases: those of one do not depend on each other.

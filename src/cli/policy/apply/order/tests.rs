@@ -206,7 +206,7 @@ fn nobody_has_more_in_between_or_less_than_before_and_after() {
         let case = Case::of(&mut dice);
         let plan = Plan::new(&case.file, &case.before.current(&case.own), case.prune);
         let (after, mut now) = (case.after(&plan), case.before.clone());
-        let mut phases = plan.phases();
+        let mut phases = phases(&plan);
         // Those of one phase are sent together, and done in any order.
         phases.iter_mut().for_each(|phase| {
             let by = dice.below(phase.len());
