@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::error_report::Place;
 use super::escape::printable;
-use super::failure::Place;
 use super::output::{DIM, GOOD, WARN};
 use super::{Error, Output};
 use crate::config::Finding;

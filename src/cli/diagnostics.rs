@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Output;
+use super::error_report::Place;
 use super::escape::{printable_json, printable_lines};
-use super::failure::Place;
 use super::output::{DIM, WARN};
 use crate::config::Finding;
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use super::error::EXIT_USAGE;
-use super::failure::Failure;
+use super::error_report::Failure;
 use super::help::unprotected;
 
 /// Reports why the arguments are no command, or prints the help or version that they ask for; returns the exit code.
