@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::error_report::Place;
+use super::error_report::ReportedFinding;
 use super::escape::printable;
 use super::output::{DIM, GOOD, WARN};
 use super::{Error, Output};
@@ -40,7 +40,8 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
 }
 
 fn as_json(args: &Args, Checked { problems, warnings, notes }: &Checked) -> Value {
-    let list = |findings: &[Finding]| findings.iter().map(|finding| json!(Place::of(finding))).collect::<Vec<_>>();
+    let list =
+        |findings: &[Finding]| findings.iter().map(|finding| json!(ReportedFinding::of(finding))).collect::<Vec<_>>();
     json!({
         "file": args.file.display().to_string(),
         "ok": problems.is_empty(),

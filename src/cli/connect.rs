@@ -45,7 +45,7 @@ pub struct ConnectByKey {
 
 /// What options and environment come to.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ConnectSettings {
     /// Servers of one cluster.
     pub endpoints: Vec<Endpoint>,
     /// Who asks.
@@ -55,7 +55,7 @@ pub struct Settings {
 }
 
 /// Reads an environment variable; none when it is unset or empty.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Connect {
     /// A client of the servers asked for.
@@ -70,15 +70,19 @@ impl Connect {
     }
 
     /// What the options and this process's environment come to.
-    pub fn settings(&self) -> Result<Settings, Error> {
+    pub fn settings(&self) -> Result<ConnectSettings, Error> {
         self.resolve(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
-    fn resolve(&self, env: Environment<'_>) -> Result<Settings, Error> {
-        Ok(Settings { endpoints: self.endpoints(env)?, credentials: self.credentials(env)?, trust: self.trust(env) })
+    fn resolve(&self, env: Variables<'_>) -> Result<ConnectSettings, Error> {
+        Ok(ConnectSettings {
+            endpoints: self.endpoints(env)?,
+            credentials: self.credentials(env)?,
+            trust: self.trust(env),
+        })
     }
 
-    fn endpoints(&self, env: Environment<'_>) -> Result<Vec<Endpoint>, Error> {
+    fn endpoints(&self, env: Variables<'_>) -> Result<Vec<Endpoint>, Error> {
         const NAMES: [&str; 3] = ["MINIO_KES_SERVER", "KES_SERVER", "MINIO_KMS_KES_ENDPOINT"];
         let option = self.by_key.server.clone().map(|value| ("--server", value));
         let named = option.or_else(|| NAMES.into_iter().find_map(|name| env(name).map(|value| (name, value))));
@@ -88,28 +92,28 @@ impl Connect {
     }
 
     /// The credentials of the first place that has any.
-    fn credentials(&self, env: Environment<'_>) -> Result<Credentials, Error> {
+    fn credentials(&self, env: Variables<'_>) -> Result<Credentials, Error> {
         let path = |name| env(name).map(PathBuf::from);
         let places = [
-            Place {
+            CredentialSource {
                 names: ["--api-key", "--cert", "--key"],
                 api_key: self.by_key.api_key.clone(),
                 certificate: self.cert.clone(),
                 key: self.key.clone(),
             },
-            Place {
+            CredentialSource {
                 names: ["MINIO_KES_API_KEY", "MINIO_KES_CERT_FILE", "MINIO_KES_KEY_FILE"],
                 api_key: env("MINIO_KES_API_KEY"),
                 certificate: path("MINIO_KES_CERT_FILE"),
                 key: path("MINIO_KES_KEY_FILE"),
             },
-            Place {
+            CredentialSource {
                 names: ["KES_API_KEY", "KES_CLIENT_CERT", "KES_CLIENT_KEY"],
                 api_key: env("KES_API_KEY"),
                 certificate: path("KES_CLIENT_CERT"),
                 key: path("KES_CLIENT_KEY"),
             },
-            Place {
+            CredentialSource {
                 names: ["MINIO_KMS_KES_API_KEY", "MINIO_KMS_KES_CERT_FILE", "MINIO_KMS_KES_KEY_FILE"],
                 api_key: env("MINIO_KMS_KES_API_KEY"),
                 certificate: path("MINIO_KMS_KES_CERT_FILE"),
@@ -119,7 +123,7 @@ impl Connect {
         places.into_iter().find_map(|place| place.credentials().transpose()).unwrap_or(Ok(Credentials::Nothing))
     }
 
-    fn trust(&self, env: Environment<'_>) -> Trust {
+    fn trust(&self, env: Variables<'_>) -> Trust {
         let own = self.by_key.ca.clone().or_else(|| env("KEYRAFT_CA").map(PathBuf::from));
         let of_minio = env("MINIO_KMS_KES_CAPATH").map(PathBuf::from);
         match (own, of_minio) {
@@ -139,7 +143,7 @@ impl From<ConnectByKey> for Connect {
     }
 }
 
-impl Settings {
+impl ConnectSettings {
     /// TLS with these settings.
     pub fn tls(&self, alpn: Alpn) -> Result<ClientTls, Error> {
         ClientTls::new(&self.credentials, &self.trust, alpn).map_err(Error::Tls)
@@ -147,14 +151,14 @@ impl Settings {
 }
 
 /// One place in which credentials may stand.
-struct Place {
+struct CredentialSource {
     names: [&'static str; 3],
     api_key: Option<String>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
 }
 
-impl Place {
+impl CredentialSource {
     fn credentials(self) -> Result<Option<Credentials>, Error> {
         let [api_key, certificate, key] = self.names;
         let wrong = |name: &str, reason: String| Err(Error::Setting { name: name.to_owned(), reason });
@@ -178,13 +182,13 @@ mod tests {
 
     const KEY: &str = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
 
-    fn resolve(options: &Connect, variables: &[(&str, &str)]) -> Result<Settings, Error> {
+    fn resolve(options: &Connect, variables: &[(&str, &str)]) -> Result<ConnectSettings, Error> {
         let variables: Vec<(String, String)> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         options.resolve(&move |name| variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()))
     }
 
-    fn port(settings: &Settings) -> u16 {
+    fn port(settings: &ConnectSettings) -> u16 {
         settings.endpoints[0].port
     }
 

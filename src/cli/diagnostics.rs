@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Output;
-use super::error_report::Place;
+use super::error_report::ReportedFinding;
 use super::escape::{printable_json, printable_lines};
 use super::output::{DIM, WARN};
 use crate::config::Finding;
@@ -31,7 +31,7 @@ impl Output {
     /// Warns of something in a configuration file.
     pub fn warn_of(self, found: &Finding) {
         if self.is_json_asked() {
-            print(&json!({ "warning": Place::of(found) }));
+            print(&json!({ "warning": ReportedFinding::of(found) }));
         } else {
             self.warn(&found.to_string());
         }

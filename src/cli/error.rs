@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::dev;
+use super::dev::DevError;
 use super::escape::quoted;
 use crate::client;
 use crate::config::{Finding, Problems};
@@ -49,7 +49,7 @@ pub enum Error {
     /// A configuration file has problems.
     Config(Problems),
     /// The development cluster cannot be made or run.
-    Dev(dev::Error),
+    Dev(DevError),
     /// The load test could not be run.
     Load(client::load::LoadError),
     /// Audit files are not as the node wrote them.
@@ -244,7 +244,7 @@ impl Error {
             | Self::Tls(_)
             | Self::Config(_)
             | Self::Faulty(_)
-            | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
+            | Self::Dev(DevError::Borrowed(_) | DevError::Unread { .. })
             | Self::Node(node::RunError::Config(_)) => EXIT_USAGE,
             Self::Node(node::RunError::Node { error, .. }) if error.is_of_files() => EXIT_USAGE,
             Self::Load(client::load::LoadError::NoAnswer { .. }) => EXIT_UNAVAILABLE,
@@ -323,8 +323,8 @@ impl From<client::Error> for Error {
     }
 }
 
-impl From<dev::Error> for Error {
-    fn from(error: dev::Error) -> Self {
+impl From<DevError> for Error {
+    fn from(error: DevError) -> Self {
         Self::Dev(error)
     }
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 
+use super::Error;
+use super::dev::DevError;
 use super::escape::{printable_json, printable_lines};
-use super::{Error, dev};
 use crate::client;
 use crate::config::{Finding, Problems};
 use crate::error_code::ErrorCode;
@@ -17,7 +18,7 @@ const DIM: Style = Style::new().dimmed();
 
 /// A failure as programs read it; `docs/command-line.md` describes each field.
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct Failure {
+pub(super) struct ErrorReport {
     /// What kind of failure this is: a word that stays the same from release to release.
     pub kind: &'static str,
     /// What happened.
@@ -50,12 +51,12 @@ pub(super) struct Failure {
     pub total: Option<usize>,
     /// Every problem of a configuration file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Place>,
+    pub problems: Vec<ReportedFinding>,
 }
 
 /// A problem of a configuration file.
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Place {
+pub(super) struct ReportedFinding {
     /// The file.
     pub file: String,
     /// The line, counted from 1; absent when the problem concerns the whole file.
@@ -65,7 +66,7 @@ pub(super) struct Place {
     pub message: String,
 }
 
-impl Failure {
+impl ErrorReport {
     /// Prints the object as one line on standard error.
     pub fn print(&self) {
         let text = serde_json::to_string(&serde_json::json!({ "error": self }));
@@ -73,7 +74,7 @@ impl Failure {
     }
 }
 
-impl Place {
+impl ReportedFinding {
     /// Where something was found in a file, and what.
     pub fn of(finding: &Finding) -> Self {
         Self {
@@ -91,7 +92,7 @@ impl Error {
             return ExitCode::from(self.code());
         }
         if json {
-            self.failure().print();
+            self.error_report().print();
         } else {
             anstream::eprintln!("{RED}Error:{RED:#} {}", printable_lines(&self.to_string()));
             if let Some(hint) = self.hint() {
@@ -102,13 +103,13 @@ impl Error {
     }
 
     /// The failure as programs read it.
-    pub(super) fn failure(&self) -> Failure {
+    pub(super) fn error_report(&self) -> ErrorReport {
         let of_server = self.request_of_any();
         let status = of_server.and_then(|error| match error {
             client::Error::Status { status, .. } => Some(*status),
             _ => None,
         });
-        let mut failure = Failure {
+        let mut failure = ErrorReport {
             kind: self.kind(),
             message: self.to_string(),
             exit_code: self.code(),
@@ -116,7 +117,7 @@ impl Error {
             status,
             code: of_server.and_then(client::Error::code).map(ErrorCode::as_str),
             may_be_done: of_server.is_some_and(client::Error::may_be_done),
-            ..Failure::default()
+            ..ErrorReport::default()
         };
         self.add_parts(&mut failure);
         failure
@@ -133,7 +134,7 @@ impl Error {
         }
     }
 
-    fn add_parts(&self, failure: &mut Failure) {
+    fn add_parts(&self, failure: &mut ErrorReport) {
         match self {
             Self::Denied { error, .. } => error.add_parts(failure),
             Self::Anonymous { error } => {
@@ -152,9 +153,9 @@ impl Error {
             }
             Self::Faulty(found)
             | Self::Config(Problems(found))
-            | Self::Dev(dev::Error::Borrowed(Problems(found)))
+            | Self::Dev(DevError::Borrowed(Problems(found)))
             | Self::Node(RunError::Config(Problems(found))) => {
-                failure.problems = found.iter().map(Place::of).collect();
+                failure.problems = found.iter().map(ReportedFinding::of).collect();
                 failure.message = match found.len() {
                     1 => "the configuration has a problem".to_owned(),
                     count => format!("the configuration has {count} problems"),
@@ -180,7 +181,7 @@ impl Error {
             Self::Unread(_) | Self::File { .. } => "file",
             Self::Faulty(_)
             | Self::Config(_)
-            | Self::Dev(dev::Error::Borrowed(_) | dev::Error::Unread { .. })
+            | Self::Dev(DevError::Borrowed(_) | DevError::Unread { .. })
             | Self::Node(RunError::Config(_)) => "configuration",
             Self::Node(RunError::Node { error, .. }) if error.is_of_files() => "configuration",
             Self::Dev(_) => "dev_cluster",

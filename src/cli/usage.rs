@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use super::error::EXIT_USAGE;
-use super::error_report::Failure;
+use super::error_report::ErrorReport;
 use super::help::unprotected;
 
 /// Reports why the arguments are no command, or prints the help or version that they ask for; returns the exit code.
 pub fn misused(error: &clap::Error, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if error.use_stderr() && asks_for_json(arguments) {
-        failure(error).print();
+        error_report(error).print();
     } else {
         print(error);
     }
@@ -35,14 +35,14 @@ fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
     arguments.into_iter().take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 
-fn failure(error: &clap::Error) -> Failure {
+fn error_report(error: &clap::Error) -> ErrorReport {
     const HELP: &str = "`--help` after the command shows what it takes";
     let (message, hint) = match error.kind() {
         // What is rendered for this one is the whole help.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ("a command is missing".to_owned(), HELP.to_owned()),
         _ => paragraphs(&error.render().to_string()),
     };
-    Failure { kind: "usage", message, exit_code: EXIT_USAGE, hint: Some(hint), ..Failure::default() }
+    ErrorReport { kind: "usage", message, exit_code: EXIT_USAGE, hint: Some(hint), ..ErrorReport::default() }
 }
 
 /// The first paragraph, which says what is wrong, and the others, which say what to do.
@@ -58,8 +58,8 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    fn of(line: &str) -> Failure {
-        failure(&Cli::try_parse_from(line.split(' ')).err().expect("it is no command"))
+    fn of(line: &str) -> ErrorReport {
+        error_report(&Cli::try_parse_from(line.split(' ')).err().expect("it is no command"))
     }
 
     #[test]

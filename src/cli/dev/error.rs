@@ -9,7 +9,7 @@ use crate::tls::AuthorityError;
 
 /// Why a development cluster cannot be made or run.
 #[derive(Debug)]
-pub enum Error {
+pub enum DevError {
     /// A file or folder cannot be made, read or written.
     File {
         /// Which.
@@ -64,7 +64,7 @@ pub enum Error {
     AllEnded,
 }
 
-impl Error {
+impl DevError {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -80,7 +80,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for DevError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, source } | Self::Unread { path, source } => write!(f, "{}: {source}", path.display()),
@@ -109,9 +109,9 @@ fn list(ports: &[u16]) -> String {
     format!("port{} {}", if ports.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for DevError {}
 
-impl From<AuthorityError> for Error {
+impl From<AuthorityError> for DevError {
     fn from(error: AuthorityError) -> Self {
         Self::Certificate(error.to_string())
     }

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-pub use self::error::Error;
+pub use self::error::DevError;
 use self::layout::Layout;
-use self::prepare::Wish;
+use self::prepare::DevOptions;
 use super::Output;
 
 /// Run a cluster on this machine, for trying things out
@@ -50,8 +50,9 @@ To begin anew, delete the folder.";
 
 /// Makes the cluster when it is not there, and runs its nodes until told to stop.
 pub async fn run(args: &Args, output: Output) -> Result<(), super::Error> {
-    let wish = Wish { dir: args.dir.clone(), port: args.port, nodes: args.nodes, config: args.config.clone(), output };
-    let layout = prepare::open_or_make(&wish)?;
+    let options =
+        DevOptions { dir: args.dir.clone(), port: args.port, nodes: args.nodes, config: args.config.clone(), output };
+    let layout = prepare::open_or_make(&options)?;
     if args.prepare {
         return output.either(&summary(&layout, &[]), || next_steps::prepared(&layout));
     }

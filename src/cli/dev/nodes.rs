@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Error;
+use super::DevError;
 use super::layout::Layout;
 use crate::cli::Output;
 use crate::cli::escape::quoted;
@@ -39,12 +39,12 @@ pub struct Nodes {
 }
 
 /// Starts every node and waits until each serves.
-pub async fn start(layout: &Layout, output: Output) -> Result<Nodes, Error> {
+pub async fn start(layout: &Layout, output: Output) -> Result<Nodes, DevError> {
     let taken = ports::taken(layout);
     if !taken.is_empty() {
-        return Err(Error::PortsTaken(taken));
+        return Err(DevError::PortsTaken(taken));
     }
-    let stop = StopSignals::new().map_err(Error::Spawn)?;
+    let stop = StopSignals::new().map_err(DevError::Spawn)?;
     let mut nodes = Nodes { layout: layout.clone(), running: BTreeMap::new(), ends: JoinSet::new(), stop, output };
     let outcome = nodes.spawn_all().await;
     if outcome.is_err() {
@@ -60,14 +60,14 @@ impl Nodes {
     }
 
     /// Reports nodes that end by themselves, and drains the rest on Ctrl-C, SIGTERM or a closed terminal.
-    pub async fn watch_until_told_to_stop(&mut self) -> Result<(), Error> {
+    pub async fn watch_until_told_to_stop(&mut self) -> Result<(), DevError> {
         loop {
             tokio::select! {
                 () = self.stop.received() => break,
                 ended = self.ends.join_next() => match ended {
                     Some(Ok((number, status))) => self.report_end(number, status),
                     Some(Err(_)) => {}
-                    None => return Err(Error::AllEnded),
+                    None => return Err(DevError::AllEnded),
                 },
             }
         }
@@ -76,7 +76,7 @@ impl Nodes {
         Ok(())
     }
 
-    async fn spawn_all(&mut self) -> Result<(), Error> {
+    async fn spawn_all(&mut self) -> Result<(), DevError> {
         for number in self.layout.numbers() {
             let mut child = spawn(&self.layout, number)?;
             self.running.extend(child.id().map(|id| (number, id)));
@@ -85,11 +85,11 @@ impl Nodes {
         let layout = self.layout.clone();
         tokio::select! {
             served = all_serve(&layout) => served,
-            () = self.stop.received() => Err(Error::Interrupted),
+            () = self.stop.received() => Err(DevError::Interrupted),
             Some(Ok((number, status))) = self.ends.join_next() => {
                 self.running.remove(&number);
                 let (node, log) = (layout.node_name(number), log_tail::tail(&layout.node_log(number)));
-                Err(Error::EndedEarly { node, status: status.to_string(), log })
+                Err(DevError::EndedEarly { node, status: status.to_string(), log })
             }
         }
     }
@@ -137,25 +137,25 @@ async fn all_ended(ends: &mut JoinSet<(u16, ExitStatus)>, running: &mut BTreeMap
     }
 }
 
-fn spawn(layout: &Layout, number: u16) -> Result<Child, Error> {
+fn spawn(layout: &Layout, number: u16) -> Result<Child, DevError> {
     let path = layout.node_log(number);
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-    let log = log.map_err(|source| Error::File { path, source })?;
-    let program = std::env::current_exe().map_err(Error::Spawn)?;
+    let log = log.map_err(|source| DevError::File { path, source })?;
+    let program = std::env::current_exe().map_err(DevError::Spawn)?;
     Command::new(program)
         .args(["server", "--config"])
         .arg(layout.node_config(number))
         .stdin(Stdio::null())
-        .stdout(log.try_clone().map_err(Error::Spawn)?)
+        .stdout(log.try_clone().map_err(DevError::Spawn)?)
         .stderr(log)
         // A group of its own: Ctrl-C in the terminal is for this process, which then drains the nodes in order.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(Error::Spawn)
+        .map_err(DevError::Spawn)
 }
 
-async fn all_serve(layout: &Layout) -> Result<(), Error> {
+async fn all_serve(layout: &Layout) -> Result<(), DevError> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
         let mut waiting = Vec::new();
@@ -169,7 +169,7 @@ async fn all_serve(layout: &Layout) -> Result<(), Error> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(Error::NotServing(waiting));
+            return Err(DevError::NotServing(waiting));
         }
         sleep(POLL).await;
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{BorrowedFrom, Layout, Origin};
-use super::{Error, env_file, node_config};
+use super::{DevError, env_file, node_config};
 use crate::cli::Output;
 use crate::config::{Borrowed, render};
 use crate::crypto::RootKey;
@@ -25,7 +25,7 @@ const SECRET: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
 
 /// What the command line asks for; what it leaves open is as the folder has it, or the default.
-pub struct Wish {
+pub struct DevOptions {
     /// The folder.
     pub dir: PathBuf,
     /// Port of the first node's API.
@@ -39,25 +39,25 @@ pub struct Wish {
 }
 
 /// The cluster in the folder: made now when there is none, and otherwise just as it is.
-pub fn open_or_make(wish: &Wish) -> Result<Layout, Error> {
-    let dir = std::path::absolute(&wish.dir).map_err(at(&wish.dir))?;
-    let config = wish.config.as_deref().map(fingerprint).transpose()?;
+pub fn open_or_make(options: &DevOptions) -> Result<Layout, DevError> {
+    let dir = std::path::absolute(&options.dir).map_err(at(&options.dir))?;
+    let config = options.config.as_deref().map(fingerprint).transpose()?;
     match fs::read(Layout::origin_file(&dir)) {
-        Ok(json) => open(dir, &json, wish, config.as_ref()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(dir, wish, config),
+        Ok(json) => open(dir, &json, options, config.as_ref()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(dir, options, config),
         Err(error) => Err(at(&Layout::origin_file(&dir))(error)),
     }
 }
 
-fn open(dir: PathBuf, json: &[u8], wish: &Wish, config: Option<&BorrowedFrom>) -> Result<Layout, Error> {
-    let Ok(there) = serde_json::from_slice::<Origin>(json) else { return Err(Error::NotOurs(dir)) };
+fn open(dir: PathBuf, json: &[u8], options: &DevOptions, config: Option<&BorrowedFrom>) -> Result<Layout, DevError> {
+    let Ok(there) = serde_json::from_slice::<Origin>(json) else { return Err(DevError::NotOurs(dir)) };
     let differs = |what, there: String, asked: String| {
-        if there == asked { Ok(()) } else { Err(Error::Differs { dir: dir.clone(), what, there, asked }) }
+        if there == asked { Ok(()) } else { Err(DevError::Differs { dir: dir.clone(), what, there, asked }) }
     };
-    if let Some(port) = wish.port {
+    if let Some(port) = options.port {
         differs("the port", there.port.to_string(), port.to_string())?;
     }
-    if let Some(nodes) = wish.nodes {
+    if let Some(nodes) = options.nodes {
         differs("a number of nodes of", there.nodes.to_string(), nodes.to_string())?;
     }
     if let Some(asked) = config {
@@ -72,20 +72,20 @@ fn shown(from: &BorrowedFrom) -> String {
 }
 
 /// Writes everything beside the folder first and then gives it its name, so that there is never half a cluster.
-fn make(dir: PathBuf, wish: &Wish, config: Option<BorrowedFrom>) -> Result<Layout, Error> {
+fn make(dir: PathBuf, options: &DevOptions, config: Option<BorrowedFrom>) -> Result<Layout, DevError> {
     if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::NotOurs(dir));
+        return Err(DevError::NotOurs(dir));
     }
-    let borrowed = config.as_ref().map(|from| borrow(&from.path, wish.output)).transpose()?;
+    let borrowed = config.as_ref().map(|from| borrow(&from.path, options.output)).transpose()?;
     let origin = Origin {
-        port: wish.port.unwrap_or(DEFAULT_PORT),
-        nodes: wish.nodes.unwrap_or(DEFAULT_NODES),
+        port: options.port.unwrap_or(DEFAULT_PORT),
+        nodes: options.nodes.unwrap_or(DEFAULT_NODES),
         key_name: borrowed.as_ref().and_then(|b| b.keys.first().cloned()).unwrap_or(DEFAULT_KEY_NAME.to_owned()),
         config,
     };
     let layout = Layout::new(dir.clone(), origin);
     if !layout.fits_sockets() {
-        return Err(Error::TooDeep(dir));
+        return Err(DevError::TooDeep(dir));
     }
     let mut unfinished = dir.clone().into_os_string();
     unfinished.push(format!(".unfinished-{}", std::process::id()));
@@ -99,7 +99,7 @@ fn make(dir: PathBuf, wish: &Wish, config: Option<BorrowedFrom>) -> Result<Layou
 }
 
 /// Writes the files of `layout` to where `staging` says.
-fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> Result<(), Error> {
+fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> Result<(), DevError> {
     make_dir(staging.dir())?;
     let (api, peers) = (Authority::new("Keyraft development")?, Authority::new("Keyraft development peers")?);
     write(&staging.ca(), PUBLIC, &api.certificate_pem)?;
@@ -120,8 +120,8 @@ fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> R
 }
 
 /// The admin's key, and as files the certificate it stands for.
-fn write_admin(staging: &Layout) -> Result<ApiKey, Error> {
-    let refused = |error: ApiKeyError| Error::Certificate(error.to_string());
+fn write_admin(staging: &Layout) -> Result<ApiKey, DevError> {
+    let refused = |error: ApiKeyError| DevError::Certificate(error.to_string());
     let api_key = ApiKey::generate().map_err(refused)?;
     let pem = api_key.certificate().map_err(refused)?;
     write(&staging.admin_certificate(), PUBLIC, &pem.certificate_pem)?;
@@ -129,7 +129,7 @@ fn write_admin(staging: &Layout) -> Result<ApiKey, Error> {
     Ok(api_key)
 }
 
-fn write_certificates(staging: &Layout, number: u16, api: &Authority, peers: &Authority) -> Result<(), Error> {
+fn write_certificates(staging: &Layout, number: u16, api: &Authority, peers: &Authority) -> Result<(), DevError> {
     let (dir, name) = (staging.node_dir(number), staging.node_name(number));
     make_dir(&dir)?;
     make_dir(&staging.node_data(number))?;
@@ -138,7 +138,7 @@ fn write_certificates(staging: &Layout, number: u16, api: &Authority, peers: &Au
     write(&dir.join("peer-ca.crt"), PUBLIC, &peers.certificate_pem)
 }
 
-fn write_issued(dir: &Path, name: &str, issued: &Issued) -> Result<(), Error> {
+fn write_issued(dir: &Path, name: &str, issued: &Issued) -> Result<(), DevError> {
     write(&dir.join(format!("{name}.crt")), PUBLIC, &issued.certificate_pem)?;
     write(&dir.join(format!("{name}.key")), SECRET, &issued.key_pem)
 }
@@ -149,13 +149,13 @@ fn write_config(
     number: u16,
     admin: Option<Identity>,
     borrowed: &Borrowed,
-) -> Result<(), Error> {
+) -> Result<(), DevError> {
     let config = node_config::of_node(layout, number, admin, borrowed);
     write(&staging.node_config(number), SECRET, &render(&config))
 }
 
-fn borrow(path: &Path, output: Output) -> Result<Borrowed, Error> {
-    let (mut borrowed, warnings) = Borrowed::load(path).map_err(Error::Borrowed)?;
+fn borrow(path: &Path, output: Output) -> Result<Borrowed, DevError> {
+    let (mut borrowed, warnings) = Borrowed::load(path).map_err(DevError::Borrowed)?;
     // The nodes may be started from another working directory.
     borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(at(&ca))).transpose()?;
     for warning in warnings {
@@ -164,25 +164,25 @@ fn borrow(path: &Path, output: Output) -> Result<Borrowed, Error> {
     Ok(borrowed)
 }
 
-fn fingerprint(path: &Path) -> Result<BorrowedFrom, Error> {
-    let unread = |source| Error::Unread { path: path.to_owned(), source };
+fn fingerprint(path: &Path) -> Result<BorrowedFrom, DevError> {
+    let unread = |source| DevError::Unread { path: path.to_owned(), source };
     let (absolute, bytes) = (std::path::absolute(path).map_err(unread)?, fs::read(path).map_err(unread)?);
     Ok(BorrowedFrom { path: absolute, sha256: hex::encode(Sha256::digest(bytes)) })
 }
 
-fn make_dir(path: &Path) -> Result<(), Error> {
+fn make_dir(path: &Path) -> Result<(), DevError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
 }
 
 /// Writes a new file, on disk before this returns.
-fn write(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
+fn write(path: &Path, mode: u32, text: &str) -> Result<(), DevError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(at(path))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> DevError + use<> {
     let path = path.to_owned();
-    move |source| Error::File { path, source }
+    move |source| DevError::File { path, source }
 }
 
 #[cfg(test)]

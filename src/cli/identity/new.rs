@@ -17,7 +17,7 @@ use crate::tls::ApiKey;
 
 /// What is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum KeyOutput {
     /// API key and identity.
     Whole,
     /// The API key alone, for a shell to take.
@@ -32,7 +32,7 @@ pub async fn run(
     connect: &Connect,
     files: Option<(&Path, &Path)>,
     role: Option<NewRole>,
-    form: Form,
+    form: KeyOutput,
     output: Output,
 ) -> Result<(), Error> {
     let client = role.is_some().then(|| connect.client()).transpose()?;
@@ -50,8 +50,8 @@ pub async fn run(
         return Err(error);
     }
     let told = match form {
-        Form::Bare => output.line(&made.expose()),
-        Form::Whole => print(&made, role.as_ref(), output),
+        KeyOutput::Bare => output.line(&made.expose()),
+        KeyOutput::Whole => print(&made, role.as_ref(), output),
     };
     match (told, client) {
         // Nobody has the key, but for the files, and they would be in the way of the next attempt.

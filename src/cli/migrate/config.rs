@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::policy::{Wish, apply, load};
+use crate::cli::policy::{ApplyOptions, apply, load};
 use crate::cli::{Error, Output};
 use crate::client::ApiClient;
 use crate::config::{self, KEYSTORES};
@@ -16,7 +16,7 @@ pub async fn run(client: &ApiClient, file: &Path, dry_run: bool, yes: bool, outp
         let why = reason(section, &kinds(&text, line));
         output.skipped(&format!("{section}: line {line}: {why}"));
     }
-    apply(client, &policies, Wish { dry_run, prune: false, yes }, output).await
+    apply(client, &policies, ApplyOptions { dry_run, prune: false, yes }, output).await
 }
 
 /// The sections that are not brought over, each with its line. The file is known to be YAML with a `policy` section;

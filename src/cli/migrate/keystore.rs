@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::source::{Source, SourceKey, Unusable};
+use super::source::{KeySource, SourceKey, Unusable};
 use super::stored_key;
 use crate::cli::Error;
 use crate::file::Unread;
@@ -16,21 +16,21 @@ use crate::policy::KeyName;
 const MAX_FILE: u64 = 64 << 10;
 
 /// What an entry of the folder is.
-enum Found {
+enum FolderEntry {
     Key(SourceKey),
     Unusable { reason: String, is_suspect: bool },
 }
 
 /// Reads every key of the folder.
-pub fn read(dir: &Path) -> Result<Source, Error> {
+pub fn read(dir: &Path) -> Result<KeySource, Error> {
     let failed = |source: io::Error| Error::Unread(Unread::of_io(dir, source));
-    let mut source = Source::default();
+    let mut source = KeySource::default();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         match look_at(&entry, &name) {
-            Found::Key(key) => source.keys.push(key),
-            Found::Unusable { reason, is_suspect } => source.unusable.push(Unusable { name, reason, is_suspect }),
+            FolderEntry::Key(key) => source.keys.push(key),
+            FolderEntry::Unusable { reason, is_suspect } => source.unusable.push(Unusable { name, reason, is_suspect }),
         }
     }
     source.keys.sort_by(|a, b| a.name.cmp(&b.name));
@@ -38,9 +38,9 @@ pub fn read(dir: &Path) -> Result<Source, Error> {
     Ok(source)
 }
 
-fn look_at(entry: &DirEntry, name: &str) -> Found {
-    let none = |reason: &str| Found::Unusable { reason: reason.to_owned(), is_suspect: false };
-    let suspect = |reason: String| Found::Unusable { reason, is_suspect: true };
+fn look_at(entry: &DirEntry, name: &str) -> FolderEntry {
+    let none = |reason: &str| FolderEntry::Unusable { reason: reason.to_owned(), is_suspect: false };
+    let suspect = |reason: String| FolderEntry::Unusable { reason, is_suspect: true };
     if name.starts_with('.') {
         return none("hidden, and so no key");
     }
@@ -55,7 +55,7 @@ fn look_at(entry: &DirEntry, name: &str) -> Found {
         return suspect(error.to_string());
     }
     match contents(&entry.path()) {
-        Ok(bytes) => stored_key::decode(name, &bytes).map_or_else(|error| suspect(error.to_string()), Found::Key),
+        Ok(bytes) => stored_key::decode(name, &bytes).map_or_else(|error| suspect(error.to_string()), FolderEntry::Key),
         Err(error) => suspect(error.to_string()),
     }
 }

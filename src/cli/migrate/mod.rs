@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use self::old_server::OldServer;
-use self::source::Source;
-use self::transfer::Plan;
+use self::source::KeySource;
+use self::transfer::TransferPlan;
 use super::connect::Connect;
 use super::denial::explained;
 use super::{Error, Output};
@@ -116,7 +116,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     }
 }
 
-async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, output: Output) -> Result<(), Error> {
+async fn keys(args: &Args, source: KeySource, dry_run: bool, old: &OldServer, output: Output) -> Result<(), Error> {
     let settings = args.connect.settings()?;
     let old = old.client(&settings)?;
     let client = args.connect.client()?;
@@ -124,7 +124,7 @@ async fn keys(args: &Args, source: Source, dry_run: bool, old: &OldServer, outpu
     if !keeps_origin && !source.keys.is_empty() {
         output.warn("only an admin may bring dates and makers along: keys will have today's and you");
     }
-    let (report, outcome) = transfer::all(&Plan { client, old, dry_run, keeps_origin }, source).await?;
+    let (report, outcome) = transfer::all(&TransferPlan { client, old, dry_run, keeps_origin }, source).await?;
     output.either(&report.json(), || report.render())?;
     outcome.and_then(|()| report.verdict())
 }

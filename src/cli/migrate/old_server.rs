@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::source::SourceKey;
 use crate::cli::Error;
-use crate::cli::connect::{Environment, Settings};
+use crate::cli::connect::{ConnectSettings, Variables};
 use crate::client::{self, ApiClient, Endpoint};
 use crate::crypto::{Ciphertext, OpenedKey, random};
 use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
@@ -36,7 +36,7 @@ pub struct OldServer {
 
 /// What the two make of each other's ciphertexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Agreement {
     /// They agree.
     Agree,
     /// They agree on what the file's key sealed; what is sealed here now is another version's, which the old server
@@ -50,19 +50,19 @@ pub enum Verdict {
 
 impl OldServer {
     /// A client of it, when it was named.
-    pub fn client(&self, new: &Settings) -> Result<Option<ApiClient>, Error> {
+    pub fn client(&self, new: &ConnectSettings) -> Result<Option<ApiClient>, Error> {
         let Some(url) = &self.verify else { return Ok(None) };
         let endpoints = Endpoint::parse_list(url).map_err(|error| wrong("--verify", error.to_string()))?;
         let own = self.credentials(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
         let credentials = own.unwrap_or_else(|| new.credentials.clone());
         let trust = self.verify_ca.clone().map_or_else(|| new.trust.clone(), Trust::Ca);
-        let tls = Settings { endpoints: endpoints.clone(), credentials, trust }.tls(Alpn::Either)?;
+        let tls = ConnectSettings { endpoints: endpoints.clone(), credentials, trust }.tls(Alpn::Either)?;
         Ok(Some(ApiClient::new(endpoints, tls)))
     }
 
     /// Who asks there, when that was said. The variable is read here and not by clap, which takes it for an option
     /// that was given.
-    fn credentials(&self, env: Environment<'_>) -> Result<Option<Credentials>, Error> {
+    fn credentials(&self, env: Variables<'_>) -> Result<Option<Credentials>, Error> {
         if let (Some(certificate), Some(key)) = (&self.verify_cert, &self.verify_key) {
             return Ok(Some(Credentials::Files { certificate: certificate.clone(), key: key.clone() }));
         }
@@ -88,54 +88,56 @@ enum Side<'a> {
 ///
 /// # Errors
 /// A server gave no answer, or lets nobody ask. What else one of them refuses is a verdict.
-pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result<Verdict, Error> {
+pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result<Agreement, Error> {
     let (old, new, name) = (Side::Old(old), Side::New(new), key.name.as_str());
-    match passes_on(old, new, key).await? {
-        Passed::Not(reason) => return Ok(Verdict::Disagree(format!("a ciphertext made by the old server: {reason}"))),
-        Passed::NoKey => return Ok(Verdict::Absent),
-        Passed::On | Passed::OfAnotherVersion => {}
+    match exchange(old, new, key).await? {
+        ProbeResult::Failed(reason) => {
+            return Ok(Agreement::Disagree(format!("a ciphertext made by the old server: {reason}")));
+        }
+        ProbeResult::NoKey => return Ok(Agreement::Absent),
+        ProbeResult::Opened | ProbeResult::OtherVersion => {}
     }
-    let agreed = match passes_on(new, old, key).await? {
-        Passed::On => Verdict::Agree,
-        Passed::OfAnotherVersion => Verdict::Rotated,
-        Passed::NoKey => return Ok(Verdict::Disagree("it is gone here".to_owned())),
-        Passed::Not(reason) => return Ok(Verdict::Disagree(format!("a ciphertext made here: {reason}"))),
+    let agreed = match exchange(new, old, key).await? {
+        ProbeResult::Opened => Agreement::Agree,
+        ProbeResult::OtherVersion => Agreement::Rotated,
+        ProbeResult::NoKey => return Ok(Agreement::Disagree("it is gone here".to_owned())),
+        ProbeResult::Failed(reason) => return Ok(Agreement::Disagree(format!("a ciphertext made here: {reason}"))),
     };
     let message = random::bytes::<32>();
     match (hmac(old, name, &message).await?, hmac(new, name, &message).await?) {
-        (Some(old), Some(new)) if old != new => Ok(Verdict::Disagree("their HMACs differ".to_owned())),
-        (Some(_), None) => Ok(Verdict::Disagree("the old server makes HMACs with it, this one does not".to_owned())),
+        (Some(old), Some(new)) if old != new => Ok(Agreement::Disagree("their HMACs differ".to_owned())),
+        (Some(_), None) => Ok(Agreement::Disagree("the old server makes HMACs with it, this one does not".to_owned())),
         _ => Ok(agreed),
     }
 }
 
 /// What becomes of a ciphertext at the other server.
-enum Passed {
-    On,
+enum ProbeResult {
+    Opened,
     /// It does not open there, and is not the file's key's either.
-    OfAnotherVersion,
+    OtherVersion,
     /// There is none: the server that was to seal has no such key.
     NoKey,
-    Not(String),
+    Failed(String),
 }
 
 /// Whether one opens what the other seals.
-async fn passes_on(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result<Passed, Error> {
+async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result<ProbeResult, Error> {
     let probe = random::bytes::<32>();
     let sealed = match sealer.client().encrypt(&key.name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
-        Err(error) if error.is_status(404) => return Ok(Passed::NoKey),
-        Err(error) => return sealer.refused("it cannot be made", error).map(Passed::Not),
+        Err(error) if error.is_status(404) => return Ok(ProbeResult::NoKey),
+        Err(error) => return sealer.refused("it cannot be made", error).map(ProbeResult::Failed),
     };
     match opener.client().decrypt(&key.name, &sealed, CONTEXT).await {
-        Ok(opened) if opened[..] == probe => Ok(Passed::On),
-        Ok(_) => Ok(Passed::Not("it opens to other bytes".to_owned())),
+        Ok(opened) if opened[..] == probe => Ok(ProbeResult::Opened),
+        Ok(_) => Ok(ProbeResult::Failed("it opens to other bytes".to_owned())),
         Err(error) => {
             let reason = opener.refused("it does not open at the other", error)?;
             // That this server has the file's key, too, is proven by now: a rotation is all that is left. Asking for
             // the key's versions would need a permission more.
             let is_rotated = matches!(sealer, Side::New(_)) && !is_of(key, &sealed);
-            Ok(if is_rotated { Passed::OfAnotherVersion } else { Passed::Not(reason) })
+            Ok(if is_rotated { ProbeResult::OtherVersion } else { ProbeResult::Failed(reason) })
         }
     }
 }
@@ -205,7 +207,7 @@ mod tests {
         .await
     }
 
-    async fn verdict(old: &TestServer, new: &TestServer) -> Verdict {
+    async fn verdict(old: &TestServer, new: &TestServer) -> Agreement {
         let client = |server: &TestServer| server.client(vec![server.endpoint.clone()], Alpn::Either);
         verify(&client(old), &client(new), &key()).await.unwrap()
     }
@@ -238,15 +240,15 @@ mod tests {
     async fn both_open_what_the_other_seals_and_make_the_same_hmacs() {
         let (one, other) = (server("AAAA", true).await, server("BBBB", true).await);
         let (plain, blind) = (server("", true).await, server("AAAA", false).await);
-        let says = |verdict: Verdict, words: &str| match verdict {
-            Verdict::Disagree(reason) => assert!(reason.contains(words), "{reason}"),
+        let says = |verdict: Agreement, words: &str| match verdict {
+            Agreement::Disagree(reason) => assert!(reason.contains(words), "{reason}"),
             agreed => panic!("{agreed:?}"),
         };
-        assert_eq!(verdict(&one, &one).await, Verdict::Agree);
-        assert_eq!(verdict(&plain, &one).await, Verdict::Agree, "HMACs are compared where both have them");
+        assert_eq!(verdict(&one, &one).await, Agreement::Agree);
+        assert_eq!(verdict(&plain, &one).await, Agreement::Agree, "HMACs are compared where both have them");
         says(verdict(&one, &other).await, "HMACs differ");
         says(verdict(&one, &plain).await, "this one does not");
         says(verdict(&one, &blind).await, "made by the old server: it does not open");
-        assert_eq!(verdict(&blind, &one).await, Verdict::Rotated, "the file's key did not seal it");
+        assert_eq!(verdict(&blind, &one).await, Agreement::Rotated, "the file's key did not seal it");
     }
 }

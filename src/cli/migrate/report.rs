@@ -12,7 +12,7 @@ const ROTATED: &str = "rotated here since: what is sealed here now does not open
 
 /// What came of one key or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum KeyOutcome {
     /// It was imported.
     Imported,
     /// It was there.
@@ -31,7 +31,7 @@ pub enum Outcome {
 
 /// What shows that a key is the same as before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
+pub enum KeyProof {
     /// The proof that every key needs.
     Own,
     /// That, and the old server agrees.
@@ -44,35 +44,35 @@ pub enum Proof {
 
 /// What came of one key or file, with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct MigrationEntry {
     /// Its name.
     pub name: String,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: KeyOutcome,
     /// What shows that it is the same, where it is here.
-    pub proof: Proof,
+    pub proof: KeyProof,
     /// What else to say of it.
     pub remark: Option<&'static str>,
 }
 
 /// What came of everything.
-pub struct Report {
+pub struct MigrationReport {
     dry_run: bool,
-    entries: Vec<Entry>,
+    entries: Vec<MigrationEntry>,
 }
 
-impl Report {
+impl MigrationReport {
     /// One that begins with what is no key.
     pub fn new(dry_run: bool, unusable: Vec<Unusable>) -> Self {
         let entry = |one: Unusable| {
-            let outcome = if one.is_suspect { Outcome::Failed(one.reason) } else { Outcome::Skipped(one.reason) };
-            Entry { name: one.name, outcome, proof: Proof::Own, remark: None }
+            let outcome = if one.is_suspect { KeyOutcome::Failed(one.reason) } else { KeyOutcome::Skipped(one.reason) };
+            MigrationEntry { name: one.name, outcome, proof: KeyProof::Own, remark: None }
         };
         Self { dry_run, entries: unusable.into_iter().map(entry).collect() }
     }
 
     /// Adds one.
-    pub fn add(&mut self, entry: Entry) {
+    pub fn add(&mut self, entry: MigrationEntry) {
         self.entries.push(entry);
     }
 
@@ -83,7 +83,7 @@ impl Report {
 
     /// How many keys are where they belong; one that this run imported is, whatever became of its proof.
     pub fn settled(&self) -> usize {
-        self.count(|entry| entry.is_good() || entry.outcome == Outcome::Imported)
+        self.count(|entry| entry.is_good() || entry.outcome == KeyOutcome::Imported)
     }
 
     /// Whether all went well; or, of a dry run, whether nothing is left to do.
@@ -91,8 +91,8 @@ impl Report {
     /// # Errors
     /// It did not.
     pub fn verdict(&self) -> Result<(), Error> {
-        let bad = self.count(Entry::needs_a_look);
-        let open = self.count(|entry| entry.outcome == Outcome::WouldImport);
+        let bad = self.count(MigrationEntry::needs_a_look);
+        let open = self.count(|entry| entry.outcome == KeyOutcome::WouldImport);
         match (bad, open) {
             (0, 0) => Ok(()),
             (0, _) => Err(Error::Differs),
@@ -102,15 +102,16 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        json!({ "dry_run": self.dry_run, "keys": self.entries.iter().map(Entry::json).collect::<Vec<_>>() })
+        json!({ "dry_run": self.dry_run, "keys": self.entries.iter().map(MigrationEntry::json).collect::<Vec<_>>() })
     }
 
     /// For people: everything that needs a look, everything at all when it is little, and how many of each.
     pub fn render(&self) -> String {
         let all = self.entries.len() <= NAMED;
-        let is_told = |entry: &&Entry| all || !entry.is_good() || entry.why().is_some();
-        let row =
-            |entry: &Entry| [entry.name.clone(), entry.outcome.label().to_owned(), entry.why().unwrap_or_default()];
+        let is_told = |entry: &&MigrationEntry| all || !entry.is_good() || entry.why().is_some();
+        let row = |entry: &MigrationEntry| {
+            [entry.name.clone(), entry.outcome.label().to_owned(), entry.why().unwrap_or_default()]
+        };
         let rows: Vec<_> = self.entries.iter().filter(is_told).map(row).collect();
         let rows = if rows.is_empty() { String::new() } else { table(["KEY", "OUTCOME", "WHY"], rows) + "\n\n" };
         format!("{rows}{}{}", self.summary(), self.proofs())
@@ -129,8 +130,8 @@ impl Report {
     }
 
     fn proofs(&self) -> String {
-        let verified = self.count(|entry| matches!(entry.proof, Proof::Verified | Proof::Rotated));
-        let missing = self.count(|entry| matches!(entry.proof, Proof::Missing(_)));
+        let verified = self.count(|entry| matches!(entry.proof, KeyProof::Verified | KeyProof::Rotated));
+        let missing = self.count(|entry| matches!(entry.proof, KeyProof::Missing(_)));
         let mut text = String::new();
         if verified > 0 {
             text += &format!("{DIM}; {verified} verified against the old server{DIM:#}");
@@ -141,21 +142,21 @@ impl Report {
         text
     }
 
-    fn count(&self, is_one: impl Fn(&Entry) -> bool) -> usize {
+    fn count(&self, is_one: impl Fn(&MigrationEntry) -> bool) -> usize {
         self.entries.iter().filter(|entry| is_one(entry)).count()
     }
 }
 
-impl Entry {
+impl MigrationEntry {
     fn json(&self) -> Value {
         let mut value = json!({ "name": self.name, "outcome": self.outcome.label() });
         if let Some(reason) = self.why() {
             value["reason"] = reason.into();
         }
         match self.proof {
-            Proof::Own => {}
-            Proof::Verified | Proof::Rotated => value["verified"] = true.into(),
-            Proof::Missing(_) => value["verified"] = false.into(),
+            KeyProof::Own => {}
+            KeyProof::Verified | KeyProof::Rotated => value["verified"] = true.into(),
+            KeyProof::Missing(_) => value["verified"] = false.into(),
         }
         value
     }
@@ -163,29 +164,31 @@ impl Entry {
     /// All that is to be said of it.
     fn why(&self) -> Option<String> {
         let outcome = match &self.outcome {
-            Outcome::Different(reason) | Outcome::Failed(reason) | Outcome::Skipped(reason) => Some(reason.clone()),
+            KeyOutcome::Different(reason) | KeyOutcome::Failed(reason) | KeyOutcome::Skipped(reason) => {
+                Some(reason.clone())
+            }
             _ => None,
         };
         let proof = match &self.proof {
-            Proof::Own | Proof::Verified => None,
-            Proof::Rotated => Some(ROTATED.to_owned()),
-            Proof::Missing(reason) => Some(reason.clone()),
+            KeyProof::Own | KeyProof::Verified => None,
+            KeyProof::Rotated => Some(ROTATED.to_owned()),
+            KeyProof::Missing(reason) => Some(reason.clone()),
         };
         let all: Vec<_> = outcome.into_iter().chain(proof).chain(self.remark.map(str::to_owned)).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
     fn is_good(&self) -> bool {
-        matches!(self.outcome, Outcome::Imported | Outcome::There) && !matches!(self.proof, Proof::Missing(_))
+        matches!(self.outcome, KeyOutcome::Imported | KeyOutcome::There) && !matches!(self.proof, KeyProof::Missing(_))
     }
 
     fn needs_a_look(&self) -> bool {
-        matches!(self.outcome, Outcome::Different(_) | Outcome::Failed(_) | Outcome::NotReached)
-            || matches!(self.proof, Proof::Missing(_))
+        matches!(self.outcome, KeyOutcome::Different(_) | KeyOutcome::Failed(_) | KeyOutcome::NotReached)
+            || matches!(self.proof, KeyProof::Missing(_))
     }
 }
 
-impl Outcome {
+impl KeyOutcome {
     fn label(&self) -> &'static str {
         match self {
             Self::Imported => "imported",
@@ -203,33 +206,33 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    fn entry(outcome: Outcome, proof: Proof) -> Entry {
-        Entry { name: "k".to_owned(), outcome, proof, remark: None }
+    fn entry(outcome: KeyOutcome, proof: KeyProof) -> MigrationEntry {
+        MigrationEntry { name: "k".to_owned(), outcome, proof, remark: None }
     }
 
-    fn report(dry_run: bool, outcomes: &[Outcome]) -> Report {
-        let mut report = Report::new(dry_run, Vec::new());
-        outcomes.iter().for_each(|outcome| report.add(entry(outcome.clone(), Proof::Own)));
+    fn report(dry_run: bool, outcomes: &[KeyOutcome]) -> MigrationReport {
+        let mut report = MigrationReport::new(dry_run, Vec::new());
+        outcomes.iter().for_each(|outcome| report.add(entry(outcome.clone(), KeyProof::Own)));
         report
     }
 
     #[test]
     fn the_verdict_is_the_worst_that_happened() {
-        let (skipped, failed) = (Outcome::Skipped("hidden".into()), Outcome::Failed("no".into()));
-        assert!(report(false, &[Outcome::Imported, Outcome::There, skipped]).verdict().is_ok());
-        assert!(matches!(report(true, &[Outcome::WouldImport, Outcome::There]).verdict(), Err(Error::Differs)));
-        assert!(matches!(report(true, &[Outcome::WouldImport, failed]).verdict(), Err(Error::NotMigrated(1))));
-        let mut unproven = report(false, &[Outcome::NotReached]);
-        unproven.add(entry(Outcome::Imported, Proof::Missing("no answer".into())));
+        let (skipped, failed) = (KeyOutcome::Skipped("hidden".into()), KeyOutcome::Failed("no".into()));
+        assert!(report(false, &[KeyOutcome::Imported, KeyOutcome::There, skipped]).verdict().is_ok());
+        assert!(matches!(report(true, &[KeyOutcome::WouldImport, KeyOutcome::There]).verdict(), Err(Error::Differs)));
+        assert!(matches!(report(true, &[KeyOutcome::WouldImport, failed]).verdict(), Err(Error::NotMigrated(1))));
+        let mut unproven = report(false, &[KeyOutcome::NotReached]);
+        unproven.add(entry(KeyOutcome::Imported, KeyProof::Missing("no answer".into())));
         assert!(matches!(unproven.verdict(), Err(Error::NotMigrated(2))));
         assert_eq!(unproven.settled(), 1);
     }
 
     #[test]
     fn of_many_keys_only_those_that_need_a_look_are_named() {
-        let mut report = report(false, &[Outcome::Different("another".into())]);
+        let mut report = report(false, &[KeyOutcome::Different("another".into())]);
         for _ in 0..30 {
-            report.add(entry(Outcome::Imported, Proof::Verified));
+            report.add(entry(KeyOutcome::Imported, KeyProof::Verified));
         }
         let shown = anstream::adapter::strip_str(&report.render()).to_string();
         assert_eq!(shown.lines().count(), 4, "{shown}");
@@ -238,9 +241,9 @@ mod tests {
 
     #[test]
     fn names_of_files_do_not_steer_the_terminal() {
-        let mut report = Report::new(false, Vec::new());
-        let outcome = Outcome::Failed("no\u{1b}[2J".to_owned());
-        report.add(Entry { name: "k\n\u{1b}[2J".to_owned(), ..entry(outcome, Proof::Own) });
+        let mut report = MigrationReport::new(false, Vec::new());
+        let outcome = KeyOutcome::Failed("no\u{1b}[2J".to_owned());
+        report.add(MigrationEntry { name: "k\n\u{1b}[2J".to_owned(), ..entry(outcome, KeyProof::Own) });
         let shown = report.render();
         assert!(shown.contains("k\\u{a}\\u{1b}[2J") && !shown.contains("\u{1b}[2J"), "{shown:?}");
     }

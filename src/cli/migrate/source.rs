@@ -31,7 +31,7 @@ pub struct Unusable {
 
 /// Everything that was found.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct KeySource {
     /// Keys, sorted by name.
     pub keys: Vec<SourceKey>,
     /// What is none, sorted by name.

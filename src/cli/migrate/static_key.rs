@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
-use super::source::{Source, SourceKey};
+use super::source::{KeySource, SourceKey};
 use crate::cli::{Error, prompt};
 use crate::crypto::{Cipher, KeyMaterial, Secret};
 use crate::file::{self, Named};
@@ -19,7 +19,7 @@ const FILE_VARIABLE: &str = "MINIO_KMS_SECRET_KEY_FILE";
 const WHAT: &str = "static key";
 
 /// Reads the key, or several, each on a line of its own.
-pub fn read(file: Option<&Path>, cipher: Cipher) -> Result<Source, Error> {
+pub fn read(file: Option<&Path>, cipher: Cipher) -> Result<KeySource, Error> {
     let text = match file {
         Some(path) if path == Path::new("-") => prompt::secret("Static key, as NAME:BASE64")?,
         Some(path) => of_file(path)?,
@@ -45,21 +45,21 @@ fn of_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 /// What a line has.
-enum Line<'a> {
+enum KeyLine<'a> {
     Key(&'a str),
     /// The name of a file with the key.
     File(&'a str),
 }
 
 /// Reads keys, and those of the file that a line names.
-fn parse(text: &[u8], cipher: Cipher) -> Result<Source, Error> {
-    let mut source = Source::default();
+fn parse(text: &[u8], cipher: Cipher) -> Result<KeySource, Error> {
+    let mut source = KeySource::default();
     for (number, line) in lines(text)? {
         match line {
-            Line::Key(text) => add(&mut source, number, text, cipher)?,
-            Line::File(path) => {
+            KeyLine::Key(text) => add(&mut source, number, text, cipher)?,
+            KeyLine::File(path) => {
                 for (inner, line) in lines(&of_file(Path::new(path))?)? {
-                    let Line::Key(text) = line else { return Err(wrong(number, "its file names another one")) };
+                    let KeyLine::Key(text) = line else { return Err(wrong(number, "its file names another one")) };
                     add(&mut source, inner, text, cipher)?;
                 }
             }
@@ -72,7 +72,7 @@ fn parse(text: &[u8], cipher: Cipher) -> Result<Source, Error> {
     Ok(source)
 }
 
-fn add(source: &mut Source, number: usize, text: &str, cipher: Cipher) -> Result<(), Error> {
+fn add(source: &mut KeySource, number: usize, text: &str, cipher: Cipher) -> Result<(), Error> {
     let key = key(text, cipher).map_err(|reason| wrong(number, reason))?;
     if source.keys.iter().any(|other| other.name == key.name) {
         return Err(wrong(number, "a line before has the same name"));
@@ -86,25 +86,25 @@ fn wrong(number: usize, reason: &str) -> Error {
 }
 
 /// The lines that have something, each with its number.
-fn lines(text: &[u8]) -> Result<Vec<(usize, Line<'_>)>, Error> {
+fn lines(text: &[u8]) -> Result<Vec<(usize, KeyLine<'_>)>, Error> {
     let text =
         std::str::from_utf8(text).map_err(|_| Error::Input { what: WHAT, reason: "it is no text".to_owned() })?;
     Ok(text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, content(line)?))).collect())
 }
 
 /// What a line has; none where it is empty, a comment, or another variable of an environment file.
-fn content(line: &str) -> Option<Line<'_>> {
+fn content(line: &str) -> Option<KeyLine<'_>> {
     let line = line.trim();
     let line = line.strip_prefix("export ").unwrap_or(line).trim();
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
     match line.split_once('=').map(|(name, value)| (name, value.trim_matches(['"', '\'']))) {
-        Some((VARIABLE | OLD_VARIABLE, value)) => Some(Line::Key(value)),
-        Some((FILE_VARIABLE, value)) => (!value.is_empty()).then_some(Line::File(value)),
+        Some((VARIABLE | OLD_VARIABLE, value)) => Some(KeyLine::Key(value)),
+        Some((FILE_VARIABLE, value)) => (!value.is_empty()).then_some(KeyLine::File(value)),
         // The padding of base64 has `=` too, but after the colon.
         Some((name, _)) if !name.contains(':') => None,
-        _ => Some(Line::Key(line)),
+        _ => Some(KeyLine::Key(line)),
     }
 }
 

@@ -40,11 +40,11 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
 /// What KES stores now.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
-struct KeyVersion {
+struct StoredKey {
     #[prost(message, optional, tag = "1")]
-    key: Option<Typed>,
+    key: Option<TypedSecret>,
     #[prost(message, optional, tag = "2")]
-    hmac_key: Option<Typed>,
+    hmac_key: Option<TypedSecret>,
     #[prost(message, optional, tag = "3")]
     created_at: Option<Timestamp>,
     #[prost(string, tag = "4")]
@@ -54,7 +54,7 @@ struct KeyVersion {
 /// A secret, and which algorithm it is for.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
-struct Typed {
+struct TypedSecret {
     #[prost(bytes = "vec", tag = "1")]
     bytes: Vec<u8>,
     #[prost(int32, tag = "2")]
@@ -69,7 +69,7 @@ struct Timestamp {
     nanos: i32,
 }
 
-impl Drop for Typed {
+impl Drop for TypedSecret {
     fn drop(&mut self) {
         self.bytes.zeroize();
     }
@@ -77,7 +77,7 @@ impl Drop for Typed {
 
 /// What KES stored once.
 #[derive(Deserialize)]
-struct Older {
+struct OldStoredKey {
     #[serde(deserialize_with = "wiped")]
     bytes: Zeroizing<String>,
     algorithm: Option<String>,
@@ -91,7 +91,7 @@ fn wiped<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Zeroizing<String>,
 
 fn protobuf(name: &str, base64: &[u8]) -> Result<SourceKey, StoredError> {
     let bytes = BASE64_STANDARD.decode(base64).map(Zeroizing::new).map_err(|_| StoredError::Encoding)?;
-    let stored = KeyVersion::decode(&bytes[..]).map_err(|_| StoredError::Fields)?;
+    let stored = StoredKey::decode(&bytes[..]).map_err(|_| StoredError::Fields)?;
     let key = stored.key.as_ref().ok_or(StoredError::Fields)?;
     let cipher = match key.algorithm {
         1 => Cipher::Aes256,
@@ -117,7 +117,7 @@ fn protobuf(name: &str, base64: &[u8]) -> Result<SourceKey, StoredError> {
 }
 
 fn json(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
-    let stored: Older = serde_json::from_slice(bytes).map_err(|_| StoredError::Fields)?;
+    let stored: OldStoredKey = serde_json::from_slice(bytes).map_err(|_| StoredError::Fields)?;
     let cipher = match stored.algorithm.as_deref() {
         None | Some("") => Cipher::Aes256,
         Some(name) => name.parse().map_err(|_| StoredError::Cipher(name.to_owned()))?,

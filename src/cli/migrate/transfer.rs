@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt as _, stream};
 
-use super::old_server::{Verdict, verify};
+use super::old_server::{Agreement, verify};
 use super::preflight;
 use super::proof;
-use super::report::{Entry, Outcome, Proof, Report};
-use super::source::{Source, SourceKey};
+use super::report::{KeyOutcome, KeyProof, MigrationEntry, MigrationReport};
+use super::source::{KeySource, SourceKey};
 use crate::cli::Error;
 use crate::cli::output::progress_bar;
 use crate::client::{self, ApiClient, Import};
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 8;
 const NOT_AT_OLD: &str = "not verified: not at the old server";
 
 /// Where keys go, and how.
-pub struct Plan {
+pub struct TransferPlan {
     /// The new server.
     pub client: ApiClient,
     /// The old one, to compare with.
@@ -37,20 +37,20 @@ pub struct Plan {
 ///
 /// # Errors
 /// It could not even begin: one of the servers is of no use.
-pub async fn all(plan: &Plan, source: Source) -> Result<(Report, Result<(), Error>), Error> {
-    let found = &Found::of(plan, &source.keys).await?;
+pub async fn all(plan: &TransferPlan, source: KeySource) -> Result<(MigrationReport, Result<(), Error>), Error> {
+    let found = &Inventory::of(plan, &source.keys).await?;
     let (total, stopped) = (source.keys.len(), &AtomicBool::new(false));
     let bar = progress_bar(if plan.dry_run { "Comparing" } else { "Migrating" }, total);
     let each = stream::iter(source.keys).map(|key| async move {
         if stopped.load(Ordering::Relaxed) {
-            return (entry(&key, Outcome::NotReached, Proof::Own), None);
+            return (entry(&key, KeyOutcome::NotReached, KeyProof::Own), None);
         }
         let (entry, error) = one(plan, &key, found).await;
         stopped.fetch_or(error.is_some(), Ordering::Relaxed);
         (entry, error)
     });
     let mut each = std::pin::pin!(each.buffer_unordered(AT_ONCE));
-    let (mut report, mut ended) = (Report::new(plan.dry_run, source.unusable), None);
+    let (mut report, mut ended) = (MigrationReport::new(plan.dry_run, source.unusable), None);
     while let Some((entry, error)) = each.next().await {
         report.add(entry);
         ended = ended.or(error);
@@ -64,13 +64,13 @@ pub async fn all(plan: &Plan, source: Source) -> Result<(Report, Result<(), Erro
 }
 
 /// What the servers have, before anything is done.
-struct Found {
+struct Inventory {
     there: HashSet<String>,
     absent: HashSet<String>,
 }
 
-impl Found {
-    async fn of(plan: &Plan, keys: &[SourceKey]) -> Result<Self, Error> {
+impl Inventory {
+    async fn of(plan: &TransferPlan, keys: &[SourceKey]) -> Result<Self, Error> {
         let names = keys.iter().map(|key| key.name.clone()).collect();
         let absent = match &plan.old {
             Some(old) => preflight::absent(old, names).await?,
@@ -80,45 +80,45 @@ impl Found {
     }
 
     /// What there is to say of a key that is not imported yet.
-    fn proof_ahead(&self, key: &SourceKey) -> Proof {
-        if self.absent.contains(&key.name) { Proof::Missing(NOT_AT_OLD.to_owned()) } else { Proof::Own }
+    fn proof_ahead(&self, key: &SourceKey) -> KeyProof {
+        if self.absent.contains(&key.name) { KeyProof::Missing(NOT_AT_OLD.to_owned()) } else { KeyProof::Own }
     }
 }
 
 /// What becomes of one key; and an error when the next one would not fare better.
-async fn one(plan: &Plan, key: &SourceKey, found: &Found) -> (Entry, Option<Error>) {
+async fn one(plan: &TransferPlan, key: &SourceKey, found: &Inventory) -> (MigrationEntry, Option<Error>) {
     let told = |outcome, proof| entry(key, outcome, proof);
     let outcome = match place(plan, key, found.there.contains(&key.name)).await {
-        Ok(outcome @ (Outcome::Imported | Outcome::There)) => outcome,
-        Ok(other @ Outcome::WouldImport) => return (told(other, found.proof_ahead(key)), None),
-        Ok(other) => return (told(other, Proof::Own), None),
-        Err(error) => return (told(Outcome::Failed(error.to_string()), Proof::Own), Some(error.into())),
+        Ok(outcome @ (KeyOutcome::Imported | KeyOutcome::There)) => outcome,
+        Ok(other @ KeyOutcome::WouldImport) => return (told(other, found.proof_ahead(key)), None),
+        Ok(other) => return (told(other, KeyProof::Own), None),
+        Err(error) => return (told(KeyOutcome::Failed(error.to_string()), KeyProof::Own), Some(error.into())),
     };
     match prove(plan, key).await {
         Ok(Ok(proof)) => (told(outcome, proof), None),
-        Ok(Err(difference)) => (told(Outcome::Different(difference), Proof::Own), None),
+        Ok(Err(difference)) => (told(KeyOutcome::Different(difference), KeyProof::Own), None),
         // It is there, whatever became of the proof.
         Err((what, error)) => {
             let ends = !is_about_the_key(&error);
-            (told(outcome, Proof::Missing(format!("{what}: {error}"))), ends.then_some(error))
+            (told(outcome, KeyProof::Missing(format!("{what}: {error}"))), ends.then_some(error))
         }
     }
 }
 
-fn entry(key: &SourceKey, outcome: Outcome, proof: Proof) -> Entry {
-    Entry { name: key.name.clone(), outcome, proof, remark: key.remark }
+fn entry(key: &SourceKey, outcome: KeyOutcome, proof: KeyProof) -> MigrationEntry {
+    MigrationEntry { name: key.name.clone(), outcome, proof, remark: key.remark }
 }
 
 /// Sees to it that the server has the key, or has another one of its name.
-async fn place(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, client::Error> {
+async fn place(plan: &TransferPlan, key: &SourceKey, is_there: bool) -> Result<KeyOutcome, client::Error> {
     match (is_there, plan.dry_run) {
-        (true, _) => Ok(Outcome::There),
-        (false, true) => Ok(Outcome::WouldImport),
+        (true, _) => Ok(KeyOutcome::There),
+        (false, true) => Ok(KeyOutcome::WouldImport),
         (false, false) => match plan.client.import_key(&key.name, &import(plan, key)).await {
-            Ok(()) => Ok(Outcome::Imported),
+            Ok(()) => Ok(KeyOutcome::Imported),
             // Made meanwhile, or by an attempt whose answer was lost.
-            Err(error) if error.has_code(ErrorCode::KeyExists) => Ok(Outcome::There),
-            Err(error) if is_refusal(&error) => Ok(Outcome::Failed(error.to_string())),
+            Err(error) if error.has_code(ErrorCode::KeyExists) => Ok(KeyOutcome::There),
+            Err(error) if is_refusal(&error) => Ok(KeyOutcome::Failed(error.to_string())),
             Err(error) => Err(error),
         },
     }
@@ -128,21 +128,21 @@ async fn place(plan: &Plan, key: &SourceKey, is_there: bool) -> Result<Outcome, 
 ///
 /// # Errors
 /// What could not be shown, and why.
-async fn prove(plan: &Plan, key: &SourceKey) -> Result<Result<Proof, String>, (&'static str, Error)> {
+async fn prove(plan: &TransferPlan, key: &SourceKey) -> Result<Result<KeyProof, String>, (&'static str, Error)> {
     let difference = proof::difference(&plan.client, key).await.map_err(|error| ("not proven", error.into()))?;
     if let Some(difference) = difference {
         return Ok(Err(difference.to_string()));
     }
-    let Some(old) = &plan.old else { return Ok(Ok(Proof::Own)) };
+    let Some(old) = &plan.old else { return Ok(Ok(KeyProof::Own)) };
     match verify(old, &plan.client, key).await.map_err(|error| ("not verified", error))? {
-        Verdict::Agree => Ok(Ok(Proof::Verified)),
-        Verdict::Rotated => Ok(Ok(Proof::Rotated)),
-        Verdict::Absent => Ok(Ok(Proof::Missing(NOT_AT_OLD.to_owned()))),
-        Verdict::Disagree(reason) => Ok(Err(reason)),
+        Agreement::Agree => Ok(Ok(KeyProof::Verified)),
+        Agreement::Rotated => Ok(Ok(KeyProof::Rotated)),
+        Agreement::Absent => Ok(Ok(KeyProof::Missing(NOT_AT_OLD.to_owned()))),
+        Agreement::Disagree(reason) => Ok(Err(reason)),
     }
 }
 
-fn import<'a>(plan: &Plan, key: &'a SourceKey) -> Import<'a> {
+fn import<'a>(plan: &TransferPlan, key: &'a SourceKey) -> Import<'a> {
     Import {
         material: key.material.encryption.expose(),
         cipher: Some(key.material.cipher.name()),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// What becomes of keys on a server that answers each request about one with a status of its own.
-    async fn migrate(statuses: &'static [(&'static str, u16)]) -> (Report, Result<(), Error>) {
+    async fn migrate(statuses: &'static [(&'static str, u16)]) -> (MigrationReport, Result<(), Error>) {
         let server =
             TestServer::start(|request: Request<Bytes>| match request.uri().path().rsplit_once('/').unwrap() {
                 ("/v1/key/list", _) => answer(200, r#"{"names":[],"continue_at":""}"#),
@@ -204,14 +204,14 @@ mod tests {
         server: &TestServer,
         old: Option<&TestServer>,
         names: &[String],
-    ) -> Result<(Report, Result<(), Error>), Error> {
+    ) -> Result<(MigrationReport, Result<(), Error>), Error> {
         let client = |of: &TestServer| of.client(vec![of.endpoint.clone()], Alpn::Either);
-        let source = Source { keys: names.iter().map(|name| key(name)).collect(), unusable: Vec::new() };
-        let plan = Plan { client: client(server), old: old.map(client), dry_run: false, keeps_origin: true };
+        let source = KeySource { keys: names.iter().map(|name| key(name)).collect(), unusable: Vec::new() };
+        let plan = TransferPlan { client: client(server), old: old.map(client), dry_run: false, keeps_origin: true };
         all(&plan, source).await
     }
 
-    fn outcomes(report: &Report) -> Vec<(String, String)> {
+    fn outcomes(report: &MigrationReport) -> Vec<(String, String)> {
         let json = report.json();
         let text = |entry: &serde_json::Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         let both = |entry: &serde_json::Value| (text(entry, "outcome"), text(entry, "reason"));
@@ -265,8 +265,8 @@ mod tests {
         })
         .await;
         let client = |of: &TestServer| of.client(vec![of.endpoint.clone()], Alpn::Either);
-        let plan = Plan { client: client(&server), old: Some(client(&old)), dry_run: true, keeps_origin: true };
-        let (report, ended) = all(&plan, Source { keys: vec![key("k")], unusable: Vec::new() }).await.unwrap();
+        let plan = TransferPlan { client: client(&server), old: Some(client(&old)), dry_run: true, keeps_origin: true };
+        let (report, ended) = all(&plan, KeySource { keys: vec![key("k")], unusable: Vec::new() }).await.unwrap();
         assert!(ended.is_ok());
         assert_eq!(outcomes(&report), [("to import".to_owned(), NOT_AT_OLD.to_owned())]);
         assert!(matches!(report.verdict(), Err(Error::NotMigrated(1))));

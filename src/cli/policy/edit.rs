@@ -17,7 +17,7 @@ use crate::file::{self, Named};
 use crate::policy::{Identity, Pattern, PatternError, Policy};
 
 /// What changes in a policy.
-pub struct Change {
+pub struct PolicyEdit {
     allow: Vec<Pattern>,
     deny: Vec<Pattern>,
     drop: Vec<String>,
@@ -58,7 +58,7 @@ pub async fn create(
 }
 
 /// Reads a policy, and writes it changed; again and again while others change it meanwhile.
-pub async fn edit(client: &ApiClient, name: &str, change: &Change, output: Output) -> Result<(), Error> {
+pub async fn edit(client: &ApiClient, name: &str, change: &PolicyEdit, output: Output) -> Result<(), Error> {
     unmatched::warn(client, change.allow.iter().chain(&change.deny), output).await;
     for attempt in 1.. {
         let (policy, tag) = client.read_tagged_policy(name).await?;
@@ -99,7 +99,7 @@ pub fn policy_of(entry: &PolicyEntry) -> Result<Policy, Error> {
     Ok(Policy::new(stored(entry.allow.keys())?, stored(entry.deny.keys())?))
 }
 
-impl Change {
+impl PolicyEdit {
     /// Reads the patterns to add; those to drop need not be ones that could match.
     pub fn parse(allow: &[String], deny: &[String], drop: &[String]) -> Result<Self, Error> {
         if allow.is_empty() && deny.is_empty() && drop.is_empty() {
@@ -133,7 +133,7 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(wrong("it is a JSON object with `allow` and `deny`"));
     }
-    let patterns: Patterns = serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?;
+    let patterns: PolicyJson = serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?;
     Ok(Policy::new(written(patterns.allow.texts())?, written(patterns.deny.texts())?))
 }
 
@@ -141,9 +141,9 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
 /// `policy show` prints: a mistyped `deny` must not grant.
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
-struct Patterns {
-    allow: Listed,
-    deny: Listed,
+struct PolicyJson {
+    allow: PatternList,
+    deny: PatternList,
     #[serde(rename = "name")]
     _name: IgnoredAny,
     #[serde(rename = "created_at")]
@@ -154,18 +154,18 @@ struct Patterns {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Listed {
+enum PatternList {
     Array(Vec<String>),
     Object(BTreeMap<String, Value>),
 }
 
-impl Default for Listed {
+impl Default for PatternList {
     fn default() -> Self {
         Self::Array(Vec::new())
     }
 }
 
-impl Listed {
+impl PatternList {
     fn texts(&self) -> Vec<&String> {
         match self {
             Self::Array(texts) => texts.iter().collect(),
@@ -174,12 +174,12 @@ impl Listed {
     }
 }
 
-/// Patterns that somebody writes, of which each must be able to match something.
+/// PolicyJson that somebody writes, of which each must be able to match something.
 fn written<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
     texts.into_iter().map(|text| written_pattern(text.as_ref()).map_err(unmatchable)).collect()
 }
 
-/// Patterns that a server has: an earlier release may have taken some that match nothing.
+/// PolicyJson that a server has: an earlier release may have taken some that match nothing.
 fn stored<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
     texts.into_iter().map(|text| Pattern::parse(text.as_ref()).map_err(unmatchable)).collect()
 }
@@ -223,7 +223,7 @@ mod tests {
         let glob = owned(&["/v1/key/decrypt/app-[0-9]*"]);
         let told = wanted(None, &[], &glob).unwrap_err().to_string();
         assert!(told.contains("can never match: no path and no name has '[' in it"), "{told}");
-        assert!(Change::parse(&glob, &[], &[]).is_err());
+        assert!(PolicyEdit::parse(&glob, &[], &[]).is_err());
         assert_eq!(texts(&stored(&glob).unwrap()), [&glob[0]], "an edit must be able to drop it");
     }
 
@@ -239,11 +239,11 @@ mod tests {
     #[test]
     fn an_edit_adds_and_drops_and_leaves_the_rest() {
         let policy = wanted(None, &owned(&["/v1/a", "/v1/b"]), &owned(&["/v1/c"])).unwrap();
-        let change = Change::parse(&owned(&["/v1/d"]), &[], &owned(&["/v1/a", "/v1/c"])).unwrap();
+        let change = PolicyEdit::parse(&owned(&["/v1/d"]), &[], &owned(&["/v1/a", "/v1/c"])).unwrap();
         let changed = change.of(&policy).unwrap();
         assert_eq!((texts(&changed.allow), texts(&changed.deny)), (vec!["/v1/b", "/v1/d"], vec![]));
-        let typo = Change::parse(&[], &[], &owned(&["/v1/x"])).unwrap();
+        let typo = PolicyEdit::parse(&[], &[], &owned(&["/v1/x"])).unwrap();
         assert!(typo.of(&policy).unwrap_err().to_string().contains("no pattern '/v1/x'"));
-        assert!(Change::parse(&[], &[], &[]).is_err());
+        assert!(PolicyEdit::parse(&[], &[], &[]).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::slice::from_ref;
 
 use clap::Subcommand;
 
-pub use self::apply::{Wish, apply, load};
+pub use self::apply::{ApplyOptions, apply, load};
 use super::batch::in_turn;
 use super::connect::Connect;
 use super::denial::explained;
@@ -133,7 +133,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
             edit::create(&client, name, &wanted, *replace, output).await
         }
         Action::Edit { name, allow, deny, drop } => {
-            let change = edit::Change::parse(allow, deny, drop)?;
+            let change = edit::PolicyEdit::parse(allow, deny, drop)?;
             edit::edit(&client, name, &change, output).await
         }
         Action::Info { name } => view::describe(&client, name, output).await,

@@ -18,8 +18,8 @@ impl Folder {
         Self(parent.path().join("keyraft-dev"), parent)
     }
 
-    fn wish(&self) -> Wish {
-        Wish { dir: self.0.clone(), port: None, nodes: None, config: None, output: Output::new(false) }
+    fn options(&self) -> DevOptions {
+        DevOptions { dir: self.0.clone(), port: None, nodes: None, config: None, output: Output::new(false) }
     }
 }
 
@@ -43,7 +43,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn a_cluster_is_complete_and_its_secrets_are_its_owners() {
     let folder = Folder::new();
-    let layout = open_or_make(&folder.wish()).unwrap();
+    let layout = open_or_make(&folder.options()).unwrap();
     let made = files(&folder.0);
     assert_eq!(made.len(), 6 + 3 * 6, "{:?}", made.keys());
     assert_eq!(mode(&folder.0), 0o700);
@@ -57,7 +57,7 @@ fn a_cluster_is_complete_and_its_secrets_are_its_owners() {
 #[test]
 fn a_node_reads_back_what_was_meant_for_it() {
     let folder = Folder::new();
-    let layout = open_or_make(&folder.wish()).unwrap();
+    let layout = open_or_make(&folder.options()).unwrap();
     for number in layout.numbers() {
         let (config, warnings) = Config::load(&layout.node_config(number)).unwrap();
         assert!(warnings.is_empty(), "{warnings:?}");
@@ -80,18 +80,18 @@ fn a_kes_configuration_lends_its_admin_policies_and_keys() {
         )
     };
     fs::write(&file, text("first")).unwrap();
-    let wish = || Wish { config: Some(file.clone()), ..folder.wish() };
-    let layout = open_or_make(&wish()).unwrap();
+    let options = || DevOptions { config: Some(file.clone()), ..folder.options() };
+    let layout = open_or_make(&options()).unwrap();
     let (config, _) = Config::load(&layout.node_config(1)).unwrap();
     assert_eq!(config.admin.unwrap().to_string(), ADMIN);
     assert_eq!((config.policies.len(), config.keys.as_slice()), (1, ["first".to_owned()].as_slice()));
     assert!(!layout.admin_key().exists() && !layout.admin_certificate().exists());
     assert_eq!(layout.origin().key_name, "first");
 
-    open_or_make(&wish()).unwrap();
-    open_or_make(&folder.wish()).unwrap();
+    open_or_make(&options()).unwrap();
+    open_or_make(&folder.options()).unwrap();
     fs::write(&file, text("second")).unwrap();
-    assert!(matches!(open_or_make(&wish()), Err(Error::Differs { .. })));
+    assert!(matches!(open_or_make(&options()), Err(DevError::Differs { .. })));
 }
 
 #[test]
@@ -99,14 +99,14 @@ fn a_bad_kes_configuration_makes_nothing() {
     let folder = Folder::new();
     let file = folder.0.with_file_name("kes.yml");
     fs::write(&file, "version: v1\npolicy: 7\n").unwrap();
-    assert!(matches!(open_or_make(&Wish { config: Some(file), ..folder.wish() }), Err(Error::Borrowed(_))));
+    assert!(matches!(open_or_make(&DevOptions { config: Some(file), ..folder.options() }), Err(DevError::Borrowed(_))));
     assert!(!folder.0.exists());
 }
 
 #[test]
 fn the_admins_certificate_and_the_api_key_are_one_identity_and_it_is_the_admin() {
     let folder = Folder::new();
-    let layout = open_or_make(&folder.wish()).unwrap();
+    let layout = open_or_make(&folder.options()).unwrap();
     let identity = certificate_identity(&fs::read(layout.admin_certificate()).unwrap()).unwrap().identity;
     let environment = fs::read_to_string(layout.environment()).unwrap();
     let key = environment.lines().find_map(|line| line.strip_prefix("export MINIO_KES_API_KEY=")).unwrap();
@@ -117,12 +117,14 @@ fn the_admins_certificate_and_the_api_key_are_one_identity_and_it_is_the_admin()
 #[test]
 fn nothing_is_ever_made_again() {
     let folder = Folder::new();
-    open_or_make(&folder.wish()).unwrap();
+    open_or_make(&folder.options()).unwrap();
     let before = files(&folder.0);
-    open_or_make(&folder.wish()).unwrap();
-    open_or_make(&Wish { port: Some(7373), nodes: Some(3), ..folder.wish() }).unwrap();
-    for other in [Wish { port: Some(7400), ..folder.wish() }, Wish { nodes: Some(5), ..folder.wish() }] {
-        assert!(matches!(open_or_make(&other), Err(Error::Differs { .. })));
+    open_or_make(&folder.options()).unwrap();
+    open_or_make(&DevOptions { port: Some(7373), nodes: Some(3), ..folder.options() }).unwrap();
+    for other in
+        [DevOptions { port: Some(7400), ..folder.options() }, DevOptions { nodes: Some(5), ..folder.options() }]
+    {
+        assert!(matches!(open_or_make(&other), Err(DevError::Differs { .. })));
     }
     assert_eq!(files(&folder.0), before);
 }
@@ -131,10 +133,10 @@ fn nothing_is_ever_made_again() {
 fn a_folder_of_someone_else_is_left_alone() {
     let folder = Folder::new();
     fs::create_dir_all(&folder.0).unwrap();
-    open_or_make(&folder.wish()).unwrap();
+    open_or_make(&folder.options()).unwrap();
     let other = Folder::new();
     fs::create_dir_all(&other.0).unwrap();
     fs::write(other.0.join("thesis.txt"), "mine").unwrap();
-    assert!(matches!(open_or_make(&other.wish()), Err(Error::NotOurs(_))));
+    assert!(matches!(open_or_make(&other.options()), Err(DevError::NotOurs(_))));
     assert_eq!(files(&other.0).len(), 1);
 }

@@ -34,11 +34,11 @@ fn every_recorded_key_is_read_whole() {
 fn what_is_none_is_refused_without_showing_any_of_it() {
     let short = BASE64_STANDARD.encode([7; 16]);
     let json = |fields: &str| format!("{{\"bytes\": \"{}\"{fields}}}", BASE64_STANDARD.encode([7; 32]));
-    let proto = |key: Typed, hmac_key: Option<Typed>| {
-        let version = KeyVersion { key: Some(key), hmac_key, created_at: None, created_by: String::new() };
+    let proto = |key: TypedSecret, hmac_key: Option<TypedSecret>| {
+        let version = StoredKey { key: Some(key), hmac_key, created_at: None, created_by: String::new() };
         BASE64_STANDARD.encode(version.encode_to_vec())
     };
-    let typed = |length, algorithm| Typed { bytes: vec![7; length], algorithm };
+    let typed = |length, algorithm| TypedSecret { bytes: vec![7; length], algorithm };
     for (text, error) in [
         (String::new(), StoredError::Fields),
         ("secret!".to_owned(), StoredError::Encoding),

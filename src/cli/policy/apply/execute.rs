@@ -4,7 +4,7 @@ use futures::future::join_all;
 use indicatif::ProgressBar;
 
 use super::order;
-use super::plan::{Plan, Step};
+use super::plan::{PolicyPlan, PolicyStep};
 use crate::cli::escape::printable;
 use crate::cli::output::{GOOD, progress_bar};
 use crate::cli::{Error, Output};
@@ -14,7 +14,7 @@ use crate::client::{self, ApiClient};
 const AT_ONCE: usize = 16;
 
 /// Carries a plan out until a step fails; tells which were.
-pub async fn all(client: &ApiClient, plan: &Plan, output: Output) -> (Vec<String>, Result<(), Error>) {
+pub async fn all(client: &ApiClient, plan: &PolicyPlan, output: Output) -> (Vec<String>, Result<(), Error>) {
     let total = order::step_count(plan);
     let bar = progress_bar("Applying", total);
     let mut done = Vec::new();
@@ -34,7 +34,7 @@ pub async fn all(client: &ApiClient, plan: &Plan, output: Output) -> (Vec<String
 
 /// Tells of those that were done, whatever became of the others; the first failure among these.
 fn settle(
-    steps: &[Step<'_>],
+    steps: &[PolicyStep<'_>],
     outcomes: Vec<Result<(), client::Error>>,
     done: &mut Vec<String>,
     bar: &ProgressBar,
@@ -55,31 +55,31 @@ fn settle(
     failed
 }
 
-async fn one(client: &ApiClient, step: &Step<'_>) -> Result<(), client::Error> {
+async fn one(client: &ApiClient, step: &PolicyStep<'_>) -> Result<(), client::Error> {
     let outcome = match step {
-        Step::Remove(identity) => client.delete_identity(identity).await,
+        PolicyStep::Remove(identity) => client.delete_identity(identity).await,
         // Written and not created, so that it makes no difference when an answer was lost and it is done again.
-        Step::Create(name, policy) | Step::Narrow(name, policy) | Step::Write(name, policy) => {
+        PolicyStep::Create(name, policy) | PolicyStep::Narrow(name, policy) | PolicyStep::Write(name, policy) => {
             client.write_policy(name, policy).await
         }
-        Step::Assign(name, identity) => client.assign_policy(name, *identity).await,
-        Step::Delete(name) => client.delete_policy(name).await,
+        PolicyStep::Assign(name, identity) => client.assign_policy(name, *identity).await,
+        PolicyStep::Delete(name) => client.delete_policy(name).await,
     };
     match (step, outcome) {
         // Somebody else was faster.
-        (Step::Remove(_) | Step::Delete(_), Err(error)) if error.is_status(404) => Ok(()),
+        (PolicyStep::Remove(_) | PolicyStep::Delete(_), Err(error)) if error.is_status(404) => Ok(()),
         (_, outcome) => outcome,
     }
 }
 
-fn told(step: &Step<'_>) -> (&'static str, String) {
+fn told(step: &PolicyStep<'_>) -> (&'static str, String) {
     match step {
-        Step::Remove(identity) => ("Removed", identity.clone()),
-        Step::Create(name, _) => ("Created", (*name).to_owned()),
-        Step::Narrow(name, _) => ("Narrowed", (*name).to_owned()),
-        Step::Write(name, _) => ("Changed", (*name).to_owned()),
-        Step::Assign(name, identity) => ("Assigned", format!("{name} to {identity}")),
-        Step::Delete(name) => ("Deleted", (*name).to_owned()),
+        PolicyStep::Remove(identity) => ("Removed", identity.clone()),
+        PolicyStep::Create(name, _) => ("Created", (*name).to_owned()),
+        PolicyStep::Narrow(name, _) => ("Narrowed", (*name).to_owned()),
+        PolicyStep::Write(name, _) => ("Changed", (*name).to_owned()),
+        PolicyStep::Assign(name, identity) => ("Assigned", format!("{name} to {identity}")),
+        PolicyStep::Delete(name) => ("Deleted", (*name).to_owned()),
     }
 }
 

@@ -8,8 +8,8 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use self::plan::Plan;
-use self::server_rules::Current;
+use self::plan::PolicyPlan;
+use self::server_rules::ServerRules;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output};
 use crate::client::ApiClient;
@@ -51,8 +51,8 @@ failure: it goes on where it ended.";
 
 /// How to apply what a file has.
 #[derive(Clone, Copy)]
-pub struct Wish {
-    /// Change nothing.
+pub struct ApplyOptions {
+    /// PolicyChange nothing.
     pub dry_run: bool,
     /// Delete what the file does not have.
     pub prune: bool,
@@ -62,9 +62,9 @@ pub struct Wish {
 
 /// Reads the file, and makes the server's policies what it says.
 pub async fn run(client: &ApiClient, args: &Args, output: Output) -> Result<(), Error> {
-    let wish = Wish { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
+    let options = ApplyOptions { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
     let text = config::contents(&args.file).map_err(Error::Config)?;
-    apply(client, &load(&args.file, &text, output)?, wish, output).await
+    apply(client, &load(&args.file, &text, output)?, options, output).await
 }
 
 /// Reads a file, and tells what is odd about it.
@@ -77,23 +77,23 @@ pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error
 }
 
 /// Shows what differs, asks, and changes it.
-pub async fn apply(client: &ApiClient, file: &PolicyFile, wish: Wish, output: Output) -> Result<(), Error> {
-    let current = Current::of(client, file.admin).await?;
-    let plan = Plan::new(file, &current, wish.prune);
+pub async fn apply(client: &ApiClient, file: &PolicyFile, options: ApplyOptions, output: Output) -> Result<(), Error> {
+    let current = ServerRules::of(client, file.admin).await?;
+    let plan = PolicyPlan::new(file, &current, options.prune);
     let steps = order::step_count(&plan);
     if let Some(admin) = &plan.admin {
         output.note(&format!("Note: {}", show::advice(admin)));
     }
     if !output.is_json() {
-        output.line(&show::render(&plan, wish.prune))?;
+        output.line(&show::render(&plan, options.prune))?;
     }
-    if wish.dry_run || steps == 0 {
+    if options.dry_run || steps == 0 {
         if output.is_json() {
             output.json(&show::json(&plan, &[]))?;
         }
         return if steps == 0 { as_wanted(&plan) } else { Err(Error::Differs) };
     }
-    output.confirm(wish.yes, "Apply this?")?;
+    output.confirm(options.yes, "Apply this?")?;
     let (done, outcome) = execute::all(client, &plan, output).await;
     if output.is_json() {
         output.json(&show::json(&plan, &done))?;
@@ -105,6 +105,6 @@ pub async fn apply(client: &ApiClient, file: &PolicyFile, wish: Wish, output: Ou
     as_wanted(&plan)
 }
 
-fn as_wanted(plan: &Plan) -> Result<(), Error> {
+fn as_wanted(plan: &PolicyPlan) -> Result<(), Error> {
     if plan.left.is_empty() { Ok(()) } else { Err(Error::LeftAlone(plan.left.len())) }
 }

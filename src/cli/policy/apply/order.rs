@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Change, Fate, Plan, Step};
+use super::plan::{ChangeKind, PolicyChange, PolicyPlan, PolicyStep};
 use crate::policy::Identity;
 
 /// An identity that gets a policy.
@@ -18,22 +18,22 @@ struct Move<'a> {
 
 /// What was decided, and what is left to do.
 struct Order<'a> {
-    phases: Vec<Vec<Step<'a>>>,
+    phases: Vec<Vec<PolicyStep<'a>>>,
     moves: Vec<Move<'a>>,
     /// Policies to make and to change, by name.
-    unwritten: BTreeMap<&'a str, &'a Change>,
+    unwritten: BTreeMap<&'a str, &'a PolicyChange>,
     /// Those of them that allow no more already than they will.
     narrowed: BTreeSet<&'a str>,
 }
 
 /// How many requests a plan takes.
-pub fn step_count(plan: &Plan) -> usize {
+pub fn step_count(plan: &PolicyPlan) -> usize {
     phases(plan).iter().map(Vec::len).sum()
 }
 
 /// The requests, in phases: those of one do not depend on each other.
-pub fn phases(plan: &Plan) -> Vec<Vec<Step<'_>>> {
-    let own = plan.changes.iter().find(|change| change.name == plan.own_policy && change.fate == Fate::Changed);
+pub fn phases(plan: &PolicyPlan) -> Vec<Vec<PolicyStep<'_>>> {
+    let own = plan.changes.iter().find(|change| change.name == plan.own_policy && change.kind == ChangeKind::Changed);
     let mut order = Order::of(plan);
     // The caller's own policy comes last, for what precedes may need what it takes away.
     let is_own = |name: &str| own.is_some_and(|own| own.name == name);
@@ -42,15 +42,20 @@ pub fn phases(plan: &Plan) -> Vec<Vec<Step<'_>>> {
     order.moves = moves;
     order.remove(plan, &late);
     order.write_and_assign();
-    order.add(plan.changes.iter().filter(|change| change.fate == Fate::Deleted).map(|gone| Step::Delete(&gone.name)));
-    order.add(own.map(Change::written));
+    order.add(
+        plan.changes
+            .iter()
+            .filter(|change| change.kind == ChangeKind::Deleted)
+            .map(|gone| PolicyStep::Delete(&gone.name)),
+    );
+    order.add(own.map(PolicyChange::written));
     order.add(late.iter().map(Move::step));
     order.phases
 }
 
 impl<'a> Order<'a> {
-    fn of(plan: &'a Plan) -> Self {
-        let written = plan.changes.iter().filter(|change| matches!(change.fate, Fate::New | Fate::Changed));
+    fn of(plan: &'a PolicyPlan) -> Self {
+        let written = plan.changes.iter().filter(|change| matches!(change.kind, ChangeKind::New | ChangeKind::Changed));
         let moves = plan.changes.iter().flat_map(|change| {
             let one = |(identity, from): &'a (Identity, Option<String>)| Move {
                 identity: *identity,
@@ -69,11 +74,11 @@ impl<'a> Order<'a> {
 
     /// Takes from those who lose everything; and from those who get the caller's own policy, for it comes last, and
     /// the one they have must not change under them before.
-    fn remove(&mut self, plan: &'a Plan, late: &[Move<'a>]) {
+    fn remove(&mut self, plan: &'a PolicyPlan, late: &[Move<'a>]) {
         let lost = plan.changes.iter().flat_map(|change| change.remove.iter().cloned());
         let changes = |one: &&Move<'a>| one.from.is_some_and(|from| self.unwritten.contains_key(from));
         let between = late.iter().filter(changes).map(|one| one.identity.to_string());
-        let steps: Vec<_> = lost.chain(between).map(Step::Remove).collect();
+        let steps: Vec<_> = lost.chain(between).map(PolicyStep::Remove).collect();
         self.add(steps);
     }
 
@@ -103,7 +108,7 @@ impl<'a> Order<'a> {
         let ready: Vec<_> = self.unwritten.values().copied().filter(|change| !waits(&change.name)).collect();
         self.unwritten.retain(|name, _| waits(name));
         let any = !ready.is_empty();
-        self.add(ready.into_iter().map(Change::written));
+        self.add(ready.into_iter().map(PolicyChange::written));
         any
     }
 
@@ -116,7 +121,7 @@ impl<'a> Order<'a> {
         }
         let name = next.expect("a policy that cannot be written waits for one that cannot be written");
         self.narrowed.insert(name);
-        self.add([Step::Narrow(name, &self.unwritten[name].common)]);
+        self.add([PolicyStep::Narrow(name, &self.unwritten[name].common)]);
     }
 
     /// Whether a policy may allow something yet that it shall not.
@@ -124,7 +129,7 @@ impl<'a> Order<'a> {
         self.unwritten.contains_key(name) && !self.narrowed.contains(name)
     }
 
-    fn add(&mut self, steps: impl IntoIterator<Item = Step<'a>>) {
+    fn add(&mut self, steps: impl IntoIterator<Item = PolicyStep<'a>>) {
         let steps: Vec<_> = steps.into_iter().collect();
         if !steps.is_empty() {
             self.phases.push(steps);
@@ -133,8 +138,8 @@ impl<'a> Order<'a> {
 }
 
 impl<'a> Move<'a> {
-    fn step(&self) -> Step<'a> {
-        Step::Assign(self.to, self.identity)
+    fn step(&self) -> PolicyStep<'a> {
+        PolicyStep::Assign(self.to, self.identity)
     }
 }
 

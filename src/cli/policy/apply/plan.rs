@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::server_rules::Current;
+use super::server_rules::ServerRules;
 use crate::config::PolicyFile;
 use crate::policy::{Identity, Pattern, Policy};
 
 /// Everything that differs.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct PolicyPlan {
     /// Policies that are to be made, changed, assigned or deleted, by name.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PolicyChange>,
     /// What the file wants and nobody may or should do.
-    pub left: Vec<Left>,
+    pub left: Vec<LeftAlone>,
     /// The file's admin, where it is none here.
     pub admin: Option<FileAdmin>,
     /// How many policies and assignments the server has and the file does not, and that stay.
@@ -27,19 +27,19 @@ pub struct Plan {
 
 /// What changes about one policy.
 #[derive(Debug)]
-pub struct Change {
+pub struct PolicyChange {
     /// Its name.
     pub name: String,
     /// What becomes of it.
-    pub fate: Fate,
+    pub kind: ChangeKind,
     /// What it shall be; for one that is deleted, what it was.
     pub policy: Policy,
     /// What it allows now and shall allow.
     pub common: Policy,
     /// Patterns that come to those that allow, and that go from them.
-    pub allow: Difference,
+    pub allow: PatternDiff,
     /// The same of those that deny.
-    pub deny: Difference,
+    pub deny: PatternDiff,
     /// Identities that get it, with the policy that each had.
     pub assign: Vec<(Identity, Option<String>)>,
     /// Identities that lose it.
@@ -49,7 +49,7 @@ pub struct Change {
 /// What becomes of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fate {
+pub enum ChangeKind {
     /// It is made.
     New,
     /// Its patterns change.
@@ -62,7 +62,7 @@ pub enum Fate {
 
 /// Patterns that come and go.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct PatternDiff {
     /// What comes.
     pub add: Vec<String>,
     /// What goes.
@@ -71,7 +71,7 @@ pub struct Difference {
 
 /// An assignment that is left as it is.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Left {
+pub struct LeftAlone {
     /// The policy the file gives it.
     pub policy: String,
     /// Whose it is.
@@ -91,7 +91,7 @@ pub struct FileAdmin {
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step<'a> {
+pub enum PolicyStep<'a> {
     /// Take all access from an identity.
     Remove(String),
     /// Make a policy.
@@ -106,12 +106,12 @@ pub enum Step<'a> {
     Delete(&'a str),
 }
 
-impl Plan {
+impl PolicyPlan {
     /// Compares; with `prune`, what the file does not have goes.
-    pub fn new(file: &PolicyFile, current: &Current, prune: bool) -> Self {
+    pub fn new(file: &PolicyFile, current: &ServerRules, prune: bool) -> Self {
         let mut plan = Self { own_policy: current.own_policy.clone(), ..Self::default() };
         for (name, (policy, identities)) in &file.policies {
-            let mut change = Change::to(name.as_str(), policy, current.policies.get(name.as_str()));
+            let mut change = PolicyChange::to(name.as_str(), policy, current.policies.get(name.as_str()));
             for identity in identities {
                 plan.assign(&mut change, *identity, current);
             }
@@ -124,18 +124,18 @@ impl Plan {
         plan
     }
 
-    fn assign(&mut self, change: &mut Change, identity: Identity, current: &Current) {
+    fn assign(&mut self, change: &mut PolicyChange, identity: Identity, current: &ServerRules) {
         let text = identity.to_string();
         let had = current.identities.get(&text);
         if had.is_some_and(|entry| !entry.admin && entry.policy == change.name) {
             return;
         }
-        let left = |reason| Left { policy: change.name.clone(), identity: text.clone(), reason };
+        let left = |reason| LeftAlone { policy: change.name.clone(), identity: text.clone(), reason };
         if had.is_some_and(|entry| entry.admin) {
             self.left.push(left("it is an admin here, and an admin has no policy"));
         } else if text == current.own_identity {
             self.left.push(left("it is your own identity, and nobody gives a policy to themselves"));
-        } else if change.name == self.own_policy && change.fate == Fate::Changed && !change.lets_assign() {
+        } else if change.name == self.own_policy && change.kind == ChangeKind::Changed && !change.lets_assign() {
             self.left.push(left("it is given your own policy, which changes last and then lets you assign it no more"));
         } else {
             change.assign.push((identity, had.map(|entry| entry.policy.clone())));
@@ -143,7 +143,7 @@ impl Plan {
     }
 
     /// What the server has and the file does not.
-    fn unlisted(&mut self, file: &PolicyFile, current: &Current, prune: bool) {
+    fn unlisted(&mut self, file: &PolicyFile, current: &ServerRules, prune: bool) {
         let assigned = file.policies.values().flat_map(|(_, identities)| identities);
         let listed: BTreeSet<String> = assigned.chain(&file.admin).map(ToString::to_string).collect();
         let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -159,21 +159,21 @@ impl Plan {
             return;
         }
         for name in policies {
-            self.changes.push(Change::deletion(name, &current.policies[name]));
+            self.changes.push(PolicyChange::deletion(name, &current.policies[name]));
         }
         for (policy, identities) in gone {
             match self.changes.iter_mut().find(|change| change.name == policy) {
                 Some(change) => change.remove = identities,
-                None => self
-                    .changes
-                    .push(Change { remove: identities, ..Change::to(policy, &Policy::default(), None) }.kept()),
+                None => self.changes.push(
+                    PolicyChange { remove: identities, ..PolicyChange::to(policy, &Policy::default(), None) }.kept(),
+                ),
             }
         }
     }
 }
 
 impl FileAdmin {
-    fn of(admin: Identity, current: &Current) -> Option<Self> {
+    fn of(admin: Identity, current: &ServerRules) -> Option<Self> {
         let identity = admin.to_string();
         let entry = current.identities.get(&identity);
         let policy = entry.map(|entry| entry.policy.clone());
@@ -181,22 +181,22 @@ impl FileAdmin {
     }
 }
 
-impl Change {
+impl PolicyChange {
     fn to(name: &str, wanted: &Policy, now: Option<&Policy>) -> Self {
-        let fate = match now {
-            None => Fate::New,
-            Some(now) if now == wanted => Fate::Same,
-            Some(_) => Fate::Changed,
+        let kind = match now {
+            None => ChangeKind::New,
+            Some(now) if now == wanted => ChangeKind::Same,
+            Some(_) => ChangeKind::Changed,
         };
         let none = Policy::default();
         let now = now.unwrap_or(&none);
         Self {
             name: name.to_owned(),
-            fate,
+            kind,
             policy: wanted.clone(),
             common: intersection::common(now, wanted),
-            allow: Difference::between(&now.allow, &wanted.allow),
-            deny: Difference::between(&now.deny, &wanted.deny),
+            allow: PatternDiff::between(&now.allow, &wanted.allow),
+            deny: PatternDiff::between(&now.deny, &wanted.deny),
             assign: Vec::new(),
             remove: Vec::new(),
         }
@@ -204,16 +204,16 @@ impl Change {
 
     fn deletion(name: &str, now: &Policy) -> Self {
         let nothing = Policy::default();
-        Self { fate: Fate::Deleted, policy: now.clone(), ..Self::to(name, &nothing, Some(now)) }
+        Self { kind: ChangeKind::Deleted, policy: now.clone(), ..Self::to(name, &nothing, Some(now)) }
     }
 
     /// The same of a policy that stays as it is: the caller's own, which others lose.
     fn kept(self) -> Self {
-        Self { fate: Fate::Same, ..self }
+        Self { kind: ChangeKind::Same, ..self }
     }
 
     fn is_empty(&self) -> bool {
-        self.fate == Fate::Same && self.assign.is_empty() && self.remove.is_empty()
+        self.kind == ChangeKind::Same && self.assign.is_empty() && self.remove.is_empty()
     }
 
     /// Whether whoever has it may give it to others.
@@ -222,15 +222,15 @@ impl Change {
     }
 
     /// The request that makes or replaces the policy.
-    pub fn written(&self) -> Step<'_> {
-        match self.fate {
-            Fate::New => Step::Create(&self.name, &self.policy),
-            _ => Step::Write(&self.name, &self.policy),
+    pub fn written(&self) -> PolicyStep<'_> {
+        match self.kind {
+            ChangeKind::New => PolicyStep::Create(&self.name, &self.policy),
+            _ => PolicyStep::Write(&self.name, &self.policy),
         }
     }
 }
 
-impl Difference {
+impl PatternDiff {
     fn between(now: &[Pattern], wanted: &[Pattern]) -> Self {
         let beyond = |these: &[Pattern], those: &[Pattern]| -> Vec<String> {
             these.iter().filter(|pattern| !those.contains(pattern)).map(|pattern| pattern.as_str().to_owned()).collect()

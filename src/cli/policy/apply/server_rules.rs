@@ -17,7 +17,7 @@ const AT_ONCE: usize = 16;
 
 /// A server's rules.
 #[derive(Debug, Default)]
-pub struct Current {
+pub struct ServerRules {
     /// Policies by name.
     pub policies: BTreeMap<String, Policy>,
     /// Identities, admins too.
@@ -28,7 +28,7 @@ pub struct Current {
     pub own_policy: String,
 }
 
-impl Current {
+impl ServerRules {
     /// Asks for all of it; and for this identity, which may be an admin that no list has.
     pub async fn of(client: &ApiClient, admin: Option<Identity>) -> Result<Self, Error> {
         let own = client.describe_self().await?;

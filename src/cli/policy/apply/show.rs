@@ -4,12 +4,12 @@ use clap::builder::styling::Style;
 use serde_json::{Value, json};
 
 use super::order;
-use super::plan::{Change, Difference, Fate, FileAdmin, Plan};
+use super::plan::{ChangeKind, FileAdmin, PatternDiff, PolicyChange, PolicyPlan};
 use crate::cli::escape::printable;
 use crate::cli::output::{DIM, GOOD, STRONG, WARN};
 
 /// For people: each policy that changes, with `+` before what comes and `-` before what goes.
-pub fn render(plan: &Plan, prune: bool) -> String {
+pub fn render(plan: &PolicyPlan, prune: bool) -> String {
     let mut parts: Vec<String> = plan.changes.iter().map(change).collect();
     if plan.changes.is_empty() {
         parts.push("Nothing differs.".to_owned());
@@ -43,13 +43,13 @@ pub fn advice(admin: &FileAdmin) -> String {
 }
 
 /// For programs; `done` are the steps that were carried out.
-pub fn json(plan: &Plan, done: &[String]) -> Value {
-    let change = |change: &Change| {
+pub fn json(plan: &PolicyPlan, done: &[String]) -> Value {
+    let change = |change: &PolicyChange| {
         let assign =
             |(identity, from): &(_, Option<String>)| json!({ "identity": identity_text(identity), "from": from });
         json!({
             "name": change.name,
-            "change": change.fate,
+            "change": change.kind,
             "allow": change.allow,
             "deny": change.deny,
             "assign": change.assign.iter().map(assign).collect::<Vec<_>>(),
@@ -69,14 +69,14 @@ fn identity_text(identity: &crate::policy::Identity) -> String {
     identity.to_string()
 }
 
-fn change(change: &Change) -> String {
-    let (style, fate) = match change.fate {
-        Fate::New => (GOOD, " is new"),
-        Fate::Changed => (WARN, " changes"),
-        Fate::Same => (DIM, " stays, for others"),
-        Fate::Deleted => (WARN, " is deleted"),
+fn change(change: &PolicyChange) -> String {
+    let (style, kind) = match change.kind {
+        ChangeKind::New => (GOOD, " is new"),
+        ChangeKind::Changed => (WARN, " changes"),
+        ChangeKind::Same => (DIM, " stays, for others"),
+        ChangeKind::Deleted => (WARN, " is deleted"),
     };
-    let title = format!("{STRONG}policy {}{STRONG:#}{style}{fate}{style:#}", printable(&change.name));
+    let title = format!("{STRONG}policy {}{STRONG:#}{style}{kind}{style:#}", printable(&change.name));
     let assigned = change.assign.iter().map(|(identity, from)| {
         let from = from.as_ref().map(|from| format!("  (had {from})")).unwrap_or_default();
         line(GOOD, '+', "identity", &format!("{identity}{from}"))
@@ -86,7 +86,7 @@ fn change(change: &Change) -> String {
     std::iter::once(title).chain(rules).chain(removed).chain(assigned).collect::<Vec<_>>().join("\n")
 }
 
-fn patterns(label: &'static str, difference: &Difference) -> impl Iterator<Item = String> {
+fn patterns(label: &'static str, difference: &PatternDiff) -> impl Iterator<Item = String> {
     let removed = difference.remove.iter().map(move |pattern| line(WARN, '-', label, pattern));
     removed.chain(difference.add.iter().map(move |pattern| line(GOOD, '+', label, pattern)))
 }

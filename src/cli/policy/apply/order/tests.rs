@@ -1,7 +1,7 @@
 //! Many servers and files, and each step between them on a server that is simulated.
 
 use super::*;
-use crate::cli::policy::apply::server_rules::Current;
+use crate::cli::policy::apply::server_rules::ServerRules;
 use crate::client::IdentityEntry;
 use crate::config::PolicyFile;
 use crate::policy::{Pattern, Policy, PolicyName};
@@ -62,9 +62,9 @@ struct Server {
 }
 
 impl Server {
-    fn current(&self, own: &str) -> Current {
+    fn current(&self, own: &str) -> ServerRules {
         let entry = |policy: &String| IdentityEntry { policy: policy.clone(), ..IdentityEntry::default() };
-        Current {
+        ServerRules {
             policies: self.policies.clone(),
             identities: self.policy_of.iter().map(|(identity, policy)| (identity.clone(), entry(policy))).collect(),
             own_identity: own.to_owned(),
@@ -77,14 +77,14 @@ impl Server {
         policy.is_some_and(|policy| policy.allows(path))
     }
 
-    fn take(&mut self, step: &Step<'_>) {
+    fn take(&mut self, step: &PolicyStep<'_>) {
         match step {
-            Step::Remove(identity) => drop(self.policy_of.remove(identity)),
-            Step::Create(name, policy) | Step::Narrow(name, policy) | Step::Write(name, policy) => {
+            PolicyStep::Remove(identity) => drop(self.policy_of.remove(identity)),
+            PolicyStep::Create(name, policy) | PolicyStep::Narrow(name, policy) | PolicyStep::Write(name, policy) => {
                 self.policies.insert((*name).to_owned(), (*policy).clone());
             }
-            Step::Assign(name, identity) => drop(self.policy_of.insert(identity.to_string(), (*name).to_owned())),
-            Step::Delete(name) => self.delete(name),
+            PolicyStep::Assign(name, identity) => drop(self.policy_of.insert(identity.to_string(), (*name).to_owned())),
+            PolicyStep::Delete(name) => self.delete(name),
         }
     }
 
@@ -132,7 +132,7 @@ impl Case {
     }
 
     /// What shall be in the end, found without any steps.
-    fn after(&self, plan: &Plan) -> Server {
+    fn after(&self, plan: &PolicyPlan) -> Server {
         let mut after = self.before.clone();
         let own_policy = self.before.policy_of.get(&self.own);
         let wanted = |identity: &str| {
@@ -162,19 +162,21 @@ impl Case {
     }
 }
 
-fn route(step: &Step<'_>) -> String {
+fn route(step: &PolicyStep<'_>) -> String {
     match step {
-        Step::Remove(identity) => format!("/v1/identity/delete/{identity}"),
-        Step::Create(name, _) | Step::Narrow(name, _) | Step::Write(name, _) => format!("/v1/policy/write/{name}"),
-        Step::Assign(name, _) => format!("/v1/policy/assign/{name}"),
-        Step::Delete(name) => format!("/v1/policy/delete/{name}"),
+        PolicyStep::Remove(identity) => format!("/v1/identity/delete/{identity}"),
+        PolicyStep::Create(name, _) | PolicyStep::Narrow(name, _) | PolicyStep::Write(name, _) => {
+            format!("/v1/policy/write/{name}")
+        }
+        PolicyStep::Assign(name, _) => format!("/v1/policy/assign/{name}"),
+        PolicyStep::Delete(name) => format!("/v1/policy/delete/{name}"),
     }
 }
 
 /// Those who may lack something for a moment: who comes to a policy that was narrowed or leaves it, and who gets the
 /// caller's own policy.
-fn may_lack(plan: &Plan, steps: &[Step<'_>], identity: &str) -> bool {
-    let narrowed = |name: &str| steps.iter().any(|step| matches!(step, Step::Narrow(one, _) if *one == name));
+fn may_lack(plan: &PolicyPlan, steps: &[PolicyStep<'_>], identity: &str) -> bool {
+    let narrowed = |name: &str| steps.iter().any(|step| matches!(step, PolicyStep::Narrow(one, _) if *one == name));
     plan.changes.iter().any(|change| {
         let mut moves = change.assign.iter().filter(|(one, _)| one.to_string() == identity);
         moves.any(|(_, from)| {
@@ -184,10 +186,10 @@ fn may_lack(plan: &Plan, steps: &[Step<'_>], identity: &str) -> bool {
 }
 
 /// Whether identities go round in a circle between policies that are written.
-fn has_circle(plan: &Plan) -> bool {
-    let written = |name: &str| plan.changes.iter().any(|one| one.name == name && one.fate != Fate::Same);
+fn has_circle(plan: &PolicyPlan) -> bool {
+    let written = |name: &str| plan.changes.iter().any(|one| one.name == name && one.kind != ChangeKind::Same);
     let next = |from: &str| -> BTreeSet<&str> {
-        let goes = |change: &&Change| change.assign.iter().any(|(_, had)| had.as_deref() == Some(from));
+        let goes = |change: &&PolicyChange| change.assign.iter().any(|(_, had)| had.as_deref() == Some(from));
         plan.changes.iter().filter(|change| written(&change.name)).filter(goes).map(|one| one.name.as_str()).collect()
     };
     plan.changes.iter().any(|start| {
@@ -204,7 +206,7 @@ fn nobody_has_more_in_between_or_less_than_before_and_after() {
     let (mut dice, mut narrowed, mut left) = (Dice(11), 0, 0);
     for round in 0..5_000 {
         let case = Case::of(&mut dice);
-        let plan = Plan::new(&case.file, &case.before.current(&case.own), case.prune);
+        let plan = PolicyPlan::new(&case.file, &case.before.current(&case.own), case.prune);
         let (after, mut now) = (case.after(&plan), case.before.clone());
         let mut phases = phases(&plan);
         // Those of one phase are sent together, and done in any order.
@@ -226,7 +228,7 @@ fn nobody_has_more_in_between_or_less_than_before_and_after() {
             }
         }
         assert_eq!((now.policies, now.policy_of), (after.policies, after.policy_of), "{round}: {steps:?}");
-        let narrows = steps.iter().any(|step| matches!(step, Step::Narrow(..)));
+        let narrows = steps.iter().any(|step| matches!(step, PolicyStep::Narrow(..)));
         assert!(!narrows || has_circle(&plan), "{round}: {steps:?}");
         narrowed += usize::from(narrows);
         left += plan.left.len();

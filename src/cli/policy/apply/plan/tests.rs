@@ -15,11 +15,11 @@ fn file(text: &str) -> PolicyFile {
 }
 
 /// A server with these policies (name, allowed) and identities (identity, policy); an empty policy is an admin's.
-fn server(policies: &[(&str, &str)], identities: &[(&str, &str)], own: &str) -> Current {
+fn server(policies: &[(&str, &str)], identities: &[(&str, &str)], own: &str) -> ServerRules {
     let policy = |allow: &str| Policy::new([Pattern::parse(allow).unwrap()], []);
     let entry = |policy: &str| IdentityEntry { policy: policy.into(), admin: policy.is_empty(), ..Default::default() };
     let identities: BTreeMap<_, _> = identities.iter().map(|(id, policy)| ((*id).to_owned(), entry(policy))).collect();
-    Current {
+    ServerRules {
         policies: policies.iter().map(|(name, allow)| ((*name).to_owned(), policy(allow))).collect(),
         own_identity: own.to_owned(),
         own_policy: identities.get(own).map(|entry| entry.policy.clone()).unwrap_or_default(),
@@ -27,15 +27,15 @@ fn server(policies: &[(&str, &str)], identities: &[(&str, &str)], own: &str) -> 
     }
 }
 
-fn shown(plan: &Plan) -> Vec<String> {
+fn shown(plan: &PolicyPlan) -> Vec<String> {
     let short = |identity: &str| identity[..4].to_owned();
-    let step = |step: &Step<'_>| match step {
-        Step::Remove(identity) => format!("remove {}", short(identity)),
-        Step::Create(name, _) => format!("create {name}"),
-        Step::Narrow(name, _) => format!("narrow {name}"),
-        Step::Write(name, _) => format!("write {name}"),
-        Step::Assign(name, identity) => format!("assign {name} {}", short(&identity.to_string())),
-        Step::Delete(name) => format!("delete {name}"),
+    let step = |step: &PolicyStep<'_>| match step {
+        PolicyStep::Remove(identity) => format!("remove {}", short(identity)),
+        PolicyStep::Create(name, _) => format!("create {name}"),
+        PolicyStep::Narrow(name, _) => format!("narrow {name}"),
+        PolicyStep::Write(name, _) => format!("write {name}"),
+        PolicyStep::Assign(name, identity) => format!("assign {name} {}", short(&identity.to_string())),
+        PolicyStep::Delete(name) => format!("delete {name}"),
     };
     order::phases(plan).concat().iter().map(step).collect()
 }
@@ -45,14 +45,14 @@ fn what_is_as_the_file_says_is_left_alone() {
     let file = file(&format!("policy:\n  app: {{allow: [/v1/status], identities: [{APP}]}}\n"));
     let current = server(&[("app", "/v1/status")], &[(APP, "app"), (ADMIN, "")], ADMIN);
     for prune in [false, true] {
-        assert_eq!(order::step_count(&Plan::new(&file, &current, prune)), 0);
+        assert_eq!(order::step_count(&PolicyPlan::new(&file, &current, prune)), 0);
     }
 }
 
 #[test]
 fn an_empty_server_gets_all_of_it() {
     let file = file(&format!("policy:\n  app: {{allow: [/v1/status], identities: [{APP}]}}\n  ops: {{}}\n"));
-    let plan = Plan::new(&file, &server(&[], &[(ADMIN, "")], ADMIN), false);
+    let plan = PolicyPlan::new(&file, &server(&[], &[(ADMIN, "")], ADMIN), false);
     assert_eq!(shown(&plan), ["create app", "create ops", "assign app 8087"]);
     assert_eq!(plan.changes[0].allow.add, ["/v1/status"]);
 }
@@ -62,9 +62,9 @@ fn only_prune_takes_away_and_does_so_first_and_never_from_admins() {
     let file = file("policy:\n  app: {allow: [/v1/metrics]}\n");
     let current =
         server(&[("app", "/v1/status"), ("old", "/v1/api")], &[(APP, "app"), (OPS, "old"), (ADMIN, "")], ADMIN);
-    let kept = Plan::new(&file, &current, false);
+    let kept = PolicyPlan::new(&file, &current, false);
     assert_eq!((shown(&kept), kept.extra), (vec!["write app".to_owned()], 3));
-    let pruned = Plan::new(&file, &current, true);
+    let pruned = PolicyPlan::new(&file, &current, true);
     assert_eq!(shown(&pruned), ["remove 8087", "remove b29d", "write app", "delete old"]);
 }
 
@@ -72,12 +72,12 @@ fn only_prune_takes_away_and_does_so_first_and_never_from_admins() {
 fn the_callers_own_access_is_never_pruned_and_its_policy_changes_last() {
     let file = file(&format!("policy:\n  app: {{identities: [{APP}]}}\n  me: {{allow: [/v1/api]}}\n"));
     let current = server(&[("me", "/v1/*"), ("old", "/v1/api")], &[(OPS, "me")], OPS);
-    let plan = Plan::new(&file, &current, true);
+    let plan = PolicyPlan::new(&file, &current, true);
     assert_eq!(shown(&plan), ["create app", "assign app 8087", "delete old", "write me"]);
 
     let without = super::tests::file("policy:\n  app: {}\n");
     let current = server(&[("me", "/v1/*")], &[(OPS, "me"), (APP, "me")], OPS);
-    assert_eq!(shown(&Plan::new(&without, &current, true)), ["remove 8087", "create app"]);
+    assert_eq!(shown(&PolicyPlan::new(&without, &current, true)), ["remove 8087", "create app"]);
 }
 
 #[test]
@@ -87,11 +87,11 @@ fn a_policy_is_written_before_those_who_come_and_after_those_who_go() {
     let leaves_what_widens = two(&format!(
         "  ops: {{allow: [/v1/*], identities: [{APP}]}}\n  readonly: {{allow: [/v1/key/list/*], identities: [{OPS}]}}\n"
     ));
-    assert_eq!(shown(&Plan::new(&leaves_what_widens, &current, false)), ["assign readonly b29d", "write ops"]);
+    assert_eq!(shown(&PolicyPlan::new(&leaves_what_widens, &current, false)), ["assign readonly b29d", "write ops"]);
     let leaves_what_narrows = two(&format!(
         "  ops: {{allow: [/v1/key/list/*]}}\n  writers: {{allow: [/v1/key/*], identities: [{APP}, {OPS}]}}\n"
     ));
-    let order = shown(&Plan::new(&leaves_what_narrows, &current, false));
+    let order = shown(&PolicyPlan::new(&leaves_what_narrows, &current, false));
     assert_eq!(order, ["create writers", "assign writers 8087", "assign writers b29d", "write ops"]);
 }
 
@@ -99,7 +99,7 @@ fn a_policy_is_written_before_those_who_come_and_after_those_who_go() {
 fn the_files_admin_is_told_of_and_keeps_what_it_has() {
     let file = file(&format!("admin: {{identity: {ADMIN}}}\npolicy:\n  app: {{allow: [/v1/api]}}\n"));
     let policies = [("app", "/v1/api"), ("old", "/v1/status")];
-    let admin = |identities: &[(&str, &str)]| Plan::new(&file, &server(&policies, identities, OPS), true);
+    let admin = |identities: &[(&str, &str)]| PolicyPlan::new(&file, &server(&policies, identities, OPS), true);
     let has_policy = admin(&[(OPS, ""), (ADMIN, "app"), (APP, "app")]);
     assert_eq!(shown(&has_policy), ["remove 8087", "delete old"]);
     assert_eq!(has_policy.admin, Some(FileAdmin { identity: ADMIN.to_owned(), policy: Some("app".to_owned()) }));
@@ -113,7 +113,7 @@ fn those_who_change_places_gain_nothing_while_they_do() {
         "policy:\n  a: {{allow: [/v1/key/*], identities: [{OPS}]}}\n  b: {{allow: [/v1/api], identities: [{APP}]}}\n"
     ));
     let current = server(&[("a", "/v1/key/list/*"), ("b", "/v1/*")], &[(APP, "a"), (OPS, "b")], ADMIN);
-    let order = shown(&Plan::new(&file, &current, false));
+    let order = shown(&PolicyPlan::new(&file, &current, false));
     assert_eq!(order, ["narrow a", "assign a b29d", "write b", "assign b 8087", "write a"]);
 }
 
@@ -122,9 +122,9 @@ fn who_gets_the_callers_own_policy_gets_it_when_it_is_what_it_shall_be() {
     let file = |assign: &str| file(&format!("policy:\n  me: {{allow: [/v1/api{assign}], identities: [{APP}]}}\n"));
     let current = server(&[("me", "/v1/*"), ("old", "/v1/api")], &[(OPS, "me"), (APP, "old")], OPS);
     let plan = file(", /v1/policy/assign/*");
-    assert_eq!(shown(&Plan::new(&plan, &current, false)), ["write me", "assign me 8087"]);
+    assert_eq!(shown(&PolicyPlan::new(&plan, &current, false)), ["write me", "assign me 8087"]);
     let plan = file("");
-    let plan = Plan::new(&plan, &current, false);
+    let plan = PolicyPlan::new(&plan, &current, false);
     assert_eq!((shown(&plan), plan.left.len()), (vec!["write me".to_owned()], 1));
     assert!(plan.left[0].reason.contains("changes last"));
 }
@@ -133,7 +133,7 @@ fn who_gets_the_callers_own_policy_gets_it_when_it_is_what_it_shall_be() {
 fn an_identity_moves_and_what_cannot_be_is_named() {
     let file = file(&format!("policy:\n  app: {{identities: [{APP}, {OPS}, {ADMIN}]}}\n"));
     let current = server(&[("old", "/v1/api")], &[(APP, "old"), (OPS, "old"), (ADMIN, "")], OPS);
-    let plan = Plan::new(&file, &current, false);
+    let plan = PolicyPlan::new(&file, &current, false);
     assert_eq!(shown(&plan), ["create app", "assign app 8087"]);
     assert_eq!(plan.changes[0].assign[0].1.as_deref(), Some("old"));
     let left: Vec<_> = plan.left.iter().map(|left| (&left.identity[..4], left.reason)).collect();
