@@ -27,13 +27,13 @@ enum Action {
         /// The audit files of one node, rotated ones too, in any order
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// The node's audit key, as `keyraft cluster status --json` shows it (node.audit_key); without it any key will do
+        /// The node's audit key, as `keyraft cluster status --json` shows it (node.audit_key); without it, any key is accepted
         #[arg(long, value_name = "HEX")]
         key: Vec<VerifyingKey>,
         /// Expect the files to begin with the node's first record
         #[arg(long)]
         whole: bool,
-        /// The node's note of how far it had come, `audit.head` in its data folder
+        /// The node's note of its last record: `audit.head` in its data folder
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
         /// Accept up to 30 s of unsigned records at the end, however old: after a crash, in a copy of a running node's file
@@ -49,29 +49,31 @@ Examples:
   keyraft audit verify --key 3d40…660c --head /var/lib/keyraft/audit.head audit.log*
   keyraft cluster status --json | jq -r .node.audit_key          the key, from a running node
 
-Every record carries its number and the hash of the one before, and the node signs checkpoints:
-within five seconds, at the end of a rotated file, and when it stops. A checkpoint by the node's
-key proves every record before it. It is a fault when there is none, and when more follows the
-last one than a running node leaves unsigned: records of more than 30 s, or any older than that.
-After a crash that stays so until the node runs again; --unfinished accepts it.
+Every record has a number and the hash of the record before it. The node signs checkpoints: within
+five seconds, at the end of a rotated file, and when it stops. A checkpoint that the node's key
+signed proves every record before it. It is a fault if the files have no checkpoint, if more than
+30 s of records follow the last one, or if unsigned records are older than 30 s. After a crash this
+stays so until the node runs again; --unfinished accepts it.
 
-What cannot be proven, and is told:
-  - the records after the last checkpoint: those of the last seconds may have been changed.
-  - that the trail ends where it ended, without --head: whoever can write the file can cut it
-    after a checkpoint. The note proves it as far as its folder is out of their reach. A node
-    that goes on with a file that was cut records that.
-  - who signed, without --key: whoever can write the file can sign a new one with their own key.
+What the command cannot prove, and reports as not proven:
+  - the records after the last checkpoint: somebody may have changed those of the last seconds.
+  - where the trail ended, without --head: somebody who can write the file can cut it after a
+    checkpoint. The note proves the end, unless they can write its folder, too. A node that goes
+    on with a cut file records that.
+  - who signed, without --key: somebody who can write the file can sign a new one with a key of
+    their own.
   - that nothing came before the first record, without --whole: rotation removes old files.
 
-A file that the node rotates while this runs may be missed, and look removed: run it again.
+If the node rotates a file while this runs, the command may miss it and report it as removed: run
+it again.
 
-Exit codes: 0 no fault was found, 1 one was, or a file cannot be read.";
+Exit codes: 0 without a fault, 1 with one or if a file cannot be read.";
 
-/// Findings shown; the rest is counted.
+/// How many findings the text shows; it counts the others.
 const SHOWN: usize = 50;
 const BAR: &str = "{prefix:.green.bold} [{bar:30}] {bytes} of {total_bytes}";
 
-/// Checks files.
+/// Checks audit files, and prints what it found.
 pub fn run(args: &Args, output: Output) -> Result<(), Error> {
     let Action::Verify { files, key, whole, head, unfinished } = &args.action;
     let expected = Expected { keys: key.clone(), whole: *whole, unfinished: *unfinished };
@@ -90,7 +92,7 @@ fn check(files: &[PathBuf], expected: Expected, head: Option<&Path>) -> Result<R
         |source| Error::File { path, source }
     };
     let mut verifier = Verifier::new(expected);
-    // Before the files: a node that runs writes on meanwhile.
+    // The note is read before the files, because a running node goes on writing both.
     head.map_or(Ok(()), |head| verifier.expect_head(head).map_err(unread(head)))?;
     let Files { ordered, repeated } = in_order(files).map_err(|(path, source)| Error::File { path, source })?;
     let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -103,19 +105,20 @@ fn check(files: &[PathBuf], expected: Expected, head: Option<&Path>) -> Result<R
     Ok(verifier.finish())
 }
 
-/// What the check leaves open.
+/// What the check cannot prove.
 fn unproven(report: &Report, expected: &Expected, head: bool) -> Vec<String> {
     let Some((first, last)) = report.first.zip(report.last) else { return vec![] };
     let open = [
-        (report.unsigned() > 0).then(|| format!("the last {} records: no checkpoint signs them", report.unsigned())),
-        (!head).then(|| format!("that none came after {last} (--head)")),
-        expected.keys.is_empty().then(|| "that the node signed them (--key)".to_owned()),
-        (!expected.whole && first != 1).then(|| format!("that none came before {first} but what rotation removed")),
+        (report.unsigned() > 0).then(|| format!("the last {} records, which no checkpoint signs", report.unsigned())),
+        (!head).then(|| format!("that no record came after {last} (give --head)")),
+        expected.keys.is_empty().then(|| "that the node signed them (give --key)".to_owned()),
+        (!expected.whole && first != 1)
+            .then(|| format!("that only rotation removed the records before {first} (give --whole)")),
     ];
     open.into_iter().flatten().collect()
 }
 
-/// Progress, where somebody looks.
+/// A progress bar, if standard error is a terminal.
 fn bar(bytes: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -168,6 +171,6 @@ fn as_json(report: &Report, unproven: &[String]) -> Value {
 }
 
 fn found(Finding { file, line, what }: &Finding) -> Value {
-    // A path need not be text.
+    // The path of a file need not be UTF-8, and JSON is.
     json!({ "file": file.display().to_string(), "line": line, "what": what.to_string() })
 }

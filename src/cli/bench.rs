@@ -1,4 +1,4 @@
-//! `keyraft bench`: a load test over the public API, of this server or any that is compatible with KES.
+//! `keyraft bench`: a load test of Keyraft or any KES-compatible server, over the public API.
 
 mod progress;
 
@@ -21,7 +21,7 @@ pub struct Args {
     /// Operations and their weights: create, generate, encrypt, decrypt, hmac, describe, list, status, connect
     #[arg(long, default_value = "generate=50,decrypt=50", value_name = "MIX")]
     op: Mix,
-    /// Clients that ask at the same time
+    /// Clients that send requests at the same time
     #[arg(short, long, default_value_t = 64, value_parser = positive)]
     clients: usize,
     /// Connections that they share, over HTTP/2 [default: one for eight clients]
@@ -30,10 +30,10 @@ pub struct Args {
     /// Version of HTTP: 1 (each client has a connection of its own) or 2
     #[arg(long, default_value = "2", value_parser = http)]
     http: Http,
-    /// Time that counts
+    /// How long to measure
     #[arg(short, long, default_value = "10s", value_parser = time)]
     duration: Duration,
-    /// Time before it, which does not count
+    /// How long to warm up before that
     #[arg(long, default_value = "2s", value_parser = time)]
     warm_up: Duration,
     /// Requests a second in all, sent on time whether or not the server keeps up [default: as many as it takes]
@@ -42,10 +42,10 @@ pub struct Args {
     /// How long an answer or a connection may take; after that it counts as an error, and the next server is tried
     #[arg(long, default_value = "10s", value_parser = limit, value_name = "TIME")]
     timeout: Duration,
-    /// Keys to work on; they are made before and deleted after
+    /// How many keys to use; they are created before and deleted after
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
     keys: usize,
-    /// Keep the keys that were made
+    /// Keep these keys
     #[arg(long)]
     keep: bool,
     /// Server processes on this machine, to report their CPU time per request
@@ -63,16 +63,16 @@ Examples:
   keyraft bench --json --duration 60s | jq .latency
   keyraft bench -s kms-1,kms-2,kms-3 --duration 60s --timeout 1s  a fail-over: stop a node meanwhile
 
-A request counts when it is answered with 200 within the measured time. With --rate, a request that had to wait
+A request counts when the server answers it with 200 within the measured time. With --rate, a request that had to wait
 for the one before counts from when it was due. Keys are named bench-…; Ctrl-C ends early, reports and cleans up.
 
-A connection that is lost is made again, at the next server of the list when the first is away or answers 503. Errors
-are counted by kind, and the test goes on to its end: the longest gap is how long no request was answered well. It
-fails only when no server answers at all.";
+When a connection breaks, the test connects again: to the next server of the list if the first is away or answers
+503. It counts errors by kind and goes on to its end. The longest gap is the longest time without a good answer. The
+test fails only when no server answers at all.";
 
 /// Runs the load test and prints its report.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
-    // A plan and its progress are large, and every command would carry them.
+    // The future is large, and without a box every command's future would be as large.
     Box::pin(explained(&args.connect, act(args, output))).await
 }
 
@@ -93,7 +93,7 @@ fn plan(args: &Args) -> Result<LoadPlan, Error> {
     let connections = match (args.http, args.connections) {
         (Http::One, None) => args.clients,
         (Http::One, Some(_)) => {
-            let reason = "with --http 1 each client has a connection of its own; say --clients".to_owned();
+            let reason = "with --http 1 each client has a connection of its own; use --clients instead".to_owned();
             return Err(Error::Setting { name: "--connections".to_owned(), reason });
         }
         (Http::Two, connections) => connections.unwrap_or(args.clients.div_ceil(8)).min(args.clients),
@@ -172,7 +172,7 @@ fn cpu(report: &LoadReport) -> Option<String> {
     let cpu = report.cpu?;
     let server = cpu.server_us_per_request.map(|us| format!("server {us:.1} µs, "));
     let client = cpu.client_us_per_request;
-    Some(format!("\nCPU a request: {}load generator {client:.1} µs", server.unwrap_or_default()))
+    Some(format!("\nCPU per request: {}load generator {client:.1} µs", server.unwrap_or_default()))
 }
 
 fn errors(report: &LoadReport) -> String {
@@ -184,7 +184,7 @@ fn errors(report: &LoadReport) -> String {
     format!("{WARN}Errors{WARN:#}  {}", kinds.chain(unanswered).collect::<Vec<_>>().join(", "))
 }
 
-/// Shown only where it is more than the time that requests take anyway.
+/// Connections made again and the longest gap; nothing if the gap is about as long as a slow request.
 fn gap(report: &LoadReport) -> Option<String> {
     let (length, at) = (report.longest_gap_ms, report.longest_gap_at_seconds);
     let is_long = length >= 100.0 && length * 1e3 > 2.0 * report.latency.p99_us;
@@ -201,16 +201,19 @@ fn http(text: &str) -> Result<Http, String> {
     match text {
         "1" | "1.1" => Ok(Http::One),
         "2" => Ok(Http::Two),
-        _ => Err("it is 1 or 2".to_owned()),
+        _ => Err("write 1 or 2".to_owned()),
     }
 }
 
 fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| (1..=1_000_000).contains(number)).ok_or("no positive number".to_owned())
+    text.parse()
+        .ok()
+        .filter(|number| (1..=1_000_000).contains(number))
+        .ok_or("write a number from 1 to 1000000".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|rate| (0.001..1e9).contains(rate)).ok_or("no positive number".to_owned())
+    text.parse().ok().filter(|rate| (0.001..1e9).contains(rate)).ok_or("write a positive number".to_owned())
 }
 
 /// Reads `500ms`, `10s`, `10` (seconds) and `2m`.
@@ -221,13 +224,13 @@ fn time(text: &str) -> Result<Duration, String> {
         "s" | "" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err("a time is such as 500ms, 10s or 2m".to_owned()),
+        _ => return Err("write a time such as 500ms, 10s or 2m".to_owned()),
     };
-    let number: f64 = digits.parse().map_err(|_| "a time is such as 500ms, 10s or 2m".to_owned())?;
+    let number: f64 = digits.parse().map_err(|_| "write a time such as 500ms, 10s or 2m".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
 }
 
-/// The same for what must not be zero.
+/// Reads a time that must not be zero.
 fn limit(text: &str) -> Result<Duration, String> {
     time(text).and_then(|time| if time.is_zero() { Err("it must be longer than 0s".to_owned()) } else { Ok(time) })
 }
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_are_shown_in_a_fitting_unit() {
+    fn a_latency_is_shown_in_the_unit_of_its_size() {
         assert_eq!([85.4, 1234.0, 2_500_000.0].map(duration), ["85 µs", "1.23 ms", "2.50 s"]);
     }
 }

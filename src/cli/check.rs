@@ -1,4 +1,4 @@
-//! `keyraft check`: what would keep a node from starting, without starting it.
+//! `keyraft check`: finds what would keep a node from starting, without starting it.
 
 use std::path::PathBuf;
 
@@ -27,12 +27,12 @@ Examples:
   keyraft check --json config.yml | jq -r '.problems[] | \"\\(.line): \\(.message)\"'
 
 It reads the configuration, certificates, keys and CAs; looks up names; and compares the root key with the data folder,
-also while a node runs on it. Problems keep the node from starting or serving. Warnings do not. What could not be
-checked is noted.
+also while a node runs on it. A problem keeps the node from starting or serving; a warning does not. A note names what
+the command could not check.
 
 Exit codes: 0 without a problem, 2 with one.";
 
-/// Checks a file, and shows everything that was found.
+/// Checks a configuration file, and prints every finding.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     let checked = node::check(&args.file).await;
     output.either(&as_json(args, &checked), || shown(args, &checked))?;

@@ -1,4 +1,4 @@
-//! `keyraft cluster`: what the nodes are doing.
+//! `keyraft cluster`: shows what the nodes are doing.
 
 mod leader;
 
@@ -26,13 +26,13 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show the members, the leader, and how far each has come
+    /// Show the members, the leader, and how far behind each member is
     #[command(after_help = EXAMPLES)]
     Status {
-        /// Ask the node of this configuration file, on this machine, by its local socket
+        /// Ask the node of this configuration file, on this machine, through its local socket
         #[arg(long, value_name = "FILE", conflicts_with = "data")]
         config: Option<PathBuf>,
-        /// Ask the node with this data folder, on this machine, by its local socket
+        /// Ask the node with this data folder, on this machine, through its local socket
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
@@ -44,7 +44,7 @@ Examples:
   keyraft cluster status --server 127.0.0.1:7374        as the second node sees it
   keyraft cluster status --config node-1/config.yml     on the node's machine, even while it is sealed
 
-How far the others are behind, and when they were heard of last, only the leader knows: it is asked, too.";
+Only the leader knows how far the others are behind and when it last heard from them, so the command asks it, too.";
 
 /// Prints the state of the cluster.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
@@ -56,7 +56,10 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let status = match (config, data) {
         (Some(config), _) => local_cluster_status(&data_folder(config)?).await?,
         (None, Some(data)) => local_cluster_status(data).await?,
-        (None, None) => leader::consulted(&args.connect, args.connect.client()?.cluster_status().await?, output).await,
+        (None, None) => {
+            let status = args.connect.client()?.cluster_status().await?;
+            leader::with_leader_figures(&args.connect, status, output).await
+        }
     };
     output.either(&status, || render(&status))
 }
@@ -72,20 +75,20 @@ fn render(status: &ClusterStatus) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// What the node waits for, a line each.
+/// What the node waits for, one thing on a line.
 fn waits(status: &ClusterStatus) -> String {
     let lines = status.waiting_for.iter().flatten().map(|wait| format!("  {}", printable(wait)));
     titled("This node waits:", lines)
 }
 
-/// What is wrong between the node that answers and each member, a line each.
+/// What is wrong between the node that answers and each member, one member on a line.
 fn problems(status: &ClusterStatus) -> String {
     let line = |member: &MemberStatus| {
         let problem = member.problem.as_ref()?;
         let (name, reason) = (printable(&member.name), printable(&problem.reason));
         Some(format!("  {name} {reason} (for {})", length(problem.for_ms / 1000)))
     };
-    titled(&format!("As {} sees them:", printable(&status.node.name)), status.members.iter().filter_map(line))
+    titled(&format!("Problems, as {} sees them:", printable(&status.node.name)), status.members.iter().filter_map(line))
 }
 
 fn titled(title: &str, lines: impl Iterator<Item = String>) -> String {
@@ -131,12 +134,12 @@ fn row(member: &MemberStatus, answers: bool) -> [String; 7] {
         member.address.clone(),
         member.peer_address.clone(),
         member.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
-        // The node that answers is there, whatever was heard of it.
+        // The node that answers is up, even if its leader has not heard from it.
         if answers { seen(Some(0)) } else { seen(member.heard_ms) },
     ]
 }
 
-/// How long ago a member gave a sign of life.
+/// How long ago the leader heard from a member.
 fn seen(heard_ms: Option<u64>) -> String {
     match heard_ms.map(|ms| ms / 1000) {
         None => "-".to_owned(),
@@ -183,26 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_life_is_as_old_as_it_is() {
+    fn the_time_since_a_member_was_heard_is_rounded_down() {
         for (ms, shown) in [(999, "now"), (1000, "1 s ago"), (150_000, "2 min ago"), (9_000_000, "2 h ago")] {
             assert_eq!(seen(Some(ms)), shown);
         }
     }
 
     #[test]
-    fn a_node_that_waits_says_for_what_and_which_members_it_does_not_reach() {
+    fn a_waiting_node_shows_what_it_waits_for_and_which_members_it_cannot_reach() {
         let shown = plain(
             r#"{"node":{"id":1,"name":"node-1","state":"offline","reason":"no leader"},"waiting_for":["a leader"],
                 "members":[{"id":2,"name":"node-2","lag":null,
                             "problem":{"reason":"cannot be reached: connection refused","for_ms":4200}}]}"#,
         );
-        let expected = ["reason  no leader", "This node waits:\n  a leader", "As node-1 sees them:"];
+        let expected = ["reason  no leader", "This node waits:\n  a leader", "Problems, as node-1 sees them:"];
         assert!(expected.iter().all(|part| shown.contains(part)), "{shown}");
         assert!(shown.contains("  node-2 cannot be reached: connection refused (for 4 s)"), "{shown}");
     }
 
     #[test]
-    fn a_sealed_node_says_so_and_why_with_next_to_nothing_else() {
+    fn a_sealed_node_shows_its_state_and_the_reason() {
         let shown = plain(r#"{"state":"sealed","reason":"the root key does not open the ring"}"#);
         assert_eq!(shown.lines().count(), 3, "{shown}");
         assert!(shown.contains("sealed") && shown.contains("does not open"));

@@ -1,11 +1,11 @@
-//! `keyraft completion`: what a shell needs to complete commands.
+//! `keyraft completion`: scripts with which a shell completes commands.
 
 use clap::Command;
 use clap_complete::{Shell, generate};
 
 use super::{Error, Output};
 
-/// Print what a shell needs to complete commands
+/// Print a script with which a shell completes commands
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -1,4 +1,4 @@
-//! How commands reach a server: options first, then `MINIO_KES_*`, then `KES_*` (wire contract, "Configuration and
+//! How commands find a server and credentials: options first, then `MINIO_KES_*`, then `KES_*` (wire contract, "Configuration and
 //! environment"), and last what MinIO itself reads, `MINIO_KMS_KES_*`.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::tls::{Alpn, ApiKey, ClientTls, Credentials, Trust};
 
 const DEFAULT_SERVER: &str = "127.0.0.1:7373";
 
-/// Which server, who asks, and whom to trust.
+/// The options for servers, credentials and trust.
 #[derive(Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connect {
@@ -25,7 +25,7 @@ pub struct Connect {
     key: Option<PathBuf>,
 }
 
-/// The same for a command that has other uses for `--cert` and `--key`.
+/// The same options for a command that uses `--cert` and `--key` for something else.
 #[derive(Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectByKey {
@@ -38,27 +38,27 @@ pub struct ConnectByKey {
     /// PEM file of the CA to trust [env: KEYRAFT_CA]
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Trust any server; for trying things out only
+    /// Trust any server; only for trying things out
     #[arg(short = 'k', long, global = true, action = ArgAction::SetTrue)]
     insecure: bool,
 }
 
-/// What options and environment come to.
+/// The servers, credentials and trust that options and environment variables select.
 #[derive(Debug)]
 pub struct ConnectSettings {
     /// Servers of one cluster.
     pub endpoints: Vec<Endpoint>,
-    /// Who asks.
+    /// The caller's API key or certificate.
     pub credentials: Credentials,
-    /// Whom to trust.
+    /// Which server certificates to trust.
     pub trust: Trust,
 }
 
-/// Reads an environment variable; none when it is unset or empty.
+/// Reads an environment variable; `None` if it is unset or empty.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Connect {
-    /// A client of the servers asked for.
+    /// A client of the selected servers.
     pub fn client(&self) -> Result<ApiClient, Error> {
         let settings = self.settings()?;
         Ok(ApiClient::new(settings.endpoints.clone(), settings.tls(Alpn::Either)?))
@@ -69,7 +69,7 @@ impl Connect {
         Ok(ApiClient::new(vec![endpoint], self.settings()?.tls(Alpn::Either)?))
     }
 
-    /// What the options and this process's environment come to.
+    /// The settings from the options and this process's environment.
     pub fn settings(&self) -> Result<ConnectSettings, Error> {
         self.resolve(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
@@ -91,10 +91,10 @@ impl Connect {
             .map_err(|error| Error::Setting { name: name.to_owned(), reason: error.to_string() })
     }
 
-    /// The credentials of the first place that has any.
+    /// The credentials from the first source that has any.
     fn credentials(&self, env: Variables<'_>) -> Result<Credentials, Error> {
         let path = |name| env(name).map(PathBuf::from);
-        let places = [
+        let sources = [
             CredentialSource {
                 names: ["--api-key", "--cert", "--key"],
                 api_key: self.by_key.api_key.clone(),
@@ -120,7 +120,7 @@ impl Connect {
                 key: path("MINIO_KMS_KES_KEY_FILE"),
             },
         ];
-        places.into_iter().find_map(|place| place.credentials().transpose()).unwrap_or(Ok(Credentials::Nothing))
+        sources.into_iter().find_map(|source| source.credentials().transpose()).unwrap_or(Ok(Credentials::Nothing))
     }
 
     fn trust(&self, env: Variables<'_>) -> Trust {
@@ -129,7 +129,7 @@ impl Connect {
         match (own, of_minio) {
             _ if self.by_key.insecure => Trust::Anyone,
             (Some(ca), _) => Trust::Ca(ca),
-            // MinIO's folder also holds what it trusts of others, beside the system's roots.
+            // MinIO trusts the certificates of this folder in addition to the system's roots.
             (None, Some(folder)) if folder.is_dir() => Trust::SystemAndFolder(folder),
             (None, Some(ca)) => Trust::Ca(ca),
             (None, None) => Trust::System,
@@ -144,13 +144,13 @@ impl From<ConnectByKey> for Connect {
 }
 
 impl ConnectSettings {
-    /// TLS with these settings.
+    /// A TLS client with these settings.
     pub fn tls(&self, alpn: Alpn) -> Result<ClientTls, Error> {
         ClientTls::new(&self.credentials, &self.trust, alpn).map_err(Error::Tls)
     }
 }
 
-/// One place in which credentials may stand.
+/// One source of credentials: the options, or one family of variables.
 struct CredentialSource {
     names: [&'static str; 3],
     api_key: Option<String>,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_takes_ranges_and_the_port_of_its_scheme() {
+    fn every_variable_takes_ranges_and_the_port_of_its_scheme() {
         let ranges = "https://127.0.0.1:2701{0...2}";
         for name in ["MINIO_KES_SERVER", "KES_SERVER", "MINIO_KMS_KES_ENDPOINT"] {
             assert_eq!(resolve(&Connect::default(), &[(name, ranges)]).unwrap().endpoints.len(), 3, "{name}");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_come_from_one_place() {
+    fn credentials_come_from_one_source() {
         let none = Connect::default();
         let files = [("KES_CLIENT_CERT", "c"), ("KES_CLIENT_KEY", "k")];
         assert!(matches!(resolve(&none, &files).unwrap().credentials, Credentials::Files { .. }));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_minio_reads_comes_last() {
+    fn the_variables_of_minio_come_last() {
         let none = Connect::default();
         let of_minio = [("MINIO_KMS_KES_API_KEY", KEY), ("MINIO_KMS_KES_CAPATH", "/minio.crt")];
         let settings = resolve(&none, &of_minio).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named_and_no_secret_is_shown() {
+    fn a_wrong_setting_is_named_and_no_secret_is_shown() {
         let none = Connect::default();
         let half = resolve(&none, &[("MINIO_KES_CERT_FILE", "c")]).unwrap_err().to_string();
         assert_eq!(half, "MINIO_KES_CERT_FILE: needs MINIO_KES_KEY_FILE too");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn trust_is_the_system_unless_told() {
+    fn the_system_roots_are_trusted_by_default() {
         let ca = [("KEYRAFT_CA", "/ca.crt")];
         assert_eq!(resolve(&Connect::default(), &[]).unwrap().trust, Trust::System);
         assert_eq!(resolve(&Connect::default(), &ca).unwrap().trust, Trust::Ca("/ca.crt".into()));

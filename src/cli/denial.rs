@@ -1,18 +1,18 @@
-//! What to do about a refusal: whether the caller has said who asks, which pattern is missing or in the way, and how an admin adds it or takes it out.
+//! Explains refusals: missing credentials, or the pattern that is missing or in the way, and how an admin settles it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
 use super::Error;
 use super::connect::Connect;
-use super::error::UNASKED;
+use super::error::FORCE_SKIPS_CHECK;
 use super::escape::{printable, quoted};
 use crate::client::{self, SelfEntry};
 use crate::policy::{Pattern, Policy};
 use crate::tls::Credentials;
 
-/// The outcome of a command; where it was refused, with what the server says that the caller may do, and where nobody
-/// has said who asks, with that.
+/// Runs a command. If the server refuses it, adds advice from the caller's own policy, which the server shows. If no
+/// credentials are set, the error says so first.
 pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let Err(error) = outcome.await else { return Ok(()) };
     if is_anonymous(&error, &connect.settings()?.credentials) {
@@ -20,17 +20,17 @@ pub async fn explained(connect: &Connect, outcome: impl Future<Output = Result<(
     }
     let Some(client::Error::Status { path, .. }) = error.refusal() else { return Err(error) };
     let path = path.clone();
-    // Whoever cannot even be asked, such as a KES that knows its admin only, leaves the general hint.
+    // The caller may not read their own policy, or KES does not show it to its admin. The general hint must do then.
     let Ok(own) = connect.client()?.describe_self().await else { return Err(error) };
     let mut advice = advice(&path, &own);
     if error.is_of_unknown_use() {
-        advice = format!("{advice}\n{UNASKED}");
+        advice = format!("{advice}\n{FORCE_SKIPS_CHECK}");
     }
     Err(Error::Denied { error: Box::new(error), advice })
 }
 
-/// Whether it may be for lack of a key or certificate. A server may just end the connection then, and one that is away
-/// would ask for them next.
+/// Whether missing credentials may be the cause. A server without them may just close the connection, and one that is
+/// away would ask for them next.
 fn is_anonymous(error: &Error, credentials: &Credentials) -> bool {
     let unanswered = |error: &client::Error| match error {
         client::Error::Transport { .. } | client::Error::TimedOut { .. } | client::Error::NoServer(_) => true,

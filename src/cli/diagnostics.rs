@@ -1,4 +1,4 @@
-//! What a command says beside its result, on standard error: for people or, with `--json`, as one JSON object each.
+//! Warnings and notes on standard error: text for people, or with `--json` one JSON object each.
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +10,7 @@ use super::output::{DIM, WARN};
 use crate::config::Finding;
 
 impl Output {
-    /// Warns of something that may not be as it was meant.
+    /// Warns of something that may not work as the user meant it.
     pub fn warn(self, message: &str) {
         if self.is_json_asked() {
             print(&json!({ "warning": { "message": message } }));
@@ -19,7 +19,7 @@ impl Output {
         }
     }
 
-    /// Warns of something that was left out, and why.
+    /// Warns that the command skipped something, and why.
     pub fn skipped(self, message: &str) {
         if self.is_json_asked() {
             self.warn(&format!("skipped: {message}"));
@@ -28,7 +28,7 @@ impl Output {
         }
     }
 
-    /// Warns of something in a configuration file.
+    /// Prints a warning about a configuration file.
     pub fn warn_of(self, found: &Finding) {
         if self.is_json_asked() {
             print(&json!({ "warning": ReportedFinding::of(found) }));
@@ -37,7 +37,7 @@ impl Output {
         }
     }
 
-    /// Says something that is good to know.
+    /// Prints a note: something good to know.
     pub fn note(self, message: &str) {
         if self.is_json_asked() {
             print(&json!({ "note": { "message": message } }));
@@ -52,5 +52,5 @@ fn labelled(label: &str, message: &str) {
 }
 
 fn print(object: &impl Serialize) {
-    anstream::eprintln!("{}", printable_json(&serde_json::to_string(object).expect("a notice is plain data")));
+    anstream::eprintln!("{}", printable_json(&serde_json::to_string(object).expect("a warning is plain data")));
 }

@@ -1,4 +1,4 @@
-//! Bytes on the command line: base64 as the KES command line has it, text, and standard input for `-`.
+//! Bytes as arguments: base64 as the KES command line writes it, text, and `-` for standard input.
 
 use std::io::Read as _;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Error;
 
-/// More than any server takes.
+/// How much of standard input is read. No server takes more.
 const MAX_INPUT: u64 = 1 << 21;
 
 /// Bytes as base64.
@@ -16,16 +16,16 @@ pub fn encode(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// Reads base64, or standard input that holds some when the argument is `-`.
+/// Decodes the argument from base64, or standard input if it is `-`.
 pub fn decode(what: &'static str, argument: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let text = if argument == "-" { read_input()? } else { Zeroizing::new(argument.as_bytes().to_vec()) };
     BASE64_STANDARD.decode(text.trim_ascii()).map(Zeroizing::new).map_err(|_| Error::Input {
         what,
-        reason: "not standard, padded base64; `echo -n TEXT | base64` makes some".to_owned(),
+        reason: "it must be standard, padded base64, as `echo -n TEXT | base64` prints it".to_owned(),
     })
 }
 
-/// The argument's own bytes, or standard input when it is `-`.
+/// The argument's own bytes, or standard input if it is `-`.
 pub fn bytes(argument: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     if argument == "-" { read_input() } else { Ok(Zeroizing::new(argument.as_bytes().to_vec())) }
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_the_standard_padded_one() {
+    fn only_standard_padded_base64_is_decoded() {
         assert_eq!(*decode("x", "+/8=").unwrap(), [0xfb, 0xff]);
         for bad in ["-_8=", "+/8", "hello world"] {
             assert!(decode("context", bad).unwrap_err().to_string().starts_with("context: "));

@@ -1,4 +1,4 @@
-//! Why a command failed, what the user can do about it, and the exit code that says so to a script.
+//! Why a command failed, what the user can do about it, and the exit code for scripts.
 
 use std::fmt;
 use std::io;
@@ -15,33 +15,33 @@ use crate::tls::{ApiKeyError, ClientTlsError, TlsError};
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Error {
-    /// The request was refused or brought no answer.
+    /// A server refused the request, or did not answer.
     Client(client::Error),
-    /// The same at the server that keys come from.
+    /// The same for a request to the server from which keys are migrated.
     OldServer(client::Error),
-    /// An option or environment variable that makes no sense.
+    /// An option or environment variable has a wrong value.
     Setting {
         /// Its name.
         name: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Text on the command line or on standard input that cannot be read as what it should be.
+    /// An argument or standard input cannot be read as what it should be.
     Input {
         /// What it should be.
         what: &'static str,
         /// What is wrong with it.
         reason: String,
     },
-    /// The credentials or trust for the connection cannot be used.
+    /// The certificate, private key or CA for the connection cannot be used.
     Tls(ClientTlsError),
-    /// No API key could be made.
+    /// An API key cannot be made.
     ApiKey(ApiKeyError),
-    /// A file that was named cannot be read.
+    /// A file that an argument names cannot be read.
     Unread(Unread),
-    /// A file cannot be written, or read while it is worked on.
+    /// Reading or writing a file failed.
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -50,90 +50,90 @@ pub enum Error {
     Config(Problems),
     /// The development cluster cannot be made or run.
     Dev(DevError),
-    /// The load test could not be run.
+    /// The load test cannot run.
     Load(client::load::LoadError),
     /// Audit files are not as the node wrote them.
     Tampered {
-        /// How many faults.
+        /// How many faults it found.
         count: usize,
     },
-    /// A server gave nothing to one who has not said who asks.
+    /// A request failed, and no credentials are set.
     Anonymous {
-        /// What became of it.
+        /// The failure.
         error: Box<Error>,
     },
-    /// What a policy check refused, and what would let it through.
+    /// A server refused the request, and what would permit it.
     Denied {
         /// The refusal.
         error: Box<Error>,
-        /// What is missing, and who adds it how.
+        /// What is missing, and how an admin adds it.
         advice: String,
     },
-    /// A key that was used in the last day is not deleted without being told to.
+    /// The command does not delete a key that was used in the last day, unless `--force` is given.
     RecentlyUsed {
         /// The key's name.
         name: String,
-        /// When it was used last, in RFC 3339.
+        /// When somebody used it last, in RFC 3339.
         last_used: String,
     },
-    /// Whether a key was used in the last day cannot be asked.
+    /// The command cannot find out whether a key was used in the last day.
     UseUnknown {
         /// The key's name.
         name: String,
-        /// Why not.
+        /// Why it cannot.
         error: Box<Error>,
     },
-    /// Whether something was done is not known.
+    /// A change may have been made or not.
     OutcomeUnknown {
-        /// What may be so or not.
+        /// The change, as a sentence: `the server has rotated my-key`.
         what: String,
-        /// The command that shows it.
+        /// The command that shows whether it was made.
         look: String,
-        /// Why it is not known.
+        /// Why it is unknown.
         error: Box<Error>,
     },
-    /// A log could be followed no further.
+    /// The command cannot follow a log any further.
     NotFollowed {
-        /// The server that was followed last.
+        /// The server that it followed last.
         lost: client::Endpoint,
-        /// How that ended.
+        /// How that connection ended.
         reason: String,
-        /// Why no server could be followed instead.
+        /// Why it cannot follow another server.
         error: client::Error,
     },
-    /// Of several names one failed, and those after it were not tried.
+    /// One of several names failed, and the command did not try those after it.
     Stopped {
         /// The one that failed.
         name: String,
-        /// Those after it.
+        /// The names after it.
         left: Vec<String>,
         /// Why it failed.
         error: Box<Error>,
     },
-    /// Some changes were made, and then one was not.
+    /// Some changes were made, and then one failed.
     Incomplete {
         /// How many were made.
         done: usize,
-        /// Of how many.
+        /// How many changes there were to make.
         total: usize,
-        /// Why no more were.
+        /// Why the next one failed.
         error: Box<Error>,
     },
-    /// A configuration, or what it names, has problems, as the output has shown.
+    /// A configuration, or a file that it names, has problems. The output has listed them.
     Faulty(Vec<Finding>),
     /// A dry run found something to do.
     Differs,
-    /// The user was asked, and said no.
+    /// The user answered no to a question.
     Declined,
-    /// Some of what a file wants was left as it is; the output has said what and why.
+    /// How many assignments of a file were not made. The output has said which and why.
     LeftAlone(usize),
-    /// So many keys were not brought over, or are not what they were; the output has said which and why.
+    /// How many keys are not imported and proven. The output has said which and why.
     NotMigrated(usize),
-    /// The output went away.
+    /// Standard output or error cannot be written.
     Output(io::Error),
-    /// The runtime did not start.
+    /// The async runtime did not start.
     Runtime(io::Error),
-    /// The node cannot run, or has ended.
+    /// The node cannot run, or ended with an error.
     Node(node::RunError),
 }
 
@@ -145,20 +145,21 @@ const EXIT_NOT_PERMITTED: u8 = 4;
 const EXIT_NOT_FOUND: u8 = 5;
 const EXIT_DIFFERS: u8 = 6;
 
-/// What to do where it cannot be asked whether a key is in use.
-pub const UNASKED: &str = "--force deletes it without asking";
-const FOLLOW_ALL: &str =
-    "`keyraft cluster status` shows which nodes are up; MINIO_KES_SERVER (or --server) takes several";
-const NOBODY: &str = "a server wants to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
+/// What to do if the command cannot find out whether a key is in use.
+pub const FORCE_SKIPS_CHECK: &str = "--force deletes it without this check";
+const FOLLOW_AGAIN: &str = "`keyraft cluster status` shows which nodes are up";
+const FOLLOW_SEVERAL: &str = "name several servers in MINIO_KES_SERVER (or --server), and the command goes on at the next \
+                              one when it loses one";
+const SET_CREDENTIALS: &str = "a server needs to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
                       and MINIO_KES_KEY_FILE (or --cert and --key)";
 
 impl Error {
-    /// The server's refusal, when this is one for lack of permission.
+    /// The server's refusal, if the caller lacks a permission.
     pub fn refusal(&self) -> Option<&client::Error> {
         self.request().filter(|error| error.is_status(403))
     }
 
-    /// Whether it is that nobody could tell whether a key is in use.
+    /// Whether the command could not find out whether a key is in use.
     pub fn is_of_unknown_use(&self) -> bool {
         match self {
             Self::UseUnknown { .. } => true,
@@ -167,7 +168,7 @@ impl Error {
         }
     }
 
-    /// What became of a request, when that is the reason.
+    /// The failed request, if that is the reason.
     pub fn request(&self) -> Option<&client::Error> {
         match self {
             Self::Client(error) | Self::Load(client::load::LoadError::Client(error)) => Some(error),
@@ -178,34 +179,34 @@ impl Error {
         }
     }
 
-    /// Whether nobody reads the report: `keyraft key ls | head` closes its output, for one.
+    /// Whether nobody reads the output any more, as when `keyraft key ls | head` closes it.
     pub(super) fn has_no_reader(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Whether what was printed shows it to people already.
+    /// Whether the output has shown it to people already.
     pub(super) fn is_in_the_output(&self) -> bool {
         matches!(self, Self::Differs | Self::Faulty(_))
     }
 
-    /// What to do now, where there is something to say.
+    /// What to do now, if there is advice.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.hint(),
             Self::Load(error) => error.hint(),
-            Self::NotFollowed { error: client::Error::NoServer(_), .. } => Some(FOLLOW_ALL.to_owned()),
-            Self::NotFollowed { .. } => Some(format!("{FOLLOW_ALL}, of which the next one is followed then")),
+            Self::NotFollowed { error: client::Error::NoServer(_), .. } => Some(FOLLOW_AGAIN.to_owned()),
+            Self::NotFollowed { .. } => Some(format!("{FOLLOW_AGAIN}; {FOLLOW_SEVERAL}")),
             Self::RecentlyUsed { name, .. } => Some(format!(
-                "without it nothing opens what it sealed; --force deletes it all the same, for good unless the server has \
-                 a deletion window: within that, `keyraft key restore {}` takes it back",
+                "without this key, nobody can open what it has sealed. --force deletes it all the same. Only if the server \
+                 has a deletion window, `keyraft key restore {}` brings it back until the window ends",
                 quoted(name)
             )),
             Self::Stopped { error, .. } => error.hint(),
             Self::Anonymous { error } if error.request().is_some_and(client::Error::may_want_a_certificate) => {
-                Some(NOBODY.to_owned())
+                Some(SET_CREDENTIALS.to_owned())
             }
             Self::Anonymous { error } => {
-                Some(error.hint().map_or(NOBODY.to_owned(), |hint| format!("{NOBODY}\n{hint}")))
+                Some(error.hint().map_or(SET_CREDENTIALS.to_owned(), |hint| format!("{SET_CREDENTIALS}\n{hint}")))
             }
             _ => self.fixed_hint().map(str::to_owned),
         }
@@ -213,11 +214,15 @@ impl Error {
 
     fn fixed_hint(&self) -> Option<&str> {
         match self {
-            Self::OldServer(_) => Some("--verify says where it is; KEYRAFT_VERIFY_API_KEY or --verify-cert, who asks"),
+            Self::OldServer(_) => Some(
+                "check its address in --verify, and your credentials there in KEYRAFT_VERIFY_API_KEY or --verify-cert",
+            ),
             Self::Dev(error) => error.hint(),
             Self::Denied { advice, .. } => Some(advice),
-            Self::UseUnknown { .. } => Some(UNASKED),
-            Self::Incomplete { .. } => Some("run it again: what is done is left alone, and the rest goes on"),
+            Self::UseUnknown { .. } => Some(FORCE_SKIPS_CHECK),
+            Self::Incomplete { .. } => {
+                Some("run the same command again: it keeps what is done and goes on with the rest")
+            }
             Self::Tls(ClientTlsError::Files(TlsError::NoSystemRoots)) => {
                 Some("set KEYRAFT_CA to the CA that signed the server's certificate")
             }
@@ -285,16 +290,20 @@ impl fmt::Display for Error {
             Self::Tampered { count } => write!(f, "the audit trail has {count} faults"),
             Self::Denied { error, .. } => error.fmt(f),
             Self::Anonymous { error } => write!(f, "no API key and no certificate is set: {error}"),
-            Self::RecentlyUsed { name, last_used } => write!(f, "{name} is in use: within about a day, at {last_used}"),
-            Self::UseUnknown { name, error } => write!(f, "whether {name} is in use cannot be asked: {error}"),
-            Self::OutcomeUnknown { what, look, error } => {
-                write!(f, "{what} is not known: {error}\nLook before you do it again:\n  {look}")
+            Self::RecentlyUsed { name, last_used } => {
+                write!(f, "key {name} is in use: somebody used it at {last_used}")
             }
-            Self::Incomplete { done, total, error } => write!(f, "{done} of {total} are done; then: {error}"),
+            Self::UseUnknown { name, error } => write!(f, "cannot find out whether key {name} is in use: {error}"),
+            Self::OutcomeUnknown { what, look, error } => {
+                write!(f, "it is unknown whether {what}: {error}\nLook before you run it again:\n  {look}")
+            }
+            Self::Incomplete { done, total, error } => {
+                write!(f, "{done} of {total} are done, and then this failed: {error}")
+            }
             Self::NotFollowed { lost, reason, error } => {
                 write!(
                     f,
-                    "the connection to {lost} is lost, and events after that are not shown: {reason}\nNow: {error}"
+                    "the connection to {lost} is lost, and events after that are not shown: {reason}\nNo other server took over: {error}"
                 )
             }
             Self::Stopped { name, left, error } => {
@@ -302,14 +311,14 @@ impl fmt::Display for Error {
                 if left.is_empty() { Ok(()) } else { write!(f, "\nNot tried: {}", left.join(" ")) }
             }
             Self::Faulty(_) => f.write_str("the configuration has problems, as listed above"),
-            Self::Differs => f.write_str("something differs"),
-            Self::Declined => f.write_str("nothing is changed"),
-            Self::LeftAlone(1) => f.write_str("one thing is not as the file wants it, as said above"),
-            Self::LeftAlone(count) => write!(f, "{count} things are not as the file wants them, as said above"),
-            Self::NotMigrated(1) => f.write_str("one key needs a look, as said above"),
-            Self::NotMigrated(count) => write!(f, "{count} keys need a look, as said above"),
+            Self::Differs => f.write_str("the dry run found something to do"),
+            Self::Declined => f.write_str("cancelled; nothing was changed"),
+            Self::LeftAlone(1) => f.write_str("one assignment of the file was not made; the output says why"),
+            Self::LeftAlone(count) => write!(f, "{count} assignments of the file were not made; the output says why"),
+            Self::NotMigrated(1) => f.write_str("one key needs a look; the output says which and why"),
+            Self::NotMigrated(count) => write!(f, "{count} keys need a look; the output says which and why"),
             Self::Output(error) => write!(f, "the output cannot be written: {error}"),
-            Self::Runtime(error) => write!(f, "the runtime does not start: {error}"),
+            Self::Runtime(error) => write!(f, "the async runtime does not start: {error}"),
             Self::Node(error) => error.fmt(f),
         }
     }

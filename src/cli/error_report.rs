@@ -1,4 +1,4 @@
-//! How a failed command ends: with words for people or, with `--json`, with one JSON object on standard error.
+//! Reports why a command failed: as text for people, or with `--json` as one JSON object on standard error.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use crate::node::RunError;
 const RED: Style = AnsiColor::Red.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// A failure as programs read it; `docs/command-line.md` describes each field.
+/// A failed command for programs; `docs/command-line.md` describes each field.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct ErrorReport {
     /// What kind of failure this is: a word that stays the same from release to release.
@@ -34,19 +34,19 @@ pub(super) struct ErrorReport {
     /// The code of the server's answer, which says what went wrong there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
-    /// The server may have done what it was asked for.
+    /// Whether the server may have done it all the same.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub may_be_done: bool,
-    /// Of several names, the one that failed.
+    /// The one of several names that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// Of several names, those after the one that failed.
+    /// The names after it, which the command did not try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_tried: Option<Vec<String>>,
     /// How many changes were made before the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<usize>,
-    /// Of how many.
+    /// How many changes there were to make.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<usize>,
     /// Every problem of a configuration file.
@@ -70,12 +70,12 @@ impl ErrorReport {
     /// Prints the object as one line on standard error.
     pub fn print(&self) {
         let text = serde_json::to_string(&serde_json::json!({ "error": self }));
-        anstream::eprintln!("{}", printable_json(&text.expect("a failure is plain data")));
+        anstream::eprintln!("{}", printable_json(&text.expect("a report is plain data")));
     }
 }
 
 impl ReportedFinding {
-    /// Where something was found in a file, and what.
+    /// The finding as JSON shows it.
     pub fn of(finding: &Finding) -> Self {
         Self {
             file: finding.file.display().to_string(),
@@ -86,7 +86,7 @@ impl ReportedFinding {
 }
 
 impl Error {
-    /// Reports the failure on standard error, as JSON if that was asked for, and returns the exit code.
+    /// Reports the error on standard error, with `json` as JSON, and returns the exit code.
     pub fn report(&self, json: bool) -> ExitCode {
         if self.has_no_reader() || (self.is_in_the_output() && !json) {
             return ExitCode::from(self.code());
@@ -102,7 +102,7 @@ impl Error {
         ExitCode::from(self.code())
     }
 
-    /// The failure as programs read it.
+    /// The error for programs.
     pub(super) fn error_report(&self) -> ErrorReport {
         let of_server = self.request_of_any();
         let status = of_server.and_then(|error| match error {
@@ -123,7 +123,7 @@ impl Error {
         failure
     }
 
-    /// What became of a request, also of one to the old server or after a refusal was explained.
+    /// The failed request behind this error: also one to the old server, and one whose refusal is explained.
     fn request_of_any(&self) -> Option<&client::Error> {
         match self {
             Self::OldServer(error) | Self::NotFollowed { error, .. } => Some(error),
@@ -165,7 +165,7 @@ impl Error {
         }
     }
 
-    /// A word for what kind of failure this is, which scripts compare.
+    /// The kind of failure: a word that scripts compare.
     fn kind(&self) -> &'static str {
         match self {
             Self::Client(error) | Self::OldServer(error) | Self::NotFollowed { error, .. } => kind_of_request(error),

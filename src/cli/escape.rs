@@ -1,25 +1,25 @@
-//! Text that others chose, fit for a terminal and for a shell.
+//! Makes text from others safe to print on a terminal and to paste into a shell.
 
 use std::fmt::Write as _;
 
-/// The text without anything that could steer a terminal, end the line or turn its direction round. A path, a pattern
-/// or the name of a file is whatever somebody wrote.
+/// Escapes everything that could steer a terminal, end the line or change the direction of the text. Anybody may have
+/// chosen a path, a pattern or the name of a file.
 pub fn printable(text: &str) -> String {
     escaped(text, steers)
 }
 
-/// The same for a text that has lines.
+/// Escapes the same, except the ends of lines.
 pub fn printable_lines(text: &str) -> String {
     escaped(text, |c| c != '\n' && steers(c))
 }
 
-/// JSON that says the same, in which nothing steers: outside of its strings only ends of lines could.
+/// Escapes the same in JSON, with JSON's own escapes. Such characters occur only in its strings, apart from ends of lines.
 pub fn printable_json(json: &str) -> String {
     let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
     json.chars().map(|c| if c != '\n' && steers(c) { escape(c) } else { c.to_string() }).collect()
 }
 
-/// A word for a POSIX shell, whatever it holds; what cannot be printed is written as bash, zsh and ksh read it.
+/// Quotes a word for a POSIX shell. If it has characters that steer a terminal, only bash, zsh and ksh can read it.
 pub fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:,+=@%".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
@@ -35,8 +35,8 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool) -> String {
     text.chars().map(|c| if is_bad(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
-/// Controls, ends of lines, and what shows nothing but changes what is shown: marks of direction, their embeddings,
-/// overrides and isolates (Unicode 16, section 23.2, and UAX #9), joiners and invisible operators.
+/// Whether a character is a control, an end of a line, or an invisible one that changes what others look like: marks of
+/// direction, embeddings, overrides and isolates (Unicode 16, section 23.2, and UAX #9), joiners, invisible operators.
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}')
@@ -65,7 +65,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_could_steer_a_terminal_is_shown_as_what_it_is() {
+    fn characters_that_steer_a_terminal_are_escaped() {
         for bad in BAD {
             let shown = printable(&format!("a{bad}ö"));
             assert_eq!(shown, format!("a{}ö", bad.escape_unicode()));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same_without_steering() {
+    fn escaped_json_has_the_same_value() {
         let value = serde_json::json!({ "a\u{9b}": BAD.iter().collect::<String>(), "b": "\u{e0041}\n" });
         let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(!shown.contains(|c: char| c != '\n' && steers(c)), "{shown}");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_reads_a_quoted_word_as_it_was() {
+    fn a_shell_reads_a_quoted_word_unchanged() {
         let words = ["", "/v1/key/*", "it's", "$(id)'`id`", "a b;c\"&|<>", "\\", "-n", "ä"];
         for word in words {
             let script = format!("printf '%s.' {}", quoted(word));

@@ -1,4 +1,4 @@
-//! `keyraft log`: what happens on a node, or on all of them.
+//! `keyraft log`: shows what happens on a node, or on all of them.
 
 mod events;
 mod follow;
@@ -21,7 +21,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show requests: who asked for what, when, and what came of it
+    /// Show requests: who asked for what, when, and with which result
     #[command(after_help = AUDIT_EXAMPLES)]
     Audit(Options),
     /// Show the errors of a node
@@ -31,13 +31,13 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Options {
-    /// Go on with what happens from now on, until it is stopped
+    /// Then show new events as they happen, until you stop the command
     #[arg(short, long)]
     follow: bool,
-    /// Begin with as many of the last events, with --cluster of each node; one keeps 256 [default: all, with --follow 10]
+    /// Begin with this many of the last events; with --cluster, of each node. A node keeps 256 [default: all; 10 with --follow]
     #[arg(short = 'n', long, value_name = "N")]
     tail: Option<usize>,
-    /// The events of every node, each with its node's name
+    /// Show the events of every node, each with the node's name
     #[arg(long)]
     cluster: bool,
 }
@@ -48,18 +48,18 @@ Examples:
   keyraft log audit --follow --cluster                  every request to every node, as it happens
   keyraft log audit --follow | jq 'select(.response.code >= 400)'
 
-Whoever follows too slowly is told how many events were lost. When the node goes that is followed, the next
-one of several servers is, which is told. A node's audit file holds all events.";
+If you read too slowly, a line says how many events were lost. When the command loses its server, it follows
+the next one of several and says so. A node's audit file holds all events.";
 
 const ERROR_EXAMPLES: &str = "\
 Examples:
   keyraft log error --tail 20
   keyraft log error --follow --cluster";
 
-/// Events shown before those that are followed.
+/// How many earlier events `--follow` shows first.
 const BEFORE_FOLLOWING: usize = 10;
 
-/// Prints events.
+/// Prints the events of a log.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     explained(&args.connect, act(args, output)).await
 }

@@ -1,4 +1,4 @@
-//! `keyraft man`: manual pages, one for each command, from the same words that `--help` shows.
+//! `keyraft man`: writes a manual page for each command, from the texts that `--help` shows.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ use super::{Error, Output};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The folder they are written to; it is made when it is not there
+    /// The folder for the pages; the command creates it if needed
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
 
-/// Lines that are not spread out to the margin, which doubles spaces within names and commands.
+/// Ends justified lines and hyphens, because justification doubles spaces in names and commands.
 const RAGGED: &str = ".ad l\n.nh\n";
 
 const EXAMPLES: &str = "\
@@ -62,7 +62,7 @@ fn collect(command: Command, pages: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-/// A page: the sections that are told apart by clap, and those that the words after `--help` have.
+/// A page: the sections that clap writes, and those from the notes of `--help`.
 fn page(command: Command) -> (String, Vec<u8>) {
     let (synopsis, after) = (synopsis(&command), command.get_after_help().map(ToString::to_string));
     let (has_options, has_commands) = (command.get_arguments().next().is_some(), command.has_subcommands());
@@ -77,7 +77,7 @@ fn page(command: Command) -> (String, Vec<u8>) {
         page += &part(|to| man.render_subcommands_section(to));
     }
     page += &text_of(&sections(&after.unwrap_or_default()));
-    // Pages have no date, and an empty argument is left out by all that writes a heading for us.
+    // Our pages have no date. The crate leaves an empty argument out of a heading, so we write the heading ourselves.
     let (title, version) = (name.trim_end_matches(".1"), env!("CARGO_PKG_VERSION"));
     let heading = format!(".TH {title} 1 \"\" \"keyraft {version}\" \"Keyraft\"\n");
     let page =
@@ -85,12 +85,12 @@ fn page(command: Command) -> (String, Vec<u8>) {
     (name, (Roff::new().render() + &heading + &ascii(&page)).into_bytes())
 }
 
-/// What is not ASCII as its code: a page says nothing of its encoding.
+/// Writes characters beyond ASCII as codes, because a page does not declare its encoding.
 fn ascii(page: &str) -> String {
     page.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) }).collect()
 }
 
-/// What renders itself, without the definitions that each page begins with once.
+/// A section that clap renders, without the definitions, which a page needs only once.
 fn part(render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
     let mut bytes = Vec::new();
     render(&mut bytes).expect("writing to memory does not fail");
@@ -105,13 +105,13 @@ fn without_definitions(page: &str) -> String {
     page.strip_prefix(&Roff::new().render()).unwrap_or(page).to_owned()
 }
 
-/// How it is called: every option with the name of its value, then what comes by its place.
+/// The synopsis: every option with the name of its value, then the positional arguments.
 fn synopsis(command: &Command) -> Roff {
     let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
     let shown = |arg: &&Arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
-    let (places, options): (Vec<_>, Vec<_>) =
+    let (positional, options): (Vec<_>, Vec<_>) =
         command.get_arguments().filter(shown).partition(|arg| arg.is_positional());
-    options.into_iter().chain(places).for_each(|arg| line.extend(argument(arg)));
+    options.into_iter().chain(positional).for_each(|arg| line.extend(argument(arg)));
     if command.has_subcommands() {
         line.extend([roman(" "), italic("COMMAND"), roman(" …")]);
     }
@@ -139,7 +139,7 @@ fn argument(arg: &Arg) -> Vec<Inline> {
     parts
 }
 
-/// The notes of a command as sections: rows keep their lines, and their meanings, lists and prose are filled.
+/// The notes of a command as sections. Rows keep their lines; meanings, lists and prose are filled.
 fn sections(text: &str) -> Roff {
     let (mut roff, mut in_notes) = (Roff::new(), false);
     for block in Note::parse(text).chunk_by(|one, next| one.is_row() && next.is_row()) {
@@ -164,7 +164,7 @@ fn sections(text: &str) -> Roff {
     roff
 }
 
-/// Rows, each a line of its own at any width, and what they mean below them.
+/// Adds rows, each on a line of its own at any width, with its meaning below it.
 fn add_rows(roff: &mut Roff, rows: &[Note]) {
     roff.control("nf", []);
     for row in rows {

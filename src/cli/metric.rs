@@ -1,20 +1,20 @@
-//! `keyraft metric`: a server's figures.
+//! `keyraft metric`: shows a server's metrics.
 
 use super::connect::Connect;
 use super::denial::explained;
 use super::output::table;
 use super::{Error, Output};
 
-/// Show the figures of a server, as a table or for Prometheus
+/// Show the metrics of a server, as a table or for Prometheus
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     connect: Connect,
-    /// The figures of consensus and storage, in place of those that KES has too
+    /// Show the metrics of consensus and storage, in place of those that KES has, too
     #[arg(long)]
     cluster: bool,
-    /// Only figures whose names contain this
+    /// Only metrics whose names contain this
     #[arg(value_name = "TEXT")]
     filter: Option<String>,
 }
@@ -24,10 +24,10 @@ Examples:
   keyraft metric
   keyraft metric request                        those with `request` in their names
   keyraft metric --cluster
-  keyraft metric | grep kes_http_request_active  the text that Prometheus reads, when it is no terminal
+  keyraft metric | grep kes_http_request_active  in a pipe, the text that Prometheus reads
   keyraft metric --json | jq .";
 
-/// Prints the figures.
+/// Prints the metrics.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     explained(&args.connect, act(args, output)).await
 }
@@ -44,7 +44,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     output.line(&render(&text, wanted))
 }
 
-/// One line of the text format.
+/// A sample: one line of the Prometheus text format.
 struct Sample<'a> {
     name: &'a str,
     labels: &'a str,
@@ -73,7 +73,7 @@ fn samples<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = Sample<'a
     })
 }
 
-/// A table; of a histogram, how many and how long on average, since its buckets say little to the eye.
+/// A table. For a histogram it has count and mean, because buckets are hard to read.
 fn render(text: &str, wanted: &str) -> String {
     let all: Vec<_> = samples(text, wanted).collect();
     let rows = all.iter().filter(|sample| !sample.name.ends_with("_bucket")).map(|sample| {
@@ -84,7 +84,7 @@ fn render(text: &str, wanted: &str) -> String {
         }
     });
     let rows: Vec<_> = rows.collect();
-    if rows.is_empty() { "No figures.".to_owned() } else { table(["FIGURE", "LABELS", "VALUE"], rows) }
+    if rows.is_empty() { "No metrics.".to_owned() } else { table(["METRIC", "LABELS", "VALUE"], rows) }
 }
 
 fn mean(all: &[Sample<'_>], family: &str, sum: &Sample<'_>) -> Option<String> {
@@ -110,7 +110,7 @@ c 1e+06
 ";
 
     #[test]
-    fn a_histogram_is_its_mean_and_all_else_a_row() {
+    fn a_histogram_is_shown_as_its_mean() {
         let shown = render(TEXT, "");
         let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["a_requests", "code=\"200\"", "7"]);
@@ -119,9 +119,9 @@ c 1e+06
     }
 
     #[test]
-    fn figures_are_chosen_by_their_name() {
+    fn metrics_are_selected_by_their_name() {
         assert_eq!(lines(TEXT, "requests").count(), 3);
         assert_eq!(samples(TEXT, "time").count(), 3);
-        assert_eq!(render(TEXT, "nothing"), "No figures.");
+        assert_eq!(render(TEXT, "nothing"), "No metrics.");
     }
 }

@@ -46,10 +46,10 @@ const STYLES: Styles = Styles::styled()
 
 const AFTER_HELP: &str = "\
 Start here:
-  keyraft dev                          three nodes on this machine, for trying things out
-  source keyraft-dev/env               tell this shell where they are and who you are
-  keyraft key create my-key            then make a key
-  keyraft cluster status               and see who leads
+  keyraft dev                          run three nodes on this machine, to try things out
+  source keyraft-dev/env               give this shell their addresses and your API key
+  keyraft key create my-key            create a key
+  keyraft cluster status               see which node leads
 
 Environment:
   MINIO_KES_SERVER     servers, separated by commas (127.0.0.1:7373); also KES_SERVER, MINIO_KMS_KES_ENDPOINT
@@ -58,13 +58,13 @@ Environment:
   MINIO_KES_KEY_FILE   its private key; also KES_CLIENT_KEY
   KEYRAFT_CA           PEM file of the CA to trust, in place of SSL_CERT_FILE and the system's
 
-Options come first, then MINIO_KES_*, then KES_*, then MinIO's own MINIO_KMS_KES_*.
+An option wins over a variable. MINIO_KES_* wins over KES_*, and that over MinIO's own MINIO_KMS_KES_*.
 
 Exit codes:
   0    done
   1    failed or refused
   2    wrong usage or settings
-  3    no server answered in time, or a leader is missing
+  3    no server answered in time, or the cluster has no leader
   4    not permitted
   5    does not exist
   6    a dry run found something to do
@@ -74,7 +74,7 @@ Exit codes:
 #[derive(Parser)]
 #[command(name = "keyraft", version, styles = STYLES, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// Print JSON, errors too; without it, results are JSON only where the output is not a terminal
+    /// Print JSON, also for errors; without it, only results are JSON, and only if the output is not a terminal
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -103,21 +103,21 @@ impl Cli {
     /// Reads the arguments of this process.
     ///
     /// # Errors
-    /// They make no command, or ask for help; [`misused`] says so to the user.
+    /// The arguments are not a valid command, or they ask for help; [`misused`] prints either.
     pub fn of_process() -> Result<Self, clap::Error> {
         Self::from_arg_matches(&help::fitted(Self::command()).try_get_matches()?)
     }
 
-    /// Whether JSON was asked for in so many words, so that errors are JSON, too.
+    /// Whether the arguments have `--json`, so that errors are JSON, too.
     pub fn wants_json(&self) -> bool {
         self.json
     }
 }
 
-/// Runs what was asked for.
+/// Runs the command.
 ///
 /// # Errors
-/// It could not be done; [`Error::report`] says so to the user.
+/// The command failed; [`Error::report`] prints why.
 pub fn run(cli: Cli) -> Result<(), Error> {
     let output = Output::new(cli.json);
     match cli.command {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn assert_documented(command: &clap::Command) {
-        assert!(command.get_about().is_some(), "{} says nothing about itself", command.get_name());
+        assert!(command.get_about().is_some(), "{} has no description", command.get_name());
         for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
             assert!(argument.get_help().is_some(), "{} of {} has no help", argument.get_id(), command.get_name());
         }

@@ -1,4 +1,4 @@
-//! What commands print: text and tables for people, JSON for programs.
+//! Prints results: text and tables for people, JSON for programs.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -13,16 +13,16 @@ use serde_json::Value;
 use super::Error;
 use super::escape::{printable, printable_json};
 
-/// The style of what a line is about.
+/// The style of a name that a line is about.
 pub const STRONG: Style = Style::new().bold();
-/// The style of what went well.
+/// The style of a success.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// The style of what wants attention.
+/// The style of something that needs attention.
 pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
 /// The style of labels.
 pub const DIM: Style = Style::new().dimmed();
 
-/// Standard output, in the form asked for.
+/// Standard output, as text or JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     asked: bool,
@@ -31,7 +31,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// JSON when asked for, or when the output is no terminal.
+    /// JSON if `--json` asks for it, or if the output is not a terminal.
     pub fn new(json: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
         Self { asked: json, json: json || !terminal, terminal }
@@ -42,18 +42,18 @@ impl Output {
         self.json
     }
 
-    /// Whether JSON was asked for in so many words.
+    /// Whether `--json` was given.
     pub fn is_json_asked(self) -> bool {
         self.asked
     }
 
-    /// Prints a word that other commands take: alone, also into a pipe, so that `$(…)` holds it; as JSON only when
-    /// that was asked for in so many words.
+    /// Prints a word that other commands take as an argument. It is alone, also in a pipe, so that `$(…)` gets it; only
+    /// `--json` makes it JSON.
     pub fn word(self, label: &'static str, word: &str) -> Result<(), Error> {
         if self.asked { self.json(&serde_json::json!({ label: word })) } else { self.line(word) }
     }
 
-    /// Prints that something was done to what has this name.
+    /// Prints that something was done to the thing with this name, such as `Created my-key`.
     pub fn done(self, done: &'static str, name: &str) -> Result<(), Error> {
         self.either(&serde_json::json!({ done: name }), || {
             let (first, rest) = done.split_at(1);
@@ -61,21 +61,21 @@ impl Output {
         })
     }
 
-    /// Prints names one a line, or as the list that the API calls `label`; `none` where there are none.
-    pub fn names(self, label: &'static str, none: &str, names: &[String]) -> Result<(), Error> {
+    /// Prints names, one on a line or as the JSON list `label`. For an empty list the text is `empty`.
+    pub fn names(self, label: &'static str, empty: &str, names: &[String]) -> Result<(), Error> {
         self.either(&serde_json::json!({ label: names }), || {
             let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
-            if names.is_empty() { none.to_owned() } else { names.join("\n") }
+            if names.is_empty() { empty.to_owned() } else { names.join("\n") }
         })
     }
 
-    /// Asks on the terminal whether to go on; where there is none, `yes` must have been said before.
+    /// Asks on the terminal whether to go on. Without a terminal, `--yes` must be given.
     pub fn confirm(self, yes: bool, question: &str) -> Result<(), Error> {
         if yes {
             return Ok(());
         }
         if self.json || !std::io::stdin().is_terminal() {
-            let reason = "needed where nobody can be asked".to_owned();
+            let reason = "add it to go on, because the command can ask only on a terminal".to_owned();
             return Err(Error::Setting { name: "--yes".to_owned(), reason });
         }
         write!(anstream::stderr(), "\n{question} [y/N] ").map_err(Error::Output)?;
@@ -85,18 +85,18 @@ impl Output {
         if agreed { Ok(()) } else { Err(Error::Declined) }
     }
 
-    /// Prints `value` as JSON, or else what `text` says for people.
+    /// Prints `value` as JSON, or `text` for people.
     pub fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json { self.json(value) } else { self.line(&text()) }
     }
 
-    /// Prints JSON: on one line for a program, spread out for a person.
+    /// Prints JSON: on one line for a program, and indented on a terminal.
     pub fn json(self, value: &impl Serialize) -> Result<(), Error> {
         let text = if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         self.line(&printable_json(&text.map_err(|error| Error::Output(error.into()))?))
     }
 
-    /// Prints a line of a stream as it came, save what could steer a terminal that it is shown on.
+    /// Prints a line of a stream unchanged; on a terminal it escapes what could steer that.
     pub fn event(self, line: &[u8]) -> Result<(), Error> {
         if self.terminal {
             self.bytes(printable_json(&String::from_utf8_lossy(line)).as_bytes())
@@ -105,19 +105,19 @@ impl Output {
         }
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes unchanged.
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Error> {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Error::Output)
     }
 
-    /// Prints a line of text; colours are taken out where there is no terminal.
+    /// Prints a line of text, with colours only on a terminal.
     pub fn line(self, text: &str) -> Result<(), Error> {
         writeln!(anstream::stdout(), "{text}").map_err(Error::Output)
     }
 }
 
-/// A bar on standard error that fills in `steps`; invisible where that is no terminal.
+/// A progress bar on standard error that is full after `steps`; hidden if standard error is not a terminal.
 pub fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>12.green.bold} [{bar:30}] {pos}/{len} {msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
@@ -125,14 +125,14 @@ pub fn progress_bar(what: &'static str, steps: usize) -> ProgressBar {
     bar.with_style(style).with_prefix(what)
 }
 
-/// What a thing is called, in bold, and its other labels and values, one a line; empty values are left out.
+/// A thing's name in bold, and its other labels and values, one on a line, without empty values.
 pub fn titled<const N: usize>((label, title): (&str, &str), more: [(&str, &str); N]) -> String {
     let title = (label, format!("{STRONG}{}{STRONG:#}", printable(title)));
     let more = more.into_iter().map(|(label, value)| (label, printable(value)));
     fields(std::iter::once(title).chain(more))
 }
 
-/// A table without lines, one row a thing.
+/// A table without borders.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
@@ -140,7 +140,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     table.trim_fmt()
 }
 
-/// Labels and values, one a line; empty values are left out.
+/// Labels and values, one on a line, without empty values.
 pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let fields: Vec<_> = fields.into_iter().collect();
     let shown = fields.iter().filter(|(_, value)| !value.is_empty());
@@ -149,7 +149,7 @@ pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The patterns of a policy, one a line: what denies first, as it is checked.
+/// The patterns of a policy, one on a line. Those that deny come first, as in the check of a request.
 pub fn patterns(allow: &BTreeMap<String, Value>, deny: &BTreeMap<String, Value>) -> String {
     let denied = deny.keys().map(|pattern| format!("{WARN}deny{WARN:#}   {}", printable(pattern)));
     let allowed = allow.keys().map(|pattern| format!("{GOOD}allow{GOOD:#}  {}", printable(pattern)));

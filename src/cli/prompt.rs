@@ -1,4 +1,4 @@
-//! Secrets from standard input: asked for, and not shown, where that is a terminal.
+//! Reads secrets from standard input; on a terminal, asks for them and does not show them.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::{Error, encoding};
 
-/// The longest line that a terminal gives.
+/// The longest line that a terminal passes on.
 const MAX_LINE: usize = 4096;
 /// Control-C.
 const INTERRUPT: u8 = 3;
 
-/// Reads all of standard input; of a terminal one line, without echo.
+/// Reads all of standard input, or one line without echo if it is a terminal.
 pub fn secret(what: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
@@ -24,8 +24,8 @@ pub fn secret(what: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 fn ask(terminal: impl AsFd, what: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-    let _quiet = Quiet::of(&terminal)?;
-    write!(io::stderr(), "{what} (it is not shown): ")?;
+    let _hidden = HiddenInput::of(&terminal)?;
+    write!(io::stderr(), "{what} (hidden while you type): ")?;
     let mut line = Zeroizing::new(vec![0; MAX_LINE]);
     let length = rustix::io::read(&terminal, &mut line[..])?;
     line.truncate(length);
@@ -36,28 +36,28 @@ fn ask(terminal: impl AsFd, what: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(line)
 }
 
-/// A terminal without echo; with it again once this is dropped.
-struct Quiet<'a, T: AsFd> {
+/// Switches a terminal's echo off, and on again when this value is dropped.
+struct HiddenInput<'a, T: AsFd> {
     terminal: &'a T,
     before: Termios,
 }
 
-impl<'a, T: AsFd> Quiet<'a, T> {
+impl<'a, T: AsFd> HiddenInput<'a, T> {
     fn of(terminal: &'a T) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut quiet = before.clone();
-        // Control-C ends the line in place of the process, which would leave the terminal without echo.
+        // Control-C must end the line and not the process, because that would leave the terminal without echo.
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
         quiet.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
-        // The end of the line is shown all the same, so that what follows begins on one of its own.
+        // The end of the line is still echoed, so that later output begins on a new line.
         quiet.local_modes.insert(LocalModes::ECHONL);
-        // What was typed before the question was asked is shown already, and kept.
+        // `Drain` and not `Flush`, which would drop what the user typed before the prompt.
         tcsetattr(terminal, OptionalActions::Drain, &quiet)?;
         Ok(Self { terminal, before })
     }
 }
 
-impl<T: AsFd> Drop for Quiet<'_, T> {
+impl<T: AsFd> Drop for HiddenInput<'_, T> {
     fn drop(&mut self) {
         let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.before);
     }

@@ -1,4 +1,4 @@
-//! `keyraft server`: one node.
+//! `keyraft server`: runs one node.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct Args {
     retired: Retired,
 }
 
-/// What `kes server` takes in place of settings of its file.
+/// The options of `kes server` that replace settings of the file.
 #[derive(clap::Args)]
 struct Overrides {
     /// Where the API listens, in place of `address` in the file
@@ -39,7 +39,7 @@ struct Overrides {
     auth: Option<String>,
 }
 
-/// Flags of `kes server` that can have no effect here. Each is an error, and says what to do instead.
+/// Flags of `kes server` that have no effect in Keyraft. Each is an error that says what to do instead.
 #[derive(clap::Args)]
 struct Retired {
     #[arg(long, hide = true)]
@@ -64,9 +64,9 @@ Examples:
 
 Signals:
   SIGHUP            reads the configuration again
-  SIGTERM, SIGINT   finishes what is in flight, hands over leadership and ends";
+  SIGTERM, SIGINT   finishes open requests, hands over leadership and ends";
 
-/// Runs a node until it is told to stop.
+/// Runs a node until a signal stops it.
 pub fn run(args: &Args) -> Result<(), Error> {
     args.retired.refuse()?;
     let config = args.config.as_ref().expect("the command line has --config, or --dev, which was just refused");
@@ -98,7 +98,7 @@ impl Retired {
                  its systemd unit",
             ),
             ("--dev", self.dev, "run `keyraft dev` instead, which makes a cluster to try things out with"),
-            ("--enclave", self.enclave.is_some(), "leave it out: there are no enclaves here"),
+            ("--enclave", self.enclave.is_some(), "leave it out: Keyraft has no enclaves"),
             ("--quiet", self.quiet, "leave it out: `log: {level: error}` in the file keeps the log short"),
             ("--port", self.port.is_some(), "write --addr 0.0.0.0:PORT instead"),
         ];
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_of_kes_stand_in_place_of_settings() {
+    fn the_flags_of_kes_replace_settings() {
         // The arguments of the MinIO Operator.
         let args = read("server --config=server-config.yaml --auth=off");
         let auth = Override { flag: "--auth", setting: "tls.auth", value: "off".to_owned() };
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_without_an_effect_are_refused_with_what_to_do_instead() {
+    fn flags_without_an_effect_are_errors_that_say_what_to_do_instead() {
         for (flag, instead) in [
             ("--root abc", "--root: write the identity into the file instead: `admin: {identity: …}`"),
             ("--mlock", "--mlock: leave it out"),

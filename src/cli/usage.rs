@@ -1,4 +1,4 @@
-//! Command lines that make no sense: with `--json` they are reported as JSON, as every other failure is.
+//! Reports a wrong command line: as text, or with `--json` as JSON, like every other error.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use super::error::EXIT_USAGE;
 use super::error_report::ErrorReport;
 use super::help::unprotected;
 
-/// Reports why the arguments are no command, or prints the help or version that they ask for; returns the exit code.
+/// Prints why the arguments are not a valid command, or the help or version that they ask for; returns the exit code.
 pub fn misused(error: &clap::Error, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if error.use_stderr() && asks_for_json(arguments) {
         error_report(error).print();
@@ -20,7 +20,7 @@ pub fn misused(error: &clap::Error, arguments: impl IntoIterator<Item = OsString
     ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 })
 }
 
-/// Prints help, the version or a mistake for people. Where the output is closed there is nobody to report that to.
+/// Prints help, the version or a mistake for people. It ignores a closed output, because nobody reads it.
 fn print(error: &clap::Error) {
     let text = unprotected(&error.render().ansi().to_string());
     let _ = if error.use_stderr() {
@@ -30,22 +30,22 @@ fn print(error: &clap::Error) {
     };
 }
 
-/// Whether `--json` is among the arguments, although these make no command.
+/// Whether `--json` is among the arguments. clap cannot say, because they are not a valid command.
 fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
     arguments.into_iter().take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 
 fn error_report(error: &clap::Error) -> ErrorReport {
-    const HELP: &str = "`--help` after the command shows what it takes";
+    const HELP: &str = "add `--help` to see which commands and options there are";
     let (message, hint) = match error.kind() {
-        // What is rendered for this one is the whole help.
+        // clap renders this kind as the whole help, which is too long for a message.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ("a command is missing".to_owned(), HELP.to_owned()),
         _ => paragraphs(&error.render().to_string()),
     };
     ErrorReport { kind: "usage", message, exit_code: EXIT_USAGE, hint: Some(hint), ..ErrorReport::default() }
 }
 
-/// The first paragraph, which says what is wrong, and the others, which say what to do.
+/// clap's first paragraph, which says what is wrong, and the others, which say what to do.
 fn paragraphs(rendered: &str) -> (String, String) {
     let (first, others) = rendered.trim_end().split_once("\n\n").unwrap_or((rendered.trim_end(), ""));
     (first.trim_start_matches("error: ").to_owned(), others.trim().to_owned())
@@ -59,7 +59,7 @@ mod tests {
     use crate::cli::Cli;
 
     fn of(line: &str) -> ErrorReport {
-        error_report(&Cli::try_parse_from(line.split(' ')).err().expect("it is no command"))
+        error_report(&Cli::try_parse_from(line.split(' ')).err().expect("the command line is wrong"))
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_asked_for_before_the_end_of_the_options() {
+    fn json_counts_only_before_the_end_of_the_options() {
         let asks = |line: &str| asks_for_json(line.split(' ').map(OsString::from));
         assert!(asks("keyraft --json key frobnicate") && asks("keyraft key ls --bogus --json"));
         assert!(!asks("keyraft key frobnicate") && !asks("keyraft key create -- --json"));

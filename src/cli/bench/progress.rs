@@ -1,4 +1,4 @@
-//! The progress of a load test: a bar on a terminal, and everywhere a line when answers stop coming, and when they come again.
+//! The progress of a load test: a bar on a terminal, and a line when good answers stop and when they come again.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -14,10 +14,10 @@ use crate::client::load::{LoadPlan, LoadProgress, Phase};
 
 const REFRESH: Duration = Duration::from_millis(250);
 const BAR: &str = "{prefix:>12.green.bold} [{bar:30}] {msg}";
-/// Answers that stay away this long are reported.
+/// An outage is reported after this long without a good answer.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Someone who watches.
+/// The task that shows the progress, and its bar.
 pub struct Watcher {
     task: JoinHandle<()>,
     bar: ProgressBar,
@@ -34,7 +34,7 @@ pub fn watch(progress: Arc<LoadProgress>, plan: &LoadPlan, output: Output) -> Wa
 }
 
 impl Watcher {
-    /// Takes the progress off the screen.
+    /// Stops the task, and removes the bar from the screen.
     pub async fn end(self) {
         self.task.abort();
         let _ = self.task.await;
@@ -74,24 +74,24 @@ async fn show(
     }
 }
 
-/// Whether answers come.
+/// Notices when good answers stop, and when they come again.
 struct Outage {
-    /// How long they must stay away.
+    /// How long without a good answer counts as an outage.
     limit: Duration,
-    /// How long they have stayed away, as far as it was seen.
+    /// How long the present outage has lasted at the latest look.
     seen: Option<Duration>,
-    /// The failures up to then.
+    /// The failures counted before the outage.
     before: BTreeMap<String, u64>,
 }
 
 impl Outage {
-    /// Answers come; at a low rate they may be further apart.
+    /// At a low rate answers come at longer intervals, so the limit is longer, too.
     fn new(rate: Option<f64>) -> Self {
         let limit = rate.map_or(SILENCE, |rate| SILENCE.max(Duration::from_secs_f64(3.0 / rate)));
         Self { limit, seen: None, before: BTreeMap::new() }
     }
 
-    /// What is worth saying of a silence that lasts until now.
+    /// What to report about a time without good answers that lasts until now, if anything.
     fn look(&mut self, silence: Duration, failures: &BTreeMap<String, u64>) -> Option<String> {
         match self.seen {
             None if silence >= self.limit => {
@@ -117,7 +117,7 @@ impl Outage {
     }
 }
 
-/// The failures since an earlier look, in parentheses.
+/// The failures since `before`, in parentheses.
 fn new_failures(before: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) -> String {
     let more = |(kind, count): (&String, &u64)| {
         let more = count - before.get(kind).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the leader alone knows of the members.
+//! Figures about the members that only the leader knows.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use crate::cli::connect::Connect;
 use crate::cli::{Error, Output};
 use crate::client::{ClusterStatus, MemberStatus};
 
-/// How long the leader may take: the view of the node that answered is here, and someone waits for it.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the leader may take. The answer of the first node is here, and a user waits for it.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The view of a node, with what the leader knows beyond it; without that, which is said, where it does not tell.
-pub async fn consulted(connect: &Connect, status: ClusterStatus, output: Output) -> ClusterStatus {
+/// The view of a node, with the leader's figures added. If the leader does not report them, a warning says so.
+pub async fn with_leader_figures(connect: &Connect, status: ClusterStatus, output: Output) -> ClusterStatus {
     let Some(leader) = other_leader(&status) else { return status };
     let reason = match ask(connect, leader).await {
-        Ok(told) if told.node.id == told.leader => return merged(status, &told),
-        Ok(_) => "it leads no more".to_owned(),
+        Ok(leaders) if leaders.node.id == leaders.leader => return merged(status, &leaders),
+        Ok(_) => "it no longer leads".to_owned(),
         Err(error) => error.to_string(),
     };
-    output.warn(&format!("LAG and SEEN are not known: the leader, {}, did not report them: {reason}", leader.name));
+    output.warn(&format!("LAG and SEEN are unknown, because the leader {} did not report them: {reason}", leader.name));
     status
 }
 
@@ -29,17 +29,20 @@ fn other_leader(status: &ClusterStatus) -> Option<&MemberStatus> {
 
 async fn ask(connect: &Connect, leader: &MemberStatus) -> Result<ClusterStatus, Error> {
     let endpoint = leader.address.parse();
-    let endpoint = endpoint.map_err(|_| Error::Input { what: "its address", reason: leader.address.clone() })?;
-    Ok(connect.client_of(endpoint)?.with_timeout(PATIENCE).cluster_status().await?)
+    let endpoint = endpoint.map_err(|_| Error::Input {
+        what: "the address that it announces is not valid",
+        reason: leader.address.clone(),
+    })?;
+    Ok(connect.client_of(endpoint)?.with_timeout(LEADER_TIMEOUT).cluster_status().await?)
 }
 
 /// The same members, with the leader's figures.
-fn merged(mut status: ClusterStatus, told: &ClusterStatus) -> ClusterStatus {
+fn merged(mut status: ClusterStatus, leaders: &ClusterStatus) -> ClusterStatus {
     for member in &mut status.members {
-        if let Some(known) = told.members.iter().find(|known| known.id == member.id) {
+        if let Some(known) = leaders.members.iter().find(|known| known.id == member.id) {
             member.lag = known.lag.or(member.lag);
-            // It has answered just now.
-            member.heard_ms = if told.leader == Some(member.id) { Some(0) } else { known.heard_ms };
+            // The leader itself has answered just now.
+            member.heard_ms = if leaders.leader == Some(member.id) { Some(0) } else { known.heard_ms };
         }
     }
     status
@@ -56,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn only_another_node_is_asked_and_its_figures_are_taken_over() {
+    fn the_figures_come_from_a_leader_that_is_another_node() {
         assert!(other_leader(&view(2, "")).is_none());
         assert_eq!(other_leader(&view(1, "")).map(|leader| leader.id), Some(2));
         let known = merged(view(1, ""), &view(2, r#","lag":5,"heard_ms":70"#));

@@ -1,4 +1,4 @@
-//! The `env` file: what a shell, MinIO, `kes` and `keyraft` need to reach the cluster as its admin.
+//! The `env` file: the variables with which a shell, MinIO, `kes` and `keyraft` reach the cluster as its admin.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::layout::Layout;
 use crate::cli::escape::quoted;
 use crate::tls::ApiKey;
 
-/// The file's text; without an API key where the configuration names an admin of its own.
+/// The file's text. It has no API key if the borrowed configuration names the admin, because only they have theirs.
 pub fn render(layout: &Layout, admin: Option<&ApiKey>) -> Zeroizing<String> {
     let addresses: Vec<_> = layout.numbers().map(|number| layout.api_address(number).to_string()).collect();
     let urls: Vec<_> = addresses.iter().map(|address| format!("https://{address}")).collect();
@@ -26,7 +26,7 @@ pub fn render(layout: &Layout, admin: Option<&ApiKey>) -> Zeroizing<String> {
         export("MINIO_KMS_KES_API_KEY", &admin.expose());
         export("MINIO_KES_API_KEY", &admin.expose());
     } else {
-        text.push_str("# The admin is the one that the configuration names. Set your own:\n");
+        text.push_str("# The admin is the identity that the configuration names. Set its API key:\n");
         text.push_str("# export MINIO_KMS_KES_API_KEY=kes:v1:… MINIO_KES_API_KEY=kes:v1:…\n");
     }
     text
@@ -42,7 +42,7 @@ mod tests {
     use crate::cli::dev::layout::Origin;
 
     #[test]
-    fn every_variable_of_the_contract_is_there() {
+    fn every_variable_that_clients_read_is_set() {
         let origin = Origin { port: 7373, nodes: 3, config: None, key_name: "my-key".into() };
         let layout = Layout::new("/tmp/it's here".into(), origin);
         let key = ApiKey::generate().unwrap();

@@ -1,4 +1,4 @@
-//! Why a development cluster cannot be made or run.
+//! Errors of `keyraft dev`.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use crate::tls::AuthorityError;
 pub enum DevError {
     /// A file or folder cannot be made, read or written.
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -24,17 +24,17 @@ pub enum DevError {
         /// Why.
         source: io::Error,
     },
-    /// The folder holds something else.
+    /// The folder holds something else than a development cluster.
     NotOurs(PathBuf),
-    /// The folder holds a cluster of another shape than was asked for.
+    /// The folder has a cluster that was made with other options.
     Differs {
         /// The folder.
         dir: PathBuf,
-        /// What differs.
+        /// The option that differs.
         what: &'static str,
-        /// What is there.
+        /// Its value in the folder.
         there: String,
-        /// What was asked for.
+        /// Its value in the arguments.
         asked: String,
     },
     /// The path is too long for the nodes' local sockets.
@@ -43,7 +43,7 @@ pub enum DevError {
     Borrowed(Problems),
     /// A certificate or key cannot be made.
     Certificate(String),
-    /// Ports that other programs listen on.
+    /// Other programs listen on these ports.
     PortsTaken(Vec<u16>),
     /// A node's process cannot be started.
     Spawn(io::Error),
@@ -56,7 +56,7 @@ pub enum DevError {
         /// The last lines of its log.
         log: String,
     },
-    /// Nodes that did not serve in time, each with its state.
+    /// These nodes did not serve in time; each with its state.
     NotServing(Vec<(String, String)>),
     /// The user interrupted the start.
     Interrupted,
@@ -65,16 +65,16 @@ pub enum DevError {
 }
 
 impl DevError {
-    /// What to do next, where there is something to say.
+    /// What to do next, if there is advice.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotOurs(_) => Some("choose another --dir"),
-            Self::Differs { .. } => Some("leave that option out, choose another --dir, or delete the folder"),
+            Self::Differs { .. } => Some("leave that option out, or choose another --dir"),
             Self::TooDeep(_) => Some("choose a shorter --dir, such as one under /tmp"),
             Self::PortsTaken(_) => {
-                Some("is `keyraft dev` running already? Otherwise choose another --port, with another --dir")
+                Some("if `keyraft dev` is running already, use that cluster; otherwise choose another --port and --dir")
             }
-            Self::NotServing(_) => Some("each node's keyraft.log says why"),
+            Self::NotServing(_) | Self::AllEnded => Some("each node's keyraft.log says why"),
             _ => None,
         }
     }
@@ -84,22 +84,26 @@ impl fmt::Display for DevError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, source } | Self::Unread { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::NotOurs(dir) => write!(f, "{} is there, and no cluster that `keyraft dev` made", dir.display()),
+            Self::NotOurs(dir) => write!(f, "{} exists, and `keyraft dev` did not make it", dir.display()),
             Self::Differs { dir, what, there, asked } => {
-                write!(f, "the cluster in {} has {what} {there}, not {asked}; nothing was changed", dir.display())
+                write!(
+                    f,
+                    "the cluster in {} was made with {what} {there}, not {asked}; nothing was changed",
+                    dir.display()
+                )
             }
-            Self::TooDeep(dir) => write!(f, "{} is too long a path for the nodes' local sockets", dir.display()),
+            Self::TooDeep(dir) => write!(f, "the path {} is too long for the nodes' local sockets", dir.display()),
             Self::Borrowed(problems) => write!(f, "the configuration has problems\n{problems}"),
             Self::Certificate(reason) => f.write_str(reason),
             Self::PortsTaken(ports) => write!(f, "other programs listen on 127.0.0.1, {}", list(ports)),
-            Self::Spawn(error) => write!(f, "no node could be started: {error}"),
+            Self::Spawn(error) => write!(f, "cannot start a node: {error}"),
             Self::EndedEarly { node, status, log } => write!(f, "{node} ended ({status}) before it served\n{log}"),
             Self::NotServing(nodes) => {
                 let states: Vec<_> = nodes.iter().map(|(node, state)| format!("{node} is {state}")).collect();
                 write!(f, "the cluster did not come up in time: {}", states.join(", "))
             }
             Self::Interrupted => f.write_str("interrupted before the nodes were up"),
-            Self::AllEnded => f.write_str("no node is left"),
+            Self::AllEnded => f.write_str("every node has ended"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where everything of a development cluster is: the one place that knows file names and ports.
+//! The files and ports of a development cluster. Only this file knows them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 /// Peer ports are this far above API ports.
 const PEER_PORT_OFFSET: u16 = 100;
-/// What a Unix socket's path may be long, less the name of the socket itself.
+/// The longest path of a data folder: a Unix socket's path has at most 107 bytes, and ends with the socket's name.
 const MAX_DATA_PATH: usize = 107 - "/keyraft.sock".len();
 
-/// What a cluster was made as; kept in its folder.
+/// The options with which a cluster was made; a file in its folder keeps them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Port of the first node's API.
     pub port: u16,
     /// How many nodes.
     pub nodes: u16,
-    /// The KES configuration it borrowed from.
+    /// The KES configuration that it borrowed settings from, if any.
     pub config: Option<BorrowedFrom>,
     /// A key name for programs that need one.
     pub key_name: String,
 }
 
-/// A KES configuration file as it was.
+/// A KES configuration file, and what it contained at the time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BorrowedFrom {
     /// The file.
@@ -45,12 +45,12 @@ impl Layout {
         Self { dir, origin }
     }
 
-    /// Where the origin of a cluster in `dir` stands.
+    /// The file that keeps the origin of a cluster in `dir`.
     pub fn origin_file(dir: &Path) -> PathBuf {
         dir.join("dev.json")
     }
 
-    /// What it was made as.
+    /// The options with which it was made.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -105,7 +105,7 @@ impl Layout {
         self.node_dir(number).join("config.yml")
     }
 
-    /// What a node wrote to its standard output and error.
+    /// The file with a node's standard output and error.
     pub fn node_log(&self, number: u16) -> PathBuf {
         self.node_dir(number).join("keyraft.log")
     }
@@ -131,7 +131,7 @@ impl Layout {
         self.node_data(self.origin.nodes).as_os_str().len() <= MAX_DATA_PATH
     }
 
-    /// The same files in another folder, where they are written before the folder gets its name.
+    /// The same layout in another folder. Files are written there before that folder gets its final name.
     pub fn moved_to(&self, dir: PathBuf) -> Self {
         Self { dir, origin: self.origin.clone() }
     }

@@ -1,4 +1,4 @@
-//! `keyraft dev`: a cluster on this machine, made once and kept, each node a process of its own.
+//! `keyraft dev`: makes a cluster on this machine once, keeps it, and runs each node as a process of its own.
 
 mod env_file;
 mod error;
@@ -17,11 +17,11 @@ use self::layout::Layout;
 use self::prepare::DevOptions;
 use super::Output;
 
-/// Run a cluster on this machine, for trying things out
+/// Run a cluster on this machine, to try things out
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Where the cluster lives: certificates, keys, and a folder for each node
+    /// Folder of the cluster: certificates, keys, and a folder for each node
     #[arg(long, default_value = "keyraft-dev")]
     dir: PathBuf,
     /// Port of the first node's API; the others follow, and peer ports are 100 above [default: 7373]
@@ -45,10 +45,10 @@ Examples:
   keyraft dev --prepare                        write the files only; then, in three shells:
   keyraft server --config keyraft-dev/node-1/config.yml
 
-Ctrl-C drains and stops the nodes. Run it again and everything is still there.
-To begin anew, delete the folder.";
+Ctrl-C drains and stops the nodes. Run the command again, and everything is still there.
+To begin with an empty cluster, choose another --dir.";
 
-/// Makes the cluster when it is not there, and runs its nodes until told to stop.
+/// Makes the cluster if it does not exist, and runs its nodes until the user stops them.
 pub async fn run(args: &Args, output: Output) -> Result<(), super::Error> {
     let options =
         DevOptions { dir: args.dir.clone(), port: args.port, nodes: args.nodes, config: args.config.clone(), output };
@@ -59,7 +59,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), super::Error> {
     let mut nodes = nodes::start(&layout, output).await?;
     let pids = nodes.pids();
     output.either(&summary(&layout, &pids), || next_steps::running(&layout, &pids))?;
-    nodes.watch_until_told_to_stop().await?;
+    nodes.watch_until_stopped().await?;
     Ok(())
 }
 

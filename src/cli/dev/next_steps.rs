@@ -1,4 +1,4 @@
-//! What to paste next.
+//! What `keyraft dev` prints for the user to paste next.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::layout::Layout;
 use crate::cli::escape::quoted;
 use crate::cli::output::{DIM, GOOD, STRONG, table};
 
-/// After the nodes are up.
+/// The text once the nodes are up.
 pub fn running(layout: &Layout, pids: &[u32]) -> String {
     let rows = layout.numbers().zip(pids).map(|(number, pid)| {
         let url = format!("https://{}", layout.api_address(number));
@@ -14,13 +14,13 @@ pub fn running(layout: &Layout, pids: &[u32]) -> String {
     });
     let nodes = table(["NODE", "API", "PID", "LOG"], rows);
     format!(
-        "{GOOD}Keyraft is up.{GOOD:#}\n\n{nodes}\n\n{}\n\nCtrl-C drains and stops the nodes; what they hold stays in {}.",
+        "{GOOD}Keyraft is up.{GOOD:#}\n\n{nodes}\n\n{}\n\nCtrl-C drains and stops the nodes. Their data stays in {}.",
         next(layout),
         layout.dir().display()
     )
 }
 
-/// After the files are written.
+/// The text after `--prepare` has written the files.
 pub fn prepared(layout: &Layout) -> String {
     let program = program();
     let starts =
@@ -39,7 +39,7 @@ pub fn first_steps(layout: &Layout) -> Vec<String> {
     vec![format!("{program} key create {key}"), format!("{program} key dek {key}"), format!("{program} cluster status")]
 }
 
-/// The same for a first policy, and an identity that has it.
+/// Commands that make a first policy and an identity with it, and try them.
 pub fn first_policy() -> Vec<String> {
     let program = program();
     vec![
@@ -62,14 +62,14 @@ fn next(layout: &Layout) -> String {
         String::new(),
         format!("  {}", indented(first_steps(layout))),
         String::new(),
-        format!("{DIM}# a first policy, and an application that may do what it says and nothing else{DIM:#}"),
+        format!("{DIM}# a first policy, and an application that may do only what it allows{DIM:#}"),
         format!("  {}", indented(first_policy())),
         String::new(),
         format!("{DIM}# with curl{DIM:#}"),
         curl(layout),
         format!("{DIM}# with the command line of KES{DIM:#}"),
         format!("  SSL_CERT_FILE={} kes key ls", path(&layout.ca())),
-        format!("{DIM}# MinIO takes its MINIO_KMS_KES_* from the same file{DIM:#}"),
+        format!("{DIM}# MinIO reads MINIO_KMS_KES_* from the same file{DIM:#}"),
         "  minio server /path/to/data".to_owned(),
     ]
     .join("\n")
@@ -85,7 +85,7 @@ fn curl(layout: &Layout) -> String {
     format!("  curl --cacert {} {credentials} -X PUT {url}", path(&layout.ca()))
 }
 
-/// How to call this program from any shell: by its name only if that leads here.
+/// How to call this program from any shell: by name if `PATH` leads to it, and else by its path.
 fn program() -> String {
     let Ok(this) = std::env::current_exe().and_then(std::fs::canonicalize) else { return "keyraft".to_owned() };
     let search = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A node's configuration: its place in the cluster, and what a KES configuration file lends.
+//! The configuration of a node: its place in the cluster, and the settings borrowed from a KES configuration file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub fn of_node(layout: &Layout, number: u16, admin: Option<Identity>, borrowed: 
     }
 }
 
-/// What a cluster has that borrows from no file.
+/// The settings of a cluster that borrows from no file.
 pub fn nothing_borrowed() -> Borrowed {
     Borrowed {
         admin: None,

@@ -1,4 +1,4 @@
-//! The nodes' processes: started together, watched, and drained when the user has enough.
+//! The nodes' processes: starts them together, watches them, and drains them when the user stops the command.
 
 mod log_tail;
 mod ports;
@@ -21,18 +21,18 @@ use crate::cli::Output;
 use crate::cli::escape::quoted;
 use crate::client::local_cluster_status;
 
-/// Until every node serves: more than a full replay of a log takes.
+/// How long all nodes together may take until they serve. Replaying a full log takes less.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// A little more than the nodes' own drain timeout.
+/// How long the nodes may take to stop: a little more than their own drain timeout.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Running nodes.
 pub struct Nodes {
     layout: Layout,
-    /// Process ids of those that run, by number. An id that ended may be another process's by now.
+    /// Process ids of the running nodes, by node number. Ids of ended nodes are removed, because the system reuses them.
     running: BTreeMap<u16, u32>,
-    /// Ends, with its node's number, when a node does.
+    /// One task for each node, which waits for the process to end.
     ends: JoinSet<(u16, ExitStatus)>,
     stop: StopSignals,
     output: Output,
@@ -54,13 +54,13 @@ pub async fn start(layout: &Layout, output: Output) -> Result<Nodes, DevError> {
 }
 
 impl Nodes {
-    /// The process ids of those that run, in the nodes' order.
+    /// The process ids of the running nodes, in the nodes' order.
     pub fn pids(&self) -> Vec<u32> {
         self.running.values().copied().collect()
     }
 
     /// Reports nodes that end by themselves, and drains the rest on Ctrl-C, SIGTERM or a closed terminal.
-    pub async fn watch_until_told_to_stop(&mut self) -> Result<(), DevError> {
+    pub async fn watch_until_stopped(&mut self) -> Result<(), DevError> {
         loop {
             tokio::select! {
                 () = self.stop.received() => break,
@@ -71,7 +71,7 @@ impl Nodes {
                 },
             }
         }
-        self.output.note("Draining; Ctrl-C again kills.");
+        self.output.note("Draining the nodes. Press Ctrl-C again to kill them.");
         self.drain().await;
         Ok(())
     }
@@ -99,13 +99,13 @@ impl Nodes {
         let (node, file) = (self.layout.node_name(number), self.layout.node_log(number));
         let (end, config) = (log_tail::tail(&file), self.layout.node_config(number).display().to_string());
         self.output.warn(&format!(
-            "{node} ended ({status}). The end of {}:\n{end}\nTo start it again: keyraft server --config {}",
+            "{node} ended ({status}). The last lines of {}:\n{end}\nTo start it again: keyraft server --config {}",
             file.display(),
             quoted(&config)
         ));
     }
 
-    /// Asks all to stop, waits, and kills what is left after that or a second Ctrl-C.
+    /// Asks all nodes to stop and waits. After the timeout or a second Ctrl-C it kills those that still run.
     async fn drain(&mut self) {
         self.signal_all(Signal::TERM);
         let ended = all_ended(&mut self.ends, &mut self.running);
@@ -114,7 +114,7 @@ impl Nodes {
             () = self.stop.received() => false,
         };
         if !outcome {
-            self.output.warn(&format!("killing {} nodes that have not stopped", self.running.len()));
+            self.output.warn(&format!("killing {} nodes that did not stop in time", self.running.len()));
             self.signal_all(Signal::KILL);
             all_ended(&mut self.ends, &mut self.running).await;
         }
@@ -123,7 +123,7 @@ impl Nodes {
     fn signal_all(&self, signal: Signal) {
         let ids = self.running.values().filter_map(|id| i32::try_from(*id).ok().and_then(Pid::from_raw));
         for id in ids {
-            // The only error is that it has just ended, which is what was wanted.
+            // The only possible error is that the process has just ended, and then nothing is left to do.
             let _ = kill_process(id, signal);
         }
     }
@@ -148,7 +148,7 @@ fn spawn(layout: &Layout, number: u16) -> Result<Child, DevError> {
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(DevError::Spawn)?)
         .stderr(log)
-        // A group of its own: Ctrl-C in the terminal is for this process, which then drains the nodes in order.
+        // A process group of its own, so that Ctrl-C in the terminal reaches only this process, which drains the nodes.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -185,7 +185,7 @@ async fn state(layout: &Layout, number: u16) -> String {
     }
 }
 
-/// What a user or a service manager sends to end a program.
+/// The signals that a user, a service manager or a closed terminal sends to end a program.
 struct StopSignals([Signals; 3]);
 
 impl StopSignals {

@@ -1,4 +1,4 @@
-//! Making a cluster's folder, once; finding it as it was, ever after.
+//! Makes the folder of a cluster, once, and later opens it unchanged.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -19,12 +19,12 @@ const DEFAULT_PORT: u16 = 7373;
 const DEFAULT_NODES: u16 = 3;
 const DEFAULT_KEY_NAME: &str = "minio-default-key";
 
-/// For secrets, and for everything that leads to them.
+/// File mode of secrets, and of everything that leads to them.
 const SECRET: u32 = 0o600;
-/// For what anyone may know.
+/// File mode of what anyone may read.
 const PUBLIC: u32 = 0o644;
 
-/// What the command line asks for; what it leaves open is as the folder has it, or the default.
+/// The options of the command line. An option that is not given is as in the folder, or else the default.
 pub struct DevOptions {
     /// The folder.
     pub dir: PathBuf,
@@ -34,11 +34,11 @@ pub struct DevOptions {
     pub nodes: Option<u16>,
     /// The KES configuration to borrow from.
     pub config: Option<PathBuf>,
-    /// Where warnings about that file go.
+    /// Prints the warnings about that file.
     pub output: Output,
 }
 
-/// The cluster in the folder: made now when there is none, and otherwise just as it is.
+/// Opens the cluster in the folder, or makes it if the folder is missing or empty.
 pub fn open_or_make(options: &DevOptions) -> Result<Layout, DevError> {
     let dir = std::path::absolute(&options.dir).map_err(at(&options.dir))?;
     let config = options.config.as_deref().map(fingerprint).transpose()?;
@@ -55,14 +55,14 @@ fn open(dir: PathBuf, json: &[u8], options: &DevOptions, config: Option<&Borrowe
         if there == asked { Ok(()) } else { Err(DevError::Differs { dir: dir.clone(), what, there, asked }) }
     };
     if let Some(port) = options.port {
-        differs("the port", there.port.to_string(), port.to_string())?;
+        differs("--port", there.port.to_string(), port.to_string())?;
     }
     if let Some(nodes) = options.nodes {
-        differs("a number of nodes of", there.nodes.to_string(), nodes.to_string())?;
+        differs("--nodes", there.nodes.to_string(), nodes.to_string())?;
     }
     if let Some(asked) = config {
-        let there = there.config.as_ref().map_or_else(|| "made without a file".to_owned(), shown);
-        differs("the configuration", there, shown(asked))?;
+        let there = there.config.as_ref().map_or_else(|| "(none)".to_owned(), shown);
+        differs("--config", there, shown(asked))?;
     }
     Ok(Layout::new(dir, there))
 }
@@ -71,7 +71,7 @@ fn shown(from: &BorrowedFrom) -> String {
     format!("{} with content {}…", from.path.display(), &from.sha256[..8])
 }
 
-/// Writes everything beside the folder first and then gives it its name, so that there is never half a cluster.
+/// Writes everything into a folder beside it first, and renames that at the end. So half a cluster never exists.
 fn make(dir: PathBuf, options: &DevOptions, config: Option<BorrowedFrom>) -> Result<Layout, DevError> {
     if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(DevError::NotOurs(dir));
@@ -98,7 +98,7 @@ fn make(dir: PathBuf, options: &DevOptions, config: Option<BorrowedFrom>) -> Res
     written.map(|()| layout)
 }
 
-/// Writes the files of `layout` to where `staging` says.
+/// Writes the files of the cluster `layout` into the folder of `staging`.
 fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> Result<(), DevError> {
     make_dir(staging.dir())?;
     let (api, peers) = (Authority::new("Keyraft development")?, Authority::new("Keyraft development peers")?);
@@ -119,7 +119,7 @@ fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> R
     write(&Layout::origin_file(staging.dir()), PUBLIC, &origin)
 }
 
-/// The admin's key, and as files the certificate it stands for.
+/// Makes the admin's API key, and writes the certificate that belongs to it.
 fn write_admin(staging: &Layout) -> Result<ApiKey, DevError> {
     let refused = |error: ApiKeyError| DevError::Certificate(error.to_string());
     let api_key = ApiKey::generate().map_err(refused)?;
@@ -156,7 +156,7 @@ fn write_config(
 
 fn borrow(path: &Path, output: Output) -> Result<Borrowed, DevError> {
     let (mut borrowed, warnings) = Borrowed::load(path).map_err(DevError::Borrowed)?;
-    // The nodes may be started from another working directory.
+    // A node may run in another working directory, where a relative path would lead elsewhere.
     borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(at(&ca))).transpose()?;
     for warning in warnings {
         output.warn_of(&warning);
@@ -174,7 +174,7 @@ fn make_dir(path: &Path) -> Result<(), DevError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
 }
 
-/// Writes a new file, on disk before this returns.
+/// Writes a new file, and returns once it is on disk.
 fn write(path: &Path, mode: u32, text: &str) -> Result<(), DevError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(at(path))

@@ -1,4 +1,4 @@
-//! `--help`: wrapped once, at the width of the terminal, with every example whole.
+//! Lays out `--help` for the width of the terminal, and never breaks an example.
 
 pub(super) mod notes;
 
@@ -6,30 +6,30 @@ use clap::Command;
 
 use self::notes::Note;
 
-/// The width where nothing says how wide the output is.
+/// The width if neither a terminal nor `COLUMNS` gives one.
 const DEFAULT_WIDTH: usize = 100;
-/// A terminal narrower than this shows lines as if it had this width.
+/// In a narrower terminal, lines are wrapped at this width.
 const LEAST_WIDTH: usize = 20;
 
-/// A space within an example. clap wraps the help at spaces, so examples have none until [`unprotected`].
+/// Stands for a space in an example until [`unprotected`], because clap wraps help at spaces.
 const HARD_SPACE: char = '\u{a0}';
 
-/// The command line, whose help fits the terminal.
+/// The command line with its help laid out for the terminal.
 pub fn fitted(command: Command) -> Command {
     fitted_to(command, width())
 }
 
-/// Help as it is shown.
+/// The help with its spaces back, ready to print.
 pub fn unprotected(help: &str) -> String {
     help.replace(HARD_SPACE, " ")
 }
 
-/// The command line, whose help fits this width.
+/// The command line with its help laid out for this width.
 fn fitted_to(command: Command, width: usize) -> Command {
     laid_out(command, width).term_width(width)
 }
 
-/// The command with its notes laid out, and so its subcommands.
+/// Lays out the notes of the command and of its subcommands.
 fn laid_out(command: Command, width: usize) -> Command {
     let notes = command.get_after_help().map(ToString::to_string);
     let command = match notes {
@@ -39,7 +39,7 @@ fn laid_out(command: Command, width: usize) -> Command {
     command.mut_subcommands(|sub| laid_out(sub, width))
 }
 
-/// The width of the terminal, as clap finds it: of the first stream that is one, else what `COLUMNS` says.
+/// The width of the terminal, found as clap does: from the first stream that is a terminal, or else from `COLUMNS`.
 fn width() -> usize {
     let of = |columns: u16| (columns > 0).then_some(usize::from(columns));
     let terminal = rustix::termios::tcgetwinsize(std::io::stdout())

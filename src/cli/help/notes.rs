@@ -1,15 +1,15 @@
-//! What stands below the options of a command: titles, rows of examples, lists and prose, each laid out for a width.
+//! The notes below the options in `--help`: titles, examples, lists and prose, laid out for a width.
 
 /// A part of the notes of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Note {
     /// The title of what follows, without its colon.
     Title(String),
-    /// Something to type or to look for, and what it means.
+    /// A command, signal or code, and its meaning.
     Row(String, Option<String>),
-    /// A line that is shown just as it is.
+    /// A line that is printed unchanged.
     Verbatim(String),
-    /// One thing of a list.
+    /// One item of a list.
     Item(String),
     /// A paragraph on one line.
     Prose(String),
@@ -19,16 +19,16 @@ pub enum Note {
 
 /// Where rows and list items begin.
 const INDENT: usize = 2;
-/// Between a row and its meaning.
+/// Spaces between a row and its meaning.
 const GAP: usize = 2;
-/// The narrowest column of meanings; where there is less room, each stands below its row.
+/// The narrowest column of meanings. With less room, each meaning goes below its row.
 const LEAST_COLUMN: usize = 28;
-/// Where a meaning begins that stands below its row.
+/// The indent of a meaning below its row.
 const BELOW: usize = 6;
 
 impl Note {
-    /// Reads notes: rows are indented by two spaces, and two spaces or more lead to what a row means; `- ` begins an item
-    /// of a list; deeper lines go on with an item, or else are kept as they are.
+    /// Reads notes. A row is indented by two spaces, and two spaces or more separate it from its meaning. `- ` begins an
+    /// item of a list. A deeper line continues an item, or else is printed unchanged.
     pub fn parse(text: &str) -> Vec<Self> {
         let mut notes = Vec::new();
         for line in text.lines() {
@@ -55,13 +55,13 @@ impl Note {
         }
     }
 
-    /// Whether it keeps its line.
+    /// Whether it keeps a line of its own at any width.
     pub fn is_row(&self) -> bool {
         matches!(self, Self::Row(..) | Self::Verbatim(_))
     }
 }
 
-/// The notes as text for this width. Spaces within rows and verbatim lines are `hard`, so that nothing breaks them.
+/// The notes as text for this width. Spaces in rows and verbatim lines become `hard`, so that clap does not break them.
 pub fn lay_out(notes: &[Note], width: usize, hard: char) -> String {
     let lines = notes.chunk_by(|one, next| one.is_row() && next.is_row()).flat_map(|block| match block {
         [Note::Title(title)] => vec![format!("{title}:")],
@@ -73,7 +73,7 @@ pub fn lay_out(notes: &[Note], width: usize, hard: char) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Text in lines of at most this width, all indented; a word that is longer has a line of its own.
+/// Wraps text into indented lines of at most this width. A longer word gets a line of its own.
 fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -89,8 +89,7 @@ fn dashed((number, line): (usize, &String)) -> String {
     if number == 0 { format!("{}- {}", " ".repeat(INDENT), line.trim_start()) } else { line.clone() }
 }
 
-/// Rows as a table where they fit, with wrapped meanings where there is room for a column of them, and else each
-/// meaning below its row.
+/// Rows as a table if the column of meanings is wide enough, or else with each meaning below its row.
 fn laid_out_rows(rows: &[Note], width: usize, hard: char) -> Vec<String> {
     let explained = rows.iter().filter_map(|row| match row {
         Note::Row(row, Some(_)) => Some(length(row)),
@@ -122,7 +121,7 @@ fn laid_out_row(row: &Note, column: Option<usize>, width: usize, hard: char) -> 
     }
 }
 
-/// A paragraph that ends in a colon, before something indented, is a title.
+/// Turns a paragraph that ends with a colon and precedes something indented into a title.
 fn titled(mut notes: Vec<Note>) -> Vec<Note> {
     for at in 1..notes.len() {
         let leads = notes[at].is_row() || matches!(notes[at], Note::Item(_));
@@ -164,7 +163,7 @@ What is left:
   - another";
 
     #[test]
-    fn notes_are_read_part_by_part() {
+    fn each_form_of_note_is_read() {
         let text = |text: &str| text.to_owned();
         let read = [
             Note::Title(text("Examples")),
@@ -182,7 +181,7 @@ What is left:
     }
 
     #[test]
-    fn meanings_stand_beside_their_rows_or_below() {
+    fn meanings_are_beside_their_rows_or_below() {
         let at = |width| lay_out(&Note::parse(NOTES), width, ' ');
         assert!(at(80).contains("\n  keyraft a --with options  what it does, in a few words more\n"), "{}", at(80));
         assert!(

@@ -1,4 +1,4 @@
-//! The help of every command at several widths, and what may not happen to it.
+//! Tests of every command's help at several widths.
 
 use clap::CommandFactory as _;
 
@@ -7,7 +7,7 @@ use crate::cli::Cli;
 
 const WIDTHS: [usize; 6] = [40, 60, 80, 100, 120, 200];
 
-/// Every command, by the words that lead to it.
+/// Collects every command with the words that lead to it.
 fn all(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
     let path = format!("{path} {}", command.get_name()).trim().to_owned();
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
@@ -16,7 +16,7 @@ fn all(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
     found.push((path, command.clone()));
 }
 
-/// Every command with its help at this width, and the notes as they are written.
+/// Every command with its help at this width, and its notes as the source has them.
 fn rendered(width: usize) -> Vec<(String, String, Vec<Note>)> {
     let mut built = fitted_to(Cli::command(), width);
     built.build();
@@ -53,7 +53,7 @@ fn prose_is_wrapped_once_at_the_width() {
             for note in notes {
                 let Note::Prose(prose) = note else { continue };
                 let wrapped = greedily(&prose, width);
-                assert!(help.contains(&wrapped), "`{path} --help` at {width} has not this:\n{wrapped}\nbut:\n{help}");
+                assert!(help.contains(&wrapped), "`{path} --help` at {width} lacks this:\n{wrapped}\nbut:\n{help}");
             }
         }
     }
@@ -79,7 +79,7 @@ fn only_an_example_may_be_wider_than_the_terminal() {
 }
 
 #[test]
-fn no_option_is_wrapped_in_the_source() {
+fn descriptions_have_no_line_breaks_in_the_source() {
     let mut commands = Vec::new();
     all(&Cli::command(), "", &mut commands);
     for (path, command) in commands {

@@ -1,4 +1,4 @@
-//! `keyraft identity of`: whose key or certificate it is. Nothing here speaks to a server.
+//! `keyraft identity of`: computes the identity of an API key or a certificate, without a server.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use crate::cli::{Error, Output, prompt};
 use crate::file::{self, Named};
 use crate::tls::{ApiKey, ApiKeyError, CertificateIdentity, Content, Credentials, NoIdentity, certificate_identity};
 
-/// Prints whose it is; without anything, one's own.
+/// Prints the identity of an API key or certificate, or the caller's own.
 pub fn run(what: Option<&str>, output: Output) -> Result<(), Error> {
     let found = what.map_or_else(own, of)?;
     if !found.is_first {
         output.warn(
-            "the file begins with a CA certificate: a client shows the first certificate of its file, so put the \
+            "the file begins with a CA certificate, but a client presents the first certificate of its file: put the \
              client's own first",
         );
     }
@@ -25,7 +25,9 @@ fn own() -> Result<CertificateIdentity, Error> {
         Credentials::Files { certificate, .. } => of_file(&certificate),
         Credentials::Nothing => Err(Error::Setting {
             name: "MINIO_KES_API_KEY".to_owned(),
-            reason: "not set, and nothing else says who you are".to_owned(),
+            reason:
+                "it is not set, and no other setting says who you are; set it, or name an API key or a certificate file"
+                    .to_owned(),
         }),
     }
 }
@@ -36,16 +38,16 @@ fn of(what: &str) -> Result<CertificateIdentity, Error> {
     }
     match of_api_key(what.as_bytes()) {
         Some(found) => Ok(found),
-        // What looks like a key is one with a mistake in it; as the name of a missing file it would be shown.
+        // It must be a mistyped API key. An error about a missing file of that name would show the secret.
         None if is_like_api_key(what.as_bytes()) => Err(mistyped("API key")),
         None => of_file(Path::new(what)),
     }
 }
 
-/// Of standard input: an API key or a certificate.
+/// The identity of the API key or certificate on standard input.
 fn of_input(input: &[u8]) -> Result<CertificateIdentity, Error> {
     of_content(input).map_err(|error| match error {
-        // It is most likely a key with a mistake in it.
+        // This is most likely a mistyped API key.
         NoIdentity::Other(Content::Other | Content::Nothing) => mistyped("API key"),
         error => Error::Input { what: "standard input", reason: error.to_string() },
     })
@@ -77,7 +79,7 @@ fn is_like_api_key(text: &[u8]) -> bool {
 }
 
 fn mistyped(what: &'static str) -> Error {
-    Error::Input { what, reason: "it is 'kes:v1:' and 44 characters of base64".to_owned() }
+    Error::Input { what, reason: "it must be 'kes:v1:' and 44 characters of base64".to_owned() }
 }
 
 #[cfg(test)]
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_holds_instead_is_said() {
+    fn the_error_says_what_a_wrong_file_holds() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.crt");
         let key = KEY.parse::<ApiKey>().unwrap().certificate().unwrap().key_pem;
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn standard_input_takes_a_certificate_too() {
+    fn standard_input_may_be_a_certificate() {
         let client = KEY.parse::<ApiKey>().unwrap().certificate().unwrap();
         assert_eq!(of_input(client.certificate_pem.as_bytes()).unwrap(), of(KEY).unwrap());
         assert_eq!(of_input(KEY.as_bytes()).unwrap(), of(KEY).unwrap());

@@ -1,4 +1,4 @@
-//! What a server knows of identities.
+//! Manages the identities of a server.
 
 use crate::cli::batch::one_by_one;
 use crate::cli::connect::Connect;
@@ -7,13 +7,13 @@ use crate::cli::{Error, Output};
 use crate::client::{NewRole, SelfEntry};
 use crate::policy::Identity;
 
-/// Makes one known.
+/// Adds an identity with a role.
 pub async fn create(connect: &Connect, identity: Identity, role: &NewRole, output: Output) -> Result<(), Error> {
     connect.client()?.create_identity(identity, role).await?;
     output.done("created", &identity.to_string())
 }
 
-/// Shows what one is.
+/// Shows the role of an identity.
 pub async fn describe(connect: &Connect, identity: &str, output: Output) -> Result<(), Error> {
     let entry = connect.client()?.describe_identity(identity).await?;
     output.either(&entry, || {
@@ -23,18 +23,18 @@ pub async fn describe(connect: &Connect, identity: &str, output: Output) -> Resu
     })
 }
 
-/// Shows who asks, and what that one may do.
+/// Shows the caller's identity, and what it may do.
 pub async fn describe_self(connect: &Connect, output: Output) -> Result<(), Error> {
     let own = connect.client()?.describe_self().await?;
     output.either(&own, || render(&own))
 }
 
-/// Lists them.
+/// Lists the identities that begin with `prefix`.
 pub async fn list(connect: &Connect, prefix: &str, output: Output) -> Result<(), Error> {
     output.names("identities", "No identities.", &connect.client()?.list_identities(prefix).await?)
 }
 
-/// Takes all access from them.
+/// Removes identities, which lose all access.
 pub async fn remove(connect: &Connect, identities: &[String], output: Output) -> Result<(), Error> {
     let client = connect.client()?;
     let delete = async |identity: &str| Ok(client.delete_identity(identity).await?);
@@ -52,7 +52,7 @@ fn render(own: &SelfEntry) -> String {
 fn role(admin: bool, policy: &str) -> String {
     match (admin, policy) {
         (true, _) => "admin: may do everything".to_owned(),
-        (false, "") => "none: has no policy, and so no access".to_owned(),
+        (false, "") => "no access: it has no policy".to_owned(),
         (false, policy) => format!("policy {policy}"),
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_sees_what_one_may_do() {
+    fn the_callers_own_rules_are_shown() {
         let own: SelfEntry =
             serde_json::from_str(r#"{"identity":"ea","admin":false,"policy":"app","allow":{"/v1/key/*":{}}}"#).unwrap();
         let shown = anstream::adapter::strip_str(&render(&own)).to_string();

@@ -1,4 +1,4 @@
-//! `keyraft identity`: making identities, telling whose they are, and what a server knows of them.
+//! `keyraft identity`: makes API keys, computes identities, and manages those of a server.
 
 mod compute;
 mod manage;
@@ -15,7 +15,7 @@ use super::{Error, Output};
 use crate::client::NewRole;
 use crate::policy::Identity;
 
-/// Make identities, and see what they may do
+/// Manage identities, and see what they may do
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,7 +24,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make an API key: a client's name and password in one
+    /// Make an API key, with which a client shows who it is
     #[command(after_help = NEW_EXAMPLES)]
     New {
         /// Write its certificate to this file too, in PEM
@@ -34,8 +34,8 @@ enum Action {
         #[arg(long, value_name = "FILE", requires = "cert")]
         key: Option<PathBuf>,
         #[command(flatten)]
-        role: RoleWish,
-        /// Print the API key alone
+        role: RoleArgs,
+        /// Print only the API key
         #[arg(long, conflicts_with = "json")]
         bare: bool,
         #[command(flatten)]
@@ -44,29 +44,29 @@ enum Action {
     /// Show the identity of an API key or a certificate
     #[command(after_help = OF_EXAMPLES)]
     Of {
-        /// API key, certificate file (PEM or DER), or `-` for either on standard input; without it, your own of the
-        /// environment
+        /// API key, certificate file (PEM or DER), or `-` for either on standard input [default: your own, from the
+        /// environment]
         #[arg(value_name = "API-KEY|FILE")]
         what: Option<String>,
     },
-    /// Make an identity known to the server, with a policy or as an admin
+    /// Add an identity to the server, with a policy or as an admin
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
         /// The identity: 64 hexadecimal digits, as `keyraft identity of` prints it
         identity: Identity,
         #[command(flatten)]
-        role: RoleWish,
+        role: RoleArgs,
         #[command(flatten)]
         connect: Connect,
     },
-    /// Show what an identity is; without one, who you are and what you may do
+    /// Show the role of an identity, or who you are and what you may do
     #[command(
         after_help = "Examples:\n  keyraft identity info\n  keyraft identity info \"$(keyraft identity of app.crt)\""
     )]
     Info {
         #[command(flatten)]
         connect: Connect,
-        /// The identity; your own when absent
+        /// The identity [default: your own]
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         identity: Option<String>,
     },
@@ -75,11 +75,11 @@ enum Action {
     Ls {
         #[command(flatten)]
         connect: Connect,
-        /// The beginning of the identities
+        /// Only identities that begin with this
         #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
         prefix: String,
     },
-    /// Take all access from identities
+    /// Remove identities from the server; they lose all access
     #[command(after_help = "Example:\n  keyraft identity rm $(keyraft identity of app.crt)")]
     Rm {
         #[command(flatten)]
@@ -90,9 +90,9 @@ enum Action {
     },
 }
 
-/// What an identity shall be.
+/// The role of a new identity.
 #[derive(Clone, clap::Args)]
-struct RoleWish {
+struct RoleArgs {
     /// Give it this policy
     #[arg(long, value_name = "NAME", conflicts_with = "admin")]
     policy: Option<String>,
@@ -101,7 +101,7 @@ struct RoleWish {
     admin: bool,
 }
 
-impl RoleWish {
+impl RoleArgs {
     fn role(&self) -> Option<NewRole> {
         if self.admin { Some(NewRole::Admin) } else { self.policy.clone().map(NewRole::Policy) }
     }
@@ -109,28 +109,28 @@ impl RoleWish {
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  keyraft identity new                                  nothing is sent to a server
-  keyraft identity new --policy my-app                  and give it a policy
-  keyraft identity new --admin                          and make it an admin
+  keyraft identity new                                  sends nothing to a server
+  keyraft identity new --policy my-app                  and gives it a policy
+  keyraft identity new --admin                          and makes it an admin
   keyraft identity new --cert app.crt --key app.key     for curl, and clients that take files
   export MINIO_KES_API_KEY=$(keyraft identity new --policy my-app --bare)
 
-The server knows the identity only; keep the API key secret, it cannot be had again.";
+The server knows only the identity. Keep the API key, and keep it secret: nobody can show it again.";
 const OF_EXAMPLES: &str = "\
 Examples:
   keyraft identity of                                   your own, from MINIO_KES_API_KEY or MINIO_KES_CERT_FILE
   keyraft identity of client.crt
   keyraft identity of - < api-key.txt
 
-The digits alone are printed, also into a pipe; JSON with --json only.";
+The command prints only the digits, also into a pipe. --json prints JSON.";
 const CREATE_EXAMPLES: &str = "\
 Examples:
   keyraft identity create $(keyraft identity of app.crt) --policy my-app
   keyraft identity create $(keyraft identity of ops.crt) --admin
 
-`keyraft policy assign` gives another policy to one that is known.";
+To give another policy to an identity of the server, use `keyraft policy assign`.";
 
-/// Makes identities, or tells of them.
+/// Runs the command.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     match &args.action {
         Action::New { connect, cert, key, role, bare } => {
@@ -142,7 +142,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
         Action::Of { what } => compute::run(what.as_deref(), output),
         Action::Create { connect, identity, role } => {
             let Some(role) = role.role() else {
-                let reason = "or --admin says what the identity is to be".to_owned();
+                let reason = "give the new identity a policy, or make it an admin with --admin".to_owned();
                 return Err(Error::Setting { name: "--policy".to_owned(), reason });
             };
             explained(connect, manage::create(connect, *identity, &role, output)).await

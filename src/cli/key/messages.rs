@@ -1,4 +1,4 @@
-//! What keys do to messages: seal and open them, make data keys, authenticate.
+//! Uses keys: encrypts and decrypts messages, makes data keys, computes HMACs.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::cli::output::fields;
 use crate::cli::{Error, Output};
 use crate::client::ApiClient;
 
-/// What is done with a key.
+/// The commands that use a key.
 #[derive(Subcommand)]
 pub enum Action {
     /// Seal a message
@@ -19,31 +19,31 @@ pub enum Action {
         name: String,
         /// The message as text, or `-` to read it from standard input
         message: String,
-        /// Base64 that must be given again to decrypt
+        /// Context in base64; to decrypt, give the same
         context: Option<String>,
-        /// The message is base64 of bytes
+        /// The message is given in base64
         #[arg(long)]
         base64: bool,
     },
-    /// Open a ciphertext, and print what was sealed in base64
+    /// Open a ciphertext, and print the message in base64
     #[command(after_help = DECRYPT_EXAMPLES)]
     Decrypt {
         /// The key's name
         name: String,
         /// The ciphertext in base64, or `-` to read it from standard input
         ciphertext: String,
-        /// The base64 that was given to encrypt
+        /// The context that was given to encrypt
         context: Option<String>,
-        /// Print the bytes as they are
+        /// Print the message itself, without base64
         #[arg(long)]
         raw: bool,
     },
-    /// Make a data encryption key: once in the clear to use now, once sealed to keep
+    /// Make a data encryption key: in the clear to use now, and sealed to store
     #[command(after_help = DEK_EXAMPLES)]
     Dek {
         /// The key's name
         name: String,
-        /// Base64 that must be given again to decrypt
+        /// Context in base64; to decrypt, give the same
         context: Option<String>,
     },
     /// Compute a message's HMAC-SHA-256 under a key
@@ -53,7 +53,7 @@ pub enum Action {
         name: String,
         /// The message as text, or `-` to read it from standard input
         message: String,
-        /// The message is base64 of bytes
+        /// The message is given in base64
         #[arg(long)]
         base64: bool,
     },
@@ -75,7 +75,7 @@ Examples:
   keyraft key dek my-key
   keyraft key dek my-key \"$(echo -n bucket/object | base64)\" | jq -r .ciphertext";
 
-/// Does it.
+/// Runs the command.
 pub async fn run(client: &ApiClient, action: &Action, output: Output) -> Result<(), Error> {
     match action {
         Action::Encrypt { name, message, context, base64 } => {

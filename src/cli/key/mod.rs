@@ -1,4 +1,4 @@
-//! `keyraft key`: making keys, using them, and what becomes of them.
+//! `keyraft key`: makes keys, uses them, rotates and deletes them.
 
 mod lifecycle;
 mod messages;
@@ -29,7 +29,7 @@ enum Action {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Bring key material of your own
+    /// Make a key from key material of your own
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
         /// The key's name
@@ -41,7 +41,7 @@ enum Action {
         #[arg(long, value_parser = ciphers(), hide_possible_values = true)]
         cipher: Option<String>,
     },
-    /// Show what is known of a key
+    /// Show a key's cipher, date and maker
     #[command(after_help = "Example:\n  keyraft key info my-key")]
     Info {
         /// The key's name
@@ -52,35 +52,35 @@ enum Action {
         after_help = "Examples:\n  keyraft key ls\n  keyraft key ls 'tenant-*'\n  keyraft key ls | jq -r '.names[]'"
     )]
     Ls {
-        /// The beginning of their names
+        /// Only keys whose names begin with this
         #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
         prefix: String,
     },
-    /// Delete keys, and with them everything that was ever sealed under them
+    /// Delete keys; nobody can open what they have sealed any more
     #[command(after_help = RM_EXAMPLES)]
     Rm {
         /// The keys' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// Delete a key that was used in the last day, too
+        /// Also delete a key that somebody used in the last day
         #[arg(short, long)]
         force: bool,
     },
-    /// Bring deleted keys back while they wait for their deletion
+    /// Bring deleted keys back within the server's deletion window
     #[command(after_help = RESTORE_EXAMPLES)]
     Restore {
         /// The keys' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// End the wait of deleted keys: nothing brings them back then
+    /// Remove deleted keys for good, before their deletion window ends
     #[command(after_help = "Example:\n  keyraft key purge my-key")]
     Purge {
         /// The keys' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Add a version, which everything new is sealed under
+    /// Add a version to keys; from then on they seal with it
     #[command(after_help = ROTATE_EXAMPLES)]
     Rotate {
         /// The keys' names
@@ -120,18 +120,18 @@ Examples:
   head -c 32 /dev/urandom | base64 | keyraft key import my-key
   keyraft key import my-key --cipher ChaCha20 - < key.b64
 
-On the command line itself the material would show in the shell's history and in process lists.";
+Do not write the material on the command line: the shell's history and process lists would show it.";
 const RM_EXAMPLES: &str = "\
 Examples:
   keyraft key rm my-key
-  keyraft key rm my-key --force          although it was used in the last day
+  keyraft key rm my-key --force          even if somebody used it in the last day
 
-Where the server has a deletion window, `keyraft key restore` brings it back until that ends.";
+If the server has a deletion window, `keyraft key restore` brings the key back until the window ends.";
 const RESTORE_EXAMPLES: &str = "\
 Example:
   keyraft key restore my-key
 
-A deleted key waits where the server's configuration has `keys.deletion_window`.";
+The server has a deletion window if its configuration sets `keys.deletion_window`.";
 const ROTATE_EXAMPLES: &str = "\
 Examples:
   keyraft key rotate my-key
@@ -139,13 +139,13 @@ Examples:
 
 Older versions still open what they sealed, and the HMAC of a message stays the same.";
 
-/// The names of ciphers, and the longer ones that KES has for them.
+/// The names of ciphers, with KES's longer names as aliases.
 fn ciphers() -> PossibleValuesParser {
     let aliased = |name, alias| PossibleValue::new(name).alias(alias);
     PossibleValuesParser::new([aliased("AES256", "AES256-GCM_SHA256"), aliased("ChaCha20", "XCHACHA20-POLY1305")])
 }
 
-/// Does what was asked for to a key.
+/// Runs the command.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     explained(&args.connect, act(args, output)).await
 }

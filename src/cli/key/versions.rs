@@ -1,4 +1,4 @@
-//! The versions of keys.
+//! Manages the versions of keys.
 
 use serde_json::json;
 
@@ -11,21 +11,21 @@ use crate::client::{self, ApiClient, KeyVersion, KeyVersions};
 /// Adds a version to each key.
 pub async fn rotate(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
     let rotate = async |name: &str| client.rotate_key(name).await.map_err(|error| not_rotated(name, error));
-    let tell = |name: &str, version: String| {
+    let report = |name: &str, version: String| {
         output.either(&json!({ "rotated": name, "version": version }), || {
-            format!("{GOOD}Rotated{GOOD:#} {name}, which is at {version} now")
+            format!("{GOOD}Rotated{GOOD:#} {name}; its newest version is {version}")
         })
     };
-    one_by_one("Rotating", names, rotate, tell).await
+    one_by_one("Rotating", names, rotate, report).await
 }
 
-/// A rotation that is done twice adds two versions, so that it must be known whether it was done.
+/// The error of a rotation. A second rotation would add one more version, so it says if the first may have happened.
 fn not_rotated(name: &str, error: client::Error) -> Error {
     if !error.may_be_done() {
         return error.into();
     }
     Error::OutcomeUnknown {
-        what: format!("whether {name} is rotated"),
+        what: format!("the server has rotated {name}"),
         look: format!("keyraft key versions {}", quoted(name)),
         error: Box::new(error.into()),
     }
@@ -37,7 +37,7 @@ pub async fn show(client: &ApiClient, name: &str, output: Output) -> Result<(), 
     output.either(&versions, || render(&versions))
 }
 
-/// Makes a version unusable.
+/// Disables a version, so that nothing can use it.
 pub async fn disable(client: &ApiClient, name: &str, version: &str, output: Output) -> Result<(), Error> {
     client.disable_version(name, version).await?;
     output.either(&json!({ "disabled": name, "version": version }), || {
@@ -45,7 +45,7 @@ pub async fn disable(client: &ApiClient, name: &str, version: &str, output: Outp
     })
 }
 
-/// Makes a version usable.
+/// Enables a disabled version.
 pub async fn enable(client: &ApiClient, name: &str, version: &str, output: Output) -> Result<(), Error> {
     client.enable_version(name, version).await?;
     output.either(&json!({ "enabled": name, "version": version }), || {

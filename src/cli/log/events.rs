@@ -1,4 +1,4 @@
-//! How events look: one on a line, for people or for programs.
+//! Prints events, one on a line, for people or for programs.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::client::{self, LogStream};
 
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Prints the events of a stream up to its end: why the connection broke, or none when the server has ended it.
+/// Prints the events of a stream up to its end. Returns why the connection broke, or `None` if the server ended it.
 pub async fn show(events: &mut LogStream, output: Output) -> Result<Option<client::Error>, Error> {
     loop {
         let line = match events.next().await {
@@ -22,7 +22,7 @@ pub async fn show(events: &mut LogStream, output: Output) -> Result<Option<clien
         };
         match serde_json::from_slice::<Value>(&line) {
             Ok(event) if !output.is_json() => output.line(&shown(&event))?,
-            // For programs, and whatever else comes: as it is.
+            // Programs get every line unchanged, and so does everybody if it is not JSON.
             _ => output.event(&line)?,
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_whatever_a_client_sent() {
+    fn an_event_is_one_line_with_any_path_that_a_client_sends() {
         let event = json!({
             "time": "2026-11-24T10:00:00.123456789Z", "node": "node-2",
             "request": {"ip": "192.0.2.7", "path": "/v1/\n\u{1b}[2J\u{9b}1m\u{202e}x", "identity": "ab".repeat(32)},
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_and_messages_are_told_as_they_are() {
+    fn losses_and_messages_are_shown() {
         let lost = json!({"time": "2026-11-24T10:00:00Z", "request": {}, "response": {}, "lost": 7});
         assert_eq!(plain(&lost), "2026-11-24 10:00:00  7 events lost");
         assert_eq!(plain(&json!({"message": "no\nend"})), "no\\u{a}end");

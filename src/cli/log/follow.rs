@@ -1,4 +1,4 @@
-//! Following goes on at another server when the one that was followed is lost.
+//! Follows a log at the next server when the connection to one is lost.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::events;
 use crate::cli::{Error, Output};
 use crate::client::{self, ApiClient, LogKind, LogQuery, LogStream};
 
-/// Between the end of a stream and the next one: servers that end every stream are not asked without rest.
-const REST: Duration = Duration::from_secs(1);
+/// The pause before the next stream, so that a server that ends every stream gets few requests.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Goes on after a stream has ended, for as long as a server can be followed.
 pub async fn on(
@@ -17,13 +17,13 @@ pub async fn on(
     (mut events, mut end): (LogStream, Option<client::Error>),
     output: Output,
 ) -> Result<(), Error> {
-    // What was shown is not to be shown again.
+    // Without earlier events: the first stream has shown them.
     let query = LogQuery { tail: 0, ..query };
     loop {
         let lost = events.endpoint().clone();
         let reason = end.map_or_else(|| "it ended the stream".to_owned(), |error| error.reason());
-        tokio::time::sleep(REST).await;
-        // Whoever may not listen any longer is told so by any of them.
+        tokio::time::sleep(PAUSE).await;
+        // Every server would refuse a caller whose permission was withdrawn, so this ends the command.
         events = match client.log_after(&lost, log, query).await {
             Ok(next) => next,
             Err(error) if error.is_status(403) => return Err(error.into()),
@@ -31,7 +31,7 @@ pub async fn on(
         };
         output.warn(&format!(
             "the connection to {lost} is lost: {reason}\n\
-             What happens from now on is shown by {}; events in between are not.",
+             Following {} now. Events in between are not shown.",
             events.endpoint()
         ));
         end = events::show(&mut events, output).await?;

@@ -1,4 +1,4 @@
-//! The policies and identities of a KES configuration file, and what else the file has.
+//! Copies the policies and identities of a KES configuration file, and reports what else the file has.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use crate::cli::{Error, Output};
 use crate::client::ApiClient;
 use crate::config::{self, KEYSTORES};
 
-/// Applies the file's policies, and tells what of it is skipped: sections that are no policies, and its admin.
+/// Applies the file's policies, and reports what it skips: the other sections, and the file's admin.
 pub async fn run(client: &ApiClient, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
-    // The file may be a pipe, which can be read once.
+    // The file may be a pipe, which can be read only once.
     let text = config::contents(file).map_err(Error::Config)?;
     let policies = load(file, &text, output)?;
     for (line, section) in skipped(&text) {
@@ -19,8 +19,8 @@ pub async fn run(client: &ApiClient, file: &Path, dry_run: bool, yes: bool, outp
     apply(client, &policies, ApplyOptions { dry_run, prune: false, yes }, output).await
 }
 
-/// The sections that are not brought over, each with its line. The file is known to be YAML with a `policy` section;
-/// its sections begin where a line does, and nothing else can there.
+/// The sections that are not copied, each with its line. The file was parsed as YAML with a `policy` section, so
+/// every name at the beginning of a line is a section.
 fn skipped(text: &str) -> Vec<(usize, &str)> {
     const TAKEN: [&str; 3] = ["version", "policy", "admin"];
     let sections = text.lines().enumerate().filter_map(|(index, line)| {
@@ -33,7 +33,7 @@ fn skipped(text: &str) -> Vec<(usize, &str)> {
     sections.collect()
 }
 
-/// The kinds of keystore that the section on this line names, at the level below it.
+/// The kinds of keystore that the section on this line names, one level below it.
 fn kinds(text: &str, line: usize) -> Vec<&str> {
     let mut lines = text.lines().skip(line - 1);
     let inline = lines.next().and_then(|line| line.split_once(':')).map_or("", |(_, rest)| rest.trim());
@@ -47,7 +47,7 @@ fn kinds(text: &str, line: usize) -> Vec<&str> {
     settings.into_iter().filter(|line| indent(line) == level).filter_map(kind).collect()
 }
 
-/// The kind of keystore that a setting is about.
+/// The kind of keystore that a setting names, if any.
 fn kind(setting: &str) -> Option<&str> {
     let (name, _) = setting.split_once(':')?;
     let name = name.trim().trim_matches(['"', '\'']);
@@ -59,23 +59,23 @@ fn reason(section: &str, kinds: &[&str]) -> String {
                         `keystore: {fs: {path: FOLDER}}`, and then run `keyraft migrate keystore FOLDER`";
     match (section, kinds) {
         ("keystore" | "keys", ["fs"]) => {
-            "`keyraft migrate keystore FOLDER` brings its keys, which lie in the folder that `path` names".to_owned()
+            "`keyraft migrate keystore FOLDER` copies its keys; FOLDER is what its `path` names".to_owned()
         }
         ("keystore" | "keys", ["mem"]) => {
-            "the KES server holds these keys in its memory only, so they cannot be brought over".to_owned()
+            "the KES server holds these keys in its memory only, so Keyraft cannot copy them".to_owned()
         }
         ("keystore" | "keys", [first, rest @ ..]) if !kinds.contains(&"fs") => {
             let names = rest.iter().fold((*first).to_owned(), |names, name| format!("{names} or {name}"));
-            format!("its keys lie in {names}, which Keyraft cannot read: {COPY}")
+            format!("its keys are in {names}, which Keyraft cannot read: {COPY}")
         }
         ("keys", []) => {
-            "they are made when a cluster begins, from `keys:` of its nodes' configuration; or `keyraft key create`"
+            "a new cluster makes them from `keys:` in its nodes' configuration; in a running one, use `keyraft key create`"
                 .to_owned()
         }
         ("keystore" | "keys", _) => {
-            format!("`keyraft migrate keystore FOLDER` brings keys of an fs keystore; if they lie elsewhere, {COPY}")
+            format!("`keyraft migrate keystore FOLDER` copies the keys of an fs keystore; if they are elsewhere, {COPY}")
         }
-        _ => "it is about a server, not about policies; a node's own configuration says it".to_owned(),
+        _ => "it configures a server; set it in the configuration of each node".to_owned(),
     }
 }
 
@@ -89,11 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn a_keystore_is_brought_over_from_where_its_keys_lie() {
+    fn the_advice_names_where_the_keys_are() {
         for fs in
             ["keystore:\n  fs:\n    path: /k\n", "keystore: {fs: {path: /k}}\n", "keys:\n    \"fs\":\n        path: /k"]
         {
-            assert!(why(fs).starts_with("`keyraft migrate keystore FOLDER` brings its keys"), "{fs}");
+            assert!(why(fs).starts_with("`keyraft migrate keystore FOLDER` copies its keys"), "{fs}");
         }
         for kind in KEYSTORES.into_iter().filter(|kind| !["fs", "mem"].contains(kind)) {
             for text in [
@@ -102,21 +102,21 @@ mod tests {
                 format!("keys:\n  {kind}:\n    endpoint: x\n"),
             ] {
                 let why = why(&text);
-                assert!(why.contains(&format!("lie in {kind}, which Keyraft cannot read")), "{text}: {why}");
+                assert!(why.contains(&format!("are in {kind}, which Keyraft cannot read")), "{text}: {why}");
                 assert!(why.contains("kes migrate --from OLD.yml --to FS.yml"), "{text}: {why}");
             }
         }
         assert!(why("keystore:\n  mem: {}\n").contains("memory only"));
-        assert!(why("keystore:\n  vault: {}\n  aws: {}\n").contains("lie in vault or aws"));
+        assert!(why("keystore:\n  vault: {}\n  aws: {}\n").contains("are in vault or aws"));
         for unclear in ["keystore:\n", "keystore: {}\n", "keystore:\n  fs: {}\n  aws: {}\n", "keystore:\n  new: {}\n"] {
             let why = why(unclear);
-            assert!(why.contains("if they lie elsewhere") && why.contains("kes migrate"), "{unclear}: {why}");
+            assert!(why.contains("if they are elsewhere") && why.contains("kes migrate"), "{unclear}: {why}");
         }
         assert!(why("keys:\n- name: fs\n").contains("keyraft key create"));
     }
 
     #[test]
-    fn every_other_section_is_told_with_its_line() {
+    fn every_other_section_is_reported_with_its_line() {
         let text = "version: v1\nadmin:\n  identity: x\n# keys: none\n\"keys\":\n- name: a\nkeystore : {fs: {path: /k}}\n\
                     policy:\n  tls:\n    allow: [/v1/a]\n";
         assert_eq!(skipped(text), [(5, "keys"), (7, "keystore")]);

@@ -1,4 +1,4 @@
-//! A KES file keystore: a folder in which each file is a key, its name the key's.
+//! Reads a KES file keystore: a folder in which each file is a key, with the key's name.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read as _};
@@ -12,10 +12,10 @@ use crate::cli::Error;
 use crate::file::Unread;
 use crate::policy::KeyName;
 
-/// Far more than any stored key takes.
+/// The largest file that is read. A stored key is far smaller.
 const MAX_FILE: u64 = 64 << 10;
 
-/// What an entry of the folder is.
+/// What an entry of the folder turned out to be.
 enum FolderEntry {
     Key(SourceKey),
     Unusable { reason: String, is_suspect: bool },
@@ -39,16 +39,16 @@ pub fn read(dir: &Path) -> Result<KeySource, Error> {
 }
 
 fn look_at(entry: &DirEntry, name: &str) -> FolderEntry {
-    let none = |reason: &str| FolderEntry::Unusable { reason: reason.to_owned(), is_suspect: false };
+    let not_a_key = |reason: &str| FolderEntry::Unusable { reason: reason.to_owned(), is_suspect: false };
     let suspect = |reason: String| FolderEntry::Unusable { reason, is_suspect: true };
     if name.starts_with('.') {
-        return none("hidden, and so no key");
+        return not_a_key("a hidden file, not a key");
     }
     match fs::metadata(entry.path()) {
-        // What a link leads to counts. A pipe would be waited for without end.
+        // A link counts as the file that it leads to. Reading a pipe might never end.
         Ok(metadata) if metadata.is_file() => {}
-        Ok(metadata) if metadata.is_dir() => return none("a folder, and so no key"),
-        Ok(_) => return none("no file, and so no key"),
+        Ok(metadata) if metadata.is_dir() => return not_a_key("a folder, not a key"),
+        Ok(_) => return not_a_key("not a regular file"),
         Err(error) => return suspect(error.to_string()),
     }
     if let Err(error) = KeyName::parse(name) {
@@ -61,7 +61,7 @@ fn look_at(entry: &DirEntry, name: &str) -> FolderEntry {
 }
 
 fn contents(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for all of it from the start: a buffer that grows leaves copies behind.
+    // The buffer has room for all of it, because one that grows leaves copies of a secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_FILE).unwrap_or_default()));
     let read = File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
     if read as u64 == MAX_FILE {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_told_from_what_is_none_and_nothing_is_left_out() {
+    fn every_entry_of_the_folder_is_a_key_or_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let key = r#"{"bytes": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}"#;
         for (name, text) in [("b", key), ("a", key), ("not a name", key), ("broken", "!"), (".tmp", key)] {

@@ -1,4 +1,4 @@
-//! `keyraft migrate`: keys, policies and identities of another server, carried over.
+//! `keyraft migrate`: copies keys, policies and identities from KES or MinIO.
 
 mod config;
 mod keystore;
@@ -24,7 +24,7 @@ use super::{Error, Output};
 use crate::client::{self, ApiClient};
 use crate::crypto::Cipher;
 
-/// Carry over keys, policies and identities from KES or MinIO
+/// Copy keys, policies and identities from KES or MinIO
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -35,42 +35,42 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Bring the keys of a KES file keystore
+    /// Copy the keys of a KES file keystore
     #[command(after_help = KEYSTORE_EXAMPLES)]
     Keystore {
-        /// The keystore's folder, one file a key; it is only read
+        /// The keystore's folder, with a file for each key; the command only reads it
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        /// Show what would be done, and do nothing
+        /// Show what would change, and change nothing
         #[arg(short = 'n', long)]
         dry_run: bool,
         #[command(flatten)]
         old: OldServer,
     },
-    /// Bring the key of a MinIO without a key server: NAME:KEY, in base64 or hex
+    /// Copy the key of a MinIO without a key server: NAME:KEY, in base64 or hex
     #[command(after_help = STATIC_EXAMPLES)]
     Static {
-        /// File with `NAME:BASE64` a line, or MinIO's environment file; `-` for standard input [default: the variable
+        /// File with lines of `NAME:BASE64`, or MinIO's environment file; `-` for standard input [default: the variable
         /// MINIO_KMS_SECRET_KEY]
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
-        /// The cipher it was used with: AES256, or ChaCha20 on processors without AES
+        /// The cipher that MinIO used it with: AES256, or ChaCha20 on processors without AES
         #[arg(long, default_value = "AES256")]
         cipher: Cipher,
-        /// Show what would be done, and do nothing
+        /// Show what would change, and change nothing
         #[arg(short = 'n', long)]
         dry_run: bool,
     },
-    /// Bring the policies and identities of a KES configuration file
+    /// Copy the policies and identities of a KES configuration file
     #[command(after_help = CONFIG_EXAMPLES)]
     Config {
         /// The configuration file
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Show what would be done, and do nothing
+        /// Show what would change, and change nothing
         #[arg(short = 'n', long)]
         dry_run: bool,
-        /// Do not ask
+        /// Apply the changes without asking
         #[arg(short, long)]
         yes: bool,
     },
@@ -82,24 +82,24 @@ Examples:
   keyraft migrate keystore /var/lib/kes/keys --verify https://old-kes:7373
   keyraft migrate keystore /var/lib/kes/keys --json | jq '.keys[] | select(.outcome == \"failed\")'
 
-Every key is proven here once it is in: what is sealed under the file's material opens on the server, and HMACs
-agree. A key that is there already is proven the same way, and never overwritten. Run it again after a failure: it
-goes on where it ended.";
+The command proves every key after its import: the server must open what is sealed under the file's material, and
+HMACs must agree. It proves a key that the server already has in the same way, and never overwrites it. After a
+failure, run the command again: it goes on where it stopped.";
 const STATIC_EXAMPLES: &str = "\
 Examples:
-  keyraft migrate static                            takes MINIO_KMS_SECRET_KEY
+  keyraft migrate static                            reads MINIO_KMS_SECRET_KEY
   keyraft migrate static /etc/default/minio
   pass show minio-kms | keyraft migrate static -
 
-It is never taken from the command line, which process lists and shells' histories show.";
+The key cannot be an argument, because process lists and the shell's history would show it.";
 const CONFIG_EXAMPLES: &str = "\
 Examples:
-  keyraft migrate config kes.yml --dry-run          exit code 6 when anything would change
+  keyraft migrate config kes.yml --dry-run          exit code 6 if anything would change
   keyraft migrate config kes.yml
 
-The same as `keyraft policy apply`, which can also take away what the file does not have.";
+This does the same as `keyraft policy apply`, which can also delete what is not in the file.";
 
-/// Carries over what was asked for.
+/// Runs the command.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     explained(&args.connect, act(args, output)).await
 }
@@ -122,7 +122,9 @@ async fn keys(args: &Args, source: KeySource, dry_run: bool, old: &OldServer, ou
     let client = args.connect.client()?;
     let keeps_origin = is_admin(&client).await?;
     if !keeps_origin && !source.keys.is_empty() {
-        output.warn("only an admin may bring dates and makers along: keys will have today's and you");
+        output.warn(
+            "only an admin can keep the dates and makers of keys: these keys get today's date, and you as their maker",
+        );
     }
     let (report, outcome) = transfer::all(&TransferPlan { client, old, dry_run, keeps_origin }, source).await?;
     output.either(&report.json(), || report.render())?;

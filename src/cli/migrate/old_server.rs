@@ -1,4 +1,4 @@
-//! The server that keys come from, while it still runs: it and the new one must read each other.
+//! Compares with the server that keys come from: each server must open what the other sealed.
 
 use std::path::PathBuf;
 
@@ -10,46 +10,44 @@ use crate::crypto::{Ciphertext, OpenedKey, random};
 use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
 
 const VARIABLE: &str = "KEYRAFT_VERIFY_API_KEY";
-/// What probes are bound to, so that they are good for nothing else.
+/// The context of probes, so that nobody can take a probe for anything else.
 pub const CONTEXT: &[u8] = b"keyraft migrate: a probe";
 
-/// Where it is, and who asks; the rest is as for the new one.
+/// The options for the old server. Without them, the credentials and CA for the new server apply.
 #[derive(Default, clap::Args)]
 pub struct OldServer {
-    /// Prove each key against the old server, too: ciphertexts made there open here and the other way round, and
-    /// HMACs agree
+    /// Prove each key against the old server, too: each server must open what the other sealed, and HMACs must agree
     #[arg(long, value_name = "URL")]
     verify: Option<String>,
-    /// API key at the old server [env: KEYRAFT_VERIFY_API_KEY] [default: the same]
+    /// API key for the old server [env: KEYRAFT_VERIFY_API_KEY] [default: the one for the new server]
     #[arg(long, value_name = "KEY", requires = "verify")]
     verify_api_key: Option<String>,
-    /// PEM file of a certificate for the old server
+    /// PEM file of a client certificate for the old server
     #[arg(long, value_name = "FILE", requires = "verify_key", conflicts_with = "verify_api_key")]
     verify_cert: Option<PathBuf>,
     /// PEM file of its private key
     #[arg(long, value_name = "FILE", requires = "verify_cert")]
     verify_key: Option<PathBuf>,
-    /// PEM file of the CA of the old server [default: the same]
+    /// PEM file of the CA of the old server [default: the one of the new server]
     #[arg(long, value_name = "FILE", requires = "verify")]
     verify_ca: Option<PathBuf>,
 }
 
-/// What the two make of each other's ciphertexts.
+/// Whether the two servers open each other's ciphertexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Agreement {
-    /// They agree.
+    /// They do, and their HMACs agree.
     Agree,
-    /// They agree on what the file's key sealed; what is sealed here now is another version's, which the old server
-    /// cannot have.
+    /// The key was rotated on the new server. They agree on the file's version, and the old server cannot have the other.
     Rotated,
     /// The old server has no key of this name.
     Absent,
-    /// They do not, in this.
+    /// They do not, for this reason.
     Disagree(String),
 }
 
 impl OldServer {
-    /// A client of it, when it was named.
+    /// A client of the old server, if `--verify` names it.
     pub fn client(&self, new: &ConnectSettings) -> Result<Option<ApiClient>, Error> {
         let Some(url) = &self.verify else { return Ok(None) };
         let endpoints = Endpoint::parse_list(url).map_err(|error| wrong("--verify", error.to_string()))?;
@@ -60,8 +58,8 @@ impl OldServer {
         Ok(Some(ApiClient::new(endpoints, tls)))
     }
 
-    /// Who asks there, when that was said. The variable is read here and not by clap, which takes it for an option
-    /// that was given.
+    /// The credentials for the old server, if any are given. clap does not read the variable, because it would then want
+    /// `--verify`, too.
     fn credentials(&self, env: Variables<'_>) -> Result<Option<Credentials>, Error> {
         if let (Some(certificate), Some(key)) = (&self.verify_cert, &self.verify_key) {
             return Ok(Some(Credentials::Files { certificate: certificate.clone(), key: key.clone() }));
@@ -87,7 +85,7 @@ enum Side<'a> {
 /// Has each server open what the other seals, and compares their HMACs.
 ///
 /// # Errors
-/// A server gave no answer, or lets nobody ask. What else one of them refuses is a verdict.
+/// A server gave no answer, or refuses the caller. Any other refusal is [`Agreement::Disagree`].
 pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result<Agreement, Error> {
     let (old, new, name) = (Side::Old(old), Side::New(new), key.name.as_str());
     match exchange(old, new, key).await? {
@@ -100,7 +98,7 @@ pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result
     let agreed = match exchange(new, old, key).await? {
         ProbeResult::Opened => Agreement::Agree,
         ProbeResult::OtherVersion => Agreement::Rotated,
-        ProbeResult::NoKey => return Ok(Agreement::Disagree("it is gone here".to_owned())),
+        ProbeResult::NoKey => return Ok(Agreement::Disagree("this server does not have it any more".to_owned())),
         ProbeResult::Failed(reason) => return Ok(Agreement::Disagree(format!("a ciphertext made here: {reason}"))),
     };
     let message = random::bytes::<32>();
@@ -111,47 +109,47 @@ pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result
     }
 }
 
-/// What becomes of a ciphertext at the other server.
+/// What happened to a ciphertext at the other server.
 enum ProbeResult {
     Opened,
-    /// It does not open there, and is not the file's key's either.
+    /// It does not open there, and the file's key does not open it either.
     OtherVersion,
-    /// There is none: the server that was to seal has no such key.
+    /// The server that should seal does not have the key.
     NoKey,
     Failed(String),
 }
 
-/// Whether one opens what the other seals.
+/// Has `sealer` seal a probe, and `opener` open it.
 async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result<ProbeResult, Error> {
     let probe = random::bytes::<32>();
     let sealed = match sealer.client().encrypt(&key.name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
         Err(error) if error.is_status(404) => return Ok(ProbeResult::NoKey),
-        Err(error) => return sealer.refused("it cannot be made", error).map(ProbeResult::Failed),
+        Err(error) => return sealer.refused("the server cannot make one", error).map(ProbeResult::Failed),
     };
     match opener.client().decrypt(&key.name, &sealed, CONTEXT).await {
         Ok(opened) if opened[..] == probe => Ok(ProbeResult::Opened),
         Ok(_) => Ok(ProbeResult::Failed("it opens to other bytes".to_owned())),
         Err(error) => {
-            let reason = opener.refused("it does not open at the other", error)?;
-            // That this server has the file's key, too, is proven by now: a rotation is all that is left. Asking for
-            // the key's versions would need a permission more.
-            let is_rotated = matches!(sealer, Side::New(_)) && !is_of(key, &sealed);
+            let reason = opener.refused("it does not open at the other server", error)?;
+            // This server has the file's key, as was proven before, so only a rotation explains another key. Reading the
+            // key's versions would show it, too, but needs one more permission.
+            let is_rotated = matches!(sealer, Side::New(_)) && !is_sealed_by(key, &sealed);
             Ok(if is_rotated { ProbeResult::OtherVersion } else { ProbeResult::Failed(reason) })
         }
     }
 }
 
-/// Whether the file's key sealed it.
-fn is_of(key: &SourceKey, sealed: &[u8]) -> bool {
+/// Whether the file's key sealed the ciphertext.
+fn is_sealed_by(key: &SourceKey, sealed: &[u8]) -> bool {
     OpenedKey::new(&key.material, 1).open(&Ciphertext::parse(sealed), CONTEXT).is_ok()
 }
 
-/// The HMAC, if the server makes any with this key.
+/// The HMAC, if the server can make one with this key.
 async fn hmac(server: Side<'_>, name: &str, message: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     match server.client().hmac(name, message).await {
         Ok(hmac) => Ok(Some(hmac)),
-        // An older KES has no such route, and a newer one no HMAC of a key that was stored without an HMAC key.
+        // An older KES lacks the route. A newer one refuses a key that was stored without an HMAC key.
         Err(client::Error::Status { status: 404 | 405 | 409 | 501, .. }) => Ok(None),
         Err(error) => Err(server.failed(error)),
     }
@@ -164,7 +162,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// A refusal that says something about the key.
+    /// The reason, if the refusal is about the key; else the error.
     fn refused(self, what: &str, error: client::Error) -> Result<String, Error> {
         match error {
             client::Error::Status { status, .. } if ![401, 403, 503].contains(&status) => {
@@ -192,7 +190,7 @@ mod tests {
     use crate::client::test_server::TestServer;
     use crate::crypto::{Cipher, KeyMaterial};
 
-    /// A server that seals by doing nothing, and whose HMAC is its own name, when it has one.
+    /// A server whose ciphertexts are the plaintexts, and whose HMACs are its name, if it has one.
     async fn server(name: &'static str, opens: bool) -> TestServer {
         TestServer::start(move |request: Request<Bytes>| {
             let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
@@ -218,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn what_another_version_seals_is_told_from_what_the_files_key_seals() {
+    fn a_ciphertext_of_another_version_is_recognised() {
         let (file, other) = (key(), key());
-        assert!(is_of(&file, &OpenedKey::new(&file.material, 2).seal(b"x", CONTEXT)));
-        assert!(!is_of(&file, &OpenedKey::new(&other.material, 2).seal(b"x", CONTEXT)));
+        assert!(is_sealed_by(&file, &OpenedKey::new(&file.material, 2).seal(b"x", CONTEXT)));
+        assert!(!is_sealed_by(&file, &OpenedKey::new(&other.material, 2).seal(b"x", CONTEXT)));
     }
 
     #[test]
-    fn who_asks_is_said_by_options_first_and_then_by_the_environment() {
+    fn options_win_over_the_variable() {
         let key = "kes:v1:AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
         let env = |name: &str| (name == VARIABLE).then(|| key.to_owned());
         let files = OldServer { verify_cert: Some("c".into()), verify_key: Some("k".into()), ..OldServer::default() };
@@ -237,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_open_what_the_other_seals_and_make_the_same_hmacs() {
+    async fn servers_agree_if_each_opens_what_the_other_seals_and_hmacs_match() {
         let (one, other) = (server("AAAA", true).await, server("BBBB", true).await);
         let (plain, blind) = (server("", true).await, server("AAAA", false).await);
         let says = |verdict: Agreement, words: &str| match verdict {

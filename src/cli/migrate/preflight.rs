@@ -1,4 +1,4 @@
-//! What the old server has, and lets whoever asks do, found out before anything is done.
+//! Finds out before the first change which keys the old server has, and whether it permits the proof.
 
 use std::collections::HashSet;
 
@@ -14,17 +14,17 @@ use crate::tls::Refusal;
 /// Keys at a time.
 const AT_ONCE: usize = 8;
 
-/// Which of these names the old server has no key of.
+/// The names of which the old server has no key.
 ///
-/// Each is asked about with the very requests that its proof takes: policies differ from name to name, and not every
-/// server tells what its caller may do.
+/// It sends for each name the same requests as the proof. Policies differ from name to name, and not every server shows
+/// what its caller may do.
 ///
 /// # Errors
-/// It gave no answer, or does not let this be asked.
+/// The old server gave no answer, or refuses the caller.
 pub async fn absent(old: &ApiClient, names: Vec<String>) -> Result<HashSet<String>, Error> {
-    old.version().await.map_err(told)?;
+    old.version().await.map_err(with_advice)?;
     let asked = stream::iter(names).map(|name| async move { has(old, &name).await.map(|has| (name, has)) });
-    let all: Vec<_> = asked.buffer_unordered(AT_ONCE).try_collect().await.map_err(told)?;
+    let all: Vec<_> = asked.buffer_unordered(AT_ONCE).try_collect().await.map_err(with_advice)?;
     Ok(all.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect())
 }
 
@@ -33,7 +33,7 @@ async fn has(old: &ApiClient, name: &str) -> Result<bool, client::Error> {
     let sealed = match old.encrypt(name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
         Err(error) if error.is_status(404) => return Ok(false),
-        // What is wrong with the key itself is the proof's to tell.
+        // The proof reports what is wrong with the key itself.
         Err(error) => return allowed(error).map(|()| true),
     };
     old.decrypt(name, &sealed, CONTEXT).await.map(drop).or_else(allowed)?;
@@ -41,7 +41,7 @@ async fn has(old: &ApiClient, name: &str) -> Result<bool, client::Error> {
     Ok(true)
 }
 
-/// Passes on what stands in the way of the next request, too.
+/// Passes on only an error that the next request would have, too.
 fn allowed(error: client::Error) -> Result<(), client::Error> {
     match error {
         client::Error::Status { status, .. } if ![401, 403, 503].contains(&status) && !wants_certificate(&error) => {
@@ -55,8 +55,8 @@ fn wants_certificate(error: &client::Error) -> bool {
     error.has_code(ErrorCode::CertificateRequired)
 }
 
-/// With what to do about it at the old server, where the client's own hint is about the new one.
-fn told(error: client::Error) -> Error {
+/// Adds advice for the old server, because the client's own hint is about the new one.
+fn with_advice(error: client::Error) -> Error {
     let (advice, error) = (advice(&error), Error::OldServer(error));
     match advice {
         Some(advice) => Error::Denied { error: Box::new(error), advice },
@@ -65,10 +65,11 @@ fn told(error: client::Error) -> Error {
 }
 
 fn advice(error: &client::Error) -> Option<String> {
-    const WHO: &str = "KEYRAFT_VERIFY_API_KEY or --verify-cert says who asks there; without either it is who asks here";
+    const WHO: &str = "set your credentials there with KEYRAFT_VERIFY_API_KEY or --verify-cert; without them, the command uses those \
+                       for the new server";
     match error {
         client::Error::Status { status: 401 | 403, path, .. } => {
-            Some(format!("nothing was done: a policy there must allow {path} to whoever asks\n{WHO}"))
+            Some(format!("nothing was changed; at the old server, your policy must allow {path}\n{WHO}"))
         }
         client::Error::Status { .. } if wants_certificate(error) => Some(WHO.to_owned()),
         client::Error::Transport { source, .. } => Some(match Refusal::of(source.as_ref())? {
@@ -95,7 +96,7 @@ mod tests {
     use crate::client::test_server::TestServer;
     use crate::tls::Alpn;
 
-    /// What is found at a server that answers requests whose path has the word with a status, and all others well.
+    /// The result at a server that answers paths that contain `word` with `status`, and all others with 200.
     async fn found(word: &'static str, status: u16) -> Result<HashSet<String>, Error> {
         let old = TestServer::start(move |request: Request<Bytes>| {
             let is_one = request.uri().path().contains(word);
@@ -116,12 +117,12 @@ mod tests {
                 assert!(advice.contains(word) && advice.contains("KEYRAFT_VERIFY_API_KEY"), "{advice}");
             }
             assert!(matches!(found(word, 503).await, Err(Error::OldServer(_))));
-            assert!(found(word, 500).await.unwrap().is_empty(), "what is wrong with a key is not told here");
+            assert!(found(word, 500).await.unwrap().is_empty(), "the proof reports what is wrong with a key");
         }
     }
 
     #[tokio::test]
-    async fn a_key_that_is_not_there_is_told_from_one_that_is() {
+    async fn keys_that_the_old_server_lacks_are_found() {
         assert_eq!(found("encrypt/other", 404).await.unwrap(), HashSet::from(["other".to_owned()]));
         assert!(found("hmac/", 404).await.unwrap().is_empty(), "an older KES makes no HMACs");
     }

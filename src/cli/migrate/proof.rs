@@ -1,4 +1,4 @@
-//! KeyProof that a server has the very key that a file has.
+//! Proves that a server has the same key as a file.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use crate::client::{ApiClient, Error};
 use crate::crypto::{OpenedKey, random};
 use crate::error_code::ErrorCode;
 
-/// What probes are bound to, so that they are good for nothing else.
+/// The context of probes, so that nobody can take a probe for anything else.
 const CONTEXT: &[u8] = b"keyraft migrate: a probe";
 
-/// Why a key of that name is not the one of the file.
+/// How the server's key differs from the file's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyDifference {
-    /// It does not open what the file's key seals.
+    /// It does not open what the file's key sealed.
     Key,
-    /// It has another HMAC key, or none.
+    /// It has another HMAC key, or lacks one.
     Hmac,
 }
 
-/// Seals a probe under the file's key and has the server open it, and compares HMACs; none when both agree.
+/// Seals a probe under the file's key, has the server open it, and compares HMACs. `None` if both agree.
 ///
-/// This way round, and not the other: once a key has been rotated, only older versions are the file's.
+/// The server does not seal, because after a rotation it would seal with a version that the file does not have.
 pub async fn difference(client: &ApiClient, key: &SourceKey) -> Result<Option<KeyDifference>, Error> {
     let (opened, probe) = (OpenedKey::new(&key.material, 1), random::bytes::<32>());
     match client.decrypt(&key.name, &opened.seal(&probe, CONTEXT), CONTEXT).await {
@@ -32,7 +32,7 @@ pub async fn difference(client: &ApiClient, key: &SourceKey) -> Result<Option<Ke
         }
         Err(error) => return Err(error),
     }
-    // A key without an HMAC key must have none there either: MinIO derives credentials from one where there is one.
+    // A key without an HMAC key must not have one on the server either, because MinIO would derive credentials from it.
     let expected = opened.hmac(&probe).map(Vec::from);
     let found = match client.hmac(&key.name, &probe).await {
         Ok(hmac) => Some(hmac),
@@ -45,7 +45,7 @@ pub async fn difference(client: &ApiClient, key: &SourceKey) -> Result<Option<Ke
 impl fmt::Display for KeyDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Key => "the server has another key of this name, which stays as it is",
+            Self::Key => "the server has another key of this name, and the command does not change it",
             Self::Hmac => "the server has this key with another HMAC key; MinIO would derive other credentials from it",
         })
     }

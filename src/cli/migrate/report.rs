@@ -1,4 +1,4 @@
-//! What came of each key, for people and for programs.
+//! Reports the outcome for each key, as text or JSON.
 
 use serde_json::{Value, json};
 
@@ -6,63 +6,63 @@ use super::source::Unusable;
 use crate::cli::Error;
 use crate::cli::output::{DIM, GOOD, WARN, table};
 
-/// So many keys are named even when all went well.
-const NAMED: usize = 20;
-const ROTATED: &str = "rotated here since: what is sealed here now does not open at the old server";
+/// Up to this many keys, the text names each one. With more, it names those that need a look.
+const MAX_LISTED: usize = 20;
+const ROTATED: &str = "rotated here since: the old server cannot open what this one seals now";
 
-/// What came of one key or file.
+/// The outcome for one key or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyOutcome {
-    /// It was imported.
+    /// The command imported it.
     Imported,
-    /// It was there.
+    /// The server had it already.
     There,
     /// A dry run would import it.
     WouldImport,
     /// The server has something else under this name.
     Different(String),
-    /// It could not be brought over.
+    /// The command could not import it.
     Failed(String),
-    /// It is no key.
+    /// It is not a key.
     Skipped(String),
-    /// It was never tried.
+    /// The command ended before it tried.
     NotReached,
 }
 
 /// What shows that a key is the same as before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyProof {
-    /// The proof that every key needs.
+    /// The server has the same key as the file. Every key needs this proof.
     Own,
-    /// That, and the old server agrees.
+    /// In addition, the old server agrees.
     Verified,
-    /// That, as far as it can after a rotation here: what the old server sealed opens here.
+    /// In addition, the new server opens what the old one sealed. After a rotation it cannot be the other way round.
     Rotated,
-    /// None was had, for this reason.
+    /// The proof is missing, for this reason.
     Missing(String),
 }
 
-/// What came of one key or file, with its name.
+/// The name of a key or file, and the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationEntry {
     /// Its name.
     pub name: String,
-    /// What came of it.
+    /// The outcome.
     pub outcome: KeyOutcome,
-    /// What shows that it is the same, where it is here.
+    /// The proof, if the server has the key.
     pub proof: KeyProof,
-    /// What else to say of it.
+    /// Something else to report about it.
     pub remark: Option<&'static str>,
 }
 
-/// What came of everything.
+/// The outcomes for all keys and files.
 pub struct MigrationReport {
     dry_run: bool,
     entries: Vec<MigrationEntry>,
 }
 
 impl MigrationReport {
-    /// One that begins with what is no key.
+    /// A report with the files that are not usable.
     pub fn new(dry_run: bool, unusable: Vec<Unusable>) -> Self {
         let entry = |one: Unusable| {
             let outcome = if one.is_suspect { KeyOutcome::Failed(one.reason) } else { KeyOutcome::Skipped(one.reason) };
@@ -71,7 +71,7 @@ impl MigrationReport {
         Self { dry_run, entries: unusable.into_iter().map(entry).collect() }
     }
 
-    /// Adds one.
+    /// Adds an entry.
     pub fn add(&mut self, entry: MigrationEntry) {
         self.entries.push(entry);
     }
@@ -81,15 +81,15 @@ impl MigrationReport {
         self.entries.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
-    /// How many keys are where they belong; one that this run imported is, whatever became of its proof.
+    /// How many keys the server has as it should. A key that this run imported counts, even if its proof failed.
     pub fn settled(&self) -> usize {
         self.count(|entry| entry.is_good() || entry.outcome == KeyOutcome::Imported)
     }
 
-    /// Whether all went well; or, of a dry run, whether nothing is left to do.
+    /// Whether every key is imported and proven.
     ///
     /// # Errors
-    /// It did not.
+    /// Keys need a look, or a dry run found keys to import.
     pub fn verdict(&self) -> Result<(), Error> {
         let bad = self.count(MigrationEntry::needs_a_look);
         let open = self.count(|entry| entry.outcome == KeyOutcome::WouldImport);
@@ -100,19 +100,19 @@ impl MigrationReport {
         }
     }
 
-    /// For programs.
+    /// The JSON.
     pub fn json(&self) -> Value {
         json!({ "dry_run": self.dry_run, "keys": self.entries.iter().map(MigrationEntry::json).collect::<Vec<_>>() })
     }
 
-    /// For people: everything that needs a look, everything at all when it is little, and how many of each.
+    /// The text: the keys that need a look, or all if they are few, and how many there are of each outcome.
     pub fn render(&self) -> String {
-        let all = self.entries.len() <= NAMED;
-        let is_told = |entry: &&MigrationEntry| all || !entry.is_good() || entry.why().is_some();
+        let all = self.entries.len() <= MAX_LISTED;
+        let is_listed = |entry: &&MigrationEntry| all || !entry.is_good() || entry.why().is_some();
         let row = |entry: &MigrationEntry| {
             [entry.name.clone(), entry.outcome.label().to_owned(), entry.why().unwrap_or_default()]
         };
-        let rows: Vec<_> = self.entries.iter().filter(is_told).map(row).collect();
+        let rows: Vec<_> = self.entries.iter().filter(is_listed).map(row).collect();
         let rows = if rows.is_empty() { String::new() } else { table(["KEY", "OUTCOME", "WHY"], rows) + "\n\n" };
         format!("{rows}{}{}", self.summary(), self.proofs())
     }
@@ -126,7 +126,7 @@ impl MigrationReport {
             (count > 0).then(|| format!("{style}{count}{style:#} {label}"))
         });
         let counted: Vec<_> = counted.collect();
-        if counted.is_empty() { "There are no keys.".to_owned() } else { counted.join(", ") }
+        if counted.is_empty() { "No keys found.".to_owned() } else { counted.join(", ") }
     }
 
     fn proofs(&self) -> String {
@@ -161,7 +161,7 @@ impl MigrationEntry {
         value
     }
 
-    /// All that is to be said of it.
+    /// The reasons and remarks.
     fn why(&self) -> Option<String> {
         let outcome = match &self.outcome {
             KeyOutcome::Different(reason) | KeyOutcome::Failed(reason) | KeyOutcome::Skipped(reason) => {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_keys_only_those_that_need_a_look_are_named() {
+    fn with_many_keys_only_those_that_need_a_look_are_listed() {
         let mut report = report(false, &[KeyOutcome::Different("another".into())]);
         for _ in 0..30 {
             report.add(entry(KeyOutcome::Imported, KeyProof::Verified));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_files_do_not_steer_the_terminal() {
+    fn control_characters_in_file_names_are_escaped() {
         let mut report = MigrationReport::new(false, Vec::new());
         let outcome = KeyOutcome::Failed("no\u{1b}[2J".to_owned());
         report.add(MigrationEntry { name: "k\n\u{1b}[2J".to_owned(), ..entry(outcome, KeyProof::Own) });

@@ -1,4 +1,4 @@
-//! The static key of a MinIO without a key server: `NAME:BASE64` in a variable, in a file, or in its environment file.
+//! Reads the static key of a MinIO without a key server: `NAME:BASE64` in a variable, a file, or its environment file.
 
 use std::path::Path;
 
@@ -13,15 +13,15 @@ use crate::file::{self, Named};
 use crate::policy::KeyName;
 
 const VARIABLE: &str = "MINIO_KMS_SECRET_KEY";
-/// What MinIO called it before, with a key in hex.
+/// The variable of old MinIO releases, with a key in hex.
 const OLD_VARIABLE: &str = "MINIO_KMS_MASTER_KEY";
 const FILE_VARIABLE: &str = "MINIO_KMS_SECRET_KEY_FILE";
 const WHAT: &str = "static key";
 
-/// Reads the key, or several, each on a line of its own.
+/// Reads one key, or several on a line each.
 pub fn read(file: Option<&Path>, cipher: Cipher) -> Result<KeySource, Error> {
     let text = match file {
-        Some(path) if path == Path::new("-") => prompt::secret("Static key, as NAME:BASE64")?,
+        Some(path) if path == Path::new("-") => prompt::secret("Static key as NAME:BASE64")?,
         Some(path) => of_file(path)?,
         None => of_environment()?,
     };
@@ -34,7 +34,7 @@ fn of_environment() -> Result<Zeroizing<Vec<u8>>, Error> {
         (Some(key), _) => Ok(Zeroizing::new(key.into_bytes())),
         (None, Some(file)) => of_file(Path::new(&file)),
         (None, None) => {
-            let reason = "not set; or name a file, or `-` for standard input".to_owned();
+            let reason = "it is not set; set it, or name a file, or `-` for standard input".to_owned();
             Err(Error::Setting { name: VARIABLE.to_owned(), reason })
         }
     }
@@ -44,14 +44,14 @@ fn of_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     file::read(path, Named::ByArgument).map_err(Error::Unread)
 }
 
-/// What a line has.
+/// The content of a line.
 enum KeyLine<'a> {
     Key(&'a str),
     /// The name of a file with the key.
     File(&'a str),
 }
 
-/// Reads keys, and those of the file that a line names.
+/// Parses keys, and reads those in a file that a line names.
 fn parse(text: &[u8], cipher: Cipher) -> Result<KeySource, Error> {
     let mut source = KeySource::default();
     for (number, line) in lines(text)? {
@@ -59,14 +59,16 @@ fn parse(text: &[u8], cipher: Cipher) -> Result<KeySource, Error> {
             KeyLine::Key(text) => add(&mut source, number, text, cipher)?,
             KeyLine::File(path) => {
                 for (inner, line) in lines(&of_file(Path::new(path))?)? {
-                    let KeyLine::Key(text) = line else { return Err(wrong(number, "its file names another one")) };
+                    let KeyLine::Key(text) = line else {
+                        return Err(wrong(number, "the file that it names must hold a key, and names a file instead"));
+                    };
                     add(&mut source, inner, text, cipher)?;
                 }
             }
         }
     }
     if source.keys.is_empty() {
-        let reason = "there is none; it is NAME:BASE64, the value of MINIO_KMS_SECRET_KEY".to_owned();
+        let reason = "it holds no key; write one as NAME:BASE64, as in MINIO_KMS_SECRET_KEY".to_owned();
         return Err(Error::Input { what: WHAT, reason });
     }
     Ok(source)
@@ -75,7 +77,7 @@ fn parse(text: &[u8], cipher: Cipher) -> Result<KeySource, Error> {
 fn add(source: &mut KeySource, number: usize, text: &str, cipher: Cipher) -> Result<(), Error> {
     let key = key(text, cipher).map_err(|reason| wrong(number, reason))?;
     if source.keys.iter().any(|other| other.name == key.name) {
-        return Err(wrong(number, "a line before has the same name"));
+        return Err(wrong(number, "an earlier line has the same name"));
     }
     source.keys.push(key);
     Ok(())
@@ -85,14 +87,14 @@ fn wrong(number: usize, reason: &str) -> Error {
     Error::Input { what: WHAT, reason: format!("line {number}: {reason}") }
 }
 
-/// The lines that have something, each with its number.
+/// The lines with a key or a file name, each with its number.
 fn lines(text: &[u8]) -> Result<Vec<(usize, KeyLine<'_>)>, Error> {
-    let text =
-        std::str::from_utf8(text).map_err(|_| Error::Input { what: WHAT, reason: "it is no text".to_owned() })?;
+    let text = std::str::from_utf8(text)
+        .map_err(|_| Error::Input { what: WHAT, reason: "it must be UTF-8 text".to_owned() })?;
     Ok(text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, content(line)?))).collect())
 }
 
-/// What a line has; none where it is empty, a comment, or another variable of an environment file.
+/// The content of a line; `None` if it is empty, a comment, or another variable of an environment file.
 fn content(line: &str) -> Option<KeyLine<'_>> {
     let line = line.trim();
     let line = line.strip_prefix("export ").unwrap_or(line).trim();
@@ -102,15 +104,15 @@ fn content(line: &str) -> Option<KeyLine<'_>> {
     match line.split_once('=').map(|(name, value)| (name, value.trim_matches(['"', '\'']))) {
         Some((VARIABLE | OLD_VARIABLE, value)) => Some(KeyLine::Key(value)),
         Some((FILE_VARIABLE, value)) => (!value.is_empty()).then_some(KeyLine::File(value)),
-        // The padding of base64 has `=` too, but after the colon.
+        // A key has a colon before the `=` that pads its base64.
         Some((name, _)) if !name.contains(':') => None,
         _ => Some(KeyLine::Key(line)),
     }
 }
 
 fn key(text: &str, cipher: Cipher) -> Result<SourceKey, &'static str> {
-    let (name, encoded) = text.split_once(':').ok_or("it is NAME:BASE64")?;
-    KeyName::parse(name).map_err(|_| "its name is empty, too long or has characters that no key name has")?;
+    let (name, encoded) = text.split_once(':').ok_or("it must be NAME:BASE64")?;
+    KeyName::parse(name).map_err(|_| "the name must be 1 to 80 of A–Z a–z 0–9 _ -")?;
     let bytes = decode(encoded.trim()).ok_or("what follows the name is neither base64 nor hex")?;
     let secret = <&[u8; 32]>::try_from(&bytes[..])
         .map_err(|_| "the key is not 32 bytes long: that is 44 characters of base64, or 64 digits of hex")?;
@@ -118,8 +120,8 @@ fn key(text: &str, cipher: Cipher) -> Result<SourceKey, &'static str> {
     Ok(SourceKey { name: name.to_owned(), material, created_at: None, created_by: None, remark: None })
 }
 
-/// The bytes of a key in base64 or, as in the older MINIO_KMS_MASTER_KEY, in hex. 64 digits are hex: as base64 they
-/// would be 48 bytes, which no key has.
+/// Decodes a key from base64 or, as in the older MINIO_KMS_MASTER_KEY, from hex. 64 hexadecimal digits are hex, because
+/// as base64 they would be 48 bytes, and a key has 32.
 fn decode(encoded: &str) -> Option<Zeroizing<Vec<u8>>> {
     let is_hex = encoded.len() == 64 && encoded.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hex { hex::decode(encoded).ok() } else { BASE64_STANDARD.decode(encoded).ok() }.map(Zeroizing::new)
@@ -157,7 +159,7 @@ mod tests {
         assert_eq!(material(HEX), material(KEY));
         assert_eq!(material(HEX), (0..32).collect::<Vec<u8>>());
         assert_eq!(material(&format!("export MINIO_KMS_MASTER_KEY=\"{HEX}\"\n")), material(KEY));
-        // Digits of hex are base64 too, and another key.
+        // Hexadecimal digits are also valid base64, and mean another key there.
         assert_eq!(material(&format!("my-key:{}ABA=", "ABCD".repeat(10))).len(), 32);
         let cut = parse(&HEX.as_bytes()[..HEX.len() - 1], Cipher::Aes256).err().unwrap().to_string();
         assert!(!cut.contains("0001"), "{cut}");
@@ -172,7 +174,7 @@ mod tests {
         assert_eq!(names(&text), ["my-key"]);
         std::fs::write(&path, &text).unwrap();
         let circle = parse(text.as_bytes(), Cipher::Aes256).unwrap_err().to_string();
-        assert!(circle.contains("line 2: its file names another one"), "{circle}");
+        assert!(circle.contains("line 2: the file that it names must hold a key"), "{circle}");
         assert!(matches!(parse(b"MINIO_KMS_SECRET_KEY_FILE=/none", Cipher::Aes256), Err(Error::Unread(_))));
     }
 
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_key() {
+    fn errors_do_not_show_the_key() {
         let twice = format!("{KEY}\n{KEY}");
         for bad in ["", "A=b", "my-key", "-x:AAEC", "my-key:AAECAwQ", "my-key:AAEC", twice.as_str()] {
             let error = parse(bad.as_bytes(), Cipher::Aes256).unwrap_err().to_string();

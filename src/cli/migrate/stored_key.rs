@@ -1,4 +1,5 @@
-//! The forms in which KES stores a key: base64 of a protobuf message, and older JSON (wire contract, "Ciphertexts").
+//! Decodes the forms in which KES stores a key: base64 of a protobuf message, and older JSON (wire contract,
+//! "Ciphertexts").
 
 use std::fmt;
 
@@ -14,20 +15,20 @@ use super::source::SourceKey;
 use crate::crypto::{Cipher, KeyMaterial, Secret};
 use crate::policy::Identity;
 
-/// Why bytes are no stored key. It never holds any of them.
+/// Why bytes are not a stored key. It never holds any of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredError {
     /// Neither JSON nor base64.
     Encoding,
-    /// Not the fields of a stored key.
+    /// The fields are not those of a stored key.
     Fields,
-    /// A cipher, by number or name, that there is none of.
+    /// An unknown cipher, by number or name.
     Cipher(String),
-    /// A hash for HMACs that there is none of.
+    /// An unknown hash for HMACs, by number.
     Hash(i32),
-    /// Secrets of another length.
+    /// A secret that is not 32 bytes long.
     Length(usize),
-    /// A date that is none.
+    /// An invalid date.
     Date,
 }
 
@@ -37,7 +38,7 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
     if bytes.starts_with(b"{") { json(name, bytes) } else { protobuf(name, bytes) }
 }
 
-/// What KES stores now.
+/// A key as KES stores it today.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 struct StoredKey {
@@ -51,7 +52,7 @@ struct StoredKey {
     created_by: String,
 }
 
-/// A secret, and which algorithm it is for.
+/// A secret and its algorithm.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 struct TypedSecret {
@@ -75,7 +76,7 @@ impl Drop for TypedSecret {
     }
 }
 
-/// What KES stored once.
+/// A key as older releases of KES stored it.
 #[derive(Deserialize)]
 struct OldStoredKey {
     #[serde(deserialize_with = "wiped")]
@@ -139,14 +140,14 @@ fn secret(bytes: &[u8]) -> Result<Secret<32>, StoredError> {
     bytes.try_into().map(Secret::from_bytes).map_err(|_| StoredError::Length(bytes.len()))
 }
 
-/// Who made it; and what to say where that is somebody who can be no one.
+/// The maker, and a remark if the text is not an identity.
 fn maker(text: &str) -> (Option<Identity>, Option<&'static str>) {
     let maker = text.parse().ok();
     let is_lost = maker.is_none() && !text.is_empty();
-    (maker, is_lost.then_some("its maker is no identity, and is left out"))
+    (maker, is_lost.then_some("its maker is not an identity, so the imported key has no maker"))
 }
 
-/// A date in RFC 3339; none for the year 1, with which KES says that it knows none.
+/// A date in RFC 3339; `None` for the year 1, which KES writes if it does not know the date.
 fn date(at: OffsetDateTime) -> Option<String> {
     if at.year() > 1 { at.format(&Rfc3339).ok() } else { None }
 }
@@ -154,12 +155,12 @@ fn date(at: OffsetDateTime) -> Option<String> {
 impl fmt::Display for StoredError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encoding => f.write_str("no key of KES: neither JSON nor base64; encrypted by a keystore, perhaps"),
-            Self::Fields => f.write_str("no key of KES: it lacks the fields of one"),
+            Self::Encoding => f.write_str("not a key of KES: neither JSON nor base64; a keystore may have encrypted it"),
+            Self::Fields => f.write_str("not a key of KES: it lacks the fields of one"),
             Self::Cipher(name) => write!(f, "its cipher '{name}' is not supported"),
             Self::Hash(number) => write!(f, "its HMAC uses hash {number}, which is not supported"),
-            Self::Length(bytes) => write!(f, "a key has 32 bytes, and this one {bytes}"),
-            Self::Date => f.write_str("its date is none"),
+            Self::Length(bytes) => write!(f, "a key has 32 bytes, and this one has {bytes}"),
+            Self::Date => f.write_str("its date is not valid"),
         }
     }
 }

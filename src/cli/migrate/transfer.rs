@@ -1,4 +1,4 @@
-//! Bringing keys over, a few at a time, until one of the servers is of no use any more.
+//! Imports and proves keys, a few at a time, until one of the servers stops working.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,10 @@ use crate::error_code::ErrorCode;
 
 /// Keys at a time.
 const AT_ONCE: usize = 8;
-/// Why a key that the old server lacks is not verified.
-const NOT_AT_OLD: &str = "not verified: not at the old server";
+/// Why a key is not verified that the old server does not have.
+const NOT_AT_OLD: &str = "not verified: the old server does not have it";
 
-/// Where keys go, and how.
+/// The servers, and how to import.
 pub struct TransferPlan {
     /// The new server.
     pub client: ApiClient,
@@ -29,14 +29,14 @@ pub struct TransferPlan {
     pub old: Option<ApiClient>,
     /// Change nothing.
     pub dry_run: bool,
-    /// Bring dates and makers along.
+    /// Keep the dates and makers of keys.
     pub keeps_origin: bool,
 }
 
-/// Brings all over; what came of each, and why it ended before the last, if it did.
+/// Imports and proves all keys. Returns the report and, if it ended early, why.
 ///
 /// # Errors
-/// It could not even begin: one of the servers is of no use.
+/// It could not begin, because one of the servers does not work.
 pub async fn all(plan: &TransferPlan, source: KeySource) -> Result<(MigrationReport, Result<(), Error>), Error> {
     let found = &Inventory::of(plan, &source.keys).await?;
     let (total, stopped) = (source.keys.len(), &AtomicBool::new(false));
@@ -63,7 +63,7 @@ pub async fn all(plan: &TransferPlan, source: KeySource) -> Result<(MigrationRep
     Ok((report, ended))
 }
 
-/// What the servers have, before anything is done.
+/// What the servers have before the first change.
 struct Inventory {
     there: HashSet<String>,
     absent: HashSet<String>,
@@ -79,28 +79,28 @@ impl Inventory {
         Ok(Self { there: plan.client.list_keys("").await?.into_iter().collect(), absent })
     }
 
-    /// What there is to say of a key that is not imported yet.
-    fn proof_ahead(&self, key: &SourceKey) -> KeyProof {
+    /// The proof of a key that a dry run does not import.
+    fn proof_of_dry_run(&self, key: &SourceKey) -> KeyProof {
         if self.absent.contains(&key.name) { KeyProof::Missing(NOT_AT_OLD.to_owned()) } else { KeyProof::Own }
     }
 }
 
-/// What becomes of one key; and an error when the next one would not fare better.
+/// Imports and proves one key. Returns an error only if the next key would have it, too.
 async fn one(plan: &TransferPlan, key: &SourceKey, found: &Inventory) -> (MigrationEntry, Option<Error>) {
-    let told = |outcome, proof| entry(key, outcome, proof);
+    let with = |outcome, proof| entry(key, outcome, proof);
     let outcome = match place(plan, key, found.there.contains(&key.name)).await {
         Ok(outcome @ (KeyOutcome::Imported | KeyOutcome::There)) => outcome,
-        Ok(other @ KeyOutcome::WouldImport) => return (told(other, found.proof_ahead(key)), None),
-        Ok(other) => return (told(other, KeyProof::Own), None),
-        Err(error) => return (told(KeyOutcome::Failed(error.to_string()), KeyProof::Own), Some(error.into())),
+        Ok(other @ KeyOutcome::WouldImport) => return (with(other, found.proof_of_dry_run(key)), None),
+        Ok(other) => return (with(other, KeyProof::Own), None),
+        Err(error) => return (with(KeyOutcome::Failed(error.to_string()), KeyProof::Own), Some(error.into())),
     };
     match prove(plan, key).await {
-        Ok(Ok(proof)) => (told(outcome, proof), None),
-        Ok(Err(difference)) => (told(KeyOutcome::Different(difference), KeyProof::Own), None),
-        // It is there, whatever became of the proof.
+        Ok(Ok(proof)) => (with(outcome, proof), None),
+        Ok(Err(difference)) => (with(KeyOutcome::Different(difference), KeyProof::Own), None),
+        // The server has the key, even if the proof failed.
         Err((what, error)) => {
             let ends = !is_about_the_key(&error);
-            (told(outcome, KeyProof::Missing(format!("{what}: {error}"))), ends.then_some(error))
+            (with(outcome, KeyProof::Missing(format!("{what}: {error}"))), ends.then_some(error))
         }
     }
 }
@@ -109,14 +109,14 @@ fn entry(key: &SourceKey, outcome: KeyOutcome, proof: KeyProof) -> MigrationEntr
     MigrationEntry { name: key.name.clone(), outcome, proof, remark: key.remark }
 }
 
-/// Sees to it that the server has the key, or has another one of its name.
+/// Imports the key, unless the server has one of its name.
 async fn place(plan: &TransferPlan, key: &SourceKey, is_there: bool) -> Result<KeyOutcome, client::Error> {
     match (is_there, plan.dry_run) {
         (true, _) => Ok(KeyOutcome::There),
         (false, true) => Ok(KeyOutcome::WouldImport),
         (false, false) => match plan.client.import_key(&key.name, &import(plan, key)).await {
             Ok(()) => Ok(KeyOutcome::Imported),
-            // Made meanwhile, or by an attempt whose answer was lost.
+            // Somebody made it meanwhile, or an attempt whose answer was lost.
             Err(error) if error.has_code(ErrorCode::KeyExists) => Ok(KeyOutcome::There),
             Err(error) if is_refusal(&error) => Ok(KeyOutcome::Failed(error.to_string())),
             Err(error) => Err(error),
@@ -124,10 +124,10 @@ async fn place(plan: &TransferPlan, key: &SourceKey, is_there: bool) -> Result<K
     }
 }
 
-/// Proves that the server has the file's key; the inner error is how it differs.
+/// Proves that the server has the file's key. The inner error says how the server's key differs.
 ///
 /// # Errors
-/// What could not be shown, and why.
+/// Which part of the proof failed, and why.
 async fn prove(plan: &TransferPlan, key: &SourceKey) -> Result<Result<KeyProof, String>, (&'static str, Error)> {
     let difference = proof::difference(&plan.client, key).await.map_err(|error| ("not proven", error.into()))?;
     if let Some(difference) = difference {
@@ -146,15 +146,15 @@ fn import<'a>(plan: &TransferPlan, key: &'a SourceKey) -> Import<'a> {
     Import {
         material: key.material.encryption.expose(),
         cipher: Some(key.material.cipher.name()),
-        // What had no HMAC key must not get one: MinIO derives credentials once there is one.
+        // A key without an HMAC key must not get one, because MinIO would derive credentials from it.
         hmac: Some(key.material.hmac.as_ref().map_or(&[], |hmac| &hmac.expose()[..])),
-        // What had no date must not get today's, which a date that is no date says.
+        // A key without a date gets KES's date for "unknown", and not today's.
         created_at: plan.keeps_origin.then(|| key.created_at.as_deref().unwrap_or(clock::UNKNOWN_DATE)),
         created_by: key.created_by.filter(|_| plan.keeps_origin),
     }
 }
 
-/// Whether the server refused this very key, so that it may take the next one.
+/// Whether the refusal is about this key, so that the server may accept the next one.
 fn is_refusal(error: &client::Error) -> bool {
     matches!(error, client::Error::Status { status, .. } if ![401, 403, 501, 503].contains(status))
 }
@@ -188,7 +188,7 @@ mod tests {
         Response::builder().status(code).body(Full::new(Bytes::from(body.to_owned()))).unwrap()
     }
 
-    /// What becomes of keys on a server that answers each request about one with a status of its own.
+    /// Migrates keys to a server that answers the requests about each key with a fixed status.
     async fn migrate(statuses: &'static [(&'static str, u16)]) -> (MigrationReport, Result<(), Error>) {
         let server =
             TestServer::start(|request: Request<Bytes>| match request.uri().path().rsplit_once('/').unwrap() {
@@ -219,14 +219,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_is_refused_is_told_and_the_next_one_tried() {
+    async fn a_refused_key_is_reported_and_the_next_one_tried() {
         let (report, ended) = migrate(&[("a", 409), ("b", 406)]).await;
         assert!(ended.is_ok());
         assert!(matches!(report.verdict(), Err(Error::NotMigrated(2))));
     }
 
     #[tokio::test]
-    async fn a_server_that_is_of_no_use_ends_it_with_what_was_done() {
+    async fn a_server_that_stops_working_ends_the_migration_with_a_report() {
         for status in [403, 503] {
             let keys: &'static [_] = if status == 403 { &[("a", 403)] } else { &[("a", 503)] };
             let (report, ended) = migrate(keys).await;
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_imported_and_not_proven_is_told_and_so_is_what_was_not_reached() {
+    async fn keys_that_are_not_proven_or_not_reached_are_reported() {
         let lists = r#"{"names":[],"continue_at":""}"#;
         let server = TestServer::start(move |request: Request<Bytes>| match request.uri().path() {
             "/v1/key/list/" => answer(200, lists),
@@ -247,17 +247,17 @@ mod tests {
         let names: Vec<_> = (0..3 * AT_ONCE).map(|number| format!("key-{number:02}")).collect();
         let (report, ended) = carry(&server, None, &names).await.unwrap();
         assert!(matches!(ended, Err(Error::Incomplete { total, .. }) if total == names.len()), "{ended:?}");
-        let told = outcomes(&report);
-        assert_eq!(told.len(), names.len(), "each is told of");
-        let imported = told.iter().filter(|(outcome, _)| outcome == "imported");
-        assert_eq!(report.settled(), imported.clone().count(), "they are here");
+        let listed = outcomes(&report);
+        assert_eq!(listed.len(), names.len(), "each key is reported");
+        let imported = listed.iter().filter(|(outcome, _)| outcome == "imported");
+        assert_eq!(report.settled(), imported.clone().count(), "the server has them");
         assert!(imported.clone().count() >= AT_ONCE && imported.clone().all(|(_, why)| why.starts_with("not proven")));
-        let unreached = told.iter().filter(|(outcome, _)| outcome == "not reached").count();
-        assert_eq!((imported.count() + unreached, unreached > 0), (names.len(), true), "{told:?}");
+        let unreached = listed.iter().filter(|(outcome, _)| outcome == "not reached").count();
+        assert_eq!((imported.count() + unreached, unreached > 0), (names.len(), true), "{listed:?}");
     }
 
     #[tokio::test]
-    async fn a_key_that_the_old_server_lacks_is_told_also_by_a_dry_run() {
+    async fn a_dry_run_reports_a_key_that_the_old_server_lacks() {
         let server = TestServer::start(|_| answer(200, r#"{"names":[],"continue_at":""}"#)).await;
         let old = TestServer::start_with(server.tls.clone(), |request: Request<Bytes>| match request.uri().path() {
             "/version" => answer(200, r#"{"version":"1"}"#),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_server_that_is_of_no_use_is_found_out_before_anything_is_imported() {
+    async fn an_old_server_that_does_not_work_is_found_before_any_import() {
         let server = TestServer::start(|_| panic!("asked")).await;
         let old = TestServer::start_with(server.tls.clone(), |_| answer(503, r#"{"message":"gone"}"#)).await;
         let refused = carry(&server, Some(&old), &["k".to_owned()]).await;

@@ -1,4 +1,4 @@
-//! Making, changing, assigning and deleting policies.
+//! Makes, changes, assigns and deletes policies.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,48 +16,42 @@ use crate::error_code::ErrorCode;
 use crate::file::{self, Named};
 use crate::policy::{Identity, Pattern, PatternError, Policy};
 
-/// What changes in a policy.
+/// The changes that `policy edit` makes to a policy.
 pub struct PolicyEdit {
     allow: Vec<Pattern>,
     deny: Vec<Pattern>,
     drop: Vec<String>,
 }
 
-/// How often an edit is tried while others change the policy, too.
+/// How often an edit is tried again because somebody else changed the policy meanwhile.
 const ATTEMPTS: u32 = 100;
 
-/// The policy that a file and options ask for.
-pub fn wanted(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<Policy, Error> {
+/// The policy that a file and options describe.
+pub fn described(file: Option<&Path>, allow: &[String], deny: &[String]) -> Result<Policy, Error> {
     if file.is_none() && allow.is_empty() && deny.is_empty() {
         let reason =
-            "a file (`-` for standard input), --allow or --deny says what it is; one that allows nothing is a \
-                      file with {}"
+            "give a file (`-` for standard input), --allow or --deny; for a policy that allows nothing, give a file \
+             with {}"
                 .to_owned();
         return Err(Error::Input { what: "policy", reason });
     }
     let from_file = file.map(of_file).transpose()?.unwrap_or_default();
-    let both = |file: Vec<Pattern>, options| Ok::<_, Error>(file.into_iter().chain(written(options)?));
+    let both = |file: Vec<Pattern>, options| Ok::<_, Error>(file.into_iter().chain(parse_new(options)?));
     Ok(Policy::new(both(from_file.allow, allow)?, both(from_file.deny, deny)?))
 }
 
 /// Makes a policy.
-pub async fn create(
-    client: &ApiClient,
-    name: &str,
-    wanted: &Policy,
-    replace: bool,
-    output: Output,
-) -> Result<(), Error> {
-    unmatched::warn(client, wanted.allow.iter().chain(&wanted.deny), output).await;
+pub async fn create(client: &ApiClient, name: &str, policy: &Policy, replace: bool, output: Output) -> Result<(), Error> {
+    unmatched::warn(client, policy.allow.iter().chain(&policy.deny), output).await;
     if replace {
-        client.write_policy(name, wanted).await?;
+        client.write_policy(name, policy).await?;
         return output.done("written", name);
     }
-    client.create_policy(name, wanted).await?;
+    client.create_policy(name, policy).await?;
     output.done("created", name)
 }
 
-/// Reads a policy, and writes it changed; again and again while others change it meanwhile.
+/// Reads a policy and writes it changed, and tries again if somebody else changed it meanwhile.
 pub async fn edit(client: &ApiClient, name: &str, change: &PolicyEdit, output: Output) -> Result<(), Error> {
     unmatched::warn(client, change.allow.iter().chain(&change.deny), output).await;
     for attempt in 1.. {
@@ -94,19 +88,19 @@ pub async fn remove(client: &ApiClient, names: &[String], output: Output) -> Res
     Ok(())
 }
 
-/// The policy that a server's answer tells of.
+/// The policy in a server's answer.
 pub fn policy_of(entry: &PolicyEntry) -> Result<Policy, Error> {
-    Ok(Policy::new(stored(entry.allow.keys())?, stored(entry.deny.keys())?))
+    Ok(Policy::new(parse_stored(entry.allow.keys())?, parse_stored(entry.deny.keys())?))
 }
 
 impl PolicyEdit {
-    /// Reads the patterns to add; those to drop need not be ones that could match.
+    /// Parses the patterns to add. Those to drop may be ones that can never match, so that an edit can remove them.
     pub fn parse(allow: &[String], deny: &[String], drop: &[String]) -> Result<Self, Error> {
         if allow.is_empty() && deny.is_empty() && drop.is_empty() {
-            let reason = "or --deny or --drop says what to change".to_owned();
+            let reason = "give at least one of --allow, --deny and --drop".to_owned();
             return Err(Error::Setting { name: "--allow".to_owned(), reason });
         }
-        Ok(Self { allow: written(allow)?, deny: written(deny)?, drop: drop.to_vec() })
+        Ok(Self { allow: parse_new(allow)?, deny: parse_new(deny)?, drop: drop.to_vec() })
     }
 
     fn of(&self, policy: &Policy) -> Result<Policy, Error> {
@@ -129,16 +123,16 @@ fn of_file(path: &Path) -> Result<Policy, Error> {
         file::read(path, Named::ByArgument).map_err(Error::Unread)?.to_vec()
     };
     let wrong = |reason: &str| Error::Input { what: "policy", reason: format!("{}: {reason}", path.display()) };
-    // An array would be read as the fields in their order.
+    // serde would also read an array, as the fields in their order.
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(wrong("it is a JSON object with `allow` and `deny`"));
+        return Err(wrong("it must be a JSON object with `allow` and `deny`"));
     }
     let patterns: PolicyJson = serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?;
-    Ok(Policy::new(written(patterns.allow.texts())?, written(patterns.deny.texts())?))
+    Ok(Policy::new(parse_new(patterns.allow.texts())?, parse_new(patterns.deny.texts())?))
 }
 
-/// A policy as JSON: each part an array of patterns, or an object with patterns as keys. Beside them stands only what
-/// `policy show` prints: a mistyped `deny` must not grant.
+/// A policy as JSON: `allow` and `deny` are arrays of patterns, or objects with patterns as keys. Other fields are only
+/// those that `policy show` prints, because a mistyped `deny` would silently allow more.
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 struct PolicyJson {
@@ -174,17 +168,17 @@ impl PatternList {
     }
 }
 
-/// PolicyJson that somebody writes, of which each must be able to match something.
-fn written<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
+/// Parses patterns that a user writes. Each must be able to match something.
+fn parse_new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
     texts.into_iter().map(|text| written_pattern(text.as_ref()).map_err(unmatchable)).collect()
 }
 
-/// PolicyJson that a server has: an earlier release may have taken some that match nothing.
-fn stored<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
+/// Parses patterns that a server has. An earlier release may have taken some that can never match.
+fn parse_stored<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
     texts.into_iter().map(|text| Pattern::parse(text.as_ref()).map_err(unmatchable)).collect()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it by value")]
 fn unmatchable(error: PatternError) -> Error {
     Error::Input { what: "policy", reason: error.to_string() }
 }
@@ -206,39 +200,39 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.json");
         std::fs::write(&path, r#"{"name":"app","allow":["/v1/a*"],"deny":{"/v1/ab":{}}}"#).unwrap();
-        let policy = wanted(Some(&path), &owned(&["/v1/c"]), &[]).unwrap();
+        let policy = described(Some(&path), &owned(&["/v1/c"]), &[]).unwrap();
         assert_eq!((texts(&policy.allow), texts(&policy.deny)), (vec!["/v1/a*", "/v1/c"], vec!["/v1/ab"]));
         std::fs::write(&path, r#"{"allow":["/v1/*"],"denny":["/v1/key/delete/*"]}"#).unwrap();
-        assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("unknown field `denny`"));
-        for none in ["[]", r#"["a", ["/v1/*"]]"#, "null", ""] {
-            std::fs::write(&path, none).unwrap();
-            assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("JSON object"), "{none}");
+        assert!(described(Some(&path), &[], &[]).unwrap_err().to_string().contains("unknown field `denny`"));
+        for wrong in ["[]", r#"["a", ["/v1/*"]]"#, "null", ""] {
+            std::fs::write(&path, wrong).unwrap();
+            assert!(described(Some(&path), &[], &[]).unwrap_err().to_string().contains("JSON object"), "{wrong}");
         }
         std::fs::write(&path, r#"{"allow":["v1/key"]}"#).unwrap();
-        assert!(wanted(Some(&path), &[], &[]).unwrap_err().to_string().contains("can never match"));
+        assert!(described(Some(&path), &[], &[]).unwrap_err().to_string().contains("can never match"));
     }
 
     #[test]
-    fn a_pattern_that_no_name_can_match_is_refused_when_it_is_written_and_read_from_a_server() {
+    fn a_pattern_that_can_never_match_is_refused_in_a_new_policy_and_read_from_a_server() {
         let glob = owned(&["/v1/key/decrypt/app-[0-9]*"]);
-        let told = wanted(None, &[], &glob).unwrap_err().to_string();
-        assert!(told.contains("can never match: no path and no name has '[' in it"), "{told}");
+        let refused = described(None, &[], &glob).unwrap_err().to_string();
+        assert!(refused.contains("can never match: no path and no name has '[' in it"), "{refused}");
         assert!(PolicyEdit::parse(&glob, &[], &[]).is_err());
-        assert_eq!(texts(&stored(&glob).unwrap()), [&glob[0]], "an edit must be able to drop it");
+        assert_eq!(texts(&parse_stored(&glob).unwrap()), [&glob[0]], "an edit must be able to drop it");
     }
 
     #[test]
-    fn a_policy_that_allows_nothing_is_asked_for_in_so_many_words() {
+    fn a_policy_that_allows_nothing_needs_a_file_that_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.json");
         std::fs::write(&path, " {}\n").unwrap();
-        assert_eq!(wanted(Some(&path), &[], &[]).unwrap(), Policy::default());
-        assert!(wanted(None, &[], &[]).unwrap_err().to_string().contains("--allow or --deny"));
+        assert_eq!(described(Some(&path), &[], &[]).unwrap(), Policy::default());
+        assert!(described(None, &[], &[]).unwrap_err().to_string().contains("--allow or --deny"));
     }
 
     #[test]
     fn an_edit_adds_and_drops_and_leaves_the_rest() {
-        let policy = wanted(None, &owned(&["/v1/a", "/v1/b"]), &owned(&["/v1/c"])).unwrap();
+        let policy = described(None, &owned(&["/v1/a", "/v1/b"]), &owned(&["/v1/c"])).unwrap();
         let change = PolicyEdit::parse(&owned(&["/v1/d"]), &[], &owned(&["/v1/a", "/v1/c"])).unwrap();
         let changed = change.of(&policy).unwrap();
         assert_eq!((texts(&changed.allow), texts(&changed.deny)), (vec!["/v1/b", "/v1/d"], vec![]));

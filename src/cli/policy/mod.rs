@@ -1,4 +1,4 @@
-//! `keyraft policy`: what identities may do.
+//! `keyraft policy`: manages what identities may do.
 
 mod apply;
 mod edit;
@@ -17,7 +17,7 @@ use super::denial::explained;
 use super::{Error, Output};
 use crate::policy::Identity;
 
-/// Say what identities may do
+/// Manage what identities may do
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -31,46 +31,46 @@ enum Action {
     /// Make a policy
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
-        /// Its name
+        /// The policy's name
         name: String,
         /// JSON file with `allow` and `deny`, as `keyraft policy show --json` prints it; `-` for standard input
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
-        /// Let requests to these paths through; may be given many times
+        /// Allow requests to these paths; may be given several times
         #[arg(long, value_name = "PATTERN")]
         allow: Vec<String>,
-        /// Refuse requests to these paths, whatever is allowed
+        /// Deny requests to these paths, even if another pattern allows them
         #[arg(long, value_name = "PATTERN")]
         deny: Vec<String>,
-        /// Replace the policy when there is one of that name
+        /// Replace the policy if it exists
         #[arg(long)]
         replace: bool,
     },
     /// Add patterns to a policy, or take some out
     #[command(after_help = EDIT_EXAMPLES)]
     Edit {
-        /// Its name
+        /// The policy's name
         name: String,
-        /// Let requests to these paths through, too
+        /// Also allow requests to these paths
         #[arg(long, value_name = "PATTERN")]
         allow: Vec<String>,
-        /// Refuse requests to these paths, whatever is allowed
+        /// Deny requests to these paths, even if another pattern allows them
         #[arg(long, value_name = "PATTERN")]
         deny: Vec<String>,
-        /// Take this pattern out of what is allowed and denied
+        /// Remove this pattern from those that allow and deny
         #[arg(long, value_name = "PATTERN")]
         drop: Vec<String>,
     },
-    /// Show when and by whom a policy was made
+    /// Show who made a policy, and when
     #[command(after_help = "Example:\n  keyraft policy info my-app")]
     Info {
-        /// Its name
+        /// The policy's name
         name: String,
     },
     /// List policies
     #[command(after_help = "Examples:\n  keyraft policy ls\n  keyraft policy ls 'tenant-*'")]
     Ls {
-        /// The beginning of their names
+        /// Only policies whose names begin with this
         #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
         prefix: String,
     },
@@ -79,10 +79,10 @@ enum Action {
         after_help = "Examples:\n  keyraft policy show my-app\n  keyraft policy show my-app --json > my-app.json"
     )]
     Show {
-        /// Its name
+        /// The policy's name
         name: String,
     },
-    /// Give identities a policy, in place of any that they have
+    /// Give identities a policy, in place of the one that they have
     #[command(after_help = ASSIGN_EXAMPLES)]
     Assign {
         /// The policy's name
@@ -91,13 +91,13 @@ enum Action {
         #[arg(required = true, value_name = "IDENTITY")]
         identities: Vec<Identity>,
     },
-    /// Make the server's policies and assignments what a file says
+    /// Make the server's policies and assignments match a file
     #[command(after_help = apply::EXAMPLES)]
     Apply(apply::Args),
     /// Delete policies; the identities that have them lose all access
     #[command(after_help = "Example:\n  keyraft policy rm my-app")]
     Rm {
-        /// Their names
+        /// The policies' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
@@ -110,7 +110,7 @@ Examples:
   keyraft policy create ops --allow '/v1/*' --deny '/v1/key/delete/*'
   keyraft policy create my-app my-app.json --replace
 
-A pattern is a path, or the beginning of one and a '*'. What is denied comes before what is allowed.";
+A pattern is a path, or the beginning of one and a '*'. If --allow and --deny both match a path, --deny wins.";
 const EDIT_EXAMPLES: &str = "\
 Examples:
   keyraft policy edit my-app --allow '/v1/key/list/*'
@@ -118,9 +118,9 @@ Examples:
 const ASSIGN_EXAMPLES: &str = "\
 Examples:
   keyraft policy assign my-app $(keyraft identity of app.crt)
-  keyraft identity new --policy my-app              a new one, with the policy at once";
+  keyraft identity new --policy my-app              a new identity, with the policy at once";
 
-/// Does what was asked for to a policy.
+/// Runs the command.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     explained(&args.connect, act(args, output)).await
 }
@@ -129,8 +129,8 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let client = args.connect.client()?;
     match &args.action {
         Action::Create { name, file, allow, deny, replace } => {
-            let wanted = edit::wanted(file.as_deref(), allow, deny)?;
-            edit::create(&client, name, &wanted, *replace, output).await
+            let policy = edit::described(file.as_deref(), allow, deny)?;
+            edit::create(&client, name, &policy, *replace, output).await
         }
         Action::Edit { name, allow, deny, drop } => {
             let change = edit::PolicyEdit::parse(allow, deny, drop)?;

@@ -1,10 +1,10 @@
-//! Policies as they are.
+//! Shows and lists policies.
 
 use crate::cli::output::{patterns, titled};
 use crate::cli::{Error, Output};
 use crate::client::{ApiClient, PolicyEntry};
 
-/// Shows a policy's origin.
+/// Shows who made a policy, and when.
 pub async fn describe(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
     let policy = client.describe_policy(name).await?;
     output.either(&policy, || origin(&policy))
@@ -20,7 +20,7 @@ pub async fn show(client: &ApiClient, name: &str, output: Output) -> Result<(), 
     })
 }
 
-/// Lists policies.
+/// Lists the policies whose names begin with `prefix`.
 pub async fn list(client: &ApiClient, prefix: &str, output: Output) -> Result<(), Error> {
     output.names("names", "No policies.", &client.list_policies(prefix).await?)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 const LINES: usize = 10;
 const MAX_BYTES: u64 = 16 << 10;
 
-/// The last lines of a log, or why there are none.
+/// The last lines of a log, or why it cannot be read.
 pub fn tail(path: &Path) -> String {
     read_end(path).map_or_else(|error| format!("  {}: {error}", path.display()), |text| last_lines(&text))
 }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_end_is_shown() {
+    fn only_the_last_lines_are_shown() {
         let text: String = (0..100).map(|i| format!("line {i}\n")).collect();
         let shown = last_lines(&text);
         assert_eq!(shown.lines().count(), LINES);

@@ -1,4 +1,4 @@
-//! What is made, how it is protected, and that it is made once.
+//! Tests of the files that are made, their modes, and that they are made only once.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +41,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_cluster_is_complete_and_its_secrets_are_its_owners() {
+fn a_cluster_is_complete_and_only_its_owner_may_read_its_secrets() {
     let folder = Folder::new();
     let layout = open_or_make(&folder.options()).unwrap();
     let made = files(&folder.0);
@@ -55,7 +55,7 @@ fn a_cluster_is_complete_and_its_secrets_are_its_owners() {
 }
 
 #[test]
-fn a_node_reads_back_what_was_meant_for_it() {
+fn a_node_reads_the_configuration_that_was_written_for_it() {
     let folder = Folder::new();
     let layout = open_or_make(&folder.options()).unwrap();
     for number in layout.numbers() {
@@ -69,7 +69,7 @@ fn a_node_reads_back_what_was_meant_for_it() {
 }
 
 #[test]
-fn a_kes_configuration_lends_its_admin_policies_and_keys() {
+fn a_cluster_borrows_admin_policies_and_keys_from_a_kes_configuration() {
     const ADMIN: &str = "ea9826089311fe44d7590408ede9150f7c637b6cab0a91ee6fe1aa5d9fb366f6";
     let folder = Folder::new();
     let file = folder.0.with_file_name("kes.yml");
@@ -95,7 +95,7 @@ fn a_kes_configuration_lends_its_admin_policies_and_keys() {
 }
 
 #[test]
-fn a_bad_kes_configuration_makes_nothing() {
+fn nothing_is_made_with_a_bad_kes_configuration() {
     let folder = Folder::new();
     let file = folder.0.with_file_name("kes.yml");
     fs::write(&file, "version: v1\npolicy: 7\n").unwrap();
@@ -115,7 +115,7 @@ fn the_admins_certificate_and_the_api_key_are_one_identity_and_it_is_the_admin()
 }
 
 #[test]
-fn nothing_is_ever_made_again() {
+fn an_existing_cluster_is_not_changed() {
     let folder = Folder::new();
     open_or_make(&folder.options()).unwrap();
     let before = files(&folder.0);
@@ -130,7 +130,7 @@ fn nothing_is_ever_made_again() {
 }
 
 #[test]
-fn a_folder_of_someone_else_is_left_alone() {
+fn a_folder_with_other_files_is_left_alone() {
     let folder = Folder::new();
     fs::create_dir_all(&folder.0).unwrap();
     open_or_make(&folder.options()).unwrap();

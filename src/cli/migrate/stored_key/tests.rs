@@ -1,4 +1,4 @@
-//! What a real KES stored, and what nobody did.
+//! Tests with keys that a real KES stored, and with bytes that are not keys.
 
 use super::*;
 use crate::crypto::OpenedKey;
@@ -31,7 +31,7 @@ fn every_recorded_key_is_read_whole() {
 }
 
 #[test]
-fn what_is_none_is_refused_without_showing_any_of_it() {
+fn bytes_that_are_not_a_key_are_refused_and_not_shown() {
     let short = BASE64_STANDARD.encode([7; 16]);
     let json = |fields: &str| format!("{{\"bytes\": \"{}\"{fields}}}", BASE64_STANDARD.encode([7; 32]));
     let proto = |key: TypedSecret, hmac_key: Option<TypedSecret>| {
@@ -58,7 +58,7 @@ fn what_is_none_is_refused_without_showing_any_of_it() {
 }
 
 #[test]
-fn a_maker_who_can_be_no_one_is_told_and_the_key_is_read() {
+fn a_maker_that_is_not_an_identity_is_remarked_and_the_key_is_read() {
     let read = |maker: &str| {
         let bytes = BASE64_STANDARD.encode([7; 32]);
         decode("k", format!("{{\"bytes\": \"{bytes}\", \"created_by\": \"{maker}\"}}").as_bytes()).unwrap()

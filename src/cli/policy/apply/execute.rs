@@ -1,4 +1,4 @@
-//! The steps of a plan, one after the other.
+//! Sends the requests of a plan, one phase after the other.
 
 use futures::future::join_all;
 use indicatif::ProgressBar;
@@ -10,10 +10,10 @@ use crate::cli::output::{GOOD, progress_bar};
 use crate::cli::{Error, Output};
 use crate::client::{self, ApiClient};
 
-/// Requests at a time: each is answered only once it holds on every node, which takes a while when one is away.
+/// Requests at a time. A server answers only when a change holds on every node, which takes long if one is away.
 const AT_ONCE: usize = 16;
 
-/// Carries a plan out until a step fails; tells which were.
+/// Makes the changes of a plan until one fails. Returns those that are made, and the failure.
 pub async fn all(client: &ApiClient, plan: &PolicyPlan, output: Output) -> (Vec<String>, Result<(), Error>) {
     let total = order::step_count(plan);
     let bar = progress_bar("Applying", total);
@@ -21,7 +21,7 @@ pub async fn all(client: &ApiClient, plan: &PolicyPlan, output: Output) -> (Vec<
     for phase in order::phases(plan) {
         for steps in phase.chunks(AT_ONCE) {
             let outcomes = join_all(steps.iter().map(|step| one(client, step))).await;
-            if let Err(error) = settle(steps, outcomes, &mut done, &bar, output) {
+            if let Err(error) = report_done(steps, outcomes, &mut done, &bar, output) {
                 bar.finish_and_clear();
                 let incomplete = Error::Incomplete { done: done.len(), total, error: Box::new(error) };
                 return (done, Err(incomplete));
@@ -32,8 +32,8 @@ pub async fn all(client: &ApiClient, plan: &PolicyPlan, output: Output) -> (Vec<
     (done, Ok(()))
 }
 
-/// Tells of those that were done, whatever became of the others; the first failure among these.
-fn settle(
+/// Reports the changes that are made, also if others of the same phase failed. Returns the first failure.
+fn report_done(
     steps: &[PolicyStep<'_>],
     outcomes: Vec<Result<(), client::Error>>,
     done: &mut Vec<String>,
@@ -44,10 +44,10 @@ fn settle(
     for (step, outcome) in steps.iter().zip(outcomes) {
         match outcome {
             Ok(()) => {
-                let (verb, object) = told(step);
+                let (verb, object) = description(step);
                 done.push(format!("{verb} {object}"));
                 bar.inc(1);
-                tell(bar, output, verb, &object)?;
+                print_done(bar, output, verb, &object)?;
             }
             Err(error) => failed = failed.and(Err(error.into())),
         }
@@ -58,7 +58,7 @@ fn settle(
 async fn one(client: &ApiClient, step: &PolicyStep<'_>) -> Result<(), client::Error> {
     let outcome = match step {
         PolicyStep::Remove(identity) => client.delete_identity(identity).await,
-        // Written and not created, so that it makes no difference when an answer was lost and it is done again.
+        // It writes and does not create, because after a lost answer the client sends the request again.
         PolicyStep::Create(name, policy) | PolicyStep::Narrow(name, policy) | PolicyStep::Write(name, policy) => {
             client.write_policy(name, policy).await
         }
@@ -66,13 +66,13 @@ async fn one(client: &ApiClient, step: &PolicyStep<'_>) -> Result<(), client::Er
         PolicyStep::Delete(name) => client.delete_policy(name).await,
     };
     match (step, outcome) {
-        // Somebody else was faster.
+        // Somebody else has removed it meanwhile, which has the same effect.
         (PolicyStep::Remove(_) | PolicyStep::Delete(_), Err(error)) if error.is_status(404) => Ok(()),
         (_, outcome) => outcome,
     }
 }
 
-fn told(step: &PolicyStep<'_>) -> (&'static str, String) {
+fn description(step: &PolicyStep<'_>) -> (&'static str, String) {
     match step {
         PolicyStep::Remove(identity) => ("Removed", identity.clone()),
         PolicyStep::Create(name, _) => ("Created", (*name).to_owned()),
@@ -83,8 +83,8 @@ fn told(step: &PolicyStep<'_>) -> (&'static str, String) {
     }
 }
 
-/// What was done stays on the screen, above the bar.
-fn tell(bar: &ProgressBar, output: Output, verb: &str, object: &str) -> Result<(), Error> {
+/// Prints a change that is made. It stays on the screen, above the bar.
+fn print_done(bar: &ProgressBar, output: Output, verb: &str, object: &str) -> Result<(), Error> {
     if output.is_json() {
         return Ok(());
     }

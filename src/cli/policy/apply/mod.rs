@@ -1,4 +1,4 @@
-//! `keyraft policy apply`: the policies and assignments of a file, made those of the server.
+//! `keyraft policy apply`: makes the policies and assignments of a server match a file.
 
 mod execute;
 mod order;
@@ -15,7 +15,7 @@ use crate::cli::{Error, Output};
 use crate::client::ApiClient;
 use crate::config::{self, PolicyFile};
 
-/// What to apply, and how.
+/// The arguments of the command.
 #[derive(clap::Args)]
 pub struct Args {
     /// KES configuration, node configuration, or a file that has only a `policy:` section
@@ -24,20 +24,20 @@ pub struct Args {
     /// Show what would change, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Delete policies and assignments that the file does not have; never admins, and never your own
+    /// Also delete policies and assignments that are not in the file; never an admin, and never your own
     #[arg(long)]
     prune: bool,
-    /// Do not ask
+    /// Apply the changes without asking
     #[arg(short, long)]
     yes: bool,
 }
 
-/// Examples of it.
+/// The examples in its `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
   keyraft policy apply kes.yml --dry-run           shows what would change; exit code 6 when anything would
   keyraft policy apply kes.yml
-  keyraft policy apply policies.yml --prune --yes  and deletes what the file does not have
+  keyraft policy apply policies.yml --prune --yes  and deletes what is not in the file
 
 The file:
   policy:
@@ -46,28 +46,28 @@ The file:
       deny:  [/v1/key/generate/my-app-internal*]
       identities: [${APP_IDENTITY}]
 
-Nobody has more rights in between than before or after, and your own policy changes last. Run it again after a
-failure: it goes on where it ended.";
+While the command runs, nobody has a right that they have neither before nor after. Your own policy changes last.
+After a failure, run the command again: it goes on where it stopped.";
 
-/// How to apply what a file has.
+/// How to apply a file.
 #[derive(Clone, Copy)]
 pub struct ApplyOptions {
-    /// PolicyChange nothing.
+    /// Show the changes, and make none.
     pub dry_run: bool,
-    /// Delete what the file does not have.
+    /// Delete policies and assignments that are not in the file.
     pub prune: bool,
-    /// Do not ask.
+    /// Apply the changes without asking.
     pub yes: bool,
 }
 
-/// Reads the file, and makes the server's policies what it says.
+/// Reads the file, and makes the server's policies match it.
 pub async fn run(client: &ApiClient, args: &Args, output: Output) -> Result<(), Error> {
     let options = ApplyOptions { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
     let text = config::contents(&args.file).map_err(Error::Config)?;
     apply(client, &load(&args.file, &text, output)?, options, output).await
 }
 
-/// Reads a file, and tells what is odd about it.
+/// Parses a file, and warns of what is odd in it.
 pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error> {
     let (file, warnings) = PolicyFile::parse(path, text, &config::of_process).map_err(Error::Config)?;
     for warning in warnings {
@@ -76,7 +76,7 @@ pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error
     Ok(file)
 }
 
-/// Shows what differs, asks, and changes it.
+/// Shows the differences, asks, and makes the changes.
 pub async fn apply(client: &ApiClient, file: &PolicyFile, options: ApplyOptions, output: Output) -> Result<(), Error> {
     let current = ServerRules::of(client, file.admin).await?;
     let plan = PolicyPlan::new(file, &current, options.prune);
@@ -93,7 +93,7 @@ pub async fn apply(client: &ApiClient, file: &PolicyFile, options: ApplyOptions,
         }
         return if steps == 0 { as_wanted(&plan) } else { Err(Error::Differs) };
     }
-    output.confirm(options.yes, "Apply this?")?;
+    output.confirm(options.yes, "Apply these changes?")?;
     let (done, outcome) = execute::all(client, &plan, output).await;
     if output.is_json() {
         output.json(&show::json(&plan, &done))?;

@@ -1,8 +1,8 @@
-//! The order in which a plan is carried out: nobody has a right in between that it has neither before nor after.
+//! Orders the requests of a plan so that on the way nobody has a right that they have neither before nor after.
 //!
-//! An identity that goes from one policy to another sees what becomes of both. So the one it goes to is written before,
-//! and the one it comes from afterwards. Where that leads in a circle, one policy of the circle is narrowed first to
-//! what it allows before and after: whoever comes to it or leaves it lacks the rest for a moment, and nobody gains.
+//! An identity that moves from one policy to another could use changes of both. So its new policy is written before it
+//! moves, and its old one afterwards. If policies wait for each other in a circle, one of them is first narrowed to what
+//! it allows both before and after. Identities that get or leave it lack the rest for a moment, and nobody gains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,13 +16,13 @@ struct Move<'a> {
     to: &'a str,
 }
 
-/// What was decided, and what is left to do.
+/// The phases so far, and what is left to do.
 struct Order<'a> {
     phases: Vec<Vec<PolicyStep<'a>>>,
     moves: Vec<Move<'a>>,
-    /// Policies to make and to change, by name.
+    /// Policies that are still to make or change, by name.
     unwritten: BTreeMap<&'a str, &'a PolicyChange>,
-    /// Those of them that allow no more already than they will.
+    /// Those of them that were narrowed, and so allow nothing that they will not allow.
     narrowed: BTreeSet<&'a str>,
 }
 
@@ -31,11 +31,11 @@ pub fn step_count(plan: &PolicyPlan) -> usize {
     phases(plan).iter().map(Vec::len).sum()
 }
 
-/// The requests, in phases: those of one do not depend on each other.
+/// The requests, in phases. Requests of one phase do not depend on each other.
 pub fn phases(plan: &PolicyPlan) -> Vec<Vec<PolicyStep<'_>>> {
     let own = plan.changes.iter().find(|change| change.name == plan.own_policy && change.kind == ChangeKind::Changed);
     let mut order = Order::of(plan);
-    // The caller's own policy comes last, for what precedes may need what it takes away.
+    // The caller's own policy comes last, because earlier requests may need a right that it loses.
     let is_own = |name: &str| own.is_some_and(|own| own.name == name);
     order.unwritten.retain(|name, _| !is_own(name));
     let (late, moves): (Vec<_>, Vec<_>) = order.moves.into_iter().partition(|one| is_own(one.to));
@@ -72,8 +72,8 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// Takes from those who lose everything; and from those who get the caller's own policy, for it comes last, and
-    /// the one they have must not change under them before.
+    /// Removes identities that lose everything, and identities that get the caller's own policy. That one comes last, and
+    /// until then the policy that they have must not change while they have it.
     fn remove(&mut self, plan: &'a PolicyPlan, late: &[Move<'a>]) {
         let lost = plan.changes.iter().flat_map(|change| change.remove.iter().cloned());
         let changes = |one: &&Move<'a>| one.from.is_some_and(|from| self.unwritten.contains_key(from));
@@ -94,7 +94,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// Assigns policies that are what they shall be, or less.
+    /// Assigns policies that are final or narrowed.
     fn assign(&mut self) {
         let moves = std::mem::take(&mut self.moves);
         let (waiting, ready): (Vec<_>, Vec<_>) = moves.into_iter().partition(|one| self.is_open(one.to));
@@ -102,7 +102,7 @@ impl<'a> Order<'a> {
         self.add(ready.iter().map(Move::step));
     }
 
-    /// Writes policies that everybody has left who goes; whether there is one.
+    /// Writes the policies that every leaving identity has left. Returns whether there were any.
     fn write(&mut self) -> bool {
         let waits = |name: &str| self.moves.iter().any(|one| one.from == Some(name));
         let ready: Vec<_> = self.unwritten.values().copied().filter(|change| !waits(&change.name)).collect();
@@ -112,7 +112,7 @@ impl<'a> Order<'a> {
         any
     }
 
-    /// Narrows a policy on a circle: every one waits for another, so that going on from any leads into one.
+    /// Narrows a policy of a circle. Each policy waits for another, so following them from any one leads into a circle.
     fn narrow(&mut self) {
         let mut seen = BTreeSet::new();
         let mut next = self.unwritten.keys().copied().find(|name| self.is_open(name));
@@ -124,7 +124,7 @@ impl<'a> Order<'a> {
         self.add([PolicyStep::Narrow(name, &self.unwritten[name].common)]);
     }
 
-    /// Whether a policy may allow something yet that it shall not.
+    /// Whether a policy may still allow something that it will not allow in the end.
     fn is_open(&self, name: &str) -> bool {
         self.unwritten.contains_key(name) && !self.narrowed.contains(name)
     }

@@ -1,4 +1,4 @@
-//! What has to change for a server to have what a file says; decided here, carried out elsewhere.
+//! Decides what must change so that a server matches a file. It sends nothing.
 
 mod intersection;
 
@@ -10,43 +10,43 @@ use super::server_rules::ServerRules;
 use crate::config::PolicyFile;
 use crate::policy::{Identity, Pattern, Policy};
 
-/// Everything that differs.
+/// All differences between a file and a server.
 #[derive(Debug, Default)]
 pub struct PolicyPlan {
-    /// Policies that are to be made, changed, assigned or deleted, by name.
+    /// Policies to make, change, assign or delete, by name.
     pub changes: Vec<PolicyChange>,
-    /// What the file wants and nobody may or should do.
+    /// Assignments of the file that nobody may or should make.
     pub left: Vec<LeftAlone>,
-    /// The file's admin, where it is none here.
+    /// The file's admin, if it is not an admin of the server.
     pub admin: Option<FileAdmin>,
-    /// How many policies and assignments the server has and the file does not, and that stay.
+    /// How many policies and assignments stay on the server that are not in the file.
     pub extra: usize,
     /// The policy of the caller; empty if it has none.
     pub own_policy: String,
 }
 
-/// What changes about one policy.
+/// What changes in one policy.
 #[derive(Debug)]
 pub struct PolicyChange {
     /// Its name.
     pub name: String,
-    /// What becomes of it.
+    /// What happens to it.
     pub kind: ChangeKind,
-    /// What it shall be; for one that is deleted, what it was.
+    /// The policy as the file has it; if it is deleted, as the server has it.
     pub policy: Policy,
-    /// What it allows now and shall allow.
+    /// A policy that allows what this one allows both before and after.
     pub common: Policy,
-    /// Patterns that come to those that allow, and that go from them.
+    /// How its allow patterns differ.
     pub allow: PatternDiff,
-    /// The same of those that deny.
+    /// How its deny patterns differ.
     pub deny: PatternDiff,
-    /// Identities that get it, with the policy that each had.
+    /// Identities that get it, with the policy that each has before.
     pub assign: Vec<(Identity, Option<String>)>,
     /// Identities that lose it.
     pub remove: Vec<String>,
 }
 
-/// What becomes of a policy.
+/// What happens to a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
@@ -54,38 +54,38 @@ pub enum ChangeKind {
     New,
     /// Its patterns change.
     Changed,
-    /// Only who has it changes.
+    /// Only its identities change.
     Same,
     /// It is deleted.
     Deleted,
 }
 
-/// Patterns that come and go.
+/// Added and removed patterns.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PatternDiff {
-    /// What comes.
+    /// Patterns that only the file has.
     pub add: Vec<String>,
-    /// What goes.
+    /// Patterns that only the server has.
     pub remove: Vec<String>,
 }
 
-/// An assignment that is left as it is.
+/// An assignment of the file that the command does not make.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct LeftAlone {
-    /// The policy the file gives it.
+    /// The policy in the file.
     pub policy: String,
-    /// Whose it is.
+    /// Who gets it in the file.
     pub identity: String,
-    /// Why it stays.
+    /// Why the command does not make it.
     pub reason: &'static str,
 }
 
-/// An admin that the file names and that is none here. It may do everything, so that none is made in passing.
+/// An admin of the file that is not an admin of the server. An admin may do everything, so the command makes none.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct FileAdmin {
-    /// Who it is.
+    /// Its identity.
     pub identity: String,
-    /// The policy that it has here, and keeps.
+    /// The policy that it has on the server, and keeps.
     pub policy: Option<String>,
 }
 
@@ -96,7 +96,7 @@ pub enum PolicyStep<'a> {
     Remove(String),
     /// Make a policy.
     Create(&'a str, &'a Policy),
-    /// Replace a policy by what it allows and will allow.
+    /// Replace a policy by one that allows what it allows both before and after.
     Narrow(&'a str, &'a Policy),
     /// Replace a policy.
     Write(&'a str, &'a Policy),
@@ -107,7 +107,7 @@ pub enum PolicyStep<'a> {
 }
 
 impl PolicyPlan {
-    /// Compares; with `prune`, what the file does not have goes.
+    /// Compares a file with a server. With `prune` the plan deletes what is not in the file.
     pub fn new(file: &PolicyFile, current: &ServerRules, prune: bool) -> Self {
         let mut plan = Self { own_policy: current.own_policy.clone(), ..Self::default() };
         for (name, (policy, identities)) in &file.policies {
@@ -118,7 +118,7 @@ impl PolicyPlan {
             plan.changes.push(change);
         }
         plan.admin = file.admin.and_then(|admin| FileAdmin::of(admin, current));
-        plan.unlisted(file, current, prune);
+        plan.add_unlisted(file, current, prune);
         plan.changes.retain(|change| !change.is_empty());
         plan.changes.sort_by(|a, b| a.name.cmp(&b.name));
         plan
@@ -132,18 +132,20 @@ impl PolicyPlan {
         }
         let left = |reason| LeftAlone { policy: change.name.clone(), identity: text.clone(), reason };
         if had.is_some_and(|entry| entry.admin) {
-            self.left.push(left("it is an admin here, and an admin has no policy"));
+            self.left.push(left("it is an admin of this server, and an admin has no policy"));
         } else if text == current.own_identity {
-            self.left.push(left("it is your own identity, and nobody gives a policy to themselves"));
+            self.left.push(left("it is your own identity, and nobody can give a policy to themselves"));
         } else if change.name == self.own_policy && change.kind == ChangeKind::Changed && !change.lets_assign() {
-            self.left.push(left("it is given your own policy, which changes last and then lets you assign it no more"));
+            self.left.push(left(
+                "this is your own policy, which changes last, and then it does not let you assign it any more",
+            ));
         } else {
             change.assign.push((identity, had.map(|entry| entry.policy.clone())));
         }
     }
 
-    /// What the server has and the file does not.
-    fn unlisted(&mut self, file: &PolicyFile, current: &ServerRules, prune: bool) {
+    /// Counts what the server has and the file does not, or with `prune` plans to delete it.
+    fn add_unlisted(&mut self, file: &PolicyFile, current: &ServerRules, prune: bool) {
         let assigned = file.policies.values().flat_map(|(_, identities)| identities);
         let listed: BTreeSet<String> = assigned.chain(&file.admin).map(ToString::to_string).collect();
         let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -194,7 +196,7 @@ impl PolicyChange {
             name: name.to_owned(),
             kind,
             policy: wanted.clone(),
-            common: intersection::common(now, wanted),
+            common: intersection::intersection(now, wanted),
             allow: PatternDiff::between(&now.allow, &wanted.allow),
             deny: PatternDiff::between(&now.deny, &wanted.deny),
             assign: Vec::new(),
@@ -207,7 +209,7 @@ impl PolicyChange {
         Self { kind: ChangeKind::Deleted, policy: now.clone(), ..Self::to(name, &nothing, Some(now)) }
     }
 
-    /// The same of a policy that stays as it is: the caller's own, which others lose.
+    /// The same change for a policy whose patterns stay: the caller's own, which others lose.
     fn kept(self) -> Self {
         Self { kind: ChangeKind::Same, ..self }
     }
@@ -216,7 +218,7 @@ impl PolicyChange {
         self.kind == ChangeKind::Same && self.assign.is_empty() && self.remove.is_empty()
     }
 
-    /// Whether whoever has it may give it to others.
+    /// Whether an identity with this policy may assign it to others.
     fn lets_assign(&self) -> bool {
         self.policy.allows(&format!("/v1/policy/assign/{}", self.name))
     }

@@ -1,4 +1,4 @@
-//! What a server has now: every policy, every identity, and who asks.
+//! Reads the rules of a server: every policy, every identity, and who the caller is.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use crate::cli::policy::edit::policy_of;
 use crate::client::{ApiClient, IdentityEntry};
 use crate::policy::{Identity, Policy};
 
-/// Questions at a time.
+/// Requests at a time.
 const AT_ONCE: usize = 16;
 
 /// A server's rules.
@@ -22,14 +22,14 @@ pub struct ServerRules {
     pub policies: BTreeMap<String, Policy>,
     /// Identities, admins too.
     pub identities: BTreeMap<String, IdentityEntry>,
-    /// Who asks.
+    /// The identity of the caller.
     pub own_identity: String,
-    /// The policy of who asks; empty for none.
+    /// The policy of the caller; empty if it has none.
     pub own_policy: String,
 }
 
 impl ServerRules {
-    /// Asks for all of it; and for this identity, which may be an admin that no list has.
+    /// Reads all of it, and the entry of `admin`, because a node's own admin is not in the list of identities.
     pub async fn of(client: &ApiClient, admin: Option<Identity>) -> Result<Self, Error> {
         let own = client.describe_self().await?;
         let names = client.list_policies("").await?;
@@ -43,7 +43,7 @@ impl ServerRules {
     }
 }
 
-/// Reads what has these names, a few at a time; what was deleted since it was listed is left out.
+/// Reads the policies or identities with these names, a few at a time. It skips those that were deleted meanwhile.
 async fn read<T, F: Future<Output = Result<Option<T>, Error>>>(
     names: Vec<String>,
     bar: &ProgressBar,

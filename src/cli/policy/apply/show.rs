@@ -1,4 +1,4 @@
-//! The difference between a file and a server, for people and for programs.
+//! Shows the differences between a file and a server, as text or JSON.
 
 use clap::builder::styling::Style;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::plan::{ChangeKind, FileAdmin, PatternDiff, PolicyChange, PolicyPlan};
 use crate::cli::escape::printable;
 use crate::cli::output::{DIM, GOOD, STRONG, WARN};
 
-/// For people: each policy that changes, with `+` before what comes and `-` before what goes.
+/// The text: each policy that changes, with `+` before additions and `-` before removals.
 pub fn render(plan: &PolicyPlan, prune: bool) -> String {
     let mut parts: Vec<String> = plan.changes.iter().map(change).collect();
     if plan.changes.is_empty() {
@@ -16,33 +16,35 @@ pub fn render(plan: &PolicyPlan, prune: bool) -> String {
     }
     for left in &plan.left {
         let (policy, identity, reason) = (&left.policy, &left.identity, left.reason);
-        parts.push(format!("{WARN}left alone{WARN:#}  {identity}, which the file gives {policy}: {reason}"));
+        parts.push(format!("{WARN}not assigned{WARN:#}  {policy} to {identity}: {reason}"));
     }
     if plan.extra > 0 && !prune {
         let count = plan.extra;
         parts.push(format!(
-            "{DIM}{count} policies or assignments that the file does not have stay; --prune deletes them{DIM:#}"
+            "{DIM}{count} policies or assignments are not in the file and stay; --prune deletes them{DIM:#}"
         ));
     }
     parts.join("\n\n")
 }
 
-/// What the file's admin needs that none of the steps does.
+/// How to make the file's admin an admin of the server, which the command itself does not do.
 pub fn advice(admin: &FileAdmin) -> String {
     let FileAdmin { identity, policy } = admin;
     let create = format!("keyraft identity create {identity} --admin");
     match policy {
-        None => format!("the file's admin is none here, and is made none. If it shall be one:\n  {create}"),
-        // An identity that is known must be forgotten first.
+        None => format!(
+            "the file's admin is not an admin of this server, and this command does not change that. To make it one:\n  {create}"
+        ),
+        // The server refuses to create an identity that it has, so that must be removed first.
         Some(policy) => format!(
-            "the file's admin is none here: it has the policy {}, and keeps it. If it shall be one:\n  \
+            "the file's admin is not an admin of this server: it has the policy {}, and keeps it. To make it an admin:\n  \
              keyraft identity rm {identity} && {create}",
             printable(policy)
         ),
     }
 }
 
-/// For programs; `done` are the steps that were carried out.
+/// The JSON; `done` are the changes that are made.
 pub fn json(plan: &PolicyPlan, done: &[String]) -> Value {
     let change = |change: &PolicyChange| {
         let assign =
@@ -73,7 +75,7 @@ fn change(change: &PolicyChange) -> String {
     let (style, kind) = match change.kind {
         ChangeKind::New => (GOOD, " is new"),
         ChangeKind::Changed => (WARN, " changes"),
-        ChangeKind::Same => (DIM, " stays, for others"),
+        ChangeKind::Same => (DIM, " keeps its patterns"),
         ChangeKind::Deleted => (WARN, " is deleted"),
     };
     let title = format!("{STRONG}policy {}{STRONG:#}{style}{kind}{style:#}", printable(&change.name));

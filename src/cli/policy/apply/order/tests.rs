@@ -1,4 +1,4 @@
-//! Many servers and files, and each step between them on a server that is simulated.
+//! Random servers and files: checks each step between them on a simulated server.
 
 use super::*;
 use crate::cli::policy::apply::server_rules::ServerRules;
@@ -29,7 +29,7 @@ const PATHS: [&str; 9] = [
     "/v1/status",
 ];
 const NAMES: [&str; 4] = ["p0", "p1", "p2", "p3"];
-/// What a caller needs who is no admin.
+/// The patterns that a caller needs who is not an admin.
 const ADMINISTERS: [&str; 2] = ["/v1/policy/*", "/v1/identity/*"];
 
 /// Numbers that look random and are the same every time (Knuth, "MMIX").
@@ -54,7 +54,7 @@ fn identity(number: u8) -> Identity {
     Identity::from_bytes([number; 32])
 }
 
-/// A server's rules, as far as they matter.
+/// The rules of a simulated server.
 #[derive(Clone, Default)]
 struct Server {
     policies: BTreeMap<String, Policy>,
@@ -94,7 +94,7 @@ impl Server {
     }
 }
 
-/// What the server has and the file wants.
+/// A server and a file.
 struct Case {
     before: Server,
     file: PolicyFile,
@@ -115,7 +115,7 @@ impl Case {
         }
         for number in 0..6 {
             let (had, gets) = (NAMES[dice.below(NAMES.len())], NAMES[dice.below(NAMES.len())]);
-            // The first one asks, and is an admin or has the first policy.
+            // The first identity is the caller. It is an admin or has the first policy.
             let (had, has) = if number == 0 { ("p0", dice.below(2) == 0) } else { (had, dice.below(5) > 0) };
             if case.before.policies.contains_key(had) && has {
                 case.before.policy_of.insert(identity(number).to_string(), had.to_owned());
@@ -131,7 +131,7 @@ impl Case {
         case
     }
 
-    /// What shall be in the end, found without any steps.
+    /// The server in the end, computed without steps.
     fn after(&self, plan: &PolicyPlan) -> Server {
         let mut after = self.before.clone();
         let own_policy = self.before.policy_of.get(&self.own);
@@ -173,8 +173,7 @@ fn route(step: &PolicyStep<'_>) -> String {
     }
 }
 
-/// Those who may lack something for a moment: who comes to a policy that was narrowed or leaves it, and who gets the
-/// caller's own policy.
+/// Whether an identity may lack rights for a moment: it gets or leaves a narrowed policy, or gets the caller's own.
 fn may_lack(plan: &PolicyPlan, steps: &[PolicyStep<'_>], identity: &str) -> bool {
     let narrowed = |name: &str| steps.iter().any(|step| matches!(step, PolicyStep::Narrow(one, _) if *one == name));
     plan.changes.iter().any(|change| {
@@ -185,7 +184,7 @@ fn may_lack(plan: &PolicyPlan, steps: &[PolicyStep<'_>], identity: &str) -> bool
     })
 }
 
-/// Whether identities go round in a circle between policies that are written.
+/// Whether identities move in a circle between policies that change.
 fn has_circle(plan: &PolicyPlan) -> bool {
     let written = |name: &str| plan.changes.iter().any(|one| one.name == name && one.kind != ChangeKind::Same);
     let next = |from: &str| -> BTreeSet<&str> {
@@ -202,14 +201,14 @@ fn has_circle(plan: &PolicyPlan) -> bool {
 }
 
 #[test]
-fn nobody_has_more_in_between_or_less_than_before_and_after() {
+fn on_the_way_nobody_gains_a_right_or_loses_one_they_keep() {
     let (mut dice, mut narrowed, mut left) = (Dice(11), 0, 0);
     for round in 0..5_000 {
         let case = Case::of(&mut dice);
         let plan = PolicyPlan::new(&case.file, &case.before.current(&case.own), case.prune);
         let (after, mut now) = (case.after(&plan), case.before.clone());
         let mut phases = phases(&plan);
-        // Those of one phase are sent together, and done in any order.
+        // The requests of a phase are sent together, and the server does them in any order.
         phases.iter_mut().for_each(|phase| {
             let by = dice.below(phase.len());
             phase.rotate_left(by);

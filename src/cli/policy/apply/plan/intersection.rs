@@ -1,15 +1,15 @@
-//! What two policies both allow.
+//! Computes what two policies both allow.
 
 use crate::policy::{Pattern, Policy};
 
 /// The policy that allows what both allow, and nothing else.
-pub fn common(one: &Policy, other: &Policy) -> Policy {
+pub fn intersection(one: &Policy, other: &Policy) -> Policy {
     let of_both = one.allow.iter().flat_map(|a| other.allow.iter().filter_map(move |b| narrower(a, b)));
     Policy::new(of_both.cloned(), one.deny.iter().chain(&other.deny).cloned())
 }
 
-/// The one of two patterns that matches what both match; none when nothing does. It is always one of them: of two
-/// beginnings of paths, the longer one says more, or they are of different paths.
+/// The pattern that matches what both patterns match, if anything. It is always one of the two: of two prefixes, one
+/// begins with the other, or no path has both.
 fn narrower<'a>(one: &'a Pattern, other: &'a Pattern) -> Option<&'a Pattern> {
     [(one, other), (other, one)].into_iter().find(|(wide, narrow)| covers(wide, narrow)).map(|(_, narrow)| narrow)
 }
@@ -19,7 +19,7 @@ fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
     match (wide.as_str().strip_suffix('*'), narrow.as_str().strip_suffix('*')) {
         (Some(prefix), Some(narrow)) => narrow.starts_with(prefix),
         (None, Some(_)) => false,
-        // Asked of a policy, which knows that a listing has two forms.
+        // A policy answers this, because it knows that the path of a listing has two forms.
         (_, None) => Policy::new([wide.clone()], []).allows(narrow.as_str()),
     }
 }
@@ -29,13 +29,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_allows_what_both_allow() {
+    fn the_intersection_allows_what_both_allow() {
         let parse = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect::<Vec<_>>();
         let one = Policy::new(parse(&["/v1/key/*", "/v1/status", "/v1/policy/list"]), parse(&["/v1/key/delete/*"]));
         let other = Policy::new(parse(&["/v1/key/create/a*", "/v1/s*", "/v1/policy/list/*"]), parse(&["/v1/key/c*"]));
-        let both = common(&one, &other);
+        let both = intersection(&one, &other);
         assert_eq!(both.allow, parse(&["/v1/key/create/a*", "/v1/policy/list", "/v1/status"]));
         assert_eq!(both.deny, parse(&["/v1/key/c*", "/v1/key/delete/*"]));
-        assert_eq!(both, common(&other, &one));
+        assert_eq!(both, intersection(&other, &one));
     }
 }

@@ -1,4 +1,4 @@
-//! What is decided, for files and servers of every kind.
+//! Tests of the decisions for various files and servers.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn shown(plan: &PolicyPlan) -> Vec<String> {
 }
 
 #[test]
-fn what_is_as_the_file_says_is_left_alone() {
+fn nothing_changes_if_the_server_matches_the_file() {
     let file = file(&format!("policy:\n  app: {{allow: [/v1/status], identities: [{APP}]}}\n"));
     let current = server(&[("app", "/v1/status")], &[(APP, "app"), (ADMIN, "")], ADMIN);
     for prune in [false, true] {
@@ -50,7 +50,7 @@ fn what_is_as_the_file_says_is_left_alone() {
 }
 
 #[test]
-fn an_empty_server_gets_all_of_it() {
+fn an_empty_server_gets_the_whole_file() {
     let file = file(&format!("policy:\n  app: {{allow: [/v1/status], identities: [{APP}]}}\n  ops: {{}}\n"));
     let plan = PolicyPlan::new(&file, &server(&[], &[(ADMIN, "")], ADMIN), false);
     assert_eq!(shown(&plan), ["create app", "create ops", "assign app 8087"]);
@@ -58,7 +58,7 @@ fn an_empty_server_gets_all_of_it() {
 }
 
 #[test]
-fn only_prune_takes_away_and_does_so_first_and_never_from_admins() {
+fn only_prune_removes_and_it_does_so_first_and_never_from_admins() {
     let file = file("policy:\n  app: {allow: [/v1/metrics]}\n");
     let current =
         server(&[("app", "/v1/status"), ("old", "/v1/api")], &[(APP, "app"), (OPS, "old"), (ADMIN, "")], ADMIN);
@@ -81,7 +81,7 @@ fn the_callers_own_access_is_never_pruned_and_its_policy_changes_last() {
 }
 
 #[test]
-fn a_policy_is_written_before_those_who_come_and_after_those_who_go() {
+fn a_policy_is_written_before_identities_get_it_and_after_others_leave_it() {
     let two = |text: &str| file(&format!("policy:\n{text}"));
     let current = server(&[("ops", "/v1/key/*"), ("readonly", "/v1/key/list/*")], &[(OPS, "ops"), (APP, "ops")], ADMIN);
     let leaves_what_widens = two(&format!(
@@ -96,7 +96,7 @@ fn a_policy_is_written_before_those_who_come_and_after_those_who_go() {
 }
 
 #[test]
-fn the_files_admin_is_told_of_and_keeps_what_it_has() {
+fn the_files_admin_is_reported_and_keeps_its_policy() {
     let file = file(&format!("admin: {{identity: {ADMIN}}}\npolicy:\n  app: {{allow: [/v1/api]}}\n"));
     let policies = [("app", "/v1/api"), ("old", "/v1/status")];
     let admin = |identities: &[(&str, &str)]| PolicyPlan::new(&file, &server(&policies, identities, OPS), true);
@@ -108,7 +108,7 @@ fn the_files_admin_is_told_of_and_keeps_what_it_has() {
 }
 
 #[test]
-fn those_who_change_places_gain_nothing_while_they_do() {
+fn identities_that_swap_policies_gain_nothing_on_the_way() {
     let file = file(&format!(
         "policy:\n  a: {{allow: [/v1/key/*], identities: [{OPS}]}}\n  b: {{allow: [/v1/api], identities: [{APP}]}}\n"
     ));
@@ -118,7 +118,7 @@ fn those_who_change_places_gain_nothing_while_they_do() {
 }
 
 #[test]
-fn who_gets_the_callers_own_policy_gets_it_when_it_is_what_it_shall_be() {
+fn the_callers_own_policy_is_assigned_after_it_has_changed() {
     let file = |assign: &str| file(&format!("policy:\n  me: {{allow: [/v1/api{assign}], identities: [{APP}]}}\n"));
     let current = server(&[("me", "/v1/*"), ("old", "/v1/api")], &[(OPS, "me"), (APP, "old")], OPS);
     let plan = file(", /v1/policy/assign/*");
@@ -130,7 +130,7 @@ fn who_gets_the_callers_own_policy_gets_it_when_it_is_what_it_shall_be() {
 }
 
 #[test]
-fn an_identity_moves_and_what_cannot_be_is_named() {
+fn an_identity_moves_and_impossible_assignments_are_reported() {
     let file = file(&format!("policy:\n  app: {{identities: [{APP}, {OPS}, {ADMIN}]}}\n"));
     let current = server(&[("old", "/v1/api")], &[(APP, "old"), (OPS, "old"), (ADMIN, "")], OPS);
     let plan = PolicyPlan::new(&file, &current, false);
