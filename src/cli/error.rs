@@ -1,6 +1,5 @@
 //! Why a command failed, what the user can do about it, and the exit code for scripts.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -13,13 +12,16 @@ use crate::node;
 use crate::tls::{ApiKeyError, ClientTlsError, TlsError};
 
 /// Why a command failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A server refused the request, or did not answer.
-    Client(client::Error),
+    #[error(transparent)]
+    Client(#[from] client::Error),
     /// The same for a request to the server from which keys are migrated.
-    OldServer(client::Error),
+    #[error("the old server: {0}")]
+    OldServer(#[source] client::Error),
     /// An option or environment variable has a wrong value.
+    #[error("{name}: {reason}")]
     Setting {
         /// Its name.
         name: String,
@@ -27,6 +29,7 @@ pub enum Error {
         reason: String,
     },
     /// An argument or standard input cannot be read as what it should be.
+    #[error("{what}: {reason}")]
     Input {
         /// What it should be.
         what: &'static str,
@@ -34,12 +37,16 @@ pub enum Error {
         reason: String,
     },
     /// The certificate, private key or CA for the connection cannot be used.
+    #[error(transparent)]
     Tls(ClientTlsError),
     /// An API key cannot be made.
+    #[error(transparent)]
     ApiKey(ApiKeyError),
     /// A file that an argument names cannot be read.
+    #[error(transparent)]
     Unread(Unread),
     /// Reading or writing a file failed.
+    #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -47,29 +54,38 @@ pub enum Error {
         source: io::Error,
     },
     /// A configuration file has problems.
+    #[error("the configuration has problems\n{0}")]
     Config(Problems),
     /// The development cluster cannot be made or run.
-    Dev(DevError),
+    #[error(transparent)]
+    Dev(#[from] DevError),
     /// The load test cannot run.
-    Load(client::load::LoadError),
+    #[error(transparent)]
+    Load(#[from] client::load::LoadError),
     /// Audit files are not as the node wrote them.
+    #[error("the audit trail has {}", faults(*count))]
     Tampered {
         /// How many faults it found.
         count: usize,
     },
     /// A request failed, and no credentials are set.
+    #[error("no API key and no certificate is set: {error}")]
     Anonymous {
         /// The failure.
+        #[source]
         error: Box<Error>,
     },
     /// A server refused the request, and what would permit it.
+    #[error("{error}")]
     Denied {
         /// The refusal.
+        #[source]
         error: Box<Error>,
         /// What is missing, and how an admin adds it.
         advice: String,
     },
     /// The command does not delete a key that was used in the last day, unless `--force` is given.
+    #[error("key {name} is in use: somebody used it at {last_used}")]
     RecentlyUsed {
         /// The key's name.
         name: String,
@@ -77,63 +93,83 @@ pub enum Error {
         last_used: String,
     },
     /// The command cannot find out whether a key was used in the last day.
+    #[error("cannot find out whether key {name} is in use: {error}")]
     UseUnknown {
         /// The key's name.
         name: String,
         /// Why it cannot.
+        #[source]
         error: Box<Error>,
     },
     /// A change may have been made or not.
+    #[error("it is unknown whether {what}: {error}\nLook before you run it again:\n  {look}")]
     OutcomeUnknown {
         /// The change, as a sentence: `the server has rotated my-key`.
         what: String,
         /// The command that shows whether it was made.
         look: String,
         /// Why it is unknown.
+        #[source]
         error: Box<Error>,
     },
     /// The command cannot follow a log any further.
+    #[error(
+        "the connection to {lost} is lost, and events after that are not shown: {reason}\nNo other server took over: {error}"
+    )]
     NotFollowed {
         /// The server that it followed last.
         lost: client::Endpoint,
         /// How that connection ended.
         reason: String,
         /// Why it cannot follow another server.
+        #[source]
         error: client::Error,
     },
     /// One of several names failed, and the command did not try those after it.
+    #[error("{name}: {error}{}", not_tried(left))]
     Stopped {
         /// The one that failed.
         name: String,
         /// The names after it.
         left: Vec<String>,
         /// Why it failed.
+        #[source]
         error: Box<Error>,
     },
     /// Some changes were made, and then one failed.
+    #[error("{done} of {total} are done, and then this failed: {error}")]
     Incomplete {
         /// How many were made.
         done: usize,
         /// How many changes there were to make.
         total: usize,
         /// Why the next one failed.
+        #[source]
         error: Box<Error>,
     },
     /// A configuration, or a file that it names, has problems. The output has listed them.
+    #[error("the configuration has problems, as listed above")]
     Faulty(Vec<Finding>),
     /// A dry run found something to do.
+    #[error("the dry run found something to do")]
     Differs,
     /// The user answered no to a question.
+    #[error("cancelled; nothing was changed")]
     Declined,
     /// How many assignments of a file were not made. The output has said which and why.
+    #[error("{}; the output says why", not_assigned(*.0))]
     LeftAlone(usize),
     /// How many keys are not imported and proven. The output has said which and why.
+    #[error("{}; the output says which and why", need_a_look(*.0))]
     NotMigrated(usize),
     /// Standard output or error cannot be written.
-    Output(io::Error),
+    #[error("the output cannot be written: {0}")]
+    Output(#[source] io::Error),
     /// The async runtime did not start.
-    Runtime(io::Error),
+    #[error("the async runtime does not start: {0}")]
+    Runtime(#[source] io::Error),
     /// The node cannot run, or ended with an error.
+    #[error(transparent)]
     Node(node::RunError),
 }
 
@@ -272,74 +308,21 @@ fn client_code(error: &client::Error) -> u8 {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::OldServer(error) => write!(f, "the old server: {error}"),
-            Self::Setting { name, reason } => write!(f, "{name}: {reason}"),
-            Self::Input { what, reason } => write!(f, "{what}: {reason}"),
-            Self::Tls(error) => error.fmt(f),
-            Self::ApiKey(error) => error.fmt(f),
-            Self::Unread(error) => error.fmt(f),
-            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Config(problems) => write!(f, "the configuration has problems\n{problems}"),
-            Self::Dev(error) => error.fmt(f),
-            Self::Load(error) => error.fmt(f),
-            Self::Tampered { count: 1 } => f.write_str("the audit trail has a fault"),
-            Self::Tampered { count } => write!(f, "the audit trail has {count} faults"),
-            Self::Denied { error, .. } => error.fmt(f),
-            Self::Anonymous { error } => write!(f, "no API key and no certificate is set: {error}"),
-            Self::RecentlyUsed { name, last_used } => {
-                write!(f, "key {name} is in use: somebody used it at {last_used}")
-            }
-            Self::UseUnknown { name, error } => write!(f, "cannot find out whether key {name} is in use: {error}"),
-            Self::OutcomeUnknown { what, look, error } => {
-                write!(f, "it is unknown whether {what}: {error}\nLook before you run it again:\n  {look}")
-            }
-            Self::Incomplete { done, total, error } => {
-                write!(f, "{done} of {total} are done, and then this failed: {error}")
-            }
-            Self::NotFollowed { lost, reason, error } => {
-                write!(
-                    f,
-                    "the connection to {lost} is lost, and events after that are not shown: {reason}\nNo other server took over: {error}"
-                )
-            }
-            Self::Stopped { name, left, error } => {
-                write!(f, "{name}: {error}")?;
-                if left.is_empty() { Ok(()) } else { write!(f, "\nNot tried: {}", left.join(" ")) }
-            }
-            Self::Faulty(_) => f.write_str("the configuration has problems, as listed above"),
-            Self::Differs => f.write_str("the dry run found something to do"),
-            Self::Declined => f.write_str("cancelled; nothing was changed"),
-            Self::LeftAlone(1) => f.write_str("one assignment of the file was not made; the output says why"),
-            Self::LeftAlone(count) => write!(f, "{count} assignments of the file were not made; the output says why"),
-            Self::NotMigrated(1) => f.write_str("one key needs a look; the output says which and why"),
-            Self::NotMigrated(count) => write!(f, "{count} keys need a look; the output says which and why"),
-            Self::Output(error) => write!(f, "the output cannot be written: {error}"),
-            Self::Runtime(error) => write!(f, "the async runtime does not start: {error}"),
-            Self::Node(error) => error.fmt(f),
-        }
+fn faults(count: usize) -> String {
+    if count == 1 { "a fault".to_owned() } else { format!("{count} faults") }
+}
+
+fn not_tried(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("\nNot tried: {}", names.join(" ")) }
+}
+
+fn not_assigned(count: usize) -> String {
+    match count {
+        1 => "one assignment of the file was not made".to_owned(),
+        count => format!("{count} assignments of the file were not made"),
     }
 }
 
-impl std::error::Error for Error {}
-
-impl From<client::Error> for Error {
-    fn from(error: client::Error) -> Self {
-        Self::Client(error)
-    }
-}
-
-impl From<DevError> for Error {
-    fn from(error: DevError) -> Self {
-        Self::Dev(error)
-    }
-}
-
-impl From<client::load::LoadError> for Error {
-    fn from(error: client::load::LoadError) -> Self {
-        Self::Load(error)
-    }
+fn need_a_look(count: usize) -> String {
+    if count == 1 { "one key needs a look".to_owned() } else { format!("{count} keys need a look") }
 }

@@ -1,16 +1,16 @@
 //! Errors of `keyraft dev`.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use crate::config::Problems;
-use crate::tls::AuthorityError;
+use crate::tls::{ApiKeyError, AuthorityError};
 
 /// Why a development cluster cannot be made or run.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum DevError {
     /// A file or folder cannot be made, read or written.
+    #[error("{}: {source}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -18,6 +18,7 @@ pub enum DevError {
         source: io::Error,
     },
     /// The KES configuration file cannot be read.
+    #[error("{}: {source}", path.display())]
     Unread {
         /// Its path.
         path: PathBuf,
@@ -25,8 +26,10 @@ pub enum DevError {
         source: io::Error,
     },
     /// The folder holds something else than a development cluster.
+    #[error("{} exists, and `keyraft dev` did not make it", .0.display())]
     NotOurs(PathBuf),
     /// The folder has a cluster that was made with other options.
+    #[error("the cluster in {} was made with {what} {there}, not {asked}; nothing was changed", dir.display())]
     Differs {
         /// The folder.
         dir: PathBuf,
@@ -38,16 +41,25 @@ pub enum DevError {
         asked: String,
     },
     /// The path is too long for the nodes' local sockets.
+    #[error("the path {} is too long for the nodes' local sockets", .0.display())]
     TooDeep(PathBuf),
     /// The KES configuration file has problems.
+    #[error("the configuration has problems\n{0}")]
     Borrowed(Problems),
-    /// A certificate or key cannot be made.
-    Certificate(String),
+    /// A certificate cannot be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// An API key cannot be made.
+    #[error(transparent)]
+    ApiKey(#[from] ApiKeyError),
     /// Other programs listen on these ports.
+    #[error("other programs listen on 127.0.0.1, {}", list(.0))]
     PortsTaken(Vec<u16>),
     /// A node's process cannot be started.
-    Spawn(io::Error),
+    #[error("cannot start a node: {0}")]
+    Spawn(#[source] io::Error),
     /// A node ended before it served.
+    #[error("{node} ended ({status}) before it served\n{log}")]
     EndedEarly {
         /// Its name.
         node: String,
@@ -57,10 +69,13 @@ pub enum DevError {
         log: String,
     },
     /// These nodes did not serve in time; each with its state.
+    #[error("the cluster did not come up in time: {}", states(.0))]
     NotServing(Vec<(String, String)>),
     /// The user interrupted the start.
+    #[error("interrupted before the nodes were up")]
     Interrupted,
     /// Every node has ended by itself.
+    #[error("every node has ended")]
     AllEnded,
 }
 
@@ -80,43 +95,11 @@ impl DevError {
     }
 }
 
-impl fmt::Display for DevError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, source } | Self::Unread { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::NotOurs(dir) => write!(f, "{} exists, and `keyraft dev` did not make it", dir.display()),
-            Self::Differs { dir, what, there, asked } => {
-                write!(
-                    f,
-                    "the cluster in {} was made with {what} {there}, not {asked}; nothing was changed",
-                    dir.display()
-                )
-            }
-            Self::TooDeep(dir) => write!(f, "the path {} is too long for the nodes' local sockets", dir.display()),
-            Self::Borrowed(problems) => write!(f, "the configuration has problems\n{problems}"),
-            Self::Certificate(reason) => f.write_str(reason),
-            Self::PortsTaken(ports) => write!(f, "other programs listen on 127.0.0.1, {}", list(ports)),
-            Self::Spawn(error) => write!(f, "cannot start a node: {error}"),
-            Self::EndedEarly { node, status, log } => write!(f, "{node} ended ({status}) before it served\n{log}"),
-            Self::NotServing(nodes) => {
-                let states: Vec<_> = nodes.iter().map(|(node, state)| format!("{node} is {state}")).collect();
-                write!(f, "the cluster did not come up in time: {}", states.join(", "))
-            }
-            Self::Interrupted => f.write_str("interrupted before the nodes were up"),
-            Self::AllEnded => f.write_str("every node has ended"),
-        }
-    }
-}
-
 fn list(ports: &[u16]) -> String {
     let numbers: Vec<_> = ports.iter().map(u16::to_string).collect();
     format!("port{} {}", if ports.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }
 
-impl std::error::Error for DevError {}
-
-impl From<AuthorityError> for DevError {
-    fn from(error: AuthorityError) -> Self {
-        Self::Certificate(error.to_string())
-    }
+fn states(nodes: &[(String, String)]) -> String {
+    nodes.iter().map(|(node, state)| format!("{node} is {state}")).collect::<Vec<_>>().join(", ")
 }

@@ -13,7 +13,7 @@ use crate::cli::Output;
 use crate::config::{Borrowed, render};
 use crate::crypto::RootKey;
 use crate::policy::Identity;
-use crate::tls::{ApiKey, ApiKeyError, Authority, Issued};
+use crate::tls::{ApiKey, Authority, Issued};
 
 const DEFAULT_PORT: u16 = 7373;
 const DEFAULT_NODES: u16 = 3;
@@ -121,9 +121,8 @@ fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> R
 
 /// Makes the admin's API key, and writes the certificate that belongs to it.
 fn write_admin(staging: &Layout) -> Result<ApiKey, DevError> {
-    let refused = |error: ApiKeyError| DevError::Certificate(error.to_string());
-    let api_key = ApiKey::generate().map_err(refused)?;
-    let pem = api_key.certificate().map_err(refused)?;
+    let api_key = ApiKey::generate()?;
+    let pem = api_key.certificate()?;
     write(&staging.admin_certificate(), PUBLIC, &pem.certificate_pem)?;
     write(&staging.admin_key(), SECRET, &pem.key_pem)?;
     Ok(api_key)

@@ -1,8 +1,6 @@
 //! Decodes the forms in which KES stores a key: base64 of a protobuf message, and older JSON (wire contract,
 //! "Ciphertexts").
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use prost::Message;
@@ -16,19 +14,25 @@ use crate::crypto::{Cipher, KeyMaterial, Secret};
 use crate::policy::Identity;
 
 /// Why bytes are not a stored key. It never holds any of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoredError {
     /// Neither JSON nor base64.
+    #[error("not a key of KES: neither JSON nor base64; a keystore may have encrypted it")]
     Encoding,
     /// The fields are not those of a stored key.
+    #[error("not a key of KES: it lacks the fields of one")]
     Fields,
     /// An unknown cipher, by number or name.
+    #[error("its cipher '{0}' is not supported")]
     Cipher(String),
     /// An unknown hash for HMACs, by number.
+    #[error("its HMAC uses hash {0}, which is not supported")]
     Hash(i32),
     /// A secret that is not 32 bytes long.
+    #[error("a key has 32 bytes, and this one has {0}")]
     Length(usize),
     /// An invalid date.
+    #[error("its date is not valid")]
     Date,
 }
 
@@ -151,21 +155,6 @@ fn maker(text: &str) -> (Option<Identity>, Option<&'static str>) {
 fn date(at: OffsetDateTime) -> Option<String> {
     if at.year() > 1 { at.format(&Rfc3339).ok() } else { None }
 }
-
-impl fmt::Display for StoredError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Encoding => f.write_str("not a key of KES: neither JSON nor base64; a keystore may have encrypted it"),
-            Self::Fields => f.write_str("not a key of KES: it lacks the fields of one"),
-            Self::Cipher(name) => write!(f, "its cipher '{name}' is not supported"),
-            Self::Hash(number) => write!(f, "its HMAC uses hash {number}, which is not supported"),
-            Self::Length(bytes) => write!(f, "a key has 32 bytes, and this one has {bytes}"),
-            Self::Date => f.write_str("its date is not valid"),
-        }
-    }
-}
-
-impl std::error::Error for StoredError {}
 
 #[cfg(test)]
 mod tests;
