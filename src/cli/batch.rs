@@ -42,8 +42,8 @@ fn stopped<N: Display>(names: &[N], at: usize, error: Error) -> Error {
     if names.len() < 2 {
         return error;
     }
-    let left = names[at + 1..].iter().map(ToString::to_string).collect();
-    Error::Stopped { name: names[at].to_string(), left, error: Box::new(error) }
+    let not_tried = names[at + 1..].iter().map(ToString::to_string).collect();
+    Error::Stopped { name: names[at].to_string(), not_tried, error: Box::new(error) }
 }
 
 #[cfg(test)]

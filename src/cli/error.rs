@@ -126,12 +126,12 @@ pub enum Error {
         error: client::Error,
     },
     /// One of several names failed, and the command did not try those after it.
-    #[error("{name}: {error}{}", not_tried(left))]
+    #[error("{name}: {error}{}", list_not_tried(not_tried))]
     Stopped {
         /// The one that failed.
         name: String,
         /// The names after it.
-        left: Vec<String>,
+        not_tried: Vec<String>,
         /// Why it failed.
         #[source]
         error: Box<Error>,
@@ -233,8 +233,8 @@ impl Error {
             Self::NotFollowed { error: client::Error::NoServer(_), .. } => Some(FOLLOW_AGAIN.to_owned()),
             Self::NotFollowed { .. } => Some(format!("{FOLLOW_AGAIN}; {FOLLOW_SEVERAL}")),
             Self::RecentlyUsed { name, .. } => Some(format!(
-                "without this key, nobody can open what it has sealed. --force deletes it all the same. Only if the server \
-                 has a deletion window, `keyraft key restore {}` brings it back until the window ends",
+                "without this key, nobody can open what it has sealed; --force deletes it all the same, for good unless the \
+                 server has a deletion window: until that ends, `keyraft key restore {}` brings the key back",
                 quoted(name)
             )),
             Self::Stopped { error, .. } => error.hint(),
@@ -312,7 +312,7 @@ fn faults(count: usize) -> String {
     if count == 1 { "a fault".to_owned() } else { format!("{count} faults") }
 }
 
-fn not_tried(names: &[String]) -> String {
+fn list_not_tried(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("\nNot tried: {}", names.join(" ")) }
 }
 

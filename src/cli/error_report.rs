@@ -142,9 +142,9 @@ impl Error {
                 error.add_parts(failure);
                 failure.message = message;
             }
-            Self::Stopped { name, left, error } => {
+            Self::Stopped { name, not_tried, error } => {
                 error.add_parts(failure);
-                (failure.failed, failure.not_tried) = (Some(name.clone()), Some(left.clone()));
+                (failure.failed, failure.not_tried) = (Some(name.clone()), Some(not_tried.clone()));
                 failure.message = format!("{name}: {error}");
             }
             Self::Incomplete { done, total, error } => {

@@ -25,7 +25,7 @@ pub const DIM: Style = Style::new().dimmed();
 /// Standard output, as text or JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    asked: bool,
+    json_option: bool,
     json: bool,
     terminal: bool,
 }
@@ -34,7 +34,7 @@ impl Output {
     /// JSON if `--json` asks for it, or if the output is not a terminal.
     pub fn new(json: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        Self { asked: json, json: json || !terminal, terminal }
+        Self { json_option: json, json: json || !terminal, terminal }
     }
 
     /// Whether to print JSON.
@@ -44,13 +44,13 @@ impl Output {
 
     /// Whether `--json` was given.
     pub fn is_json_asked(self) -> bool {
-        self.asked
+        self.json_option
     }
 
     /// Prints a word that other commands take as an argument. It is alone, also in a pipe, so that `$(…)` gets it; only
     /// `--json` makes it JSON.
     pub fn word(self, label: &'static str, word: &str) -> Result<(), Error> {
-        if self.asked { self.json(&serde_json::json!({ label: word })) } else { self.line(word) }
+        if self.json_option { self.json(&serde_json::json!({ label: word })) } else { self.line(word) }
     }
 
     /// Prints that something was done to the thing with this name, such as `Created my-key`.

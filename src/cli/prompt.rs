@@ -19,8 +19,8 @@ pub fn secret(what: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     if !stdin.is_terminal() {
         return encoding::bytes("-");
     }
-    let asked = ask(stdin.as_fd(), what);
-    asked.map_err(|error| Error::Input { what: "standard input", reason: error.to_string() })
+    let entered = ask(stdin.as_fd(), what);
+    entered.map_err(|error| Error::Input { what: "standard input", reason: error.to_string() })
 }
 
 fn ask(terminal: impl AsFd, what: &str) -> io::Result<Zeroizing<Vec<u8>>> {

@@ -39,10 +39,10 @@ async fn ask(connect: &Connect, leader: &MemberStatus) -> Result<ClusterStatus, 
 /// The same members, with the leader's figures.
 fn merged(mut status: ClusterStatus, leaders: &ClusterStatus) -> ClusterStatus {
     for member in &mut status.members {
-        if let Some(known) = leaders.members.iter().find(|known| known.id == member.id) {
-            member.lag = known.lag.or(member.lag);
+        if let Some(reported) = leaders.members.iter().find(|reported| reported.id == member.id) {
+            member.lag = reported.lag.or(member.lag);
             // The leader itself has answered just now.
-            member.heard_ms = if leaders.leader == Some(member.id) { Some(0) } else { known.heard_ms };
+            member.heard_ms = if leaders.leader == Some(member.id) { Some(0) } else { reported.heard_ms };
         }
     }
     status
@@ -62,8 +62,8 @@ mod tests {
     fn the_figures_come_from_a_leader_that_is_another_node() {
         assert!(other_leader(&view(2, "")).is_none());
         assert_eq!(other_leader(&view(1, "")).map(|leader| leader.id), Some(2));
-        let known = merged(view(1, ""), &view(2, r#","lag":5,"heard_ms":70"#));
-        let figures: Vec<_> = known.members.iter().map(|member| (member.lag, member.heard_ms)).collect();
+        let with_figures = merged(view(1, ""), &view(2, r#","lag":5,"heard_ms":70"#));
+        let figures: Vec<_> = with_figures.members.iter().map(|member| (member.lag, member.heard_ms)).collect();
         assert_eq!(figures, [(Some(5), Some(70)), (Some(5), Some(0)), (Some(5), Some(70))]);
         let older = merged(view(1, ""), &view(2, r#","lag":5"#));
         assert_eq!((older.members[0].lag, older.members[0].heard_ms), (Some(5), None));

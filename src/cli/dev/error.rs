@@ -29,16 +29,16 @@ pub enum DevError {
     #[error("{} exists, and `keyraft dev` did not make it", .0.display())]
     NotOurs(PathBuf),
     /// The folder has a cluster that was made with other options.
-    #[error("the cluster in {} was made with {what} {there}, not {asked}; nothing was changed", dir.display())]
+    #[error("the cluster in {} was made with {option} {actual}, not {wanted}; nothing was changed", dir.display())]
     Differs {
         /// The folder.
         dir: PathBuf,
         /// The option that differs.
-        what: &'static str,
+        option: &'static str,
         /// Its value in the folder.
-        there: String,
+        actual: String,
         /// Its value in the arguments.
-        asked: String,
+        wanted: String,
     },
     /// The path is too long for the nodes' local sockets.
     #[error("the path {} is too long for the nodes' local sockets", .0.display())]

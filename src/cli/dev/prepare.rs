@@ -50,21 +50,21 @@ pub fn open_or_make(options: &DevOptions) -> Result<Layout, DevError> {
 }
 
 fn open(dir: PathBuf, json: &[u8], options: &DevOptions, config: Option<&BorrowedFrom>) -> Result<Layout, DevError> {
-    let Ok(there) = serde_json::from_slice::<Origin>(json) else { return Err(DevError::NotOurs(dir)) };
-    let differs = |what, there: String, asked: String| {
-        if there == asked { Ok(()) } else { Err(DevError::Differs { dir: dir.clone(), what, there, asked }) }
+    let Ok(origin) = serde_json::from_slice::<Origin>(json) else { return Err(DevError::NotOurs(dir)) };
+    let compare = |option, actual: String, wanted: String| {
+        if actual == wanted { Ok(()) } else { Err(DevError::Differs { dir: dir.clone(), option, actual, wanted }) }
     };
     if let Some(port) = options.port {
-        differs("--port", there.port.to_string(), port.to_string())?;
+        compare("--port", origin.port.to_string(), port.to_string())?;
     }
     if let Some(nodes) = options.nodes {
-        differs("--nodes", there.nodes.to_string(), nodes.to_string())?;
+        compare("--nodes", origin.nodes.to_string(), nodes.to_string())?;
     }
-    if let Some(asked) = config {
-        let there = there.config.as_ref().map_or_else(|| "(none)".to_owned(), shown);
-        differs("--config", there, shown(asked))?;
+    if let Some(wanted) = config {
+        let actual = origin.config.as_ref().map_or_else(|| "(none)".to_owned(), shown);
+        compare("--config", actual, shown(wanted))?;
     }
-    Ok(Layout::new(dir, there))
+    Ok(Layout::new(dir, origin))
 }
 
 fn shown(from: &BorrowedFrom) -> String {

@@ -23,8 +23,8 @@ const AT_ONCE: usize = 8;
 /// The old server gave no answer, or refuses the caller.
 pub async fn absent(old: &ApiClient, names: Vec<String>) -> Result<HashSet<String>, Error> {
     old.version().await.map_err(with_advice)?;
-    let asked = stream::iter(names).map(|name| async move { has(old, &name).await.map(|has| (name, has)) });
-    let all: Vec<_> = asked.buffer_unordered(AT_ONCE).try_collect().await.map_err(with_advice)?;
+    let answers = stream::iter(names).map(|name| async move { has(old, &name).await.map(|has| (name, has)) });
+    let all: Vec<_> = answers.buffer_unordered(AT_ONCE).try_collect().await.map_err(with_advice)?;
     Ok(all.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect())
 }
 

@@ -16,7 +16,7 @@ pub enum KeyOutcome {
     /// The command imported it.
     Imported,
     /// The server had it already.
-    There,
+    Present,
     /// A dry run would import it.
     WouldImport,
     /// The server has something else under this name.
@@ -179,7 +179,8 @@ impl MigrationEntry {
     }
 
     fn is_good(&self) -> bool {
-        matches!(self.outcome, KeyOutcome::Imported | KeyOutcome::There) && !matches!(self.proof, KeyProof::Missing(_))
+        matches!(self.outcome, KeyOutcome::Imported | KeyOutcome::Present)
+            && !matches!(self.proof, KeyProof::Missing(_))
     }
 
     fn needs_a_look(&self) -> bool {
@@ -192,7 +193,7 @@ impl KeyOutcome {
     fn label(&self) -> &'static str {
         match self {
             Self::Imported => "imported",
-            Self::There => "there already",
+            Self::Present => "there already",
             Self::WouldImport => "to import",
             Self::Different(_) => "different",
             Self::Failed(_) => "failed",
@@ -219,8 +220,8 @@ mod tests {
     #[test]
     fn the_verdict_is_the_worst_that_happened() {
         let (skipped, failed) = (KeyOutcome::Skipped("hidden".into()), KeyOutcome::Failed("no".into()));
-        assert!(report(false, &[KeyOutcome::Imported, KeyOutcome::There, skipped]).verdict().is_ok());
-        assert!(matches!(report(true, &[KeyOutcome::WouldImport, KeyOutcome::There]).verdict(), Err(Error::Differs)));
+        assert!(report(false, &[KeyOutcome::Imported, KeyOutcome::Present, skipped]).verdict().is_ok());
+        assert!(matches!(report(true, &[KeyOutcome::WouldImport, KeyOutcome::Present]).verdict(), Err(Error::Differs)));
         assert!(matches!(report(true, &[KeyOutcome::WouldImport, failed]).verdict(), Err(Error::NotMigrated(1))));
         let mut unproven = report(false, &[KeyOutcome::NotReached]);
         unproven.add(entry(KeyOutcome::Imported, KeyProof::Missing("no answer".into())));

@@ -65,7 +65,9 @@ pub async fn all(plan: &TransferPlan, source: KeySource) -> Result<(MigrationRep
 
 /// What the servers have before the first change.
 struct Inventory {
-    there: HashSet<String>,
+    /// Names of keys that the new server has.
+    existing: HashSet<String>,
+    /// Names of keys that the old server does not have.
     absent: HashSet<String>,
 }
 
@@ -76,7 +78,7 @@ impl Inventory {
             Some(old) => preflight::absent(old, names).await?,
             None => HashSet::new(),
         };
-        Ok(Self { there: plan.client.list_keys("").await?.into_iter().collect(), absent })
+        Ok(Self { existing: plan.client.list_keys("").await?.into_iter().collect(), absent })
     }
 
     /// The proof of a key that a dry run does not import.
@@ -88,8 +90,8 @@ impl Inventory {
 /// Imports and proves one key. Returns an error only if the next key would have it, too.
 async fn one(plan: &TransferPlan, key: &SourceKey, found: &Inventory) -> (MigrationEntry, Option<Error>) {
     let with = |outcome, proof| entry(key, outcome, proof);
-    let outcome = match place(plan, key, found.there.contains(&key.name)).await {
-        Ok(outcome @ (KeyOutcome::Imported | KeyOutcome::There)) => outcome,
+    let outcome = match place(plan, key, found.existing.contains(&key.name)).await {
+        Ok(outcome @ (KeyOutcome::Imported | KeyOutcome::Present)) => outcome,
         Ok(other @ KeyOutcome::WouldImport) => return (with(other, found.proof_of_dry_run(key)), None),
         Ok(other) => return (with(other, KeyProof::Own), None),
         Err(error) => return (with(KeyOutcome::Failed(error.to_string()), KeyProof::Own), Some(error.into())),
@@ -110,14 +112,14 @@ fn entry(key: &SourceKey, outcome: KeyOutcome, proof: KeyProof) -> MigrationEntr
 }
 
 /// Imports the key, unless the server has one of its name.
-async fn place(plan: &TransferPlan, key: &SourceKey, is_there: bool) -> Result<KeyOutcome, client::Error> {
-    match (is_there, plan.dry_run) {
-        (true, _) => Ok(KeyOutcome::There),
+async fn place(plan: &TransferPlan, key: &SourceKey, exists: bool) -> Result<KeyOutcome, client::Error> {
+    match (exists, plan.dry_run) {
+        (true, _) => Ok(KeyOutcome::Present),
         (false, true) => Ok(KeyOutcome::WouldImport),
         (false, false) => match plan.client.import_key(&key.name, &import(plan, key)).await {
             Ok(()) => Ok(KeyOutcome::Imported),
             // Somebody made it meanwhile, or an attempt whose answer was lost.
-            Err(error) if error.has_code(ErrorCode::KeyExists) => Ok(KeyOutcome::There),
+            Err(error) if error.has_code(ErrorCode::KeyExists) => Ok(KeyOutcome::Present),
             Err(error) if is_refusal(&error) => Ok(KeyOutcome::Failed(error.to_string())),
             Err(error) => Err(error),
         },

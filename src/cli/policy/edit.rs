@@ -41,7 +41,13 @@ pub fn described(file: Option<&Path>, allow: &[String], deny: &[String]) -> Resu
 }
 
 /// Makes a policy.
-pub async fn create(client: &ApiClient, name: &str, policy: &Policy, replace: bool, output: Output) -> Result<(), Error> {
+pub async fn create(
+    client: &ApiClient,
+    name: &str,
+    policy: &Policy,
+    replace: bool,
+    output: Output,
+) -> Result<(), Error> {
     unmatched::warn(client, policy.allow.iter().chain(&policy.deny), output).await;
     if replace {
         client.write_policy(name, policy).await?;

@@ -46,7 +46,7 @@ pub fn phases(plan: &PolicyPlan) -> Vec<Vec<PolicyStep<'_>>> {
         plan.changes
             .iter()
             .filter(|change| change.kind == ChangeKind::Deleted)
-            .map(|gone| PolicyStep::Delete(&gone.name)),
+            .map(|deleted| PolicyStep::Delete(&deleted.name)),
     );
     order.add(own.map(PolicyChange::written));
     order.add(late.iter().map(Move::step));

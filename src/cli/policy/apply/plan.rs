@@ -16,7 +16,7 @@ pub struct PolicyPlan {
     /// Policies to make, change, assign or delete, by name.
     pub changes: Vec<PolicyChange>,
     /// Assignments of the file that nobody may or should make.
-    pub left: Vec<LeftAlone>,
+    pub left_alone: Vec<LeftAlone>,
     /// The file's admin, if it is not an admin of the server.
     pub admin: Option<FileAdmin>,
     /// How many policies and assignments stay on the server that are not in the file.
@@ -132,11 +132,11 @@ impl PolicyPlan {
         }
         let left = |reason| LeftAlone { policy: change.name.clone(), identity: text.clone(), reason };
         if had.is_some_and(|entry| entry.admin) {
-            self.left.push(left("it is an admin of this server, and an admin has no policy"));
+            self.left_alone.push(left("it is an admin of this server, and an admin has no policy"));
         } else if text == current.own_identity {
-            self.left.push(left("it is your own identity, and nobody can give a policy to themselves"));
+            self.left_alone.push(left("it is your own identity, and nobody can give a policy to themselves"));
         } else if change.name == self.own_policy && change.kind == ChangeKind::Changed && !change.lets_assign() {
-            self.left.push(left(
+            self.left_alone.push(left(
                 "this is your own policy, which changes last, and then it does not let you assign it any more",
             ));
         } else {
@@ -148,22 +148,22 @@ impl PolicyPlan {
     fn add_unlisted(&mut self, file: &PolicyFile, current: &ServerRules, prune: bool) {
         let assigned = file.policies.values().flat_map(|(_, identities)| identities);
         let listed: BTreeSet<String> = assigned.chain(&file.admin).map(ToString::to_string).collect();
-        let mut gone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut losing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (identity, entry) in &current.identities {
             if !entry.admin && *identity != current.own_identity && !listed.contains(identity) {
-                gone.entry(&entry.policy).or_default().push(identity.clone());
+                losing.entry(&entry.policy).or_default().push(identity.clone());
             }
         }
         let unlisted = |name: &&String| !file.policies.contains_key(name.as_str()) && **name != current.own_policy;
         let policies: Vec<&String> = current.policies.keys().filter(unlisted).collect();
         if !prune {
-            self.extra = gone.values().map(Vec::len).sum::<usize>() + policies.len();
+            self.extra = losing.values().map(Vec::len).sum::<usize>() + policies.len();
             return;
         }
         for name in policies {
             self.changes.push(PolicyChange::deletion(name, &current.policies[name]));
         }
-        for (policy, identities) in gone {
+        for (policy, identities) in losing {
             match self.changes.iter_mut().find(|change| change.name == policy) {
                 Some(change) => change.remove = identities,
                 None => self.changes.push(

@@ -14,8 +14,8 @@ pub fn render(plan: &PolicyPlan, prune: bool) -> String {
     if plan.changes.is_empty() {
         parts.push("Nothing differs.".to_owned());
     }
-    for left in &plan.left {
-        let (policy, identity, reason) = (&left.policy, &left.identity, left.reason);
+    for one in &plan.left_alone {
+        let (policy, identity, reason) = (&one.policy, &one.identity, one.reason);
         parts.push(format!("{WARN}not assigned{WARN:#}  {policy} to {identity}: {reason}"));
     }
     if plan.extra > 0 && !prune {
@@ -61,7 +61,7 @@ pub fn json(plan: &PolicyPlan, done: &[String]) -> Value {
     json!({
         "differs": order::step_count(plan) > 0,
         "policies": plan.changes.iter().map(change).collect::<Vec<_>>(),
-        "left_alone": plan.left,
+        "left_alone": plan.left_alone,
         "admin": plan.admin,
         "done": done,
     })
