@@ -1,10 +1,10 @@
-//! Policies and identities, and what is said to those who may not.
+//! Policies and identities, and the advice after a refusal.
 
 use crate::shell::Shell;
 use crate::support::processes::Processes;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() {
+async fn policies_are_managed_and_refusals_say_what_is_missing() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
 
@@ -19,7 +19,11 @@ async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() 
     std::fs::write(&file, shown.to_string()).unwrap();
     let file = file.to_str().unwrap();
     admin.json(&["policy", "create", "my-app", file, "--replace"]);
-    assert_eq!(admin.json(&["policy", "show", "my-app"])["deny"], shown["deny"], "what is shown can be put back");
+    assert_eq!(
+        admin.json(&["policy", "show", "my-app"])["deny"],
+        shown["deny"],
+        "the output of `show` is a valid file"
+    );
     let typo = admin.run(&["policy", "create", "typo", "--allow", "/v1/kye/*", "--allow", "/v1/key/*"]);
     assert_eq!((typo.code, typo.error.matches("Warning").count()), (0, 1), "{typo:?}");
     assert!(typo.error.contains("'/v1/kye/*'"), "{typo:?}");
@@ -38,7 +42,7 @@ async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() 
     let denied = app.run(&["key", "create", "my-own"]);
     assert!(denied.error.contains("the pattern \"/v1/key/create/my-own\" hits"), "{denied:?}");
 
-    // The advice is a command that works.
+    // The advised command works.
     admin.json(&["policy", "edit", "my-app", "--allow", "/v1/key/list/", "--drop", "/v1/key/create/my-own"]);
     assert_eq!(app.json(&["key", "ls"])["names"][0], "my-key");
     app.json(&["key", "create", "my-own"]);
@@ -59,9 +63,9 @@ async fn policies_are_made_changed_and_given_and_refusals_say_what_is_missing() 
     assert_eq!(admin.run(&["policy", "show", "none"]).code, 5);
 }
 
-/// A lost deny is wider access than everybody believes.
+/// If an edit lost a deny, the policy would allow more than its admins believe.
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_of_one_policy_at_once_all_count() {
+async fn concurrent_edits_of_a_policy_are_all_kept() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     admin.json(&["policy", "create", "race", "--allow", "/v1/key/*"]);
@@ -78,7 +82,7 @@ async fn edits_of_one_policy_at_once_all_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_cluster_tells_its_figures_and_what_to_try() {
+async fn a_new_cluster_has_metrics_and_dev_prints_commands_that_work() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let text = admin.run(&["metric", "http_request"]);
@@ -90,7 +94,7 @@ async fn a_new_cluster_tells_its_figures_and_what_to_try() {
     assert_eq!(away.code, 3);
     assert!(away.error.contains("127.0.0.1:1: ") && away.error.contains("127.0.0.1:2: "), "{away:?}");
 
-    // What `dev` says to paste works.
+    // The commands that `dev` prints work.
     let dir = Shell::folder(&cluster);
     let advice = admin.json(&["dev", "--prepare", "--dir", dir.to_str().unwrap()]);
     let commands = ["first_steps", "first_policy"].iter().flat_map(|part| advice[part].as_array().unwrap());

@@ -1,4 +1,4 @@
-//! `policy apply`: a server becomes what a file says.
+//! `policy apply` makes a server match a file.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ async fn a_file_is_applied_once_and_then_nothing_differs() {
     let dry = admin.run(&["policy", "apply", file, "--dry-run"]);
     assert_eq!(dry.code, 6, "{dry:?}");
     assert_eq!(admin.json(&["policy", "ls"])["names"], json!([]), "a dry run changes nothing");
-    assert_eq!(admin.run(&["policy", "apply", file]).code, 2, "nobody can be asked");
+    assert_eq!(admin.run(&["policy", "apply", file]).code, 2, "it cannot ask without a terminal");
 
     let applied = admin.json(&["policy", "apply", file, "--yes"]);
     assert_eq!(applied["done"].as_array().unwrap().len(), 4, "{applied}");
@@ -36,7 +36,7 @@ async fn a_file_is_applied_once_and_then_nothing_differs() {
         assert_eq!(again["differs"], false, "{again}");
     }
 
-    // What the file does not have stays, unless it is to go; admins always stay.
+    // Policies and identities that are not in the file stay without --prune. Admins always stay.
     admin.json(&["policy", "create", "old", "--allow", "/v1/status"]);
     let (strange, _) = admin.someone(&["--policy", "old"]);
     let (second, _) = admin.someone(&["--admin"]);
@@ -51,7 +51,7 @@ async fn a_file_is_applied_once_and_then_nothing_differs() {
     assert_eq!(pruned["done"], json!([format!("Removed {strange}"), "Changed app", "Deleted old"]));
     assert_eq!(admin.json(&["identity", "info", &second])["admin"], true);
 
-    // What may not be done is told, and whoever may not is told why.
+    // The error says which change the caller may not make, and what is done.
     admin.json(&[
         "policy",
         "create",

@@ -1,4 +1,4 @@
-//! The audit file, switched on while a node runs, proves itself and tells what was done to it.
+//! `audit verify` on a file that a node began while it ran, and on changed copies.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::processes::Processes;
 use crate::support::status;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found_out() {
+async fn a_file_begun_on_sighup_is_whole_and_changes_are_found() {
     let mut cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let folder = Shell::folder(&cluster);
@@ -42,13 +42,13 @@ async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found
     let head = cluster.data(0).join("audit.head");
     let strict = ["audit", "verify", path, "--key", &key, "--whole", "--head", head.to_str().expect("a path of ours")];
     assert_eq!(admin.json(&strict)["not_proven"], serde_json::json!([]));
-    // As its first checkpoint left it: what was cut shows in the node's note alone, and that is told.
+    // Cut after its first checkpoint: only the node's note shows that, and the report says so.
     let cut: String = written.split_inclusive('\n').take(2).collect();
     fs::write(&file, &cut).expect("the folder is writable");
     let signed = admin.json(&strict[..6]);
     assert!(signed["ok"] == true && signed["not_proven"][0].as_str().is_some_and(|what| what.contains("--head")));
     assert_eq!(admin.run(&strict).code, 1);
-    // Without any checkpoint nothing is proven.
+    // Without any checkpoint, the command proves nothing.
     fs::write(&file, cut.split_inclusive('\n').take(1).collect::<String>()).expect("the folder is writable");
     assert_eq!(admin.run(&["audit", "verify", path]).code, 1);
     assert_eq!(written.matches("/v1/key/create/second").count(), 1, "{written}");
@@ -68,7 +68,7 @@ async fn a_file_that_a_node_began_on_sighup_is_whole_and_a_changed_copy_is_found
 }
 
 #[test]
-fn a_file_whose_name_is_no_text_is_checked_as_any() {
+fn a_file_whose_name_is_not_utf8_is_checked() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join(OsStr::from_bytes(b"audit\xff.log"));
     fs::write(&path, "no line\n").expect("the folder is writable");

@@ -1,11 +1,11 @@
-//! A load test goes on while nodes come and go.
+//! `bench` goes on while nodes fail.
 
 use serde_json::Value;
 
 use crate::shell::Shell;
 use crate::support::processes::Processes;
 
-/// Begins a load test that ends with an interrupt, kills a node once keys are made under load, and waits for more.
+/// Runs a load test, kills a node under load, waits until more keys are made, and interrupts the test.
 async fn report_of_a_failover(http: &str) -> Value {
     let mut cluster = Processes::start().await;
     let admin = Shell::of(&cluster);

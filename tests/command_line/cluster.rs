@@ -1,10 +1,10 @@
-//! The state of a cluster, as any of its nodes is asked for it.
+//! `cluster status` at any node.
 
 use crate::shell::Shell;
 use crate::support::processes::Processes;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_is_asked_and_the_leader_tells_the_rest() {
+async fn a_followers_status_has_the_leaders_figures() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let status = admin.json(&["cluster", "status"]);

@@ -1,4 +1,4 @@
-//! Exit codes: a script knows from one what became of a command (docs/command-line.md).
+//! Exit codes (docs/command-line.md): scripts decide by them.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::shell::Shell;
 use crate::support::processes::Processes;
 
 #[test]
-fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
+fn wrong_usage_and_an_unreachable_server_have_different_codes() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let missing = at("missing");
@@ -56,10 +56,10 @@ fn what_cannot_even_be_asked_is_wrong_usage_and_a_server_that_is_away_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_has_no_key_is_told_so_first() {
+async fn missing_credentials_are_reported_first() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
-    // `dev` sets what MinIO reads, too.
+    // `dev` also sets the variables that MinIO reads.
     let of_minio = admin.with("MINIO_KES_API_KEY", "");
     assert_eq!(of_minio.run(&["key", "ls"]).code, 0);
     let nobody = of_minio.with("MINIO_KMS_KES_API_KEY", "");
@@ -74,7 +74,7 @@ async fn whoever_has_no_key_is_told_so_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_answers_has_a_code_of_its_own() {
+async fn answers_of_a_server_have_codes_of_their_own() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let folder = tempfile::tempdir().unwrap();

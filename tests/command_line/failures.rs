@@ -1,4 +1,4 @@
-//! With `--json`, whatever goes wrong is one JSON object on standard error, and without it a text.
+//! Errors are one JSON object on standard error with `--json`, and text without it.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::shell::{Ended, Shell};
 use crate::support::processes::Processes;
 
-/// The error that the command printed, which must be all of its standard error.
+/// The error that the command printed. Standard error must have nothing else.
 fn error_of(shell: &Shell, words: &[&str]) -> Value {
     let ended = shell.run(words);
     let lines = objects(&ended);
@@ -26,7 +26,7 @@ fn objects(ended: &Ended) -> Vec<Value> {
 }
 
 #[test]
-fn what_cannot_even_be_asked_is_told_as_json() {
+fn errors_before_any_request_are_json() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing").to_str().unwrap().to_owned();
     let table: [(&[&str], i32, &str); 12] = [
@@ -53,7 +53,7 @@ fn what_cannot_even_be_asked_is_told_as_json() {
 }
 
 #[test]
-fn without_json_errors_are_text_and_help_is_no_error() {
+fn without_json_errors_are_text_and_help_is_not_an_error() {
     let nobody = Shell::of_nobody();
     for words in [&["key", "frobnicate"][..], &["key", "ls"], &["key", "create", "--", "--json"]] {
         let ended = nobody.run(words);
@@ -80,7 +80,7 @@ fn every_problem_of_a_configuration_has_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_refuses_is_told_as_json() {
+async fn refusals_of_a_server_are_json() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let folder = tempfile::tempdir().unwrap();

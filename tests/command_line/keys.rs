@@ -4,7 +4,7 @@ use crate::shell::Shell;
 use crate::support::processes::Processes;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_rotated_and_a_used_one_is_deleted_by_force_only() {
+async fn a_key_is_rotated_and_deleted_only_by_force_while_in_use() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     admin.json(&["key", "create", "k", "unused"]);
@@ -21,7 +21,7 @@ async fn a_key_is_rotated_and_a_used_one_is_deleted_by_force_only() {
     assert_eq!(admin.run(&["key", "decrypt", "k", &sealed, "--raw"]).output, "hello");
     assert_eq!(admin.run(&["key", "disable", "k", "v3"]).code, 5);
 
-    // The use is noted where it was made; whoever answers now may not have heard of it yet.
+    // The same server for both: the others hear of a use only later.
     let server = admin.server();
     admin.json(&["key", "encrypt", "k", "again", "--server", &server]);
     let used = admin.run(&["key", "rm", "k", "--server", &server]);
@@ -56,7 +56,7 @@ async fn a_deleted_key_waits_and_is_restored_or_purged() {
 
     assert_eq!(admin.json(&["key", "restore", "a"])["restored"], "a");
     assert_eq!(admin.run(&["key", "decrypt", "a", &sealed, "--raw"]).output, "hello");
-    assert_eq!(admin.run(&["key", "restore", "a"]).code, 5, "nothing waits");
+    assert_eq!(admin.run(&["key", "restore", "a"]).code, 5, "the key is not deleted any more");
     assert_eq!(admin.json(&["key", "purge", "b"])["purged"], "b");
     assert_eq!(admin.run(&["key", "restore", "b"]).code, 5);
     admin.json(&["key", "create", "b"]);

@@ -1,4 +1,4 @@
-//! What happens on nodes, as it is shown.
+//! `log audit` and `log error`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use crate::shell::Shell;
 use crate::support::processes::Processes;
 use crate::support::status;
 
-/// The events that a command prints, one a line.
+/// The events that a command prints, one on a line.
 fn events(shell: &Shell, words: &[&str]) -> Vec<Value> {
     let ended = shell.run(words);
     assert_eq!(ended.code, 0, "keyraft {}: {ended:?}", words.join(" "));
@@ -22,7 +22,7 @@ fn paths(events: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_shown_of_one_node_or_of_all_and_followed() {
+async fn requests_of_one_node_or_all_are_shown_and_followed() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let (first, second) = (admin.server_at(0), admin.server_at(1));
@@ -39,7 +39,7 @@ async fn requests_are_shown_of_one_node_or_of_all_and_followed() {
         assert!(event["node"].is_string(), "{event}");
     }
 
-    // One that follows goes on until it is stopped, with what happens anywhere.
+    // `--follow --cluster` shows new events of every node until it is stopped.
     let mut follower = admin.begin(&["log", "audit", "--follow", "--cluster", "--server", &first]);
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     let begun = lines.next().unwrap().unwrap();
@@ -59,7 +59,7 @@ async fn requests_are_shown_of_one_node_or_of_all_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn following_goes_on_at_the_next_server_as_long_as_one_may() {
+async fn following_goes_on_at_the_next_server_while_the_caller_may() {
     let mut cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let two = format!("{},{}", admin.server_at(0), admin.server_at(1));
@@ -67,33 +67,33 @@ async fn following_goes_on_at_the_next_server_as_long_as_one_may() {
     let (identity, listener) = admin.someone(&["--policy", "listener"]);
     let mut follower = listener.begin(&["log", "audit", "--follow", "--server", &two]);
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-    let mut told = BufReader::new(follower.stderr.take().unwrap()).lines();
+    let mut messages = BufReader::new(follower.stderr.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
 
     cluster.kill(0);
-    let lost = told.next().unwrap().unwrap();
+    let lost = messages.next().unwrap().unwrap();
     assert!(lost.contains(&format!("the connection to https://{} is lost", admin.server_at(0))), "{lost}");
     assert!(!lost.contains("docs.rs"), "{lost}");
-    assert!(told.next().unwrap().unwrap().contains(&admin.server_at(1)));
+    assert!(messages.next().unwrap().unwrap().contains(&admin.server_at(1)));
     admin.json(&["key", "create", "then", "--server", &admin.server_at(1)]);
     assert!(lines.any(|line| line.unwrap().contains("/v1/key/create/then")));
 
     admin.json(&["identity", "rm", &identity, "--server", &two]);
     let ended = follower.wait().unwrap();
-    assert_eq!(ended.code(), Some(4), "{:?}", told.collect::<Vec<_>>());
+    assert_eq!(ended.code(), Some(4), "{:?}", messages.collect::<Vec<_>>());
 
     let mut follower = admin.begin(&["log", "audit", "--follow", "--server", &admin.server_at(1)]);
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
     cluster.kill(1);
     let ended = follower.wait_with_output().unwrap();
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert!(told.contains("events after that are not shown") && !told.contains("is it running"), "{told}");
-    assert_eq!(ended.status.code(), Some(3), "{told}");
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(error.contains("events after that are not shown") && !error.contains("is it running"), "{error}");
+    assert_eq!(ended.status.code(), Some(3), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_of_a_node_are_shown_by_it_and_by_all_together() {
+async fn errors_of_a_node_are_shown_alone_and_with_those_of_all() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let (first, second) = (admin.server_at(0), admin.server_at(1));
@@ -105,10 +105,10 @@ async fn errors_of_a_node_are_shown_by_it_and_by_all_together() {
     let refused = "the changed configuration has problems, and everything stays as it was";
     status::wait_for("an error", &[cluster.data(0)], async || cluster.log(0).contains(refused).then_some(())).await;
 
-    let is_told = |events: &[Value]| events.iter().any(|event| event.to_string().contains(refused));
-    assert!(is_told(&events(&admin, &["log", "error", "--server", &first])));
-    assert!(!is_told(&events(&admin, &["log", "error", "--server", &second])));
-    assert!(is_told(&events(&admin, &["log", "error", "--cluster", "--server", &second])));
+    let has_error = |events: &[Value]| events.iter().any(|event| event.to_string().contains(refused));
+    assert!(has_error(&events(&admin, &["log", "error", "--server", &first])));
+    assert!(!has_error(&events(&admin, &["log", "error", "--server", &second])));
+    assert!(has_error(&events(&admin, &["log", "error", "--cluster", "--server", &second])));
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains(refused)));
     follower.kill().unwrap();

@@ -1,4 +1,4 @@
-//! `migrate`: what a real KES stored and sealed is at home here.
+//! `migrate` copies what a real KES stored, and the new server opens what KES sealed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -49,7 +49,7 @@ fn outcome<'a>(report: &'a Value, name: &str) -> &'a Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_keystore_comes_over_whole_and_is_proven() {
+async fn a_keystore_is_copied_whole_and_proven() {
     let cluster = Processes::start().await;
     let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
     keystore(folder.path());
@@ -58,7 +58,7 @@ async fn a_keystore_comes_over_whole_and_is_proven() {
     let dry = admin.run(&["migrate", "keystore", dir, "--dry-run"]);
     assert_eq!((dry.code, admin.json(&["key", "ls"])["names"].as_array().unwrap().len()), (6, 0), "{dry:?}");
 
-    // One of them is there already, as by a migration that was cut short; the old server is asked, too.
+    // The server has one of them already, as after a migration that stopped halfway. The old server verifies all.
     let old = format!("https://{}", admin.server());
     let one = tempfile::tempdir().unwrap();
     fs::copy(folder.path().join("vec-aes"), one.path().join("vec-aes")).unwrap();
@@ -71,7 +71,7 @@ async fn a_keystore_comes_over_whole_and_is_proven() {
     for key in stored() {
         let described = admin.json(&["key", "info", &key.file]);
         assert_eq!(described["algorithm"], key.algorithm.as_str());
-        // What had no date has none, and no maker.
+        // A key without a date gets neither date nor maker.
         let created_at = key.created_at.unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned());
         assert_eq!(described["created_at"], created_at.as_str(), "{}", key.file);
         if created_at.starts_with("0001") {
@@ -91,14 +91,14 @@ async fn a_keystore_comes_over_whole_and_is_proven() {
         assert_eq!(opened["plaintext"], sealed.plaintext.as_str(), "{}", sealed.form);
     }
 
-    // Also once a key was rotated, its old material is the proof.
+    // The old material still proves a key after a rotation.
     admin.json(&["key", "rotate", "vec-aes"]);
     let again = admin.json(&["migrate", "keystore", dir]);
     assert!(again["keys"].as_array().unwrap().iter().all(|key| key["outcome"] != "imported"), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_old_server_is_another_one_and_may_be_of_no_use() {
+async fn an_old_server_verifies_keys_or_ends_the_migration() {
     let (old_cluster, new_cluster) = tokio::join!(Processes::start(), Processes::start());
     let (old, new, folder) = (Shell::of(&old_cluster), Shell::of(&new_cluster), tempfile::tempdir().unwrap());
     let dir = folder.path().to_str().unwrap();
@@ -110,7 +110,7 @@ async fn the_old_server_is_another_one_and_may_be_of_no_use() {
     let (url, ca) = (format!("https://{}", old.server()), old.variable("KEYRAFT_CA").to_owned());
     let verify = ["migrate", "keystore", dir, "--verify", &url, "--verify-ca", &ca];
 
-    // One that is away is found out before anything is done.
+    // An old server that is away ends the command before it changes anything.
     for more in [&["--dry-run"][..], &[]] {
         let away = ["migrate", "keystore", dir, "--verify", "https://127.0.0.1:1", "--verify-ca", &ca];
         let ended = new.run(&[&away[..], more].concat());
@@ -118,7 +118,7 @@ async fn the_old_server_is_another_one_and_may_be_of_no_use() {
     }
     assert_eq!(new.json(&["key", "ls"])["names"], json!([]));
 
-    // So is one that lets nobody ask, or whose certificate is not trusted, with what to do about it there.
+    // So does one that refuses the caller, or whose certificate is not trusted. The advice is about that server.
     let (_, stranger) = old.someone(&[]);
     let stranger = new.with("KEYRAFT_VERIFY_API_KEY", stranger.variable("MINIO_KES_API_KEY"));
     for more in [&["--dry-run"][..], &[]] {
@@ -133,7 +133,7 @@ async fn the_old_server_is_another_one_and_may_be_of_no_use() {
     }
     assert_eq!(new.json(&["key", "ls"])["names"], json!([]));
 
-    // As somebody who may, it goes through. The variable alone asks for nothing.
+    // With credentials that the old server accepts, the command verifies. The variable alone does not make it verify.
     let known = new.with("KEYRAFT_VERIFY_API_KEY", old.variable("MINIO_KES_API_KEY"));
     let report = known.json(&verify);
     assert!(report["keys"].as_array().unwrap().iter().all(|key| key["verified"] == true), "{report}");
@@ -146,7 +146,7 @@ async fn the_old_server_is_another_one_and_may_be_of_no_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_beside_keys_is_told_apart() {
+async fn other_files_in_the_keystore_are_skipped_or_fail() {
     let cluster = Processes::start().await;
     let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
     let at = |name: &str| folder.path().join(name);
@@ -182,7 +182,7 @@ async fn what_lies_beside_keys_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_key_of_the_same_name_is_told_and_never_overwritten() {
+async fn another_key_of_the_same_name_is_reported_and_not_overwritten() {
     let cluster = Processes::start().await;
     let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
     keystore(folder.path());
@@ -207,7 +207,7 @@ async fn another_key_of_the_same_name_is_told_and_never_overwritten() {
     let other = admin.with("MINIO_KMS_SECRET_KEY", &format!("minio-key:{}", material.replace("AAEC", "BBEC")));
     assert_eq!(other.run(&["migrate", "static"]).code, 1);
 
-    // Without being an admin, keys come over without their dates.
+    // A caller who is not an admin cannot keep the keys' dates.
     admin.json(&["policy", "create", "carrier", "--allow", "/v1/key/*"]);
     let (identity, carrier) = admin.someone(&["--policy", "carrier"]);
     admin.json(&["key", "rm", "vec-cha", "--force"]);
@@ -217,7 +217,7 @@ async fn another_key_of_the_same_name_is_told_and_never_overwritten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_and_identities_of_a_kes_configuration_come_over() {
+async fn policies_and_identities_of_a_kes_configuration_are_copied() {
     let cluster = Processes::start().await;
     let (admin, folder) = (Shell::of(&cluster), tempfile::tempdir().unwrap());
     let path = folder.path().join("kes.yml");

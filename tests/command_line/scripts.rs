@@ -1,10 +1,10 @@
-//! What shells do with the command line: words in a command's place, and completion.
+//! The command line in shell scripts: command substitution and completion.
 
 use crate::shell::Shell;
 use crate::support::processes::Processes;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_that_nobody_is_told_of_is_not_left_behind() {
+async fn an_identity_whose_key_cannot_be_printed_is_removed_again() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     admin.json(&["policy", "create", "my-app", "--allow", "/v1/key/*"]);
@@ -16,7 +16,7 @@ async fn an_identity_that_nobody_is_told_of_is_not_left_behind() {
     assert_eq!(admin.json(&["identity", "ls"]), before);
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 
-    // Who may not take it back is told whom to forget.
+    // If the caller may not remove it, the error names the identity to remove.
     admin.json(&["policy", "create", "maker", "--allow", "/v1/identity/create/*"]);
     let (_, maker) = admin.someone(&["--policy", "maker"]);
     let ended = maker.script("keyraft identity new --policy my-app > /dev/full");
@@ -24,7 +24,7 @@ async fn an_identity_that_nobody_is_told_of_is_not_left_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_help_puts_into_a_substitution_can_be_put_there() {
+async fn the_substitutions_in_help_work() {
     let cluster = Processes::start().await;
     let admin = Shell::of(&cluster);
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ async fn what_help_puts_into_a_substitution_can_be_put_there() {
 }
 
 #[test]
-fn a_shell_takes_the_completion_that_is_made_for_it() {
+fn each_shell_accepts_its_completion() {
     let shell = Shell::of_nobody();
     let bash = "set -e; source <(keyraft completion bash); complete -p keyraft\n\
                 COMP_WORDS=(keyraft key ro); COMP_CWORD=2; _keyraft keyraft ro key; echo \"${COMPREPLY[*]}\"";

@@ -1,4 +1,4 @@
-//! What commands print as JSON is what docs/command-line.md says, field by field.
+//! The JSON of every command has the fields that docs/command-line.md lists.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use crate::support::processes::Processes;
 use crate::support::status;
 
 const DOCUMENTATION: &str = include_str!("../../docs/command-line.md");
-/// Commands that print no JSON.
+/// Commands that do not print JSON.
 const NO_JSON: [&str; 2] = ["server", "completion"];
 
-/// A field as it is documented.
+/// A documented field.
 #[derive(Debug, Clone)]
 struct Field {
     path: String,
@@ -80,7 +80,7 @@ fn is_of(value: &Value, wanted: &str) -> bool {
     }
 }
 
-/// Whether the value has the field, wherever there is something that could have it.
+/// Whether the value has the field in every object that could have it.
 fn is_there(value: &Value, path: &str) -> bool {
     if let Some(rest) = path.strip_prefix("[]") {
         let rest = rest.strip_prefix('.').unwrap_or(rest);
@@ -95,7 +95,7 @@ fn is_there(value: &Value, path: &str) -> bool {
     }
 }
 
-/// A command that was run, by its name in the documentation, and the values it printed.
+/// The name of a command in the documentation, and the values that it printed.
 type Printed = Vec<(String, Value)>;
 
 fn values(text: &str) -> Vec<Value> {
@@ -115,7 +115,7 @@ fn run_with_input(shell: &Shell, name: &str, words: &[&str], input: &str, printe
     all.last().cloned().unwrap()
 }
 
-/// A command whose documented name is the words before the first that is not its own.
+/// Runs a command line such as `key info | my-key`: the words before the bar are its documented name.
 fn run_named(shell: &Shell, line: &str, printed: &mut Printed) -> Value {
     let (name, words) = line.split_once(" | ").expect("a name, and the arguments");
     let words: Vec<_> = name.split(' ').chain(words.split(' ').filter(|word| !word.is_empty())).collect();
@@ -198,7 +198,7 @@ fn of_nodes(admin: &Shell, folder: &str, config: &str, printed: &mut Printed) {
     lines.iter().for_each(|line| drop(run_named(admin, line, printed)));
 }
 
-/// Audit files that one node begins on SIGHUP.
+/// Runs `audit verify` on a file that a node begins on SIGHUP.
 async fn of_audit_files(cluster: &Processes, admin: &Shell, config: &Path, printed: &mut Printed) {
     let file = config.with_file_name("audit.log");
     let text = fs::read_to_string(config).unwrap();
@@ -230,7 +230,7 @@ fn of_failures(admin: &Shell, folder: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_field_that_is_printed_is_documented_and_every_documented_field_is_printed() {
+async fn printed_and_documented_fields_are_the_same() {
     let cluster = Processes::start_with(&[("deletion_window:", "1h"), ("required:", "off")]).await;
     let admin = Shell::of(&cluster);
     let made = tempfile::tempdir().unwrap();
@@ -271,7 +271,7 @@ fn every_command_has_its_fields_documented() {
 }
 
 #[test]
-fn a_field_that_is_missing_new_or_of_another_type_is_found() {
+fn a_missing_new_or_mistyped_field_is_found() {
     let field =
         |path: &str, types: &str, optional| Field { path: path.to_owned(), types: vec![types.to_owned()], optional };
     let fields = [field("a[].b", "string", false), field("c", "integer", true), field("d", "object", false)];

@@ -1,4 +1,4 @@
-//! A shell in which the environment says where the cluster is and who asks.
+//! A shell whose variables name the cluster and the caller.
 
 use std::fs;
 use std::io::Write;
@@ -42,12 +42,12 @@ impl Shell {
         Self { variables }
     }
 
-    /// The shell of somebody without a key, who looks for a server where there is none.
+    /// The shell of somebody without a key, for a server that does not exist.
     pub fn of_nobody() -> Self {
         Self { variables: vec![("MINIO_KES_SERVER".to_owned(), "127.0.0.1:1".to_owned())] }
     }
 
-    /// The same with another variable.
+    /// The shell with one variable changed.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut shell = self.clone();
         shell.variables.retain(|(other, _)| other != name);
@@ -55,12 +55,12 @@ impl Shell {
         shell
     }
 
-    /// Where the first node is.
+    /// The address of the first node.
     pub fn server(&self) -> String {
         self.server_at(0)
     }
 
-    /// Where a node is.
+    /// The address of a node.
     pub fn server_at(&self, number: usize) -> String {
         let all = self.variable("MINIO_KES_SERVER");
         all.split(',').nth(number).expect("there are three").to_owned()
@@ -77,7 +77,7 @@ impl Shell {
         self.script_of("sh", text)
     }
 
-    /// The same in a shell of some kind.
+    /// Runs a script in this shell program.
     pub fn script_of(&self, program: &str, text: &str) -> Ended {
         let own = Path::new(KEYRAFT).parent().expect("the binary lies in a folder");
         let system = std::env::var("PATH").unwrap_or_default();
@@ -90,19 +90,19 @@ impl Shell {
         self.run_with_input(words, "")
     }
 
-    /// The same with something on standard input.
+    /// Runs `keyraft` with this standard input.
     pub fn run_with_input(&self, words: &[&str], input: &str) -> Ended {
         self.start(KEYRAFT, words, input)
     }
 
-    /// Begins `keyraft`, which goes on until it is ended.
+    /// Starts `keyraft` and does not wait for it.
     pub fn begin(&self, words: &[&str]) -> Child {
         self.command(KEYRAFT, words).spawn().expect("the binary runs")
     }
 
     fn start(&self, program: &str, words: &[&str], input: &str) -> Ended {
         let mut child = self.command(program, words).spawn().expect("the program runs");
-        // A command that reads nothing may have ended.
+        // This fails if the command does not read its input and has ended.
         let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
         let ended = child.wait_with_output().expect("it ends");
         let text = |bytes| String::from_utf8(bytes).expect("it prints text");
@@ -116,7 +116,7 @@ impl Shell {
         command
     }
 
-    /// Runs it, which must succeed; the JSON it prints, null for none.
+    /// Runs `keyraft`, which must succeed. Returns the JSON that it prints, or null.
     pub fn json(&self, words: &[&str]) -> Value {
         let ended = self.run(words);
         assert_eq!(ended.code, 0, "keyraft {}: {ended:?}", words.join(" "));
@@ -126,7 +126,7 @@ impl Shell {
     /// A new identity with this policy, and its shell.
     pub fn someone(&self, role: &[&str]) -> (String, Self) {
         let made = self.json(&[&["identity", "new"], role].concat());
-        let text = |field: &str| made[field].as_str().expect("it is told").to_owned();
+        let text = |field: &str| made[field].as_str().expect("it is printed").to_owned();
         (text("identity"), self.with("MINIO_KES_API_KEY", &text("api_key")))
     }
 }
