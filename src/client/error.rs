@@ -1,4 +1,4 @@
-//! What can go wrong with a request.
+//! The errors of a request, and how to print them.
 
 use std::fmt;
 use std::io;
@@ -11,42 +11,42 @@ use crate::tls::Refusal;
 /// Why a request brought no result.
 #[derive(Debug)]
 pub enum Error {
-    /// The server answered, and said no.
+    /// A server answered with a status other than 200.
     Status {
-        /// What was asked: the path without its query.
+        /// The path of the request, without its query.
         path: String,
         /// The HTTP status.
         status: u16,
-        /// What went wrong, for programs; none when neither the answer nor its text says so.
+        /// The error code. `None` if the answer has no code and its message implies none.
         code: Option<ErrorCode>,
-        /// The server's own words.
+        /// The server's message.
         message: String,
-        /// Whether another endpoint had been asked before, which may have done it.
+        /// Whether an earlier attempt, at another endpoint, may have taken effect.
         retried: bool,
     },
-    /// None of several endpoints was of use: each with what went wrong there.
+    /// No endpoint gave a result. Each comes with its error.
     NoServer(Vec<(Endpoint, Error)>),
-    /// An endpoint could not be reached, or the connection broke.
+    /// The endpoint could not be reached, or the connection broke.
     Transport {
-        /// Where.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// How.
+        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
-        /// Whether it may have got a request that changes something.
+        /// Whether the server may have received a request that changes something.
         sent: bool,
     },
-    /// An endpoint did not answer in time.
+    /// The endpoint did not answer in time.
     TimedOut {
-        /// Which.
+        /// The endpoint.
         endpoint: Endpoint,
         /// The limit.
         after: Duration,
-        /// Whether it may have got a request that changes something.
+        /// Whether the server may have received a request that changes something.
         sent: bool,
     },
-    /// The answer is not what the API promises: probably no KES-compatible server.
+    /// The answer is not what the API promises. Probably the server is not compatible with KES.
     Malformed {
-        /// What was asked.
+        /// The path of the request.
         path: String,
         /// What is wrong with the answer.
         reason: String,
@@ -61,7 +61,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What is wrong with a connection, without its endpoint; or else all of it.
+    /// The reason of a transport error, without its endpoint. Of other errors, the whole text.
     pub fn reason(&self) -> String {
         if let Self::Transport { source, .. } = self { reason(source.as_ref()) } else { self.to_string() }
     }
@@ -71,7 +71,7 @@ impl Error {
         matches!(self, Self::Status { status, .. } if *status == wanted)
     }
 
-    /// The code of a server's answer, where it has one.
+    /// The error code of the server's answer, if there is one.
     pub fn code(&self) -> Option<ErrorCode> {
         if let Self::Status { code, .. } = self { *code } else { None }
     }
@@ -81,16 +81,16 @@ impl Error {
         self.code() == Some(wanted)
     }
 
-    /// Whether an earlier attempt, at another server, may have done what was asked for.
+    /// Whether an earlier attempt, at another server, may have taken effect.
     pub fn is_of_a_second_attempt(&self) -> bool {
         matches!(self, Self::Status { retried: true, .. })
     }
 
-    /// Whether what was asked for may have been done all the same.
+    /// Whether the request may have taken effect all the same.
     pub fn may_be_done(&self) -> bool {
         match self {
             Self::Status { code: Some(code), .. } => code.may_be_done(),
-            // A proxy, for one, answers without a code, and may not know what the server did.
+            // A proxy, for example, answers without a code and may not know what the server did.
             Self::Status { status, code: None, .. } => *status == 503,
             Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_be_done()),
             Self::Transport { sent, .. } | Self::TimedOut { sent, .. } => *sent,
@@ -105,7 +105,7 @@ impl fmt::Display for Error {
         match self {
             Self::Status { status, message, .. } => write!(f, "{} ({status})", message.trim()),
             Self::NoServer(failures) => {
-                f.write_str("none of the servers was of use")?;
+                f.write_str("no server could do what the command asks for:")?;
                 failures.iter().try_for_each(|(endpoint, error)| match error {
                     Self::Status { .. } => write!(f, "\n  {endpoint}: {error}"),
                     _ => write!(f, "\n  {error}"),
@@ -115,13 +115,15 @@ impl fmt::Display for Error {
                 write!(f, "no answer from {endpoint}: {}", reason(source.as_ref()))
             }
             Self::TimedOut { endpoint, after, .. } => write!(f, "no answer from {endpoint} within {after:?}"),
-            Self::Malformed { path, reason } => write!(f, "the answer to {path} makes no sense: {reason}"),
-            Self::Socket { path, source } => write!(f, "no answer on {}: {source}", path.display()),
+            Self::Malformed { path, reason } => {
+                write!(f, "the answer to {path} is not what the API promises: {reason}")
+            }
+            Self::Socket { path, source } => write!(f, "no answer on the socket {}: {source}", path.display()),
         }
     }
 }
 
-/// Why a connection is of no use, in words for people.
+/// Why a connection failed, in words for people.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     if let Some(words) = Refusal::words(error) {
         return words;
@@ -129,7 +131,7 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let innermost = innermost(error);
     match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::UnexpectedEof) => "the server closed the connection".to_owned(),
-        // HTTP/2 keeps the words of TLS alone, which end with a link to its own documentation.
+        // HTTP/2 keeps only the text of the TLS error, which ends with a link to the documentation of rustls.
         _ => innermost.to_string().split(": https://docs.rs/").next().unwrap_or_default().to_owned(),
     }
 }

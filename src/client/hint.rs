@@ -1,4 +1,4 @@
-//! What to do about a request that brought no result.
+//! What to do next after a request failed.
 
 use std::io;
 
@@ -6,43 +6,44 @@ use super::Error;
 use crate::error_code::ErrorCode;
 use crate::tls::Refusal;
 
-const NO_CERTIFICATE: &str = "the server wants to know who you are: set MINIO_KES_API_KEY, or --cert and --key; a CA \
-                              certificate stands for nobody, and `keyraft identity of FILE` shows what a file holds";
-const UNKNOWN: &str = "the outcome is unknown: look before you try again";
-const NO_LEADER: &str = "`keyraft cluster status` shows who leads and which nodes are up: more than half of the \
-                         cluster's nodes must be, 2 of 3 or 3 of 5";
+const NO_CERTIFICATE: &str = "the server requires a client certificate: set MINIO_KES_API_KEY, or --cert and --key; a \
+                              CA's certificate does not serve as one, and `keyraft identity of FILE` shows the \
+                              identity in a file";
+const UNKNOWN: &str = "the outcome is unknown: check whether the change took effect before you try again";
+const NO_LEADER: &str = "`keyraft cluster status` shows the leader and which nodes are up; more than half of the \
+                         nodes must be up: 2 of 3, or 3 of 5";
 const NO_AUDIT: &str =
-    "the node cannot write its audit trail, and its log says why: it takes requests again once it can";
-const NOT_PERMITTED: &str = "your identity may not do this; `keyraft identity info` shows what it may";
+    "the node cannot write its audit trail: its log says why, and it accepts requests again once it can write";
+const NOT_PERMITTED: &str = "your identity may not do this; `keyraft identity info` shows what its policy allows";
 const EARLIER: &str = "an earlier attempt of this command, at another server, may have";
 
 impl Error {
-    /// What to do next, where there is something to say.
+    /// What to do next, if there is something to recommend.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Status { path, code: Some(code), retried, .. } => code_hint(path, *code, *retried),
             Self::Status { status, code: None, .. } => status_hint(*status).map(str::to_owned),
             Self::NoServer(failures) => {
-                // One that answers knows more of the cluster than one that is away.
-                let leaderless = failures.iter().find(|(_, error)| error.is_status(503));
-                let (_, told) = leaderless.or_else(|| failures.iter().find(|(_, error)| error.hint().is_some()))?;
+                // A server that answers knows more about the cluster than one that cannot be reached.
+                let answered = failures.iter().find(|(_, error)| error.is_status(503));
+                let (_, telling) = answered.or_else(|| failures.iter().find(|(_, error)| error.hint().is_some()))?;
                 let unknown = failures.iter().any(|(_, error)| matches!(error, Self::TimedOut { sent: true, .. }));
-                let hint = told.hint().filter(|hint| hint != UNKNOWN);
+                let hint = telling.hint().filter(|hint| hint != UNKNOWN);
                 let lines: Vec<_> = hint.into_iter().chain(unknown.then(|| UNKNOWN.to_owned())).collect();
                 Some(lines.join("\n"))
             }
             Self::Transport { source, .. } => Some(transport_hint(source.as_ref()).to_owned()),
             Self::TimedOut { sent: true, .. } => Some(UNKNOWN.to_owned()),
-            Self::TimedOut { .. } => {
-                Some("is it running? MINIO_KES_SERVER (or --server) says where servers are".to_owned())
+            Self::TimedOut { .. } => Some("is it running? MINIO_KES_SERVER (or --server) names the servers".to_owned()),
+            Self::Malformed { .. } => {
+                Some("check the address: the server there does not seem to be compatible with KES".to_owned())
             }
-            Self::Malformed { .. } => Some("is this the address of a KES-compatible server?".to_owned()),
             Self::Socket { source, .. } => Some(socket_hint(source.kind()).to_owned()),
         }
     }
 
-    /// Whether this may be what becomes of a client that shows no certificate. Many a server ends the conversation
-    /// then without a word of why.
+    /// Whether the cause may be that the client showed no certificate. Many servers then close the connection without
+    /// saying why.
     pub fn may_want_a_certificate(&self) -> bool {
         match self {
             Self::Status { status, code, .. } => *status == 403 || *code == Some(ErrorCode::CertificateRequired),
@@ -56,16 +57,16 @@ impl Error {
     }
 }
 
-/// Whether the server was connected to, and ended that.
+/// Whether the server accepted the connection and then ended it.
 fn is_ended(error: &(dyn std::error::Error + 'static)) -> bool {
     use io::ErrorKind as Kind;
     const ENDED: [Kind; 5] =
         [Kind::UnexpectedEof, Kind::ConnectionReset, Kind::ConnectionAborted, Kind::BrokenPipe, Kind::Other];
-    // What HTTP itself says comes after the handshake.
+    // An error of HTTP itself comes after the handshake.
     error.downcast_ref::<io::Error>().is_none_or(|io| ENDED.contains(&io.kind()))
 }
 
-/// Whether doing what stands at this path leaves nothing to do it to.
+/// Whether a second request to this path finds nothing left to act on.
 fn ends_something(path: &str) -> bool {
     const ENDS: [&str; 5] =
         ["/v1/key/delete/", "/v1/key/purge/", "/v1/key/restore/", "/v1/policy/delete/", "/v1/identity/delete/"];
@@ -76,7 +77,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
     let name = name_in(path);
     let hint = match code {
         ErrorCode::KeyExists | ErrorCode::PolicyExists | ErrorCode::IdentityExists if retried => {
-            format!("{EARLIER} made it")
+            format!("{EARLIER} created it")
         }
         ErrorCode::KeyNotFound
         | ErrorCode::DeletedKeyNotFound
@@ -88,34 +89,36 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
         }
         ErrorCode::CertificateRequired => NO_CERTIFICATE.to_owned(),
         ErrorCode::NotAuthorized => NOT_PERMITTED.to_owned(),
-        ErrorCode::KeyNotFound => "`keyraft key ls` lists the keys there are".to_owned(),
-        ErrorCode::PolicyNotFound => "`keyraft policy ls` lists the policies there are".to_owned(),
-        ErrorCode::IdentityNotFound => "`keyraft identity ls` lists the identities there are".to_owned(),
-        ErrorCode::KeyVersionNotFound => format!("`keyraft key versions {name}` lists the versions"),
+        ErrorCode::KeyNotFound => "`keyraft key ls` lists the keys".to_owned(),
+        ErrorCode::PolicyNotFound => "`keyraft policy ls` lists the policies".to_owned(),
+        ErrorCode::IdentityNotFound => "`keyraft identity ls` lists the identities".to_owned(),
+        ErrorCode::KeyVersionNotFound => format!("`keyraft key versions {name}` lists its versions"),
         ErrorCode::DeletedKeyNotFound if path.starts_with("/v1/key/purge/") => {
-            format!("only a deleted key is purged: `keyraft key rm {name}` comes first, if it is there")
+            format!("only a deleted key can be purged; `keyraft key info {name}` shows whether the key exists")
         }
         ErrorCode::DeletedKeyNotFound => format!(
-            "`keyraft key info {name}` tells whether it is there; a deleted key waits only where the server has a \
-             deletion window, and until that ends"
+            "`keyraft key info {name}` shows whether the key exists; a deleted key can be restored only if the server \
+             has a deletion window, and only until that ends"
         ),
         ErrorCode::KeyExists => {
-            format!("`keyraft key info {name}` shows it; `keyraft key rotate {name}` gives it new material")
+            format!(
+                "`keyraft key info {name}` shows the key; `keyraft key rotate {name}` adds a version with new key material"
+            )
         }
         ErrorCode::PolicyExists => {
             format!("`keyraft policy create {name} --replace` replaces it; `keyraft policy edit {name}` changes it")
         }
         ErrorCode::IdentityExists => format!(
-            "`keyraft policy assign POLICY {name}` gives it another policy; `keyraft identity rm {name}` takes away \
-             what it has"
+            "`keyraft policy assign POLICY {name}` gives it another policy; `keyraft identity rm {name}` takes away all \
+             its access"
         ),
         ErrorCode::KeyVersionDisabled => format!(
-            "`keyraft key versions {name}` lists them, and `keyraft key enable {name} VERSION` makes one usable again"
+            "`keyraft key versions {name}` lists its versions; `keyraft key enable {name} VERSION` enables one again"
         ),
         ErrorCode::BodyTooLarge if path.starts_with("/v1/policy/") => {
-            "a policy is limited in size: one pattern that ends in '*' stands for many".to_owned()
+            "the policy is too large; one pattern that ends in '*' can stand for many".to_owned()
         }
-        ErrorCode::UnknownPath => "this server does not offer that".to_owned(),
+        ErrorCode::UnknownPath => "this server does not have that operation".to_owned(),
         ErrorCode::AuditUnavailable | ErrorCode::OutcomeNotRecorded => NO_AUDIT.to_owned(),
         ErrorCode::NoLeader
         | ErrorCode::NodeStopping
@@ -127,7 +130,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
     Some(hint)
 }
 
-/// The hint for an answer without a code.
+/// The hint for an answer whose code is unknown.
 fn status_hint(status: u16) -> Option<&'static str> {
     match status {
         403 => Some(NOT_PERMITTED),
@@ -136,7 +139,7 @@ fn status_hint(status: u16) -> Option<&'static str> {
     }
 }
 
-/// The name at the end of a path, as a shell takes it; `NAME` where that is not plain.
+/// The name at the end of a path, for a command to paste. `NAME` if a shell would not take it as it is.
 fn name_in(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or_default();
     let is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
@@ -150,22 +153,26 @@ fn transport_hint(source: &(dyn std::error::Error + 'static)) -> &'static str {
              certificate itself"
         }
         Some(Refusal::NoName) => {
-            "make the server's certificate with its names: openssl req … -addext subjectAltName=DNS:HOST,IP:ADDRESS"
+            "issue the server's certificate with its names: openssl req … -addext subjectAltName=DNS:HOST,IP:ADDRESS"
         }
         Some(Refusal::NotForServers) => {
-            "make the server's certificate with serverAuth among its extended key usages, or without any"
+            "issue the server's certificate with serverAuth among its extended key usages, or without such usages"
         }
-        Some(Refusal::WrongName) => "the server's certificate is for other names: use one of them as its address",
-        Some(Refusal::Expired) => "the server's certificate is not valid now: renew it, and check the clocks",
+        Some(Refusal::WrongName) => {
+            "the server's certificate is for other names: use one of these names as its address"
+        }
+        Some(Refusal::Expired) => {
+            "the server's certificate is not valid now: renew it, or correct the clock of this machine"
+        }
         Some(Refusal::ClientCertificate) => NO_CERTIFICATE,
-        None => "is it running? MINIO_KES_SERVER (or --server) says where servers are; `keyraft dev` starts some",
+        None => "is it running? MINIO_KES_SERVER (or --server) names the servers; `keyraft dev` starts a test cluster",
     }
 }
 
 fn socket_hint(kind: io::ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::PermissionDenied => "ask as the user that runs the node",
-        _ => "the node is not running on this machine, or has another data folder",
+        io::ErrorKind::PermissionDenied => "run this command as the user that runs the node",
+        _ => "the node does not run on this machine, or it has another data folder",
     }
 }
 
@@ -175,7 +182,13 @@ mod tests {
     use crate::client::Endpoint;
 
     fn refused(path: &str, status: u16, code: Option<ErrorCode>, retried: bool) -> Error {
-        Error::Status { path: path.to_owned(), status, code, message: "in other words".to_owned(), retried }
+        Error::Status {
+            path: path.to_owned(),
+            status,
+            code,
+            message: "a message of another server".to_owned(),
+            retried,
+        }
     }
 
     fn hint(path: &str, code: ErrorCode) -> String {
@@ -183,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn a_next_step_has_the_name_that_is_known() {
+    fn a_hint_names_the_key_or_policy_of_the_request() {
         for (path, code, says) in [
             ("/v1/key/create/k", ErrorCode::KeyExists, "keyraft key rotate k`"),
             ("/v1/key/enable/k", ErrorCode::KeyVersionNotFound, "keyraft key versions k`"),
             ("/v1/key/enable/k%20x", ErrorCode::KeyVersionNotFound, "keyraft key versions NAME`"),
             ("/v1/key/decrypt/k", ErrorCode::KeyVersionDisabled, "keyraft key enable k VERSION`"),
-            ("/v1/key/purge/k", ErrorCode::DeletedKeyNotFound, "keyraft key rm k`"),
+            ("/v1/key/purge/k", ErrorCode::DeletedKeyNotFound, "keyraft key info k`"),
             ("/v1/key/restore/k", ErrorCode::DeletedKeyNotFound, "keyraft key info k`"),
             ("/v1/policy/create/p", ErrorCode::PolicyExists, "keyraft policy create p --replace`"),
             ("/v1/policy/create/p", ErrorCode::BodyTooLarge, "one pattern"),
@@ -200,16 +213,16 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_attempt_is_named_only_where_it_may_be_the_reason() {
+    fn a_hint_mentions_an_earlier_attempt_only_where_it_may_be_the_cause() {
         let hint = |path, code| refused(path, 404, Some(code), true).hint().unwrap();
-        assert_eq!(hint("/v1/key/create/k", ErrorCode::KeyExists), format!("{EARLIER} made it"));
+        assert_eq!(hint("/v1/key/create/k", ErrorCode::KeyExists), format!("{EARLIER} created it"));
         assert_eq!(hint("/v1/key/delete/k", ErrorCode::KeyNotFound), format!("{EARLIER} done it"));
         assert!(hint("/v1/key/describe/k", ErrorCode::KeyNotFound).contains("key ls"));
-        assert!(hint("/v1/key/purge/k", ErrorCode::UnknownPath).contains("does not offer"));
+        assert!(hint("/v1/key/purge/k", ErrorCode::UnknownPath).contains("does not have that"));
     }
 
     #[test]
-    fn a_node_without_an_audit_trail_is_not_taken_for_a_cluster_without_a_leader() {
+    fn hints_tell_a_missing_audit_trail_from_a_missing_leader() {
         assert_eq!(hint("/v1/key/create/k", ErrorCode::AuditUnavailable), NO_AUDIT);
         assert_eq!(hint("/v1/key/create/k", ErrorCode::NoLeader), NO_LEADER);
         assert_eq!(refused("/v1/key/create/k", 503, None, false).hint().unwrap(), NO_LEADER);
@@ -217,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_answers_without_a_leader_tells_more_than_one_that_is_away() {
+    fn the_hint_of_a_server_that_answers_precedes_that_of_one_that_does_not() {
         let at = |port| Endpoint { host: "a".to_owned(), port };
         let away = |port, kind: io::ErrorKind| {
             (at(port), Error::Transport { endpoint: at(port), source: io::Error::from(kind).into(), sent: false })

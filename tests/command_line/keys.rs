@@ -62,7 +62,7 @@ async fn a_deleted_key_waits_and_is_restored_or_purged() {
     admin.json(&["key", "create", "b"]);
     let none = admin.run(&["key", "purge", "c"]);
     assert_eq!(none.code, 5, "a key that was not deleted is not purged: {none:?}");
-    assert!(none.error.contains("keyraft key rm c"), "{none:?}");
+    assert!(none.error.contains("keyraft key info c"), "{none:?}");
 
     let some = admin.run(&["key", "rm", "c", "none", "b", "more"]);
     assert_eq!((some.code, some.output.as_str()), (5, "{\"deleted\":\"c\"}\n"), "{some:?}");
