@@ -1,4 +1,4 @@
-//! The policy and identity routes.
+//! Requests about policies and identities.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -8,17 +8,17 @@ use super::listing::path;
 use super::{ApiClient, Error, IdentityEntry, PolicyEntry, SelfEntry};
 use crate::policy::{Identity, Policy};
 
-/// What a new identity is to be.
+/// The role of a new identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewRole {
-    /// One that may do everything.
+    /// An admin, who may do everything.
     Admin,
-    /// One that may do what the policy of this name says.
+    /// A client with the policy of this name.
     Policy(String),
 }
 
 impl ApiClient {
-    /// What is known of a policy, without its patterns.
+    /// The origin of a policy, without its patterns.
     ///
     /// # Errors
     /// Status 404 `policy does not exist`, 403, or no answer.
@@ -34,7 +34,8 @@ impl ApiClient {
         self.read_tagged_policy(name).await.map(|(policy, _)| policy)
     }
 
-    /// The same, with the tag by which [`ApiClient::replace_policy`] knows it again; none from a server without tags.
+    /// A policy with its patterns, and the tag with which [`ApiClient::replace_policy`] replaces just this version of it.
+    /// `None` if the server sends no tags.
     ///
     /// # Errors
     /// As [`ApiClient::describe_policy`].
@@ -52,7 +53,7 @@ impl ApiClient {
         self.list("/v1/policy/list/", prefix).await
     }
 
-    /// What an identity is.
+    /// The role and policy of an identity.
     ///
     /// # Errors
     /// Status 404 `identity does not exist`, 403, or no answer.
@@ -60,7 +61,7 @@ impl ApiClient {
         self.fetch(&Call::new(Method::GET, path("/v1/identity/describe/", identity))).await
     }
 
-    /// What this client is.
+    /// The identity, role and policy of this client.
     ///
     /// # Errors
     /// No certificate, or no answer.
@@ -76,7 +77,7 @@ impl ApiClient {
         self.list("/v1/identity/list/", prefix).await
     }
 
-    /// Makes a policy.
+    /// Creates a policy.
     ///
     /// # Errors
     /// Status 400 `policy already exists` or for a pattern that can never match, 413, 403, or no answer.
@@ -84,27 +85,27 @@ impl ApiClient {
         self.exchange(&Call::json(path("/v1/policy/create/", name), &patterns(policy))).await.map(drop)
     }
 
-    /// Makes a policy, or replaces the one of that name.
+    /// Creates a policy, or replaces the one of that name.
     ///
     /// # Errors
-    /// As [`ApiClient::create_policy`], save that it may exist.
+    /// As [`ApiClient::create_policy`], except that the policy may exist.
     pub async fn write_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
         self.exchange(&Call::json(path("/v1/policy/write/", name), &patterns(policy))).await.map(drop)
     }
 
-    /// Replaces the policy that has this tag, and no other.
+    /// Replaces the policy if it still has this tag.
     ///
     /// # Errors
-    /// As [`ApiClient::write_policy`]; status 412 when it was changed since it was read.
+    /// As [`ApiClient::write_policy`], and status 412 if the policy was changed since it was read.
     pub async fn replace_policy(&self, name: &str, policy: &Policy, tag: Option<String>) -> Result<(), Error> {
         let call = Call { if_match: tag, ..Call::json(path("/v1/policy/write/", name), &patterns(policy)) };
         self.exchange(&call).await.map(drop)
     }
 
-    /// Gives an identity a policy in place of any that it had.
+    /// Assigns a policy to an identity, in place of the one that it had.
     ///
     /// # Errors
-    /// Status 404 `policy does not exist`, 400 for an admin, 403 also for oneself, or no answer.
+    /// Status 404 `policy does not exist`, 400 for an admin, 403 (also for the client's own identity), or no answer.
     pub async fn assign_policy(&self, name: &str, identity: Identity) -> Result<(), Error> {
         let body = json!({ "identity": identity.to_string() });
         self.exchange(&Call::json(path("/v1/policy/assign/", name), &body)).await.map(drop)
@@ -118,7 +119,7 @@ impl ApiClient {
         self.exchange(&Call::new(Method::DELETE, path("/v1/policy/delete/", name))).await.map(drop)
     }
 
-    /// Makes an identity known.
+    /// Creates an identity with a role.
     ///
     /// # Errors
     /// Status 400 `identity already exists`, 404 `policy does not exist`, 403, or no answer.

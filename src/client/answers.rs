@@ -1,4 +1,4 @@
-//! The shapes of the API's answers (wire contract, "Endpoints"). Fields a server leaves out are empty.
+//! The shapes of the API's answers (wire contract, "Endpoints"). Fields that a server leaves out are empty.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 pub struct Version {
     /// The server's version.
     pub version: String,
-    /// The commit it was built from.
+    /// The commit that it was built from.
     pub commit: String,
 }
 
@@ -21,21 +21,21 @@ pub struct Version {
 pub struct Status {
     /// The server's version.
     pub version: String,
-    /// Operating system, by its Go name.
+    /// The operating system, by its Go name.
     pub os: String,
-    /// Processor, by its Go name.
+    /// The processor architecture, by its Go name.
     pub arch: String,
-    /// Seconds since the start.
+    /// Seconds since the server started.
     pub uptime: u64,
-    /// Processors of the machine.
+    /// How many processors the machine has.
     pub num_cpu: u64,
-    /// Processors that the server uses.
+    /// How many processors the server uses.
     pub num_cpu_used: u64,
     /// Bytes on the heap.
     pub mem_heap_used: u64,
     /// Bytes of stack.
     pub mem_stack_used: u64,
-    /// Nanoseconds to the keystore.
+    /// How long the keystore takes to answer, in nanoseconds.
     pub keystore_latency: u64,
     /// Whether the keystore cannot be reached.
     pub keystore_unreachable: bool,
@@ -49,15 +49,15 @@ pub struct Status {
 pub struct ApiRoute {
     /// The HTTP method.
     pub method: String,
-    /// The path, with a slash at the end where a name follows.
+    /// The path. It ends in a slash if a name follows.
     pub path: String,
     /// The largest body in bytes.
     pub max_body: i64,
-    /// Seconds; 0 for none.
+    /// The timeout in seconds; 0 if the route has no timeout.
     pub timeout: i64,
 }
 
-/// What is known of a key.
+/// `GET /v1/key/describe/NAME`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyEntry {
@@ -66,10 +66,10 @@ pub struct KeyEntry {
     /// Its cipher.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub algorithm: String,
-    /// When it was made, in RFC 3339.
+    /// When it was created, in RFC 3339.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub created_at: String,
-    /// Who made it.
+    /// Who created it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub created_by: String,
 }
@@ -78,9 +78,9 @@ pub struct KeyEntry {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyVersions {
-    /// Every version, the first one first.
+    /// Every version, the oldest first.
     pub versions: Vec<KeyVersion>,
-    /// About when any of them was used last, in RFC 3339; empty when that is not known.
+    /// About when a version was last used, in RFC 3339; empty if the server does not know.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_used: String,
 }
@@ -91,46 +91,46 @@ pub struct KeyVersions {
 pub struct KeyVersion {
     /// `v1`, `v2` …
     pub version: String,
-    /// When it was made, in RFC 3339.
+    /// When it was created, in RFC 3339.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub created_at: String,
-    /// Who made it.
+    /// Who created it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub created_by: String,
     /// `enabled` or `disabled`.
     pub state: String,
 }
 
-/// A data key: the bytes, and the same sealed.
+/// A data key, in the clear and encrypted.
 #[derive(Debug)]
 pub struct DataKey {
-    /// The bytes.
+    /// The key itself.
     pub plaintext: Zeroizing<Vec<u8>>,
-    /// The same under the named key.
+    /// The same key, encrypted under the named key.
     pub ciphertext: Vec<u8>,
 }
 
-/// A policy and its origin; `describe` leaves the patterns out.
+/// A policy and its origin. `describe` leaves the patterns out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PolicyEntry {
     /// Its name.
     pub name: String,
-    /// Patterns that allow.
+    /// Patterns of the paths that it allows.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub allow: BTreeMap<String, serde_json::Value>,
-    /// Patterns that deny.
+    /// Patterns of the paths that it denies.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deny: BTreeMap<String, serde_json::Value>,
-    /// When it was made, in RFC 3339.
+    /// When it was created, in RFC 3339.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub created_at: String,
-    /// Who made it.
+    /// Who created it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub created_by: String,
 }
 
-/// What an identity is.
+/// `GET /v1/identity/describe/IDENTITY`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IdentityEntry {
@@ -147,7 +147,7 @@ pub struct IdentityEntry {
     pub created_by: String,
 }
 
-/// What the client itself is, and may do.
+/// `GET /v1/identity/self/describe`: who the client is, and what it may do.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SelfEntry {
@@ -164,10 +164,10 @@ pub struct SelfEntry {
     /// Its policy's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub policy: String,
-    /// Patterns that allow.
+    /// Patterns of the paths that it allows.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub allow: BTreeMap<String, serde_json::Value>,
-    /// Patterns that deny.
+    /// Patterns of the paths that it denies.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deny: BTreeMap<String, serde_json::Value>,
 }
@@ -180,28 +180,28 @@ pub struct ClusterStatus {
     pub cluster_id: Option<String>,
     /// The node that answers.
     pub node: NodeStatus,
-    /// Its state, where a node that is not up says so outside `node`.
+    /// The node's state, which a node that does not serve yet sends outside of `node`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Why it is in that state.
+    /// Why the node is in that state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The leader's id.
     pub leader: Option<u64>,
     /// The current term.
     pub term: Option<u64>,
-    /// Index of the last committed entry.
+    /// The index of the last committed entry.
     pub committed: Option<u64>,
-    /// Index of the last applied entry.
+    /// The index of the last applied entry.
     pub applied: Option<u64>,
-    /// Digest of the applied state in hexadecimal.
+    /// The digest of the applied state, in hexadecimal.
     pub digest: Option<String>,
-    /// What the node waits for; only its local socket says so.
+    /// What the node waits for. Only its local socket reports this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<Vec<String>>,
     /// Every member.
     pub members: Vec<MemberStatus>,
-    /// What newer servers add.
+    /// Fields that newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
@@ -218,13 +218,13 @@ pub struct NodeStatus {
     pub version: String,
     /// Its state.
     pub state: String,
-    /// Why it does not serve; only its local socket says so.
+    /// Why it does not serve. Only its local socket reports this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What checks the signatures in its audit file, in hexadecimal.
+    /// The public key that checks the signatures in its audit file, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_key: Option<String>,
-    /// What newer servers add.
+    /// Fields that newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
@@ -239,38 +239,38 @@ pub struct MemberStatus {
     pub name: String,
     /// `leader`, `follower` or `learner`.
     pub role: String,
-    /// `host:port` of its API.
+    /// The `host:port` of its API.
     pub address: String,
-    /// `host:port` of its peer listener.
+    /// The `host:port` of its peer listener.
     pub peer_address: String,
-    /// Entries it has yet to hold, when known.
+    /// How many entries it lacks, if that is known.
     pub lag: Option<u64>,
-    /// Milliseconds since the leader heard from it; only the leader knows, and of itself it says nothing.
+    /// Milliseconds since the leader heard from it. Only the leader reports this, and only of the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard_ms: Option<u64>,
-    /// What is wrong between it and the node that answers.
+    /// The problem between it and the node that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<MemberProblem>,
-    /// What newer servers add.
+    /// Fields that newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What is wrong between a member and the node that answers.
+/// A problem between a member and the node that answers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MemberProblem {
-    /// In words that follow the member's name.
+    /// The problem, in words that follow the member's name.
     pub reason: String,
-    /// For how long, in milliseconds.
+    /// How long it has lasted, in milliseconds.
     pub for_ms: u64,
-    /// What newer servers add.
+    /// Fields that newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 impl ClusterStatus {
-    /// The state of the node that answers, wherever it stands.
+    /// The state of the node that answers, from whichever field has it.
     pub fn state(&self) -> &str {
         self.state.as_deref().unwrap_or(if self.node.state.is_empty() { "unknown" } else { &self.node.state })
     }

@@ -1,4 +1,4 @@
-//! One connection to one server, over HTTP/1.1 or HTTP/2 as the handshake chose.
+//! A connection to a server, over HTTP/1.1 or HTTP/2 as the TLS handshake chose.
 
 use std::io;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use tokio::net::TcpStream;
 use super::Endpoint;
 use crate::tls::{ClientStream, ClientTls};
 
-/// From the first packet to the end of the TLS handshake.
+/// How long connecting may take, from the first packet to the end of the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The sending half of a connection; a task of its own drives the rest until this is dropped.
+/// The sending half of a connection. A task of its own drives the connection until this is dropped.
 pub enum Connection {
-    /// One request at a time.
+    /// HTTP/1.1: one request at a time.
     Http1(http1::SendRequest<Full<Bytes>>),
-    /// Many at a time.
+    /// HTTP/2: many requests at a time.
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Connection {
-    /// Connects and shakes hands.
+    /// Connects, and does the TLS handshake.
     pub async fn open(endpoint: &Endpoint, tls: &ClientTls) -> io::Result<Self> {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect(endpoint, tls)).await??;
         if ClientTls::chose_http2(&stream) {
@@ -51,7 +51,7 @@ impl Connection {
         Ok(Self::Http2(sender))
     }
 
-    /// Sends a request when the connection has room for it.
+    /// Sends a request as soon as the connection can take one.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         match self {
             Self::Http1(sender) => {
@@ -65,7 +65,7 @@ impl Connection {
         }
     }
 
-    /// Whether the server has hung up.
+    /// Whether the connection is closed.
     pub fn is_closed(&self) -> bool {
         match self {
             Self::Http1(sender) => sender.is_closed(),

@@ -1,20 +1,20 @@
 //! MinIO's ellipses: `host{1...3}` stands for `host1`, `host2` and `host3`.
 
-/// A range in braces that is no range, or that stands for too much.
+/// Why a text with ranges cannot be expanded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EllipsesError {
-    /// What stands in braces is not `first...last`, two whole numbers of which the second is not the smaller.
+    /// The braces do not hold `first...last`, two whole numbers with the smaller one first.
     Malformed,
-    /// It stands for more texts than are wanted.
+    /// The text stands for more texts than the caller wants.
     TooMany,
 }
 
-/// Every text that `text` stands for, in order: the last range runs fastest. A text without a brace stands for itself.
+/// Every text that `text` stands for, in order. The last range changes fastest. A text without a brace stands for itself.
 ///
-/// A number that begins with a zero asks for leading zeros, up to the length of the longer one.
+/// If a number begins with a zero, all numbers get leading zeros, up to the length of the longer one.
 ///
 /// # Errors
-/// A range is malformed, or there are more texts than `most`.
+/// A range is malformed, or the text stands for more texts than `most`.
 pub fn expand(text: &str, most: usize) -> Result<Vec<String>, EllipsesError> {
     let mut expanded = vec![String::new()];
     let mut rest = text;
@@ -37,11 +37,11 @@ pub fn expand(text: &str, most: usize) -> Result<Vec<String>, EllipsesError> {
 struct Range {
     first: u64,
     last: u64,
-    /// With leading zeros up to this many digits.
+    /// Numbers get leading zeros up to this many digits.
     width: usize,
 }
 
-/// What stands before the first range, the range, and what stands after it.
+/// The text before the first range, the range, and the text after it.
 fn next_range(text: &str) -> Result<Option<(&str, Range, &str)>, EllipsesError> {
     let Some((before, from)) = text.split_once('{') else {
         return if text.contains('}') { Err(EllipsesError::Malformed) } else { Ok(None) };
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn malformed_ranges_are_refused() {
         for bad in
             ["{", "}", "a{1..3}", "{1...}", "{...3}", "{3...1}", "{a...b}", "{}", "{1,2}", "}{1...2}", "{-1...1}"]
         {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_are_made() {
+    fn a_text_that_stands_for_too_many_is_refused() {
         assert_eq!(expand("{0...9}", 10).unwrap().len(), 10);
         for many in ["{0...10}", "{0...4}{0...4}", "{0...18446744073709551615}"] {
             assert!(matches!(expand(many, 10), Err(EllipsesError::TooMany)), "{many}");

@@ -1,4 +1,4 @@
-//! Where a server is: a host and a port, read from the forms people write.
+//! The host and port of a server, read from the forms that people write.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use super::ellipses::{self, EllipsesError};
 
-/// The port of KES and Keyraft, where no scheme says that another one is meant.
+/// The port of KES and Keyraft, which an address without a scheme and a port means.
 const DEFAULT_PORT: u16 = 7373;
-/// The port of `https://`, which MinIO, the SDK and `kes` go to.
+/// The port that `https://` without a port means, also to MinIO, the SDK and `kes`.
 const HTTPS_PORT: u16 = 443;
-/// How many servers one list may name, so that a range with a typo is no flood.
+/// How many servers one list may name, so that a typo in a range does not make millions.
 const MAX_SERVERS: usize = 1024;
 
 /// A server's host and port.
@@ -22,41 +22,41 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// The text is no endpoint.
+/// A text that does not name a server. Its display says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointError {
-    /// The text as it came.
+    /// The text.
     pub text: String,
     /// What is wrong with it.
-    pub why: NoEndpoint,
+    pub why: EndpointProblem,
 }
 
-/// Why a text names no server.
+/// Why a text does not name a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoEndpoint {
-    /// It is none of the forms.
+pub enum EndpointProblem {
+    /// It has another form than an address.
     Malformed,
     /// It asks for HTTP without TLS.
     PlainHttp,
-    /// It has this scheme, which is no scheme of a server.
+    /// It has another scheme than `https`: this one.
     Scheme(String),
-    /// It has this path, query or user, which no server's address has.
+    /// It has a path, a query or a user besides host and port.
     Path,
-    /// It has colons as an IPv6 address has, or brackets, and is none.
+    /// It has brackets or several colons, but not the form of an IPv6 address.
     Ipv6,
-    /// It has what separates servers in other lists.
+    /// It separates servers with a blank or a semicolon.
     Separator,
-    /// What it has in braces is no range.
+    /// It has a malformed range in braces.
     Range,
-    /// With it, the list names too many servers.
+    /// With it, the list would name too many servers.
     TooMany,
 }
 
 impl Endpoint {
-    /// Reads a list separated by commas; a range such as `{1...3}` stands for a server each.
+    /// Reads a list that commas separate. A range such as `{1...3}` stands for one server each.
     ///
     /// # Errors
-    /// One of them is malformed, there is none, or there are more than the most that one list may name.
+    /// A part is malformed, or the list is empty or names more than 1024 servers.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, EndpointError> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let mut endpoints = Vec::new();
@@ -65,19 +65,19 @@ impl Endpoint {
             let error = |error| EndpointError {
                 text: part.to_owned(),
                 why: match error {
-                    EllipsesError::Malformed => NoEndpoint::Range,
-                    EllipsesError::TooMany => NoEndpoint::TooMany,
+                    EllipsesError::Malformed => EndpointProblem::Range,
+                    EllipsesError::TooMany => EndpointProblem::TooMany,
                 },
             };
             for one in ellipses::expand(part, room).map_err(error)? {
                 endpoints.push(one.parse()?);
             }
         }
-        let none = || EndpointError { text: text.to_owned(), why: NoEndpoint::Malformed };
-        if endpoints.is_empty() { Err(none()) } else { Ok(endpoints) }
+        let empty = || EndpointError { text: text.to_owned(), why: EndpointProblem::Malformed };
+        if endpoints.is_empty() { Err(empty()) } else { Ok(endpoints) }
     }
 
-    /// `host:port`, as in a Host header.
+    /// The form `host:port`, as in a Host header.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
@@ -90,13 +90,14 @@ impl Endpoint {
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
-    /// Reads `host`, `host:port`, `[v6]:port`, or one of them after `https://`, where the port is 443 unless it is given.
+    /// Reads `host`, `host:port` or `[v6]:port`, with or without `https://` before it. Without a port it means 7373, and
+    /// after `https://` 443.
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let (authority, default) = authority(text).map_err(|why| EndpointError { text: text.to_owned(), why })?;
-        let malformed = || EndpointError { text: text.to_owned(), why: NoEndpoint::Malformed };
+        let malformed = || EndpointError { text: text.to_owned(), why: EndpointProblem::Malformed };
         let (host, port) = split(authority).ok_or_else(malformed)?;
         if (host.contains(':') || authority.starts_with('[')) && host.parse::<Ipv6Addr>().is_err() {
-            return Err(EndpointError { text: text.to_owned(), why: NoEndpoint::Ipv6 });
+            return Err(EndpointError { text: text.to_owned(), why: EndpointProblem::Ipv6 });
         }
         let port = port.map_or(Some(default), decimal).filter(|port| *port > 0).ok_or_else(malformed)?;
         let fits = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
@@ -104,20 +105,20 @@ impl FromStr for Endpoint {
     }
 }
 
-/// What follows the scheme, and the port that is meant when none is given.
-fn authority(text: &str) -> Result<(&str, u16), NoEndpoint> {
+/// The part after the scheme, and the port that this form means without one.
+fn authority(text: &str) -> Result<(&str, u16), EndpointProblem> {
     let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
     let port = match scheme.map(str::to_ascii_lowercase).as_deref() {
         None => DEFAULT_PORT,
         Some("https") => HTTPS_PORT,
-        Some("http") => return Err(NoEndpoint::PlainHttp),
-        Some(other) => return Err(NoEndpoint::Scheme(other.to_owned())),
+        Some("http") => return Err(EndpointProblem::PlainHttp),
+        Some(other) => return Err(EndpointProblem::Scheme(other.to_owned())),
     };
     if rest.contains(|c: char| c == ';' || c.is_whitespace()) {
-        return Err(NoEndpoint::Separator);
+        return Err(EndpointProblem::Separator);
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains(['/', '?', '#', '@']) { Err(NoEndpoint::Path) } else { Ok((authority, port)) }
+    if authority.contains(['/', '?', '#', '@']) { Err(EndpointProblem::Path) } else { Ok((authority, port)) }
 }
 
 fn decimal(port: &str) -> Option<u16> {
@@ -149,24 +150,24 @@ impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = &self.text;
         match &self.why {
-            NoEndpoint::Malformed => {
+            EndpointProblem::Malformed => {
                 write!(f, "'{text}' does not name a server: write host, host:port or https://host:port")
             }
-            NoEndpoint::PlainHttp => {
+            EndpointProblem::PlainHttp => {
                 write!(f, "'{text}' asks for HTTP without TLS, which no server speaks: write https:// instead")
             }
-            NoEndpoint::Scheme(scheme) => write!(f, "'{text}' begins with '{scheme}://': write https:// instead"),
-            NoEndpoint::Path => {
+            EndpointProblem::Scheme(scheme) => write!(f, "'{text}' begins with '{scheme}://': write https:// instead"),
+            EndpointProblem::Path => {
                 write!(f, "'{text}' has more than a host and a port: write https://host:port and nothing after it")
             }
-            NoEndpoint::Ipv6 => {
+            EndpointProblem::Ipv6 => {
                 write!(f, "'{text}' does not name a server: write an IPv6 address in brackets, as in [::1]:7373")
             }
-            NoEndpoint::Separator => {
+            EndpointProblem::Separator => {
                 write!(f, "'{text}' does not name a server: separate several servers with commas")
             }
-            NoEndpoint::Range => write!(f, "'{text}': write a range as {{1...3}}, with the smaller number first"),
-            NoEndpoint::TooMany => write!(f, "'{text}' makes more servers than one list may name ({MAX_SERVERS})"),
+            EndpointProblem::Range => write!(f, "'{text}': write a range as {{1...3}}, with the smaller number first"),
+            EndpointProblem::TooMany => write!(f, "'{text}' makes more servers than one list may name ({MAX_SERVERS})"),
         }
     }
 }
@@ -178,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_people_write_are_read() {
+    fn the_forms_that_people_write_are_read() {
         let table = [
             ("127.0.0.1", "127.0.0.1:7373"),
             ("127.0.0.1:1", "127.0.0.1:1"),
@@ -196,43 +197,46 @@ mod tests {
             assert_eq!(text.parse::<Endpoint>().unwrap().authority(), authority, "{text}");
         }
         for bad in ["", "https://", "a:b", "a:70000", "a:0", "a:+1", "a:", "[::1", "[::1]1", ":7373"] {
-            assert_eq!(bad.parse::<Endpoint>().unwrap_err().why, NoEndpoint::Malformed, "{bad}");
+            assert_eq!(bad.parse::<Endpoint>().unwrap_err().why, EndpointProblem::Malformed, "{bad}");
         }
     }
 
     #[test]
-    fn what_no_server_speaks_is_refused_with_the_reason() {
-        let told = |text: &str| text.parse::<Endpoint>().unwrap_err().to_string();
-        assert!(told("http://a:7373").contains("asks for HTTP without TLS"));
-        assert!(told("ftp://a").contains("begins with 'ftp://'"));
+    fn other_texts_are_refused_with_what_to_write() {
+        let error = |text: &str| text.parse::<Endpoint>().unwrap_err().to_string();
+        assert!(error("http://a:7373").contains("asks for HTTP without TLS"));
+        assert!(error("ftp://a").contains("begins with 'ftp://'"));
         for list in ["https://a:1;https://b:1", "a b", "https://a:1 https://b:1", "a\tb"] {
-            assert!(told(list).contains("separate several servers with commas"), "{list}");
+            assert!(error(list).contains("separate several servers with commas"), "{list}");
         }
         for address in ["::1:28220", "https://::1:70000", "a:b:1", "[kms]:7373", "https://[127.0.0.1]"] {
-            assert!(told(address).contains("write an IPv6 address in brackets"), "{address}");
+            assert!(error(address).contains("write an IPv6 address in brackets"), "{address}");
         }
         for path in ["a/b", "https://a:1/v1/status", "https://a//", "https://a?x", "https://me@a"] {
-            assert!(told(path).contains("more than a host and a port"), "{path}");
+            assert!(error(path).contains("more than a host and a port"), "{path}");
         }
     }
 
     #[test]
-    fn a_list_has_at_least_one_and_at_most_so_many() {
+    fn a_list_names_from_1_to_1024_servers() {
         assert_eq!(Endpoint::parse_list("a:1, https://b").unwrap().len(), 2);
         assert!(Endpoint::parse_list(" , ").is_err());
         assert_eq!(Endpoint::parse_list("a{1...1024}").unwrap().len(), MAX_SERVERS);
         for many in ["a{1...1025}", "a{1...1024},b{1...2}", "a{0...999}{0...999}", "a{0...18446744073709551615}"] {
-            let told = Endpoint::parse_list(many).unwrap_err().to_string();
-            assert!(told.contains("more servers than one list may name (1024)"), "{told}");
+            let error = Endpoint::parse_list(many).unwrap_err().to_string();
+            assert!(error.contains("more servers than one list may name (1024)"), "{error}");
         }
     }
 
     #[test]
-    fn ranges_stand_for_a_server_each() {
+    fn a_range_stands_for_one_server_each() {
         let read = |text| Endpoint::parse_list(text).unwrap().iter().map(Endpoint::authority).collect::<Vec<_>>();
         assert_eq!(read("https://127.0.0.1:2701{0...2}"), ["127.0.0.1:27010", "127.0.0.1:27011", "127.0.0.1:27012"]);
         assert_eq!(read("https://kms{1...2}.example,b"), ["kms1.example:443", "kms2.example:443", "b:7373"]);
         assert_eq!(read("r{1...2}-{08...09}:1"), ["r1-08:1", "r1-09:1", "r2-08:1", "r2-09:1"]);
-        assert!(Endpoint::parse_list("https://kms{1...2}:7000{0...1}").is_err(), "no port has five digits from 7");
+        assert!(
+            Endpoint::parse_list("https://kms{1...2}:7000{0...1}").is_err(),
+            "70000 and 70001 are too large for a port"
+        );
     }
 }

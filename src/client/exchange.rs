@@ -1,4 +1,4 @@
-//! One request and its answer: which endpoint, how long, and when to go on to the next.
+//! One request and its answer: which endpoint gets it, how long the answer may take, and when the next endpoint is tried.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,23 +15,23 @@ use super::connection::Connection;
 use super::{ApiClient, Endpoint, Error, inferred_code};
 use crate::error_code::{self, ErrorCode};
 
-/// The largest answer read: about three million names.
+/// The largest answer that the client reads: about three million names.
 const MAX_ANSWER: usize = 128 << 20;
 
-/// A request, before it is known which server gets it.
+/// A request that is not yet addressed to a server.
 pub struct Call {
-    /// GET, PUT or DELETE.
+    /// `GET`, `PUT` or `DELETE`.
     pub method: Method,
     /// The path, percent-encoded, with its query.
     pub path: String,
-    /// The body; empty for none.
+    /// The body; empty for a request without one.
     pub body: Bytes,
-    /// The media type wished for.
+    /// The media type to ask for.
     pub accept: &'static str,
-    /// The tag of what it is to replace, and nothing else; none when it may replace anything.
+    /// The tag (ETag) that the replaced policy must have. `None` to replace whichever policy is there.
     pub if_match: Option<String>,
-    /// Whether doing it twice is something else than doing it once, so that no other server is asked once it may have
-    /// been done.
+    /// Whether a second attempt could take effect a second time. If so, no other server gets the request once a first one
+    /// may have acted on it.
     pub once: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct Call {
 pub struct Answer {
     /// Its Content-Type, or an empty text.
     pub content_type: String,
-    /// The tag of what it shows, if it has one.
+    /// The tag (ETag) of what it shows, if the server sends one.
     pub tag: Option<String>,
     /// Its body.
     pub body: Bytes,
@@ -77,28 +77,28 @@ impl Answer {
 }
 
 impl ApiClient {
-    /// Makes the request at one endpoint after the other until one gives an answer other than 503.
+    /// Sends the request to one endpoint after the other until one answers with another status than 503.
     pub(super) async fn exchange(&self, call: &Call) -> Result<Answer, Error> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failures = Vec::new();
         for step in 0..self.servers.len() {
             let index = (first + step) % self.servers.len();
-            // A handshake's state is large, and every operation of the client would carry it.
+            // The state of a handshake is large. Unboxed, it would make the future of every operation as large.
             match Box::pin(self.exchange_with(&self.servers[index], call)).await {
-                Err(error) if call.once && error.may_be_done() => return Err(error.after(&failures)),
-                Err(error) if error.concerns_one_server() => {
+                Err(error) if call.once && error.may_be_done() => return Err(error.after_failures(&failures)),
+                Err(error) if error.is_worth_another_server() => {
                     failures.push((self.servers[index].endpoint.clone(), error));
                 }
                 outcome => {
                     self.preferred.store(index, Ordering::Relaxed);
-                    return outcome.map_err(|error| error.after(&failures));
+                    return outcome.map_err(|error| error.after_failures(&failures));
                 }
             }
         }
-        Err(Error::of_all(failures))
+        Err(Error::from_all_servers(failures))
     }
 
-    /// Makes the request and reads its answer as JSON.
+    /// Sends the request and reads the answer as JSON.
     pub(super) async fn fetch<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Error> {
         self.exchange(call).await?.parse(&call.path)
     }
@@ -116,21 +116,22 @@ impl ApiClient {
 
     async fn attempt(&self, server: &Server, call: &Call, sent: &AtomicBool) -> Result<Answer, Error> {
         let endpoint = || server.endpoint.clone();
-        let broken = |source| Error::Transport { endpoint: endpoint(), source, sent: sent.load(Ordering::Relaxed) };
-        let kept = server.idle.lock().pop().filter(|connection| !connection.is_closed());
-        if let Some(connection) = kept {
-            match self.converse(server, connection, call, sent).await {
-                // The server had closed the idle connection before it saw the request.
+        let transport = |source| Error::Transport { endpoint: endpoint(), source, sent: sent.load(Ordering::Relaxed) };
+        let idle = server.idle.lock().pop().filter(|connection| !connection.is_closed());
+        if let Some(connection) = idle {
+            match self.send_and_read(server, connection, call, sent).await {
+                // The server closed the idle connection before the request was sent, so a new one may send it.
                 Err(error) if was_never_sent(error.as_ref()) => sent.store(false, Ordering::Relaxed),
-                outcome => return outcome.map_err(broken)?,
+                outcome => return outcome.map_err(transport)?,
             }
         }
-        let connection = Connection::open(&server.endpoint, &self.tls).await.map_err(|error| broken(error.into()))?;
-        self.converse(server, connection, call, sent).await.map_err(broken)?
+        let connection =
+            Connection::open(&server.endpoint, &self.tls).await.map_err(|error| transport(error.into()))?;
+        self.send_and_read(server, connection, call, sent).await.map_err(transport)?
     }
 
-    /// Sends the request over the connection and keeps the connection for the next one.
-    async fn converse(
+    /// Sends the request and reads its answer. Keeps the connection for the next request.
+    async fn send_and_read(
         &self,
         server: &Server,
         mut connection: Connection,
@@ -149,7 +150,7 @@ fn was_never_sent(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bo
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
-/// Reads an answer to its end, and tells one that says no from one that says yes.
+/// Reads an answer to its end. The inner error is an answer with another status than 200.
 pub async fn read(
     response: Response<hyper::body::Incoming>,
     call: &Call,
@@ -164,7 +165,7 @@ pub async fn read(
         _ => {
             let path = call.path.split('?').next().unwrap_or_default().to_owned();
             let (status, message) = (status.as_u16(), message(status, &body));
-            let code = sent_code.or_else(|| inferred_code::code_of(status, &message));
+            let code = sent_code.or_else(|| inferred_code::infer(status, &message));
             Err(Error::Status { path, status, code, message, retried: false })
         }
     })
@@ -181,20 +182,20 @@ fn message(status: StatusCode, body: &[u8]) -> String {
 }
 
 impl Error {
-    /// Whether another server may do better.
-    pub(super) fn concerns_one_server(&self) -> bool {
+    /// Whether another server may give a better answer.
+    pub(super) fn is_worth_another_server(&self) -> bool {
         matches!(self, Self::Transport { .. } | Self::TimedOut { .. } | Self::Status { status: 503, .. })
     }
 
-    /// What to say when no server was of use.
-    pub(super) fn of_all(mut failures: Vec<(Endpoint, Self)>) -> Self {
+    /// The error to return when every server failed: that of the only one, or all of them.
+    pub(super) fn from_all_servers(mut failures: Vec<(Endpoint, Self)>) -> Self {
         match failures.pop() {
             Some((_, only)) if failures.is_empty() => only,
             last => Self::NoServer(failures.into_iter().chain(last).collect()),
         }
     }
 
-    fn after(self, failures: &[(Endpoint, Self)]) -> Self {
+    fn after_failures(self, failures: &[(Endpoint, Self)]) -> Self {
         match self {
             Self::Status { path, status, code, message, .. } => {
                 let retried = failures.iter().any(|(_, error)| error.may_be_done());

@@ -1,9 +1,9 @@
-//! The codes of errors from a server that sends none, such as KES: the only place that compares messages.
+//! Infers the error code of an answer without one, as KES sends it. Only this file compares messages.
 
 use crate::error_code::ErrorCode;
 
-/// The code of an error with this status and message (wire contract, "Errors"); none when the contract does not have it.
-pub fn code_of(status: u16, message: &str) -> Option<ErrorCode> {
+/// The code of an error with this status and message (wire contract, "Errors"). `None` if the contract does not list it.
+pub fn infer(status: u16, message: &str) -> Option<ErrorCode> {
     Some(match (status, message.trim()) {
         (400, "key already exists") => ErrorCode::KeyExists,
         (400, "policy already exists") => ErrorCode::PolicyExists,
@@ -40,12 +40,12 @@ mod tests {
         for (status, cell) in rows {
             let texts = cell.split('`').skip(1).step_by(2).filter(|text| text.contains(' ') && !text.contains('<'));
             for text in texts.filter(|text| !text.starts_with("text/plain")) {
-                assert!(code_of(status, text).is_some(), "{status} {text}");
+                assert!(infer(status, text).is_some(), "{status} {text}");
                 coded += 1;
             }
         }
-        assert!(coded >= 14, "the table is read wrongly: {coded}");
-        assert_eq!(code_of(404, "404 page not found\n"), Some(ErrorCode::UnknownPath));
-        assert_eq!(code_of(503, "key does not exist"), None);
+        assert!(coded >= 14, "the test must find the rows of the table: {coded}");
+        assert_eq!(infer(404, "404 page not found\n"), Some(ErrorCode::UnknownPath));
+        assert_eq!(infer(503, "key does not exist"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The key routes.
+//! Requests about keys, and requests that use them.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,23 +13,24 @@ use super::listing::path;
 use super::{ApiClient, DataKey, Error, KeyEntry};
 use crate::policy::Identity;
 
-/// Key material to import, and what goes with it; what is absent the server chooses.
+/// Key material to import, and facts about it. The server chooses what is absent.
 #[derive(Default)]
 pub struct Import<'a> {
     /// The 32 bytes.
     pub material: &'a [u8],
     /// `AES256` when absent.
     pub cipher: Option<&'a str>,
-    /// 32 bytes of an HMAC key, or none of it for a key without one; a random one when absent. Only Keyraft takes it.
+    /// The 32 bytes of an HMAC key, or an empty slice for a key without one. If absent, the server draws a random one. Only
+    /// Keyraft reads this.
     pub hmac: Option<&'a [u8]>,
-    /// When it was made first, in RFC 3339; only Keyraft takes it, and from admins alone.
+    /// When the key was first created, in RFC 3339. Only Keyraft reads this, and only from admins.
     pub created_at: Option<&'a str>,
-    /// Who made it first; only Keyraft takes it, and from admins alone.
+    /// Who first created the key. Only Keyraft reads this, and only from admins.
     pub created_by: Option<Identity>,
 }
 
 impl Import<'_> {
-    /// The request's body, wiped when it is dropped. The names of older and newer servers stand in it.
+    /// The body of the request, which wipes itself when it is dropped. It has the field names of older and of newer servers.
     fn encoded(&self) -> Bytes {
         #[derive(Serialize)]
         struct Body<'a> {
@@ -57,15 +58,15 @@ impl Import<'_> {
             created_at: self.created_at,
             created_by: self.created_by.map(|identity| identity.to_string()),
         };
-        // Room for all of it from the start: a buffer that grows leaves copies behind.
+        // Reserve room for all of it: a buffer that grows leaves copies of the key behind.
         let mut encoded = Zeroizing::new(Vec::with_capacity(1024 + 4 * self.material.len()));
-        serde_json::to_writer(&mut *encoded, &body).expect("texts are JSON");
+        serde_json::to_writer(&mut *encoded, &body).expect("strings can be written as JSON");
         Bytes::from_owner(encoded)
     }
 }
 
 impl ApiClient {
-    /// Makes a key of new random material.
+    /// Creates a key with new random material.
     ///
     /// # Errors
     /// Status 400 `key already exists`, 403, or no answer.
@@ -73,17 +74,17 @@ impl ApiClient {
         self.exchange(&Call::new(Method::PUT, path("/v1/key/create/", name))).await.map(drop)
     }
 
-    /// Makes a key of the given material.
+    /// Creates a key with the given material.
     ///
     /// # Errors
-    /// As [`ApiClient::create_key`], 406 for material that does not fit, and 403 for a date or maker from one who is no
-    /// admin.
+    /// As [`ApiClient::create_key`], 406 for material of the wrong size, and 403 if a client that is not an admin sends
+    /// `created_at` or `created_by`.
     pub async fn import_key(&self, name: &str, import: &Import<'_>) -> Result<(), Error> {
         let call = Call { body: import.encoded(), ..Call::new(Method::PUT, path("/v1/key/import/", name)) };
         self.exchange(&call).await.map(drop)
     }
 
-    /// Tells what is known of a key.
+    /// Returns the cipher and origin of a key.
     ///
     /// # Errors
     /// Status 404 `key does not exist`, 403, or no answer.
@@ -91,7 +92,7 @@ impl ApiClient {
         self.fetch(&Call::new(Method::GET, path("/v1/key/describe/", name))).await
     }
 
-    /// Deletes a key and everything ever sealed under it.
+    /// Deletes a key. Nobody can then decrypt what it encrypted.
     ///
     /// # Errors
     /// As [`ApiClient::describe_key`].
@@ -107,7 +108,7 @@ impl ApiClient {
         self.list("/v1/key/list/", prefix).await
     }
 
-    /// Makes a data key bound to `context`.
+    /// Generates a data key that is bound to `context`.
     ///
     /// # Errors
     /// As [`ApiClient::describe_key`].
@@ -116,51 +117,51 @@ impl ApiClient {
         // headers").
         let body = json!({ "context": BASE64_STANDARD.encode(context) });
         let call = Call::json(path("/v1/key/generate/", name), &body);
-        let made: Made = self.fetch(&call).await?;
-        let plaintext = decode(&call, &made.plaintext)?;
-        Ok(DataKey { plaintext: Zeroizing::new(plaintext), ciphertext: decode(&call, &made.ciphertext)? })
+        let output: KeyOutput = self.fetch(&call).await?;
+        let plaintext = decode(&call, &output.plaintext)?;
+        Ok(DataKey { plaintext: Zeroizing::new(plaintext), ciphertext: decode(&call, &output.ciphertext)? })
     }
 
-    /// Seals `plaintext`, bound to `context`.
+    /// Encrypts `plaintext`, bound to `context`.
     ///
     /// # Errors
     /// As [`ApiClient::describe_key`].
     pub async fn encrypt(&self, name: &str, plaintext: &[u8], context: &[u8]) -> Result<Vec<u8>, Error> {
         let call = Call::json(path("/v1/key/encrypt/", name), &with_context("plaintext", plaintext, context));
-        let made: Made = self.fetch(&call).await?;
-        decode(&call, &made.ciphertext)
+        let output: KeyOutput = self.fetch(&call).await?;
+        decode(&call, &output.ciphertext)
     }
 
-    /// Opens a ciphertext that was bound to `context`.
+    /// Decrypts a ciphertext that was bound to `context`.
     ///
     /// # Errors
     /// As [`ApiClient::describe_key`], and 400 for a ciphertext of another key or context.
     pub async fn decrypt(&self, name: &str, ciphertext: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let call = Call::json(path("/v1/key/decrypt/", name), &with_context("ciphertext", ciphertext, context));
-        let made: Made = self.fetch(&call).await?;
-        decode(&call, &made.plaintext).map(Zeroizing::new)
+        let output: KeyOutput = self.fetch(&call).await?;
+        decode(&call, &output.plaintext).map(Zeroizing::new)
     }
 
-    /// HMAC-SHA-256 of `message` under the name's HMAC key.
+    /// The HMAC-SHA-256 of `message` under the HMAC key of this name.
     ///
     /// # Errors
-    /// As [`ApiClient::describe_key`], and 409 for a key without one.
+    /// As [`ApiClient::describe_key`], and 409 for a key without an HMAC key.
     pub async fn hmac(&self, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
         let call = Call::json(path("/v1/key/hmac/", name), &json!({ "message": BASE64_STANDARD.encode(message) }));
-        let made: Made = self.fetch(&call).await?;
-        decode(&call, &made.hmac)
+        let output: KeyOutput = self.fetch(&call).await?;
+        decode(&call, &output.hmac)
     }
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Made {
+struct KeyOutput {
     plaintext: Zeroized,
     ciphertext: Zeroized,
     hmac: Zeroized,
 }
 
-/// Text that is wiped, since it may be a secret.
+/// A text that is wiped when it is dropped, since it may be a secret.
 #[derive(Default)]
 struct Zeroized(Zeroizing<String>);
 

@@ -1,4 +1,4 @@
-//! The routes of a key's life: versions, rotation, and the way back from a deletion.
+//! Requests about the life of a key: its versions, rotation, and restoring it after a deletion.
 
 use futures::future::join_all;
 use hyper::Method;
@@ -15,18 +15,19 @@ struct Rotated {
 }
 
 impl ApiClient {
-    /// Adds a version, which everything new is sealed under; older ones still open what they sealed. Once a server
-    /// may have done it, no other one is asked.
+    /// Adds a version, under which the server encrypts from now on. Older versions still decrypt what they encrypted. Once a
+    /// server may have added one, the client asks no other server.
     ///
     /// # Errors
-    /// Status 404 `key does not exist`, 403, or no answer: [`Error::may_be_done`] tells whether it is rotated, perhaps.
+    /// Status 404 `key does not exist`, 403, or no answer. [`Error::may_be_done`] says whether the key may be rotated
+    /// nevertheless.
     pub async fn rotate_key(&self, name: &str) -> Result<String, Error> {
         let call = Call { once: true, ..Call::new(Method::PUT, path("/v1/key/rotate/", name)) };
         let rotated: Rotated = self.fetch(&call).await?;
         Ok(rotated.version)
     }
 
-    /// The versions of a key, and about when it was used last.
+    /// The versions of a key, and about when it was last used.
     ///
     /// # Errors
     /// As [`ApiClient::rotate_key`].
@@ -34,33 +35,34 @@ impl ApiClient {
         self.fetch(&Call::new(Method::GET, path("/v1/key/versions/", name))).await
     }
 
-    /// The same from every server that answers: each notes uses of its own and hears of the others' after a while.
+    /// The versions of a key from every server that answers. Each server knows its own uses of the key at once, and those of
+    /// the others after a while.
     ///
     /// # Errors
-    /// As [`ApiClient::rotate_key`], and none of them answers.
+    /// As [`ApiClient::rotate_key`]. No answer means that none of the servers answered.
     pub async fn key_versions_everywhere(&self, name: &str) -> Result<Vec<KeyVersions>, Error> {
         let call = Call::new(Method::GET, path("/v1/key/versions/", name));
         let asked = self.servers.iter().map(|server| self.exchange_with(server, &call));
-        let (mut told, mut failures) = (Vec::new(), Vec::new());
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
         for (server, outcome) in self.servers.iter().zip(join_all(asked).await) {
             match outcome.and_then(|answer| answer.parse(&call.path)) {
-                Ok(versions) => told.push(versions),
-                Err(error) if error.concerns_one_server() => failures.push((server.endpoint.clone(), error)),
+                Ok(versions) => answers.push(versions),
+                Err(error) if error.is_worth_another_server() => failures.push((server.endpoint.clone(), error)),
                 Err(error) => return Err(error),
             }
         }
-        if told.is_empty() { Err(Error::of_all(failures)) } else { Ok(told) }
+        if answers.is_empty() { Err(Error::from_all_servers(failures)) } else { Ok(answers) }
     }
 
-    /// Makes a version unusable until it is enabled again.
+    /// Disables a version: nothing can be decrypted with it until it is enabled again.
     ///
     /// # Errors
-    /// As [`ApiClient::rotate_key`]; 404 `key version does not exist`, and 400 for the newest one that is enabled.
+    /// As [`ApiClient::rotate_key`]; 404 `key version does not exist`, and 400 for the newest version that is enabled.
     pub async fn disable_version(&self, name: &str, version: &str) -> Result<(), Error> {
         self.exchange(&Call::json(path("/v1/key/disable/", name), &json!({ "version": version }))).await.map(drop)
     }
 
-    /// Makes a disabled version usable again.
+    /// Enables a disabled version.
     ///
     /// # Errors
     /// As [`ApiClient::disable_version`].
@@ -68,15 +70,15 @@ impl ApiClient {
         self.exchange(&Call::json(path("/v1/key/enable/", name), &json!({ "version": version }))).await.map(drop)
     }
 
-    /// Brings a deleted key back while it waits for its deletion.
+    /// Restores a deleted key within its deletion window.
     ///
     /// # Errors
-    /// Status 404 when none of that name waits, 403, or no answer.
+    /// Status 404 unless a deleted key of this name exists, 403, or no answer.
     pub async fn restore_key(&self, name: &str) -> Result<(), Error> {
         self.exchange(&Call::new(Method::PUT, path("/v1/key/restore/", name))).await.map(drop)
     }
 
-    /// Ends a deleted key's wait: it cannot be brought back.
+    /// Deletes a deleted key for good, before its deletion window ends.
     ///
     /// # Errors
     /// As [`ApiClient::restore_key`].

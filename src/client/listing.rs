@@ -1,4 +1,4 @@
-//! Listings: every name under a prefix, whichever way a server pages.
+//! Listings: every name with a prefix, from servers that stream lines and from servers that send pages.
 
 use std::fmt::Write as _;
 
@@ -25,10 +25,10 @@ struct Page {
 }
 
 impl ApiClient {
-    /// All names under `prefix` at a listing route.
+    /// All names that begin with `prefix`, from a listing route.
     ///
-    /// Keyraft answers all of them as one stream of lines; other servers answer pages, whose continuation is asked
-    /// for as the next prefix (wire contract, "Names and listings").
+    /// Keyraft sends them all as one stream of lines. Other servers send pages. Their continuation is the prefix of the
+    /// next request (wire contract, "Names and listings").
     pub(super) async fn list(&self, route: &str, prefix: &str) -> Result<Vec<String>, Error> {
         let prefix = prefix.strip_suffix('*').unwrap_or(prefix);
         let mut names = Vec::new();
@@ -41,7 +41,7 @@ impl ApiClient {
             }
             let page: Page = answer.parse(&call.path)?;
             names.extend(page.names.into_iter().filter(|name| name.starts_with(prefix)));
-            // A continuation that does not move on would never end.
+            // A server whose continuation does not advance would send the same page for ever.
             if page.continue_at.is_empty() || page.continue_at <= from {
                 return Ok(names);
             }
@@ -58,7 +58,7 @@ fn lines(call: &Call, answer: &Answer) -> Result<Vec<String>, Error> {
         .map_err(|error| Error::Malformed { path: call.path.clone(), reason: error.to_string() })
 }
 
-/// A route with a name behind it, every byte escaped that could end the segment or change its meaning.
+/// A route followed by a name. Escapes every byte that could end the segment or change its meaning.
 pub fn path(route: &str, name: &str) -> String {
     let mut path = route.to_owned();
     for byte in name.bytes() {

@@ -1,4 +1,4 @@
-//! A node's local socket: a Unix socket in its data folder, which answers even while the node is sealed or starting.
+//! A node's local socket: a Unix socket in its data folder that answers even while the node is sealed or starting.
 
 use std::io;
 use std::path::Path;
@@ -14,10 +14,10 @@ use super::{ClusterStatus, Endpoint, Error};
 const SOCKET: &str = "keyraft.sock";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the node that has this data folder, on this machine, for its view of the cluster.
+/// Asks the node with this data folder, which must run on this machine, for its view of the cluster.
 ///
 /// # Errors
-/// [`Error::Socket`] when no node answers there.
+/// [`Error::Socket`] if no node answers there.
 pub async fn local_cluster_status(data: &Path) -> Result<ClusterStatus, Error> {
     let path = data.join(SOCKET);
     let call = Call::new(Method::GET, "/v1/cluster/status");

@@ -1,7 +1,7 @@
-//! The client of the API: what the command line and the load generator speak to servers with.
+//! The client of the API, which the command line and the load generator use.
 //!
-//! It works against any KES-compatible server. A request goes to one endpoint and, when that one cannot be reached
-//! or answers 503, with its body to the next (wire contract, "Unavailability").
+//! It works with every KES-compatible server. It sends a request to one endpoint. If that one cannot be reached or answers
+//! 503, it sends the request to the next one (wire contract, "Unavailability").
 
 mod access;
 mod answers;
@@ -31,7 +31,7 @@ pub use self::answers::{
     PolicyEntry, SelfEntry, Status, Version,
 };
 pub use self::api_client::ApiClient;
-pub use self::endpoint::{Endpoint, EndpointError, NoEndpoint};
+pub use self::endpoint::{Endpoint, EndpointError, EndpointProblem};
 pub use self::error::Error;
 pub use self::keys::Import;
 pub use self::local::local_cluster_status;

@@ -17,12 +17,12 @@ impl ApiClient {
     /// Whether the server is ready to serve.
     ///
     /// # Errors
-    /// It is not, or gives no answer.
+    /// It is not ready, or gives no answer.
     pub async fn ready(&self) -> Result<(), Error> {
         self.exchange(&Call::new(Method::GET, "/v1/ready")).await.map(drop)
     }
 
-    /// The server's figures.
+    /// The server's version, machine and load.
     ///
     /// # Errors
     /// 403, or no answer.
@@ -38,18 +38,18 @@ impl ApiClient {
         self.fetch(&Call::new(Method::GET, "/v1/api")).await
     }
 
-    /// The cluster, as the node that answers sees it.
+    /// The state of the cluster, as the node that answers sees it.
     ///
     /// # Errors
-    /// 404 from a server that has no cluster, 403, or no answer.
+    /// 404 from a server without a cluster, 403, or no answer.
     pub async fn cluster_status(&self) -> Result<ClusterStatus, Error> {
         self.fetch(&Call::new(Method::GET, "/v1/cluster/status")).await
     }
 
-    /// The server's figures in the Prometheus text format: KES's families, or those of the cluster and its storage.
+    /// The server's metrics in the Prometheus text format: those that KES has, or those of the cluster and its storage.
     ///
     /// # Errors
-    /// 404 from a server that has no cluster, 403, or no answer.
+    /// 404 from a server without a cluster, 403, or no answer.
     pub async fn metrics(&self, of_cluster: bool) -> Result<String, Error> {
         let path = if of_cluster { "/v1/cluster/metrics" } else { "/v1/metrics" };
         let answer = self.exchange(&Call { accept: "*/*", ..Call::new(Method::GET, path) }).await?;

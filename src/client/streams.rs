@@ -1,4 +1,4 @@
-//! The log streams: events as they happen, line by line.
+//! The log streams: events as they happen, one a line.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -14,26 +14,26 @@ use super::connection::Connection;
 use super::exchange::{Call, read};
 use super::{ApiClient, Endpoint, Error};
 
-/// The longest line read; events are far shorter.
+/// The longest line that the client reads. Events are far shorter.
 const MAX_LINE: usize = 1 << 20;
 
-/// Which log.
+/// A log of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogKind {
-    /// A record of every request.
+    /// The audit log: a record of every request.
     Audit,
-    /// Errors of the server.
+    /// The error log.
     Error,
 }
 
 /// Which events of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogQuery {
-    /// Of the last events, as many as this to begin with.
+    /// How many of the last events to begin with.
     pub tail: usize,
-    /// Those that happen from now on, too.
+    /// Whether to go on with the events that happen from now on.
     pub follow: bool,
-    /// Those of every node.
+    /// Whether to show the events of every node.
     pub cluster: bool,
 }
 
@@ -42,12 +42,12 @@ pub struct LogStream {
     endpoint: Endpoint,
     body: Incoming,
     read: BytesMut,
-    /// Dropping it ends the stream.
+    /// Keeps the stream open: dropping the connection ends it.
     _connection: Connection,
 }
 
 impl ApiClient {
-    /// Opens a log of the first server that can be reached; it has no end when it follows.
+    /// Opens a log of the first server that can be reached. A log that follows has no end.
     ///
     /// # Errors
     /// 403, or no answer.
@@ -55,7 +55,7 @@ impl ApiClient {
         self.log_from(self.preferred.load(Ordering::Relaxed), log, query).await
     }
 
-    /// The same after the stream of a server has ended: that one is asked last.
+    /// Opens a log again after the stream from the server `lost` ended. Asks that server last.
     ///
     /// # Errors
     /// As [`ApiClient::log`].
@@ -72,36 +72,36 @@ impl ApiClient {
             let endpoint = || server.endpoint.clone();
             let late = |_| Err(Error::TimedOut { endpoint: endpoint(), after: self.timeout, sent: false });
             match timeout(self.timeout, Box::pin(self.open_log(server, &call))).await.unwrap_or_else(late) {
-                Err(error) if error.concerns_one_server() => failures.push((endpoint(), error)),
+                Err(error) if error.is_worth_another_server() => failures.push((endpoint(), error)),
                 outcome => return outcome,
             }
         }
-        Err(Error::of_all(failures))
+        Err(Error::from_all_servers(failures))
     }
 
     async fn open_log(&self, server: &Server, call: &Call) -> Result<LogStream, Error> {
         let endpoint = &server.endpoint;
-        let broken = |source| Error::Transport { endpoint: endpoint.clone(), source, sent: false };
+        let transport = |source| Error::Transport { endpoint: endpoint.clone(), source, sent: false };
         let opened = Connection::open(endpoint, &self.tls).await;
-        let mut connection = opened.map_err(|error| broken(error.into()))?;
+        let mut connection = opened.map_err(|error| transport(error.into()))?;
         let request = call.request(endpoint, matches!(connection, Connection::Http2(_)));
-        let request = request.map_err(|error| broken(error.into()))?;
-        let answer = connection.send(request).await.map_err(|error| broken(error.into()))?;
+        let request = request.map_err(|error| transport(error.into()))?;
+        let answer = connection.send(request).await.map_err(|error| transport(error.into()))?;
         if answer.status() == StatusCode::OK {
             let (endpoint, body) = (endpoint.clone(), answer.into_body());
             return Ok(LogStream { endpoint, body, read: BytesMut::new(), _connection: connection });
         }
-        let reason = "a refusal cannot be a success".to_owned();
+        let reason = "a status other than 200 cannot be a success".to_owned();
         Err(read(answer, call)
             .await
-            .map_err(broken)?
+            .map_err(transport)?
             .err()
             .unwrap_or(Error::Malformed { path: call.path.clone(), reason }))
     }
 }
 
 impl LogStream {
-    /// The next event with its `\n`; none when the server has ended the stream.
+    /// The next event with its `\n`; `None` when the server has ended the stream.
     ///
     /// # Errors
     /// The connection broke.
@@ -111,22 +111,22 @@ impl LogStream {
                 return Ok(Some(self.read.split_to(end + 1).freeze()));
             }
             if self.read.len() > MAX_LINE {
-                return Err(self.broken(io::Error::other("an event that is longer than any").into()));
+                return Err(self.transport_error(io::Error::other("a line of the log is longer than 1 MiB").into()));
             }
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Ok(frame)) => self.read.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Some(Err(error)) => return Err(self.broken(error.into())),
+                Some(Err(error)) => return Err(self.transport_error(error.into())),
             }
         }
     }
 
-    /// The server that it comes from.
+    /// The server that sends it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    fn broken(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    fn transport_error(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Error::Transport { endpoint: self.endpoint.clone(), source, sent: false }
     }
 }
@@ -136,18 +136,18 @@ fn target(log: LogKind, LogQuery { tail, follow, cluster }: LogQuery) -> String 
         LogKind::Audit => "audit",
         LogKind::Error => "error",
     };
-    // KES servers know none of these: they are left out where they say nothing.
-    let mut asked = Vec::new();
+    // KES knows none of these parameters, so send only those that change something.
+    let mut parameters = Vec::new();
     if tail > 0 {
-        asked.push(format!("tail={tail}"));
+        parameters.push(format!("tail={tail}"));
     }
     if !follow {
-        asked.push("follow=false".to_owned());
+        parameters.push("follow=false".to_owned());
     }
     if cluster {
-        asked.push("cluster=true".to_owned());
+        parameters.push("cluster=true".to_owned());
     }
-    let query = if asked.is_empty() { String::new() } else { format!("?{}", asked.join("&")) };
+    let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
     format!("/v1/log/{name}{query}")
 }
 
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_asks_for_no_more_than_is_wanted() {
+    fn a_query_has_only_the_parameters_that_change_something() {
         let query = |tail, follow, cluster| target(LogKind::Audit, LogQuery { tail, follow, cluster });
         assert_eq!(query(0, true, false), "/v1/log/audit");
         assert_eq!(query(7, false, true), "/v1/log/audit?tail=7&follow=false&cluster=true");

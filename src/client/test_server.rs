@@ -1,4 +1,4 @@
-//! A real HTTPS server on a free port, whose answers a test chooses.
+//! An HTTPS server on a free port, whose answers a test chooses.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -19,16 +19,16 @@ use crate::config::TlsConfig;
 use crate::error_code::{ErrorCode, HEADER};
 use crate::tls::{Alpn, ClientTls, Credentials, PublicTls, Trust};
 
-/// What a test server does with a request.
+/// How a test server answers a request.
 pub type Handler = dyn Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync;
 
-/// An error answer with a code, and with a message that says nothing.
+/// An error answer with a code, and with a message that means nothing.
 pub fn refuse(status: u16, code: ErrorCode) -> Response<Full<Bytes>> {
     let body = Full::new(Bytes::from_static(br#"{"message":"so"}"#));
     Response::builder().status(status).header(HEADER, code.as_str()).body(body).unwrap()
 }
 
-/// The server's side of TLS, and the file with the certificate that a client has to trust.
+/// The server side of TLS, and the file with the certificate that a client must trust.
 pub struct Loopback {
     tls: PublicTls,
     pub ca: PathBuf,
@@ -36,7 +36,7 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// One with a new certificate for 127.0.0.1; whether it asks clients for a certificate is up to the test.
+    /// Creates a new certificate for 127.0.0.1.
     pub fn new(certificate_required: bool) -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +56,7 @@ impl Loopback {
     }
 }
 
-/// The server; stops when dropped.
+/// A running test server, which stops when it is dropped.
 pub struct TestServer {
     pub endpoint: Endpoint,
     pub tls: Arc<Loopback>,
@@ -64,12 +64,12 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Starts one with a certificate of its own.
+    /// Starts a server with a certificate of its own.
     pub async fn start(handler: impl Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
         Self::start_with(Arc::new(Loopback::new(false)), handler).await
     }
 
-    /// Starts one that shares a certificate.
+    /// Starts a server with the certificate of another one.
     pub async fn start_with(
         tls: Arc<Loopback>,
         handler: impl Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static,

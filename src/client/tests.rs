@@ -1,4 +1,4 @@
-//! What the client does with servers that answer, refuse, fail and page.
+//! The client against servers that answer, refuse, fail, and send pages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ async fn both_versions_of_http_carry_a_request_and_its_body() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_cannot_be_reached_or_answers_503_hands_over_to_the_next_with_the_body() {
+async fn the_next_endpoint_gets_the_body_when_one_cannot_be_reached_or_answers_503() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let up = TestServer::start(echo).await;
@@ -57,11 +57,11 @@ async fn an_endpoint_that_cannot_be_reached_or_answers_503_hands_over_to_the_nex
     let client = up.client(vec![closed(), away.endpoint.clone(), up.endpoint.clone()], Alpn::Either);
     assert_eq!(client.encrypt("k", b"hello", b"").await.unwrap(), b"hello");
     assert_eq!(client.encrypt("k", b"again", b"").await.unwrap(), b"again");
-    assert_eq!(asked.load(Ordering::Relaxed), 1, "the endpoint that answered is asked first the next time");
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "the next request goes to the endpoint that answered");
 }
 
 #[tokio::test]
-async fn a_refusal_is_final_and_keeps_the_servers_words() {
+async fn a_refusal_is_final_and_keeps_the_servers_message() {
     let refuse = |_| json(400, r#"{"message":"key already exists"}"#);
     let server = TestServer::start(refuse).await;
     let never = TestServer::start_with(server.tls.clone(), |_| panic!("asked")).await;
@@ -72,11 +72,13 @@ async fn a_refusal_is_final_and_keeps_the_servers_words() {
 
     let client = server.client(vec![closed(), server.endpoint.clone()], Alpn::Either);
     let error = client.create_key("k").await.unwrap_err();
-    assert!(!error.hint().unwrap().contains("earlier attempt"), "what could not be reached has not done it");
+    assert!(!error.hint().unwrap().contains("earlier attempt"), "a server that could not be reached has not done it");
 }
 
-/// A server that may have done what it was asked for, and one beside it that finds it done.
-async fn unsure(then: (u16, &'static str)) -> (TestServer, TestServer, ApiClient, Arc<AtomicUsize>) {
+/// A server that may have done what the request asks for, and a second one that finds it done.
+async fn server_with_unknown_outcome(
+    then: (u16, &'static str),
+) -> (TestServer, TestServer, ApiClient, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let first = TestServer::start(|_| json(503, r#"{"message":"the outcome is unknown"}"#)).await;
@@ -90,21 +92,21 @@ async fn unsure(then: (u16, &'static str)) -> (TestServer, TestServer, ApiClient
 }
 
 #[tokio::test]
-async fn what_an_earlier_attempt_may_have_done_is_told() {
-    let (_first, _second, client, _) = unsure((400, r#"{"message":"key already exists"}"#)).await;
+async fn the_hint_says_that_an_earlier_attempt_may_have_done_it() {
+    let (_first, _second, client, _) = server_with_unknown_outcome((400, r#"{"message":"key already exists"}"#)).await;
     let error = client.create_key("k").await.unwrap_err();
     assert!(error.hint().unwrap().contains("earlier attempt"));
-    let (_first, _second, client, _) = unsure((404, r#"{"message":"key does not exist"}"#)).await;
+    let (_first, _second, client, _) = server_with_unknown_outcome((404, r#"{"message":"key does not exist"}"#)).await;
     let error = client.delete_key("k").await.unwrap_err();
     assert!(error.hint().unwrap().contains("earlier attempt"));
-    let (_first, _second, client, _) = unsure((404, r#"{"message":"key does not exist"}"#)).await;
+    let (_first, _second, client, _) = server_with_unknown_outcome((404, r#"{"message":"key does not exist"}"#)).await;
     let error = client.describe_key("k").await.unwrap_err();
     assert!(error.hint().unwrap().contains("key ls"));
 }
 
 #[tokio::test]
-async fn what_must_not_be_done_twice_is_not_asked_of_another_server_once_it_may_be_done() {
-    let (_first, second, client, asked) = unsure((200, r#"{"version":"v2"}"#)).await;
+async fn a_rotation_goes_to_no_other_server_once_it_may_be_done() {
+    let (_first, second, client, asked) = server_with_unknown_outcome((200, r#"{"version":"v2"}"#)).await;
     let error = client.rotate_key("k").await.unwrap_err();
     assert!(error.may_be_done() && asked.load(Ordering::Relaxed) == 0, "{error}");
 
@@ -115,7 +117,7 @@ async fn what_must_not_be_done_twice_is_not_asked_of_another_server_once_it_may_
 }
 
 #[tokio::test]
-async fn a_code_decides_whatever_the_message_says() {
+async fn the_code_decides_and_not_the_message() {
     for (code, may_be_done) in [
         (ErrorCode::NoLeader, false),
         (ErrorCode::AuditUnavailable, false),
@@ -127,8 +129,8 @@ async fn a_code_decides_whatever_the_message_says() {
         let error = server.client(vec![server.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
         assert_eq!((error.code(), error.may_be_done()), (Some(code), may_be_done));
     }
-    let nothing_said = |_| json(503, r#"{"message":"from a proxy: nothing was changed"}"#);
-    let proxy = TestServer::start(nothing_said).await;
+    let without_code = |_| json(503, r#"{"message":"from a proxy: nothing was changed"}"#);
+    let proxy = TestServer::start(without_code).await;
     let error = proxy.client(vec![proxy.endpoint.clone()], Alpn::Either).create_key("k").await.unwrap_err();
     assert!(error.may_be_done() && error.code().is_none(), "a message alone proves nothing");
     let kes = TestServer::start(|_| json(400, r#"{"message":"key already exists"}"#)).await;
@@ -137,7 +139,7 @@ async fn a_code_decides_whatever_the_message_says() {
 }
 
 #[tokio::test]
-async fn a_log_that_no_server_gives_names_each() {
+async fn the_error_of_a_log_names_every_server() {
     let server = TestServer::start(|_| json(503, r#"{"message":"no"}"#)).await;
     let away = closed();
     let client = server.client(vec![away.clone(), server.endpoint.clone()], Alpn::Either);
@@ -146,7 +148,7 @@ async fn a_log_that_no_server_gives_names_each() {
 }
 
 #[tokio::test]
-async fn listings_come_whole_in_lines_and_in_pages() {
+async fn a_listing_is_complete_in_lines_and_in_pages() {
     let lines = TestServer::start(|request| {
         assert_eq!(request.headers()["accept"], "application/x-ndjson");
         answer(200, "application/x-ndjson", "{\"name\":\"a\"}\n{\"name\":\"b\"}\n")
@@ -166,7 +168,7 @@ async fn listings_come_whole_in_lines_and_in_pages() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_trusted_is_told_apart_from_one_that_is_away() {
+async fn hints_differ_for_a_server_that_is_not_trusted_and_one_that_is_not_running() {
     let (server, other) = (TestServer::start(echo).await, TestServer::start(echo).await);
     let client = server.client(vec![other.endpoint.clone()], Alpn::Either);
     let error = client.version().await.unwrap_err();
@@ -178,7 +180,7 @@ async fn a_server_that_is_not_trusted_is_told_apart_from_one_that_is_away() {
 }
 
 #[tokio::test]
-async fn a_nodes_local_socket_tells_that_it_is_sealed() {
+async fn the_local_socket_shows_that_a_node_is_sealed() {
     let dir = tempfile::tempdir().unwrap();
     let listener = tokio::net::UnixListener::bind(dir.path().join("keyraft.sock")).unwrap();
     let serving = tokio::spawn(async move {
@@ -196,7 +198,7 @@ async fn a_nodes_local_socket_tells_that_it_is_sealed() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_certificate_says_so() {
+async fn the_hint_names_the_api_key_when_the_server_requires_a_certificate() {
     let server = TestServer::start_with(Arc::new(Loopback::new(true)), echo).await;
     for alpn in [Alpn::Http1, Alpn::Http2] {
         let error = server.client(vec![server.endpoint.clone()], alpn).version().await.unwrap_err();
