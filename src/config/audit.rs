@@ -69,7 +69,7 @@ impl Facility {
     fn parse(text: &str) -> Result<Self, String> {
         let found = FACILITIES.iter().find(|(name, _)| *name == text).map(|(_, number)| Self(*number));
         let names: Vec<_> = FACILITIES.iter().map(|(name, _)| *name).collect();
-        found.ok_or_else(|| format!("is no facility; write one of {}", names.join(", ")))
+        found.ok_or_else(|| format!("is not a syslog facility; write one of {}", names.join(", ")))
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn settings(top: &Section<'_>, on_console: bool) -> AuditConfig {
     };
     if config.required && !on_console && config.file.is_none() && config.syslog.is_none() && audit.problems() == before
     {
-        let needs = "audit.required: no sink is there to take a record; add `file: {path: audit.log}`, `syslog` or \
+        let needs = "audit.required needs a sink for the records; add `file: {path: audit.log}`, `syslog` or \
                      `log: {audit: on}`";
         audit.problem(audit.line_of("required"), needs);
     }
@@ -125,7 +125,7 @@ fn syslog(audit: &Section<'_>) -> Option<SyslogConfig> {
 }
 
 fn address(text: &str) -> Result<SyslogAddress, String> {
-    let error = || "is no syslog address; write unix:/dev/log, udp://host:514 or tcp://host:601".to_owned();
+    let error = || "is not a syslog address; write unix:/dev/log, udp://host:514 or tcp://host:601".to_owned();
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Ok(SyslogAddress::Unix(path.into()));
     }

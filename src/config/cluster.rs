@@ -57,8 +57,8 @@ fn connections(cluster: &Section<'_>) -> (u32, u32) {
     let connections = cluster.value("connections", value::count(CONNECTIONS)).unwrap_or(128);
     if handshakes >= connections {
         let message = format!(
-            "cluster.handshakes ({handshakes}) must be below cluster.connections ({connections}), which counts the \
-             connections that shake hands too; raise cluster.connections"
+            "cluster.handshakes ({handshakes}) must be below cluster.connections ({connections}), which includes \
+             connections in their handshake; raise cluster.connections"
         );
         cluster.problem(cluster.line_of("handshakes"), message);
     }
@@ -119,7 +119,7 @@ fn note_doubles(section: &Section<'_>, earlier: &[PeerConfig], peer: &PeerConfig
         ),
     ];
     for (key, value, _) in twice.into_iter().filter(|(.., twice)| *twice) {
-        let message = format!("{}: '{value}' stands among the peers twice; each needs its own", section.path_of(key));
+        let message = format!("{}: '{value}' appears twice among the peers; give each its own", section.path_of(key));
         section.problem(section.line_of(key), message);
     }
 }
@@ -134,7 +134,7 @@ fn name(cluster: &Section<'_>, peers: &[PeerConfig]) -> Option<String> {
     if !peers.is_empty() && !peers.iter().any(|peer| peer.name == name) {
         let names: Vec<_> = peers.iter().map(|peer| peer.name.as_str()).collect();
         let message =
-            format!("cluster.name: '{name}' is not among the peers ({}); list this node too", names.join(", "));
+            format!("cluster.name: '{name}' is not among the peers ({}); add this node to them", names.join(", "));
         cluster.problem(cluster.line_of("name"), message);
     }
     Some(name)

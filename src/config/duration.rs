@@ -15,7 +15,7 @@ const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
 ];
 
-const NO_DURATION: &str = "is no duration; write it like 10ms, 30s, 5m or 1h30m";
+const NO_DURATION: &str = "is not a duration; write it like 10ms, 30s, 5m or 1h30m";
 
 /// Reads a duration of any length.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {

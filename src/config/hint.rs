@@ -4,9 +4,9 @@
 /// `NAME` stands for a name that the user chose.
 const RETIRED: [(&str, &str, &str); 7] = [
     ("", "root", "write `admin: {identity: …}`; old KES releases called it `root`"),
-    ("", "system", "write `admin: {identity: …}` at the top of the file; Keyraft has no system admin beside it"),
-    ("", "unseal", "write `seal: {file: root.key}` or `seal: {env: NAME}`: that is where the root key comes from"),
-    ("", "enclave", "there are no enclaves here: move its `admin`, `policy` and `keys` to the top of the file"),
+    ("", "system", "write `admin: {identity: …}` at the top of the file; Keyraft has only this admin"),
+    ("", "unseal", "write `seal: {file: root.key}` or `seal: {env: NAME}`, which says where the root key is"),
+    ("", "enclave", "Keyraft does not have enclaves: move its `admin`, `policy` and `keys` to the top of the file"),
     ("policy.NAME", "paths", "write `allow`; old KES releases called it `paths`"),
     ("keys", "name", "write the keys to create as a list: `keys: [{name: my-key}]`"),
     ("cluster", "keystore", "remove it: Keyraft keeps the keys itself, in the folder `cluster.data`"),
@@ -15,8 +15,8 @@ const RETIRED: [(&str, &str, &str); 7] = [
 /// The keystores of KES: in releases up to v0.17 they stood in the section `keys`, which has names of keys today.
 pub const KEYSTORES: [&str; 12] =
     ["fs", "mem", "etcd", "generic", "kes", "vault", "fortanix", "aws", "gemalto", "gcp", "azure", "entrust"];
-const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES releases, and lists the keys to create \
-                                today: remove the keystore, for Keyraft keeps the keys itself; \
+const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES releases, and today lists the keys to \
+                                create: remove the keystore, since Keyraft keeps the keys itself; \
                                 `keyraft migrate --help` says how to bring its keys over";
 
 /// Where settings stand whose names are missed in other sections. `NAME` stands for a name that the user chose.
@@ -87,7 +87,7 @@ pub(super) fn unknown(section: &str, name: &str, known: &[&str]) -> String {
     }
     let nearest = known.iter().map(|k| (distance(name, k), *k)).min();
     let near = nearest.filter(|(distance, _)| *distance <= 1 + name.len() / 4).map(|(_, known)| known);
-    meant(section, name, near).unwrap_or_else(|| format!("remove it; known here are {}", known.join(", ")))
+    meant(section, name, near).unwrap_or_else(|| format!("remove it; the settings here are {}", known.join(", ")))
 }
 
 /// Asks whether the near setting of the same section was meant, or one of this name in another section.
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(top("adress"), "did you mean `address`?");
         assert_eq!(top("Keys"), "did you mean `keys`?");
         assert_eq!(top("key"), "did you mean `keys` or `cluster.tls.key` or `tls.key`?");
-        assert!(top("something").starts_with("remove it; known here are address, "));
+        assert!(top("something").starts_with("remove it; the settings here are address, "));
     }
 
     #[test]

@@ -25,14 +25,17 @@ pub(super) fn admin(top: &Section<'_>) -> Option<Identity> {
     let before = top.problems();
     let Some(Text { line, value, .. }) = admin.text("identity") else {
         if top.problems() == before {
-            top.warn(admin.line, "admin.identity is not given: there is no admin; write `disabled` if that is meant");
+            top.warn(
+                admin.line,
+                "admin.identity is missing, so this file makes nobody an admin; write `disabled` if that is intended",
+            );
         }
         return None;
     };
     let identity = value.parse().ok();
     if identity.is_none() && !NO_ADMIN.contains(&value.as_str()) {
-        let message = "admin.identity is no identity (64 lower-case hexadecimal digits), so there is no admin; \
-                       write `disabled` if that is meant";
+        let message = "admin.identity is not an identity (64 lower-case hexadecimal digits), so this file makes nobody an \
+                       admin; write `disabled` if that is intended";
         admin.warn(line, message);
     }
     identity
@@ -43,11 +46,11 @@ pub(super) fn api(top: &Section<'_>) -> BTreeMap<String, RouteConfig> {
     let mut api = BTreeMap::new();
     for (path, section) in top.named_sections("api", &["skip_auth", "timeout"]) {
         let Some(route) = routes::named(path) else {
-            section.problem(section.line, format!("api: '{path}' is no route; `GET /v1/api` lists them"));
+            section.problem(section.line, format!("api: '{path}' is not a route; `GET /v1/api` lists the routes"));
             continue;
         };
         if api.insert(route.to_owned(), route_settings(route, &section)).is_some() {
-            section.problem(section.line, format!("api: the route {route} stands here twice; keep one"));
+            section.problem(section.line, format!("api: the route {route} appears twice; keep one of them"));
         }
     }
     api
@@ -57,7 +60,7 @@ fn route_settings(route: &str, section: &Section<'_>) -> RouteConfig {
     let skip_auth = section.value("skip_auth", value::switch).unwrap_or(false);
     if skip_auth && !SKIP_AUTH_ROUTES.contains(&route) {
         let allowed = SKIP_AUTH_ROUTES.join(", ");
-        let message = format!("api.{route}.skip_auth is allowed for {allowed} alone; remove it here");
+        let message = format!("api.{route}.skip_auth is allowed only for {allowed}; remove it here");
         section.problem(section.line_of("skip_auth"), message);
     }
     // Zero is how KES writes "the route's own".
@@ -81,7 +84,7 @@ fn names(section: &Section<'_>, list: &str) -> Vec<String> {
     for key in section.listed_sections(list, &["name"]) {
         let Some(name) = key.required("name", "my-key", value::key_name) else { continue };
         if names.contains(&name) {
-            key.warn(key.line, format!("keys: '{name}' stands here twice"));
+            key.warn(key.line, format!("keys: '{name}' appears twice; keep one of them"));
         } else {
             names.push(name);
         }
@@ -116,7 +119,10 @@ pub(super) fn log(top: &Section<'_>) -> LogConfig {
 fn log_switch(log: &Section<'_>, key: &str) -> Option<bool> {
     let text = log.text(key)?;
     if value::is_kes_level(&text.value) {
-        let message = format!("log.{key}: the level '{}' counts as on; `log.level` says what is shown", text.shown());
+        let message = format!(
+            "log.{key}: the level '{}' counts as on; `log.level` sets which events the log shows",
+            text.shown()
+        );
         log.warn(text.line, message);
     }
     log.parse(&text, value::log_switch)

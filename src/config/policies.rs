@@ -32,8 +32,8 @@ fn policy(name: &str, section: &Section<'_>) -> Policy {
     let size = encoded_size(&policy);
     if size > MAX_POLICY_BYTES {
         let message = format!(
-            "policy.{name}: its patterns take {size} bytes, and {MAX_POLICY_BYTES} is the most; \
-             join those with the same beginning into one that ends in '*'"
+            "policy.{name}: its patterns take {size} bytes, and a policy may have {MAX_POLICY_BYTES}; \
+             replace patterns with the same beginning by one that ends in '*'"
         );
         section.problem(section.line, message);
     }
@@ -48,7 +48,11 @@ fn pattern(section: &Section<'_>, text: &Text) -> Option<Pattern> {
     let parse = |text: &str| routes::written_pattern(text).map_err(|error| format!("can never match: {}", error.why));
     let pattern = section.parse(text, parse)?;
     if !routes::reached_by(&pattern) {
-        let message = format!("{}: no request to this server matches '{}'; kept as it is", text.path, text.shown());
+        let message = format!(
+            "{}: no request to this server matches '{}'; the node keeps the pattern as it is",
+            text.path,
+            text.shown()
+        );
         section.warn(text.line, message);
     }
     Some(pattern)
@@ -90,11 +94,12 @@ impl<'a> Assigned<'a> {
                 return Some(identity);
             }
             Some((first, line)) if first == policy => {
-                section.warn(text.line, format!("{}: {identity} stands on line {line} already", text.path));
+                section
+                    .warn(text.line, format!("{}: {identity} is already on line {line}; keep one of them", text.path));
             }
             Some((first, line)) => {
                 let message = format!(
-                    "{}: {identity} has the policy '{first}' already (line {line}); an identity has one policy",
+                    "{}: {identity} already has the policy '{first}' (line {line}); an identity can have only one",
                     text.path
                 );
                 section.problem(text.line, message);

@@ -105,7 +105,7 @@ pub(super) fn borrowed(top: &Section<'_>) -> Option<Borrowed> {
 /// The policies alone; none when the file has no such section, which is noted.
 pub(super) fn policy_file(top: &Section<'_>) -> Option<PolicyFile> {
     if !top.gives("policy") {
-        top.problem(1, "there is no `policy` section, and so nothing to apply");
+        top.problem(1, "the file has no `policy` section, so there is nothing to apply; add one");
         return None;
     }
     let admin = top.gives("admin").then(|| kes::admin(top)).flatten();

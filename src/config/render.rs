@@ -21,9 +21,15 @@ pub fn render(config: &Config) -> String {
 }
 
 fn write(out: &mut String, config: &Config) -> fmt::Result {
-    writeln!(out, "# The configuration of one Keyraft node. Values may be ${{NAME}} of the environment.\n")?;
+    writeln!(
+        out,
+        "# The configuration of one Keyraft node. Values may contain ${{NAME}}, a variable of the environment.\n"
+    )?;
     writeln!(out, "version: v1\n\n# Where the HTTPS API listens.\naddress: {}\n", quoted(config.address))?;
-    writeln!(out, "# Who may do everything; anything but an identity disables it.")?;
+    writeln!(
+        out,
+        "# The admin, who may do everything. With any value but an identity, this file makes nobody an admin."
+    )?;
     let admin = config.admin.map_or_else(|| "disabled".to_owned(), |identity| identity.to_string());
     writeln!(out, "admin:\n  identity: {}\n", quoted(admin))?;
     tls(out, &config.tls)?;
@@ -40,22 +46,22 @@ fn write(out: &mut String, config: &Config) -> fmt::Result {
 }
 
 fn tls(out: &mut String, tls: &TlsConfig) -> fmt::Result {
-    writeln!(out, "# TLS of the API. The files are read again when they change.\ntls:")?;
+    writeln!(out, "# TLS of the API. The node reads the files again when they change.\ntls:")?;
     writeln!(out, "  key: {}\n  cert: {}", path(&tls.key), path(&tls.cert))?;
-    writeln!(out, "  password: {}  # of an encrypted key", quoted(tls.password.as_ref().map_or("", |p| &p.0)))?;
+    writeln!(out, "  password: {}  # of an encrypted private key", quoted(tls.password.as_ref().map_or("", |p| &p.0)))?;
     writeln!(
         out,
         "  auth: {}  # on: client certificates must chain to ca, or to the system's roots",
         switch(tls.verify_clients)
     )?;
     writeln!(out, "  ca: {}", tls.ca.as_deref().map_or_else(|| quoted(""), path))?;
-    writeln!(out, "  proxy:  # who may forward a client's certificate, and in which header")?;
+    writeln!(out, "  proxy:  # identities that may forward a client's certificate, and the header in which they do")?;
     identities(out, "    ", &tls.proxies)?;
     writeln!(out, "    header:\n      cert: {}\n", quoted(tls.proxy_header.as_deref().unwrap_or("")))
 }
 
 fn api<'a>(out: &mut String, routes: impl ExactSizeIterator<Item = (&'a String, &'a RouteConfig)>) -> fmt::Result {
-    writeln!(out, "# Settings of single routes; skip_auth is allowed for ready, status, metrics and api.")?;
+    writeln!(out, "# Settings of single routes. skip_auth is allowed only for ready, status, metrics and api.")?;
     writeln!(out, "api:{}", if routes.len() == 0 { " {}" } else { "" })?;
     for (route, RouteConfig { skip_auth, timeout }) in routes {
         let timeout = timeout.map_or_else(String::new, |timeout| format!(", timeout: {}", time(timeout)));
@@ -67,7 +73,7 @@ fn api<'a>(out: &mut String, routes: impl ExactSizeIterator<Item = (&'a String, 
 fn policies(out: &mut String, policies: &Policies) -> fmt::Result {
     writeln!(
         out,
-        "# Policies and who has them. The cluster's first command takes them over; later changes go through the API."
+        "# Policies and their identities. The cluster takes them over when it is created; later changes go through the API."
     )?;
     writeln!(out, "policy:{}", if policies.is_empty() { " {}" } else { "" })?;
     for (name, (Policy { allow, deny }, assigned)) in policies {
@@ -80,14 +86,20 @@ fn policies(out: &mut String, policies: &Policies) -> fmt::Result {
 }
 
 fn keys(out: &mut String, Config { keys, deletion_window, .. }: &Config) -> fmt::Result {
-    writeln!(out, "# How long a deleted key can be restored (0s: not at all), and keys made before the node serves.")?;
+    writeln!(
+        out,
+        "# How long a deleted key can be restored (0s: not at all), and keys that the node creates before it serves."
+    )?;
     writeln!(out, "keys:\n  deletion_window: {}", time(*deletion_window))?;
     list(out, "  ", "create", keys.iter().map(|name| format!("{{name: {}}}", quoted(name))))?;
     writeln!(out)
 }
 
 fn cache(out: &mut String, Config { cache, .. }: &Config) -> fmt::Result {
-    writeln!(out, "# How long opened keys stay in memory, since they were opened and last used; and how many.")?;
+    writeln!(
+        out,
+        "# How long opened keys stay in memory since they were opened (any) and last used (unused), and how many at most."
+    )?;
     writeln!(out, "cache:\n  expiry:\n    any: {}\n    unused: {}", time(cache.any), time(cache.unused))?;
     writeln!(out, "  capacity: {}\n", cache.capacity)
 }
@@ -97,14 +109,17 @@ fn log(out: &mut String, log: &LogConfig) -> fmt::Result {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
     };
-    writeln!(out, "# What goes to the console.\nlog:")?;
+    writeln!(out, "# What the node writes to the console.\nlog:")?;
     writeln!(out, "  error: {}\n  audit: {}", switch(log.error), switch(log.audit))?;
     writeln!(out, "  level: {}  # or like info,keyraft=debug", quoted(&log.level))?;
     writeln!(out, "  format: {format}  # text or json\n")
 }
 
 fn audit(out: &mut String, audit: &AuditConfig) -> fmt::Result {
-    writeln!(out, "# Where audit records go besides the console (log.audit); required: no answer without a record.")?;
+    writeln!(
+        out,
+        "# Where audit records go besides the console (log.audit). If required, the node refuses requests that it cannot record."
+    )?;
     writeln!(out, "audit:\n  required: {}", switch(audit.required))?;
     if let Some(AuditFileConfig { path: file, max_size, max_age, keep }) = &audit.file {
         writeln!(out, "  file:\n    path: {}\n    max_size: {max_size}  # bytes", path(file))?;
@@ -117,7 +132,7 @@ fn audit(out: &mut String, audit: &AuditConfig) -> fmt::Result {
 }
 
 fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
-    writeln!(out, "# This node and its peers: the same list in the same order on every node.\ncluster:")?;
+    writeln!(out, "# This node and its peers. Every node has the same list in the same order.\ncluster:")?;
     writeln!(out, "  name: {}", quoted(&cluster.name))?;
     writeln!(out, "  listen: {}  # for peers", quoted(cluster.listen))?;
     writeln!(out, "  data: {}\n  tls:", path(&cluster.data))?;
@@ -127,8 +142,12 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
         let (name, address, api) = (quoted(&peer.name), quoted(&peer.peer_address), quoted(&peer.api_address));
         writeln!(out, "  - {{name: {name}, peer: {address}, api: {api}}}")?;
     }
-    writeln!(out, "  handshakes: {}  # of peers at a time", cluster.handshakes)?;
-    writeln!(out, "  connections: {}  # of peers, those that shake hands included", cluster.connections)?;
+    writeln!(out, "  handshakes: {}  # handshakes of peers at a time", cluster.handshakes)?;
+    writeln!(
+        out,
+        "  connections: {}  # connections of peers, including those in their handshake",
+        cluster.connections
+    )?;
     let timing = cluster.timing;
     writeln!(out, "  timing:\n    heartbeat: {}", time(timing.heartbeat))?;
     writeln!(out, "    election_min: {}", time(timing.election_min))?;
@@ -137,14 +156,14 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
 }
 
 fn snapshot(out: &mut String, snapshot: SnapshotConfig) -> fmt::Result {
-    writeln!(out, "  snapshot:\n    log_bytes: {}  # of log before the next one", snapshot.log_bytes)?;
-    writeln!(out, "    keep_entries: {}  # of log behind it", snapshot.keep_entries)?;
+    writeln!(out, "  snapshot:\n    log_bytes: {}  # bytes of log before the next one", snapshot.log_bytes)?;
+    writeln!(out, "    keep_entries: {}  # log entries to keep behind it", snapshot.keep_entries)?;
     writeln!(out, "    checkpoint_every: {}", time(snapshot.checkpoint_every))?;
     writeln!(out, "    transfer_timeout: {}\n", time(snapshot.transfer_timeout))
 }
 
 fn seal(out: &mut String, seal: &SealConfig) -> fmt::Result {
-    writeln!(out, "# The root key: 32 bytes in base64, in a file or in a variable of the environment (env).\nseal:")?;
+    writeln!(out, "# The root key: 32 bytes in base64, in a file or in an environment variable (env).\nseal:")?;
     match seal {
         SealConfig::File(file) => writeln!(out, "  file: {}\n", path(file)),
         SealConfig::Env(name) => writeln!(out, "  env: {}\n", quoted(name)),
@@ -152,24 +171,28 @@ fn seal(out: &mut String, seal: &SealConfig) -> fmt::Result {
 }
 
 fn consistency(out: &mut String, consistency: ConsistencyConfig) -> fmt::Result {
-    writeln!(out, "# How long a lease holds, and how long known keys are served without one (0s: not at all).")?;
+    writeln!(out, "# How long a lease holds, and how long the node serves known keys without one (0s: not at all).")?;
     writeln!(out, "consistency:\n  lease: {}", time(consistency.lease))?;
     writeln!(out, "  offline: {}\n", time(consistency.offline))
 }
 
 fn limits(out: &mut String, limits: LimitsConfig) -> fmt::Result {
-    writeln!(out, "# What clients may use up.\nlimits:\n  connections: {}", limits.connections)?;
-    writeln!(out, "  reserved_files: {}  # open files kept for the disk and the log", limits.reserved_files)?;
+    writeln!(out, "# Limits on what clients may use up.\nlimits:\n  connections: {}", limits.connections)?;
+    writeln!(out, "  reserved_files: {}  # open files reserved for the disk and the log", limits.reserved_files)?;
     writeln!(out, "  streams: {}  # requests at a time on one HTTP/2 connection", limits.streams)?;
     writeln!(out, "  handshake_timeout: {}", time(limits.handshake_timeout))?;
     writeln!(out, "  header_timeout: {}", time(limits.header_timeout))?;
     let first = time(limits.first_request_timeout);
     writeln!(out, "  first_request_timeout: {first}  # from the handshake to the first byte of a request")?;
-    writeln!(out, "  write_timeout: {}  # for a client that takes nothing of its answers", time(limits.write_timeout))?;
+    writeln!(out, "  write_timeout: {}  # for a client that does not read its answers", time(limits.write_timeout))?;
     writeln!(out, "  idle_timeout: {}  # between two requests", time(limits.idle_timeout))?;
-    writeln!(out, "  max_age: {}  # of a connection, which then ends between two requests", time(limits.max_age))?;
-    writeln!(out, "  drain_timeout: {}  # for requests in flight at a stop", time(limits.drain_timeout))?;
-    writeln!(out, "  audit_queue: {}  # records; when full, requests wait", limits.audit_queue)
+    writeln!(
+        out,
+        "  max_age: {}  # of a connection; then the node closes it between two requests",
+        time(limits.max_age)
+    )?;
+    writeln!(out, "  drain_timeout: {}  # for requests in flight when the node stops", time(limits.drain_timeout))?;
+    writeln!(out, "  audit_queue: {}  # records; while it is full, requests wait", limits.audit_queue)
 }
 
 fn identities(out: &mut String, indent: &str, identities: &[Identity]) -> fmt::Result {

@@ -256,8 +256,8 @@ impl<'a> Section<'a> {
         if let Value::Text(written) = &node.value {
             if let Some(form) = environment::shell_form(written) {
                 let message = format!(
-                    "{}: `{form}` is not replaced: only `${{NAME}}` is, without a default; write that and set the \
-                     variable before the start, or `$${{` for a `${{` that is meant as it stands",
+                    "{}: Keyraft does not replace `{form}`, but only the form `${{NAME}}`; write that form and set the \
+                     variable before the start, or write `$${{` to mean `${{` itself",
                     self.path_of(key)
                 );
                 self.problem(node.line, message);
@@ -265,7 +265,7 @@ impl<'a> Section<'a> {
             }
             if let Some(name) = environment::bare_name(written) {
                 let message = format!(
-                    "{}: '{written}' is taken as it stands: write `${{{name}}}` for the variable",
+                    "{}: '{written}' counts as plain text; write `${{{name}}}` to use the variable",
                     self.path_of(key)
                 );
                 self.warn(node.line, message);
@@ -305,7 +305,7 @@ impl<'a> Section<'a> {
         for (i, entry) in self.entries.iter().enumerate() {
             if let Some(first) = self.entries[..i].iter().find(|first| first.key == entry.key) {
                 let path = self.path_of(&entry.key);
-                self.problem(entry.line, format!("`{path}` stands on line {} already; keep one of them", first.line));
+                self.problem(entry.line, format!("`{path}` is already on line {}; keep one of them", first.line));
             }
         }
     }
@@ -328,7 +328,7 @@ fn shown(written: &str) -> &str {
 
 fn not_a_section(path: &str) -> String {
     if path.is_empty() {
-        return "a configuration is a map of settings, such as `version: v1`".to_owned();
+        return "a configuration must be a map of settings, such as `version: v1`".to_owned();
     }
     format!("{path} must be a section: settings on lines of their own, indented below it")
 }

@@ -1,4 +1,4 @@
-//! Readers of single values. Their errors are clauses that follow the value: "'x' is no …; write …".
+//! Readers of single values. Their errors are clauses that follow the value: "'x' is not …; write …".
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -36,7 +36,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 
 /// The switch of a log, which KES also lets a level stand for: any level counts as on.
 pub(super) fn log_switch(text: &str) -> Result<bool, String> {
-    let error = "is neither on nor off, nor a level of KES: DEBUG, INFO, WARN or ERROR";
+    let error = "is neither on nor off, nor a level that KES knows: DEBUG, INFO, WARN or ERROR";
     switch(text).or_else(|_| if is_kes_level(text) { Ok(true) } else { Err(error.to_owned()) })
 }
 
@@ -52,7 +52,7 @@ pub(super) fn is_kes_level(text: &str) -> bool {
 /// be.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-    let error = || "is no address to listen on; write it like 0.0.0.0:7373 or :7373".to_owned();
+    let error = || "is not an address to listen on; write it like 0.0.0.0:7373 or :7373".to_owned();
     if full.contains('/') {
         return Err(error());
     }
@@ -71,7 +71,7 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     };
     match text.rsplit_once(':') {
         Some((h, p)) if host(h) && port(p) => Ok(text.to_owned()),
-        _ => Err("is no host:port; write it like 10.0.0.1:7373 or node-1.example.com:7373".to_owned()),
+        _ => Err("does not have the form host:port; write it like 10.0.0.1:7373 or node-1.example.com:7373".to_owned()),
     }
 }
 
@@ -86,7 +86,7 @@ where
     T: FromStr + PartialOrd + Copy + std::fmt::Display,
 {
     move |text| {
-        let error = || format!("is no whole number from {} to {}", range.start(), range.end());
+        let error = || format!("is not a whole number from {} to {}", range.start(), range.end());
         text.parse().ok().filter(|count| range.contains(count)).ok_or_else(error)
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, S
             .unwrap_or((text, 1));
         let digits = number.bytes().all(|byte| byte.is_ascii_digit());
         let bytes = digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten();
-        let error = || format!("is no size from {} to {} bytes; write it like 100MiB", range.start(), range.end());
+        let error = || format!("is not a size from {} to {} bytes; write it like 100MiB", range.start(), range.end());
         bytes.filter(|bytes| range.contains(bytes)).ok_or_else(error)
     }
 }
@@ -111,19 +111,19 @@ pub(super) fn identity(text: &str) -> Result<Identity, String> {
     if text.starts_with(API_KEY) || is_secret(text) {
         return Err("is an API key, which is secret; write the identity that `keyraft identity of` prints".to_owned());
     }
-    text.parse().map_err(|error| format!("is no identity: {error}"))
+    text.parse().map_err(|error| format!("is not an identity: {error}"))
 }
 
 /// A key's name.
 pub(super) fn key_name(text: &str) -> Result<String, String> {
-    let error = "is no key name: 1 to 80 letters, digits, '_' or '-', with '-' only inside";
+    let error = "is not a key name; write 1 to 80 letters, digits, '_' or '-', with '-' only inside";
     KeyName::parse(text).map(|name| name.as_str().to_owned()).map_err(|_| error.to_owned())
 }
 
 /// A node's name.
 pub(super) fn node_name(text: &str) -> Result<String, String> {
     let fits = text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    let error = || "is no node name: 1 to 63 letters, digits, '-', '_' or '.'".to_owned();
+    let error = || "is not a node name; write 1 to 63 letters, digits, '-', '_' or '.'".to_owned();
     (fits && !text.is_empty()).then(|| text.to_owned()).ok_or_else(error)
 }
 
@@ -131,12 +131,12 @@ pub(super) fn node_name(text: &str) -> Result<String, String> {
 pub(super) fn header(text: &str) -> Result<String, String> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let fits = !text.is_empty() && text.bytes().all(is_token);
-    fits.then(|| text.to_owned()).ok_or_else(|| "is no name of an HTTP header".to_owned())
+    fits.then(|| text.to_owned()).ok_or_else(|| "is not the name of an HTTP header".to_owned())
 }
 
 /// The name of a variable of the environment.
 pub(super) fn variable(text: &str) -> Result<String, String> {
-    let error = || "is no name of an environment variable; write the name, not its value".to_owned();
+    let error = || "is not the name of an environment variable; write the name, not its value".to_owned();
     environment::is_name(text).then(|| text.to_owned()).ok_or_else(error)
 }
 
@@ -147,7 +147,8 @@ pub(super) fn filter(text: &str) -> Result<String, String> {
         Some((target, level)) => !target.trim().is_empty() && is_level(level),
         None => is_level(part),
     };
-    let error = || format!("is no filter; write one of {}, or like info,keyraft=debug", LEVELS.join(", "));
+    let error =
+        || format!("is not a log level; write one of {}, or a filter like info,keyraft=debug", LEVELS.join(", "));
     text.split(',').all(|part| directive(part.trim())).then(|| text.to_owned()).ok_or_else(error)
 }
 
@@ -156,13 +157,13 @@ pub(super) fn format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        _ => Err("is no log format; write text or json".to_owned()),
+        _ => Err("is not a log format; write text or json".to_owned()),
     }
 }
 
 /// The version of the file's format.
 pub(super) fn version(text: &str) -> Result<(), String> {
-    (text == "v1").then_some(()).ok_or_else(|| "is no version of this file's format; write v1".to_owned())
+    (text == "v1").then_some(()).ok_or_else(|| "is not a version of this file's format; write v1".to_owned())
 }
 
 #[cfg(test)]

@@ -306,12 +306,12 @@ keys: [{name: k}, {name: k}]
     let (config, warnings) = parse(&text).unwrap();
     let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     let expected = [
-        "config.yml:2: admin.identity is no identity",
+        "config.yml:2: admin.identity is not an identity",
         "config.yml:8: keystore is ignored",
         "config.yml:11: policy.old.allow: no request to this server matches '/v1/enclave/*'",
         "config.yml:13: policy.old.deny: no request to this server matches '/v1/enclave/create'",
         "config.yml:14: policy.old.identities: 8087b18d",
-        "config.yml:15: keys: 'k' stands here twice",
+        "config.yml:15: keys: 'k' appears twice",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (told, expected) in told.iter().zip(expected) {
@@ -372,7 +372,7 @@ fn the_command_line_stands_in_place_of_the_file() {
     assert_eq!(read(&without, &all).unwrap().tls, given.tls);
     let problems = read(NEEDED, &[("--addr", "address", "7373"), ("--auth", "tls.auth", "no way")]).unwrap_err();
     let told: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
-    assert!(told[0].starts_with("command line: --addr: '7373' is no address to listen on"), "{told:#?}");
+    assert!(told[0].starts_with("command line: --addr: '7373' is not an address to listen on"), "{told:#?}");
     assert!(told[1].starts_with("command line: --auth: 'no way' is neither on nor off"), "{told:#?}");
 }
 
@@ -383,7 +383,10 @@ fn a_level_switches_a_log_on_and_is_warned_of() {
     assert_eq!(config.log.level, "info");
     let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 2, "{told:#?}");
-    assert_eq!(told[0], "config.yml:8: log.error: the level 'WARN' counts as on; `log.level` says what is shown");
+    assert_eq!(
+        told[0],
+        "config.yml:8: log.error: the level 'WARN' counts as on; `log.level` sets which events the log shows"
+    );
 }
 
 #[test]
@@ -391,7 +394,7 @@ fn a_shells_bare_variable_is_warned_of() {
     let (config, warnings) = parse(&NEEDED.replace("identity: disabled", "identity: $ADMIN")).unwrap();
     assert_eq!(config.admin, None);
     let told = warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(told.contains("config.yml:2: admin.identity: '$ADMIN' is taken as it stands: write `${ADMIN}`"), "{told}");
+    assert!(told.contains("config.yml:2: admin.identity: '$ADMIN' counts as plain text; write `${ADMIN}`"), "{told}");
 }
 
 #[test]

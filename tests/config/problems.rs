@@ -84,29 +84,29 @@ limits:
 log: {}                                       #!
 ";
     let parts = [
-        "config.yml:1: version: 'v2' is no version of this file's format; write v1",
+        "config.yml:1: version: 'v2' is not a version of this file's format; write v1",
         "config.yml:2: unknown setting `adress`: did you mean `address`?",
         "tls.key is missing: add `key: api.key`",
         "tls.cert: the environment has no variable MISSING; set it before the start",
         "tls.auth: 'maybe' is neither on nor off",
-        "api: '/v1/redy' is no route",
-        "skip_auth is allowed for /v1/api, /v1/metrics, /v1/ready, /v1/status alone",
+        "api: '/v1/redy' is not a route",
+        "skip_auth is allowed only for /v1/api, /v1/metrics, /v1/ready, /v1/status",
         "unknown setting `api./v1/status.timout`: did you mean `timeout`?",
         "policy.app.allow: '/v1/*/create' can never match: '*' has a meaning at the end only",
-        "policy.app.identities: 'nobody' is no identity: an identity is 64 lower-case hexadecimal digits",
+        "policy.app.identities: 'nobody' is not an identity: an identity is 64 lower-case hexadecimal digits",
         "is the admin, who may do everything; remove it here",
-        "has the policy 'app' already (line 25); an identity has one policy",
-        "cache.expiry.any: '5' is no duration; write it like 10ms, 30s, 5m or 1h30m",
-        "cluster.name: 'node-9' is not among the peers (node-1, node-1, node-4); list this node too",
-        "cluster.listen: '127.0.0.1' is no address to listen on",
+        "already has the policy 'app' (line 25); an identity can have only one",
+        "cache.expiry.any: '5' is not a duration; write it like 10ms, 30s, 5m or 1h30m",
+        "cluster.name: 'node-9' is not among the peers (node-1, node-1, node-4); add this node to them",
+        "cluster.listen: '127.0.0.1' is not an address to listen on",
         "cluster.data is missing: add `data: /var/lib/keyraft`",
-        "cluster.peers.name: 'node-1' stands among the peers twice",
+        "cluster.peers.name: 'node-1' appears twice among the peers",
         "cluster.peers.api: 'https://10.0.0.3' must be host:port alone",
         "heartbeat (200ms) must be below election_min (100ms), and that below election_max (160ms)",
         "seal: both file and env are given",
         "consistency.lease: '1ms' is out of range: from 200ms to 1m",
-        "limits.streams: 'many' is no whole number from 1 to 65536",
-        "`log` stands on line 35 already; keep one of them",
+        "limits.streams: 'many' is not a whole number from 1 to 65536",
+        "`log` is already on line 35; keep one of them",
     ];
     refused(text, &parts);
 }
@@ -121,7 +121,7 @@ fn each_kind_of_problem_has_its_line() {
     refused(&without("tls:"), &["the section `tls` is missing: add `tls: {key: api.key, cert: api.crt}`"]);
     refused("version: v1 #!\n", &["`cluster` is missing", "`seal` is missing", "`tls` is missing"]);
     refused("#!\n", &["`tls` is missing"]);
-    refused("- version #!\n", &["a configuration is a map of settings"]);
+    refused("- version #!\n", &["a configuration must be a map of settings"]);
     refused("version: v1\n  tls: {}  #!\n", &["this is not valid YAML"]);
     let cases = [
         ("policy: [] #!\n", "policy must be a section"),
@@ -133,11 +133,11 @@ fn each_kind_of_problem_has_its_line() {
         ("keys:\n- my-key #!\n", "keys must be a list of sections: write `- name: my-key`"),
         ("keys: my-key #!\n", "keys must be a list: begin each line with `-`"),
         ("keys:\n-\n- {} #!\n", "keys.name is missing"),
-        ("api:\n  /v1/ready: {}\n  /v1/ready/: {} #!\n", "the route /v1/ready stands here twice"),
+        ("api:\n  /v1/ready: {}\n  /v1/ready/: {} #!\n", "the route /v1/ready appears twice"),
         ("api:\n  /v1/ready: {timeout: 2h} #!\n", "out of range: from 0s to 1h"),
         ("address: '0.0.0.0:${NOPE}' #!\n", "address: the environment has no variable NOPE"),
-        ("limits: {audit_queue: 1.5} #!\n", "no whole number from 16 to 16777216"),
-        ("limits: {reserved_files: 10} #!\n", "no whole number from 64 to 1000000"),
+        ("limits: {audit_queue: 1.5} #!\n", "not a whole number from 16 to 16777216"),
+        ("limits: {reserved_files: 10} #!\n", "not a whole number from 64 to 1000000"),
     ];
     for (more, part) in cases {
         refused(&format!("{NEEDED}{more}"), &[part]);
@@ -152,7 +152,7 @@ fn each_kind_of_problem_has_its_line() {
     }
     for (own, part) in [
         ("{data: d, peers: [{name: a, peer: 'a:1', api: 'a:2'}]} #!", "cluster.name is missing: add `name: node-1`"),
-        ("{data: d, name: a, peers: [{name: a, peer: 'a:1', api: 'a:1'}]} #!", "'a:1' stands among the peers twice"),
+        ("{data: d, name: a, peers: [{name: a, peer: 'a:1', api: 'a:1'}]} #!", "'a:1' appears twice among the peers"),
         ("{data: d, peers: {a: b}, name: a} #!", "cluster.peers must be a list"),
         ("{data: d, listen: 127.0.0.1:7373} #!", "127.0.0.1:7373 is taken by the API at [::]:7373"),
         ("{data: d, timing: {heartbeat: 99ms, election_max: 100ms}} #!", "heartbeat (99ms) must be below"),
@@ -172,9 +172,9 @@ fn what_old_kes_releases_wrote_is_named_with_what_to_write_now() {
             "keys:\n  vault: {endpoint: 'http://vault:8200'} #!\n",
             "`keys.vault`: `keys` was the keystore section of old",
         ),
-        ("keys:\n  fs: {path: keys} #!\n", "remove the keystore, for Keyraft keeps the keys itself"),
+        ("keys:\n  fs: {path: keys} #!\n", "remove the keystore, since Keyraft keeps the keys itself"),
         ("unseal: {environment: {name: KEY}} #!\n", "`unseal`: write `seal: {file: root.key}`"),
-        ("enclave: {default: {}} #!\n", "`enclave`: there are no enclaves here"),
+        ("enclave: {default: {}} #!\n", "`enclave`: Keyraft does not have enclaves"),
         ("system: {admin: {identity: x}} #!\n", "`system`: write `admin: {identity: …}`"),
         ("proxy: {identities: []} #!\n", "unknown setting `proxy`: did you mean `tls.proxy`?"),
         ("cache: {any: 5m} #!\n", "unknown setting `cache.any`: did you mean `cache.expiry.any`?"),
@@ -189,20 +189,23 @@ fn what_old_kes_releases_wrote_is_named_with_what_to_write_now() {
 #[test]
 fn only_plain_references_to_the_environment_are_read() {
     let cases = [
-        ("address: ${HOST:-0.0.0.0:7373} #!\n", "address: `${HOST:-…}` is not replaced: only `${NAME}` is"),
-        ("address: 0.0.0.0:${PORT-7373} #!\n", "address: `${PORT-…}` is not replaced"),
-        ("log: {audit: '${AUDIT:=on}'} #!\n", "log.audit: `${AUDIT:=…}` is not replaced"),
-        ("keys: [{name: '${KEY:?is not set}'}] #!\n", "keys.name: `${KEY:?…}` is not replaced"),
-        ("policy:\n  a:\n    identities: ['${}'] #!\n", "policy.a.identities: `${}` is not replaced"),
+        (
+            "address: ${HOST:-0.0.0.0:7373} #!\n",
+            "address: Keyraft does not replace `${HOST:-…}`, but only the form `${NAME}`",
+        ),
+        ("address: 0.0.0.0:${PORT-7373} #!\n", "address: Keyraft does not replace `${PORT-…}`"),
+        ("log: {audit: '${AUDIT:=on}'} #!\n", "log.audit: Keyraft does not replace `${AUDIT:=…}`"),
+        ("keys: [{name: '${KEY:?is not set}'}] #!\n", "keys.name: Keyraft does not replace `${KEY:?…}`"),
+        ("policy:\n  a:\n    identities: ['${}'] #!\n", "policy.a.identities: Keyraft does not replace `${}`"),
     ];
     for (more, part) in cases {
         refused(&format!("{NEEDED}{more}"), &[part]);
     }
     let admin = NEEDED.replace("identity: disabled}", "identity: '${ADMIN:-hunter2}'} #!");
-    refused(&admin, &["admin.identity: `${ADMIN:-…}` is not replaced"]);
+    refused(&admin, &["admin.identity: Keyraft does not replace `${ADMIN:-…}`"]);
     assert!(!parse(&admin).unwrap_err().to_string().contains("hunter2"));
     let password = |text: &str| NEEDED.replace("cert: api.crt}", &format!("cert: api.crt, password: '{text}'}} #!"));
-    refused(&password("${PASSWORD:-hunter2}"), &["tls.password: `${PASSWORD:-…}` is not replaced"]);
+    refused(&password("${PASSWORD:-hunter2}"), &["tls.password: Keyraft does not replace `${PASSWORD:-…}`"]);
     for (written, read) in [("a${b-c}d", "a${b-c}d"), ("$${SECRET:-x}", "${SECRET:-x}"), ("$SECRET", "$SECRET")] {
         let password = loaded(&password(written)).tls.password;
         assert_eq!(password, Some(keyraft::config::Password(read.to_owned())), "{written}");
@@ -267,14 +270,14 @@ audit:
         "unknown setting `audit.requird`: did you mean `required`?",
         "audit.required: 'maybe' is neither on nor off",
         "audit.file.path is missing: add `path: /var/log/keyraft/audit.log`",
-        "audit.file.max_size: '1KiB' is no size from 65536 to 1099511627776 bytes; write it like 100MiB",
+        "audit.file.max_size: '1KiB' is not a size from 65536 to 1099511627776 bytes; write it like 100MiB",
         "audit.file.max_age: '1s' is out of range: from 1m",
-        "audit.syslog.address: '/dev/log' is no syslog address; write unix:/dev/log, udp://host:514 or tcp://host:601",
-        "audit.syslog.facility: 'mail' is no facility; write one of user, daemon",
+        "audit.syslog.address: '/dev/log' is not a syslog address; write unix:/dev/log, udp://host:514 or tcp://host:601",
+        "audit.syslog.facility: 'mail' is not a syslog facility; write one of user, daemon",
     ];
     refused(&text, &parts);
     for none in ["audit: {required: on} #!\n", "log: {audit: off}\naudit: {required: on, file: , syslog: } #!\n"] {
-        refused(&format!("{NEEDED}{none}"), &["audit.required: no sink is there to take a record"]);
+        refused(&format!("{NEEDED}{none}"), &["audit.required needs a sink for the records"]);
     }
     for some in ["log: {audit: on}\naudit: {required: on}", "audit: {required: on, file: {path: a}}"] {
         assert!(with(&format!("{some}\n")).audit.required, "{some}");
@@ -290,7 +293,7 @@ fn a_policy_has_at_most_64_kib() {
     assert_eq!(with(&policy(1000)).policies["big"].0.allow.len(), 1000);
     refused(
         &format!("{NEEDED}{}", policy(1200)),
-        &["policy.big: its patterns take 71056 bytes, and 65536 is the most"],
+        &["policy.big: its patterns take 71056 bytes, and a policy may have 65536"],
     );
 }
 
@@ -303,7 +306,7 @@ fn no_secret_is_shown() {
     assert!(!told.contains("hunter2"), "{told}");
     let root_key = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
     let told = parse(&NEEDED.replace("{file: root.key}", &format!("{{env: '{root_key}'}}"))).unwrap_err().to_string();
-    assert!(told.contains("'…' is no name of an environment variable") && !told.contains(root_key), "{told}");
+    assert!(told.contains("'…' is not the name of an environment variable") && !told.contains(root_key), "{told}");
     let api_key = "AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
     let told = parse(&KES.replace("- ${APP}", &format!("- {api_key}"))).unwrap_err().to_string();
     assert!(told.contains("'…' is an API key") && !told.contains(api_key), "{told}");
