@@ -1,4 +1,4 @@
-//! The `audit` section: where audit records go besides the console, and whether they must.
+//! The `audit` section: where audit records go besides the console, and whether the node serves without them.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,12 +12,12 @@ const MAX_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 40;
 const MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3600 * 24 * 366);
 const KEEP: RangeInclusive<usize> = 1..=100_000;
 
-/// Where audit records go besides the console, and whether they must.
+/// Where audit records go besides the console, and whether the node serves without them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditConfig {
-    /// Whether requests are refused while no sink takes their records.
+    /// Whether the node refuses requests while no sink takes their records.
     pub required: bool,
-    /// A file of this node.
+    /// A file on this node.
     pub file: Option<AuditFileConfig>,
     /// A syslog server.
     pub syslog: Option<SyslogConfig>,
@@ -26,13 +26,13 @@ pub struct AuditConfig {
 /// A file that audit records go to, and when it is rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFileConfig {
-    /// The file that is written; rotated ones have its name and the number of their first record.
+    /// The current file. Rotated files have its name and the number of their first record.
     pub path: PathBuf,
-    /// Bytes after which it is rotated.
+    /// The size in bytes at which the node rotates it.
     pub max_size: u64,
-    /// The age of its first record after which it is rotated.
+    /// The age of its first record at which the node rotates it.
     pub max_age: Duration,
-    /// Rotated files kept.
+    /// How many rotated files the node keeps.
     pub keep: usize,
 }
 
@@ -41,18 +41,18 @@ pub struct AuditFileConfig {
 pub struct SyslogConfig {
     /// Where it listens.
     pub address: SyslogAddress,
-    /// What records are filed under.
+    /// The facility of the records.
     pub facility: Facility,
 }
 
 /// Where a syslog server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SyslogAddress {
-    /// The machine's own, by a datagram socket such as `/dev/log`.
+    /// The syslog of this machine, at a datagram socket such as `/dev/log`.
     Unix(PathBuf),
-    /// `host:port`, a datagram a record (RFC 5426).
+    /// The `host:port` of a server that takes each record in a datagram (RFC 5426).
     Udp(String),
-    /// `host:port`, each record after its length (RFC 6587, section 3.4.1).
+    /// The `host:port` of a server that takes each record after its length (RFC 6587, section 3.4.1).
     Tcp(String),
 }
 
@@ -61,7 +61,7 @@ pub enum SyslogAddress {
 pub struct Facility(u8);
 
 impl Facility {
-    /// Its number.
+    /// The number of the facility.
     pub fn number(self) -> u8 {
         self.0
     }
@@ -90,7 +90,7 @@ const FACILITIES: [(&str, u8); 13] = [
 ];
 const AUTHPRIV: Facility = Facility(10);
 
-/// Where records go; `on_console` says whether the console takes them too.
+/// Where audit records go. `on_console` says whether the console takes them too.
 pub(super) fn settings(top: &Section<'_>, on_console: bool) -> AuditConfig {
     let audit = top.section("audit", &["required", "file", "syslog"]);
     let before = audit.problems();

@@ -1,4 +1,4 @@
-//! The `cluster` section: this node's place among its peers.
+//! The `cluster` section: this node and its peers.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,10 +12,10 @@ use super::{duration, value};
 const SETTINGS: &[&str] =
     &["name", "listen", "data", "tls", "peers", "handshakes", "connections", "timing", "snapshot"];
 
-/// Where the peer listener listens unless told: a hundred ports above the API.
+/// Where the node listens for peers by default: a hundred ports above the API.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7473);
 
-/// The name of a node that has no peers, unless told.
+/// The default name of a node without peers.
 const ALONE: &str = "node-1";
 
 const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
@@ -28,7 +28,7 @@ const KEEP_ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
 const CHECKPOINT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 const TRANSFER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
-/// The whole section, which a node needs; `address` is where its API listens.
+/// The whole section, which a node needs. `address` is where its API listens.
 pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<ClusterConfig> {
     if !top.gives("cluster") {
         let message = "the section `cluster` is missing: add it with name, listen, data, tls and peers";
@@ -44,14 +44,14 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
     let (handshakes, connections) = connections(&cluster);
     let timing = timing(&cluster);
     let snapshot = snapshot(&cluster);
-    let (name, data, PeerTls { cert, key, ca }) = (name?, data?, tls?);
+    let (name, data, PeerTlsFiles { cert, key, ca }) = (name?, data?, tls?);
     let alone =
         || PeerConfig { name: name.clone(), peer_address: listen.to_string(), api_address: address.to_string() };
     let peers = if peers.is_empty() { vec![alone()] } else { peers };
     Some(ClusterConfig { name, listen, cert, key, ca, data, peers, handshakes, connections, timing, snapshot })
 }
 
-/// How many peer connections shake hands at a time, and how many are open.
+/// How many peer connections may be in their handshake at a time, and how many may be open.
 fn connections(cluster: &Section<'_>) -> (u32, u32) {
     let handshakes = cluster.value("handshakes", value::count(HANDSHAKES)).unwrap_or(64);
     let connections = cluster.value("connections", value::count(CONNECTIONS)).unwrap_or(128);
@@ -75,26 +75,26 @@ fn listen(cluster: &Section<'_>, address: SocketAddr) -> SocketAddr {
     listen
 }
 
-struct PeerTls {
+struct PeerTlsFiles {
     cert: PathBuf,
     key: PathBuf,
     ca: PathBuf,
 }
 
-fn peer_tls(cluster: &Section<'_>) -> Option<PeerTls> {
+fn peer_tls(cluster: &Section<'_>) -> Option<PeerTlsFiles> {
     let tls = cluster.section("tls", &["cert", "key", "ca"]);
     let cert = tls.required("cert", "peer.crt", value::path);
     let key = tls.required("key", "peer.key", value::path);
     let ca = tls.required("ca", "peer-ca.crt", value::path);
-    Some(PeerTls { cert: cert?, key: key?, ca: ca? })
+    Some(PeerTlsFiles { cert: cert?, key: key?, ca: ca? })
 }
 
-/// The peers that the file lists, this node among them; none when it lists none.
+/// The peers that the file lists, including this node.
 fn peers(cluster: &Section<'_>) -> Vec<PeerConfig> {
     let mut peers = Vec::new();
     for section in cluster.listed_sections("peers", &["name", "peer", "api"]) {
         let Some(peer) = peer(&section) else { continue };
-        note_doubles(&section, &peers, &peer);
+        report_duplicates(&section, &peers, &peer);
         peers.push(peer);
     }
     peers
@@ -107,7 +107,7 @@ fn peer(section: &Section<'_>) -> Option<PeerConfig> {
     Some(PeerConfig { name: name?, peer_address: peer_address?, api_address: api_address? })
 }
 
-fn note_doubles(section: &Section<'_>, earlier: &[PeerConfig], peer: &PeerConfig) {
+fn report_duplicates(section: &Section<'_>, earlier: &[PeerConfig], peer: &PeerConfig) {
     let mut addresses = earlier.iter().flat_map(|other| [&other.peer_address, &other.api_address]);
     let twice = [
         ("name", &peer.name, earlier.iter().any(|other| other.name == peer.name)),
@@ -124,9 +124,9 @@ fn note_doubles(section: &Section<'_>, earlier: &[PeerConfig], peer: &PeerConfig
     }
 }
 
-/// This node's name: one of its peers', or of its own choice when it is alone.
+/// This node's name. It must be one of the peers' names, or any name if the file lists no peers.
 fn name(cluster: &Section<'_>, peers: &[PeerConfig]) -> Option<String> {
-    // Whether the list is empty because of its own problems must not matter here.
+    // A list that is empty because of its own problems is still a list.
     if !cluster.gives("peers") {
         return Some(cluster.value("name", value::node_name).unwrap_or_else(|| ALONE.to_owned()));
     }

@@ -1,9 +1,9 @@
-//! Durations as Go writes them: `30s`, `5m0s`, `1h30m`, `1.5h`, `10ms`.
+//! Durations in the notation of Go: `30s`, `5m0s`, `1h30m`, `1.5h`, `10ms`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Units and their nanoseconds, the largest first; of two names of one unit the first is written.
+/// Units and their nanoseconds, the largest first. `show` writes the first of several names of a unit.
 const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
@@ -15,9 +15,9 @@ const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
 ];
 
-const NO_DURATION: &str = "is not a duration; write it like 10ms, 30s, 5m or 1h30m";
+const NOT_A_DURATION: &str = "is not a duration; write it like 10ms, 30s, 5m or 1h30m";
 
-/// Reads a duration of any length.
+/// Reads a duration.
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         sum = sum.zip(nanoseconds(number, unit)).and_then(|(sum, more)| sum.checked_add(more));
         rest = after;
     }
-    sum.map(Duration::from_nanos).ok_or_else(|| NO_DURATION.to_owned())
+    sum.map(Duration::from_nanos).ok_or_else(|| NOT_A_DURATION.to_owned())
 }
 
 /// A reader of durations in a range.
@@ -58,11 +58,11 @@ fn split(text: &str, first: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !first(c)).unwrap_or(text.len()))
 }
 
-/// A decimal number of a unit; none when it is no number, no unit, or too long.
+/// A decimal number of a unit, in nanoseconds. `None` if the number or the unit is malformed, or the time is too long.
 fn nanoseconds(number: &str, unit: &str) -> Option<u64> {
     let (_, ns) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // What is finer than a nanosecond is cut off, as in Go.
+    // Cut off digits below a nanosecond, as Go does.
     let fraction = &fraction[..fraction.len().min(15)];
     let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
@@ -95,15 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_durations_are_refused() {
         for bad in ["", "30", "s", "-5s", "+5s", "5 s", "1d", "five", "1.2.3s", ".s", "5m 3s", "99999999999999h", "5M"]
         {
-            assert_eq!(parse(bad), Err(NO_DURATION.to_owned()), "{bad}");
+            assert_eq!(parse(bad), Err(NOT_A_DURATION.to_owned()), "{bad}");
         }
     }
 
     #[test]
-    fn what_is_shown_is_read_back() {
+    fn a_shown_duration_reads_back_as_the_same() {
         for ns in [0, 1, 999, 1_000, 30_000_000, 61_000_000_001, 5_400_000_000_000, u64::MAX] {
             let duration = Duration::from_nanos(ns);
             assert_eq!(parse(&show(duration)), Ok(duration));

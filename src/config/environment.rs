@@ -1,14 +1,14 @@
-//! `${NAME}` in a value stands for a variable of the environment.
+//! Replaces `${NAME}` in values by variables of the environment.
 
-/// Looks up a variable of the environment; none when it is not set.
+/// Looks up a variable of the environment. Returns `None` if it is not set.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The environment of this process; a variable that is not UTF-8 counts as not set.
+/// Looks up a variable of this process. A variable that is not UTF-8 counts as not set.
 pub fn of_process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Replaces every `${NAME}` in `text`, and `$${` by `${`. The values are not looked into again.
+/// Replaces every `${NAME}` in `text`, and `$${` by `${`. Does not replace anything in the values of variables.
 ///
 /// # Errors
 /// The name of the first variable that is not set.
@@ -33,8 +33,8 @@ pub(super) fn expand(text: &str, environment: Environment<'_>) -> Result<String,
     Ok(expanded)
 }
 
-/// The first `${…}` of `text` that names no variable, without what may be a default, and hence a secret, in it:
-/// `${NAME:-…}`. Only `${NAME}` is read, so that a shell's other forms would silently be taken as they stand.
+/// The first `${…}` of `text` that only a shell understands, such as `${NAME:-…}`. Without this check it would silently
+/// count as plain text. The result leaves out the default, which may be a secret.
 pub(super) fn shell_form(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -48,12 +48,12 @@ pub(super) fn shell_form(text: &str) -> Option<String> {
     None
 }
 
-/// Whether `text` is a single `${…}` and nothing else, up to the last character.
+/// Whether `text` is a single `${…}` and nothing else.
 pub(super) fn is_one_reference(text: &str) -> bool {
     text.starts_with("${") && text.ends_with('}')
 }
 
-/// The variable that `text` names as a shell does, without braces: `$NAME`.
+/// The variable that `text` names without braces, as a shell allows: `$NAME`.
 pub(super) fn bare_name(text: &str) -> Option<&str> {
     text.strip_prefix('$').filter(|name| is_name(name))
 }
@@ -70,7 +70,7 @@ pub(super) fn escape(text: &str) -> String {
     text.replace("${", "$${")
 }
 
-/// Whether a text can name a variable.
+/// Whether a text can be the name of a variable.
 pub(super) fn is_name(text: &str) -> bool {
     !text.starts_with(|c: char| c.is_ascii_digit())
         && !text.is_empty()
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_replaced_once_wherever_they_stand() {
+    fn references_are_replaced_once_anywhere_in_a_text() {
         let table = [
             ("", ""),
             ("plain", "plain"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_escaped_expands_to_itself() {
+    fn an_escaped_text_expands_to_the_original() {
         for text in ["${A}", "$${A}", "$$${", "a${", "$", "${${A}}"] {
             assert_eq!(expand(&escape(text), &lookup).as_deref(), Ok(text), "{text}");
         }

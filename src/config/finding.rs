@@ -1,32 +1,32 @@
-//! What is wrong or odd in a configuration file, and where.
+//! Problems and warnings about a configuration file, with their lines.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::file::{self, Named};
 
-/// One thing found in a file: what it is and what to do about it.
+/// A problem or warning about a file: what was found, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The file.
     pub file: PathBuf,
-    /// Its line, counted from 1; 0 when the whole file is meant.
+    /// Its line, counted from 1; 0 for the whole file.
     pub line: u64,
-    /// What was found, and what to do. Holds no secret: values of the environment and passwords are never shown.
+    /// What was found, and what to do. It never shows a value of the environment or a password.
     pub message: String,
 }
 
 /// A finding that does not keep the node from starting.
 pub type Warning = Finding;
 
-/// Every reason why a file is no configuration, in the order of its lines; never empty.
+/// Every problem of a file, in the order of its lines. There is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Finding>);
 
-/// The text of a configuration file, which may also be a pipe.
+/// Reads the text of a configuration file, which may also be a pipe.
 ///
 /// # Errors
-/// It cannot be read, or is no text.
+/// The file cannot be read, or is not text in UTF-8.
 pub fn contents(file: &Path) -> Result<String, Problems> {
     let unread = |line, why: String| {
         let message = format!("the configuration cannot be read: {why}");

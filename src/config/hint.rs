@@ -1,7 +1,7 @@
-//! What a setting that does not exist was probably meant to be.
+//! Guesses which setting was meant by a name that does not exist.
 
-/// What old KES releases wrote, or what is easily written here: the section (empty for the top of the file), the setting, and what to write now.
-/// `NAME` stands for a name that the user chose.
+/// Settings of old KES releases, and mistakes that are easily made: the section (empty for the top of the file), the
+/// setting, and what to write now. `NAME` stands for a name that the user chose.
 const RETIRED: [(&str, &str, &str); 7] = [
     ("", "root", "write `admin: {identity: …}`; old KES releases called it `root`"),
     ("", "system", "write `admin: {identity: …}` at the top of the file; Keyraft has only this admin"),
@@ -12,14 +12,14 @@ const RETIRED: [(&str, &str, &str); 7] = [
     ("cluster", "keystore", "remove it: Keyraft keeps the keys itself, in the folder `cluster.data`"),
 ];
 
-/// The keystores of KES: in releases up to v0.17 they stood in the section `keys`, which has names of keys today.
+/// The keystores of KES. In releases up to v0.17 they were in the section `keys`, which today lists names of keys.
 pub const KEYSTORES: [&str; 12] =
     ["fs", "mem", "etcd", "generic", "kes", "vault", "fortanix", "aws", "gemalto", "gcp", "azure", "entrust"];
 const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES releases, and today lists the keys to \
                                 create: remove the keystore, since Keyraft keeps the keys itself; \
                                 `keyraft migrate --help` says how to bring its keys over";
 
-/// Where settings stand whose names are missed in other sections. `NAME` stands for a name that the user chose.
+/// Settings that people look for in other sections. `NAME` stands for a name that the user chose.
 const PLACES: [&str; 54] = [
     "admin.identity",
     "api.NAME.skip_auth",
@@ -77,7 +77,7 @@ const PLACES: [&str; 54] = [
     "tls.proxy.identities",
 ];
 
-/// A hint that follows the message about an unknown setting of the section `section`, whose settings are `known`.
+/// The hint for an unknown setting of a section, whose settings are `known`.
 pub(super) fn unknown(section: &str, name: &str, known: &[&str]) -> String {
     if section == "keys" && KEYSTORES.contains(&name) {
         return KEYSTORE_IN_KEYS.to_owned();
@@ -90,7 +90,7 @@ pub(super) fn unknown(section: &str, name: &str, known: &[&str]) -> String {
     meant(section, name, near).unwrap_or_else(|| format!("remove it; the settings here are {}", known.join(", ")))
 }
 
-/// Asks whether the near setting of the same section was meant, or one of this name in another section.
+/// Asks whether a similar setting of this section was meant, or one of the same name in another section.
 fn meant(section: &str, name: &str, near: Option<&str>) -> Option<String> {
     let mut candidates: Vec<String> = near.into_iter().map(|near| format!("`{near}`")).collect();
     if near.is_none_or(|near| distance(near, name) > 0) {
@@ -111,7 +111,8 @@ fn is_section(place: &str, section: &str) -> bool {
     let mut parts = section.split('.');
     place.split('.').all(|part| parts.next().is_some_and(|own| part == "NAME" || part == own)) && parts.next().is_none()
 }
-/// The Levenshtein distance of two texts, where case does not count and neither do `-` and `_`.
+
+/// The Levenshtein distance of two texts. Ignores case, `-` and `_`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (letters(a), letters(b));
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_is_meant_when_it_is_near() {
+    fn a_similar_setting_is_suggested() {
         let known = ["address", "admin", "allow", "keys"];
         let top = |name| unknown("", name, &known);
         assert_eq!(top("adress"), "did you mean `address`?");
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_old_releases_wrote_is_named_where_they_wrote_it() {
+    fn settings_of_old_kes_releases_are_recognised_in_their_sections() {
         let known = ["address", "allow", "create"];
         assert!(unknown("", "root", &known).starts_with("write `admin: {identity: …}`"));
         assert!(unknown("policy.app", "paths", &known).starts_with("write `allow`"));
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_of_another_section_is_meant_where_it_is_nearest() {
+    fn a_setting_of_the_nearest_other_section_is_suggested() {
         let known = ["nothing"];
         for (section, name, places) in [
             ("tls", "identities", "`tls.proxy.identities`"),
@@ -183,15 +184,15 @@ mod tests {
 
     /// A hint must not name a setting that the next start refuses.
     #[test]
-    fn every_place_exists() {
+    fn every_suggested_setting_exists() {
         for place in PLACES {
             let yaml = place.split('.').rev().fold(String::from("x"), |inner, part| match part {
                 "NAME" => format!("{{/v1/ready: {inner}}}"),
                 part => format!("{{{part}: {inner}}}"),
             });
             let read = crate::config::Config::parse(std::path::Path::new("f"), &yaml, &|_| None);
-            let told = read.expect_err("half a configuration").to_string();
-            assert!(!told.contains("unknown setting"), "{place}: {told}");
+            let problems = read.expect_err("half a configuration").to_string();
+            assert!(!problems.contains("unknown setting"), "{place}: {problems}");
         }
     }
 }

@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::section::{Section, Text};
+use super::section::{Section, SettingText};
 use super::settings::{CacheConfig, LogConfig, LogFormat, RouteConfig};
 use super::{SKIP_AUTH_ROUTES, duration, routes, value};
 use crate::policy::Identity;
 
-/// What KES users write to have no admin.
+/// What KES users write so that nobody is the admin.
 const NO_ADMIN: [&str; 2] = ["disabled", "_"];
 
-/// Up to a year, as for everything that is kept without asking the leader.
+/// Up to a year, like everything that a node may use without asking the leader.
 pub(super) const EXPIRY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(8760 * 3600);
-/// A deleted key can be restored for a year at most: it is still a secret that somebody wanted gone.
+/// A deleted key can be restored for a year at most: somebody wanted that secret gone.
 const DELETION_WINDOW: RangeInclusive<Duration> = EXPIRY;
 const CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const ROUTE_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
-/// The admin; anything but an identity disables it, and is warned of unless that is plainly meant.
+/// The admin. Any value but an identity means that the file names no admin. Warns unless that is clearly intended.
 pub(super) fn admin(top: &Section<'_>) -> Option<Identity> {
     let admin = top.section("admin", &["identity"]);
     let before = top.problems();
-    let Some(Text { line, value, .. }) = admin.text("identity") else {
+    let Some(SettingText { line, value, .. }) = admin.text("identity") else {
         if top.problems() == before {
             top.warn(
                 admin.line,
@@ -63,13 +63,13 @@ fn route_settings(route: &str, section: &Section<'_>) -> RouteConfig {
         let message = format!("api.{route}.skip_auth is allowed only for {allowed}; remove it here");
         section.problem(section.line_of("skip_auth"), message);
     }
-    // Zero is how KES writes "the route's own".
+    // KES writes zero for the default of the route.
     let timeout = section.value("timeout", duration::within(ROUTE_TIMEOUT)).filter(|timeout| !timeout.is_zero());
     RouteConfig { skip_auth, timeout }
 }
 
-/// Names of keys to create, in the order of the file and without doubles; and how long a deleted key can be restored.
-/// KES has a list of keys there; with the window it becomes a section.
+/// The names of the keys to create, in the order of the file and without duplicates, and how long a deleted key can be
+/// restored. In KES `keys` is a list; with a deletion window it is a section.
 pub(super) fn keys(top: &Section<'_>) -> (Vec<String>, Duration) {
     if !top.is_section("keys") {
         return (names(top, "keys"), Duration::ZERO);
@@ -92,7 +92,7 @@ fn names(section: &Section<'_>, list: &str) -> Vec<String> {
     names
 }
 
-/// How long opened keys stay in memory; and what KES calls `offline`, which another section takes.
+/// How long opened keys stay in memory. Also returns what KES calls `offline`, which here belongs to `consistency`.
 pub(super) fn cache(top: &Section<'_>) -> (CacheConfig, Option<Duration>) {
     let cache = top.section("cache", &["expiry", "capacity"]);
     let expiry = cache.section("expiry", &["any", "unused", "offline"]);
@@ -104,7 +104,7 @@ pub(super) fn cache(top: &Section<'_>) -> (CacheConfig, Option<Duration>) {
     (config, expiry.value("offline", duration::within(EXPIRY)))
 }
 
-/// What is logged, and how.
+/// Which events the node logs, and in which form.
 pub(super) fn log(top: &Section<'_>) -> LogConfig {
     let log = top.section("log", &["error", "audit", "level", "format"]);
     LogConfig {
@@ -115,7 +115,7 @@ pub(super) fn log(top: &Section<'_>) -> LogConfig {
     }
 }
 
-/// A log of KES, which is switched by a level too. What the log shows is set by `log.level` alone.
+/// A log switch. KES also allows a level there. Here a level switches the log on, and only `log.level` filters events.
 fn log_switch(log: &Section<'_>, key: &str) -> Option<bool> {
     let text = log.text(key)?;
     if value::is_kes_level(&text.value) {

@@ -1,24 +1,24 @@
-//! Where the settings of a file stand, for whoever finds fault with what they name.
+//! The lines of a file's settings, for checks that find a problem with the file or address that a setting names.
 
 use std::collections::BTreeMap;
 
-use super::tree::{self, Node, Value};
+use super::tree::{self, YamlNode, YamlValue};
 
-/// The line of each setting, by its name as messages give it: `cluster.tls.cert`, `cluster.peers[0].peer`.
+/// The line of each setting, by its name in messages: `cluster.tls.cert`, `cluster.peers[0].peer`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
-    /// The lines of a text; none of a text that is no YAML.
+    /// The lines of a text. Empty if the text is not valid YAML.
     pub fn of(text: &str) -> Self {
         let mut lines = BTreeMap::new();
         if let Ok(top) = tree::parse(text) {
-            note(&top, "", &mut lines);
+            collect(&top, "", &mut lines);
         }
         Self(lines)
     }
 
-    /// The line of a setting; of a setting that is not given, that of its section; 0 when that is not given either.
+    /// The line of a setting. If the file does not have it, the line of its section, or 0 if that is missing too.
     pub fn line(&self, setting: &str) -> u64 {
         if let Some(line) = self.0.get(setting) {
             return *line;
@@ -27,23 +27,23 @@ impl Lines {
     }
 }
 
-fn note(node: &Node, path: &str, lines: &mut BTreeMap<String, u64>) {
+fn collect(node: &YamlNode, path: &str, lines: &mut BTreeMap<String, u64>) {
     match &node.value {
-        Value::Map(entries) => {
+        YamlValue::Map(entries) => {
             for entry in entries {
                 let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
                 lines.entry(path.clone()).or_insert(entry.line);
-                note(&entry.value, &path, lines);
+                collect(&entry.value, &path, lines);
             }
         }
-        Value::List(items) => {
+        YamlValue::List(items) => {
             for (number, item) in items.iter().enumerate() {
                 let path = format!("{path}[{number}]");
                 lines.entry(path.clone()).or_insert(item.line);
-                note(item, &path, lines);
+                collect(item, &path, lines);
             }
         }
-        Value::Null | Value::Text(_) => {}
+        YamlValue::Null | YamlValue::Text(_) => {}
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_has_its_line_and_one_that_is_not_given_that_of_its_section() {
+    fn a_missing_setting_has_the_line_of_its_section() {
         let lines =
             Lines::of("version: v1\ncluster:\n  tls:\n    cert: a\n  peers:\n  - name: x\n    peer: y:1\n  - {}\n");
         let table = [

@@ -1,4 +1,4 @@
-//! Reading the three kinds of file: a node's configuration, what a throw-away cluster borrows, and policies alone.
+//! Reads the three kinds of file: a node's configuration, what a throw-away cluster borrows, and policies alone.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ impl Config {
     /// Reads a node's configuration file.
     ///
     /// # Errors
-    /// Every problem of the file at once; the node must not start then.
+    /// Every problem of the file at once. A node must not start with them.
     pub fn load(file: &Path) -> Result<(Self, Vec<Warning>), Problems> {
         Self::load_with(file, &[])
     }
 
-    /// The same, with settings that the command line gives in place of the file's.
+    /// Reads a node's configuration file, with settings that the command line gives in place of the file's.
     ///
     /// # Errors
     /// As for [`Config::load`]; a problem of an override names its flag.
@@ -21,9 +21,9 @@ impl Config {
         Self::parse_with(file, &finding::contents(file)?, &environment::of_process, overrides)
     }
 
-    /// Reads a configuration from `text`; `file` is only named in problems and warnings.
+    /// Reads a configuration from `text`. Problems and warnings name `file`, which is not read.
     ///
-    /// Host names to listen on are resolved; nothing else outside of the arguments is looked at.
+    /// It resolves host names to listen on, and otherwise depends on its arguments alone.
     ///
     /// # Errors
     /// As for [`Config::load`].
@@ -31,7 +31,7 @@ impl Config {
         Self::parse_with(file, text, environment, &[])
     }
 
-    /// The same, with settings that the command line gives in place of the file's.
+    /// Reads a configuration from `text`, with settings that the command line gives in place of the file's.
     ///
     /// # Errors
     /// As for [`Config::load_with`].
@@ -46,15 +46,15 @@ impl Config {
 }
 
 impl Borrowed {
-    /// Reads what a throw-away cluster borrows from a KES configuration file.
+    /// Reads the settings that a throw-away cluster borrows from a KES configuration file.
     ///
     /// # Errors
-    /// Every problem of the file at once, apart from those of sections that are not borrowed.
+    /// Every problem of the file at once, except those of sections that the cluster does not borrow.
     pub fn load(file: &Path) -> Result<(Self, Vec<Warning>), Problems> {
         Self::parse(file, &finding::contents(file)?, &environment::of_process)
     }
 
-    /// The same from `text`; `file` is only named in problems and warnings.
+    /// Reads them from `text`. Problems and warnings name `file`, which is not read.
     ///
     /// # Errors
     /// As for [`Borrowed::load`].
@@ -64,11 +64,11 @@ impl Borrowed {
 }
 
 impl PolicyFile {
-    /// Reads the `policy` section of a text: of a KES or a node's configuration, or of a file that has only that; `file`
-    /// is only named in problems and warnings.
+    /// Reads the `policy` section of a text, which may be a configuration of KES or of a node, or have only this section.
+    /// Problems and warnings name `file`, which is not read.
     ///
     /// # Errors
-    /// Every problem of that section at once, or that there is none.
+    /// Every problem of that section at once, or that it is missing.
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
         read::whole(file, text, (environment, &[]), read::policy_file)
     }

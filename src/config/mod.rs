@@ -1,8 +1,8 @@
-//! What a node is told: a YAML file becomes a valid [`Config`], or a list of problems with line numbers.
+//! The configuration: a YAML file becomes a valid [`Config`], or a list of problems with line numbers.
 //!
-//! A file has the sections a KES user knows (wire contract, "Configuration and environment") and five of our own:
-//! `cluster`, `seal`, `audit`, `consistency` and `limits`. Any value may be, or contain, `${NAME}` of the environment;
-//! `$${` stands for `${`. Relative paths are relative to the working directory, as in KES.
+//! A file has the sections that KES users know (wire contract, "Configuration and environment") and five of our own:
+//! `cluster`, `seal`, `audit`, `consistency` and `limits`. Any value may contain `${NAME}`, which stands for a variable of
+//! the environment; `$${` stands for `${`. Relative paths are relative to the working directory, as in KES.
 
 mod audit;
 mod cluster;

@@ -1,4 +1,4 @@
-//! The `seal`, `consistency` and `limits` sections: the root key, and how far one node goes.
+//! The sections `seal`, `consistency` and `limits`: where the root key is, and the limits of one node.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) fn seal(top: &Section<'_>) -> Option<SealConfig> {
     }
 }
 
-/// What a node may do while it reaches no leader; `offline` is what KES's own setting says.
+/// What the node may do while it cannot reach a leader. `offline` is the value of the setting that KES has for it.
 pub(super) fn consistency(top: &Section<'_>, offline: Option<Duration>) -> ConsistencyConfig {
     let consistency = top.section("consistency", &["lease", "offline"]);
     let own = consistency.value("offline", duration::within(kes::EXPIRY));

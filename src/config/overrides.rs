@@ -1,15 +1,15 @@
-//! Settings that the command line gives in place of the file's, as `kes server` lets it.
+//! Settings that the command line gives in place of the file's, as `kes server` allows.
 
 use std::fmt;
 
-/// A setting of the command line. The configuration reads and checks it like one of the file, at each reload too.
+/// A setting that the command line gives. It is read and checked like a setting of the file, also at each reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     /// The flag, such as `--addr`.
     pub flag: &'static str,
-    /// The setting in whose place it stands, such as `address`.
+    /// The setting that it replaces, such as `address`.
     pub setting: &'static str,
-    /// What it says. It is no secret.
+    /// The value. It is not secret, so messages may show it.
     pub value: String,
 }
 

@@ -1,19 +1,19 @@
-//! The `policy` section: patterns, and the identities each policy is assigned to.
+//! The `policy` section: the patterns of each policy, and the identities that it is assigned to.
 
 use std::collections::BTreeMap;
 
-use super::section::{Section, Text};
+use super::section::{Section, SettingText};
 use super::{routes, value};
 use crate::policy::{Identity, MAX_POLICY_BYTES, Pattern, Policy, PolicyName};
 
-/// Policies by name, each with the identities it is assigned to.
+/// Policies by name, each with the identities that it is assigned to.
 pub(super) type Policies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
 
-/// What an encoding spends on each pattern, and once on all else: an upper bound.
+/// Upper bounds of what the encoding of a policy adds to each pattern, and to the whole.
 const PATTERN_OVERHEAD: usize = 4;
 const POLICY_OVERHEAD: usize = 256;
 
-/// Reads every policy; `admin` must not be among their identities.
+/// Reads every policy. The admin must not be among their identities.
 pub(super) fn read(top: &Section<'_>, admin: Option<Identity>) -> Policies {
     let mut policies = Policies::new();
     let mut assigned = Assigned { admin, places: BTreeMap::new() };
@@ -44,7 +44,7 @@ fn patterns(section: &Section<'_>, key: &str) -> Vec<Pattern> {
     section.texts(key).iter().filter_map(|text| pattern(section, text)).collect()
 }
 
-fn pattern(section: &Section<'_>, text: &Text) -> Option<Pattern> {
+fn pattern(section: &Section<'_>, text: &SettingText) -> Option<Pattern> {
     let parse = |text: &str| routes::written_pattern(text).map_err(|error| format!("can never match: {}", error.why));
     let pattern = section.parse(text, parse)?;
     if !routes::reached_by(&pattern) {
@@ -63,14 +63,14 @@ fn encoded_size(policy: &Policy) -> usize {
     POLICY_OVERHEAD + patterns.map(|pattern| pattern.as_str().len() + PATTERN_OVERHEAD).sum::<usize>()
 }
 
-/// Where each identity was assigned first: its policy and line.
+/// Where each identity was first assigned: the policy and the line.
 struct Assigned<'a> {
     admin: Option<Identity>,
     places: BTreeMap<Identity, (&'a str, u64)>,
 }
 
 impl<'a> Assigned<'a> {
-    /// The identities of one policy, sorted and without doubles.
+    /// The identities of one policy, sorted and without duplicates.
     fn identities(&mut self, policy: &'a str, section: &Section<'_>) -> Vec<Identity> {
         let texts = section.texts("identities");
         let mut identities: Vec<_> = texts
@@ -82,7 +82,13 @@ impl<'a> Assigned<'a> {
         identities
     }
 
-    fn check(&mut self, policy: &'a str, section: &Section<'_>, text: &Text, identity: Identity) -> Option<Identity> {
+    fn check(
+        &mut self,
+        policy: &'a str,
+        section: &Section<'_>,
+        text: &SettingText,
+        identity: Identity,
+    ) -> Option<Identity> {
         if Some(identity) == self.admin {
             let message = format!("{}: {identity} is the admin, who may do everything; remove it here", text.path);
             section.problem(text.line, message);

@@ -1,4 +1,4 @@
-//! The whole file: every section read, and what they say of each other compared.
+//! Reads whole files: every section, and what the sections must agree on.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -32,10 +32,10 @@ const SECTIONS: &[&str] = &[
     "limits",
 ];
 
-/// Where the public API listens unless told, on IPv4 and IPv6; as KES.
+/// Where the public API listens by default, on IPv4 and IPv6, as KES does.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7373);
 
-/// Reads a file with `read`, from its YAML to everything found in it. An override is read as if the file had it.
+/// Reads a file with `read`, and collects everything found in it. Reads an override as if the file had it.
 pub(super) fn whole<T>(
     file: &Path,
     text: &str,
@@ -53,7 +53,7 @@ pub(super) fn whole<T>(
     reading.finish(found)
 }
 
-/// A node's configuration; none when something it needs is missing, which is noted.
+/// A node's configuration. `None` if something it needs is missing, which is reported as a problem.
 pub(super) fn config(top: &Section<'_>) -> Option<Config> {
     let common = common(top);
     let address = address(top);
@@ -86,7 +86,7 @@ pub(super) fn config(top: &Section<'_>) -> Option<Config> {
     })
 }
 
-/// Where the API listens; when that is wrong, an address that nothing else clashes with.
+/// Where the API listens. If the setting is wrong, an address that causes no further problem.
 fn address(top: &Section<'_>) -> SocketAddr {
     let before = top.problems();
     let given = top.value("address", value::address);
@@ -94,15 +94,15 @@ fn address(top: &Section<'_>) -> SocketAddr {
     given.unwrap_or(otherwise)
 }
 
-/// What is borrowed; the sections about this machine are not looked into.
-#[expect(clippy::unnecessary_wraps, reason = "it is passed where `config` is, which may lack something")]
+/// The settings that a throw-away cluster borrows. Ignores the sections about this machine.
+#[expect(clippy::unnecessary_wraps, reason = "`whole` takes this function and `config`, which may lack something")]
 pub(super) fn borrowed(top: &Section<'_>) -> Option<Borrowed> {
     let Common { admin, api, policies, keys: (keys, deletion_window), log } = common(top);
     let tls::ClientTrust { verify_clients, ca, proxies, proxy_header } = tls::borrowed(top);
     Some(Borrowed { admin, api, policies, keys, deletion_window, log, verify_clients, ca, proxies, proxy_header })
 }
 
-/// The policies alone; none when the file has no such section, which is noted.
+/// The policies alone. `None` if the file lacks that section, which is reported as a problem.
 pub(super) fn policy_file(top: &Section<'_>) -> Option<PolicyFile> {
     if !top.gives("policy") {
         top.problem(1, "the file has no `policy` section, so there is nothing to apply; add one");
@@ -112,7 +112,7 @@ pub(super) fn policy_file(top: &Section<'_>) -> Option<PolicyFile> {
     Some(PolicyFile { admin, policies: policies::read(top, admin) })
 }
 
-/// What both readings take.
+/// What a node's configuration and a borrowed one have in common.
 struct Common {
     admin: Option<Identity>,
     api: BTreeMap<String, RouteConfig>,

@@ -1,12 +1,12 @@
-//! What a running node cannot take over from a changed file.
+//! Which changes of the file a running node takes over, and which need a restart.
 
 use super::{Config, LogConfig};
 
 impl Config {
-    /// The settings in which `new` differs and which only a restart puts into force, by their names in the file.
+    /// The settings that differ in `new` and need a restart, by their names in the file.
     ///
-    /// Everything else is taken over while the node runs: `admin`, `tls`, `api`, `keys`, and what is logged and at
-    /// which level. `policy` is not named: it is the cluster's first command, which a restart does not repeat.
+    /// A running node takes over everything else: `admin`, `tls`, `api`, `keys`, `audit`, and `log` except its format.
+    /// `policy` is not among the settings either: the cluster takes it over once, and a restart does not repeat that.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let (ours, theirs) = (&self.cluster, &new.cluster);
         let changed = [
@@ -29,7 +29,8 @@ impl Config {
         changed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
     }
 
-    /// What runs once as much of `new` is taken over as a running node can: the settings that wait for a restart stay.
+    /// The configuration in force after a running node has taken over what it can of `new`. Settings that need a restart
+    /// keep their old values.
     #[must_use]
     pub fn take_over(&self, new: &Self) -> Self {
         let old = self.clone();

@@ -1,4 +1,4 @@
-//! A configuration as a complete, commented YAML file that reads back as the same configuration.
+//! Writes a configuration as a complete, commented YAML file that reads back as the same configuration.
 
 use std::fmt::{self, Display, Write};
 use std::path::Path;
@@ -11,9 +11,9 @@ use super::{
 };
 use crate::policy::{Identity, Policy};
 
-/// The configuration as a file that [`Config::load`] reads back as an equal one.
+/// Writes a configuration as a file that [`Config::load`] reads back as an equal one.
 ///
-/// It holds the password of `tls.key`, if there is one; paths must be UTF-8, others are not kept.
+/// The file holds the password of `tls.key`, if there is one. Paths must be UTF-8.
 pub fn render(config: &Config) -> String {
     let mut text = String::new();
     write(&mut text, config).expect("writing to a String does not fail");
@@ -219,7 +219,7 @@ fn path(path: &Path) -> String {
     quoted(path.display())
 }
 
-/// A text as a YAML scalar in double quotes, of ASCII characters alone.
+/// A text as a YAML scalar in double quotes, which has only ASCII characters.
 fn quoted(text: impl Display) -> String {
     let mut scalar = String::from("\"");
     for c in environment::escape(&text.to_string()).chars() {

@@ -1,7 +1,7 @@
-//! Reading a section of the tree: settings by name, and everything wrong with them noted rather than returned.
+//! Reads the sections of the YAML tree: settings by name. It collects problems instead of returning the first.
 //!
-//! A setting that is wrong reads as absent, so that reading goes on and finds the next problem; what is built from
-//! such readings is dropped, because a file with a problem is no configuration.
+//! A wrong setting reads as absent, so that reading goes on and finds the next problem. The result of such a reading is
+//! dropped, because a node must not use a file that has a problem.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -9,10 +9,10 @@ use std::path::Path;
 use super::environment::{self, Environment};
 use super::finding::{Finding, Problems, Warning};
 use super::hint;
-use super::tree::{Entry, Node, Value};
+use super::tree::{YamlEntry, YamlNode, YamlValue};
 use super::{Override, value};
 
-/// The reading of one file: its environment, and what was found so far.
+/// The reading of one file: its environment, and the problems and warnings found so far.
 pub(super) struct Reading<'a> {
     file: &'a Path,
     environment: Environment<'a>,
@@ -21,67 +21,68 @@ pub(super) struct Reading<'a> {
     warnings: RefCell<Vec<Warning>>,
 }
 
-/// A map of settings; empty when the file does not give it.
+/// A map of settings. It is empty if the file does not have it.
 pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
-    /// How messages name it, such as `cluster.timing`; empty at the top.
+    /// Its name in messages, such as `cluster.timing`; empty at the top.
     path: String,
-    /// Where it stands, or its parent when it is not given.
+    /// Its line, or that of its parent if the file does not have it.
     pub line: u64,
-    entries: &'a [Entry],
+    entries: &'a [YamlEntry],
     known: Option<&'static [&'static str]>,
-    /// Whether something else than a map stands here or above, which is noted already.
-    no_map: bool,
+    /// Whether this or a section above it is not a map, which is already a problem.
+    is_malformed: bool,
 }
 
-/// A text of the file, with its variables replaced.
-pub(super) struct Text {
-    /// Where it stands.
+/// The value of a setting, with its variables replaced.
+pub(super) struct SettingText {
+    /// Its line.
     pub line: u64,
-    /// How messages name its setting.
+    /// The name of its setting in messages.
     pub path: String,
-    /// What it says.
+    /// The value with its variables replaced.
     pub value: String,
+    /// The value as the file has it.
     written: String,
 }
 
-/// The line of what does not stand in the file.
+/// The line of a setting that the command line gives.
 const COMMAND_LINE: u64 = 0;
 
 impl<'a> Reading<'a> {
-    /// Nothing found yet.
+    /// Begins to read a file.
     pub fn new(file: &'a Path, environment: Environment<'a>, overrides: &'a [Override]) -> Self {
         Self { file, environment, overrides, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
-    /// Notes what keeps the node from starting.
+    /// Reports a problem, which keeps the node from starting.
     pub fn problem(&self, line: u64, message: impl Into<String>) {
         self.problems.borrow_mut().push(self.finding(line, message.into()));
     }
 
-    /// Notes a problem of a text, where that stands: in the file, or on the command line.
-    fn problem_of(&self, text: &Text, message: String) {
+    /// Reports a problem of a value, at its place in the file or on the command line.
+    fn problem_of(&self, text: &SettingText, message: String) {
         let file = if text.line == COMMAND_LINE { Path::new("command line") } else { self.file };
         self.problems.borrow_mut().push(Finding { file: file.to_owned(), line: text.line, message });
     }
 
-    /// What the command line says in place of the setting at `path`.
-    fn override_of(&self, path: &str) -> Option<Text> {
+    /// The value that the command line gives in place of the setting at `path`.
+    fn override_of(&self, path: &str) -> Option<SettingText> {
         let Override { flag, value, .. } = self.overrides.iter().find(|given| given.setting == path)?;
-        Some(Text { line: COMMAND_LINE, path: (*flag).to_owned(), value: value.clone(), written: value.clone() })
+        Some(SettingText { line: COMMAND_LINE, path: (*flag).to_owned(), value: value.clone(), written: value.clone() })
     }
 
-    /// Notes what is merely odd.
+    /// Reports a warning, which does not keep the node from starting.
     pub fn warn(&self, line: u64, message: impl Into<String>) {
         self.warnings.borrow_mut().push(self.finding(line, message.into()));
     }
 
-    /// How many problems were noted.
+    /// How many problems were found so far.
     pub fn problems(&self) -> usize {
         self.problems.borrow().len()
     }
 
-    /// What was read, when nothing was wrong; everything found, sorted by line.
+    /// The result with its warnings if the file has no problem, and otherwise the problems. Both are sorted by line.
     pub fn finish<T>(self, read: Option<T>) -> Result<(T, Vec<Warning>), Problems> {
         let (mut problems, mut warnings) = (self.problems.into_inner(), self.warnings.into_inner());
         problems.sort_by_key(|problem| problem.line);
@@ -95,20 +96,20 @@ impl<'a> Reading<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The top of the tree; what it lacks is noted on the first line.
-    pub fn top(reading: &'a Reading<'a>, node: &'a Node, known: &'static [&'static str]) -> Self {
+    /// The top of the tree. Problems about missing sections are on line 1.
+    pub fn top(reading: &'a Reading<'a>, node: &'a YamlNode, known: &'static [&'static str]) -> Self {
         Self { line: 1, ..Self::new(reading, String::new(), node, Some(known)) }
     }
 
-    /// The section `key` with these settings; notes every other one.
+    /// The section `key` with these settings. Reports every other one as a problem.
     pub fn section(&self, key: &str, known: &'static [&'static str]) -> Self {
         self.open(key, Some(known))
     }
 
-    /// The section `key`, whose settings bear names of the user's choice.
+    /// The sections in the section `key`, whose names the user chooses.
     pub fn named_sections(&self, key: &str, known: &'static [&'static str]) -> Vec<(&'a str, Self)> {
         let all = self.open(key, None);
-        let section = |entry: &'a Entry| {
+        let section = |entry: &'a YamlEntry| {
             let section = Self::new(self.reading, all.path_of(&entry.key), &entry.value, Some(known));
             Self { line: entry.line, ..section }
         };
@@ -118,8 +119,8 @@ impl<'a> Section<'a> {
     /// The sections in the list `key`.
     pub fn listed_sections(&self, key: &str, known: &'static [&'static str]) -> Vec<Self> {
         let path = self.path_of(key);
-        let section = |item: &'a Node| match (&item.value, known.first()) {
-            (Value::Text(written), Some(first)) => {
+        let section = |item: &'a YamlNode| match (&item.value, known.first()) {
+            (YamlValue::Text(written), Some(first)) => {
                 let message = format!("{path} must be a list of sections: write `- {first}: {}`", shown(written));
                 self.problem(item.line, message);
                 None
@@ -129,101 +130,101 @@ impl<'a> Section<'a> {
         self.items(key).filter_map(section).collect()
     }
 
-    /// Whether what stands under `key` has settings of its own.
+    /// Whether the value of `key` is a map.
     pub fn is_section(&self, key: &str) -> bool {
-        self.entry(key).is_some_and(|entry| matches!(entry.value.value, Value::Map(_)))
+        self.entry(key).is_some_and(|entry| matches!(entry.value.value, YamlValue::Map(_)))
     }
 
-    /// Whether the file says anything under `key`.
+    /// Whether the file has a value for `key`.
     pub fn gives(&self, key: &str) -> bool {
-        self.entry(key).is_some_and(|entry| !matches!(entry.value.value, Value::Null))
+        self.entry(key).is_some_and(|entry| !matches!(entry.value.value, YamlValue::Null))
     }
 
-    /// Whether the command line gives a setting of the section `key`.
+    /// Whether the command line gives a setting in the section `key`.
     pub fn overrides(&self, key: &str) -> bool {
         let path = self.path_of(key) + ".";
         self.reading.overrides.iter().any(|given| given.setting.starts_with(&path))
     }
 
-    /// The line of the setting `key`, or of the section when it is not given.
+    /// The line of the setting `key`, or that of the section if the file does not have the setting.
     pub fn line_of(&self, key: &str) -> u64 {
         self.entry(key).map_or(self.line, |entry| entry.line)
     }
 
-    /// The text of the setting `key`; none when it is absent, empty, or wrong.
-    pub fn text(&self, key: &str) -> Option<Text> {
+    /// The text of the setting `key`. `None` if it is absent, empty or wrong.
+    pub fn text(&self, key: &str) -> Option<SettingText> {
         if let Some(given) = self.reading.override_of(&self.path_of(key)) {
             return Some(given);
         }
         self.entry(key).and_then(|entry| self.text_of(key, &entry.value)).filter(|text| !text.value.is_empty())
     }
 
-    /// The password `key`, which may hold `${` as it stands; only a value that is one `${…}` is taken for a reference.
-    pub fn password(&self, key: &str) -> Option<Text> {
+    /// The password `key`. It may contain `${` literally: only a value that is a single `${…}` counts as a reference.
+    pub fn password(&self, key: &str) -> Option<SettingText> {
         let node = &self.entry(key)?.value;
-        let literal = matches!(&node.value, Value::Text(written) if !environment::is_one_reference(written));
+        let literal = matches!(&node.value, YamlValue::Text(written) if !environment::is_one_reference(written));
         let text = if literal { self.expanded(key, node) } else { self.text_of(key, node) };
         text.filter(|text| !text.value.is_empty())
     }
 
     /// The texts in the list `key`.
-    pub fn texts(&self, key: &str) -> Vec<Text> {
+    pub fn texts(&self, key: &str) -> Vec<SettingText> {
         self.items(key).filter_map(|item| self.text_of(key, item)).collect()
     }
 
-    /// What `parse` reads in the setting `key`; none when it is absent, empty, or wrong.
+    /// The value that `parse` reads from the setting `key`. `None` if it is absent, empty or wrong.
     pub fn value<T>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         self.text(key).and_then(|text| self.parse(&text, parse))
     }
 
-    /// The same of a setting that must be there; `example` says how.
+    /// The value of a setting that must be there. If it is missing, the problem shows `example`.
     pub fn required<T>(&self, key: &str, example: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let before = self.reading.problems();
         let value = self.value(key, parse);
-        if value.is_none() && self.reading.problems() == before && !self.no_map {
+        if value.is_none() && self.reading.problems() == before && !self.is_malformed {
             self.problem(self.line_of(key), format!("{} is missing: add `{key}: {example}`", self.path_of(key)));
         }
         value
     }
 
-    /// What `parse` reads in a text; its error is a clause about that text.
-    pub fn parse<T>(&self, text: &Text, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let told = |why| self.reading.problem_of(text, format!("{}: '{}' {why}", text.path, text.shown()));
-        parse(&text.value).map_err(told).ok()
+    /// The value that `parse` reads from a text. The error of `parse` is a clause about that text.
+    pub fn parse<T>(&self, text: &SettingText, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let report = |why| self.reading.problem_of(text, format!("{}: '{}' {why}", text.path, text.shown()));
+        parse(&text.value).map_err(report).ok()
     }
 
-    /// Notes a problem of this section.
+    /// Reports a problem of this section.
     pub fn problem(&self, line: u64, message: impl Into<String>) {
         self.reading.problem(line, message);
     }
 
-    /// Notes a warning about this section.
+    /// Reports a warning about this section.
     pub fn warn(&self, line: u64, message: impl Into<String>) {
         self.reading.warn(line, message);
     }
 
-    /// How many problems the whole reading noted so far.
+    /// How many problems were found so far, in the whole file.
     pub fn problems(&self) -> usize {
         self.reading.problems()
     }
 
-    /// How messages name the setting `key`.
+    /// The name of the setting `key` in messages.
     pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn new(reading: &'a Reading<'a>, path: String, node: &'a Node, known: Option<&'static [&'static str]>) -> Self {
-        let (entries, no_map) = match &node.value {
-            Value::Map(entries) => (entries.as_slice(), false),
-            Value::Null => (&[][..], false),
-            Value::Text(_) | Value::List(_) => (&[][..], true),
+    fn new(reading: &'a Reading<'a>, path: String, node: &'a YamlNode, known: Option<&'static [&'static str]>) -> Self {
+        let (entries, is_malformed) = match &node.value {
+            YamlValue::Map(entries) => (entries.as_slice(), false),
+            YamlValue::Null => (&[][..], false),
+            YamlValue::Text(_) | YamlValue::List(_) => (&[][..], true),
         };
-        if no_map {
+        if is_malformed {
             reading.problem(node.line, not_a_section(&path));
         }
-        let section = Self { reading, path, line: node.line, entries, known, no_map };
-        section.note_unknown();
-        section.note_doubles();
+        let section = Self { reading, path, line: node.line, entries, known, is_malformed };
+        section.report_unknown();
+        section.report_duplicates();
         section
     }
 
@@ -231,29 +232,36 @@ impl<'a> Section<'a> {
         let path = self.path_of(key);
         match self.entry(key) {
             Some(entry) => Self { line: entry.line, ..Self::new(self.reading, path, &entry.value, known) },
-            None => Self { reading: self.reading, path, line: self.line, entries: &[], known, no_map: self.no_map },
+            None => Self {
+                reading: self.reading,
+                path,
+                line: self.line,
+                entries: &[],
+                known,
+                is_malformed: self.is_malformed,
+            },
         }
     }
 
-    fn entry(&self, key: &str) -> Option<&'a Entry> {
+    fn entry(&self, key: &str) -> Option<&'a YamlEntry> {
         debug_assert!(self.known.is_none_or(|known| known.contains(&key)), "'{key}' is asked for but not known");
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    fn items(&self, key: &str) -> impl Iterator<Item = &'a Node> + use<'a> {
-        let items: &'a [Node] = match self.entry(key).map(|entry| &entry.value) {
-            Some(Node { value: Value::List(items), .. }) => items,
-            None | Some(Node { value: Value::Null, .. }) => &[],
-            Some(Node { line, .. }) => {
+    fn items(&self, key: &str) -> impl Iterator<Item = &'a YamlNode> + use<'a> {
+        let items: &'a [YamlNode] = match self.entry(key).map(|entry| &entry.value) {
+            Some(YamlNode { value: YamlValue::List(items), .. }) => items,
+            None | Some(YamlNode { value: YamlValue::Null, .. }) => &[],
+            Some(YamlNode { line, .. }) => {
                 self.problem(*line, format!("{} must be a list: begin each line with `-`", self.path_of(key)));
                 &[]
             }
         };
-        items.iter().filter(|item| !matches!(item.value, Value::Null))
+        items.iter().filter(|item| !matches!(item.value, YamlValue::Null))
     }
 
-    fn text_of(&self, key: &str, node: &Node) -> Option<Text> {
-        if let Value::Text(written) = &node.value {
+    fn text_of(&self, key: &str, node: &YamlNode) -> Option<SettingText> {
+        if let YamlValue::Text(written) = &node.value {
             if let Some(form) = environment::shell_form(written) {
                 let message = format!(
                     "{}: Keyraft does not replace `{form}`, but only the form `${{NAME}}`; write that form and set the \
@@ -274,26 +282,26 @@ impl<'a> Section<'a> {
         self.expanded(key, node)
     }
 
-    fn expanded(&self, key: &str, node: &Node) -> Option<Text> {
+    fn expanded(&self, key: &str, node: &YamlNode) -> Option<SettingText> {
         let (line, path) = (node.line, self.path_of(key));
         match &node.value {
-            Value::Null => None,
-            Value::Text(written) => match environment::expand(written, self.reading.environment) {
-                Ok(value) => Some(Text { line, path, value, written: written.clone() }),
+            YamlValue::Null => None,
+            YamlValue::Text(written) => match environment::expand(written, self.reading.environment) {
+                Ok(value) => Some(SettingText { line, path, value, written: written.clone() }),
                 Err(name) => {
                     let message = format!("{path}: the environment has no variable {name}; set it before the start");
                     self.problem(line, message);
                     None
                 }
             },
-            Value::List(_) | Value::Map(_) => {
+            YamlValue::List(_) | YamlValue::Map(_) => {
                 self.problem(line, format!("{path} must be a single value"));
                 None
             }
         }
     }
 
-    fn note_unknown(&self) {
+    fn report_unknown(&self) {
         let Some(known) = self.known else { return };
         for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let hint = hint::unknown(&self.path, &entry.key, known);
@@ -301,7 +309,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn note_doubles(&self) {
+    fn report_duplicates(&self) {
         for (i, entry) in self.entries.iter().enumerate() {
             if let Some(first) = self.entries[..i].iter().find(|first| first.key == entry.key) {
                 let path = self.path_of(&entry.key);
@@ -311,8 +319,8 @@ impl<'a> Section<'a> {
     }
 }
 
-impl Text {
-    /// The text for a message: as it was written, since a variable, or a misplaced API key, may be a secret.
+impl SettingText {
+    /// The text for a message: as the file has it, because the value of a variable may be a secret. Hides a misplaced API key.
     pub fn shown(&self) -> &str {
         shown(&self.written)
     }

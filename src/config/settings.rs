@@ -1,4 +1,4 @@
-//! The sections of a configuration: plain values that have been checked.
+//! The sections of a configuration, as plain checked values.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,23 +12,23 @@ use crate::policy::Identity;
 /// TLS of the public API (wire contract, "Identity and TLS").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// PEM file of the private key.
+    /// The PEM file of the private key.
     pub key: PathBuf,
-    /// PEM file of the certificate chain.
+    /// The PEM file of the certificate chain.
     pub cert: PathBuf,
-    /// Password of an encrypted private key.
+    /// The password of an encrypted private key.
     pub password: Option<Password>,
     /// Whether client certificates must chain to a trusted root.
     pub verify_clients: bool,
-    /// PEM file or folder of the roots for that; the system's when absent.
+    /// The PEM file or folder of these roots. If absent, the system's roots.
     pub ca: Option<PathBuf>,
     /// Proxies that may forward a client's certificate.
     pub proxies: Vec<Identity>,
-    /// The header in which they do.
+    /// The header in which they forward it.
     pub proxy_header: Option<String>,
 }
 
-/// A password that no debug print shows and that is wiped when dropped.
+/// A password. `Debug` does not show it, and dropping it wipes it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(pub String);
 
@@ -47,24 +47,24 @@ impl Drop for Password {
 /// Settings of one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RouteConfig {
-    /// Served without certificate and policy; allowed for ready, status, metrics and api.
+    /// Whether the route needs neither certificate nor policy. Only ready, status, metrics and api may have this.
     pub skip_auth: bool,
-    /// How long a request may take, when not the route's own.
+    /// How long a request may take. If absent, the default of the route.
     pub timeout: Option<Duration>,
 }
 
 /// How long opened keys stay in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// Since it was opened.
+    /// How long a key stays after it was opened.
     pub any: Duration,
-    /// Since it was last used.
+    /// How long a key stays after it was last used.
     pub unused: Duration,
-    /// The most opened keys held at a time.
+    /// How many opened keys the node holds at most.
     pub capacity: usize,
 }
 
-/// What is logged, and how.
+/// Which events the node logs, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// Whether error events go to the console.
@@ -73,43 +73,43 @@ pub struct LogConfig {
     pub audit: bool,
     /// A tracing filter, such as `info` or `keyraft=debug`.
     pub level: String,
-    /// Text for people, or JSON for machines.
+    /// The form of the lines.
     pub format: LogFormat,
 }
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line, for programs.
     Json,
 }
 
-/// This node's place among its peers.
+/// This node and its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
     /// This node's name, one of `peers`.
     pub name: String,
     /// Where the peer listener listens.
     pub listen: SocketAddr,
-    /// PEM file of the certificate shown to peers.
+    /// The PEM file of the certificate that it shows to peers.
     pub cert: PathBuf,
-    /// PEM file of its private key.
+    /// The PEM file of that certificate's private key.
     pub key: PathBuf,
-    /// PEM file of the roots that peers' certificates chain to.
+    /// The PEM file of the roots that the certificates of peers must chain to.
     pub ca: PathBuf,
     /// The data folder.
     pub data: PathBuf,
-    /// All nodes of the cluster's first membership, this one too, in the same order on every node.
+    /// All nodes of the cluster's first membership, including this one, in the same order on every node.
     pub peers: Vec<PeerConfig>,
-    /// Peer connections that shake hands at a time.
+    /// How many peer connections may be in their handshake at a time.
     pub handshakes: u32,
-    /// Open peer connections, those that shake hands included.
+    /// How many peer connections may be open, including those in their handshake.
     pub connections: u32,
     /// Timings of the consensus.
     pub timing: TimingConfig,
-    /// When snapshots are built, and what they leave of the log.
+    /// When the node builds snapshots, and how much of the log it keeps.
     pub snapshot: SnapshotConfig,
 }
 
@@ -118,33 +118,34 @@ pub struct ClusterConfig {
 pub struct PeerConfig {
     /// Its name.
     pub name: String,
-    /// `host:port` of its peer listener.
+    /// The `host:port` of its peer listener.
     pub peer_address: String,
-    /// `host:port` of its public API.
+    /// The `host:port` of its public API.
     pub api_address: String,
 }
 
 /// Timings of the consensus (design, "Speed of writes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimingConfig {
-    /// Between two heartbeats of the leader.
+    /// The time between two heartbeats of the leader.
     pub heartbeat: Duration,
-    /// The shortest wait, after the leader's lease, before a follower campaigns.
+    /// The shortest time that a follower waits after the leader's lease before it campaigns.
     pub election_min: Duration,
-    /// The longest; also the leader's lease.
+    /// The longest such time. It is also the leader's lease.
     pub election_max: Duration,
 }
 
-/// When snapshots are built, and what they leave of the log (design, "Storage").
+/// When the node builds snapshots, and how much of the log it keeps (design, "Storage").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotConfig {
-    /// A snapshot is built once more bytes than this, and than the last snapshot, were written to the log since.
+    /// The node builds a snapshot once the log has grown by this many bytes since the last one, and by more bytes than that
+    /// one has.
     pub log_bytes: u64,
-    /// Entries kept in the log behind a snapshot, for followers that are not far behind.
+    /// How many entries the log keeps behind a snapshot, for followers that lag only a little.
     pub keep_entries: u64,
-    /// Between two times the keystore is made durable.
+    /// The time between two checkpoints, which make the keystore durable.
     pub checkpoint_every: Duration,
-    /// How long sending a snapshot to a follower may take.
+    /// How long it may take to send a snapshot to a follower.
     pub transfer_timeout: Duration,
 }
 
@@ -168,41 +169,41 @@ pub enum SealConfig {
     Env(String),
 }
 
-/// What a node may do while it reaches no leader (design, "Leases and the revocation fence").
+/// What a node may do while it cannot reach a leader (design, "Leases and the revocation fence").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsistencyConfig {
-    /// How long one renewal of the lease holds.
+    /// How long a renewed lease holds.
     pub lease: Duration,
-    /// How long known keys are served without a lease; zero stops at once.
+    /// How long the node serves known keys without a lease. Zero: not at all.
     pub offline: Duration,
 }
 
 /// Limits on what clients may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitsConfig {
-    /// Open connections.
+    /// How many connections may be open.
     pub connections: usize,
-    /// Open files that are kept for the disk and the log; what is left, apart from peer connections, bounds
+    /// How many open files are reserved for the disk and the log. The files that remain, apart from peer connections, bound
     /// `connections`.
     pub reserved_files: usize,
-    /// Requests at a time on one HTTP/2 connection.
+    /// How many requests may be in flight on one HTTP/2 connection.
     pub streams: u32,
-    /// From the first byte to the end of the TLS handshake.
+    /// The time from the first byte to the end of the TLS handshake.
     pub handshake_timeout: Duration,
-    /// From the first byte to the end of a request's headers.
+    /// The time from the first byte to the end of a request's headers.
     pub header_timeout: Duration,
-    /// From the end of the handshake to the first byte of a request, or the end of the preface of HTTP/2.
+    /// The time from the end of the handshake to the first byte of a request, or to the end of the preface of HTTP/2.
     pub first_request_timeout: Duration,
-    /// How long a client may take nothing of what is written to it.
+    /// How long a client may read nothing of what the node writes to it.
     pub write_timeout: Duration,
-    /// Between two requests of a connection. Longer than clients let theirs idle, so that it is they who close it: one that
-    /// writes a request while the server closes does not know whether it was read.
+    /// The time between two requests of a connection. It is longer than clients keep idle connections, so that the client
+    /// closes it. A client that sends a request while the server closes does not know whether the server read it.
     pub idle_timeout: Duration,
-    /// How old a connection may become; up to an eighth more, so that not all end at once.
+    /// How old a connection may become. The node adds up to an eighth, so that not all connections end at once.
     pub max_age: Duration,
-    /// For requests in flight when the node stops.
+    /// How long requests in flight may take when the node stops.
     pub drain_timeout: Duration,
-    /// Audit records that wait to be written; when full, requests wait.
+    /// How many audit records may wait to be written. Requests wait while the queue is full.
     pub audit_queue: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The `tls` section: what the public API shows, and whom it trusts.
+//! The `tls` section: the certificate of the public API, and which clients it trusts.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use crate::policy::Identity;
 
 const SETTINGS: &[&str] = &["key", "cert", "password", "auth", "ca", "proxy"];
 
-/// The header of a proxy unless told.
+/// The default header in which a proxy forwards a certificate.
 const PROXY_HEADER: &str = "X-Tls-Client-Cert";
 
-/// Whom the public API trusts.
+/// Which clients the public API trusts.
 pub(super) struct ClientTrust {
-    /// As [`TlsConfig::verify_clients`], and so on.
+    /// These fields are as in [`TlsConfig`].
     pub verify_clients: bool,
     pub ca: Option<PathBuf>,
     pub proxies: Vec<Identity>,
@@ -35,7 +35,7 @@ pub(super) fn settings(top: &Section<'_>) -> Option<TlsConfig> {
     Some(TlsConfig { key: key?, cert: cert?, password, verify_clients, ca, proxies, proxy_header })
 }
 
-/// The part about clients alone; what else stands there is not looked into.
+/// Only the part about clients. Ignores the other settings of the section.
 pub(super) fn borrowed(top: &Section<'_>) -> ClientTrust {
     clients(&top.section("tls", SETTINGS))
 }

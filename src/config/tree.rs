@@ -1,4 +1,4 @@
-//! YAML text as a tree of texts, lists and maps, each with its line; what a text means is decided by who asks for it.
+//! YAML as a tree of texts, lists and maps, each with its line. The reader of a setting decides what its text means.
 
 use std::fmt;
 
@@ -6,105 +6,108 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Spanned};
 
-/// A value and the line it stands on. It has no `Debug`: it may hold a password.
-pub(super) struct Node {
-    /// Counted from 1; of an alias, where it is used.
+/// A value and its line. It does not implement `Debug`, because it may hold a password.
+pub(super) struct YamlNode {
+    /// The line, counted from 1. An alias has the line where it is used.
     pub line: u64,
-    /// What stands there.
-    pub value: Value,
+    /// The value.
+    pub value: YamlValue,
 }
 
-/// What stands at a place. Numbers and switches are texts: an identity of digits must not become a number.
-pub(super) enum Value {
+/// A value. Numbers and switches stay texts: an identity that has only digits must not become a number.
+pub(super) enum YamlValue {
     /// Nothing, `null` or `~`.
     Null,
-    /// A scalar as it was written, without its quotes.
+    /// A scalar as the file has it, without its quotes.
     Text(String),
     /// A list.
-    List(Vec<Node>),
-    /// A map in the order of the file; doubles are kept.
-    Map(Vec<Entry>),
+    List(Vec<YamlNode>),
+    /// A map, in the order of the file. It keeps duplicate keys.
+    Map(Vec<YamlEntry>),
 }
 
 /// One entry of a map.
-pub(super) struct Entry {
-    /// Its key.
+pub(super) struct YamlEntry {
+    /// The key.
     pub key: String,
     /// The line of the key.
     pub line: u64,
-    /// Its value.
-    pub value: Node,
+    /// The value.
+    pub value: YamlNode,
 }
 
-/// The text is no YAML, or YAML that no configuration can be: the line (0 when unknown), and why.
-pub(super) struct NoTree {
-    /// Counted from 1.
+/// Why a text cannot be a configuration: it is not valid YAML, or not a single document of settings.
+pub(super) struct YamlError {
+    /// The line, counted from 1; 0 if it is unknown.
     pub line: u64,
-    /// What is wrong.
+    /// What is wrong, and what to do.
     pub message: String,
 }
 
-/// Reads the one YAML document of a file; empty ones before and after it do not count.
-pub(super) fn parse(text: &str) -> Result<Node, NoTree> {
+/// Reads the single YAML document of a file. Ignores empty documents before and after it.
+pub(super) fn parse(text: &str) -> Result<YamlNode, YamlError> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
-        // A snippet of the file in an error message could show a password.
+        // A snippet of the file in an error message could contain a password.
         with_snippet: false,
     };
     let documents: Vec<Spanned<Raw>> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| NoTree {
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| YamlError {
             line: error.location().map_or(0, |location| location.line()),
             message: format!("this is not valid YAML: {}", error.without_snippet()),
         })?;
     let mut documents = documents.into_iter();
-    let Some(first) = documents.next() else { return Ok(Node { line: 1, value: Value::Null }) };
+    let Some(first) = documents.next() else { return Ok(YamlNode { line: 1, value: YamlValue::Null }) };
     if let Some(second) = documents.next() {
         let message = "a second YAML document begins here, and a configuration is one document: \
                        move these settings above the `---`, or remove them";
-        return Err(NoTree { line: second.referenced.line(), message: message.to_owned() });
+        return Err(YamlError { line: second.referenced.line(), message: message.to_owned() });
     }
     node(text, first)
 }
 
-/// A node as the YAML crate hands it over, before its plain scalars are read from the source again.
+/// A node as the YAML crate returns it. Its numbers and booleans have lost their spelling.
 enum Raw {
     Null,
-    Guessed,
+    /// A scalar that the crate took for a number or a boolean. Its spelling is read from the source again.
+    NumberOrBool,
     Text(String),
     List(Vec<Spanned<Raw>>),
     Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
 }
 
-fn node(source: &str, raw: Spanned<Raw>) -> Result<Node, NoTree> {
+fn node(source: &str, raw: Spanned<Raw>) -> Result<YamlNode, YamlError> {
     let line = raw.referenced.line();
     let value = match raw.value {
-        Raw::Null => Value::Null,
-        Raw::Text(text) => Value::Text(text),
-        Raw::Guessed => Value::Text(as_written(source, &raw.defined).ok_or_else(|| unreadable(line))?),
-        Raw::List(items) => Value::List(items.into_iter().map(|item| node(source, item)).collect::<Result<_, _>>()?),
-        Raw::Map(pairs) => Value::Map(pairs.into_iter().map(|pair| entry(source, pair)).collect::<Result<_, _>>()?),
+        Raw::Null => YamlValue::Null,
+        Raw::Text(text) => YamlValue::Text(text),
+        Raw::NumberOrBool => YamlValue::Text(source_text(source, &raw.defined).ok_or_else(|| unreadable(line))?),
+        Raw::List(items) => {
+            YamlValue::List(items.into_iter().map(|item| node(source, item)).collect::<Result<_, _>>()?)
+        }
+        Raw::Map(pairs) => YamlValue::Map(pairs.into_iter().map(|pair| entry(source, pair)).collect::<Result<_, _>>()?),
     };
-    Ok(Node { line, value })
+    Ok(YamlNode { line, value })
 }
 
-fn entry(source: &str, (key, value): (Spanned<Raw>, Spanned<Raw>)) -> Result<Entry, NoTree> {
+fn entry(source: &str, (key, value): (Spanned<Raw>, Spanned<Raw>)) -> Result<YamlEntry, YamlError> {
     let key = node(source, key)?;
-    let Value::Text(name) = key.value else {
-        return Err(NoTree { line: key.line, message: "the name of a setting must be a text".to_owned() });
+    let YamlValue::Text(name) = key.value else {
+        return Err(YamlError { line: key.line, message: "the name of a setting must be a text".to_owned() });
     };
-    Ok(Entry { key: name, line: key.line, value: node(source, value)? })
+    Ok(YamlEntry { key: name, line: key.line, value: node(source, value)? })
 }
 
-/// The characters of a scalar that was taken for a number or a boolean.
-fn as_written(source: &str, place: &Location) -> Option<String> {
+/// The characters of a scalar, as the file has them.
+fn source_text(source: &str, place: &Location) -> Option<String> {
     let from = usize::try_from(place.span().byte_offset()?).ok()?;
     let len = usize::try_from(place.span().byte_len()?).ok()?;
     source.get(from..from.checked_add(len)?).map(|text| text.trim().to_owned())
 }
 
-fn unreadable(line: u64) -> NoTree {
-    NoTree { line, message: "this value cannot be read; put it in quotes".to_owned() }
+fn unreadable(line: u64) -> YamlError {
+    YamlError { line, message: "this value cannot be read; put it in quotes".to_owned() }
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -131,19 +134,19 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Raw, E> {
-        Ok(Raw::Guessed)
+        Ok(Raw::NumberOrBool)
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
-        Ok(Raw::Guessed)
+        Ok(Raw::NumberOrBool)
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
-        Ok(Raw::Guessed)
+        Ok(Raw::NumberOrBool)
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Guessed)
+        Ok(Raw::NumberOrBool)
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
@@ -175,14 +178,14 @@ impl<'de> Visitor<'de> for RawVisitor {
 mod tests {
     use super::*;
 
-    /// The tree in one line: texts in quotes, each node after its line.
-    fn shown(node: &Node) -> String {
+    /// The tree on one line: texts in quotes, and before each node its line.
+    fn shown(node: &YamlNode) -> String {
         let value = match &node.value {
-            Value::Null => "null".to_owned(),
-            Value::Text(text) => format!("{text:?}"),
-            Value::List(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
-            Value::Map(entries) => {
-                let entry = |e: &Entry| format!("{}@{}: {}", e.key, e.line, shown(&e.value));
+            YamlValue::Null => "null".to_owned(),
+            YamlValue::Text(text) => format!("{text:?}"),
+            YamlValue::List(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+            YamlValue::Map(entries) => {
+                let entry = |e: &YamlEntry| format!("{}@{}: {}", e.key, e.line, shown(&e.value));
                 format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
             }
         };
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_those_of_the_file_and_of_an_alias_where_it_is_used() {
+    fn an_alias_has_the_line_where_it_is_used() {
         let text = "a: &x 17\n\nb:\n- *x\n-\n  c: on\n";
         assert_eq!(tree(text), "1:{a@1: 1:\"17\", b@3: 4:[4:\"17\", 6:{c@6: 6:\"on\"}]}");
     }
@@ -224,20 +227,20 @@ mod tests {
         for none in ["", "# nothing\n", "---\n", "---\n---\n"] {
             assert_eq!(tree(none), "1:null", "{none:?}");
         }
-        let told = tree("a: 1\n---\n\nb: hunter2\n");
-        assert!(told.starts_with("4: a second YAML document begins here") && !told.contains("hunter2"), "{told}");
+        let error = tree("a: 1\n---\n\nb: hunter2\n");
+        assert!(error.starts_with("4: a second YAML document begins here") && !error.contains("hunter2"), "{error}");
         assert!(tree("a: 1\n---\nb: 1\n...\n---\nc: 1\n").starts_with("3: a second"));
     }
 
     #[test]
-    fn doubles_are_kept() {
+    fn duplicate_keys_are_kept() {
         assert_eq!(tree("a: 1\na: 2\n"), "1:{a@1: 1:\"1\", a@2: 2:\"2\"}");
     }
 
     #[test]
-    fn what_is_no_yaml_is_told_with_its_line_and_without_the_text() {
-        let told = tree("a: 1\npassword: \"hunter2\n");
-        assert!(told.contains("not valid YAML") && !told.contains("hunter2"), "{told}");
+    fn the_error_for_invalid_yaml_has_the_line_but_not_the_text() {
+        let error = tree("a: 1\npassword: \"hunter2\n");
+        assert!(error.contains("not valid YAML") && !error.contains("hunter2"), "{error}");
         assert!(tree("a: 1\n  b: 2\n").starts_with("2: "), "{}", tree("a: 1\n  b: 2\n"));
         assert!(tree("[a]: 1").starts_with("1: the name of a setting"));
     }

@@ -14,12 +14,12 @@ use crate::policy::{Identity, KeyName};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What an API key begins with; it may be left out (wire contract, "Identity and TLS").
+/// The beginning of an API key, which may also be left out (wire contract, "Identity and TLS").
 pub(super) const API_KEY: &str = "kes:v1:";
-/// How many bytes keys have, and API keys.
+/// How many bytes a root key and an API key have.
 const SECRET_BYTES: RangeInclusive<usize> = 32..=33;
 
-/// Whether a text may be an API key, a root key or a static key of MinIO: so many bytes in base64, after the last colon.
+/// Whether a text may be an API key, a root key or a static key of MinIO: 32 or 33 bytes in base64, after the last colon.
 pub(super) fn is_secret(text: &str) -> bool {
     let digits = text.rsplit(':').next().unwrap_or(text).trim_end_matches('=');
     STANDARD_NO_PAD.decode(digits).is_ok_and(|bytes| SECRET_BYTES.contains(&bytes.len()))
@@ -34,13 +34,13 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The switch of a log, which KES also lets a level stand for: any level counts as on.
+/// The switch of a log. KES also allows a level there, and any level counts as on.
 pub(super) fn log_switch(text: &str) -> Result<bool, String> {
     let error = "is neither on nor off, nor a level that KES knows: DEBUG, INFO, WARN or ERROR";
     switch(text).or_else(|_| if is_kes_level(text) { Ok(true) } else { Err(error.to_owned()) })
 }
 
-/// Whether a text is a level as KES writes it: a name in any case, and perhaps how far above or below it, as in `INFO+1`.
+/// Whether a text is a level of KES: a name in any case, with or without an offset, as in `INFO+1`.
 pub(super) fn is_kes_level(text: &str) -> bool {
     const NAMES: [&str; 4] = ["debug", "info", "warn", "error"];
     let (name, offset) = text.split_at(text.find(['+', '-']).unwrap_or(text.len()));
@@ -48,8 +48,7 @@ pub(super) fn is_kes_level(text: &str) -> bool {
     is_offset && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// An address to listen on: `:7373` is every interface, on IPv4 and IPv6, and a host name is resolved, to IPv4 if it can
-/// be.
+/// An address to listen on. `:7373` means every interface, on IPv4 and IPv6. Resolves a host name, to IPv4 if possible.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     let error = || "is not an address to listen on; write it like 0.0.0.0:7373 or :7373".to_owned();
@@ -60,7 +59,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(error)
 }
 
-/// `host:port` of a node, as others reach it.
+/// The `host:port` at which others reach a node.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     if text.contains("://") {
         return Err("must be host:port alone, without a scheme".to_owned());
@@ -75,12 +74,11 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
-/// A path.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-/// A reader of whole numbers in a range.
+/// Returns a reader of whole numbers in a range.
 pub(super) fn count<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String>
 where
     T: FromStr + PartialOrd + Copy + std::fmt::Display,
@@ -91,7 +89,7 @@ where
     }
 }
 
-/// A reader of sizes in bytes in a range: `1048576`, `64KiB`, `100MiB`, `2GiB`.
+/// Returns a reader of sizes in bytes in a range: `1048576`, `64KiB`, `100MiB`, `2GiB`.
 pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     move |text| {
@@ -106,7 +104,7 @@ pub(super) fn size(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, S
     }
 }
 
-/// An identity.
+/// An identity. Refuses an API key, which somebody may confuse with it.
 pub(super) fn identity(text: &str) -> Result<Identity, String> {
     if text.starts_with(API_KEY) || is_secret(text) {
         return Err("is an API key, which is secret; write the identity that `keyraft identity of` prints".to_owned());
@@ -114,13 +112,13 @@ pub(super) fn identity(text: &str) -> Result<Identity, String> {
     text.parse().map_err(|error| format!("is not an identity: {error}"))
 }
 
-/// A key's name.
+/// The name of a key.
 pub(super) fn key_name(text: &str) -> Result<String, String> {
     let error = "is not a key name; write 1 to 80 letters, digits, '_' or '-', with '-' only inside";
     KeyName::parse(text).map(|name| name.as_str().to_owned()).map_err(|_| error.to_owned())
 }
 
-/// A node's name.
+/// The name of a node.
 pub(super) fn node_name(text: &str) -> Result<String, String> {
     let fits = text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let error = || "is not a node name; write 1 to 63 letters, digits, '-', '_' or '.'".to_owned();
@@ -171,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn switches_have_many_spellings() {
+    fn switches_have_several_spellings() {
         for on in ["on", "On", "ON", "true", "yes"] {
             assert_eq!(switch(on), Ok(true), "{on}");
         }
@@ -182,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_switched_by_a_level_too() {
+    fn a_level_switches_a_log_on() {
         for on in ["on", "Yes", "ERROR", "warn", "Info", "DEBUG", "INFO+1", "error-4"] {
             assert_eq!(log_switch(on), Ok(true), "{on}");
         }

@@ -1,4 +1,4 @@
-//! The examples in `deploy/`: they load, and what their policies deny is denied on every way.
+//! The examples in `deploy/` load, and their policies deny every operation of the kind that they deny.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use keyraft::policy::Policy;
 
 use super::{ADMIN, environment, identity};
 
-/// Operations that do the same with a key: a client who may not use one of them must not get it by another.
+/// Operations that do the same with a key. A client that may not use one of them must not be able to use another.
 const SIBLINGS: [&[&str]; 2] = [&["decrypt", "bulk/decrypt"], &["generate", "encrypt"]];
 
 fn examples() -> Vec<PathBuf> {
@@ -30,7 +30,7 @@ fn the_examples_load_without_a_warning() {
     }
 }
 
-/// The paths that a policy lets through although it denies a sibling of theirs.
+/// The paths that a policy allows although it denies a sibling of them.
 fn left_open(policy: &Policy) -> Vec<String> {
     let mut open = Vec::new();
     for denied in policy.deny.iter().filter_map(|pattern| pattern.as_str().strip_prefix("/v1/key/")) {
@@ -46,7 +46,7 @@ fn left_open(policy: &Policy) -> Vec<String> {
 }
 
 #[test]
-fn what_an_example_denies_is_denied_for_every_operation_of_the_kind() {
+fn an_example_that_denies_an_operation_denies_its_siblings() {
     for file in examples() {
         let (found, _) = PolicyFile::parse(&file, &fs::read_to_string(&file).unwrap(), &environment).unwrap();
         for (name, (policy, _)) in &found.policies {
@@ -56,7 +56,7 @@ fn what_an_example_denies_is_denied_for_every_operation_of_the_kind() {
 }
 
 #[test]
-fn a_sibling_that_is_left_open_is_found() {
+fn the_check_finds_a_sibling_that_is_left_open() {
     let policy = |deny: &str| {
         let text = format!("policy: {{a: {{allow: ['/v1/key/bulk/decrypt/*', '/v1/key/decrypt/*'], deny: [{deny}]}}}}");
         let (found, _) = PolicyFile::parse(Path::new("a.yml"), &text, &environment).unwrap();

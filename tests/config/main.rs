@@ -1,4 +1,4 @@
-//! The configuration file: what loads, what is refused and on which line, and what is written reads back equal.
+//! The configuration file: what loads, what is refused and on which line. A written file reads back equal.
 
 mod examples;
 mod problems;
@@ -18,7 +18,7 @@ const ADMIN: &str = "8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c
 const APP: &str = "8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9";
 const OPS: &str = "b29d8c43b6845839e8de37f571c0603a9ba5f137e73a1e179137f1d2702f1ce0";
 
-/// The sections a node cannot do without.
+/// The sections that a node needs.
 const NEEDED: &str = "\
 version: v1
 admin: {identity: disabled}
@@ -63,7 +63,7 @@ fn identity(text: &str) -> Identity {
 }
 
 #[test]
-fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
+fn missing_settings_have_their_defaults() {
     let config = loaded(NEEDED);
     let peer = PeerConfig {
         name: "node-1".to_owned(),
@@ -125,7 +125,7 @@ fn what_is_not_given_has_the_defaults_of_kes_and_of_the_cluster() {
     assert_eq!(config, expected);
 }
 
-/// Everything a KES user can have, in the spellings they have it in.
+/// Every setting of KES, in the spellings that people use.
 const KES: &str = r#"
 version: v1
 address: :7373            # all interfaces
@@ -255,8 +255,8 @@ fn borrowing_needs_no_section_about_this_machine() {
     assert_eq!(borrowed.proxies, [identity(OPS)]);
     assert_eq!((borrowed.api.len(), borrowed.policies.len()), (3, 2));
     let problems = Borrowed::parse(Path::new("kes.yml"), "keys: [{nam: x}]\npolicy: 3\n", &environment).unwrap_err();
-    let told = problems.to_string();
-    assert!(told.starts_with("kes.yml:1: ") && told.contains("\nkes.yml:2: "), "{told}");
+    let messages = problems.to_string();
+    assert!(messages.starts_with("kes.yml:1: ") && messages.contains("\nkes.yml:2: "), "{messages}");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn the_keys_section_is_a_list_or_has_a_window_and_a_list() {
     assert_eq!(read(both), (vec!["a".to_owned()], Duration::from_secs(7 * 24 * 3600)));
     assert_eq!(read("keys: {deletion_window: 1m}"), (vec![], Duration::from_secs(60)));
     let wrong = Borrowed::parse(Path::new("kes.yml"), "keys: {deletion_window: soon, name: a}", &|_| None);
-    assert_eq!(wrong.unwrap_err().to_string().lines().count(), 2, "both are told");
+    assert_eq!(wrong.unwrap_err().to_string().lines().count(), 2, "it reports both");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_file_is_named_in_its_problems() {
 }
 
 #[test]
-fn what_is_odd_is_warned_of() {
+fn odd_settings_cause_warnings() {
     let text = format!(
         "{NEEDED}{}",
         "\
@@ -304,7 +304,7 @@ keys: [{name: k}, {name: k}]
     )
     .replace("identity: disabled", "identity: 8BC7C801");
     let (config, warnings) = parse(&text).unwrap();
-    let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    let messages: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     let expected = [
         "config.yml:2: admin.identity is not an identity",
         "config.yml:8: keystore is ignored",
@@ -313,9 +313,9 @@ keys: [{name: k}, {name: k}]
         "config.yml:14: policy.old.identities: 8087b18d",
         "config.yml:15: keys: 'k' appears twice",
     ];
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
-    for (told, expected) in told.iter().zip(expected) {
-        assert!(told.starts_with(expected), "{told}");
+    assert_eq!(messages.len(), expected.len(), "{messages:#?}");
+    for (messages, expected) in messages.iter().zip(expected) {
+        assert!(messages.starts_with(expected), "{messages}");
     }
     let (policy, identities) = &config.policies["old"];
     assert_eq!((policy.allow.len(), policy.deny.len(), identities.len()), (2, 1, 1));
@@ -350,7 +350,7 @@ fn switches_have_the_spellings_of_yaml_1_1_and_1_2() {
 }
 
 #[test]
-fn the_command_line_stands_in_place_of_the_file() {
+fn the_command_line_overrides_the_file() {
     let read = |text: &str, given: &[(&'static str, &'static str, &str)]| {
         let given: Vec<_> =
             given.iter().map(|(flag, setting, value)| Override { flag, setting, value: (*value).to_owned() }).collect();
@@ -365,36 +365,39 @@ fn the_command_line_stands_in_place_of_the_file() {
     let given = read(NEEDED, &all).unwrap();
     let same = NEEDED.replace("{key: api.key, cert: api.crt}", "{key: other.key, cert: other.crt, auth: on}");
     assert_eq!(given, loaded(&format!("{same}address: 127.0.0.1:1\n")));
-    // The file's own value is not even looked at.
+    // The node does not even read the file's own value.
     let wrong = NEEDED.replace("cert: api.crt}", "cert: api.crt, auth: '${NOPE}'}");
     assert!(read(&wrong, &all).unwrap().tls.verify_clients);
     let without = NEEDED.replace("tls: {key: api.key, cert: api.crt}\n", "");
     assert_eq!(read(&without, &all).unwrap().tls, given.tls);
     let problems = read(NEEDED, &[("--addr", "address", "7373"), ("--auth", "tls.auth", "no way")]).unwrap_err();
-    let told: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
-    assert!(told[0].starts_with("command line: --addr: '7373' is not an address to listen on"), "{told:#?}");
-    assert!(told[1].starts_with("command line: --auth: 'no way' is neither on nor off"), "{told:#?}");
+    let messages: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+    assert!(messages[0].starts_with("command line: --addr: '7373' is not an address to listen on"), "{messages:#?}");
+    assert!(messages[1].starts_with("command line: --auth: 'no way' is neither on nor off"), "{messages:#?}");
 }
 
 #[test]
-fn a_level_switches_a_log_on_and_is_warned_of() {
+fn a_level_switches_a_log_on_with_a_warning() {
     let (config, warnings) = parse(&format!("{NEEDED}log: {{error: WARN, audit: info}}\n")).unwrap();
     assert!(config.log.error && config.log.audit);
     assert_eq!(config.log.level, "info");
-    let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 2, "{told:#?}");
+    let messages: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(messages.len(), 2, "{messages:#?}");
     assert_eq!(
-        told[0],
+        messages[0],
         "config.yml:8: log.error: the level 'WARN' counts as on; `log.level` sets which events the log shows"
     );
 }
 
 #[test]
-fn a_shells_bare_variable_is_warned_of() {
+fn a_variable_without_braces_causes_a_warning() {
     let (config, warnings) = parse(&NEEDED.replace("identity: disabled", "identity: $ADMIN")).unwrap();
     assert_eq!(config.admin, None);
-    let told = warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(told.contains("config.yml:2: admin.identity: '$ADMIN' counts as plain text; write `${ADMIN}`"), "{told}");
+    let messages = warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(
+        messages.contains("config.yml:2: admin.identity: '$ADMIN' counts as plain text; write `${ADMIN}`"),
+        "{messages}"
+    );
 }
 
 #[test]
@@ -406,7 +409,7 @@ fn kes_offline_counts_unless_consistency_says_otherwise() {
 }
 
 #[test]
-fn what_needs_a_restart_is_named() {
+fn settings_that_need_a_restart_are_named() {
     let old = with("");
     assert_eq!(old.needs_restart(&with("")), Vec::<&str>::new());
     let taken_over = with("api: {/v1/ready: {skip_auth: on}}\nkeys: [{name: k}]\nlog: {level: debug, audit: on}\n");
@@ -420,7 +423,7 @@ fn what_needs_a_restart_is_named() {
 }
 
 #[test]
-fn what_waits_for_a_restart_is_compared_with_what_runs() {
+fn a_reload_compares_the_file_with_the_running_configuration() {
     let running = with("");
     let new = with("limits: {streams: 1}\nlog: {format: json, level: debug}\nkeys: [{name: k}]\n");
     let after = running.take_over(&new);

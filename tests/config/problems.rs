@@ -1,15 +1,15 @@
-//! What is refused: every problem at once, each with its line, and none with a secret.
+//! Files that are refused: with every problem at once, each on its line, and without secrets.
 
 use std::collections::BTreeSet;
 
 use crate::{KES, NEEDED, loaded, parse, with};
 
-/// Lines that bear the mark `#!`, each once.
+/// The numbers of the lines that have the mark `#!`.
 fn marked(text: &str) -> BTreeSet<u64> {
     (1..).zip(text.lines()).filter(|(_, line)| line.contains("#!")).map(|(number, _)| number).collect()
 }
 
-/// Every marked line has a problem, no other line has, and the messages hold these parts.
+/// Exactly the marked lines have problems, and the messages contain these parts.
 #[track_caller]
 fn refused(text: &str, parts: &[&str]) {
     let problems = parse(text).map(|(config, _)| config).expect_err(text);
@@ -166,7 +166,7 @@ fn each_kind_of_problem_has_its_line() {
 }
 
 #[test]
-fn what_old_kes_releases_wrote_is_named_with_what_to_write_now() {
+fn settings_of_old_kes_releases_are_refused_with_what_to_write_now() {
     let cases = [
         (
             "keys:\n  vault: {endpoint: 'http://vault:8200'} #!\n",
@@ -251,7 +251,7 @@ fn a_configuration_is_one_document() {
 }
 
 #[test]
-fn what_is_wrong_with_the_audit_section_is_told_at_once() {
+fn every_problem_of_the_audit_section_is_reported_at_once() {
     let text = format!(
         "{NEEDED}\
 audit:
@@ -301,15 +301,19 @@ fn a_policy_has_at_most_64_kib() {
 fn no_secret_is_shown() {
     let text =
         KES.replace("timeout: 15s", "timeout: ${SECRET}").replace("- ${APP}", "- ${SECRET}\n    - kes:v1:hunter2");
-    let told = parse(&text).unwrap_err().to_string();
-    assert!(told.contains("'${SECRET}'") && told.contains("'kes:v1:…' is an API key"), "{told}");
-    assert!(!told.contains("hunter2"), "{told}");
+    let messages = parse(&text).unwrap_err().to_string();
+    assert!(messages.contains("'${SECRET}'") && messages.contains("'kes:v1:…' is an API key"), "{messages}");
+    assert!(!messages.contains("hunter2"), "{messages}");
     let root_key = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
-    let told = parse(&NEEDED.replace("{file: root.key}", &format!("{{env: '{root_key}'}}"))).unwrap_err().to_string();
-    assert!(told.contains("'…' is not the name of an environment variable") && !told.contains(root_key), "{told}");
+    let messages =
+        parse(&NEEDED.replace("{file: root.key}", &format!("{{env: '{root_key}'}}"))).unwrap_err().to_string();
+    assert!(
+        messages.contains("'…' is not the name of an environment variable") && !messages.contains(root_key),
+        "{messages}"
+    );
     let api_key = "AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
-    let told = parse(&KES.replace("- ${APP}", &format!("- {api_key}"))).unwrap_err().to_string();
-    assert!(told.contains("'…' is an API key") && !told.contains(api_key), "{told}");
+    let messages = parse(&KES.replace("- ${APP}", &format!("- {api_key}"))).unwrap_err().to_string();
+    assert!(messages.contains("'…' is an API key") && !messages.contains(api_key), "{messages}");
     let own = "cluster:\n  data: d\n  tls: {cert: c, key: k, ca: a}\nseal: {env: ROOT_KEY}\n";
     let debug = format!("{:?}", loaded(&format!("{KES}{own}")));
     assert!(debug.contains("Password(…)") && !debug.contains("hunter2"), "{debug}");

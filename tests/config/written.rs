@@ -1,4 +1,4 @@
-//! What is written reads back equal, whatever the configuration.
+//! Any configuration, written as a file, reads back equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use crate::loaded;
 
 #[test]
-fn what_is_written_reads_back_equal() {
+fn a_written_configuration_reads_back_equal() {
     for seed in 0..300 {
         let config = Draw(StdRng::seed_from_u64(seed)).config();
         let text = render(&config);
@@ -24,7 +24,7 @@ fn what_is_written_reads_back_equal() {
     }
 }
 
-/// Draws configurations that a file can say.
+/// Draws random configurations that a file can express.
 struct Draw(StdRng);
 
 impl Draw {
@@ -73,7 +73,7 @@ impl Draw {
         }
     }
 
-    /// A text with whatever YAML or the environment could trip over; never empty.
+    /// A text, not empty, with characters that mean something in YAML or in references to the environment.
     fn text(&mut self) -> String {
         const PARTS: [&str; 24] = [
             "a",
@@ -177,7 +177,7 @@ impl Draw {
             _ => SyslogAddress::Tcp("log.example.com:601".to_owned()),
         };
         let syslog = SyslogConfig { address, ..SyslogConfig::default() };
-        // A sink that must be there is.
+        // A required audit trail needs a sink, and the file is one.
         AuditConfig { required: self.0.random(), file: Some(file), syslog: self.maybe(|_| syslog) }
     }
 
