@@ -4,19 +4,17 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, RwLock};
-use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::api::raft_log_writer::RaftLogWriter;
-use raft_log::{Callback, Config, RaftLog};
+use raft_log::{Config, RaftLog};
 
-use super::log_types::{LogId, LogTypes, Payload, Vote};
-use crate::clock;
+use super::flush::{Durable, FlushFigures, Inner};
+use super::log_types::{LogId, Payload, Vote};
 
 /// A purge drops whole chunks, and an open decodes all that is left.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
@@ -25,9 +23,6 @@ const RECORD_BYTES: u64 = 40;
 /// Payloads kept in memory for followers that are close behind.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 1024 * 1024;
-
-/// Called once what it was given with is durable, or could not be made so.
-pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// The Raft log of one node. Cheap to clone; all clones are one log.
 #[derive(Clone)]
@@ -46,41 +41,6 @@ pub struct LogState {
     pub vote: Option<Vote>,
     /// The last position known to be committed.
     pub committed: Option<LogId>,
-}
-
-/// What flushing cost so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FlushFigures {
-    /// Flushes done.
-    pub count: u64,
-    /// Time spent in them, in nanoseconds.
-    pub total_ns: u64,
-}
-
-struct Inner {
-    /// None once closed, which lets another process, or another `Log`, open the folder.
-    log: RwLock<Option<RaftLog<LogTypes>>>,
-    waiting: Mutex<Waiting>,
-    idle: Condvar,
-    flushes: AtomicU64,
-    flush_ns: AtomicU64,
-    written: AtomicU64,
-}
-
-/// Who waits for the next flush. At most one flush is in flight; whatever is written meanwhile shares the next one.
-#[derive(Default)]
-struct Waiting {
-    durable: Vec<Durable>,
-    in_flight: bool,
-    closed: bool,
-}
-
-/// Told by the write-ahead log's own thread that a flush is done; begins the next one there, without a thread between.
-pub(super) struct Flushed {
-    inner: Weak<Inner>,
-    /// None once they are told.
-    durable: Option<Vec<Durable>>,
-    begun: Instant,
 }
 
 impl Log {
@@ -241,114 +201,13 @@ impl Log {
     }
 }
 
-impl Inner {
-    fn read(&self) -> io::Result<MappedRwLockReadGuard<'_, RaftLog<LogTypes>>> {
-        RwLockReadGuard::try_map(self.log.read(), Option::as_ref).map_err(|_| closed())
-    }
-
-    fn write(&self) -> io::Result<Writing<'_>> {
-        RwLockWriteGuard::try_map(self.log.write(), Option::as_mut).map_err(|_| closed())
-    }
-
-    /// Flushes at once, or with the next flush when one is in flight.
-    fn when_durable(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Durable) -> io::Result<()> {
-        let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            return Err(closed());
-        }
-        if waiting.in_flight {
-            waiting.durable.push(durable);
-            return Ok(());
-        }
-        waiting.in_flight = true;
-        drop(waiting);
-        self.flush(log, vec![durable])
-    }
-
-    fn flush_and_wait(self: &Arc<Self>, mut log: Writing<'_>) -> io::Result<()> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let told = Box::new(move |result| {
-            // The receiver waits below, for as long as this is waited for.
-            let _ = SyncSender::send(&sender, result);
-        });
-        self.when_durable(&mut log, told)?;
-        drop(log);
-        receiver.recv().map_err(|_| closed())?
-    }
-
-    fn flush(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Vec<Durable>) -> io::Result<()> {
-        log.flush(true, Some(Flushed { inner: Arc::downgrade(self), durable: Some(durable), begun: Instant::now() }))
-    }
-
-    /// After a flush: begins the next one, unless nobody waits, or the disk failed.
-    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
-        self.flushes.fetch_add(1, Ordering::Relaxed);
-        let elapsed = clock::nanos(begun.elapsed());
-        self.flush_ns.fetch_add(elapsed, Ordering::Relaxed);
-        let mut waiting = self.waiting.lock();
-        // A failed fsync may have dropped the pages it could not write: trying again would lie.
-        waiting.closed |= result.is_err();
-        let next = std::mem::take(&mut waiting.durable);
-        if next.is_empty() || result.is_err() {
-            waiting.in_flight = false;
-            self.idle.notify_all();
-            drop(waiting);
-            return tell(next, result);
-        }
-        drop(waiting);
-        // What cannot be given to the log's thread is dropped, and tells by that that it failed.
-        if let Err(error) = self.write().and_then(|mut log| self.flush(&mut log, next)) {
-            tracing::error!(%error, "the log cannot be flushed");
-        }
-    }
-
-    /// The log's thread has ended without a flush that it was given: nothing is durable any more.
-    fn lost(&self) -> Vec<Durable> {
-        let mut waiting = self.waiting.lock();
-        (waiting.closed, waiting.in_flight) = (true, false);
-        self.idle.notify_all();
-        std::mem::take(&mut waiting.durable)
-    }
-}
-
-/// The log, to be written to.
-type Writing<'a> = MappedRwLockWriteGuard<'a, RaftLog<LogTypes>>;
-
-impl Callback for Flushed {
-    fn send(mut self, result: io::Result<()>) {
-        tell(self.durable.take().unwrap_or_default(), &result);
-        if let Some(inner) = self.inner.upgrade() {
-            inner.flushed(&result, self.begun);
-        }
-    }
-}
-
-impl Drop for Flushed {
-    /// Dropped unsent when the log's thread fails at something before it: whoever waits must hear of that.
-    fn drop(&mut self) {
-        let Some(durable) = self.durable.take() else { return };
-        let later = self.inner.upgrade().map(|inner| inner.lost()).unwrap_or_default();
-        tell(durable.into_iter().chain(later).collect(), &Err(closed()));
-    }
-}
-
-fn tell(durable: Vec<Durable>, result: &io::Result<()>) {
-    for durable in durable {
-        durable(copy_of(result));
-    }
-}
-
-fn closed() -> io::Error {
-    io::Error::other("the log is closed, or could not be flushed")
-}
-
-fn copy_of(result: &io::Result<()>) -> io::Result<()> {
-    result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{self, SyncSender};
+    use std::time::Instant;
+
     use super::*;
+    use crate::store::flush::Flushed;
 
     fn id(index: u64) -> LogId {
         LogId { term: 1, node: 1, index }

@@ -3,7 +3,6 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use raft_log::Types;
 use raft_log::codeq::{Decode, Encode};
 
 /// The largest payload of one entry, in bytes; a longer one in a log is damage.
@@ -34,26 +33,6 @@ pub struct Vote {
 /// What an entry holds; opaque here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Payload(pub Bytes);
-
-/// The type parameters of the write-ahead log.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct LogTypes;
-
-impl Types for LogTypes {
-    type LogId = LogId;
-    type LogPayload = Payload;
-    type Vote = Vote;
-    type Callback = super::log::Flushed;
-    type UserData = Vec<u8>;
-
-    fn log_index(log_id: &LogId) -> u64 {
-        log_id.index
-    }
-
-    fn payload_size(payload: &Payload) -> u64 {
-        payload.0.len() as u64
-    }
-}
 
 impl Encode for LogId {
     fn encode<W: Write>(&self, mut w: W) -> io::Result<usize> {
