@@ -9,7 +9,7 @@ use futures::future::join_all;
 use keyraft::crypto::Cipher;
 use keyraft::policy::{Actor, Author, Identity};
 use keyraft::state::{Command, CreationId, KeyRecord, Operation, RequestId};
-use keyraft::store::{Log, LogId};
+use keyraft::store::{LogId, LogStore};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Entries a second that writers append, each waiting for its own to be durable before the next.
 pub async fn appends_a_second(dir: &Path, writers: usize, time: Duration) -> std::io::Result<f64> {
-    let log = Log::open(dir)?;
+    let log = LogStore::open(dir)?;
     let next = Arc::new(Mutex::new(0));
     let begin = Instant::now() + WARM_UP;
     let appending = (0..writers).map(|_| tokio::spawn(append_until(log.clone(), Arc::clone(&next), begin, time)));
@@ -30,7 +30,7 @@ pub async fn appends_a_second(dir: &Path, writers: usize, time: Duration) -> std
     Ok(f64::from(count) / time.as_secs_f64())
 }
 
-async fn append_until(log: Log, next: Arc<Mutex<u64>>, begin: Instant, time: Duration) -> std::io::Result<u32> {
+async fn append_until(log: LogStore, next: Arc<Mutex<u64>>, begin: Instant, time: Duration) -> std::io::Result<u32> {
     let payload = payload();
     let mut count = 0;
     while begin.elapsed() < time {

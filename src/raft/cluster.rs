@@ -17,7 +17,7 @@ use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::Status;
 use crate::state::{Command, Outcome};
-use crate::store::{Checkpoint, Log, Progress, Snapshots, StoreId, View};
+use crate::store::{Checkpoint, LogStore, Progress, Snapshots, StoreId, View};
 
 /// How long a node that stops waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub struct Cluster {
     pub(super) reads: Reads,
     pub(super) lease: Arc<Lease>,
     pub(super) fence: Fence,
-    pub(super) log: Log,
+    pub(super) log: LogStore,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: Checkpoint,
     pub(super) failure: Failure,

@@ -38,7 +38,7 @@ use super::watch::probe;
 use super::watch::waits::Waits;
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::socket;
-use crate::store::{Damage, Found, Keystore, Log, OpenError, Owner, Snapshots, Store, StoreId};
+use crate::store::{Damage, FoundKeystore, Keystore, LogStore, OpenError, Owner, Snapshots, Store, StoreId};
 use crate::tls::PeerTls;
 
 /// Why a node cannot take part.
@@ -76,11 +76,11 @@ pub struct PeerListener {
     failure: Failure,
     waits: Waits,
     stop: oneshot::Sender<()>,
-    log: Log,
+    log: LogStore,
     snapshots: Snapshots,
     owner: Owner,
     /// None once it is taken out.
-    keystore: Option<Found>,
+    keystore: Option<FoundKeystore>,
 }
 
 impl PeerListener {
@@ -157,8 +157,8 @@ impl PeerListener {
     /// Why the keystore was, or must be, rebuilt; none when it is whole.
     pub fn damage(&self) -> Option<&Damage> {
         match &self.keystore {
-            None | Some(Found::Whole(_)) => None,
-            Some(Found::Rebuilt { damage, .. } | Found::NeedsPeer { damage }) => Some(damage),
+            None | Some(FoundKeystore::Whole(_)) => None,
+            Some(FoundKeystore::Rebuilt { damage, .. } | FoundKeystore::NeedsPeer { damage }) => Some(damage),
         }
     }
 
@@ -264,8 +264,8 @@ impl PeerListener {
     /// The keystore; when nothing here could rebuild it, from a peer's snapshot.
     async fn whole_keystore(&mut self) -> Result<Keystore, StartError> {
         match self.keystore.take() {
-            Some(Found::Whole(keystore) | Found::Rebuilt { keystore, .. }) => Ok(keystore),
-            Some(Found::NeedsPeer { damage }) => {
+            Some(FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. }) => Ok(keystore),
+            Some(FoundKeystore::NeedsPeer { damage }) => {
                 tracing::warn!(%damage, "nothing here can rebuild the keystore: asking the peers for a snapshot");
                 let purged = self.log.state()?.purged.map_or(0, |id| id.index);
                 let from = rebuild::Rebuild {
@@ -281,7 +281,7 @@ impl PeerListener {
     }
 }
 
-fn is_blank(log: &Log) -> io::Result<bool> {
+fn is_blank(log: &LogStore) -> io::Result<bool> {
     let state = log.state()?;
     Ok(state.vote.is_none() && state.last.is_none() && state.purged.is_none())
 }

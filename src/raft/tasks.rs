@@ -11,7 +11,7 @@ use super::forwarding::leader::Leadership;
 use super::peers::links::Links;
 use super::watch::elections;
 use crate::config::SnapshotConfig;
-use crate::store::{Checkpoint, Log, Snapshots};
+use crate::store::{Checkpoint, LogStore, Snapshots};
 
 /// Between two times that what was applied is given to sled.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Builds a snapshot when more has been written to the log since the last one than that one takes. Never ends.
-pub(super) async fn snapshot_when_large(raft: Raft, log: Log, snapshots: Snapshots, config: SnapshotConfig) {
+pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Snapshots, config: SnapshotConfig) {
     let metrics = Metrics::of(&raft);
     // What the log takes on disk says little: it gives room back in chunks, and may stay large although a snapshot covers
     // all of it.

@@ -1,4 +1,4 @@
-//! Building a snapshot while the keystore goes on applying.
+//! Building a snapshot while the node goes on applying the log.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::{Keystore, View};
 use crate::clock;
 use crate::state::{Digest, encode_assignment, encode_policy};
 
-/// Keys read from the view at a time; applying waits for no more than that.
+/// Keys that the build reads from the view at a time. Applying waits for no more than that.
 const KEYS_AT_A_TIME: usize = 1024;
 
-/// A snapshot to be built: all but the keys is copied, the keys are read from the frozen view.
+/// A snapshot to build. It has copies of everything but the keys, and reads those from the frozen view.
 pub struct SnapshotBuild {
     header: SnapshotHeader,
     copied: Vec<(Vec<u8>, Vec<u8>)>,
@@ -21,7 +21,7 @@ pub struct SnapshotBuild {
 }
 
 impl Keystore {
-    /// Takes note of everything as it is now, for a snapshot that is then built elsewhere. One at a time.
+    /// Freezes the state as it is now, for a snapshot that another thread then builds. One snapshot is built at a time.
     pub fn begin_snapshot(&self) -> SnapshotBuild {
         let header = SnapshotHeader {
             cluster_id: self.view.cluster().map(|cluster| cluster.id),
@@ -61,13 +61,13 @@ impl Keystore {
 }
 
 impl SnapshotBuild {
-    /// Writes the snapshot; meant for a thread that may block.
+    /// Writes the snapshot. It blocks for as long as that takes.
     ///
     /// # Errors
     /// The disk failed.
     ///
     /// # Panics
-    /// What was read is not what the digest says was there: the frozen view is broken.
+    /// The frozen view returned other entries than those that the digest counts.
     pub fn run(self, snapshots: &Snapshots) -> io::Result<Snapshot> {
         let _thaw = Thaw(Arc::clone(&self.view));
         let applied = self.header.applied.clone();
@@ -95,7 +95,7 @@ impl SnapshotBuild {
     }
 }
 
-/// The digest of what is written. A page of remembered commands counts command by command.
+/// The digest of the written entries. A page of remembered commands counts command by command.
 #[derive(Default)]
 struct Written {
     digest: Digest,
@@ -114,7 +114,7 @@ impl Written {
     }
 }
 
-/// Thaws the view however the build ends.
+/// Thaws the view at the end of a build, also of one that fails.
 struct Thaw(Arc<View>);
 
 impl Drop for Thaw {

@@ -1,4 +1,4 @@
-//! Applying committed entries: their changes go into the view, the digest and what sled gets next.
+//! Applying the changes of committed entries: to the view, to the digest, and to what sled gets next.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use super::{Keystore, LogId};
 use crate::policy::Rules;
 use crate::state::{Change, Remembered, encode_assignment, encode_policy};
 
-/// A digest is kept at every index that is a multiple of this, to compare nodes by.
+/// The keystore keeps the digest at each multiple of this index, so that nodes can compare theirs.
 const MARK_EVERY: u64 = 1024;
 const MARKS_KEPT: usize = 64;
 
@@ -49,13 +49,13 @@ impl Keystore {
         }
     }
 
-    /// Notes the membership of an entry; `raft` encodes it.
+    /// Notes the membership that an entry brings, as `raft` encodes it.
     pub fn set_membership(&mut self, membership: Bytes) {
         self.writes.insert(MEMBERSHIP.to_vec(), Some(membership.to_vec()));
         self.membership = membership;
     }
 
-    /// Notes that the entry `id` is applied.
+    /// Notes that this node has applied the entry `id`.
     pub fn advance(&mut self, id: LogId) {
         self.applied.last = Some(id);
         if id.index.is_multiple_of(MARK_EVERY) {
@@ -65,16 +65,16 @@ impl Keystore {
         }
     }
 
-    /// Whether the next [`Keystore::commit`] may have to wait for the disk: what is staged has outrun the checkpoints.
+    /// Whether the next [`Keystore::commit`] may have to wait for the disk, because checkpoints fell behind.
     pub fn may_wait(&self) -> bool {
         self.staging.is_nearly_full()
     }
 
-    /// Stages what was applied since the last time, and how far it goes, as part of one transaction. The log holds it
-    /// durably, so sled may learn of it later: it is written when a checkpoint is due, or enough has gathered.
+    /// Stages what was applied since the last call, with its position, as part of one transaction. Sled gets it when a
+    /// checkpoint is due or enough has gathered. That is soon enough, because the log already holds it durably.
     ///
     /// # Errors
-    /// The disk failed; the node must stop.
+    /// The disk failed. The node must stop.
     pub fn commit(&mut self) -> io::Result<()> {
         for page in std::mem::take(&mut self.changed_pages) {
             self.write_page(page);

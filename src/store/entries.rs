@@ -1,11 +1,11 @@
-//! The entries of the keystore: one tree, kinds told apart by the first byte, the same in sled and in snapshots.
+//! The entries of the keystore, the same in sled and in snapshots. The first byte of a key says what kind it is.
 //!
 //! | Key | Value |
 //! | --- | --- |
-//! | `!` | the format, and whose store this is; not replicated |
-//! | `@` | how far the log is applied; not replicated |
-//! | `#` | the membership at that point; not replicated |
-//! | `c` | the cluster |
+//! | `!` | the owner of the store; not replicated |
+//! | `@` | the applied position; not replicated |
+//! | `#` | the membership at that position; not replicated |
+//! | `c` | the facts about the cluster |
 //! | `i` identity | an assignment |
 //! | `k` name `\0` version (BE32) | the record of one version of a key |
 //! | `o` page (BE64) | up to 64 remembered commands |
@@ -22,7 +22,7 @@ pub(super) const OWNER: &[u8] = b"!";
 pub(super) const APPLIED: &[u8] = b"@";
 /// The key of the membership.
 pub(super) const MEMBERSHIP: &[u8] = b"#";
-/// The key of the cluster.
+/// The key of the facts about the cluster.
 pub(super) const CLUSTER: &[u8] = b"c";
 /// The first byte of an assignment's key.
 pub(super) const ASSIGNMENT: u8 = b'i';
@@ -33,7 +33,7 @@ pub(super) const MEMORY: u8 = b'o';
 /// The first byte of a policy's key.
 pub(super) const POLICY: u8 = b'p';
 
-/// Remembered commands to a page: few enough that rewriting the newest page with each batch is cheap.
+/// Remembered commands on a page: so few that it is cheap to write the newest page again with each batch.
 const PAGE_COMMANDS: u64 = 64;
 const COMMAND_BYTES: usize = 16 + 8 + 1;
 
@@ -55,7 +55,7 @@ pub(super) fn assignment_key(identity: Identity) -> Vec<u8> {
     key(ASSIGNMENT, identity.as_bytes())
 }
 
-/// What orders the versions of keys: name, a zero byte that no name holds, and the version.
+/// The version key, by which the versions of keys are ordered: name, a zero byte, which no name has, and the version.
 pub(super) fn version_key(name: &str, version: u32) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 5);
     key.extend(name.as_bytes());
@@ -64,7 +64,7 @@ pub(super) fn version_key(name: &str, version: u32) -> Vec<u8> {
     key
 }
 
-/// The page that a remembered command is on.
+/// The page of the remembered command with this number.
 pub(super) fn page_of(number: u64) -> u64 {
     number / PAGE_COMMANDS
 }
@@ -74,7 +74,7 @@ pub(super) fn numbers_of(page: u64) -> Range<u64> {
     page * PAGE_COMMANDS..(page + 1) * PAGE_COMMANDS
 }
 
-/// A page: the number of its first command, and the commands.
+/// Encodes a page: the number of its first command, and the commands.
 pub(super) fn encode_page<'a>(first: u64, commands: impl Iterator<Item = &'a Remembered>) -> Vec<u8> {
     let mut page = first.to_be_bytes().to_vec();
     for command in commands {
@@ -84,7 +84,7 @@ pub(super) fn encode_page<'a>(first: u64, commands: impl Iterator<Item = &'a Rem
     page
 }
 
-/// Reads a page: numbered commands, or none when it is damaged.
+/// Reads a page: numbered commands, or `None` if it is damaged.
 pub(super) fn decode_page(page: &[u8]) -> Option<Vec<(u64, Remembered)>> {
     let (first, commands) = page.split_first_chunk()?;
     let chunks = commands.chunks_exact(COMMAND_BYTES);
@@ -94,7 +94,7 @@ pub(super) fn decode_page(page: &[u8]) -> Option<Vec<(u64, Remembered)>> {
     (u64::from_be_bytes(*first)..).zip(chunks).map(|(number, bytes)| Some((number, decode_command(bytes)?))).collect()
 }
 
-/// The digest's key and value of a remembered command.
+/// The key and the value by which a remembered command counts in the digest.
 pub(super) fn outcome_entry(command: &Remembered) -> (Vec<u8>, [u8; 9]) {
     (key(MEMORY, &command.request_id.0), outcome_value(command))
 }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_of_one_name_stand_together_in_order() {
+    fn versions_of_one_name_are_neighbours_in_order() {
         let mut keys = [version_key("b", 1), version_key("a-1", 1), version_key("a", 256), version_key("a", 2)];
         keys.sort();
         assert_eq!(keys, [version_key("a", 2), version_key("a", 256), version_key("a-1", 1), version_key("b", 1)]);

@@ -1,4 +1,4 @@
-//! Files and folders that only this node's user may read, and renames that survive a power cut.
+//! Files and folders that only this node's user can read, and renames that survive a power cut.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-/// Makes a folder, and those above it, with mode 0700.
+/// Makes a folder, and the missing ones above it, with mode 0700.
 ///
 /// # Errors
 /// The file system refused.
@@ -15,10 +15,10 @@ pub fn make_private_folder(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// Makes a folder, if need be as [`make_private_folder`] does, that files can be made in.
+/// Makes a folder if it does not exist, and checks that this process can make files in it.
 ///
 /// # Errors
-/// The file system refused, or this process may not read and write in it.
+/// The file system refused, or this process may not read and write in the folder.
 pub fn make_usable_folder(dir: &Path) -> io::Result<()> {
     match dir.metadata() {
         Ok(found) if !found.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
@@ -31,7 +31,7 @@ pub fn make_usable_folder(dir: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Makes a file with mode 0600, empty.
+/// Makes an empty file with mode 0600.
 ///
 /// # Errors
 /// The file system refused.
@@ -39,10 +39,10 @@ pub fn make_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// Puts a whole file in place of `path`: a reader, or a power cut, sees the old one or the new one.
+/// Replaces the file `path` in one step: a reader sees the old content or the new one, also after a power cut.
 ///
 /// # Errors
-/// The file system refused; `path` is unchanged.
+/// The file system refused. Then `path` is unchanged.
 pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = make_private_file(&temporary)?;
@@ -51,7 +51,7 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     rename_durably(&temporary, path)
 }
 
-/// Renames within one folder and makes the renaming durable.
+/// Renames a file within its folder, and makes that durable.
 ///
 /// # Errors
 /// The file system refused.
@@ -68,7 +68,7 @@ pub fn sync_folder(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// The bytes that a folder's files take, those of its folders too; what vanishes meanwhile does not count.
+/// The bytes of all files in a folder and the folders below it. A file that is removed meanwhile does not count.
 pub fn folder_bytes(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {

@@ -14,10 +14,10 @@ use raft_log::{Callback, RaftLog, Types};
 use super::log_types::{LogId, Payload, Vote};
 use crate::clock;
 
-/// Called once what it was given with is durable, or could not be made so.
-pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
+/// Called once: when a write is durable, or when it failed to become so.
+pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
-/// What flushing cost so far.
+/// What flushes have cost so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FlushFigures {
     /// Flushes done.
@@ -26,29 +26,32 @@ pub struct FlushFigures {
     pub total_ns: u64,
 }
 
-pub(super) struct Inner {
-    /// None once closed, which lets another process, or another `Log`, open the folder.
+/// The write-ahead log, and who waits for its next flush.
+pub(super) struct SharedLog {
+    /// `None` once closed, so that another process, or another `LogStore`, can open the folder.
     pub(super) log: RwLock<Option<RaftLog<LogTypes>>>,
-    pub(super) waiting: Mutex<Waiting>,
+    pub(super) queue: Mutex<FlushQueue>,
+    /// Notified when a flush ends and no other one begins.
     pub(super) idle: Condvar,
     pub(super) flushes: AtomicU64,
     pub(super) flush_ns: AtomicU64,
     pub(super) written: AtomicU64,
 }
 
-/// Who waits for the next flush. At most one flush is in flight; whatever is written meanwhile shares the next one.
+/// Writers that wait for the next flush. At most one flush is in flight. Writes that arrive meanwhile share the next one.
 #[derive(Default)]
-pub(super) struct Waiting {
-    pub(super) durable: Vec<Durable>,
+pub(super) struct FlushQueue {
+    pub(super) waiting: Vec<OnDurable>,
     pub(super) in_flight: bool,
     pub(super) closed: bool,
 }
 
-/// Told by the write-ahead log's own thread that a flush is done; begins the next one there, without a thread between.
-pub(super) struct Flushed {
-    pub(super) inner: Weak<Inner>,
-    /// None once they are told.
-    pub(super) durable: Option<Vec<Durable>>,
+/// The thread of the write-ahead log calls it after a flush. It begins the next flush on that thread, so that no switch
+/// of threads comes between the two.
+pub(super) struct FlushCallback {
+    pub(super) log: Weak<SharedLog>,
+    /// `None` once they have been called.
+    pub(super) waiting: Option<Vec<OnDurable>>,
     pub(super) begun: Instant,
 }
 
@@ -56,11 +59,124 @@ pub(super) struct Flushed {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LogTypes;
 
+type LockedLog<'a> = MappedRwLockWriteGuard<'a, RaftLog<LogTypes>>;
+
+impl SharedLog {
+    pub(super) fn new(log: RaftLog<LogTypes>) -> Self {
+        Self {
+            written: AtomicU64::new(log.on_disk_size()),
+            log: RwLock::new(Some(log)),
+            queue: Mutex::default(),
+            idle: Condvar::new(),
+            flushes: AtomicU64::new(0),
+            flush_ns: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn read(&self) -> io::Result<MappedRwLockReadGuard<'_, RaftLog<LogTypes>>> {
+        RwLockReadGuard::try_map(self.log.read(), Option::as_ref).map_err(|_| closed())
+    }
+
+    pub(super) fn write(&self) -> io::Result<LockedLog<'_>> {
+        RwLockWriteGuard::try_map(self.log.write(), Option::as_mut).map_err(|_| closed())
+    }
+
+    /// Flushes at once, or with the next flush if one is in flight.
+    pub(super) fn when_durable(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, on_durable: OnDurable) -> io::Result<()> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(closed());
+        }
+        if queue.in_flight {
+            queue.waiting.push(on_durable);
+            return Ok(());
+        }
+        queue.in_flight = true;
+        drop(queue);
+        self.flush(log, vec![on_durable])
+    }
+
+    pub(super) fn flush_and_wait(self: &Arc<Self>, mut log: LockedLog<'_>) -> io::Result<()> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let on_durable = Box::new(move |result| {
+            // The receiver below waits until the callback has been called or dropped, so it can receive.
+            let _ = SyncSender::send(&sender, result);
+        });
+        self.when_durable(&mut log, on_durable)?;
+        drop(log);
+        receiver.recv().map_err(|_| closed())?
+    }
+
+    /// Closes the log once no flush is in flight. Later reads and writes fail.
+    pub(super) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        while queue.in_flight {
+            self.idle.wait(&mut queue);
+        }
+        drop(queue);
+        *self.log.write() = None;
+    }
+
+    fn flush(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, waiting: Vec<OnDurable>) -> io::Result<()> {
+        let log_again = Arc::downgrade(self);
+        log.flush(true, Some(FlushCallback { log: log_again, waiting: Some(waiting), begun: Instant::now() }))
+    }
+
+    /// After a flush: begins the next one, unless nobody waits for one or this one failed.
+    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.flush_ns.fetch_add(clock::nanos(begun.elapsed()), Ordering::Relaxed);
+        let mut queue = self.queue.lock();
+        // After a failed fsync the system may have dropped the pages that it could not write. A second fsync would then
+        // succeed, although the pages are lost.
+        queue.closed |= result.is_err();
+        let next = std::mem::take(&mut queue.waiting);
+        if next.is_empty() || result.is_err() {
+            queue.in_flight = false;
+            self.idle.notify_all();
+            drop(queue);
+            return report(next, result);
+        }
+        drop(queue);
+        // If this fails, it drops the callback, and the drop reports the failure to those who wait.
+        if let Err(error) = self.write().and_then(|mut log| self.flush(&mut log, next)) {
+            tracing::error!(%error, "the node cannot flush the Raft log");
+        }
+    }
+
+    /// Closes the log after its thread ended without a flush that it was given. Returns those who waited for the next.
+    fn lost_flush(&self) -> Vec<OnDurable> {
+        let mut queue = self.queue.lock();
+        (queue.closed, queue.in_flight) = (true, false);
+        self.idle.notify_all();
+        std::mem::take(&mut queue.waiting)
+    }
+}
+
+impl Callback for FlushCallback {
+    fn send(mut self, result: io::Result<()>) {
+        report(self.waiting.take().unwrap_or_default(), &result);
+        if let Some(log) = self.log.upgrade() {
+            log.flushed(&result, self.begun);
+        }
+    }
+}
+
+impl Drop for FlushCallback {
+    /// The log's thread drops the callback unsent if a write before the flush fails. The writers must learn of that.
+    fn drop(&mut self) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let later = self.log.upgrade().map(|log| log.lost_flush()).unwrap_or_default();
+        report(waiting.into_iter().chain(later).collect(), &Err(closed()));
+    }
+}
+
 impl Types for LogTypes {
     type LogId = LogId;
     type LogPayload = Payload;
     type Vote = Vote;
-    type Callback = Flushed;
+    type Callback = FlushCallback;
     type UserData = Vec<u8>;
 
     fn log_index(log_id: &LogId) -> u64 {
@@ -72,100 +188,9 @@ impl Types for LogTypes {
     }
 }
 
-impl Inner {
-    pub(super) fn read(&self) -> io::Result<MappedRwLockReadGuard<'_, RaftLog<LogTypes>>> {
-        RwLockReadGuard::try_map(self.log.read(), Option::as_ref).map_err(|_| closed())
-    }
-
-    pub(super) fn write(&self) -> io::Result<Writing<'_>> {
-        RwLockWriteGuard::try_map(self.log.write(), Option::as_mut).map_err(|_| closed())
-    }
-
-    /// Flushes at once, or with the next flush when one is in flight.
-    pub(super) fn when_durable(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Durable) -> io::Result<()> {
-        let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            return Err(closed());
-        }
-        if waiting.in_flight {
-            waiting.durable.push(durable);
-            return Ok(());
-        }
-        waiting.in_flight = true;
-        drop(waiting);
-        self.flush(log, vec![durable])
-    }
-
-    pub(super) fn flush_and_wait(self: &Arc<Self>, mut log: Writing<'_>) -> io::Result<()> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let told = Box::new(move |result| {
-            // The receiver waits below, for as long as this is waited for.
-            let _ = SyncSender::send(&sender, result);
-        });
-        self.when_durable(&mut log, told)?;
-        drop(log);
-        receiver.recv().map_err(|_| closed())?
-    }
-
-    fn flush(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, durable: Vec<Durable>) -> io::Result<()> {
-        log.flush(true, Some(Flushed { inner: Arc::downgrade(self), durable: Some(durable), begun: Instant::now() }))
-    }
-
-    /// After a flush: begins the next one, unless nobody waits, or the disk failed.
-    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
-        self.flushes.fetch_add(1, Ordering::Relaxed);
-        let elapsed = clock::nanos(begun.elapsed());
-        self.flush_ns.fetch_add(elapsed, Ordering::Relaxed);
-        let mut waiting = self.waiting.lock();
-        // A failed fsync may have dropped the pages it could not write: trying again would lie.
-        waiting.closed |= result.is_err();
-        let next = std::mem::take(&mut waiting.durable);
-        if next.is_empty() || result.is_err() {
-            waiting.in_flight = false;
-            self.idle.notify_all();
-            drop(waiting);
-            return tell(next, result);
-        }
-        drop(waiting);
-        // What cannot be given to the log's thread is dropped, and tells by that that it failed.
-        if let Err(error) = self.write().and_then(|mut log| self.flush(&mut log, next)) {
-            tracing::error!(%error, "the log cannot be flushed");
-        }
-    }
-
-    /// The log's thread has ended without a flush that it was given: nothing is durable any more.
-    fn lost(&self) -> Vec<Durable> {
-        let mut waiting = self.waiting.lock();
-        (waiting.closed, waiting.in_flight) = (true, false);
-        self.idle.notify_all();
-        std::mem::take(&mut waiting.durable)
-    }
-}
-
-/// The log, to be written to.
-type Writing<'a> = MappedRwLockWriteGuard<'a, RaftLog<LogTypes>>;
-
-impl Callback for Flushed {
-    fn send(mut self, result: io::Result<()>) {
-        tell(self.durable.take().unwrap_or_default(), &result);
-        if let Some(inner) = self.inner.upgrade() {
-            inner.flushed(&result, self.begun);
-        }
-    }
-}
-
-impl Drop for Flushed {
-    /// Dropped unsent when the log's thread fails at something before it: whoever waits must hear of that.
-    fn drop(&mut self) {
-        let Some(durable) = self.durable.take() else { return };
-        let later = self.inner.upgrade().map(|inner| inner.lost()).unwrap_or_default();
-        tell(durable.into_iter().chain(later).collect(), &Err(closed()));
-    }
-}
-
-fn tell(durable: Vec<Durable>, result: &io::Result<()>) {
-    for durable in durable {
-        durable(copy_of(result));
+fn report(waiting: Vec<OnDurable>, result: &io::Result<()>) {
+    for on_durable in waiting {
+        on_durable(copy_of(result));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The keystore's folders: one sled folder in use, named by `CURRENT`, and new ones filled beside it.
+//! The keystore's folders: `CURRENT` names the sled folder in use. The node fills new ones beside it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,17 +9,19 @@ use super::entries::APPLIED;
 use super::files::{make_private_folder, replace_file};
 use super::image::Damage;
 
-/// Values over a quarter of it would go to files that sled never syncs; entries are capped far below.
+/// Sled would put a value over a quarter of this size into a file that it never syncs. No entry is nearly that large.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// Requests never read sled, so its cache only serves the writer.
+/// A small cache is enough, because requests never read sled.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
-/// A file that is written to see whether there is room, and removed at once.
+/// A file that the node writes to see whether the disk has room, and removes at once.
 const ROOM: &str = "ROOM";
+/// The name of the sled folder in use.
 const CURRENT: &str = "CURRENT";
+/// A marker that stands here while a folder is opened. It has one byte for each opening that did not come to its end.
 const OPENING: &str = "OPENING";
 /// In a sled folder: the applied position that the last sync made durable.
 const DURABLE: &str = "DURABLE";
-/// A folder whose opening was cut short this often is taken for damaged: it may crash the process each time.
+/// A folder whose opening was cut short this often counts as damaged, because it may crash the process each time.
 const OPENINGS_CUT_SHORT: u32 = 2;
 
 /// The folder of the keystore's folders.
@@ -40,10 +42,11 @@ impl Folders {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Whether the disk takes as much as opening a keystore may write. What fails on a full disk is not damaged.
+    /// Checks that the disk has as much room as opening a keystore may need. Opening fails on a full disk, and that must
+    /// not look like damage.
     ///
     /// # Errors
-    /// It does not.
+    /// The disk does not have the room.
     pub(super) fn check_room(&self) -> io::Result<()> {
         let path = self.root.join(ROOM);
         let written = write_segment(&path);
@@ -51,9 +54,9 @@ impl Folders {
         written.and(removed)
     }
 
-    /// Opens the folder in use; none when there is none yet.
+    /// Opens the folder in use, or returns `None` if no folder is in use yet.
     pub(super) fn open_current(&self) -> Result<Option<OpenFolder>, Damage> {
-        let Some(name) = self.current().map_err(|e| unreadable(&e))? else { return Ok(None) };
+        let Some(name) = self.current()? else { return Ok(None) };
         let path = self.root.join(name);
         if !path.is_dir() {
             return Err(Damage::Unreadable(format!("{} is gone", path.display())));
@@ -63,17 +66,17 @@ impl Folders {
         Ok(Some(OpenFolder { db, path }))
     }
 
-    /// To be called when an opened folder was read to the end and found whole.
+    /// Removes the marker of an opening. To be called when the opened folder was read to the end and is whole.
     pub(super) fn opened(&self) -> io::Result<()> {
         remove_if_there(&self.root.join(OPENING))
     }
 
     /// Marks the folder in use as damaged.
-    pub(super) fn distrust(&self) -> io::Result<()> {
+    pub(super) fn mark_damaged(&self) -> io::Result<()> {
         replace_file(&self.root.join(OPENING), &vec![b'x'; OPENINGS_CUT_SHORT as usize])
     }
 
-    /// A new empty folder; it is not in use before [`Folders::switch_to`].
+    /// Makes an empty folder. It comes into use with [`Folders::switch_to`].
     pub(super) fn create(&self) -> io::Result<OpenFolder> {
         let number = self.numbers()?.last().map_or(1, |last| last + 1);
         let path = self.root.join(folder_name(number));
@@ -82,7 +85,7 @@ impl Folders {
         Ok(OpenFolder { db, path })
     }
 
-    /// Puts a folder in use, in one step, and removes every other save those set aside.
+    /// Puts a folder in use, in one step, and removes the others except the one set aside.
     pub(super) fn switch_to(&self, folder: &OpenFolder) -> io::Result<()> {
         let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         replace_file(&self.root.join(CURRENT), name.as_bytes())?;
@@ -96,7 +99,7 @@ impl Folders {
         Ok(())
     }
 
-    /// Moves the folder in use aside, for whoever wants to see what happened to it.
+    /// Moves the folder in use aside, so that somebody can look at the damage.
     pub(super) fn set_aside(&self) -> io::Result<Option<PathBuf>> {
         let Some(name) = self.current()? else { return Ok(None) };
         let aside = self.root.join("damaged");
@@ -118,7 +121,7 @@ impl Folders {
         }
     }
 
-    /// Leaves a marker before opening, and counts the ones that earlier openings left.
+    /// Writes the marker before an opening, with one byte more than earlier openings left in it.
     fn note_opening(&self) -> Result<(), Damage> {
         let marker = self.root.join(OPENING);
         let cut_short = fs::read(&marker).map_or(0, |marks| u32::try_from(marks.len()).unwrap_or(u32::MAX));
@@ -126,7 +129,7 @@ impl Folders {
             return Err(Damage::Unreadable(format!("opening it was cut short {cut_short} times")));
         }
         let marks = vec![b'x'; cut_short as usize + 1];
-        replace_file(&marker, &marks).map_err(|e| unreadable(&e))
+        Ok(replace_file(&marker, &marks)?)
     }
 
     fn numbers(&self) -> io::Result<Vec<u64>> {
@@ -138,8 +141,8 @@ impl Folders {
 }
 
 impl OpenFolder {
-    /// Makes everything written so far durable, and notes how far that goes. On Linux sled's own flush does not sync
-    /// (`sync_file_range`).
+    /// Makes everything written so far durable, and notes the position. The file is synced here, because on Linux sled's
+    /// own flush does not sync it (`sync_file_range`).
     pub(super) fn sync(&self) -> io::Result<()> {
         let applied = self.db.get(APPLIED).map_err(io::Error::other)?;
         self.db.flush().map_err(io::Error::other)?;
@@ -147,8 +150,8 @@ impl OpenFolder {
         applied.map_or(Ok(()), |applied| replace_file(&self.path.join(DURABLE), &applied))
     }
 
-    /// The applied position that the last sync made durable; none before the first. Sled drops everything after a
-    /// damaged byte and opens as if it had never been written: what is behind this position is damaged.
+    /// The applied position that the last sync made durable, or `None` before the first. Sled drops everything after a
+    /// damaged byte, and opens as if it had never been written. So a folder that is behind this position is damaged.
     pub(super) fn durable(&self) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.path.join(DURABLE)) {
             Ok(applied) => Ok(Some(applied)),
@@ -158,7 +161,7 @@ impl OpenFolder {
     }
 }
 
-/// Opens a sled folder. A damaged one can panic; that is an answer here, not a crash.
+/// Opens a sled folder. A damaged one can make sled panic. The panic is returned as damage and does not end the node.
 fn open_sled(path: &Path) -> Result<sled::Db, Damage> {
     let config = sled::Config::new()
         .path(path)
@@ -167,7 +170,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, Damage> {
         .flush_every_ms(None)
         .mode(sled::Mode::HighThroughput);
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(opened) => opened.map_err(|e| unreadable(&e)),
+        Ok(opened) => Ok(opened?),
         Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned())),
     }
 }
@@ -193,8 +196,4 @@ fn remove_folder_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> Damage {
-    Damage::Unreadable(error.to_string())
 }

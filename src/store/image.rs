@@ -1,22 +1,23 @@
-//! An image of the whole state in memory, filled entry by entry from a keystore or a snapshot, and checked at the end.
+//! The whole state in memory, read entry by entry from a keystore or a snapshot, and checked at the end.
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use prost::Message;
+use thiserror::Error;
 
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
 use super::{LogId, View, wire};
 use crate::policy::Rules;
 use crate::state::{Cluster, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
 
-/// How far the log is applied, and what the state amounts to there.
+/// How far this node has applied the log, and the count and digest of the state there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The last entry applied.
     pub last: Option<LogId>,
-    /// How many entries the replicated state has.
+    /// The number of entries of the replicated state.
     pub entries: u64,
     /// Their digest.
     pub digest: Digest,
@@ -26,33 +27,46 @@ pub struct Applied {
     pub memory_forgotten_index: u64,
 }
 
-/// The whole state in memory, with the membership at that point as `raft` encodes it.
+/// The whole state in memory.
 pub(super) struct Image {
     pub view: View,
     pub memory: Memory,
     pub applied: Applied,
+    /// As `raft` encodes it.
     pub membership: Bytes,
 }
 
-/// What is wrong with a keystore or a snapshot: it must be rebuilt, never served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is wrong with a keystore or a snapshot. The node rebuilds it and never serves from it.
+#[derive(Debug, Error)]
 pub enum Damage {
     /// An entry cannot be read.
+    #[error("an entry is damaged: {0}")]
     Entry(String),
-    /// What is there is not what was applied.
+    /// The content differs from what the node noted when it wrote it.
+    #[error("its {what} is {found}, but {noted} was noted when it was written")]
     Disagreement {
-        /// What disagrees: `entry count`, `digest` or `applied index`.
+        /// What differs: `entry count`, `digest` or `applied index`.
         what: &'static str,
-        /// As noted with the applied position.
+        /// The value that the node noted.
         noted: String,
-        /// As found.
+        /// The value that the content has.
         found: String,
     },
-    /// It cannot be opened or read.
+    /// It cannot be opened or read, for this reason.
+    #[error("{0}")]
     Unreadable(String),
+    /// The file system failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Sled failed.
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    /// A stored message cannot be decoded.
+    #[error(transparent)]
+    Message(#[from] prost::DecodeError),
 }
 
-/// Takes entries in any order.
+/// Builds an image from entries in any order.
 #[derive(Default)]
 pub(super) struct ImageBuilder {
     view: View,
@@ -78,13 +92,13 @@ impl ImageBuilder {
                 self.rules.identities.insert(identity, assignment);
             }
             _ if key == CLUSTER => self.view.set_cluster(Cluster::decode(value).map_err(|e| damaged(&e))?),
-            _ => return Err(Damage::Entry(format!("unknown kind of entry {:02x?}", key.first()))),
+            _ => return Err(Damage::Entry(format!("its key begins with the unknown byte {:02x?}", key.first()))),
         }
         self.count(key, value);
         Ok(())
     }
 
-    /// The image, if it is what `applied` says it should be.
+    /// The image, if its count and digest are those of `applied`.
     pub(super) fn finish(mut self, applied: Applied, membership: Bytes) -> Result<Image, Damage> {
         let memory = self.memory(&applied)?;
         let found = Applied { entries: self.entries, digest: self.digest, ..applied.clone() };
@@ -100,7 +114,7 @@ impl ImageBuilder {
             .split_last_chunk()
             .and_then(|(name, version)| Some((name.strip_suffix(&[0])?, u32::from_be_bytes(*version))))
             .and_then(|(name, version)| Some((std::str::from_utf8(name).ok()?, version)))
-            .ok_or_else(|| Damage::Entry("a key version without a name".to_owned()))?;
+            .ok_or_else(|| Damage::Entry("the key of a version has no name".to_owned()))?;
         if KeyRecord::peek(record).is_none_or(|(_, recorded)| recorded != version) {
             return Err(Damage::Entry(format!("the record of key '{name}' is not of version {version}")));
         }
@@ -109,19 +123,20 @@ impl ImageBuilder {
     }
 
     fn add_commands(&mut self, page: &[u8]) -> Result<(), Damage> {
-        let commands = entries::decode_page(page).ok_or_else(|| Damage::Entry("remembered commands".to_owned()))?;
+        let commands = entries::decode_page(page)
+            .ok_or_else(|| Damage::Entry("a page of remembered commands cannot be read".to_owned()))?;
         self.commands.extend(commands);
         Ok(())
     }
 
-    /// Commands older than the memory may still stand on its first page; they are not part of the state.
+    /// The first page may still have commands that the memory has forgotten. They are not part of the state.
     fn memory(&mut self, applied: &Applied) -> Result<Memory, Damage> {
         let mut commands = std::mem::take(&mut self.commands);
         commands.retain(|(number, _)| *number >= applied.memory_first);
         commands.sort_unstable_by_key(|(number, _)| *number);
         let gapless = (applied.memory_first..).zip(&commands).all(|(expected, (number, _))| expected == *number);
         if !gapless {
-            return Err(Damage::Entry("a gap among the remembered commands".to_owned()));
+            return Err(Damage::Entry("remembered commands are missing".to_owned()));
         }
         let recent: VecDeque<Remembered> = commands.into_iter().map(|(_, command)| command).collect();
         for command in &recent {
@@ -138,7 +153,7 @@ impl ImageBuilder {
 }
 
 impl Applied {
-    /// The index of the last entry applied; 0 before the first.
+    /// The index of the last entry applied, or 0 before the first.
     pub(super) fn index(&self) -> u64 {
         self.last.map_or(0, |id| id.index)
     }
@@ -153,7 +168,7 @@ impl Applied {
         }
     }
 
-    /// Fails when this is not as far as `durable`, encoded: something was lost that had been made durable.
+    /// Fails if this is behind `durable`, an encoded position: then the disk lost what it had made durable.
     pub(super) fn reaches(&self, durable: &[u8]) -> Result<(), Damage> {
         let durable = Self::from_wire(wire::Applied::decode(durable).map_err(|e| damaged(&e))?)?;
         let (noted, found) = (durable.index(), self.index());
@@ -161,7 +176,11 @@ impl Applied {
     }
 
     pub(super) fn from_wire(wire: wire::Applied) -> Result<Self, Damage> {
-        let digest = wire.digest.as_ref().try_into().map_err(|_| Damage::Entry("applied position".to_owned()))?;
+        let digest = wire
+            .digest
+            .as_ref()
+            .try_into()
+            .map_err(|_| Damage::Entry("the applied position cannot be read".to_owned()))?;
         Ok(Self {
             last: wire.last.map(Into::into),
             entries: wire.entries,
@@ -182,17 +201,3 @@ fn disagreement<T: PartialEq + fmt::Display>(what: &'static str, noted: T, found
 fn damaged(error: &dyn fmt::Display) -> Damage {
     Damage::Entry(error.to_string())
 }
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Entry(what) => write!(f, "an entry is damaged: {what}"),
-            Self::Disagreement { what, noted, found } => {
-                write!(f, "its {what} is {found}, but {noted} was noted when it was written")
-            }
-            Self::Unreadable(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for Damage {}

@@ -1,4 +1,4 @@
-//! The keystore: what was applied, derived from the log, in sled; and the view of it that is read.
+//! The keystore: what this node has applied from the log, in sled for the next start and in memory for requests.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -19,7 +19,7 @@ use super::staging::{Staging, Writes};
 use super::{LogId, Progress, View};
 use crate::state::{Digest, Memory};
 
-/// What one node has applied. It has one owner, who feeds it committed entries in order.
+/// What this node has applied. The state machine owns it, and gives it the changes of committed entries in order.
 pub struct Keystore {
     folders: Folders,
     pub(super) staging: Arc<Staging>,
@@ -31,14 +31,14 @@ pub struct Keystore {
     progress: watch::Sender<Progress>,
     pub(super) last_revocation: u64,
     pub(super) marks: VecDeque<(u64, Digest)>,
-    /// The same, for those who watch the progress: it seldom changes, and is told with every batch.
+    /// The same for those who watch the progress. It seldom changes, but each batch sends it.
     pub(super) shown_marks: Arc<[(u64, Digest)]>,
     pub(super) writes: Writes,
     /// Pages of remembered commands that differ from what is staged.
     pub(super) changed_pages: BTreeSet<u64>,
 }
 
-/// Writes what a keystore has applied, and makes it durable, from a thread of its own.
+/// Writes what a keystore has applied to sled and makes it durable, from another thread.
 #[derive(Clone)]
 pub struct Checkpoint {
     staging: Arc<Staging>,
@@ -46,14 +46,15 @@ pub struct Checkpoint {
 }
 
 impl Keystore {
-    /// Opens the keystore in use under `folders`; none when there is none.
+    /// Opens the keystore in use, or returns `None` if this node does not have one.
     pub(super) fn open(folders: Folders) -> Result<Option<Self>, Damage> {
         let Some(folder) = folders.open_current()? else { return Ok(None) };
         let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
-        let (owner, image) = scanned.unwrap_or_else(|_| Err(unreadable(&"reading it panicked")))?;
-        let durable = folder.durable().map_err(|e| unreadable(&e))?;
-        durable.map_or(Ok(()), |durable| image.applied.reaches(&durable))?;
-        folders.opened().map_err(|e| unreadable(&e))?;
+        let (owner, image) = scanned.unwrap_or_else(|_| Err(Damage::Unreadable("reading it panicked".to_owned())))?;
+        if let Some(durable) = folder.durable()? {
+            image.applied.reaches(&durable)?;
+        }
+        folders.opened()?;
         Ok(Some(Self::assemble(folders, folder, owner, image)))
     }
 
@@ -68,20 +69,20 @@ impl Keystore {
         Ok(Self::assemble(folders, folder, owner, image))
     }
 
-    /// Makes a keystore of what a snapshot holds and puts it in use.
+    /// Makes a keystore from a snapshot and puts it in use.
     pub(super) fn create_from(folders: Folders, owner: Owner, snapshot: &Snapshot) -> Result<Self, Damage> {
         let (folder, image) = fill(&folders, owner, snapshot)?;
-        folders.switch_to(&folder).map_err(|e| unreadable(&e))?;
+        folders.switch_to(&folder)?;
         Ok(Self::assemble(folders, folder, owner, image))
     }
 
-    /// Replaces everything by what a snapshot holds. Readers see the old state or the new one, never half of it.
+    /// Replaces the whole state by that of a snapshot. Requests see the old state or the new one.
     ///
     /// # Errors
-    /// The snapshot is damaged, or the disk failed; nothing has changed.
+    /// The snapshot is damaged, or the disk failed. Then nothing has changed.
     pub fn install(&mut self, snapshot: &Snapshot) -> Result<(), Damage> {
         let (folder, image) = fill(&self.folders, self.owner, snapshot)?;
-        self.staging.replace(folder, |folder| self.folders.switch_to(folder)).map_err(|e| unreadable(&e))?;
+        self.staging.replace(folder, |folder| self.folders.switch_to(folder))?;
         self.view.replace_with(image.view);
         (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
         self.last_revocation = self.applied.index();
@@ -100,7 +101,7 @@ impl Keystore {
             memory: image.memory,
             membership: image.membership,
             progress: watch::Sender::default(),
-            // What was revoked before this node started is not known one by one; all of it was by here.
+            // The node does not know the index of each revocation before its start, but none is later than this.
             last_revocation: image.applied.index(),
             applied: image.applied,
             marks: VecDeque::new(),
@@ -112,7 +113,7 @@ impl Keystore {
         keystore
     }
 
-    /// What requests read.
+    /// The part of the state that requests read.
     pub fn view(&self) -> &Arc<View> {
         &self.view
     }
@@ -122,12 +123,12 @@ impl Keystore {
         self.applied.last
     }
 
-    /// The membership as of the last entry applied, as `raft` encodes it; empty before the first.
+    /// The membership after the last entry applied, as `raft` encodes it. It is empty before the first entry.
     pub fn membership(&self) -> &Bytes {
         &self.membership
     }
 
-    /// Whose keystore this is.
+    /// The owner of the store that this keystore belongs to.
     pub fn owner(&self) -> Owner {
         self.owner
     }
@@ -137,12 +138,12 @@ impl Keystore {
         &self.memory
     }
 
-    /// How far the keystore is, now and from now on.
+    /// How far this node has applied the log, now and after each batch.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Makes what is written durable when asked to.
+    /// A handle that writes to disk what the keystore has applied.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint { staging: Arc::clone(&self.staging), folders: self.folders.clone() }
     }
@@ -158,33 +159,29 @@ impl Keystore {
 }
 
 impl Checkpoint {
-    /// Writes everything applied so far.
+    /// Writes everything applied so far to sled.
     ///
     /// # Errors
-    /// The disk failed; the node must stop.
+    /// The disk failed. The node must stop.
     pub fn write(&self) -> io::Result<()> {
         self.staging.write()
     }
 
-    /// Writes everything applied so far and makes it durable.
+    /// Writes everything applied so far to sled and makes it durable.
     ///
     /// # Errors
-    /// The disk failed; the node must stop.
+    /// The disk failed. The node must stop.
     pub fn run(&self) -> io::Result<()> {
         self.staging.sync()
     }
 
-    /// Marks the keystore as damaged: the next opening makes it anew.
+    /// Marks the keystore as damaged, so that the next start sets it aside and rebuilds it.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn distrust(&self) -> io::Result<()> {
-        self.folders.distrust()
+    pub fn mark_damaged(&self) -> io::Result<()> {
+        self.folders.mark_damaged()
     }
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> Damage {
-    Damage::Unreadable(error.to_string())
 }
 
 #[cfg(test)]

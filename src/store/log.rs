@@ -1,53 +1,51 @@
-//! The Raft log and vote: a write-ahead log whose flushes are coalesced, so that one writer waits for one flush and
-//! many writers share it.
+//! The Raft log and the vote, in a write-ahead log.
 
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, RwLock};
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Config, RaftLog};
 
-use super::flush::{Durable, FlushFigures, Inner};
+use super::flush::{FlushFigures, OnDurable, SharedLog};
 use super::log_types::{LogId, Payload, Vote};
 
-/// A purge drops whole chunks, and an open decodes all that is left.
+/// The size of a chunk. A purge drops whole chunks only, and opening the log decodes all chunks that are left.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
-/// What a record takes besides its payload: type, position, length, checksum.
+/// What a record takes besides its payload: type, position, length and checksum.
 const RECORD_BYTES: u64 = 40;
-/// Payloads kept in memory for followers that are close behind.
+/// Payloads that stay in memory for followers that are close behind.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// The Raft log of one node. Cheap to clone; all clones are one log.
+/// The Raft log of one node. Clones are cheap and share one log.
 #[derive(Clone)]
-pub struct Log {
-    inner: Arc<Inner>,
+pub struct LogStore {
+    log: Arc<SharedLog>,
 }
 
 /// Where the log stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogState {
-    /// The last entry that was purged.
+    /// The last purged entry.
     pub purged: Option<LogId>,
     /// The last entry, purged or not.
     pub last: Option<LogId>,
     /// The last vote.
     pub vote: Option<Vote>,
-    /// The last position known to be committed.
+    /// The last position that this node knows to be committed.
     pub committed: Option<LogId>,
 }
 
-impl Log {
-    /// Opens the log in `dir`, making it when it is not there.
+impl LogStore {
+    /// Opens the log in the folder `dir`, and makes the folder if it does not exist.
     ///
     /// # Errors
-    /// The folder cannot be read or written, or what is in it is damaged beyond a torn tail.
+    /// This process cannot read or write the folder, or the log has more damage than a torn end.
     pub fn open(dir: &Path) -> io::Result<Self> {
         super::files::make_private_folder(dir)?;
         let mut config = Config::new(dir.display());
@@ -55,18 +53,9 @@ impl Log {
         config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
         config.wal.flush_batch_wait = Some(Duration::ZERO);
         config.log_cache_capacity = Some(CACHE_BYTES);
-        // A bound would let an append wait, with the log locked, for the thread that wants the lock to flush.
+        // With a bound, an append that holds the log's lock could wait for the log's thread, which needs the lock to flush.
         config.wal.flush_queue_max_bytes = Some(usize::MAX);
-        let log = RaftLog::open(Arc::new(config))?;
-        let inner = Inner {
-            written: AtomicU64::new(log.on_disk_size()),
-            log: RwLock::new(Some(log)),
-            waiting: Mutex::default(),
-            idle: Condvar::new(),
-            flushes: AtomicU64::new(0),
-            flush_ns: AtomicU64::new(0),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { log: Arc::new(SharedLog::new(RaftLog::open(Arc::new(config))?)) })
     }
 
     /// Where the log stands.
@@ -74,7 +63,7 @@ impl Log {
     /// # Errors
     /// The log is closed.
     pub fn state(&self) -> io::Result<LogState> {
-        let log = self.inner.read()?;
+        let log = self.log.read()?;
         let state = log.log_state();
         Ok(LogState {
             purged: state.purged().copied(),
@@ -84,61 +73,61 @@ impl Log {
         })
     }
 
-    /// The note of whose log this is, as [`Log::save_owner`] left it.
+    /// The note about the log's owner, as [`LogStore::save_owner`] left it.
     ///
     /// # Errors
     /// The log is closed.
     pub fn owner(&self) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.inner.read()?.log_state().user_data.clone())
+        Ok(self.log.read()?.log_state().user_data.clone())
     }
 
-    /// Notes whose log this is; returns when the note is durable.
+    /// Notes the log's owner, and returns when the note is durable.
     ///
     /// # Errors
     /// The disk failed.
     pub fn save_owner(&self, owner: Vec<u8>) -> io::Result<()> {
-        let mut log = self.inner.write()?;
+        let mut log = self.log.write()?;
         log.save_user_data(Some(owner))?;
-        self.inner.flush_and_wait(log)
+        self.log.flush_and_wait(log)
     }
 
-    /// Appends entries. They can be read when this returns, and are durable when `durable` is called.
+    /// Appends entries. When this returns, they can be read. When it calls `on_durable`, they are durable or lost.
     ///
     /// # Errors
     /// The entries do not follow the last one, or the disk failed.
-    pub fn append(&self, entries: impl IntoIterator<Item = (LogId, Bytes)>, durable: Durable) -> io::Result<()> {
-        let mut log = self.inner.write()?;
+    pub fn append(&self, entries: impl IntoIterator<Item = (LogId, Bytes)>, on_durable: OnDurable) -> io::Result<()> {
+        let mut log = self.log.write()?;
         let mut written = 0;
         log.append(entries.into_iter().map(|(id, payload)| {
             written += RECORD_BYTES + payload.len() as u64;
             (id, Payload(payload))
         }))?;
-        self.inner.written.fetch_add(written, Ordering::Relaxed);
-        self.inner.when_durable(&mut log, durable)
+        self.log.written.fetch_add(written, Ordering::Relaxed);
+        self.log.when_durable(&mut log, on_durable)
     }
 
-    /// Saves a vote; it is durable when `durable` is called.
+    /// Saves a vote, and calls `on_durable` when it is durable or lost.
     ///
     /// # Errors
     /// The vote is older than the last one, or the disk failed.
-    pub fn save_vote(&self, vote: Vote, durable: Durable) -> io::Result<()> {
-        let mut log = self.inner.write()?;
+    pub fn save_vote(&self, vote: Vote, on_durable: OnDurable) -> io::Result<()> {
+        let mut log = self.log.write()?;
         log.save_vote(vote)?;
-        self.inner.when_durable(&mut log, durable)
+        self.log.when_durable(&mut log, on_durable)
     }
 
-    /// Notes how far the log is committed; durable with the next flush, whenever that is.
+    /// Notes how far the log is committed. The note becomes durable with the next flush that another write asks for.
     ///
     /// # Errors
     /// The disk failed.
     pub fn commit(&self, committed: LogId) -> io::Result<()> {
-        let mut log = self.inner.write()?;
+        let mut log = self.log.write()?;
         let state = log.log_state();
         if Some(&committed) <= state.committed() || Some(&committed) > state.last() {
             return Ok(());
         }
-        // Not flushed by itself: the queue of the log's thread is bounded, and this thread must never wait for room in
-        // it with the log locked.
+        // This asks for no flush: the queue of the log's thread is bounded, and this thread must never wait for room in
+        // it while it holds the log's lock.
         log.commit(committed).map(drop)
     }
 
@@ -148,12 +137,12 @@ impl Log {
     /// One of them is committed, or the disk failed.
     pub fn truncate_after(&self, last: Option<LogId>) -> io::Result<()> {
         let next = last.map_or(0, |id| id.index + 1);
-        let mut log = self.inner.write()?;
+        let mut log = self.log.write()?;
         if log.log_state().last().is_none_or(|last| last.index < next) {
             return Ok(());
         }
         log.truncate(next)?;
-        self.inner.flush_and_wait(log)
+        self.log.flush_and_wait(log)
     }
 
     /// Removes the entries up to and including `upto`.
@@ -161,43 +150,36 @@ impl Log {
     /// # Errors
     /// The disk failed.
     pub fn purge(&self, upto: LogId) -> io::Result<()> {
-        let mut log = self.inner.write()?;
+        let mut log = self.log.write()?;
         log.purge(upto)?;
-        self.inner.flush_and_wait(log)
+        self.log.flush_and_wait(log)
     }
 
-    /// The entries of a range of indices, as far as they are there.
+    /// The entries of a range of indices, as far as the log has them.
     ///
     /// # Errors
     /// The disk failed.
     pub fn read(&self, range: Range<u64>) -> io::Result<Vec<(LogId, Bytes)>> {
-        let log = self.inner.read()?;
+        let log = self.log.read()?;
         log.read(range.start, range.end).map(|entry| entry.map(|(id, payload)| (id, payload.0))).collect()
     }
 
-    /// How much was ever written to the log, in bytes: what was there when it was opened, and every entry since. It only
-    /// grows.
+    /// The size of the log when it was opened and of every entry since, in bytes. It never shrinks.
     pub fn bytes_written(&self) -> u64 {
-        self.inner.written.load(Ordering::Relaxed)
+        self.log.written.load(Ordering::Relaxed)
     }
 
-    /// What flushing cost so far.
+    /// What flushes have cost so far.
     pub fn flush_figures(&self) -> FlushFigures {
         FlushFigures {
-            count: self.inner.flushes.load(Ordering::Relaxed),
-            total_ns: self.inner.flush_ns.load(Ordering::Relaxed),
+            count: self.log.flushes.load(Ordering::Relaxed),
+            total_ns: self.log.flush_ns.load(Ordering::Relaxed),
         }
     }
 
-    /// Flushes what waits and lets go of the folder; whatever comes later fails.
+    /// Waits for the writes on their way to the disk and closes the log. Another process can then open the folder.
     pub fn close(&self) {
-        let mut waiting = self.inner.waiting.lock();
-        waiting.closed = true;
-        while waiting.in_flight {
-            self.inner.idle.wait(&mut waiting);
-        }
-        drop(waiting);
-        *self.inner.log.write() = None;
+        self.log.close();
     }
 }
 
@@ -207,13 +189,13 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::store::flush::Flushed;
+    use crate::store::flush::FlushCallback;
 
     fn id(index: u64) -> LogId {
         LogId { term: 1, node: 1, index }
     }
 
-    fn append(log: &Log, range: Range<u64>) {
+    fn append(log: &LogStore, range: Range<u64>) {
         let (sender, receiver) = mpsc::sync_channel(1);
         let entries = range.map(|index| (id(index), Bytes::from(index.to_string())));
         log.append(entries, Box::new(move |result| SyncSender::send(&sender, result).unwrap())).unwrap();
@@ -221,10 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_durable_is_there_after_opening_again() {
+    fn a_log_that_is_opened_again_has_all_durable_writes() {
         let dir = tempfile::tempdir().unwrap();
         {
-            let log = Log::open(dir.path()).unwrap();
+            let log = LogStore::open(dir.path()).unwrap();
             log.save_owner(b"me".to_vec()).unwrap();
             append(&log, 0..100);
             log.commit(id(90)).unwrap();
@@ -232,7 +214,7 @@ mod tests {
             log.purge(id(10)).unwrap();
             log.close();
         }
-        let log = Log::open(dir.path()).unwrap();
+        let log = LogStore::open(dir.path()).unwrap();
         let state = log.state().unwrap();
         assert_eq!((state.purged, state.last, state.committed), (Some(id(10)), Some(id(95)), Some(id(90))));
         assert_eq!(log.owner().unwrap().as_deref(), Some(&b"me"[..]));
@@ -242,30 +224,30 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_that_is_never_done_is_told_to_all_who_wait_and_nothing_is_taken_any_more() {
+    fn all_who_wait_learn_of_a_lost_flush_and_the_log_takes_no_more_writes() {
         let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path()).unwrap();
+        let log = LogStore::open(dir.path()).unwrap();
         append(&log, 0..1);
-        let (sender, told) = mpsc::sync_channel(2);
-        let durable = || -> Durable {
+        let (sender, failed) = mpsc::sync_channel(2);
+        let on_durable = || -> OnDurable {
             let sender = sender.clone();
             Box::new(move |result| SyncSender::send(&sender, result.is_err()).unwrap())
         };
         {
-            let mut waiting = log.inner.waiting.lock();
-            (waiting.in_flight, waiting.durable) = (true, vec![durable()]);
+            let mut queue = log.log.queue.lock();
+            (queue.in_flight, queue.waiting) = (true, vec![on_durable()]);
         }
-        let inner = Arc::downgrade(&log.inner);
-        drop(Flushed { inner, durable: Some(vec![durable()]), begun: Instant::now() });
-        assert!(told.recv().unwrap() && told.recv().unwrap());
-        assert!(log.append([(id(1), Bytes::new())], durable()).is_err());
+        let shared = Arc::downgrade(&log.log);
+        drop(FlushCallback { log: shared, waiting: Some(vec![on_durable()]), begun: Instant::now() });
+        assert!(failed.recv().unwrap() && failed.recv().unwrap());
+        assert!(log.append([(id(1), Bytes::new())], on_durable()).is_err());
         log.close();
     }
 
     #[test]
     fn a_closed_log_refuses_writes() {
         let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path()).unwrap();
+        let log = LogStore::open(dir.path()).unwrap();
         append(&log, 0..1);
         log.close();
         assert!(log.append([(id(1), Bytes::new())], Box::new(drop)).is_err());

@@ -1,11 +1,11 @@
-//! The log's own types: positions, votes and payloads, and how the write-ahead log stores them.
+//! The types of the log: positions, votes and payloads, and how the write-ahead log stores them.
 
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use raft_log::codeq::{Decode, Encode};
 
-/// The largest payload of one entry, in bytes; a longer one in a log is damage.
+/// The largest payload of one entry, in bytes. A longer one in a log is damage.
 pub const MAX_PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 
 /// A position in the log: the leader that wrote the entry, and its index.
@@ -19,18 +19,18 @@ pub struct LogId {
     pub index: u64,
 }
 
-/// A vote, and whether a quorum granted it.
+/// A vote in an election, and whether a quorum granted it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Vote {
-    /// The term voted in.
+    /// The term of the election.
     pub term: u64,
     /// The node voted for.
     pub node: u64,
-    /// Whether that node became leader by it.
+    /// Whether that node became leader in this term.
     pub committed: bool,
 }
 
-/// What an entry holds; opaque here.
+/// The content of an entry, which the log does not interpret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Payload(pub Bytes);
 
@@ -71,7 +71,10 @@ impl Decode for Payload {
     fn decode<R: Read>(mut r: R) -> io::Result<Self> {
         let length = u32::decode(&mut r)? as usize;
         if length > MAX_PAYLOAD_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "log entry longer than any that is written"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a log entry is longer than this program writes any",
+            ));
         }
         let mut bytes = vec![0; length];
         r.read_exact(&mut bytes)?;

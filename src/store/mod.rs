@@ -1,4 +1,4 @@
-//! What a node keeps on disk: the Raft log, the keystore derived from it, and snapshots; and the view that is read.
+//! What a node keeps on disk: the Raft log, the keystore derived from it, and snapshots. Requests read the view of it.
 
 mod build;
 mod changes;
@@ -21,12 +21,12 @@ mod wire;
 
 pub use build::SnapshotBuild;
 pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
-pub use flush::{Durable, FlushFigures};
+pub use flush::{FlushFigures, OnDurable};
 pub use image::{Applied, Damage};
 pub use keystore::{Checkpoint, Keystore};
-pub use log::{Log, LogState};
+pub use log::{LogState, LogStore};
 pub use log_types::{LogId, MAX_PAYLOAD_BYTES, Vote};
-pub use open::{Found, OpenError, Store};
+pub use open::{FoundKeystore, OpenError, Store};
 pub use owner::{Owner, StoreId};
 pub use progress::Progress;
 pub use snapshot::{Snapshot, SnapshotHeader, Snapshots};

@@ -1,66 +1,76 @@
-//! Opening a node's data folder: what is there, whether it belongs together, and rebuilding what does not.
+//! Opening a node's data folder: checking that its parts belong together, and rebuilding a damaged keystore.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 use super::files::make_private_folder;
 use super::folder::Folders;
 use super::image::Damage;
-use super::{Keystore, Log, Owner, Snapshot, Snapshots};
+use super::{Keystore, LogStore, Owner, Snapshot, Snapshots};
 
 /// A node's store, open.
 pub struct Store {
     /// The Raft log.
-    pub log: Log,
+    pub log: LogStore,
     /// The snapshots.
     pub snapshots: Snapshots,
-    /// Whose store it is.
+    /// The owner of the store.
     pub owner: Owner,
-    /// The keystore, or what it takes to have one again.
-    pub keystore: Found,
+    /// The keystore, if this node has one or could rebuild it.
+    pub keystore: FoundKeystore,
 }
 
 /// The state of a keystore when its folder was opened.
-pub enum Found {
+pub enum FoundKeystore {
     /// It is whole.
     Whole(Keystore),
-    /// It was damaged or lost, and was rebuilt from here; what is missing comes from the log.
+    /// It was damaged or lost, and the node rebuilt it from a snapshot of its own. The rest comes from the log.
     Rebuilt {
-        /// The new one.
+        /// The new keystore.
         keystore: Keystore,
         /// What was wrong with the old one.
         damage: Damage,
-        /// Where the old one is now.
+        /// Where the old one is now, if it was still there.
         aside: Option<PathBuf>,
     },
-    /// It was damaged or lost, and what is left here cannot rebuild it: a peer's snapshot must.
+    /// It was damaged or lost, and this node needs a snapshot of a peer to rebuild it.
     NeedsPeer {
-        /// What was wrong.
+        /// What was wrong with it.
         damage: Damage,
     },
 }
 
-/// Why a store cannot be opened; a person must act.
-#[derive(Debug)]
+/// Why a store cannot be opened. An operator must act.
+#[derive(Debug, Error)]
 pub enum OpenError {
     /// The file system refused, or a file is damaged.
-    Io(io::Error),
+    #[error("{}", io_text(.0))]
+    Io(#[from] io::Error),
     /// Another process uses the folder.
+    #[error("another process uses it: stop that process, or name another folder")]
     InUse,
-    /// There is a keystore but no log: part of the folder was removed.
+    /// The folder has a keystore or snapshots, but somebody removed the log.
+    #[error(
+        "it holds a keystore or snapshots but no log. A node without its log must not vote, so this node ends. If the \
+         folder 'log' was moved, put it back as it was when this node last ran. Never put back a copy or a backup: an \
+         older log lacks writes that this node acknowledged, and using it can lose keys. Delete nothing: the keystore \
+         and the snapshots still hold keys. If the log is lost, leave this node stopped; this version cannot replace a \
+         node. The other nodes go on without it while more than half of all nodes run"
+    )]
     KeystoreWithoutLog,
 }
 
 impl Store {
-    /// Opens the data folder `dir`. When it is blank, it becomes the store that `new_owner` names.
+    /// Opens the data folder `dir`. An empty one becomes the store of `new_owner`.
     ///
     /// # Errors
-    /// The folder cannot be used, or does not belong together in a way that rebuilding would not mend.
+    /// The node cannot use the folder, or the folder has a keystore without its log.
     pub fn open(dir: &Path, new_owner: impl FnOnce() -> Owner) -> Result<Self, OpenError> {
         make_private_folder(dir)?;
-        let log = Log::open(&dir.join("log")).map_err(|error| match error.kind() {
-            // The log locks its folder.
+        let log = LogStore::open(&dir.join("log")).map_err(|error| match error.kind() {
+            // Another process holds the lock on the log's folder.
             io::ErrorKind::WouldBlock => OpenError::InUse,
             _ => OpenError::Io(error),
         })?;
@@ -73,7 +83,7 @@ impl Store {
         };
         let keystore = match opened {
             Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
-                None => Found::Whole(keystore),
+                None => FoundKeystore::Whole(keystore),
                 Some(damage) => {
                     drop(keystore);
                     rebuild(folders, owner, &log, &snapshots, damage)?
@@ -85,9 +95,10 @@ impl Store {
         Ok(Self { log, snapshots, owner, keystore })
     }
 
-    /// Makes a blank folder the store of `owner`. The log is claimed first: a keystore alone is never taken for one.
+    /// Makes an empty folder the store of `owner`. The log notes the owner first, so that a crash in between never leaves
+    /// a keystore without a log.
     fn claim(
-        log: Log,
+        log: LogStore,
         snapshots: Snapshots,
         folders: Folders,
         opened: Result<Option<Keystore>, Damage>,
@@ -97,26 +108,26 @@ impl Store {
             return Err(OpenError::KeystoreWithoutLog);
         }
         log.save_owner(owner.encode())?;
-        let keystore = Found::Whole(Keystore::create(folders, owner)?);
+        let keystore = FoundKeystore::Whole(Keystore::create(folders, owner)?);
         Ok(Self { log, snapshots, owner, keystore })
     }
 
-    /// Makes a keystore of a peer's snapshot, when nothing here could.
+    /// Makes a keystore from a peer's snapshot, for a node that could not rebuild its own.
     ///
     /// # Errors
     /// The snapshot is damaged, or the disk failed.
     pub fn rebuild_from(dir: &Path, owner: Owner, snapshot: &Snapshot) -> Result<Keystore, Damage> {
-        let folders = Folders::new(&dir.join("keystore")).map_err(|e| Damage::Unreadable(e.to_string()))?;
+        let folders = Folders::new(&dir.join("keystore"))?;
         Keystore::create_from(folders, owner, snapshot)
     }
 }
 
-/// What makes an opened keystore unfit for this log.
-fn mismatch(keystore: &Keystore, log: &Log, owner: Owner) -> io::Result<Option<Damage>> {
+/// Why an opened keystore does not fit this log.
+fn mismatch(keystore: &Keystore, log: &LogStore, owner: Owner) -> io::Result<Option<Damage>> {
     if keystore.owner() != owner {
         return Ok(Some(Damage::Unreadable("it belongs to another store than the log".to_owned())));
     }
-    // A keystore behind the purge point would make consensus build an empty snapshot and go on.
+    // openraft would build a snapshot from a keystore that lacks purged entries, and go on without them.
     let (applied, purged) = (keystore.last_applied(), log.state()?.purged);
     if applied.map(|id| id.index) < purged.map(|id| id.index) {
         return Ok(Some(Damage::Unreadable("it is behind what the log has purged".to_owned())));
@@ -127,10 +138,10 @@ fn mismatch(keystore: &Keystore, log: &Log, owner: Owner) -> io::Result<Option<D
 fn rebuild(
     folders: Folders,
     owner: Owner,
-    log: &Log,
+    log: &LogStore,
     snapshots: &Snapshots,
     damage: Damage,
-) -> Result<Found, OpenError> {
+) -> Result<FoundKeystore, OpenError> {
     folders.check_room()?;
     let aside = folders.set_aside()?;
     let purged = log.state()?.purged;
@@ -139,7 +150,7 @@ fn rebuild(
             break;
         }
         match Keystore::create_from(folders.clone(), owner, &snapshot) {
-            Ok(keystore) => return Ok(Found::Rebuilt { keystore, damage, aside }),
+            Ok(keystore) => return Ok(FoundKeystore::Rebuilt { keystore, damage, aside }),
             Err(_) => {
                 folders.check_room()?;
                 snapshots.set_aside(&snapshot)?;
@@ -147,38 +158,17 @@ fn rebuild(
         }
     }
     if purged.is_some() {
-        return Ok(Found::NeedsPeer { damage });
+        return Ok(FoundKeystore::NeedsPeer { damage });
     }
-    Ok(Found::Rebuilt { keystore: Keystore::create(folders, owner)?, damage, aside })
+    Ok(FoundKeystore::Rebuilt { keystore: Keystore::create(folders, owner)?, damage, aside })
 }
 
-impl From<io::Error> for OpenError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
+fn io_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "its disk is full: give it room, and start the node again".to_owned(),
+        _ => format!("it cannot be opened: {error}"),
     }
 }
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
-                f.write_str("its disk is full: give it room, and start the node again")
-            }
-            Self::Io(error) => write!(f, "it cannot be opened: {error}"),
-            Self::InUse => f.write_str("another process uses it: stop that process, or name another folder"),
-            Self::KeystoreWithoutLog => f.write_str(
-                "it holds a keystore or snapshots but no log. A node without its log must not vote, so \
-                 this node ends. If the folder 'log' was moved, put it back as it was when this node last ran. Never \
-                 put back a copy or a backup: an older log lacks writes that this node acknowledged, and using it can \
-                 lose keys. Delete nothing: the keystore and the snapshots still hold keys. If the log is lost, leave \
-                 this node stopped; this version cannot replace a node. The other nodes go on without it while more \
-                 than half of all nodes run",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 #[cfg(test)]
 mod tests {

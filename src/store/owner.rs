@@ -1,15 +1,15 @@
-//! Whose store this is: the note that log and keystore both carry, so that neither is mistaken for another's.
+//! The owner of a store. The log and the keystore both note it, so that a node never uses those of another store.
 
 use bytes::Bytes;
 use prost::Message;
 
 use super::wire;
 
-/// 128 random bits made with a store: a disk that was wiped has another id, whatever its node is called.
+/// 128 random bits that a node draws when it makes a store. After its disk was wiped, the same node has another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StoreId(pub [u8; 16]);
 
-/// Whose store this is.
+/// The owner of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The store.

@@ -1,8 +1,10 @@
 //! Snapshots: files of our own that hold the whole replicated state at one position of the log.
 //!
-//! Layout, format 1: the magic `KEYRAFT SNAPSHOT`, format `u32`, header length `u32`, header (`SnapshotHeader`); then
-//! for each entry key length `u32`, value length `u32`, key, value; two zero lengths; SHA-256 of everything before.
-//! Integers are big-endian.
+//! Format 1, with big-endian integers:
+//!
+//! 1. the magic `KEYRAFT SNAPSHOT`, the format `u32`, the header's length `u32`, and the header (`SnapshotHeader`)
+//! 2. each entry: key length `u32`, value length `u32`, key, value
+//! 3. two lengths of zero, and the SHA-256 of everything before
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -20,33 +22,33 @@ use crate::state::{ClusterId, FEATURE_LEVEL, FIRST_LEVEL};
 
 const MAGIC: &[u8; 16] = b"KEYRAFT SNAPSHOT";
 const FORMAT: u32 = 1;
-/// How many snapshots are kept: the newest, and the one before in case that is damaged.
+/// How many snapshots the node keeps: the newest, and the one before in case the newest is damaged.
 const KEPT: usize = 2;
 const MAX_HEADER_BYTES: u32 = 1024 * 1024;
-/// Above any key or value that is written: entries are capped at 64 KiB, pages of remembered commands are smaller.
+/// More than any key or value has: an entry of the log has at most 64 KiB, and pages of remembered commands are smaller.
 const MAX_PART_BYTES: u32 = 1024 * 1024;
 
-/// What a snapshot is of.
+/// The state that a snapshot holds, without its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotHeader {
-    /// The cluster; none when it was not initialised yet.
+    /// The cluster's id, or `None` if the cluster was not initialised yet.
     pub cluster_id: Option<ClusterId>,
-    /// The position, and what the state amounts to there.
+    /// The position, and the count and digest of the state there.
     pub applied: Applied,
-    /// The membership there, as `raft` encodes it.
+    /// The membership at the position, as `raft` encodes it.
     pub membership: Bytes,
-    /// When it was made: Unix nanoseconds.
+    /// When the node made it, in Unix nanoseconds.
     pub created_at_ns: i64,
-    /// The level of the state in it.
+    /// The feature level of the state in it.
     pub feature_level: u32,
 }
 
 /// A snapshot file and its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where it is.
+    /// The file.
     pub path: PathBuf,
-    /// What it is of.
+    /// What it holds.
     pub header: SnapshotHeader,
 }
 
@@ -56,7 +58,7 @@ pub struct Snapshots {
     dir: PathBuf,
 }
 
-/// A snapshot being written; nothing is there under its name until [`SnapshotWriter::finish`].
+/// A snapshot that is being written. The file gets its name in [`SnapshotWriter::finish`].
 pub(super) struct SnapshotWriter {
     out: Hashing<BufWriter<File>>,
     temporary: PathBuf,
@@ -65,7 +67,7 @@ pub(super) struct SnapshotWriter {
 }
 
 impl Snapshots {
-    /// The folder, made when it is not there. What an interrupted write left is removed.
+    /// Opens the folder, makes it if it does not exist, and removes what interrupted writes left.
     ///
     /// # Errors
     /// The file system refused.
@@ -88,7 +90,7 @@ impl Snapshots {
         }))
     }
 
-    /// A fresh file for a snapshot that arrives from a peer, and where to put it once it is whole.
+    /// A new file for a snapshot that arrives from a peer, and its path. [`Snapshots::accept`] takes it once it is whole.
     ///
     /// # Errors
     /// The file system refused.
@@ -98,7 +100,7 @@ impl Snapshots {
         Ok((make_private_file(&path)?, path))
     }
 
-    /// Checks a received snapshot from end to end and takes it in under its name.
+    /// Checks a received snapshot from end to end and gives it its name among the others.
     ///
     /// # Errors
     /// It is damaged, or of another cluster than `cluster`, or the file system refused.
@@ -107,18 +109,20 @@ impl Snapshots {
         if let (Some(ours), Some(theirs)) = (cluster, header.cluster_id)
             && ours != theirs
         {
-            return Err(Damage::Unreadable(format!("the snapshot is of cluster {theirs}, this node is of {ours}")));
+            return Err(Damage::Unreadable(format!(
+                "the snapshot is from cluster {theirs}, but this node belongs to cluster {ours}"
+            )));
         }
         let path = self.dir.join(file_name(header.applied.last));
         if path != received {
-            File::open(received).and_then(|file| file.sync_all()).map_err(|e| unreadable(&e))?;
-            rename_durably(received, &path).map_err(|e| unreadable(&e))?;
-            self.remove_old().map_err(|e| unreadable(&e))?;
+            File::open(received)?.sync_all()?;
+            rename_durably(received, &path)?;
+            self.remove_old()?;
         }
         Ok(Snapshot { path, header })
     }
 
-    /// Takes a snapshot that cannot be read out of the way, so that nobody is offered it again.
+    /// Renames a damaged snapshot, so that the node never uses or offers it again.
     ///
     /// # Errors
     /// The file system refused.
@@ -138,12 +142,12 @@ impl Snapshots {
         Ok(SnapshotWriter { out, temporary, path, header })
     }
 
-    /// Removes all but the newest snapshots.
+    /// Removes all snapshots but the newest ones.
     pub(super) fn remove_old(&self) -> io::Result<()> {
         self.by_age()?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
     }
 
-    /// Newest first: names sort by position.
+    /// The files, newest first, because names sort by position.
     fn by_age(&self) -> io::Result<Vec<PathBuf>> {
         let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|end| end == "snapshot");
         let mut found: Vec<PathBuf> = paths(&self.dir)?.filter(is_snapshot).collect();
@@ -173,13 +177,13 @@ impl SnapshotWriter {
     }
 }
 
-/// Reads a whole snapshot, handing each entry to `entry`, and checks it.
+/// Reads a whole snapshot, calls `entry` with each entry, and checks it.
 pub(super) fn read_entries(
     path: &Path,
     mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), Damage>,
 ) -> Result<SnapshotHeader, Damage> {
     let (header, mut reader) = Reader::open(path)?;
-    while let Some((key, value)) = reader.next().map_err(|e| unreadable(&e))? {
+    while let Some((key, value)) = reader.next()? {
         entry(&key, &value)?;
     }
     reader.check()?;
@@ -192,7 +196,7 @@ struct Reader {
 
 impl Reader {
     fn open(path: &Path) -> Result<(SnapshotHeader, Self), Damage> {
-        let file = File::open(path).map_err(|e| unreadable(&e))?;
+        let file = File::open(path)?;
         let mut reader = Self { input: Hashing { inner: BufReader::new(file), hash: Sha256::new() } };
         let header = reader.header()?;
         Ok((header, reader))
@@ -200,14 +204,14 @@ impl Reader {
 
     fn header(&mut self) -> Result<SnapshotHeader, Damage> {
         let mut magic = [0; MAGIC.len()];
-        self.input.read_exact(&mut magic).map_err(|e| unreadable(&e))?;
-        let format = self.number().map_err(|e| unreadable(&e))?;
+        self.input.read_exact(&mut magic)?;
+        let format = self.number()?;
         if &magic != MAGIC || format != FORMAT {
-            return Err(Damage::Unreadable(format!("not a snapshot of format {FORMAT}")));
+            return Err(Damage::Unreadable(format!("it is not a snapshot of format {FORMAT}")));
         }
-        let length = self.number().map_err(|e| unreadable(&e))?;
-        let header = self.part(length, MAX_HEADER_BYTES).map_err(|e| unreadable(&e))?;
-        let header = wire::SnapshotHeader::decode(header.as_slice()).map_err(|e| unreadable(&e))?;
+        let length = self.number()?;
+        let header = self.part(length, MAX_HEADER_BYTES)?;
+        let header = wire::SnapshotHeader::decode(header.as_slice())?;
         SnapshotHeader::from_wire(header)
     }
 
@@ -222,7 +226,7 @@ impl Reader {
     fn check(mut self) -> Result<(), Damage> {
         let found = self.input.hash.clone().finalize();
         let mut noted = [0; 32];
-        self.input.inner.read_exact(&mut noted).map_err(|e| unreadable(&e))?;
+        self.input.inner.read_exact(&mut noted)?;
         if found[..] == noted { Ok(()) } else { Err(Damage::Unreadable("its checksum does not match".to_owned())) }
     }
 
@@ -234,7 +238,10 @@ impl Reader {
 
     fn part(&mut self, length: u32, limit: u32) -> io::Result<Vec<u8>> {
         if length > limit {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a part longer than any that is written"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a key, value or header is longer than this program writes any",
+            ));
         }
         let mut part = vec![0; length as usize];
         self.input.read_exact(&mut part)?;
@@ -242,7 +249,7 @@ impl Reader {
     }
 }
 
-/// Hashes what passes through.
+/// Hashes all bytes that pass through it.
 struct Hashing<T> {
     inner: T,
     hash: Sha256,
@@ -282,7 +289,7 @@ impl SnapshotHeader {
     fn from_wire(wire: wire::SnapshotHeader) -> Result<Self, Damage> {
         if wire.feature_level > FEATURE_LEVEL {
             return Err(Damage::Unreadable(format!(
-                "it needs feature level {}, this version has {FEATURE_LEVEL}: run the newer version",
+                "it needs feature level {}, and this version of Keyraft has {FEATURE_LEVEL}: run a newer version",
                 wire.feature_level
             )));
         }
@@ -296,7 +303,7 @@ impl SnapshotHeader {
     }
 }
 
-/// Sorts by index, then by term: a later snapshot has a later name.
+/// Names sort by index and then by term, so that a later snapshot has a later name.
 fn file_name(last: Option<LogId>) -> String {
     let last = last.unwrap_or_default();
     format!("{:020}-{:020}.snapshot", last.index, last.term)
@@ -308,8 +315,4 @@ fn paths(dir: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
 
 fn length(bytes: &[u8]) -> io::Result<u32> {
     u32::try_from(bytes.len()).map_err(io::Error::other)
-}
-
-fn unreadable(error: &dyn std::fmt::Display) -> Damage {
-    Damage::Unreadable(error.to_string())
 }

@@ -1,7 +1,7 @@
-//! Staging: what was applied but not written to sled yet.
+//! Staging: what this node has applied and not yet written to sled.
 //!
-//! Each batch that sled is given costs it two writes to the disk, however small it is. The log already holds what was
-//! applied, so batches gather here, whole, and many go to sled as one; a crash costs a replay.
+//! Each batch costs sled two writes to the disk, however small it is. So whole batches gather here, and sled gets many as
+//! one. A crash only costs a replay, because the log already holds them.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,15 +10,15 @@ use parking_lot::Mutex;
 
 use super::folder::OpenFolder;
 
-/// Beyond this, whoever stages writes at once: memory is bounded however slow the disk is.
+/// Beyond this, [`Staging::add`] writes at once. So memory is bounded however slow the disk is.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// Writes of one batch: a value, or none to remove the key.
+/// The writes of one batch: a value, or `None` to remove the key.
 pub(super) type Writes = HashMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// The folder in use, and what it has yet to be given.
+/// The folder in use, and the writes that it does not have yet.
 pub(super) struct Staging {
-    /// Held while sled writes; what is staged meanwhile goes into the next write.
+    /// Locked while sled writes. Batches that arrive meanwhile go into the next write.
     folder: Mutex<OpenFolder>,
     gathered: Mutex<Gathered>,
 }
@@ -57,12 +57,12 @@ impl Staging {
         if much { self.write() } else { Ok(()) }
     }
 
-    /// Whether so much has gathered that the next batch may have to wait for the disk.
+    /// Whether so many bytes have gathered that the next batch may have to wait for the disk.
     pub(super) fn is_nearly_full(&self) -> bool {
         self.gathered.lock().bytes > MOST_BYTES / 2
     }
 
-    /// Gives sled everything gathered so far, in one transaction.
+    /// Writes everything gathered so far to sled, in one transaction.
     pub(super) fn write(&self) -> io::Result<()> {
         self.write_to(&self.folder.lock())
     }
@@ -74,8 +74,8 @@ impl Staging {
         folder.sync()
     }
 
-    /// Goes over to another folder, which holds everything; what was gathered for the old one is dropped. Nobody
-    /// writes to the old folder while `switch` removes it.
+    /// Changes to another folder, which has the whole state, and drops what was gathered for the old one. Nothing is
+    /// written to the old folder while `switch` removes it.
     pub(super) fn replace(
         &self,
         folder: OpenFolder,
@@ -112,14 +112,14 @@ impl Staging {
     }
 }
 
-/// Frees what sled replaced while it made so many writes. Each write copies a whole node of its tree, and the copies
-/// before it are freed only as later calls come by, some hundred to a hundred calls: with one call a second they would
-/// pile up to 200 MB.
+/// Frees what sled replaced during so many writes. Each write copies a whole node of sled's tree. Later calls free the
+/// earlier copies, about a hundred in a hundred calls. With one call a second, the copies would grow to 200 MB.
 pub(super) fn collect_garbage(writes: usize) {
-    /// Objects that one step frees at most, and what a write leaves of them.
+    /// The objects that one step frees at most.
     const STEP: usize = 512;
+    /// The objects that one write leaves to be freed.
     const OBJECTS: usize = 8;
-    /// Steps until nothing that was just replaced can still be seen.
+    /// The steps until no thread can still see an object that was just replaced.
     const EPOCHS: usize = 4;
     for _ in 0..EPOCHS + writes * OBJECTS / STEP {
         crossbeam_epoch::pin().flush();

@@ -1,4 +1,4 @@
-//! The view: what requests read. All of the applied state that they need, in memory, in order, still sealed.
+//! The view: the part of the applied state that requests read, in memory and in order. Its key records are sealed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use super::entries::version_key;
 use crate::policy::{KeyName, Prefix, Rules};
 use crate::state::{Cluster, CreationId, FIRST_LEVEL, KeyRecord};
 
-/// The applied state as requests read it. One writer changes it, in the order of the log.
+/// The applied state as requests read it. The state machine alone changes it, in the order of the log.
 #[derive(Default)]
 pub struct View {
     keys: RwLock<Keys>,
@@ -19,14 +19,15 @@ pub struct View {
     cluster: ArcSwapOption<Cluster>,
 }
 
-/// Key versions, each one allocation: its version key and then its record. Their byte order is the listing's order.
+/// Key versions. Each is one allocation: its version key and then its record. Their byte order is the order of listings.
 #[derive(Default)]
 struct Keys {
     entries: BTreeSet<Box<[u8]>>,
     names: u64,
-    /// Names that are deleted and wait for their removal. They are among the entries, and few.
+    /// The few names that are deleted and wait for their removal. Their entries are still there.
     waiting: BTreeSet<Box<str>>,
-    /// While a snapshot is built: each entry changed since, by version key, as it was; none when it was not there.
+    /// While a snapshot is built: the old form of each entry that has changed since, by version key. `None` stands for an
+    /// entry that is new.
     before: Option<Before>,
 }
 
@@ -43,28 +44,29 @@ impl View {
         Arc::ptr_eq(&self.rules.load(), rules)
     }
 
-    /// The cluster, once initialised.
+    /// The facts about the cluster, once it is initialised.
     pub fn cluster(&self) -> Option<Arc<Cluster>> {
         self.cluster.load_full()
     }
 
-    /// The feature level at which entries are written.
+    /// The feature level at which leaders write entries.
     pub fn level(&self) -> u32 {
         self.cluster.load().as_ref().map_or(FIRST_LEVEL, |cluster| cluster.level)
     }
 
-    /// The creation and newest version now under a name; none when the key is deleted and waits for its removal.
+    /// The creation and the newest version of the key that has this name now. A key that is deleted and waits for its
+    /// removal does not count.
     pub fn newest(&self, name: KeyName<'_>) -> Option<(CreationId, u32)> {
         let keys = self.keys.read();
         keys.newest(name.as_str()).filter(|record| !KeyRecord::is_waiting(record)).and_then(KeyRecord::peek)
     }
 
-    /// The encoded record of the newest version under a name, whether its key waits for removal or not.
+    /// The encoded record of the newest version of a name, also while its key waits for removal.
     pub fn newest_record(&self, name: KeyName<'_>) -> Option<Vec<u8>> {
         self.keys.read().newest(name.as_str()).map(Into::into)
     }
 
-    /// Whether a version of a name exists and must not be used.
+    /// Whether a version of a name exists and is disabled.
     pub fn is_disabled(&self, name: KeyName<'_>, version: u32) -> bool {
         self.keys.read().record(&version_key(name.as_str(), version)).is_some_and(KeyRecord::is_disabled)
     }
@@ -79,14 +81,14 @@ impl View {
         self.keys.read().record(&version_key(name.as_str(), version)).map(Into::into)
     }
 
-    /// At most `limit` names that begin with `prefix`, in order, from `from` on.
+    /// At most `limit` names that begin with `prefix`, in order, starting with `from`.
     pub fn names(&self, prefix: Prefix<'_>, from: Option<&str>, limit: usize) -> Vec<String> {
         let prefix = prefix.as_str();
         let start = from.unwrap_or("").max(prefix);
         self.keys.read().names_from(start, limit, |name| name.starts_with(prefix.as_bytes()))
     }
 
-    /// How many keys there are, without those that wait for their removal.
+    /// The number of keys, without those that wait for their removal.
     pub fn key_count(&self) -> u64 {
         let keys = self.keys.read();
         keys.names - keys.waiting.len() as u64
@@ -100,13 +102,13 @@ impl View {
         self.cluster.store(Some(Arc::new(cluster)));
     }
 
-    /// Puts a version's record and returns the one it replaces.
+    /// Puts the record of a version and returns the one that it replaces.
     pub(super) fn put(&self, name: &str, version: u32, record: &[u8]) -> Option<Box<[u8]>> {
         self.keys.write().put(name, version, record)
     }
 
-    /// Makes these all the key versions there are: version key and record of each, in one. Costs a third of putting them
-    /// one by one, and packs them.
+    /// Replaces all key versions by these, each its version key and then its record. This costs a third of putting them
+    /// one by one, and the set takes less memory.
     pub(super) fn fill(&self, entries: Vec<Box<[u8]>>) {
         *self.keys.write() = Keys::of(entries);
     }
@@ -116,22 +118,22 @@ impl View {
         self.keys.write().remove(name)
     }
 
-    /// From now on keeps what changes as it was, for [`View::frozen_after`]. One snapshot is built at a time.
+    /// From now on keeps the old form of what changes, for [`View::frozen_after`]. One snapshot is built at a time.
     pub(super) fn freeze(&self) {
         self.keys.write().before = Some(BTreeMap::new());
     }
 
-    /// Stops keeping what changes.
+    /// Stops keeping the old form of what changes.
     pub(super) fn thaw(&self) {
         self.keys.write().before = None;
     }
 
-    /// Up to `limit` entries after `after`, as they were when the view was frozen: version key and record.
+    /// Up to `limit` entries after `after` as they were when the view was frozen: version key and record.
     pub(super) fn frozen_after(&self, after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Box<[u8]>)> {
         self.keys.read().frozen_after(after, limit)
     }
 
-    /// Takes over everything of another view at once.
+    /// Replaces everything by the content of another view, at once.
     pub(super) fn replace_with(&self, other: Self) {
         let mut keys = self.keys.write();
         let replaced = std::mem::replace(&mut *keys, other.keys.into_inner());
@@ -147,7 +149,7 @@ impl Keys {
         let mut following = keys.entries.iter().skip(1);
         for entry in &keys.entries {
             let ((version_key, record), name) = (split(entry), name_of(entry));
-            // Versions of a name stand together, the newest last.
+            // The versions of a name are neighbours, and the newest is the last.
             if following.next().is_some_and(|next| name_of(next) == name) {
                 continue;
             }
@@ -171,7 +173,8 @@ impl Keys {
 
     /// The newest version's record.
     fn newest(&self, name: &str) -> Option<&[u8]> {
-        // Names end in a zero byte here; one above it bounds all versions of the name. No heap: this is the hot path.
+        // In a version key a zero byte follows the name, so the name and a one byte are above all of its versions. The
+        // array saves an allocation on the path of every request.
         let mut end = [0; 96];
         let bound = end.get_mut(..=name.len())?;
         bound[..name.len()].copy_from_slice(name.as_bytes());
@@ -272,7 +275,7 @@ impl Keys {
     }
 }
 
-/// What a frozen view must go on showing when all of its entries are replaced at once.
+/// The old forms that a frozen view needs when all of its entries are replaced at once.
 fn replaced_whole(mut before: Before, old: BTreeSet<Box<[u8]>>, new: &BTreeSet<Box<[u8]>>) -> Before {
     for (version_key, record) in old.iter().map(|entry| split(entry)) {
         before.entry(version_key.to_vec()).or_insert_with(|| Some(record.into()));
@@ -384,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_view_shows_what_was_there_even_when_everything_is_replaced() {
+    fn a_frozen_view_shows_its_old_entries_after_all_are_replaced() {
         let (view, other) = (View::default(), View::default());
         ["a", "b", "c"].iter().for_each(|name| drop(view.put(name, 1, &record(1, 1))));
         ["b", "d"].iter().for_each(|name| drop(other.put(name, 1, &record(2, 1))));
@@ -396,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_view_shows_what_was_there_whatever_changes() {
+    fn a_frozen_view_shows_its_old_entries_while_some_change() {
         let view = View::default();
         let names: Vec<String> = (0..50).map(|i| format!("key-{i:02}")).collect();
         names.iter().for_each(|name| drop(view.put(name, 1, &record(1, 1))));

@@ -1,4 +1,4 @@
-//! The stored messages of `proto/store.proto`, as generated, and their plain forms.
+//! The messages of `proto/store.proto` as prost generates them, and conversions from and to our types.
 
 include!(concat!(env!("OUT_DIR"), "/keyraft.store.v1.rs"));
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use keyraft::policy::KeyName;
 use keyraft::state::{self, Change, ClusterId, CreationId, Outcome, Remembered, RequestId};
-use keyraft::store::{Found, Keystore, LogId, Owner, Store, StoreId};
+use keyraft::store::{FoundKeystore, Keystore, LogId, Owner, Store, StoreId};
 
 use crate::support::consensus;
 use crate::support::processes::Processes;
@@ -113,13 +113,13 @@ fn a_store_that_loses_what_was_durable_notices() {
         disk.back();
         let store = Store::open(&dir, owner).expect("the folder can be used");
         match store.keystore {
-            Found::Whole(keystore) => {
+            FoundKeystore::Whole(keystore) => {
                 let applied = keystore.last_applied().map_or(0, |id| id.index);
                 assert!(applied >= told, "cut {cut}: {told} was durable, {applied} is there");
                 assert_holds_the_first(&keystore, applied);
                 println!("cut {cut}: durable to {told}, found {applied}");
             }
-            Found::Rebuilt { damage, .. } | Found::NeedsPeer { damage } => {
+            FoundKeystore::Rebuilt { damage, .. } | FoundKeystore::NeedsPeer { damage } => {
                 // It is rebuilt from snapshot and log, which hold everything; what must not be is that nobody notices.
                 println!("cut {cut}: durable to {told}, but {damage}");
                 torn += 1;
@@ -138,7 +138,7 @@ fn a_store_that_loses_what_was_durable_notices() {
 fn writes_until_cut_off() {
     let Some(dir) = std::env::var_os(WRITER) else { return };
     let store = Store::open(Path::new(&dir), owner).expect("the folder can be made");
-    let Found::Whole(mut keystore) = store.keystore else { panic!("a new store is whole") };
+    let FoundKeystore::Whole(mut keystore) = store.keystore else { panic!("a new store is whole") };
     let checkpoint = keystore.checkpoint();
     std::thread::spawn(move || {
         loop {

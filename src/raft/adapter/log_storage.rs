@@ -11,7 +11,7 @@ use crate::raft::protocol::entry::{decode_entry, encode_payload};
 use crate::raft::protocol::types::{
     Entry, LogId, TypeConfig, Vote, from_store_id, from_store_vote, to_store_id, to_store_vote,
 };
-use crate::store::{Durable, Log};
+use crate::store::{LogStore, OnDurable};
 
 /// Entries that one replication request carries at most, in bytes of payload.
 const READ_BYTES: usize = 1024 * 1024;
@@ -19,12 +19,12 @@ const READ_BYTES: usize = 1024 * 1024;
 /// The log as openraft sees it.
 #[derive(Clone)]
 pub struct LogStorage {
-    log: Log,
+    log: LogStore,
 }
 
 impl LogStorage {
     /// The storage on this log.
-    pub fn new(log: Log) -> Self {
+    pub fn new(log: LogStore) -> Self {
         Self { log }
     }
 }
@@ -98,9 +98,9 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let durable: Durable = Box::new(move |result| callback.io_completed(result));
+        let on_durable: OnDurable = Box::new(move |result| callback.io_completed(result));
         let entries = entries.into_iter().map(|entry| (to_store_id(&entry.log_id), encode_payload(&entry)));
-        self.log.append(entries, durable)
+        self.log.append(entries, on_durable)
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
@@ -112,7 +112,7 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
     }
 }
 
-async fn blocking(log: &Log, work: impl FnOnce(&Log) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+async fn blocking(log: &LogStore, work: impl FnOnce(&LogStore) -> io::Result<()> + Send + 'static) -> io::Result<()> {
     let log = log.clone();
     tokio::task::spawn_blocking(move || work(&log)).await.map_err(io::Error::other)?
 }

@@ -200,11 +200,11 @@ mod tests {
     use crate::policy::{Actor, Author, Identity, Prefix};
     use crate::raft::adapter::log_storage::LogStorage;
     use crate::state::{Cluster, ClusterId, CreationId, Init, KeySeen, Operation};
-    use crate::store::{Found, Owner, Store, StoreId};
+    use crate::store::{FoundKeystore, Owner, Store, StoreId};
 
     fn opened(dir: &tempfile::TempDir) -> (LogStorage, StateMachine) {
         let store = Store::open(dir.path(), || Owner { store_id: StoreId([1; 16]), node_id: 0 }).unwrap();
-        let Found::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
+        let FoundKeystore::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
         (LogStorage::new(store.log), StateMachine::new(keystore, store.snapshots, Pending::default()))
     }
 

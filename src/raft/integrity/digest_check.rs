@@ -71,7 +71,7 @@ pub(in crate::raft) async fn check(
 
 /// Marks the keystore as damaged and stops the node. The next start rebuilds the keystore.
 pub(in crate::raft) fn distrust(checkpoint: &Checkpoint, failure: &Failure, reason: &str) {
-    if let Err(error) = checkpoint.distrust() {
+    if let Err(error) = checkpoint.mark_damaged() {
         tracing::error!(%error, "the keystore cannot be marked as damaged");
     }
     failure.report(&format!("{reason}; the next start rebuilds the keystore"));

@@ -4,7 +4,7 @@ use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, KeyName};
 use crate::state::{Change, Cluster, ClusterId, CreationId, KeyRecord, Outcome, Remembered, RequestId};
-use crate::store::{Found, Log, OpenError, Snapshots, Store, StoreId};
+use crate::store::{FoundKeystore, LogStore, OpenError, Snapshots, Store, StoreId};
 
 fn id(index: u64) -> LogId {
     LogId { term: 1, node: 1, index }
@@ -56,15 +56,15 @@ fn open(dir: &std::path::Path) -> Store {
     Store::open(dir, || Owner { store_id: StoreId([5; 16]), node_id: 1 }).unwrap()
 }
 
-fn whole(found: Found) -> Keystore {
+fn whole(found: FoundKeystore) -> Keystore {
     match found {
-        Found::Whole(keystore) => keystore,
-        Found::Rebuilt { damage, .. } | Found::NeedsPeer { damage } => panic!("not whole: {damage}"),
+        FoundKeystore::Whole(keystore) => keystore,
+        FoundKeystore::Rebuilt { damage, .. } | FoundKeystore::NeedsPeer { damage } => panic!("not whole: {damage}"),
     }
 }
 
 /// A keystore with keys made, deleted and made again, over several batches.
-fn filled(store: Store, last: u64) -> (Log, Snapshots, Keystore) {
+fn filled(store: Store, last: u64) -> (LogStore, Snapshots, Keystore) {
     let mut keystore = whole(store.keystore);
     feed(&mut keystore, 1, initialised());
     for index in 2..=last {
@@ -106,7 +106,7 @@ fn a_keystore_that_lost_what_was_durable_is_damaged() {
     log.close();
     let further = Applied { last: Some(id(31)), ..Applied::default() };
     std::fs::write(durable, further.to_wire().encode_to_vec()).unwrap();
-    let Found::Rebuilt { damage, .. } = open(dir.path()).keystore else { panic!("it is not whole") };
+    let FoundKeystore::Rebuilt { damage, .. } = open(dir.path()).keystore else { panic!("it is not whole") };
     assert!(matches!(damage, Damage::Disagreement { what: "applied index", .. }), "{damage}");
 }
 
@@ -128,7 +128,7 @@ fn on_a_disk_that_takes_nothing_no_keystore_and_no_snapshot_is_set_aside() {
     assert!(folder.is_dir() && !dir.path().join("keystore/damaged").exists());
     assert_eq!(snapshots.newest().unwrap().unwrap(), snapshot);
     std::fs::remove_dir(&blocked).unwrap();
-    assert!(matches!(open(dir.path()).keystore, Found::Rebuilt { .. }));
+    assert!(matches!(open(dir.path()).keystore, FoundKeystore::Rebuilt { .. }));
     assert!(!blocked.exists());
 }
 
@@ -167,12 +167,12 @@ fn a_damaged_keystore_is_noticed_and_rebuilt_and_nothing_is_lost() {
     (0..64).for_each(|i| bytes[(i * 7919 + 13) % written] ^= 0x5a);
     std::fs::write(&db, bytes).unwrap();
     match open(dir.path()).keystore {
-        Found::Rebuilt { keystore, aside, .. } => {
+        FoundKeystore::Rebuilt { keystore, aside, .. } => {
             assert_eq!(names(&keystore), expected);
             assert!(aside.unwrap().is_dir());
         }
-        Found::Whole(keystore) => assert_eq!(names(&keystore), expected),
-        Found::NeedsPeer { damage } => panic!("a snapshot was there: {damage}"),
+        FoundKeystore::Whole(keystore) => assert_eq!(names(&keystore), expected),
+        FoundKeystore::NeedsPeer { damage } => panic!("a snapshot was there: {damage}"),
     }
 }
 
