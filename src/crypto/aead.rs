@@ -1,11 +1,10 @@
-//! The two AEADs on bytes in place, under a key that is used for one message or one purpose.
-
-use std::fmt;
+//! The two AEADs, which encrypt bytes in place, under a key for one message or one purpose.
 
 use aes::Aes256Enc;
 use aes_gcm::aead::consts::U12;
 use aes_gcm::{AeadInPlace, AesGcm, KeyInit};
 use chacha20poly1305::ChaCha20Poly1305;
+use thiserror::Error;
 
 use super::Cipher;
 
@@ -15,14 +14,15 @@ pub(super) const TAG: usize = 16;
 /// Length of a nonce, in bytes.
 pub(super) const NONCE: usize = 12;
 
-/// AES-256-GCM; counter mode only ever encrypts, so the decryption key schedule is spared.
+/// AES-256-GCM. Counter mode only encrypts, so this type saves the schedule of the decryption key.
 type Aes256Gcm = AesGcm<Aes256Enc, U12>;
 
-/// What was to be opened was not sealed under this key in this context, or was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The bytes were not sealed under this key with this context, or somebody changed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not authentic")]
 pub struct NotAuthentic;
 
-/// Encrypts `text` in place; returns the tag over it and `context`.
+/// Encrypts `text` in place, and returns the tag over it and `context`.
 pub(super) fn seal(cipher: Cipher, key: &[u8; 32], nonce: &[u8; NONCE], context: &[u8], text: &mut [u8]) -> [u8; TAG] {
     let tag = match cipher {
         Cipher::Aes256 => Aes256Gcm::new(key.into()).encrypt_in_place_detached(nonce.into(), context, text),
@@ -31,7 +31,7 @@ pub(super) fn seal(cipher: Cipher, key: &[u8; 32], nonce: &[u8; NONCE], context:
     tag.expect("a message in memory is shorter than the 64 GiB both ciphers take").into()
 }
 
-/// Decrypts `text` in place once the tag over it and `context` is verified, and leaves it alone otherwise.
+/// Verifies the tag over `text` and `context`, and then decrypts `text` in place. If the tag is wrong, `text` stays.
 pub(super) fn open(
     cipher: Cipher,
     key: &[u8; 32],
@@ -47,11 +47,3 @@ pub(super) fn open(
     };
     opened.map_err(|_| NotAuthentic)
 }
-
-impl fmt::Display for NotAuthentic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not authentic")
-    }
-}
-
-impl std::error::Error for NotAuthentic {}

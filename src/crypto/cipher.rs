@@ -1,9 +1,11 @@
-//! The ciphers keys are made for, and their names.
+//! The ciphers that keys can have, and their names.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A cipher keys are made for (wire contract, "Ciphertexts").
+use thiserror::Error;
+
+/// The cipher of a key (wire contract, "Ciphertexts").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cipher {
     /// AES-256-GCM under a sub-key derived with HMAC-SHA-256.
@@ -12,12 +14,13 @@ pub enum Cipher {
     ChaCha20,
 }
 
-/// A name that is no cipher's, as it was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// No cipher has this name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("algorithm '{0}' is not supported")]
 pub struct CipherError(pub String);
 
 impl Cipher {
-    /// The name the API shows.
+    /// The name in answers of the API.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Aes256 => "AES256",
@@ -49,20 +52,12 @@ impl fmt::Display for Cipher {
     }
 }
 
-impl fmt::Display for CipherError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "algorithm '{}' is not supported", self.0)
-    }
-}
-
-impl std::error::Error for CipherError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_and_aliases_are_read_and_nothing_else() {
+    fn a_cipher_has_its_name_and_one_alias() {
         for (name, cipher) in [
             ("AES256", Cipher::Aes256),
             ("AES256-GCM_SHA256", Cipher::Aes256),

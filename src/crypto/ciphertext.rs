@@ -1,4 +1,4 @@
-//! The forms of a ciphertext: the one that is written, and the older ones that are still read (wire contract,
+//! The forms of a ciphertext: the raw one, which the node writes, and the older ones, which it only reads (wire contract,
 //! "Ciphertexts").
 
 use std::borrow::Cow;
@@ -7,13 +7,13 @@ use super::aead::{NONCE, TAG};
 use super::mask::{IV, Mask};
 use super::{Cipher, NotAuthentic, older};
 
-/// What the format written adds to a plaintext, in bytes.
+/// The bytes that a raw ciphertext has more than its plaintext.
 pub(super) const OVERHEAD: usize = TAG + IV + NONCE;
 
-/// A ciphertext of any form, taken apart.
+/// The parts of a ciphertext of any form.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ciphertext<'a> {
-    /// The cipher that an older form names.
+    /// The cipher that an older form names. The raw form names none.
     pub(super) claimed: Option<Cipher>,
     pub(super) iv: [u8; IV],
     pub(super) nonce: [u8; NONCE],
@@ -22,22 +22,22 @@ pub struct Ciphertext<'a> {
 }
 
 impl<'a> Ciphertext<'a> {
-    /// Takes a ciphertext apart. Bytes that are none become one that no key opens, so that whether the key exists is
-    /// answered first.
+    /// Splits a ciphertext into its parts. Other bytes become a ciphertext that no key opens. So parsing never fails, and
+    /// the node can first answer whether the key exists.
     ///
-    /// A raw ciphertext can begin like an older form by chance, and is raw when it does not parse as one entirely:
-    /// known algorithm, lengths of iv and nonce, nothing after it. What does parse is never tried as raw as well;
-    /// that random bytes parse is less likely (below 2⁻¹⁰⁰) than that they authenticate.
+    /// A raw ciphertext can begin like an older form by chance. It counts as an older form only if all of it parses: a
+    /// known algorithm, an iv and a nonce of the right length, and no bytes after them. Random bytes parse with a
+    /// probability below 2⁻¹⁰⁰, which is less than that of passing for authentic. So nothing is tried in both forms.
     pub fn parse(bytes: &'a [u8]) -> Self {
         let older = match bytes.first() {
             Some(b'{') => older::json(bytes),
             Some(0x95) => older::message_pack(bytes),
             _ => None,
         };
-        older.or_else(|| Self::raw(bytes)).unwrap_or(Self::NONE)
+        older.or_else(|| Self::raw(bytes)).unwrap_or(Self::UNOPENABLE)
     }
 
-    /// The version of the key that sealed it, if its iv carries one under the name's mask. Not yet authentic.
+    /// The version in its iv, under the name's mask. Anybody can write an iv, so only opening proves the version.
     pub fn version(&self, mask: &Mask) -> Option<u32> {
         mask.version(&self.iv)
     }
@@ -47,7 +47,8 @@ impl<'a> Ciphertext<'a> {
         self.sealed.split_last_chunk().ok_or(NotAuthentic)
     }
 
-    const NONE: Self = Self { claimed: None, iv: [0; IV], nonce: [0; NONCE], sealed: Cow::Borrowed(&[]) };
+    /// Its sealed part is shorter than a tag.
+    const UNOPENABLE: Self = Self { claimed: None, iv: [0; IV], nonce: [0; NONCE], sealed: Cow::Borrowed(&[]) };
 
     fn raw(bytes: &'a [u8]) -> Option<Self> {
         let (bytes, nonce) = bytes.split_last_chunk()?;
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_raw_one_is_cut_from_its_end_and_borrowed() {
+    fn a_raw_ciphertext_is_split_from_its_end_and_borrowed() {
         let bytes: Vec<u8> = (0..60).collect();
         let raw = Ciphertext::parse(&bytes);
         assert_eq!((&raw.iv[..], &raw.nonce[..]), (&bytes[32..48], &bytes[48..]));
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_like_an_older_form_but_is_none_is_raw() {
+    fn bytes_that_only_begin_like_an_older_form_are_raw() {
         for first in [b'{', 0x95] {
             let mut bytes = [7; 60];
             bytes[0] = first;
@@ -82,15 +83,15 @@ mod tests {
     }
 
     #[test]
-    fn too_few_bytes_are_no_ciphertext() {
+    fn too_few_bytes_become_a_ciphertext_that_no_key_opens() {
         for length in 0..IV + NONCE {
-            assert_eq!(Ciphertext::parse(&vec![1; length]), Ciphertext::NONE);
+            assert_eq!(Ciphertext::parse(&vec![1; length]), Ciphertext::UNOPENABLE);
         }
         assert_eq!(Ciphertext::parse(&[1; OVERHEAD - 1]).text_and_tag(), Err(NotAuthentic));
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn parsing_never_panics() {
         let mut rng = StdRng::seed_from_u64(1);
         for round in 0..10_000_usize {
             let mut bytes = vec![0; rng.random_range(0..200)];

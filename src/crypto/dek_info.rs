@@ -1,7 +1,7 @@
 //! The encryption of a PEM block with a `DEK-Info` header (RFC 1421), as OpenSSL writes it: CBC, and a key from MD5.
 //!
-//! It protects little: one round of MD5 makes the key, and nothing authenticates the block. It is read because KES
-//! reads no other encrypted private key; nothing is ever written with it.
+//! It protects little: one round of MD5 makes the key, and nothing authenticates the block. Keyraft reads it because KES
+//! reads encrypted private keys in this form alone, and never writes it.
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::Decryptor;
@@ -11,10 +11,10 @@ use des::{Des, TdesEde3};
 use md5::{Digest, Md5};
 use zeroize::{Zeroize, Zeroizing};
 
-/// How much of the IV is the salt of the key.
+/// The bytes of the IV that are the salt of the key.
 const SALT: usize = 8;
 
-/// What a `DEK-Info` header says: the cipher and its IV.
+/// The content of a `DEK-Info` header: the cipher and its IV.
 pub struct DekInfo {
     cipher: Cbc,
     iv: Vec<u8>,
@@ -23,11 +23,11 @@ pub struct DekInfo {
 /// Why an encrypted block cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DekInfoError {
-    /// The header names a cipher that is not read here.
+    /// The header names a cipher that Keyraft does not read.
     UnknownCipher,
-    /// The header has no IV of the cipher's length.
+    /// The header lacks an IV of the cipher's length.
     Malformed,
-    /// The password is not the one that the block was encrypted with.
+    /// The block was encrypted with another password.
     WrongPassword,
 }
 
@@ -52,11 +52,11 @@ impl DekInfo {
         if iv.len() == cipher.block() { Ok(Self { cipher, iv }) } else { Err(DekInfoError::Malformed) }
     }
 
-    /// Decrypts the block. A wrong password passes for the right one in about one of 256 cases: the caller checks that
-    /// what it got is a private key.
+    /// Decrypts the block. In about one of 256 cases this succeeds with a wrong password, so the caller checks that the
+    /// result is a private key.
     ///
     /// # Errors
-    /// [`DekInfoError::WrongPassword`]; so is a block that was cut off.
+    /// [`DekInfoError::WrongPassword`], also for a block that was cut off.
     pub fn open(&self, sealed: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>, DekInfoError> {
         match self.cipher {
             Cbc::Des => self.open_with::<Decryptor<Des>>(sealed, password),
@@ -100,7 +100,7 @@ impl Cbc {
     }
 }
 
-/// OpenSSL's `EVP_BytesToKey` with MD5 and one round: each digest is of the one before, the password and the salt.
+/// OpenSSL's `EVP_BytesToKey` with MD5 and one round: it hashes the digest before, the password and the salt.
 fn derive(password: &[u8], salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + Md5::output_size()));
     let mut last = Zeroizing::new(Vec::new());
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_that_makes_no_sense_is_refused() {
+    fn unknown_and_malformed_headers_are_refused() {
         let parsed = |value: &str| DekInfo::parse(value).map(drop);
         assert_eq!(parsed("DES-EDE3-CBC,0011223344556677"), Ok(()));
         assert_eq!(parsed("aes-128-cbc, 00112233445566778899aabbccddeeff"), Ok(()));

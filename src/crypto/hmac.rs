@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 (RFC 2104) whose key is hashed ahead, which halves the cost of a short message.
+//! HMAC-SHA-256 (RFC 2104). It hashes its key once, which halves the cost of a short message.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Secret;
 
-/// An HMAC-SHA-256 key, ready for use. Its state is as good as the key, and is wiped when it is dropped.
+/// An HMAC-SHA-256 key, ready for use. Its state is as secret as the key, and is wiped when it is dropped.
 pub(super) struct Hmac(Box<hmac::Hmac<Sha256>>);
 
 impl Hmac {
@@ -38,9 +38,9 @@ mod tests {
 
     use super::*;
 
-    /// The crate's own type does not say so, but consists of two such states and a block of the message.
+    /// `hmac::Hmac` does not implement the trait, but it consists of two such states and a block of the message.
     #[test]
-    fn the_states_that_stand_for_the_key_are_wiped_when_they_are_dropped() {
+    fn the_hashed_key_is_wiped_on_drop() {
         fn wiped<T: ZeroizeOnDrop>() {}
         wiped::<<Sha256 as hmac::EagerHash>::Core>();
     }

@@ -1,4 +1,4 @@
-//! A version of a key: the material that is kept sealed, and the same made ready to seal and open what clients send.
+//! A version of a key: its material, which is stored sealed, and the opened key, which seals and opens for clients.
 
 use chacha20::cipher::consts::U10;
 use chacha20::hchacha;
@@ -10,20 +10,20 @@ use super::hmac::Hmac;
 use super::mask::IV;
 use super::{Cipher, Ciphertext, Mask, NotAuthentic, Secret, random};
 
-/// What one version of a key consists of.
+/// The secrets of one version of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyMaterial {
-    /// The cipher it is for.
+    /// The cipher that the key is for.
     pub cipher: Cipher,
-    /// Differs from version to version.
+    /// The encryption key, which differs from version to version.
     pub encryption: Secret<32>,
-    /// The name's own, in every version the same; none when a migrated key had none.
+    /// The HMAC key, the same in every version of a name. A migrated key may lack one.
     pub hmac: Option<Secret<32>>,
-    /// The name's own, in every version the same: hides versions in ivs.
+    /// The mask secret, which hides versions in ivs. It is the same in every version of a name.
     pub mask: Secret<16>,
 }
 
-/// A version of a key, ready for use: what its secrets allow to compute ahead has been.
+/// A version of a key, ready for use. Everything that depends on its secrets alone is computed in advance.
 #[derive(Debug)]
 pub struct OpenedKey {
     version: u32,
@@ -32,7 +32,7 @@ pub struct OpenedKey {
     mask: Mask,
 }
 
-/// Derives a key for each iv (wire contract, "Ciphertexts").
+/// Derives a sub-key for each iv (wire contract, "Ciphertexts").
 #[derive(Debug)]
 enum SubKeys {
     Aes256(Hmac),
@@ -40,19 +40,19 @@ enum SubKeys {
 }
 
 impl KeyMaterial {
-    /// The material of a new name.
+    /// New material for a new name.
     pub fn random(cipher: Cipher) -> Self {
         Self::imported(cipher, Secret::random())
     }
 
-    /// The material of a new name whose encryption key exists already.
+    /// Material for a new name with the encryption key `key`.
     pub fn imported(cipher: Cipher, key: Secret<32>) -> Self {
         Self { cipher, encryption: key, hmac: Some(Secret::random()), mask: Secret::random() }
     }
 }
 
 impl OpenedKey {
-    /// Prepares the material of `version`.
+    /// Prepares the material of `version` for use.
     pub fn new(material: &KeyMaterial, version: u32) -> Self {
         let sub_keys = match material.cipher {
             Cipher::Aes256 => SubKeys::Aes256(Hmac::new(&material.encryption)),
@@ -61,7 +61,7 @@ impl OpenedKey {
         Self { version, sub_keys, hmac: material.hmac.as_ref().map(Hmac::new), mask: Mask::new(&material.mask) }
     }
 
-    /// Which version it is; 1 is the first.
+    /// The number of the version, from 1.
     pub fn version(&self) -> u32 {
         self.version
     }
@@ -74,12 +74,12 @@ impl OpenedKey {
         }
     }
 
-    /// The name's mask, which tells the version of a ciphertext.
+    /// The name's mask, which finds the version of a ciphertext.
     pub fn mask(&self) -> &Mask {
         &self.mask
     }
 
-    /// Encrypts `plaintext`, bound to `context`: 44 bytes more than it, `sealed ‖ iv ‖ nonce`.
+    /// Encrypts `plaintext`, bound to `context`. The ciphertext `sealed ‖ iv ‖ nonce` has 44 bytes more.
     pub fn seal(&self, plaintext: &[u8], context: &[u8]) -> Vec<u8> {
         let (iv, nonce) = (self.mask.iv(self.version), random::bytes::<NONCE>());
         let mut ciphertext = Vec::with_capacity(plaintext.len() + OVERHEAD);
@@ -91,10 +91,10 @@ impl OpenedKey {
         ciphertext
     }
 
-    /// Decrypts what this version sealed with this `context`, whatever its form.
+    /// Decrypts a ciphertext of any form.
     ///
     /// # Errors
-    /// It did not, or the ciphertext was changed, or names another cipher.
+    /// Another key or version sealed it, or with another `context`, or somebody changed it, or it names another cipher.
     pub fn open(&self, ciphertext: &Ciphertext<'_>, context: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotAuthentic> {
         if ciphertext.claimed.is_some_and(|claimed| claimed != self.cipher()) {
             return Err(NotAuthentic);
@@ -106,7 +106,7 @@ impl OpenedKey {
         Ok(text)
     }
 
-    /// HMAC-SHA-256 of `message` under the name's HMAC key, when it has one.
+    /// HMAC-SHA-256 of `message` under the name's HMAC key, if it has one.
     pub fn hmac(&self, message: &[u8]) -> Option<[u8; 32]> {
         self.hmac.as_ref().map(|hmac| *hmac.of(message))
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_with_the_same_context_only() {
+    fn a_ciphertext_opens_with_its_own_context_only() {
         let large = vec![7; 1_000_000];
         for key in CIPHERS.map(key) {
             for (plaintext, context) in [(&b""[..], &b""[..]), (b"hello", b"bucket/object"), (&large, b"")] {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bit_can_be_flipped_and_no_byte_cut() {
+    fn a_ciphertext_with_a_flipped_bit_or_a_missing_byte_does_not_open() {
         for key in CIPHERS.map(key) {
             let mut sealed = key.seal(b"data key", b"context");
             for bit in 0..sealed.len() * 8 {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn another_key_does_not_open_it() {
+    fn another_key_does_not_open_a_ciphertext() {
         for (key, other) in CIPHERS.into_iter().flat_map(|a| CIPHERS.map(|b| (key(a), key(b)))) {
             assert_eq!(other.open(&Ciphertext::parse(&key.seal(b"x", b"")), b""), Err(NotAuthentic));
         }

@@ -1,19 +1,19 @@
 //! The version of a key, hidden in the iv of what it sealed (design, "Nodes, clusters and keys").
 //!
-//! After a rotation a ciphertext alone must lead to its version, yet it has to look as it always did. So the iv is
-//! `r ‖ ((BE32 version ‖ BE32 0) XOR HMAC-SHA-256(mask secret, r)[..8])` with eight random bytes `r`: random to anyone
-//! without the mask secret, and told from an imported ciphertext's truly random iv by its four zero bytes.
+//! After a rotation a ciphertext alone must lead to its version, but its bytes must look random as before. So the iv is
+//! `r ‖ ((BE32 version ‖ BE32 0) XOR HMAC-SHA-256(mask secret, r)[..8])`, where `r` are eight random bytes. Without the
+//! mask secret, this looks random. With it, the four zero bytes distinguish it from the iv of an imported ciphertext.
 
 use super::hmac::Hmac;
 use super::{Secret, random};
 
-/// The version a key begins with.
+/// The first version of every key.
 pub const FIRST_VERSION: u32 = 1;
 
 /// Length of an iv, in bytes.
 pub(super) const IV: usize = 16;
 
-/// A name's mask secret, ready for use; the same for all versions of the name.
+/// A name's mask secret, ready for use. All versions of the name have the same.
 #[derive(Debug)]
 pub struct Mask(Hmac);
 
@@ -33,7 +33,7 @@ impl Mask {
         iv
     }
 
-    /// The version that `iv` carries, if it carries one: a random iv seems to once in 2³² times.
+    /// The version that `iv` carries. For one in 2³² random ivs, this finds a version too.
     pub(super) fn version(&self, iv: &[u8; IV]) -> Option<u32> {
         let (r, tail) = iv.split_first_chunk()?;
         let unmasked = u64::from_be_bytes(tail.try_into().ok()?) ^ self.stream(*r);
@@ -41,15 +41,15 @@ impl Mask {
         (zeros == 0).then_some(version)
     }
 
-    /// The eight bytes that hide the version beside `r`.
+    /// The eight bytes that hide the version that follows `r`.
     fn stream(&self, r: [u8; 8]) -> u64 {
         let hmac = self.0.of(&r);
         u64::from_be_bytes(*hmac.first_chunk().expect("an HMAC is 32 bytes"))
     }
 }
 
-/// The versions to try on a ciphertext, in order: the one it carries, when `known`, then the first, whose key may have
-/// come with ciphertexts of its own. At most two, however many versions there are.
+/// The versions to try on a ciphertext, in order: the one that it carries, if `known`, and then the first. The key of the
+/// first may have been imported, and ciphertexts from before the import carry no version. So there are at most two.
 pub fn candidates(masked: Option<u32>, known: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> {
     let carried = masked.filter(|&version| version != FIRST_VERSION && known(version));
     carried.into_iter().chain([FIRST_VERSION])
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_iv_is_what_the_decisions_say() {
+    fn an_iv_has_the_documented_layout() {
         let secret = Secret::from_bytes(&[7; 16]);
         let iv = Mask::new(&secret).iv(0x0102_0304);
         let hmac = Hmac::new(&secret).of(&iv[..8]);

@@ -1,8 +1,7 @@
 //! Secrets, the AEAD and the ciphertext codec, and sealing keys at rest.
 //!
-//! A record read from the store becomes an [`OpenedKey`] once: [`RootKey`] unwraps the [`Ring`], the ring opens
-//! [`KeyMaterial`], the material makes an [`OpenedKey`], which then seals and opens what clients send. Everything here
-//! is pure, save that it draws random bytes.
+//! A [`RootKey`] unwraps the [`Ring`]. The ring opens the [`KeyMaterial`] in a stored record. The material makes an
+//! [`OpenedKey`], which seals and opens for clients. Everything here is pure, except that it draws random bytes.
 
 mod aead;
 mod cipher;
@@ -27,7 +26,7 @@ pub use ciphertext::Ciphertext;
 pub use dek_info::{DekInfo, DekInfoError};
 pub use key::{KeyMaterial, OpenedKey};
 pub use mask::{FIRST_VERSION, Mask, candidates};
-pub use record::{Binding, Kind, OpenError};
+pub use record::{Binding, RecordKind, RecordOpenError};
 pub use ring::{Ring, RingWrap, UnwrapError};
 pub use root::{RootKey, RootKeyError};
 pub use secret::Secret;

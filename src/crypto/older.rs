@@ -1,4 +1,4 @@
-//! The older forms of a ciphertext, JSON and MessagePack, read strictly; they are never written.
+//! The older forms of a ciphertext, JSON and MessagePack. Keyraft reads them strictly and never writes them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::aead::NONCE;
 use super::mask::IV;
 use super::{Cipher, Ciphertext};
 
-/// Reads `{aead, id, iv, nonce, bytes}`; `None` when it is anything else.
+/// Reads `{aead, id, iv, nonce, bytes}`, and returns `None` for anything else.
 pub(super) fn json(bytes: &[u8]) -> Option<Ciphertext<'_>> {
     let fields: Fields = serde_json::from_slice(bytes).ok()?;
     Some(Ciphertext {
@@ -38,7 +38,7 @@ pub(super) fn message_pack(bytes: &[u8]) -> Option<Ciphertext<'_>> {
     })
 }
 
-/// The names the JSON form uses, which are not the API's.
+/// The ciphers by their names in the JSON form, which differ from those of the API.
 fn json_cipher(aead: &str) -> Option<Cipher> {
     match aead {
         "AES-256-GCM-HMAC-SHA-256" | "AES-256-GCM" => Some(Cipher::Aes256),
@@ -74,15 +74,14 @@ fn bin(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Splits after as many bytes as the first `N`, a big-endian number, say.
+/// Reads a big-endian length of `N` bytes, and splits after that many bytes.
 fn sized<const N: usize>(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (size, rest) = bytes.split_first_chunk::<N>()?;
     let size = size.iter().fold(0_usize, |size, &byte| (size << 8) | usize::from(byte));
     rest.split_at_checked(size)
 }
 
-/// The fields of the JSON form that count; names match in any case, as everywhere (wire contract, "Bodies and
-/// headers").
+/// The fields of the JSON form that matter. Their names match in any case (wire contract, "Bodies and headers").
 #[derive(Default)]
 struct Fields {
     aead: Option<String>,
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_say_the_same() {
+    fn both_forms_have_the_same_parts() {
         let packed = packed();
         let from_json = json(JSON.as_bytes()).unwrap();
         assert_eq!(Some(&from_json), message_pack(&packed).as_ref());
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_cut_short_continued_or_of_another_kind_is_none() {
+    fn anything_that_is_not_entirely_of_an_older_form_is_refused() {
         let (text, packed) = (JSON.as_bytes(), packed());
         assert!((0..text.len()).all(|length| json(&text[..length]).is_none()));
         assert!((0..packed.len()).all(|length| message_pack(&packed[..length]).is_none()));

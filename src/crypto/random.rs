@@ -1,9 +1,8 @@
-//! Random bytes: a buffered generator for what is made by the thousand, the operating system for keys that last.
+//! Random bytes: from a buffered generator for nonces, ids and data keys, and from the operating system for stored keys.
 
 use rand::RngCore;
 
-/// Fills `bytes` from a generator of this thread, seeded and reseeded by the operating system: for nonces, ids and
-/// data keys.
+/// Fills `bytes` from a generator of this thread, which the operating system seeds again and again.
 pub fn fill(bytes: &mut [u8]) {
     rand::rng().fill_bytes(bytes);
 }

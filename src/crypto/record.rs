@@ -1,51 +1,53 @@
-//! Key material at rest: sealed under the ring, and bound to the place it was sealed for.
+//! Key material at rest: sealed under the ring, and bound to its cluster, name, creation and version.
 
-use std::fmt;
-
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::aead::{self, NONCE, TAG};
 use super::{Cipher, KeyMaterial, Ring, Secret, random};
 
-/// What is sealed at rest; kinds never stand in for each other.
+/// The kind of a sealed record. A record of one kind never opens as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordKind {
     /// A version of the ring, wrapped by a root key.
     Ring,
     /// A version of a key.
     Key,
 }
 
-/// The place a sealed record belongs to. In any other it does not open.
+/// Where a sealed record belongs. It does not open anywhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding<'a> {
     /// The cluster's id.
     pub cluster: [u8; 16],
-    /// What is sealed.
-    pub kind: Kind,
+    /// The kind of the record.
+    pub kind: RecordKind,
     /// The key's name.
     pub name: &'a str,
-    /// Tells keys of one name apart that lived one after the other.
+    /// The creation: it distinguishes keys that had the same name one after the other.
     pub creation_id: [u8; 16],
     /// The version of the key.
     pub version: u32,
 }
 
 /// Why a record does not open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenError {
-    /// The ring has no such version, so that this record comes from a later state of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RecordOpenError {
+    /// The ring does not have this version, so the record comes from a later state of the ring.
+    #[error("the ring has no version {0}")]
     UnknownRingVersion(u32),
-    /// The record was changed, or belongs to another place.
+    /// Somebody changed the record, or it belongs somewhere else.
+    #[error("the sealed record was changed or moved")]
     Damaged,
-    /// The record is authentic but in a format of newer software, of which this is the number.
+    /// The record is authentic, but newer software wrote it in the format of this number.
+    #[error("the sealed record has the unknown format {0}")]
     UnknownFormat(u8),
 }
 
-/// The format written, the first byte inside.
+/// The format that Keyraft writes, which is the first byte of the content.
 const FORMAT: u8 = 1;
 
-/// Set in the second byte when there is an HMAC key.
+/// The flag for a record with an HMAC key, in the second byte of the content.
 const HAS_HMAC: u8 = 1;
 
 /// Length of the content: format, flags, encryption key, HMAC key or zeros, mask secret.
@@ -71,17 +73,17 @@ impl Ring {
     /// Opens what [`Ring::seal_material`] sealed under `ring_version` for the same binding and cipher.
     ///
     /// # Errors
-    /// It did not, or the ring is not the one, or newer software did.
+    /// See [`RecordOpenError`].
     pub fn open_material(
         &self,
         ring_version: u32,
         sealed: &[u8],
         binding: &Binding<'_>,
         cipher: Cipher,
-    ) -> Result<KeyMaterial, OpenError> {
-        let key = sub_key(self.key(ring_version).ok_or(OpenError::UnknownRingVersion(ring_version))?);
-        let content = open(&key, sealed, &binding.encode(cipher)).ok_or(OpenError::Damaged)?;
-        decode(cipher, &content).ok_or_else(|| OpenError::UnknownFormat(content.first().copied().unwrap_or(0)))
+    ) -> Result<KeyMaterial, RecordOpenError> {
+        let key = sub_key(self.key(ring_version).ok_or(RecordOpenError::UnknownRingVersion(ring_version))?);
+        let content = open(&key, sealed, &binding.encode(cipher)).ok_or(RecordOpenError::Damaged)?;
+        decode(cipher, &content).ok_or_else(|| RecordOpenError::UnknownFormat(content.first().copied().unwrap_or(0)))
     }
 }
 
@@ -96,11 +98,11 @@ impl Binding<'_> {
     }
 }
 
-/// Kind, cluster and `fields` as associated data; each has its length before it, so that no two lists look the same.
-pub(super) fn associated_data(kind: Kind, cluster: &[u8; 16], fields: &[&[u8]]) -> Vec<u8> {
+/// Kind, cluster and `fields` as associated data. Each follows its length, so that no two lists have the same bytes.
+pub(super) fn associated_data(kind: RecordKind, cluster: &[u8; 16], fields: &[&[u8]]) -> Vec<u8> {
     let kind: &[u8] = match kind {
-        Kind::Ring => b"ring",
-        Kind::Key => b"key",
+        RecordKind::Ring => b"ring",
+        RecordKind::Key => b"key",
     };
     let mut data = Vec::with_capacity(192);
     for field in [kind, cluster].iter().chain(fields) {
@@ -110,7 +112,7 @@ pub(super) fn associated_data(kind: Kind, cluster: &[u8; 16], fields: &[&[u8]]) 
     data
 }
 
-/// The key that records are sealed with under a version of the ring.
+/// The key that seals records under a version of the ring.
 fn sub_key(ring_key: &Secret<32>) -> Zeroizing<[u8; 32]> {
     super::hmac::Hmac::new(ring_key).of(b"keyraft key record 1")
 }
@@ -144,24 +146,12 @@ fn decode(cipher: Cipher, content: &[u8]) -> Option<KeyMaterial> {
     Some(KeyMaterial { cipher, encryption: Secret::from_bytes(encryption), hmac, mask: Secret::from_bytes(mask) })
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownRingVersion(version) => write!(f, "the ring has no version {version}"),
-            Self::Damaged => f.write_str("the sealed record was changed or moved"),
-            Self::UnknownFormat(format) => write!(f, "the sealed record has the unknown format {format}"),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const BINDING: Binding<'_> =
-        Binding { cluster: [1; 16], kind: Kind::Key, name: "my-key", creation_id: [2; 16], version: 3 };
+        Binding { cluster: [1; 16], kind: RecordKind::Key, name: "my-key", creation_id: [2; 16], version: 3 };
 
     #[test]
     fn material_round_trips_in_110_bytes() {
@@ -183,34 +173,44 @@ mod tests {
         let sealed = ring.seal_material(&material, &BINDING);
         for elsewhere in [
             Binding { cluster: [9; 16], ..BINDING },
-            Binding { kind: Kind::Ring, ..BINDING },
+            Binding { kind: RecordKind::Ring, ..BINDING },
             Binding { name: "my-kez", ..BINDING },
             Binding { creation_id: [9; 16], ..BINDING },
             Binding { version: 4, ..BINDING },
         ] {
-            assert_eq!(ring.open_material(1, &sealed, &elsewhere, Cipher::Aes256), Err(OpenError::Damaged));
+            assert_eq!(ring.open_material(1, &sealed, &elsewhere, Cipher::Aes256), Err(RecordOpenError::Damaged));
         }
-        assert_eq!(ring.open_material(1, &sealed, &BINDING, Cipher::ChaCha20), Err(OpenError::Damaged));
-        assert_eq!(Ring::generate().open_material(1, &sealed, &BINDING, Cipher::Aes256), Err(OpenError::Damaged));
-        assert_eq!(ring.open_material(2, &sealed, &BINDING, Cipher::Aes256), Err(OpenError::UnknownRingVersion(2)));
+        assert_eq!(ring.open_material(1, &sealed, &BINDING, Cipher::ChaCha20), Err(RecordOpenError::Damaged));
+        assert_eq!(Ring::generate().open_material(1, &sealed, &BINDING, Cipher::Aes256), Err(RecordOpenError::Damaged));
+        assert_eq!(
+            ring.open_material(2, &sealed, &BINDING, Cipher::Aes256),
+            Err(RecordOpenError::UnknownRingVersion(2))
+        );
     }
 
     #[test]
-    fn a_record_that_was_changed_does_not_open() {
+    fn a_changed_record_does_not_open() {
         let (ring, material) = (Ring::generate(), KeyMaterial::random(Cipher::Aes256));
         let mut sealed = ring.seal_material(&material, &BINDING);
         for bit in 0..sealed.len() * 8 {
             sealed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(ring.open_material(1, &sealed, &BINDING, Cipher::Aes256), Err(OpenError::Damaged), "{bit}");
+            assert_eq!(
+                ring.open_material(1, &sealed, &BINDING, Cipher::Aes256),
+                Err(RecordOpenError::Damaged),
+                "{bit}"
+            );
             sealed[bit / 8] ^= 1 << (bit % 8);
         }
         for length in 0..sealed.len() {
-            assert_eq!(ring.open_material(1, &sealed[..length], &BINDING, Cipher::Aes256), Err(OpenError::Damaged));
+            assert_eq!(
+                ring.open_material(1, &sealed[..length], &BINDING, Cipher::Aes256),
+                Err(RecordOpenError::Damaged)
+            );
         }
     }
 
     #[test]
-    fn a_newer_format_is_named() {
+    fn the_error_has_the_number_of_an_unknown_format() {
         let ring = Ring::generate();
         let nonce = [0; NONCE];
         for (content, format) in [(vec![2, 7], 2), (vec![FORMAT, 2, 0], FORMAT), (vec![], 0)] {
@@ -220,13 +220,13 @@ mod tests {
             let tag = aead::seal(Cipher::Aes256, &key, &nonce, &context, &mut record[NONCE..]);
             record.extend_from_slice(&tag);
             let opened = ring.open_material(1, &record, &BINDING, Cipher::Aes256);
-            assert_eq!(opened, Err(OpenError::UnknownFormat(format)));
+            assert_eq!(opened, Err(RecordOpenError::UnknownFormat(format)));
         }
     }
 
     #[test]
-    fn no_two_lists_of_fields_look_the_same() {
-        let data = |fields: &[&[u8]]| associated_data(Kind::Key, &[0; 16], fields);
+    fn no_two_lists_of_fields_have_the_same_bytes() {
+        let data = |fields: &[&[u8]]| associated_data(RecordKind::Key, &[0; 16], fields);
         assert_ne!(data(&[b"ab", b"c"]), data(&[b"a", b"bc"]));
         assert_ne!(data(&[b"a"]), data(&[b"a", b""]));
     }

@@ -1,15 +1,16 @@
-//! The cluster's key ring: what key records are sealed under, itself wrapped by root keys.
+//! The cluster's key ring: it seals the records of keys, and root keys wrap it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+
+use thiserror::Error;
 
 use super::aead::{self, NONCE, TAG};
 use super::hmac::Hmac;
 use super::mask::FIRST_VERSION;
-use super::record::{Kind, associated_data};
+use super::record::{RecordKind, associated_data};
 use super::{Cipher, RootKey, Secret, SigningKey, random};
 
-/// The ring, opened. New records are sealed under its active version; older versions open older records.
+/// The opened ring. Its active version seals new records. Older versions open older records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ring {
     /// Always a version of `keys`.
@@ -24,16 +25,22 @@ pub struct RingWrap {
     pub version: u32,
     /// The fingerprint of the root key.
     pub root: [u8; 32],
-    /// Random.
+    /// The random nonce.
     pub nonce: [u8; 12],
-    /// The ring key under AES-256-GCM, and the tag.
+    /// The ring key, encrypted with AES-256-GCM, and the tag.
     pub sealed: [u8; 48],
 }
 
 /// Why a ring does not open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UnwrapError {
-    /// Another root key is needed: none of the wraps of a version is by this one.
+    /// Another root key made all wraps of a version.
+    #[error(
+        "this is not the root key of the cluster: its fingerprint is {}, and version {version} of the cluster's key ring \
+         wants the root key with fingerprint {}",
+        short(tried),
+        short(wanted)
+    )]
     WrongRootKey {
         /// The version of the ring.
         version: u32,
@@ -42,7 +49,8 @@ pub enum UnwrapError {
         /// The fingerprint of one that opens this version.
         wanted: [u8; 32],
     },
-    /// The root key is right, but its wrap was changed or belongs to another cluster; or there is no wrap at all.
+    /// The root key is right, but its wrap was changed or belongs to another cluster, or the version lacks a wrap.
+    #[error("version {version} of the cluster's key ring is damaged")]
     Damaged {
         /// The version of the ring.
         version: u32,
@@ -55,10 +63,10 @@ impl Ring {
         Self { active: FIRST_VERSION, keys: BTreeMap::from([(FIRST_VERSION, Secret::random())]) }
     }
 
-    /// Opens a ring from its wraps: every version they name, each by one of its wraps by `root`.
+    /// Opens a ring: for each version in `wraps`, it opens the wrap that `root` made.
     ///
     /// # Errors
-    /// The root key is another, or a wrap is damaged.
+    /// Another root key made a version's wraps, or a wrap is damaged.
     pub fn unwrap(wraps: &[RingWrap], active: u32, root: &RootKey, cluster: &[u8; 16]) -> Result<Self, UnwrapError> {
         let versions: BTreeSet<u32> = wraps.iter().map(|wrap| wrap.version).collect();
         if !versions.contains(&active) {
@@ -68,18 +76,18 @@ impl Ring {
         Ok(Self { active, keys: versions.into_iter().map(open).collect::<Result<_, _>>()? })
     }
 
-    /// Wraps every version by `root`.
+    /// Wraps every version with `root`.
     pub fn wrap(&self, root: &RootKey, cluster: &[u8; 16]) -> Vec<RingWrap> {
         self.keys.iter().map(|(&version, key)| RingWrap::new(version, key, root, cluster)).collect()
     }
 
-    /// The version that new records are sealed under.
+    /// The version that seals new records.
     pub fn active(&self) -> u32 {
         self.active
     }
 
-    /// What signs the audit trail of the node with this store. It stays the same as long as the ring holds its oldest
-    /// version, so that a restarted or rotated trail is checked by one key.
+    /// The key that signs the audit trail of the node with this store. It stays the same as long as the ring has its
+    /// oldest version, so that one key checks the trail across restarts and rotations.
     pub fn audit_key(&self, store: &[u8; 16]) -> SigningKey {
         const LABEL: &[u8] = b"keyraft audit trail signing key v1";
         let oldest = self.keys.values().next().expect("a ring holds its active version");
@@ -104,7 +112,7 @@ impl RingWrap {
         let mut sealed = [0; 32 + TAG];
         let (text, tag) = sealed.split_at_mut(32);
         text.copy_from_slice(key.expose());
-        let context = associated_data(Kind::Ring, cluster, &[&version.to_be_bytes()]);
+        let context = associated_data(RecordKind::Ring, cluster, &[&version.to_be_bytes()]);
         tag.copy_from_slice(&aead::seal(Cipher::Aes256, &root.wrapping_key(), &nonce, &context, text));
         Self { version, root: root.fingerprint(), nonce, sealed }
     }
@@ -112,7 +120,7 @@ impl RingWrap {
     fn open(&self, root: &RootKey, cluster: &[u8; 16]) -> Option<Secret<32>> {
         let (text, tag) = self.sealed.split_last_chunk()?;
         let mut key = Secret::from_bytes(text.try_into().ok()?);
-        let context = associated_data(Kind::Ring, cluster, &[&self.version.to_be_bytes()]);
+        let context = associated_data(RecordKind::Ring, cluster, &[&self.version.to_be_bytes()]);
         let opened = aead::open(Cipher::Aes256, &root.wrapping_key(), &self.nonce, &context, key.expose_mut(), tag);
         opened.is_ok().then_some(key)
     }
@@ -135,24 +143,7 @@ fn open_version(
     }
 }
 
-impl fmt::Display for UnwrapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongRootKey { version, tried, wanted } => write!(
-                f,
-                "this is not the root key of the cluster: its fingerprint is {}, and version {version} of the \
-                 cluster's key ring wants the root key with fingerprint {}",
-                short(tried),
-                short(wanted)
-            ),
-            Self::Damaged { version } => write!(f, "version {version} of the cluster's key ring is damaged"),
-        }
-    }
-}
-
-impl std::error::Error for UnwrapError {}
-
-/// As much of a fingerprint as people compare.
+/// The part of a fingerprint that people compare.
 fn short(fingerprint: &[u8; 32]) -> String {
     hex::encode(&fingerprint[..8])
 }
@@ -195,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn another_root_key_is_told_from_damage() {
+    fn another_root_key_and_damage_are_different_errors() {
         let (ring, root) = (Ring::generate(), RootKey::random());
         let wraps = ring.wrap(&root, &CLUSTER);
         let unwrap = |wraps: &[RingWrap], root: &RootKey, cluster: &[u8; 16]| Ring::unwrap(wraps, 1, root, cluster);
@@ -215,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrap_does_not_stand_in_for_another_version() {
+    fn a_wrap_does_not_open_as_another_version() {
         let (ring, root) = (ring_of_three(), RootKey::random());
         let mut wraps = ring.wrap(&root, &CLUSTER);
         wraps[0].version = 4;

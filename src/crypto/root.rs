@@ -1,10 +1,10 @@
-//! The root key, which wraps the ring and is itself kept outside the cluster.
+//! The root key, which wraps the ring. The cluster does not store it.
 
-use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::Secret;
@@ -15,7 +15,8 @@ use super::hmac::Hmac;
 pub struct RootKey(Secret<32>);
 
 /// The text is not the base64 of 32 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a root key is 32 bytes in base64")]
 pub struct RootKeyError;
 
 impl RootKey {
@@ -24,12 +25,12 @@ impl RootKey {
         Self(Secret::random())
     }
 
-    /// The text that parses to this key, to be kept by whoever runs the cluster.
+    /// The key as text, for the operator to store.
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(self.0.expose()))
     }
 
-    /// Tells root keys apart without telling anything of them.
+    /// Identifies the root key, and does not help to find it.
     pub fn fingerprint(&self) -> [u8; 32] {
         *Hmac::new(&self.0).of(b"keyraft root key fingerprint 1")
     }
@@ -43,22 +44,14 @@ impl RootKey {
 impl FromStr for RootKey {
     type Err = RootKeyError;
 
-    /// Reads standard base64; white space around it, such as a file's last newline, does not count.
+    /// Reads standard base64, and ignores white space around it, such as the last newline of a file.
     fn from_str(text: &str) -> Result<Self, RootKeyError> {
-        // The decoder asks for room for whole groups of three bytes.
+        // The decoder needs room for whole groups of three bytes.
         let mut bytes = Zeroizing::new([0; 33]);
         let length = STANDARD.decode_slice(text.trim(), &mut bytes[..]).map_err(|_| RootKeyError)?;
         bytes[..length].try_into().map(|key| Self(Secret::from_bytes(key))).map_err(|_| RootKeyError)
     }
 }
-
-impl fmt::Display for RootKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a root key is 32 bytes in base64")
-    }
-}
-
-impl std::error::Error for RootKeyError {}
 
 #[cfg(test)]
 mod tests {
@@ -82,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_a_keys_own_and_not_what_wraps() {
+    fn a_fingerprint_differs_between_keys_and_from_the_wrapping_key() {
         let key = RootKey::random();
         assert_eq!(key.fingerprint(), key.clone().fingerprint());
         assert_ne!(key.fingerprint(), RootKey::random().fingerprint());

@@ -1,4 +1,4 @@
-//! Bytes that are wiped when they are dropped, never shown, and compared in constant time.
+//! Secret bytes: they are wiped on drop, hidden from `Debug`, and compared in constant time.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use zeroize::Zeroize;
 
 use super::random;
 
-/// `N` secret bytes. They live on the heap, so that moving the value leaves no copy behind.
+/// `N` secret bytes. They are on the heap, so that a move leaves no copy behind.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
-    /// New bytes from the operating system, for key material that lasts.
+    /// Random bytes from the operating system.
     pub fn random() -> Self {
         let mut secret = Self(Box::new([0; N]));
         random::fill_from_os(&mut secret.0[..]);
         secret
     }
 
-    /// A copy of `bytes`; wiping those is up to the caller.
+    /// A copy of `bytes`. The caller wipes the original.
     pub fn from_bytes(bytes: &[u8; N]) -> Self {
         let mut secret = Self(Box::new([0; N]));
         secret.0.copy_from_slice(bytes);
@@ -30,7 +30,7 @@ impl<const N: usize> Secret<N> {
         &self.0
     }
 
-    /// The bytes, to decrypt them in place.
+    /// The bytes, for decrypting them in place.
     pub(super) fn expose_mut(&mut self) -> &mut [u8; N] {
         &mut self.0
     }

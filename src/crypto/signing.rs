@@ -1,21 +1,23 @@
-//! Signatures with Ed25519 (RFC 8032): what a node says of its own audit trail can be checked without any secret.
+//! Signatures with Ed25519 (RFC 8032), so that anybody can check a node's audit trail without a secret.
 
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use thiserror::Error;
 
 use super::Secret;
 
-/// What signs. It is derived anew whenever the key ring opens, and never stored.
+/// A key that signs. The node derives it each time the key ring opens, and never stores it.
 pub struct SigningKey(Ed25519KeyPair);
 
-/// What checks a signature.
+/// A key that checks signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VerifyingKey([u8; 32]);
 
-/// A text that is no verifying key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A text is not a verifying key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a key is 64 lower-case hexadecimal digits")]
 pub struct VerifyingKeyError;
 
 impl SigningKey {
@@ -30,7 +32,7 @@ impl SigningKey {
         Self::of_seed(&Secret::random())
     }
 
-    /// What checks its signatures.
+    /// The key that checks its signatures.
     pub fn verifying_key(&self) -> VerifyingKey {
         let bytes = self.0.public_key().as_ref();
         VerifyingKey(bytes.try_into().expect("a public key has 32 bytes (RFC 8032, section 5.1.5)"))
@@ -66,14 +68,6 @@ impl FromStr for VerifyingKey {
         canonical.then_some(Self(bytes)).ok_or(VerifyingKeyError)
     }
 }
-
-impl fmt::Display for VerifyingKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key is 64 lower-case hexadecimal digits")
-    }
-}
-
-impl std::error::Error for VerifyingKeyError {}
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

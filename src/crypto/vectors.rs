@@ -1,4 +1,4 @@
-//! What a real KES wrote: ciphertexts and keys in every form it reads.
+//! Tests with ciphertexts and keys that a real KES wrote, in every form that it reads.
 
 use std::collections::HashMap;
 
@@ -56,8 +56,8 @@ fn every_recorded_ciphertext_opens() {
     }
 }
 
-/// A stored key's protobuf begins with two messages of a tag, a length, and a field of 32 bytes after four of its own:
-/// first the encryption key, then the HMAC key.
+/// The protobuf message of a stored key begins with the encryption key and the HMAC key. Each is a message of a tag, a
+/// length and a field of 32 bytes, so the keys follow after four bytes each.
 #[test]
 fn recorded_hmacs_agree() {
     let stored: Vec<StoredKey> = serde_json::from_str(include_str!("../../tests/vectors/stored_keys.json")).unwrap();

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::write::done;
 use super::{Error, Kms};
 use crate::clock;
-use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, Kind, Secret, random};
+use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, RecordKind, Secret, random};
 use crate::policy::{Author, KeyName, Permit, Prefix};
 use crate::state::{CreationId, KeyRecord, Operation, Outcome};
 
@@ -145,7 +145,7 @@ impl Kms {
         let (cluster, ring) = self.cluster_and_ring()?;
         let binding = Binding {
             cluster: cluster.id.0,
-            kind: Kind::Key,
+            kind: RecordKind::Key,
             name: name.as_str(),
             creation_id: creation_id.0,
             version,
@@ -195,7 +195,7 @@ impl Kms {
         let (cluster, ring) = self.cluster_and_ring()?;
         let binding = Binding {
             cluster: cluster.id.0,
-            kind: Kind::Key,
+            kind: RecordKind::Key,
             name: name.as_str(),
             creation_id: record.creation_id.0,
             version: record.version,
