@@ -63,7 +63,7 @@ pub enum Error {
     #[error(transparent)]
     Load(#[from] client::load::LoadError),
     /// Audit files are not as the node wrote them.
-    #[error("the audit trail has {}", faults(*count))]
+    #[error("the audit trail has {}; the output says where", faults(*count))]
     Tampered {
         /// How many faults it found.
         count: usize,
@@ -233,7 +233,7 @@ impl Error {
             Self::NotFollowed { error: client::Error::NoServer(_), .. } => Some(FOLLOW_AGAIN.to_owned()),
             Self::NotFollowed { .. } => Some(format!("{FOLLOW_AGAIN}; {FOLLOW_SEVERAL}")),
             Self::RecentlyUsed { name, .. } => Some(format!(
-                "without this key, nobody can open what it has sealed; --force deletes it all the same, for good unless the \
+                "without this key, nobody can decrypt what it has encrypted; --force deletes it all the same, for good unless the \
                  server has a deletion window: until that ends, `keyraft key restore {}` brings the key back",
                 quoted(name)
             )),

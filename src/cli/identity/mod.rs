@@ -109,10 +109,10 @@ impl RoleArgs {
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  keyraft identity new                                  sends nothing to a server
-  keyraft identity new --policy my-app                  and gives it a policy
-  keyraft identity new --admin                          and makes it an admin
-  keyraft identity new --cert app.crt --key app.key     for curl, and clients that take files
+  keyraft identity new                                  makes a key, and sends nothing to a server
+  keyraft identity new --policy my-app                  also adds the identity to the server, with a policy
+  keyraft identity new --admin                          also adds it, as an admin
+  keyraft identity new --cert app.crt --key app.key     also writes files, for curl and other clients
   export MINIO_KES_API_KEY=$(keyraft identity new --policy my-app --bare)
 
 The server knows only the identity. Keep the API key, and keep it secret: nobody can show it again.";

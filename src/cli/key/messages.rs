@@ -12,7 +12,7 @@ use crate::client::ApiClient;
 /// The commands that use a key.
 #[derive(Subcommand)]
 pub enum Action {
-    /// Seal a message
+    /// Encrypt a message
     #[command(after_help = ENCRYPT_EXAMPLES)]
     Encrypt {
         /// The key's name
@@ -25,7 +25,7 @@ pub enum Action {
         #[arg(long)]
         base64: bool,
     },
-    /// Open a ciphertext, and print the message in base64
+    /// Decrypt a ciphertext, and print the message in base64
     #[command(after_help = DECRYPT_EXAMPLES)]
     Decrypt {
         /// The key's name
@@ -38,7 +38,7 @@ pub enum Action {
         #[arg(long)]
         raw: bool,
     },
-    /// Make a data encryption key: in the clear to use now, and sealed to store
+    /// Make a data encryption key: in the clear to use now, and encrypted to store
     #[command(after_help = DEK_EXAMPLES)]
     Dek {
         /// The key's name

@@ -56,7 +56,7 @@ enum Action {
         #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
         prefix: String,
     },
-    /// Delete keys; nobody can open what they have sealed any more
+    /// Delete keys; nobody can decrypt what they have encrypted
     #[command(after_help = RM_EXAMPLES)]
     Rm {
         /// The keys' names
@@ -80,7 +80,7 @@ enum Action {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Add a version to keys; from then on they seal with it
+    /// Add a version to keys, which encrypts from then on
     #[command(after_help = ROTATE_EXAMPLES)]
     Rotate {
         /// The keys' names
@@ -137,7 +137,7 @@ Examples:
   keyraft key rotate my-key
   keyraft key versions my-key
 
-Older versions still open what they sealed, and the HMAC of a message stays the same.";
+Older versions still decrypt what they have encrypted, and the HMAC of a message stays the same.";
 
 /// The names of ciphers, with KES's longer names as aliases.
 fn ciphers() -> PossibleValuesParser {

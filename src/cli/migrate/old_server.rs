@@ -16,7 +16,7 @@ pub const CONTEXT: &[u8] = b"keyraft migrate: a probe";
 /// The options for the old server. Without them, the credentials and CA for the new server apply.
 #[derive(Default, clap::Args)]
 pub struct OldServer {
-    /// Prove each key against the old server, too: each server must open what the other sealed, and HMACs must agree
+    /// Prove each key against the old server, too: each server must decrypt what the other encrypts, and HMACs must agree
     #[arg(long, value_name = "URL")]
     verify: Option<String>,
     /// API key for the old server [env: KEYRAFT_VERIFY_API_KEY] [default: the one for the new server]
@@ -129,9 +129,9 @@ async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result
     };
     match opener.client().decrypt(&key.name, &sealed, CONTEXT).await {
         Ok(opened) if opened[..] == probe => Ok(ProbeResult::Opened),
-        Ok(_) => Ok(ProbeResult::Failed("it opens to other bytes".to_owned())),
+        Ok(_) => Ok(ProbeResult::Failed("it decrypts to other bytes".to_owned())),
         Err(error) => {
-            let reason = opener.refused("it does not open at the other server", error)?;
+            let reason = opener.refused("the other server cannot decrypt it", error)?;
             // This server has the file's key, as was proven before, so only a rotation explains another key. Reading the
             // key's versions would show it, too, but needs one more permission.
             let is_rotated = matches!(sealer, Side::New(_)) && !is_sealed_by(key, &sealed);
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(verdict(&plain, &one).await, Agreement::Agree, "HMACs are compared where both have them");
         says(verdict(&one, &other).await, "HMACs differ");
         says(verdict(&one, &plain).await, "this one does not");
-        says(verdict(&one, &blind).await, "made by the old server: it does not open");
+        says(verdict(&one, &blind).await, "made by the old server: the other server cannot");
         assert_eq!(verdict(&blind, &one).await, Agreement::Rotated, "the file's key did not seal it");
     }
 }

@@ -37,7 +37,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   keyraft policy apply kes.yml --dry-run           shows what would change; exit code 6 when anything would
   keyraft policy apply kes.yml
-  keyraft policy apply policies.yml --prune --yes  and deletes what is not in the file
+  keyraft policy apply policies.yml --prune --yes  also deletes what is not in the file
 
 The file:
   policy:
