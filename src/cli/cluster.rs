@@ -86,7 +86,7 @@ fn problems(status: &ClusterStatus) -> String {
     let line = |member: &MemberStatus| {
         let problem = member.problem.as_ref()?;
         let (name, reason) = (printable(&member.name), printable(&problem.reason));
-        Some(format!("  {name} {reason} (for {})", length(problem.for_ms / 1000)))
+        Some(format!("  {name} {reason} (for {})", duration_text(problem.for_ms / 1000)))
     };
     titled(&format!("Problems, as {} sees them:", printable(&status.node.name)), status.members.iter().filter_map(line))
 }
@@ -135,20 +135,20 @@ fn row(member: &MemberStatus, answers: bool) -> [String; 7] {
         member.peer_address.clone(),
         member.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
         // The node that answers is up, even if its leader has not heard from it.
-        if answers { seen(Some(0)) } else { seen(member.heard_ms) },
+        if answers { last_heard(Some(0)) } else { last_heard(member.heard_ms) },
     ]
 }
 
 /// How long ago the leader heard from a member.
-fn seen(heard_ms: Option<u64>) -> String {
+fn last_heard(heard_ms: Option<u64>) -> String {
     match heard_ms.map(|ms| ms / 1000) {
         None => "-".to_owned(),
         Some(0) => "now".to_owned(),
-        Some(seconds) => format!("{} ago", length(seconds)),
+        Some(seconds) => format!("{} ago", duration_text(seconds)),
     }
 }
 
-fn length(seconds: u64) -> String {
+fn duration_text(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn the_time_since_a_member_was_heard_is_rounded_down() {
         for (ms, shown) in [(999, "now"), (1000, "1 s ago"), (150_000, "2 min ago"), (9_000_000, "2 h ago")] {
-            assert_eq!(seen(Some(ms)), shown);
+            assert_eq!(last_heard(Some(ms)), shown);
         }
     }
 

@@ -75,7 +75,7 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     let mut events = client.log(log, query).await?;
     let end = events::show(&mut events, output).await?;
     if *follow {
-        follow::on(&client, log, query, (events, end), output).await
+        follow::follow(&client, log, query, (events, end), output).await
     } else {
         end.map_or(Ok(()), |error| Err(error.into()))
     }

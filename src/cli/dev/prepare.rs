@@ -40,12 +40,12 @@ pub struct DevOptions {
 
 /// Opens the cluster in the folder, or makes it if the folder is missing or empty.
 pub fn open_or_make(options: &DevOptions) -> Result<Layout, DevError> {
-    let dir = std::path::absolute(&options.dir).map_err(at(&options.dir))?;
+    let dir = std::path::absolute(&options.dir).map_err(file_error(&options.dir))?;
     let config = options.config.as_deref().map(fingerprint).transpose()?;
     match fs::read(Layout::origin_file(&dir)) {
         Ok(json) => open(dir, &json, options, config.as_ref()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(dir, options, config),
-        Err(error) => Err(at(&Layout::origin_file(&dir))(error)),
+        Err(error) => Err(file_error(&Layout::origin_file(&dir))(error)),
     }
 }
 
@@ -91,7 +91,7 @@ fn make(dir: PathBuf, options: &DevOptions, config: Option<BorrowedFrom>) -> Res
     unfinished.push(format!(".unfinished-{}", std::process::id()));
     let staging = layout.moved_to(unfinished.into());
     let written =
-        write_all(&layout, &staging, borrowed).and_then(|()| fs::rename(staging.dir(), &dir).map_err(at(&dir)));
+        write_all(&layout, &staging, borrowed).and_then(|()| fs::rename(staging.dir(), &dir).map_err(file_error(&dir)));
     if written.is_err() {
         let _ = fs::remove_dir_all(staging.dir());
     }
@@ -156,7 +156,7 @@ fn write_config(
 fn borrow(path: &Path, output: Output) -> Result<Borrowed, DevError> {
     let (mut borrowed, warnings) = Borrowed::load(path).map_err(DevError::Borrowed)?;
     // A node may run in another working directory, where a relative path would lead elsewhere.
-    borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(at(&ca))).transpose()?;
+    borrowed.ca = borrowed.ca.map(|ca| std::path::absolute(&ca).map_err(file_error(&ca))).transpose()?;
     for warning in warnings {
         output.warn_of(&warning);
     }
@@ -170,16 +170,16 @@ fn fingerprint(path: &Path) -> Result<BorrowedFrom, DevError> {
 }
 
 fn make_dir(path: &Path) -> Result<(), DevError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(file_error(path))
 }
 
 /// Writes a new file, and returns once it is on disk.
 fn write(path: &Path, mode: u32, text: &str) -> Result<(), DevError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(at(path))
+    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(file_error(path))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> DevError + use<> {
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> DevError + use<> {
     let path = path.to_owned();
     move |source| DevError::File { path, source }
 }

@@ -9,7 +9,7 @@ use crate::tls::{ApiKey, ApiKeyError, CertificateIdentity, Content, Credentials,
 
 /// Prints the identity of an API key or certificate, or the caller's own.
 pub fn run(what: Option<&str>, output: Output) -> Result<(), Error> {
-    let found = what.map_or_else(own, of)?;
+    let found = what.map_or_else(own_identity, compute)?;
     if !found.is_first {
         output.warn(
             "the file begins with a CA certificate, but a client presents the first certificate of its file: put the \
@@ -19,7 +19,7 @@ pub fn run(what: Option<&str>, output: Output) -> Result<(), Error> {
     output.word("identity", &found.identity.to_string())
 }
 
-fn own() -> Result<CertificateIdentity, Error> {
+fn own_identity() -> Result<CertificateIdentity, Error> {
     match Connect::default().settings()?.credentials {
         Credentials::ApiKey(key) => Ok(CertificateIdentity { identity: key.identity(), is_first: true }),
         Credentials::Files { certificate, .. } => of_file(&certificate),
@@ -32,7 +32,7 @@ fn own() -> Result<CertificateIdentity, Error> {
     }
 }
 
-fn of(what: &str) -> Result<CertificateIdentity, Error> {
+fn compute(what: &str) -> Result<CertificateIdentity, Error> {
     if what == "-" {
         return of_input(&prompt::secret("API key")?);
     }
@@ -95,7 +95,7 @@ mod tests {
         let path = folder.path().join("client.crt");
         let pem = KEY.parse::<ApiKey>().unwrap().certificate().unwrap().certificate_pem;
         std::fs::write(&path, pem).unwrap();
-        assert_eq!(of(KEY).unwrap(), of(path.to_str().unwrap()).unwrap());
+        assert_eq!(compute(KEY).unwrap(), compute(path.to_str().unwrap()).unwrap());
     }
 
     #[test]
@@ -103,9 +103,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("api-key.txt");
         std::fs::write(&path, format!("{KEY}\n")).unwrap();
-        assert_eq!(of(path.to_str().unwrap()).unwrap(), of(KEY).unwrap());
+        assert_eq!(compute(path.to_str().unwrap()).unwrap(), compute(KEY).unwrap());
         std::fs::write(&path, &KEY[..KEY.len() - 4]).unwrap();
-        let error = of(path.to_str().unwrap()).unwrap_err().to_string();
+        let error = compute(path.to_str().unwrap()).unwrap_err().to_string();
         assert!(error.contains("not an API key") && !error.contains("AGaV"), "{error}");
     }
 
@@ -127,20 +127,20 @@ mod tests {
             ("hello", "no certificate in PEM or DER, and no API key"),
         ] {
             std::fs::write(&path, content).unwrap();
-            let error = of(path.to_str().unwrap()).unwrap_err().to_string();
+            let error = compute(path.to_str().unwrap()).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains("app.crt"), "{error}");
         }
         std::fs::write(&path, authority + &client).unwrap();
-        assert!(!of(path.to_str().unwrap()).unwrap().is_first);
-        let error = of(folder.path().to_str().unwrap()).unwrap_err().to_string();
+        assert!(!compute(path.to_str().unwrap()).unwrap().is_first);
+        let error = compute(folder.path().to_str().unwrap()).unwrap_err().to_string();
         assert!(error.contains("it is a folder: name the certificate file in it"), "{error}");
     }
 
     #[test]
     fn standard_input_may_be_a_certificate() {
         let client = KEY.parse::<ApiKey>().unwrap().certificate().unwrap();
-        assert_eq!(of_input(client.certificate_pem.as_bytes()).unwrap(), of(KEY).unwrap());
-        assert_eq!(of_input(KEY.as_bytes()).unwrap(), of(KEY).unwrap());
+        assert_eq!(of_input(client.certificate_pem.as_bytes()).unwrap(), compute(KEY).unwrap());
+        assert_eq!(of_input(KEY.as_bytes()).unwrap(), compute(KEY).unwrap());
         for (bad, says) in [("", "API key"), ("secret", "API key"), (client.key_pem.as_str(), "a private key")] {
             let error = of_input(bad.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains("secret"), "{error}");
@@ -149,6 +149,6 @@ mod tests {
 
     #[test]
     fn a_mistyped_key_is_not_shown() {
-        assert!(!of("kes:v1:AGaVsecret").unwrap_err().to_string().contains("secret"));
+        assert!(!compute("kes:v1:AGaVsecret").unwrap_err().to_string().contains("secret"));
     }
 }

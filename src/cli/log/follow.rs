@@ -10,7 +10,7 @@ use crate::client::{self, ApiClient, LogKind, LogQuery, LogStream};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Goes on after a stream has ended, for as long as a server can be followed.
-pub async fn on(
+pub async fn follow(
     client: &ApiClient,
     log: LogKind,
     query: LogQuery,

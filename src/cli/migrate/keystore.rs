@@ -28,7 +28,7 @@ pub fn read(dir: &Path) -> Result<KeySource, Error> {
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        match look_at(&entry, &name) {
+        match inspect(&entry, &name) {
             FolderEntry::Key(key) => source.keys.push(key),
             FolderEntry::Unusable { reason, is_suspect } => source.unusable.push(Unusable { name, reason, is_suspect }),
         }
@@ -38,7 +38,7 @@ pub fn read(dir: &Path) -> Result<KeySource, Error> {
     Ok(source)
 }
 
-fn look_at(entry: &DirEntry, name: &str) -> FolderEntry {
+fn inspect(entry: &DirEntry, name: &str) -> FolderEntry {
     let not_a_key = |reason: &str| FolderEntry::Unusable { reason: reason.to_owned(), is_suspect: false };
     let suspect = |reason: String| FolderEntry::Unusable { reason, is_suspect: true };
     if name.starts_with('.') {

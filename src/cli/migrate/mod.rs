@@ -106,9 +106,10 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
 
 async fn act(args: &Args, output: Output) -> Result<(), Error> {
     match &args.action {
-        Action::Keystore { dir, dry_run, old } => keys(args, keystore::read(dir)?, *dry_run, old, output).await,
+        Action::Keystore { dir, dry_run, old } => migrate_keys(args, keystore::read(dir)?, *dry_run, old, output).await,
         Action::Static { file, cipher, dry_run } => {
-            keys(args, static_key::read(file.as_deref(), *cipher)?, *dry_run, &OldServer::default(), output).await
+            migrate_keys(args, static_key::read(file.as_deref(), *cipher)?, *dry_run, &OldServer::default(), output)
+                .await
         }
         Action::Config { file, dry_run, yes } => {
             config::run(&args.connect.client()?, file, *dry_run, *yes, output).await
@@ -116,7 +117,13 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
     }
 }
 
-async fn keys(args: &Args, source: KeySource, dry_run: bool, old: &OldServer, output: Output) -> Result<(), Error> {
+async fn migrate_keys(
+    args: &Args,
+    source: KeySource,
+    dry_run: bool,
+    old: &OldServer,
+    output: Output,
+) -> Result<(), Error> {
     let settings = args.connect.settings()?;
     let old = old.client(&settings)?;
     let client = args.connect.client()?;
@@ -126,7 +133,7 @@ async fn keys(args: &Args, source: KeySource, dry_run: bool, old: &OldServer, ou
             "only an admin can keep the dates and makers of keys: these keys get today's date, and you as their maker",
         );
     }
-    let (report, outcome) = transfer::all(&TransferPlan { client, old, dry_run, keeps_origin }, source).await?;
+    let (report, outcome) = transfer::run(&TransferPlan { client, old, dry_run, keeps_origin }, source).await?;
     output.either(&report.json(), || report.render())?;
     outcome.and_then(|()| report.verdict())
 }

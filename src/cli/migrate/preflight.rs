@@ -21,28 +21,28 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// The old server gave no answer, or refuses the caller.
-pub async fn absent(old: &ApiClient, names: Vec<String>) -> Result<HashSet<String>, Error> {
+pub async fn missing_keys(old: &ApiClient, names: Vec<String>) -> Result<HashSet<String>, Error> {
     old.version().await.map_err(with_advice)?;
-    let answers = stream::iter(names).map(|name| async move { has(old, &name).await.map(|has| (name, has)) });
+    let answers = stream::iter(names).map(|name| async move { has_key(old, &name).await.map(|has| (name, has)) });
     let all: Vec<_> = answers.buffer_unordered(AT_ONCE).try_collect().await.map_err(with_advice)?;
     Ok(all.into_iter().filter(|(_, has)| !has).map(|(name, _)| name).collect())
 }
 
-async fn has(old: &ApiClient, name: &str) -> Result<bool, client::Error> {
+async fn has_key(old: &ApiClient, name: &str) -> Result<bool, client::Error> {
     let probe = random::bytes::<32>();
     let sealed = match old.encrypt(name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
         Err(error) if error.is_status(404) => return Ok(false),
         // The proof reports what is wrong with the key itself.
-        Err(error) => return allowed(error).map(|()| true),
+        Err(error) => return ignore_key_errors(error).map(|()| true),
     };
-    old.decrypt(name, &sealed, CONTEXT).await.map(drop).or_else(allowed)?;
-    old.hmac(name, &probe).await.map(drop).or_else(allowed)?;
+    old.decrypt(name, &sealed, CONTEXT).await.map(drop).or_else(ignore_key_errors)?;
+    old.hmac(name, &probe).await.map(drop).or_else(ignore_key_errors)?;
     Ok(true)
 }
 
 /// Passes on only an error that the next request would have, too.
-fn allowed(error: client::Error) -> Result<(), client::Error> {
+fn ignore_key_errors(error: client::Error) -> Result<(), client::Error> {
     match error {
         client::Error::Status { status, .. } if ![401, 403, 503].contains(&status) && !wants_certificate(&error) => {
             Ok(())
@@ -106,7 +106,7 @@ mod tests {
         })
         .await;
         let client = old.client(vec![old.endpoint.clone()], Alpn::Either);
-        absent(&client, vec!["one".to_owned(), "other".to_owned()]).await
+        missing_keys(&client, vec!["one".to_owned(), "other".to_owned()]).await
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ pub struct TransferPlan {
 ///
 /// # Errors
 /// It could not begin, because one of the servers does not work.
-pub async fn all(plan: &TransferPlan, source: KeySource) -> Result<(MigrationReport, Result<(), Error>), Error> {
+pub async fn run(plan: &TransferPlan, source: KeySource) -> Result<(MigrationReport, Result<(), Error>), Error> {
     let found = &Inventory::of(plan, &source.keys).await?;
     let (total, stopped) = (source.keys.len(), &AtomicBool::new(false));
     let bar = progress_bar(if plan.dry_run { "Comparing" } else { "Migrating" }, total);
@@ -45,7 +45,7 @@ pub async fn all(plan: &TransferPlan, source: KeySource) -> Result<(MigrationRep
         if stopped.load(Ordering::Relaxed) {
             return (entry(&key, KeyOutcome::NotReached, KeyProof::Own), None);
         }
-        let (entry, error) = one(plan, &key, found).await;
+        let (entry, error) = migrate_key(plan, &key, found).await;
         stopped.fetch_or(error.is_some(), Ordering::Relaxed);
         (entry, error)
     });
@@ -75,7 +75,7 @@ impl Inventory {
     async fn of(plan: &TransferPlan, keys: &[SourceKey]) -> Result<Self, Error> {
         let names = keys.iter().map(|key| key.name.clone()).collect();
         let absent = match &plan.old {
-            Some(old) => preflight::absent(old, names).await?,
+            Some(old) => preflight::missing_keys(old, names).await?,
             None => HashSet::new(),
         };
         Ok(Self { existing: plan.client.list_keys("").await?.into_iter().collect(), absent })
@@ -88,9 +88,9 @@ impl Inventory {
 }
 
 /// Imports and proves one key. Returns an error only if the next key would have it, too.
-async fn one(plan: &TransferPlan, key: &SourceKey, found: &Inventory) -> (MigrationEntry, Option<Error>) {
+async fn migrate_key(plan: &TransferPlan, key: &SourceKey, found: &Inventory) -> (MigrationEntry, Option<Error>) {
     let with = |outcome, proof| entry(key, outcome, proof);
-    let outcome = match place(plan, key, found.existing.contains(&key.name)).await {
+    let outcome = match import_if_missing(plan, key, found.existing.contains(&key.name)).await {
         Ok(outcome @ (KeyOutcome::Imported | KeyOutcome::Present)) => outcome,
         Ok(other @ KeyOutcome::WouldImport) => return (with(other, found.proof_of_dry_run(key)), None),
         Ok(other) => return (with(other, KeyProof::Own), None),
@@ -112,7 +112,7 @@ fn entry(key: &SourceKey, outcome: KeyOutcome, proof: KeyProof) -> MigrationEntr
 }
 
 /// Imports the key, unless the server has one of its name.
-async fn place(plan: &TransferPlan, key: &SourceKey, exists: bool) -> Result<KeyOutcome, client::Error> {
+async fn import_if_missing(plan: &TransferPlan, key: &SourceKey, exists: bool) -> Result<KeyOutcome, client::Error> {
     match (exists, plan.dry_run) {
         (true, _) => Ok(KeyOutcome::Present),
         (false, true) => Ok(KeyOutcome::WouldImport),
@@ -210,7 +210,7 @@ mod tests {
         let client = |of: &TestServer| of.client(vec![of.endpoint.clone()], Alpn::Either);
         let source = KeySource { keys: names.iter().map(|name| key(name)).collect(), unusable: Vec::new() };
         let plan = TransferPlan { client: client(server), old: old.map(client), dry_run: false, keeps_origin: true };
-        all(&plan, source).await
+        run(&plan, source).await
     }
 
     fn outcomes(report: &MigrationReport) -> Vec<(String, String)> {
@@ -268,7 +268,7 @@ mod tests {
         .await;
         let client = |of: &TestServer| of.client(vec![of.endpoint.clone()], Alpn::Either);
         let plan = TransferPlan { client: client(&server), old: Some(client(&old)), dry_run: true, keeps_origin: true };
-        let (report, ended) = all(&plan, KeySource { keys: vec![key("k")], unusable: Vec::new() }).await.unwrap();
+        let (report, ended) = run(&plan, KeySource { keys: vec![key("k")], unusable: Vec::new() }).await.unwrap();
         assert!(ended.is_ok());
         assert_eq!(outcomes(&report), [("to import".to_owned(), NOT_AT_OLD.to_owned())]);
         assert!(matches!(report.verdict(), Err(Error::NotMigrated(1))));

@@ -14,13 +14,13 @@ use crate::client::{self, ApiClient};
 const AT_ONCE: usize = 16;
 
 /// Makes the changes of a plan until one fails. Returns those that are made, and the failure.
-pub async fn all(client: &ApiClient, plan: &PolicyPlan, output: Output) -> (Vec<String>, Result<(), Error>) {
+pub async fn run(client: &ApiClient, plan: &PolicyPlan, output: Output) -> (Vec<String>, Result<(), Error>) {
     let total = order::step_count(plan);
     let bar = progress_bar("Applying", total);
     let mut done = Vec::new();
     for phase in order::phases(plan) {
         for steps in phase.chunks(AT_ONCE) {
-            let outcomes = join_all(steps.iter().map(|step| one(client, step))).await;
+            let outcomes = join_all(steps.iter().map(|step| send(client, step))).await;
             if let Err(error) = report_done(steps, outcomes, &mut done, &bar, output) {
                 bar.finish_and_clear();
                 let incomplete = Error::Incomplete { done: done.len(), total, error: Box::new(error) };
@@ -55,7 +55,7 @@ fn report_done(
     failed
 }
 
-async fn one(client: &ApiClient, step: &PolicyStep<'_>) -> Result<(), client::Error> {
+async fn send(client: &ApiClient, step: &PolicyStep<'_>) -> Result<(), client::Error> {
     let outcome = match step {
         PolicyStep::Remove(identity) => client.delete_identity(identity).await,
         // It writes and does not create, because after a lost answer the client sends the request again.

@@ -94,7 +94,7 @@ pub async fn apply(client: &ApiClient, file: &PolicyFile, options: ApplyOptions,
         return if steps == 0 { as_wanted(&plan) } else { Err(Error::Differs) };
     }
     output.confirm(options.yes, "Apply these changes?")?;
-    let (done, outcome) = execute::all(client, &plan, output).await;
+    let (done, outcome) = execute::run(client, &plan, output).await;
     if output.is_json() {
         output.json(&show::json(&plan, &done))?;
     }

@@ -33,9 +33,9 @@ const NAMES: [&str; 4] = ["p0", "p1", "p2", "p3"];
 const ADMINISTERS: [&str; 2] = ["/v1/policy/*", "/v1/identity/*"];
 
 /// Numbers that look random and are the same every time (Knuth, "MMIX").
-struct Dice(u64);
+struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
@@ -56,12 +56,12 @@ fn identity(number: u8) -> Identity {
 
 /// The rules of a simulated server.
 #[derive(Clone, Default)]
-struct Server {
+struct SimulatedServer {
     policies: BTreeMap<String, Policy>,
     policy_of: BTreeMap<String, String>,
 }
 
-impl Server {
+impl SimulatedServer {
     fn current(&self, own: &str) -> ServerRules {
         let entry = |policy: &String| IdentityEntry { policy: policy.clone(), ..IdentityEntry::default() };
         ServerRules {
@@ -96,34 +96,34 @@ impl Server {
 
 /// A server and a file.
 struct Case {
-    before: Server,
+    before: SimulatedServer,
     file: PolicyFile,
     own: String,
     prune: bool,
 }
 
 impl Case {
-    fn of(dice: &mut Dice) -> Self {
+    fn of(random: &mut SeededRandom) -> Self {
         let mut case = Self {
-            before: Server::default(),
+            before: SimulatedServer::default(),
             file: PolicyFile { admin: None, policies: BTreeMap::new() },
             own: identity(0).to_string(),
-            prune: dice.below(2) == 0,
+            prune: random.below(2) == 0,
         };
-        for name in &NAMES[..=dice.below(NAMES.len())] {
-            case.before.policies.insert((*name).to_owned(), dice.policy(*name == "p0"));
+        for name in &NAMES[..=random.below(NAMES.len())] {
+            case.before.policies.insert((*name).to_owned(), random.policy(*name == "p0"));
         }
         for number in 0..6 {
-            let (had, gets) = (NAMES[dice.below(NAMES.len())], NAMES[dice.below(NAMES.len())]);
+            let (had, gets) = (NAMES[random.below(NAMES.len())], NAMES[random.below(NAMES.len())]);
             // The first identity is the caller. It is an admin or has the first policy.
-            let (had, has) = if number == 0 { ("p0", dice.below(2) == 0) } else { (had, dice.below(5) > 0) };
+            let (had, has) = if number == 0 { ("p0", random.below(2) == 0) } else { (had, random.below(5) > 0) };
             if case.before.policies.contains_key(had) && has {
                 case.before.policy_of.insert(identity(number).to_string(), had.to_owned());
             }
-            if dice.below(4) > 0 {
-                let (stays, other) = (dice.below(3) == 0, dice.below(2) == 0);
+            if random.below(4) > 0 {
+                let (stays, other) = (random.below(3) == 0, random.below(2) == 0);
                 let same = case.before.policies.get(gets).filter(|_| stays).cloned();
-                let policy = same.unwrap_or_else(|| dice.policy(other));
+                let policy = same.unwrap_or_else(|| random.policy(other));
                 let entry = case.file.policies.entry(PolicyName::parse(gets).unwrap());
                 entry.or_insert_with(|| (policy, Vec::new())).1.push(identity(number));
             }
@@ -132,7 +132,7 @@ impl Case {
     }
 
     /// The server in the end, computed without steps.
-    fn after(&self, plan: &PolicyPlan) -> Server {
+    fn after(&self, plan: &PolicyPlan) -> SimulatedServer {
         let mut after = self.before.clone();
         let own_policy = self.before.policy_of.get(&self.own);
         let wanted = |identity: &str| {
@@ -202,15 +202,15 @@ fn has_circle(plan: &PolicyPlan) -> bool {
 
 #[test]
 fn on_the_way_nobody_gains_a_right_or_loses_one_they_keep() {
-    let (mut dice, mut narrowed, mut left) = (Dice(11), 0, 0);
+    let (mut random, mut narrowed, mut left) = (SeededRandom(11), 0, 0);
     for round in 0..5_000 {
-        let case = Case::of(&mut dice);
+        let case = Case::of(&mut random);
         let plan = PolicyPlan::new(&case.file, &case.before.current(&case.own), case.prune);
         let (after, mut now) = (case.after(&plan), case.before.clone());
         let mut phases = phases(&plan);
         // The requests of a phase are sent together, and the server does them in any order.
         phases.iter_mut().for_each(|phase| {
-            let by = dice.below(phase.len());
+            let by = random.below(phase.len());
             phase.rotate_left(by);
         });
         let steps = phases.concat();
