@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::future::join_all;
 use keyraft::crypto::Cipher;
-use keyraft::policy::{Actor, Author, Identity};
+use keyraft::policy::{ActionKind, Actor, Author, Identity, KeyAction};
 use keyraft::state::{Command, CreationId, KeyRecord, Operation, RequestId};
 use keyraft::store::{LogId, LogStore};
 use parking_lot::Mutex;
@@ -67,7 +67,7 @@ fn payload() -> Bytes {
         seen_index: 1 << 20,
         time_ns: 1 << 60,
         actor: Actor::Client { identity, file_admin: true },
-        path: format!("/v1/key/create/{name}"),
+        action: Some(ActionKind::Key(KeyAction::Create)),
         file_names_admin: true,
         operation: Operation::CreateKey { name: name.to_owned(), record: record.encode().into() },
     };

@@ -8,7 +8,7 @@ use super::connect::Connect;
 use super::error::FORCE_SKIPS_CHECK;
 use super::escape::{printable, quoted};
 use crate::client::{self, SelfEntry};
-use crate::policy::{Pattern, Policy};
+use crate::policy::{Action, ActionKind, NameInPath, Pattern, PolicyAction};
 use crate::tls::Credentials;
 
 /// Runs a command. If the server refuses it, adds advice from the caller's own policy, which the server shows. If no
@@ -41,7 +41,8 @@ fn is_anonymous(error: &Error, credentials: &Credentials) -> bool {
 
 fn advice(path: &str, own: &SelfEntry) -> String {
     let (identity, policy) = (quoted(&own.identity), quoted(&own.policy));
-    if path.starts_with("/v1/policy/assign/") && may(path, own) {
+    let assigns = Action::parse(path).is_some_and(|action| action.kind() == ActionKind::Policy(PolicyAction::Assign));
+    if assigns && may(path, own) {
         return "nobody gives a policy to themselves: ask another admin".to_owned();
     }
     if own.admin || may(path, own) {
@@ -76,17 +77,15 @@ fn may(path: &str, own: &SelfEntry) -> bool {
 
 /// The first of the patterns that matches the path.
 fn hit<'a>(path: &str, patterns: &'a BTreeMap<String, serde_json::Value>) -> Option<&'a str> {
-    let hits = |text: &&String| Pattern::parse(text).is_ok_and(|pattern| Policy::new([pattern], []).allows(path));
+    let hits = |text: &&String| Pattern::parse(text).is_ok_and(|pattern| pattern.matches_decoded(path));
     patterns.keys().find(hits).map(String::as_str)
 }
 
-/// The pattern for everything of the route: `/v1/key/create/*` for `/v1/key/create/my-key`. Of a route that takes no
-/// name there is no more; a pattern that has it would allow others.
+/// The pattern for everything of the route: `/v1/key/create/*` for `/v1/key/create/my-key`. An action whose path no name
+/// follows has none: a wider pattern would allow other actions too.
 fn wider(path: &str) -> Option<String> {
-    const NAMED: [&str; 3] = ["/v1/key/", "/v1/policy/", "/v1/identity/"];
-    let (area, rest) = NAMED.iter().find_map(|area| path.strip_prefix(area).map(|rest| (area, rest)))?;
-    let (operation, _) = rest.split_once('/').filter(|(operation, _)| *operation != "self")?;
-    Some(format!("{area}{operation}/*"))
+    let kind = Action::parse(path)?.kind();
+    (kind.name_in_path() != NameInPath::Nothing).then(|| format!("{}*", kind.path()))
 }
 
 #[cfg(test)]

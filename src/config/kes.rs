@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::section::{Section, SettingText};
 use super::settings::{CacheConfig, LogConfig, LogFormat, RouteConfig};
-use super::{SKIP_AUTH_ROUTES, duration, routes, value};
-use crate::policy::Identity;
+use super::{SKIP_AUTH, duration, routes, value};
+use crate::policy::{ActionKind, Identity};
 
 /// What KES users write so that nobody is the admin.
 const NO_ADMIN: [&str; 2] = ["disabled", "_"];
@@ -58,8 +58,9 @@ pub(super) fn api(top: &Section<'_>) -> BTreeMap<String, RouteConfig> {
 
 fn route_settings(route: &str, section: &Section<'_>) -> RouteConfig {
     let skip_auth = section.value("skip_auth", value::switch).unwrap_or(false);
-    if skip_auth && !SKIP_AUTH_ROUTES.contains(&route) {
-        let allowed = SKIP_AUTH_ROUTES.join(", ");
+    let allowed = SKIP_AUTH.map(ActionKind::path);
+    if skip_auth && !allowed.contains(&route) {
+        let allowed = allowed.join(", ");
         let message = format!("api.{route}.skip_auth is allowed only for {allowed}; remove it here");
         section.problem(section.line_of("skip_auth"), message);
     }

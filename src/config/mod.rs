@@ -35,7 +35,7 @@ pub use hint::KEYSTORES;
 pub use lines::Lines;
 pub use overrides::Override;
 pub use render::render;
-pub use routes::{ROUTES, SKIP_AUTH_ROUTES, reached_by, written_pattern};
+pub use routes::SKIP_AUTH;
 pub use settings::{
     CacheConfig, ClusterConfig, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password, PeerConfig,
     RouteConfig, SealConfig, SnapshotConfig, TimingConfig, TlsConfig,

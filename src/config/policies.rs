@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::section::{Section, SettingText};
-use super::{routes, value};
+use super::value;
 use crate::policy::{Identity, MAX_POLICY_BYTES, Pattern, Policy, PolicyName};
 
 /// Policies by name, each with the identities that it is assigned to.
@@ -45,9 +45,9 @@ fn patterns(section: &Section<'_>, key: &str) -> Vec<Pattern> {
 }
 
 fn pattern(section: &Section<'_>, text: &SettingText) -> Option<Pattern> {
-    let parse = |text: &str| routes::written_pattern(text).map_err(|error| format!("can never match: {}", error.why));
+    let parse = |text: &str| Pattern::written(text).map_err(|error| format!("can never match: {}", error.why));
     let pattern = section.parse(text, parse)?;
-    if !routes::reached_by(&pattern) {
+    if !pattern.is_reached() {
         let message = format!(
             "{}: no request to this server matches '{}'; the node keeps the pattern as it is",
             text.path,

@@ -145,8 +145,7 @@ impl Api {
         let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
         let Begun { settings, identity, file_admin, .. } = begun;
         let rules = async || self.kms.rules_in_force().await;
-        let caller =
-            guard::check(&settings, file_admin, rules, &matched, &parts.method, identity, trail.path()).await?;
+        let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity).await?;
         let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
         self.act((client, caller), &matched, parts, body, trail, deadline).await
     }
@@ -193,15 +192,15 @@ impl Api {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        handlers::check_name(matched)?;
-        let (path, request_id) = (trail.path(), trail.request_id());
+        let (action, request_id) = (matched.action, trail.request_id());
+        action.check_name()?;
         let body = timeout_at(deadline.answer_by.into(), pin!(take_body(body, matched.route.max_body)))
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
         // A body may take its time, and a revocation must not wait for it.
-        caller.check_again(&self.kms, path).await?;
-        let asked = Asked { api: self, client, caller, name: matched.name, parts, body, path, deadline, request_id };
-        timeout_at(deadline.answer_by.into(), pin!(handlers::handle(matched.route.op, &asked)))
+        caller.check_again(&self.kms, action).await?;
+        let asked = Asked { api: self, client, caller, action, parts, body, deadline, request_id };
+        timeout_at(deadline.answer_by.into(), pin!(handlers::handle(&asked)))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
     }

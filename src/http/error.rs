@@ -10,7 +10,7 @@ use super::wire::query::BadParameter;
 use crate::clock;
 use crate::error_code::{ErrorCode, ErrorCode as Code};
 use crate::kms::{self, Cipher, CipherError};
-use crate::policy::{Denied, IdentityError, NameError, PatternError, PrefixError};
+use crate::policy::{BadName, Denied, IdentityError, NameError, PatternError, PrefixError};
 use crate::tls::{CertificateError, ForwardedError};
 
 /// Why a request is not done.
@@ -219,6 +219,15 @@ impl From<Denied> for Refusal {
 impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         Self::Name(error)
+    }
+}
+
+impl From<BadName> for Refusal {
+    fn from(error: BadName) -> Self {
+        match error {
+            BadName::Name(error) => Self::Name(error),
+            BadName::Prefix(error) => Self::Prefix(error),
+        }
     }
 }
 

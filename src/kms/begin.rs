@@ -8,7 +8,9 @@ use super::ring::{self, SealError};
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
-use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role};
+use crate::policy::{
+    ActionKind, Actor, Assignment, Author, Identity, KeyAction, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role,
+};
 use crate::raft::Waits;
 use crate::state::{Command, Init, Operation, RequestId};
 
@@ -57,8 +59,7 @@ impl Kms {
     /// Creates the keys of the configuration file that do not exist, and returns once all do.
     pub async fn keys_exist(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
-            let path = format!("/v1/key/create/{name}");
-            let permit = Permit::for_node(&path);
+            let permit = Permit::for_node(ActionKind::Key(KeyAction::Create).on(name.as_str()));
             loop {
                 match self.create_key(&permit, name, Instant::now() + ATTEMPT).await {
                     Ok(()) | Err(Error::KeyExists) => break,
@@ -99,7 +100,7 @@ impl Kms {
             seen_index: self.cluster.seen_index(),
             time_ns: now,
             actor: Actor::Node,
-            path: String::new(),
+            action: None,
             file_names_admin: self.file_admin().is_some(),
             operation: Operation::Init(Box::new(init)),
         }

@@ -7,7 +7,7 @@ use super::versions::seen;
 use super::write::done;
 use super::{Behind, Error, Kms};
 use crate::clock;
-use crate::policy::{KeyName, Permit};
+use crate::policy::{ActionKind, KeyAction, KeyName, Permit};
 use crate::state::{KeyRecord, KeySeen, Operation};
 
 /// How long one attempt of a node to write by itself may take.
@@ -141,7 +141,7 @@ impl Kms {
     async fn advance_time(&self, time_ns: u64) {
         let operation = Operation::AdvanceTime { time_ns };
         // Time that could not be noted is lost.
-        drop(self.write(&Permit::for_node(""), operation, Instant::now() + SHORT_TICK).await);
+        drop(self.write_by_itself(operation, Instant::now() + SHORT_TICK).await);
     }
 
     async fn remove_what_is_due(&self) {
@@ -149,8 +149,7 @@ impl Kms {
         for name in self.cluster.view().waiting() {
             let Ok(name) = KeyName::parse(&name) else { continue };
             if self.delete_at(name).is_some_and(|delete_at| delete_at <= now) {
-                let path = format!("/v1/key/purge/{name}");
-                let permit = Permit::for_node(&path);
+                let permit = Permit::for_node(ActionKind::Key(KeyAction::Purge).on(name.as_str()));
                 if let Err(error) = self.purge_key(&permit, name, Instant::now() + ATTEMPT).await {
                     tracing::debug!(key = name.as_str(), %error, "a deleted key is not removed yet");
                 } else {

@@ -5,18 +5,33 @@ use std::time::Instant;
 use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::crypto::random;
-use crate::policy::Permit;
+use crate::policy::{ActionKind, Actor, Permit};
 use crate::state::{Command, Operation, Outcome, RequestId};
 
 impl Kms {
-    /// Sends one command; retries on the way carry the same bytes.
+    /// Writes what a client was permitted. Retries on the way carry the same bytes.
     pub(super) async fn write(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Outcome, Error> {
+        self.write_as(permit.actor(), Some(permit.action().kind()), operation, by).await
+    }
+
+    /// Writes what this node does by itself, and no client may do.
+    pub(super) async fn write_by_itself(&self, operation: Operation, by: Instant) -> Result<Outcome, Error> {
+        self.write_as(Actor::Node, None, operation, by).await
+    }
+
+    async fn write_as(
+        &self,
+        actor: Actor,
+        action: Option<ActionKind>,
+        operation: Operation,
+        by: Instant,
+    ) -> Result<Outcome, Error> {
         let command = Command {
             request_id: RequestId(random::bytes()),
             seen_index: self.cluster.seen_index(),
             time_ns: clock::unix_ns(),
-            actor: permit.actor(),
-            path: permit.path().to_owned(),
+            actor,
+            action,
             file_names_admin: self.file_admin().is_some(),
             operation,
         };

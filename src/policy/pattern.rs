@@ -2,18 +2,22 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
+use super::action::{self, Action, ActionPath, NameInPath};
 use super::name::{self, KeyName, MAX_NAME, Prefix};
 
-/// A path pattern that can match something: equal to a decoded path, or its prefix when it ends in `*`.
+/// A pattern, in the form that it must have to match anything.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(Box<str>);
 
-/// Why a text is refused as a pattern: it could never match, so it would silently grant or deny nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A text that is refused as a pattern. It could never match, so a policy with it would silently allow or deny nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("pattern '{pattern}' can never match: {why}")]
 pub struct PatternError {
-    /// The text as it came.
+    /// The text that was refused.
     pub pattern: String,
-    /// Why it never matches.
+    /// Why it can never match.
     pub why: Unmatchable,
 }
 
@@ -22,33 +26,34 @@ pub struct PatternError {
 pub enum Unmatchable {
     /// It has a `*` before its end.
     StarInside,
-    /// It has a `?`, which is no wildcard.
+    /// It has a `?`, which is not a wildcard.
     QuestionMark,
     /// It does not begin with a slash.
     NoSlash,
-    /// It has this percent-escape, and is compared with decoded paths.
+    /// It has this percent-escape, and patterns are compared with decoded paths.
     Escape(String),
-    /// It has this character, which no path has.
+    /// It has this character, which occurs in no path.
     Character(char),
-    /// It has an empty part, `.` or `..`, and paths are not rewritten.
+    /// It has an empty part, `.` or `..`, and the server does not rewrite paths.
     Unclean,
     /// It ends where this route expects a name.
     NoName(String),
-    /// What follows the route has this character, which no name has.
+    /// What follows the route has this character, which occurs in no name.
     NotInNames(char),
     /// What follows the route begins with `-`.
     LeadingDash,
     /// What follows the route is longer than any name.
     TooLong,
-    /// What follows the route would be a name, but for its end.
+    /// What follows the route could begin a name, but cannot end one.
     NotAName,
 }
 
 impl Pattern {
-    /// Checks the form of a pattern. This is all that stored policies are held to: see [`Pattern::check_names`].
+    /// Checks the form of a pattern. Stored policies need no more: an earlier release may have taken patterns that
+    /// [`Pattern::written`] refuses.
     ///
     /// # Errors
-    /// A `*` before the end, a `?`, or a beginning other than `/` (a lone `*`, which matches all, apart).
+    /// A `*` before the end, a `?`, or a beginning other than `/`. A lone `*` is allowed, and matches everything.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let refuse = |why| Err(PatternError { pattern: text.to_owned(), why });
         let literal = text.strip_suffix('*').unwrap_or(text);
@@ -64,44 +69,94 @@ impl Pattern {
         Ok(Self(text.into()))
     }
 
-    /// Checks that what follows a route in the pattern can be a name, or the beginning of one. A pattern of a route that
-    /// is not among `routes` only has to be a clean path. Whoever writes a policy is held to this; a policy that is
-    /// stored is not, for earlier releases took such patterns.
+    /// Reads a pattern that somebody writes, into a file or over the API. What follows the path of an action in it must be
+    /// a name, or the beginning of one. A pattern for other paths only has to be a clean path.
     ///
     /// # Errors
-    /// Why no request to a route can match.
-    pub fn check_names<'r>(&self, routes: impl IntoIterator<Item = &'r str>) -> Result<(), PatternError> {
-        let (literal, open) = self.0.strip_suffix('*').map_or((&*self.0, false), |literal| (literal, true));
+    /// No request can match it: because of its form, or because of what follows the path of an action.
+    pub fn written(text: &str) -> Result<Self, PatternError> {
+        let pattern = Self::parse(text)?;
+        let (literal, open) = pattern.parts();
         let clean = check_characters(literal).and_then(|()| check_parts(literal));
         clean
-            .and_then(|()| routes.into_iter().try_for_each(|route| check_name(route, literal, open)))
-            .map_err(|why| PatternError { pattern: self.0.to_string(), why })
+            .and_then(|()| action::PATHS.iter().try_for_each(|row| check_name(row, literal, open)))
+            .map_err(|why| PatternError { pattern: text.to_owned(), why })?;
+        Ok(pattern)
     }
 
-    /// Whether the pattern matches a decoded path.
-    pub fn matches(&self, path: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
-            None => *self.0 == *path,
+    /// Whether the pattern matches an action: one of the paths by which a client can ask for it.
+    pub fn matches(&self, action: Action<'_>) -> bool {
+        action.paths().any(|(path, name)| self.matches_path(path, name))
+    }
+
+    /// Whether the pattern matches a path, which comes in two parts.
+    pub(super) fn matches_path(&self, path: &str, name: &str) -> bool {
+        let (literal, open) = self.parts();
+        match literal.strip_prefix(path) {
+            Some(rest) if open => name.starts_with(rest),
+            Some(rest) => name == rest,
+            None => open && path.starts_with(literal),
         }
     }
 
-    /// Whether some request to a route can match. A route that takes a name ends in a slash, and a listing takes an
-    /// empty one, with its slash or without.
+    /// Whether the pattern matches all that another one matches.
+    pub fn covers(&self, other: &Self) -> bool {
+        let (literal, open) = self.parts();
+        match other.parts() {
+            (narrow, true) => open && narrow.starts_with(literal),
+            (path, false) => self.matches_decoded(path),
+        }
+    }
+
+    /// Whether the pattern matches a decoded path, which may ask for no action that this release knows.
+    pub fn matches_decoded(&self, path: &str) -> bool {
+        match Action::parse(path) {
+            Some(action) => self.matches(action),
+            None => self.matches_path(path, ""),
+        }
+    }
+
+    /// Whether some request to this server can match.
+    pub fn is_reached(&self) -> bool {
+        action::PATHS.iter().any(|row| self.reaches_row(row))
+    }
+
+    /// Whether some request to a route of a server can match. The route may be one that this release does not know: if it
+    /// ends in a slash, a name follows it.
     pub fn reaches(&self, route: &str) -> bool {
-        let takes_name = |path: &str| route.ends_with('/') && path.len() > route.len() && path.starts_with(route);
-        match self.0.strip_suffix('*') {
-            Some(prefix) => route.starts_with(prefix) || takes_name(prefix),
-            None => {
-                let nameless = !route.ends_with('/') || route.ends_with("/list/");
-                takes_name(&self.0) || nameless && bare(route) == bare(&self.0)
-            }
+        match Action::parse(route) {
+            Some(action) => action.kind().rows().any(|row| self.reaches_row(row)),
+            None => self.reaches_path(route, route.ends_with('/').then_some(1)),
         }
     }
 
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn reaches_row(&self, row: &ActionPath) -> bool {
+        let shortest_name = match row.name {
+            NameInPath::Nothing => None,
+            NameInPath::Prefix => Some(0),
+            NameInPath::Name(_) => Some(1),
+        };
+        self.reaches_path(row.path, shortest_name)
+    }
+
+    /// Whether the pattern can match a path, or, if names follow it, the path with a name that is not shorter than this.
+    fn reaches_path(&self, path: &str, shortest_name: Option<usize>) -> bool {
+        let (literal, open) = self.parts();
+        match (literal.strip_prefix(path), shortest_name) {
+            (Some(rest), Some(shortest)) => open || rest.len() >= shortest,
+            (Some(rest), None) => rest.is_empty(),
+            (None, _) => open && path.starts_with(literal),
+        }
+    }
+
+    /// What stands before the `*` at the end, or all of it, and whether there is a `*`.
+    fn parts(&self) -> (&str, bool) {
+        self.0.strip_suffix('*').map_or((&*self.0, false), |literal| (literal, true))
     }
 }
 
@@ -124,16 +179,16 @@ fn check_parts(literal: &str) -> Result<(), Unmatchable> {
     if unclean { Err(Unmatchable::Unclean) } else { Ok(()) }
 }
 
-/// Checks what follows `route` in a pattern, if it is about that route at all.
-fn check_name(route: &str, literal: &str, open: bool) -> Result<(), Unmatchable> {
-    let listing = route.ends_with("/list/");
-    if !route.ends_with('/') || (listing || open) && literal == bare(route) {
+/// Checks what follows the path of an action in a pattern, if the pattern is about that action at all.
+fn check_name(row: &ActionPath, literal: &str, open: bool) -> Result<(), Unmatchable> {
+    let listing = row.name == NameInPath::Prefix;
+    if row.name == NameInPath::Nothing || (listing || open) && literal == bare(row.path) {
         return Ok(());
     }
-    if !open && !listing && bare(literal) == bare(route) {
-        return Err(Unmatchable::NoName(route.to_owned()));
+    if !open && !listing && bare(literal) == bare(row.path) {
+        return Err(Unmatchable::NoName(row.path.to_owned()));
     }
-    let Some(name) = literal.strip_prefix(route) else { return Ok(()) };
+    let Some(name) = literal.strip_prefix(row.path) else { return Ok(()) };
     if let Some(c) = name.chars().find(|c| !name::is_name_char(*c)) {
         return Err(Unmatchable::NotInNames(c));
     }
@@ -146,12 +201,6 @@ fn check_name(route: &str, literal: &str, open: bool) -> Result<(), Unmatchable>
     let complete = !listing && (!open || name.len() == MAX_NAME);
     let fits = if complete { KeyName::parse(name).is_ok() } else { Prefix::parse(name).is_ok() };
     if fits { Ok(()) } else { Err(Unmatchable::NotAName) }
-}
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pattern '{}' can never match: {}", self.pattern, self.why)
-    }
 }
 
 impl fmt::Display for Unmatchable {
@@ -181,11 +230,10 @@ impl fmt::Display for Unmatchable {
     }
 }
 
-impl std::error::Error for PatternError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::PATHS;
 
     #[test]
     fn a_pattern_matches_a_path_or_a_prefix() {
@@ -199,23 +247,54 @@ mod tests {
             ("*", "/version", true),
         ];
         for (pattern, path, expected) in table {
-            assert_eq!(Pattern::parse(pattern).unwrap().matches(path), expected, "{pattern} on {path}");
+            assert_eq!(Pattern::parse(pattern).unwrap().matches_decoded(path), expected, "{pattern} on {path}");
         }
     }
 
     #[test]
     fn a_pattern_reaches_the_routes_whose_requests_it_can_match() {
-        let routes = ["/v1/key/create/", "/v1/key/list/", "/v1/log/audit", "/v1/status", "/version"];
-        let reaches = |pattern| routes.iter().any(|route| Pattern::parse(pattern).unwrap().reaches(route));
+        let reaches = |pattern| {
+            let pattern = Pattern::parse(pattern).unwrap();
+            let by_a_route = PATHS.iter().any(|row| pattern.reaches(row.path));
+            assert_eq!(by_a_route, pattern.is_reached(), "{pattern:?}");
+            by_a_route
+        };
         for here in ["*", "/*", "/v1/key/*", "/v1/key/create/my-*", "/v1/key/create/my-key", "/v1/status", "/version"] {
             assert!(reaches(here), "{here}");
         }
         for listing in ["/v1/key/list", "/v1/key/list/", "/v1/key/list/*", "/v1/log/audit/"] {
             assert!(reaches(listing), "{listing}");
         }
-        let nowhere = ["/v1/enclave/*", "/v1/kye/*", "/v1/key/create/", "/v1/key/create", "/v2/*", "/v1/status/x", "/"];
+        let nowhere = ["/v1/enclave/*", "/v1/kye/*", "/v1/key/create/", "/v1/key/create", "/v2/*", "/v1/status/", "/"];
         for nowhere in nowhere {
             assert!(!reaches(nowhere), "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn a_route_of_another_release_is_reached_by_its_path() {
+        let reaches = |pattern, route| Pattern::parse(pattern).unwrap().reaches(route);
+        assert!(
+            reaches("/v1/enclave/create/a", "/v1/enclave/create/") && reaches("/v1/enclave/*", "/v1/enclave/create/")
+        );
+        assert!(
+            !reaches("/v1/enclave/create/", "/v1/enclave/create/") && !reaches("/v1/enclave", "/v1/enclave/create/")
+        );
+    }
+
+    #[test]
+    fn a_pattern_covers_another_if_it_matches_all_that_the_other_matches() {
+        for (wide, narrow, expected) in [
+            ("/v1/*", "/v1/key/*", true),
+            ("/v1/key/*", "/v1/*", false),
+            ("/v1/key/create/a", "/v1/key/create/a*", false),
+            ("/v1/log/audit", "/v1/log/audit/trace/", true),
+            ("/v1/log/audit/t*", "/v1/log/audit", true),
+            ("/v1/key/list", "/v1/key/list/", true),
+            ("/v1/enclave/*", "/v1/enclave/a", true),
+        ] {
+            let covers = Pattern::parse(wide).unwrap().covers(&Pattern::parse(narrow).unwrap());
+            assert_eq!(covers, expected, "{wide} and {narrow}");
         }
     }
 
@@ -228,8 +307,7 @@ mod tests {
 
     #[test]
     fn what_follows_a_route_must_be_a_possible_name() {
-        let routes = ["/v1/key/create/", "/v1/key/list/", "/v1/identity/self/describe", "/v1/openapi.json"];
-        let check = |text: &str| Pattern::parse(text).unwrap().check_names(routes).map_err(|error| error.why);
+        let check = |text: &str| Pattern::written(text).map(drop).map_err(|error| error.why);
         let longest = "a".repeat(MAX_NAME);
         for possible in [
             "*",
@@ -291,7 +369,6 @@ mod tests {
     /// The oracle: a pattern that is refused matches no path that a route and a name make.
     #[test]
     fn what_is_refused_matches_no_request() {
-        let routes = ["/v1/key/create/", "/v1/key/list/", "/v1/status"];
         let ends = ["", "a", "_", "-", "a-", "-a", "a.b", "a/b", "a b", "%41", "a[0]", "..", "/"];
         let names = ["a", "a-b", "_a", "A1"];
         let prefixes = ["", "a", "a-", "_"];
@@ -301,11 +378,11 @@ mod tests {
             .flat_map(|(start, end)| ["", "*"].map(|star| (start, end, star)))
         {
             let Ok(pattern) = Pattern::parse(&format!("{start}{end}{star}")) else { continue };
-            if pattern.check_names(routes).is_err() {
+            if Pattern::written(pattern.as_str()).is_err() {
                 let creates = names.map(|name| format!("/v1/key/create/{name}"));
                 let lists = prefixes.map(|prefix| format!("/v1/key/list/{prefix}"));
                 let paths = creates.iter().chain(&lists).map(String::as_str).chain(["/v1/key/list", "/v1/status"]);
-                let matched: Vec<_> = paths.filter(|path| pattern.matches(path)).collect();
+                let matched: Vec<_> = paths.filter(|path| pattern.matches_decoded(path)).collect();
                 assert!(matched.is_empty(), "{pattern:?} matches {matched:?}");
             }
         }

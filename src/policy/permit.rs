@@ -1,6 +1,6 @@
-//! The permit: proof that the policy check let this actor do what stands at this path.
+//! The permit: proof that the policy check let an actor do an action.
 
-use super::Identity;
+use super::{Action, Identity};
 
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Actor {
 #[derive(Debug, Clone, Copy)]
 pub struct Permit<'a> {
     actor: Actor,
-    path: &'a str,
+    action: Action<'a>,
 }
 
 /// No rule allows it, or one denies it.
@@ -28,13 +28,13 @@ pub struct Permit<'a> {
 pub struct Denied;
 
 impl<'a> Permit<'a> {
-    pub(super) fn new(actor: Actor, path: &'a str) -> Self {
-        Self { actor, path }
+    pub(super) fn new(actor: Actor, action: Action<'a>) -> Self {
+        Self { actor, action }
     }
 
     /// The permit of the node itself, for what it does without being asked; never for a request.
-    pub fn for_node(path: &'a str) -> Self {
-        Self { actor: Actor::Node, path }
+    pub fn for_node(action: Action<'a>) -> Self {
+        Self { actor: Actor::Node, action }
     }
 
     /// Who was permitted.
@@ -42,9 +42,9 @@ impl<'a> Permit<'a> {
         self.actor
     }
 
-    /// The decoded path it was permitted on.
-    pub fn path(&self) -> &'a str {
-        self.path
+    /// What was permitted.
+    pub fn action(&self) -> Action<'a> {
+        self.action
     }
 
     /// The identity of the client that was permitted; none for the node itself.

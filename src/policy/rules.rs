@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Actor, Denied, Identity, Pattern, Permit, PolicyName};
-
-/// Paths whose listing is the same request with and without the slash at the end (wire contract, "Bodies and headers"
-/// and "Policies").
-const LISTINGS: [&str; 3] = ["/v1/key/list", "/v1/policy/list", "/v1/identity/list"];
+use super::{Action, Actor, Denied, Identity, Pattern, Permit, PolicyName};
 
 /// The largest policy as stored, in bytes (wire contract, "Errors").
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
@@ -72,15 +68,14 @@ impl Policy {
         Self { allow: sorted(allow), deny: sorted(deny) }
     }
 
-    /// Whether the policy lets a decoded path through: deny before allow, and nothing matching means no.
-    pub fn allows(&self, path: &str) -> bool {
-        !any_matches(&self.deny, path) && any_matches(&self.allow, path)
+    /// Whether the policy allows an action: deny before allow, and nothing matching means no.
+    pub fn allows(&self, action: Action<'_>) -> bool {
+        !any_matches(&self.deny, action) && any_matches(&self.allow, action)
     }
 }
 
 impl Rules {
-    /// Checks whether `identity` may do what stands at the decoded `path`; `file_admin` is the admin that this
-    /// node's configuration names, if any.
+    /// Checks whether an identity may do an action. `file_admin` is the admin that this node's configuration file names.
     ///
     /// # Errors
     /// [`Denied`] when it may not.
@@ -88,19 +83,19 @@ impl Rules {
         &self,
         identity: Identity,
         file_admin: Option<Identity>,
-        path: &'a str,
+        action: Action<'a>,
     ) -> Result<Permit<'a>, Denied> {
-        self.permit_actor(Actor::Client { identity, file_admin: file_admin == Some(identity) }, path)
+        self.permit_actor(Actor::Client { identity, file_admin: file_admin == Some(identity) }, action)
     }
 
     /// The same check for an actor whose standing is already known, such as the one a replicated command names.
     ///
     /// # Errors
     /// [`Denied`] when it may not.
-    pub fn permit_actor<'a>(&self, actor: Actor, path: &'a str) -> Result<Permit<'a>, Denied> {
+    pub fn permit_actor<'a>(&self, actor: Actor, action: Action<'a>) -> Result<Permit<'a>, Denied> {
         match actor {
-            Actor::Node | Actor::Client { file_admin: true, .. } => Ok(Permit::new(actor, path)),
-            Actor::Client { identity, .. } if self.allows(identity, path) => Ok(Permit::new(actor, path)),
+            Actor::Node | Actor::Client { file_admin: true, .. } => Ok(Permit::new(actor, action)),
+            Actor::Client { identity, .. } if self.allows(identity, action) => Ok(Permit::new(actor, action)),
             Actor::Client { .. } => Err(Denied),
         }
     }
@@ -126,10 +121,10 @@ impl Rules {
         }
     }
 
-    fn allows(&self, identity: Identity, path: &str) -> bool {
+    fn allows(&self, identity: Identity, action: Action<'_>) -> bool {
         match self.identities.get(&identity).map(|assignment| &assignment.role) {
             Some(Role::Admin) => true,
-            Some(Role::Policy(name)) => self.policies.get(name).is_some_and(|entry| entry.policy.allows(path)),
+            Some(Role::Policy(name)) => self.policies.get(name).is_some_and(|entry| entry.policy.allows(action)),
             None => false,
         }
     }
@@ -142,21 +137,17 @@ fn sorted(patterns: impl IntoIterator<Item = Pattern>) -> Vec<Pattern> {
     patterns
 }
 
-fn any_matches(patterns: &[Pattern], path: &str) -> bool {
-    let twin = listing_twin(path);
-    patterns.iter().any(|pattern| pattern.matches(path) || twin.is_some_and(|twin| pattern.matches(twin)))
-}
-
-/// The other form of a listing of everything: with the slash for one without, without for one with.
-fn listing_twin(path: &str) -> Option<&'static str> {
-    const WITH_SLASH: [&str; 3] = ["/v1/key/list/", "/v1/policy/list/", "/v1/identity/list/"];
-    let bare = LISTINGS.iter().position(|listing| *listing == path).map(|i| WITH_SLASH[i]);
-    bare.or_else(|| WITH_SLASH.iter().position(|listing| *listing == path).map(|i| LISTINGS[i]))
+fn any_matches(patterns: &[Pattern], action: Action<'_>) -> bool {
+    action.paths().any(|(path, name)| patterns.iter().any(|pattern| pattern.matches_path(path, name)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn on(path: &str) -> Action<'_> {
+        Action::parse(path).unwrap()
+    }
 
     fn policy(allow: &[&str], deny: &[&str]) -> Policy {
         let parse = |texts: &[&str]| texts.iter().map(|t| Pattern::parse(t).unwrap()).collect::<Vec<_>>();
@@ -178,28 +169,28 @@ mod tests {
     #[test]
     fn deny_comes_before_allow_and_nothing_means_no() {
         let (rules, app) = rules();
-        let allowed = |path| rules.permit(app, None, path).is_ok();
+        let allowed = |path| rules.permit(app, None, on(path)).is_ok();
         assert!(allowed("/v1/key/create/my-key"));
         assert!(!allowed("/v1/key/create/my-secret-key"));
         assert!(!allowed("/v1/key/delete/my-key"));
-        assert!(rules.permit(Identity::from_bytes([8; 32]), None, "/v1/key/create/my-key").is_err());
+        assert!(rules.permit(Identity::from_bytes([8; 32]), None, on("/v1/key/create/my-key")).is_err());
     }
 
     #[test]
     fn a_listing_is_one_request_in_both_forms() {
         let (rules, app) = rules();
-        assert!(rules.permit(app, None, "/v1/key/list").is_ok());
-        assert!(rules.permit(app, None, "/v1/key/list/").is_ok());
-        assert!(rules.permit(app, None, "/v1/key/list/a").is_err());
-        assert!(!policy(&["*"], &["/v1/key/list/"]).allows("/v1/key/list"));
+        assert!(rules.permit(app, None, on("/v1/key/list")).is_ok());
+        assert!(rules.permit(app, None, on("/v1/key/list/")).is_ok());
+        assert!(rules.permit(app, None, on("/v1/key/list/a")).is_err());
+        assert!(!policy(&["*"], &["/v1/key/list/"]).allows(on("/v1/key/list")));
     }
 
     #[test]
     fn the_file_admin_may_do_everything_and_an_assignment_without_its_policy_nothing() {
         let (mut rules, app) = rules();
         let root = Identity::from_bytes([1; 32]);
-        assert!(rules.permit(root, Some(root), "/v1/key/delete/x").is_ok());
+        assert!(rules.permit(root, Some(root), on("/v1/key/delete/x")).is_ok());
         rules.policies.clear();
-        assert!(rules.permit(app, None, "/v1/key/create/my-key").is_err());
+        assert!(rules.permit(app, None, on("/v1/key/create/my-key")).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Changes of who may do what, as a command carries them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -90,6 +92,15 @@ pub enum AccessChange {
 }
 
 impl AccessChange {
+    /// The name of the policy, or the identity, as a path has it.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::PutPolicy { name, .. } | Self::DeletePolicy { name } => Cow::Borrowed(name.as_str()),
+            Self::AssignPolicy { policy, .. } => Cow::Borrowed(policy.as_str()),
+            Self::CreateIdentity { identity, .. } | Self::DeleteIdentity { identity } => identity.to_string().into(),
+        }
+    }
+
     pub(super) fn to_wire(&self) -> Wire {
         let identity_bytes = |identity: &Identity| Bytes::copy_from_slice(identity.as_bytes());
         match self {

@@ -6,7 +6,7 @@ mod keys;
 use bytes::Bytes;
 
 use super::{Cluster, Command, Init, KeyRecord, Memory, Operation, Outcome};
-use crate::policy::{Actor, Assignment, Identity, PolicyEntry, PolicyName, Rules};
+use crate::policy::{ActionKind, Actor, Assignment, Identity, KeyAction, PolicyEntry, PolicyName, Rules};
 
 /// The part of the state that deciding one command needs.
 #[derive(Clone, Copy)]
@@ -89,10 +89,7 @@ fn decide(command: &Command, current: Current<'_>) -> Decision {
         return initialise(command.actor, init, current);
     }
     let cluster = current.cluster.ok_or(Outcome::NotInitialised)?;
-    if !permitted_there(&command.operation, command.actor, &command.path) {
-        return Err(Outcome::Denied);
-    }
-    current.rules.permit_actor(command.actor, &command.path).map_err(|_| Outcome::Denied)?;
+    check_permission(command, current.rules)?;
     match &command.operation {
         Operation::Init(_) => Err(Outcome::AlreadyInitialised),
         Operation::CreateKey { name, record } => keys::create(name, record, cluster, current),
@@ -107,21 +104,35 @@ fn decide(command: &Command, current: Current<'_>) -> Decision {
     }
 }
 
-/// Whether a permit on `path` is one for this operation: a command cannot borrow the permit of another. What a node
-/// does by itself needs no path, and no client may do it.
-fn permitted_there(operation: &Operation, actor: Actor, path: &str) -> bool {
-    let at = |prefix: &str, name: &str| path.strip_prefix(prefix) == Some(name);
-    let by_client = actor != Actor::Node;
+/// Checks the permission again, by the rules at this point of the log. A command cannot borrow the permission for another
+/// action, and no client may do what a node does by itself.
+fn check_permission(command: &Command, rules: &Rules) -> Result<(), Outcome> {
+    let Command { operation, actor, action, .. } = command;
+    let fits = action.is_some_and(|action| actions(operation).contains(&action));
+    let permitted = match (actor, action) {
+        (Actor::Node, None) => matches!(operation, Operation::RecordUse(_) | Operation::AdvanceTime { .. }),
+        (Actor::Node, Some(_)) => fits && matches!(operation, Operation::CreateKey { .. } | Operation::PurgeKey(_)),
+        (Actor::Client { .. }, Some(action)) => {
+            fits && rules.permit_actor(*actor, action.on(&operation.name())).is_ok()
+        }
+        (Actor::Client { .. }, None) => false,
+    };
+    if permitted { Ok(()) } else { Err(Outcome::Denied) }
+}
+
+/// The actions that lead to an operation.
+fn actions(operation: &Operation) -> &'static [ActionKind] {
+    use ActionKind::Key;
     match operation {
-        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } => !by_client,
-        Operation::CreateKey { name, .. } => at("/v1/key/create/", name) || at("/v1/key/import/", name),
-        Operation::PurgeKey(key) => at("/v1/key/purge/", &key.name),
-        Operation::RotateKey { name, .. } => by_client && at("/v1/key/rotate/", name),
-        Operation::SetVersion { key, disabled: true, .. } => by_client && at("/v1/key/disable/", &key.name),
-        Operation::SetVersion { key, disabled: false, .. } => by_client && at("/v1/key/enable/", &key.name),
-        Operation::DeleteKey { key, .. } => by_client && at("/v1/key/delete/", &key.name),
-        Operation::RestoreKey(key) => by_client && at("/v1/key/restore/", &key.name),
-        Operation::Access(change) => by_client && access::permitted_there(change, path),
+        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } => &[],
+        Operation::CreateKey { .. } => &[Key(KeyAction::Create), Key(KeyAction::Import)],
+        Operation::RotateKey { .. } => &[Key(KeyAction::Rotate)],
+        Operation::SetVersion { disabled: true, .. } => &[Key(KeyAction::Disable)],
+        Operation::SetVersion { disabled: false, .. } => &[Key(KeyAction::Enable)],
+        Operation::DeleteKey { .. } => &[Key(KeyAction::Delete)],
+        Operation::RestoreKey(_) => &[Key(KeyAction::Restore)],
+        Operation::PurgeKey(_) => &[Key(KeyAction::Purge)],
+        Operation::Access(change) => access::actions(change),
     }
 }
 

@@ -1,14 +1,13 @@
 //! A command: one replicated change, with everything that deciding it needs.
 
-use std::fmt;
-
 use bytes::Bytes;
 use prost::Message;
+use thiserror::Error;
 
 use super::Operation;
 use super::rules::identity_from_wire;
 use super::wire;
-use crate::policy::Actor;
+use crate::policy::{ActionKind, Actor};
 
 /// 128 random bits that make a command take effect once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,20 +24,22 @@ pub struct Command {
     pub time_ns: i64,
     /// Who asked.
     pub actor: Actor,
-    /// The decoded path it was permitted on.
-    pub path: String,
+    /// What its actor was permitted to do to what the operation names; none for what a node does by itself.
+    pub action: Option<ActionKind>,
     /// Whether its node's configuration file names an admin.
     pub file_names_admin: bool,
     /// What to change.
     pub operation: Operation,
 }
 
-/// Why bytes are no command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why bytes cannot be read as a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DecodeError {
-    /// A field is missing or holds what it cannot.
+    /// This field is missing, or has an impossible value.
+    #[error("malformed {0}")]
     Malformed(&'static str),
-    /// The operation is one that this binary does not know; it must not be skipped.
+    /// A later version of this program knows the operation or the action. The command must not be skipped.
+    #[error("an operation that this version does not know")]
     UnknownOperation,
 }
 
@@ -60,7 +61,7 @@ impl Command {
             seen_index: wire.seen_index,
             time_ns: wire.time_ns,
             actor: actor_from_wire(wire.actor)?,
-            path: wire.path,
+            action: action_from_wire(wire.action)?,
             file_names_admin: wire.file_names_admin,
             operation: Operation::from_wire(wire.operation.ok_or(DecodeError::UnknownOperation)?)?,
         })
@@ -72,10 +73,17 @@ impl Command {
             seen_index: self.seen_index,
             time_ns: self.time_ns,
             actor: Some(actor_to_wire(self.actor)),
-            path: self.path.clone(),
+            action: self.action.map_or(0, ActionKind::number),
             file_names_admin: self.file_names_admin,
             operation: Some(self.operation.to_wire()),
         }
+    }
+}
+
+fn action_from_wire(number: u32) -> Result<Option<ActionKind>, DecodeError> {
+    match number {
+        0 => Ok(None),
+        number => ActionKind::of_number(number).map(Some).ok_or(DecodeError::UnknownOperation),
     }
 }
 
@@ -96,21 +104,10 @@ fn actor_from_wire(wire: Option<wire::Actor>) -> Result<Actor, DecodeError> {
     Ok(Actor::Client { identity: identity_from_wire(&wire.identity)?, file_admin: wire.file_admin })
 }
 
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(what) => write!(f, "malformed {what}"),
-            Self::UnknownOperation => f.write_str("an operation that this version does not know"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Identity;
+    use crate::policy::{Identity, KeyAction};
     use crate::state::operation::every_operation;
 
     fn command(operation: Operation) -> Command {
@@ -119,7 +116,7 @@ mod tests {
             seen_index: 42,
             time_ns: 7,
             actor: Actor::Client { identity: Identity::from_bytes([2; 32]), file_admin: true },
-            path: "/v1/key/create/a".to_owned(),
+            action: Some(ActionKind::Key(KeyAction::Create)),
             file_names_admin: true,
             operation,
         }
@@ -137,9 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_operation_is_told_from_malformed_bytes() {
+    fn an_unknown_operation_or_action_is_distinct_from_malformed_bytes() {
         let mut wire = command(Operation::AdvanceTime { time_ns: 1 }).to_wire();
         wire.operation = None;
+        assert_eq!(Command::decode(&wire.encode_to_vec()), Err(DecodeError::UnknownOperation));
+        let wire = wire::Command { action: 999, ..command(Operation::AdvanceTime { time_ns: 1 }).to_wire() };
         assert_eq!(Command::decode(&wire.encode_to_vec()), Err(DecodeError::UnknownOperation));
         assert!(matches!(Command::decode(b"\xff\xff"), Err(DecodeError::Malformed(_))));
     }

@@ -1,5 +1,7 @@
 //! What a command changes, and the same as it stands in the log.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::command::DecodeError;
@@ -89,6 +91,17 @@ pub struct Init {
 }
 
 impl Operation {
+    /// The name of what it changes, as a path has it; empty when no client asks for such an operation.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Init(_) | Self::RecordUse(_) | Self::AdvanceTime { .. } => Cow::Borrowed(""),
+            Self::CreateKey { name, .. } | Self::RotateKey { name, .. } => Cow::Borrowed(name),
+            Self::SetVersion { key, .. } | Self::DeleteKey { key, .. } => Cow::Borrowed(&key.name),
+            Self::RestoreKey(key) | Self::PurgeKey(key) => Cow::Borrowed(&key.name),
+            Self::Access(change) => change.name(),
+        }
+    }
+
     pub(super) fn to_wire(&self) -> Wire {
         match self {
             Self::Init(init) => Wire::Init(init.to_wire()),

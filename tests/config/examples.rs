@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keyraft::config::{Config, PolicyFile};
-use keyraft::policy::Policy;
+use keyraft::policy::{Action, Policy};
 
 use super::{ADMIN, environment, identity};
 
@@ -39,7 +39,7 @@ fn left_open(policy: &Policy) -> Vec<String> {
             // A pattern's `*` stands for any name here.
             let name = name.replace('*', "x");
             let paths = group.iter().map(|op| format!("/v1/key/{op}/{name}"));
-            open.extend(paths.filter(|path| policy.allows(path)));
+            open.extend(paths.filter(|path| policy.allows(Action::parse(path).expect("a path of the API"))));
         }
     }
     open

@@ -12,7 +12,7 @@ use keyraft::config::{
     Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Override,
     Password, PeerConfig, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
 };
-use keyraft::policy::{Identity, Policy};
+use keyraft::policy::{Action, Identity, Policy};
 
 const ADMIN: &str = "8bc7c801a0d9d1cc3fef3fb16c0a7d8fbe73e29dce40589677c3bd2850c80328";
 const APP: &str = "8087b18da11b0b1f8e9ae60a20930936762f092415fc81ca9f7d9c3625bbd4e9";
@@ -237,8 +237,9 @@ fn the_golden_configuration_loads_and_can_be_borrowed() {
     let (config, warnings) = parse(&format!("{GOLDEN}{own}\n")).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(config.policies.len(), 3);
-    assert!(config.policies["app"].0.allows("/v1/key/create/my-app-1"));
-    assert!(!config.policies["app"].0.allows("/v1/key/generate/my-app-internal-1"));
+    let allows = |path| config.policies["app"].0.allows(Action::parse(path).unwrap());
+    assert!(allows("/v1/key/create/my-app-1"));
+    assert!(!allows("/v1/key/generate/my-app-internal-1"));
     let (borrowed, _) = Borrowed::parse(Path::new("kes.yml"), GOLDEN, &environment).unwrap();
     assert_eq!((borrowed.admin, &borrowed.policies), (config.admin, &config.policies));
 }

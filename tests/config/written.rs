@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use keyraft::config::{
     AuditConfig, AuditFileConfig, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig,
-    LogFormat, Password, PeerConfig, ROUTES, RouteConfig, SKIP_AUTH_ROUTES, SealConfig, SyslogAddress, SyslogConfig,
-    TimingConfig, TlsConfig, render, written_pattern,
+    LogFormat, Password, PeerConfig, RouteConfig, SKIP_AUTH, SealConfig, SyslogAddress, SyslogConfig, TimingConfig,
+    TlsConfig, render,
 };
-use keyraft::policy::{Identity, Pattern, Policy, PolicyName};
+use keyraft::policy::{ActionKind, Identity, PATHS, Pattern, Policy, PolicyName};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -132,9 +132,9 @@ impl Draw {
     }
 
     fn api(&mut self) -> BTreeMap<String, RouteConfig> {
-        let routes: Vec<_> = ROUTES.choose_multiple(&mut self.0, 3).copied().collect();
+        let routes: Vec<_> = PATHS.choose_multiple(&mut self.0, 3).map(|row| row.path).collect();
         let settings = |route: &str| {
-            let skip_auth = SKIP_AUTH_ROUTES.contains(&route) && self.0.random();
+            let skip_auth = SKIP_AUTH.map(ActionKind::path).contains(&route) && self.0.random();
             let timeout = self.maybe(|draw| draw.time(1));
             (route.trim_end_matches('/').to_owned(), RouteConfig { skip_auth, timeout })
         };
@@ -154,7 +154,7 @@ impl Draw {
         const STARTS: [&str; 4] = ["/v1/key/create/", "/v1/key/list/", "/v1/enclave/", "/"];
         let text = |draw: &mut Self| format!("{}{}*", STARTS.choose(&mut draw.0).unwrap(), draw.text());
         let texts: Vec<_> = (0..self.0.random_range(0..9)).map(|_| text(self)).collect();
-        texts.iter().chain([&"*".to_owned()]).filter_map(|text| written_pattern(text).ok()).collect()
+        texts.iter().chain([&"*".to_owned()]).filter_map(|text| Pattern::written(text).ok()).collect()
     }
 
     fn log(&mut self) -> LogConfig {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use keyraft::config::Config;
 use keyraft::crypto::Cipher;
-use keyraft::policy::{Actor, Author, KeyName};
+use keyraft::policy::{ActionKind, Actor, Author, KeyAction, KeyName};
 use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownRootKey, Waits};
 use keyraft::state::{
     self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome, RequestId,
@@ -92,13 +92,13 @@ impl Consensus {
 }
 
 /// A command that nobody has sent yet, of the file's admin.
-pub fn command(seen_index: u64, path: &str, operation: Operation) -> Command {
+fn command(seen_index: u64, action: Option<ActionKind>, operation: Operation) -> Command {
     Command {
         request_id: RequestId(rand::random()),
         seen_index,
         time_ns: 0,
         actor: Actor::Client { identity: identity(ADMIN), file_admin: true },
-        path: path.to_owned(),
+        action,
         file_names_admin: true,
         operation,
     }
@@ -108,7 +108,7 @@ pub fn command(seen_index: u64, path: &str, operation: Operation) -> Command {
 pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
     let creation_id = CreationId(rand::random());
     let operation = Operation::CreateKey { name: name.to_owned(), record: record(creation_id, 109).encode().into() };
-    (command(seen_index, &format!("/v1/key/create/{name}"), operation), creation_id)
+    (command(seen_index, Some(ActionKind::Key(KeyAction::Create)), operation), creation_id)
 }
 
 /// The record of a key whose sealed part has so many bytes.
@@ -129,7 +129,7 @@ pub fn record(creation_id: CreationId, sealed: usize) -> KeyRecord {
 /// Deletes this creation of a name.
 pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> Command {
     let operation = Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 };
-    command(seen_index, &format!("/v1/key/delete/{name}"), operation)
+    command(seen_index, Some(ActionKind::Key(KeyAction::Delete)), operation)
 }
 
 async fn take_part(number: u8, config: &Config) -> Cluster {
@@ -163,5 +163,5 @@ fn first_command(config: &Config) -> Command {
             .extend(identities.iter().map(|id| (*id, keyraft::policy::Assignment { role: role.clone(), author })));
     }
     let init = Init { cluster, policies, assignments };
-    Command { actor: Actor::Node, ..command(0, "", Operation::Init(Box::new(init))) }
+    Command { actor: Actor::Node, ..command(0, None, Operation::Init(Box::new(init))) }
 }

@@ -11,7 +11,6 @@ use super::unmatched;
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
 use crate::client::{ApiClient, PolicyEntry};
-use crate::config::written_pattern;
 use crate::error_code::ErrorCode;
 use crate::file::{self, Named};
 use crate::policy::{Identity, Pattern, PatternError, Policy};
@@ -176,7 +175,7 @@ impl PatternList {
 
 /// Parses patterns that a user writes. Each must be able to match something.
 fn parse_new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Vec<Pattern>, Error> {
-    texts.into_iter().map(|text| written_pattern(text.as_ref()).map_err(unmatchable)).collect()
+    texts.into_iter().map(|text| Pattern::written(text.as_ref()).map_err(unmatchable)).collect()
 }
 
 /// Parses patterns that a server has. An earlier release may have taken some that can never match.

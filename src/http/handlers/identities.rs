@@ -3,43 +3,44 @@
 use serde::Serialize;
 
 use super::Asked;
+use super::listing::{self, Listing};
 use super::policies::{Made, Patterns, patterns};
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes::IdentityOp;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::bodies;
 use crate::kms::{self, Client};
-use crate::policy::{Author, Identity, PolicyName};
+use crate::policy::{Author, Identity, IdentityAction, PolicyName};
 
 /// Does something with an identity.
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: IdentityOp, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    match op {
-        IdentityOp::Describe => describe(asked).await,
-        IdentityOp::SelfDescribe => self_describe(asked).await,
-        IdentityOp::Create => create(asked).await,
-        IdentityOp::Delete => delete(asked).await,
+pub async fn handle(action: IdentityAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    match action {
+        IdentityAction::Describe => describe(asked).await,
+        IdentityAction::DescribeSelf => self_describe(asked).await,
+        IdentityAction::Create => create(asked).await,
+        IdentityAction::Delete => delete(asked).await,
+        IdentityAction::List => listing::handle(Listing::Identities, asked).await,
     }
 }
 
 async fn create(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity: Identity = asked.name.parse()?;
+    let identity: Identity = asked.action.name().parse()?;
     let role = bodies::role(&asked.body)?;
     let behind = asked.api.kms.create_identity(asked.caller.permit()?, identity, role, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 async fn delete(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
+    let identity: Identity = asked.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let behind = asked.api.kms.delete_identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 /// A valid name that is no identity names nobody.
 async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity: Identity = asked.name.parse().map_err(|_| kms::Error::IdentityNotFound)?;
+    let identity: Identity = asked.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let client = asked.api.kms.identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
     Ok(answers::json(&Described::new(&client)))
 }

@@ -5,16 +5,16 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::Asked;
+use super::listing::{self, Listing};
 use super::versions;
 use crate::clock;
 use crate::http::error::Refusal;
 use crate::http::pipeline::body::is_declared_empty;
-use crate::http::pipeline::routes::KeyOp;
 use crate::http::wire::answers::{self, Answer, Writer};
 use crate::http::wire::imports::read_import;
 use crate::http::wire::json::{self, BadJson};
 use crate::kms::KeyDescription;
-use crate::policy::KeyName;
+use crate::policy::{KeyAction, KeyName};
 
 /// What stands for a version text that no version has; versions count from 1.
 const NO_VERSION: u32 = 0;
@@ -23,65 +23,66 @@ const NO_VERSION: u32 = 0;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: KeyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    match op {
-        KeyOp::Generate => generate(asked).await,
-        KeyOp::Decrypt => decrypt(asked).await,
-        KeyOp::Encrypt => encrypt(asked).await,
-        KeyOp::Hmac => hmac(asked).await,
-        KeyOp::BulkDecrypt => Box::pin(bulk_decrypt(asked)).await,
-        KeyOp::Create => Box::pin(create(asked)).await,
-        KeyOp::Import => Box::pin(import(asked)).await,
-        KeyOp::Describe => Box::pin(describe(asked)).await,
-        KeyOp::Delete => Box::pin(delete(asked)).await,
-        KeyOp::Rotate => Box::pin(versions::rotate(asked)).await,
-        KeyOp::Versions => Box::pin(versions::tell(asked)).await,
-        KeyOp::Disable => Box::pin(versions::set(asked, true)).await,
-        KeyOp::Enable => Box::pin(versions::set(asked, false)).await,
-        KeyOp::Restore => Box::pin(restore(asked)).await,
-        KeyOp::Purge => Box::pin(purge(asked)).await,
+pub async fn handle(action: KeyAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    match action {
+        KeyAction::Generate => generate(asked).await,
+        KeyAction::Decrypt => decrypt(asked).await,
+        KeyAction::Encrypt => encrypt(asked).await,
+        KeyAction::Hmac => hmac(asked).await,
+        KeyAction::BulkDecrypt => Box::pin(bulk_decrypt(asked)).await,
+        KeyAction::Create => Box::pin(create(asked)).await,
+        KeyAction::Import => Box::pin(import(asked)).await,
+        KeyAction::Describe => Box::pin(describe(asked)).await,
+        KeyAction::Delete => Box::pin(delete(asked)).await,
+        KeyAction::Rotate => Box::pin(versions::rotate(asked)).await,
+        KeyAction::Versions => Box::pin(versions::tell(asked)).await,
+        KeyAction::Disable => Box::pin(versions::set(asked, true)).await,
+        KeyAction::Enable => Box::pin(versions::set(asked, false)).await,
+        KeyAction::Restore => Box::pin(restore(asked)).await,
+        KeyAction::Purge => Box::pin(purge(asked)).await,
+        KeyAction::List => Box::pin(listing::handle(Listing::Keys, asked)).await,
     }
 }
 
 async fn create(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     asked.api.kms.create_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
 async fn import(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let import = read_import(&asked.body)?;
     asked.api.kms.import_key(asked.caller.permit()?, name, import, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
 async fn delete(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let behind = asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 async fn restore(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     asked.api.kms.restore_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
 async fn purge(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let behind = asked.api.kms.purge_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let found = asked.api.kms.describe_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::json(&Described::new(name, &found)))
 }
 
 async fn generate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let none = asked.body.is_empty() && is_declared_empty(asked.parts.version, &asked.parts.headers);
     let [context, version] = if none { [None, None] } else { json::object(&asked.body, ["context", "version"])? };
     let (context, number) = (json::bytes(context.as_ref())?, version_number(version.as_ref()));
@@ -95,7 +96,7 @@ async fn generate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 }
 
 async fn encrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let [plaintext, context, version] = json::object(&asked.body, ["plaintext", "context", "version"])?;
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
     let (number, by) = (version_number(version.as_ref()), asked.deadline.act_by);
@@ -107,7 +108,7 @@ async fn encrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 }
 
 async fn decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let [ciphertext, context, version] = json::object(&asked.body, ["ciphertext", "context", "version"])?;
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
     let (number, by) = (version_number(version.as_ref()), asked.deadline.act_by);
@@ -118,7 +119,7 @@ async fn decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 }
 
 async fn bulk_decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let permit = asked.caller.permit()?;
     let sealed = json::objects(&asked.body, ["ciphertext", "context"])?
         .iter()
@@ -141,7 +142,7 @@ async fn bulk_decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 }
 
 async fn hmac(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let [message, version] = json::object(&asked.body, ["message", "version"])?;
     let (message, number) = (json::bytes(message.as_ref())?, version_number(version.as_ref()));
     let by = asked.deadline.act_by;

@@ -15,10 +15,10 @@ use hyper::body::Frame;
 use super::Asked;
 use crate::http::api::{Api, Deadline};
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes::{self, Kind};
+use crate::http::pipeline::routes;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
-use crate::policy::{Identity, Permit, Prefix};
+use crate::policy::{Action, ActionKind, Identity, IdentityAction, KeyAction, Permit, PolicyAction, Prefix};
 
 /// No answer reaches this many bytes; the SDK's cap.
 const MAX_ANSWER: usize = 1 << 20;
@@ -27,18 +27,28 @@ const TAIL: usize = 120;
 /// Names that are fetched at a time.
 const BATCH: usize = 4096;
 
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Keys.
+    Keys,
+    /// Policies.
+    Policies,
+    /// Identities.
+    Identities,
+}
+
 /// Lists names.
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(kind: Kind, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(kind: Listing, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let query = query::parse(asked.parts.uri.query())?;
     let mut names = Names {
         api: Arc::clone(asked.api),
         kind,
         identity: asked.caller.identity()?,
-        path: asked.path.to_owned(),
-        prefix: Prefix::parse(asked.name)?.as_str().to_owned(),
+        prefix: asked.action.name().to_owned(),
         next: Next::From(query.continue_at),
         left: query.limit.unwrap_or(usize::MAX),
     };
@@ -71,9 +81,9 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 /// Names still to come.
 struct Names {
     api: Arc<Api>,
-    kind: Kind,
+    kind: Listing,
     identity: Identity,
-    path: String,
+    /// As it stands in the path: policies are about the path.
     prefix: String,
     next: Next,
     left: usize,
@@ -99,10 +109,10 @@ impl Names {
         }
         let kms = &self.api.kms;
         let rules = kms.rules_in_force().await?;
-        let permit = rules.permit(self.identity, kms.file_admin(), &self.path)?;
+        let permit = rules.permit(self.identity, kms.file_admin(), self.action())?;
         let mut names = self.fetch(&permit, from.as_deref(), wanted + 1, deadline).await?;
         // The names are as of now, and so must the permit be.
-        kms.rules().permit(self.identity, kms.file_admin(), &self.path)?;
+        kms.rules().permit(self.identity, kms.file_admin(), self.action())?;
         self.next = names.split_off(wanted.min(names.len())).pop().map_or(Next::Done, |name| Next::From(Some(name)));
         self.left -= names.len();
         Ok(names)
@@ -117,10 +127,19 @@ impl Names {
     ) -> Result<Vec<String>, Refusal> {
         let (kms, prefix, by) = (&self.api.kms, Prefix::parse(&self.prefix)?, deadline.act_by);
         Ok(match self.kind {
-            Kind::Keys => kms.key_names(permit, prefix, from, limit, by).await?,
-            Kind::Policies => kms.policy_names(permit, prefix, from, limit, by).await?,
-            Kind::Identities => kms.identity_names(permit, prefix, from, limit, by).await?,
+            Listing::Keys => kms.key_names(permit, prefix, from, limit, by).await?,
+            Listing::Policies => kms.policy_names(permit, prefix, from, limit, by).await?,
+            Listing::Identities => kms.identity_names(permit, prefix, from, limit, by).await?,
         })
+    }
+
+    fn action(&self) -> Action<'_> {
+        let kind = match self.kind {
+            Listing::Keys => ActionKind::Key(KeyAction::List),
+            Listing::Policies => ActionKind::Policy(PolicyAction::List),
+            Listing::Identities => ActionKind::Identity(IdentityAction::List),
+        };
+        kind.on(&self.prefix)
     }
 
     /// The first name that was not handed out, if there is one.
@@ -134,16 +153,16 @@ impl Names {
 
 /// One JSON answer while it is written.
 struct Page {
-    kind: Kind,
+    kind: Listing,
     out: Vec<u8>,
     cut: Option<String>,
 }
 
 impl Page {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: Listing) -> Self {
         let opening = match kind {
-            Kind::Keys | Kind::Policies => "{\"names\":[",
-            Kind::Identities => "{\"identities\":[",
+            Listing::Keys | Listing::Policies => "{\"names\":[",
+            Listing::Identities => "{\"identities\":[",
         };
         Self { kind, out: opening.as_bytes().to_vec(), cut: None }
     }
@@ -171,7 +190,7 @@ impl Page {
     fn finish(mut self, rest: Option<String>) -> Vec<u8> {
         self.out.push(b']');
         match (self.cut.take().or(rest), self.kind) {
-            (None, Kind::Keys) => {}
+            (None, Listing::Keys) => {}
             (at, _) => {
                 self.out.extend_from_slice(b",\"continue_at\":");
                 self.quote(&at.unwrap_or_default());
@@ -190,7 +209,7 @@ impl Page {
 }
 
 /// All names as JSON lines; a failure on the way breaks the stream off, so that nobody takes it for the whole.
-fn lines(kind: Kind, first: Vec<String>, names: Names) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
+fn lines(kind: Listing, first: Vec<String>, names: Names) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
     let rest = stream::try_unfold(names, |mut names| async move {
         let batch = names.batch(Deadline::of_batch()).await.map_err(|refusal| {
             tracing::warn!("a listing broke off: {}", refusal.answer().2);
@@ -201,10 +220,10 @@ fn lines(kind: Kind, first: Vec<String>, names: Names) -> BoxStream<'static, io:
     stream::once(async { Ok(first) }).chain(rest).map(move |batch| Ok(Frame::data(as_lines(kind, &batch?)))).boxed()
 }
 
-fn as_lines(kind: Kind, names: &[String]) -> Bytes {
+fn as_lines(kind: Listing, names: &[String]) -> Bytes {
     let field = match kind {
-        Kind::Keys | Kind::Policies => "name",
-        Kind::Identities => "identity",
+        Listing::Keys | Listing::Policies => "name",
+        Listing::Identities => "identity",
     };
     names.iter().fold(String::new(), |out, name| out + "{\"" + field + "\":\"" + name + "\"}\n").into()
 }
@@ -220,7 +239,7 @@ impl Deadline {
 mod tests {
     use super::*;
 
-    fn page(kind: Kind, names: &[&str], rest: Option<&str>) -> String {
+    fn page(kind: Listing, names: &[&str], rest: Option<&str>) -> String {
         let mut page = Page::new(kind);
         page.add(names.iter().map(|name| (*name).to_owned()).collect());
         String::from_utf8(page.finish(rest.map(str::to_owned))).unwrap()
@@ -228,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_page_says_where_to_go_on() {
-        use Kind::{Identities, Keys, Policies};
+        use Listing::{Identities, Keys, Policies};
         for (kind, names, rest, expected) in [
             (Keys, vec![], None, r#"{"names":[]}"#),
             (Keys, vec!["a", "b"], None, r#"{"names":["a","b"]}"#),
@@ -245,7 +264,7 @@ mod tests {
     fn an_answer_stays_under_the_cap_and_loses_no_name() {
         for length in [1, 20, 80] {
             let names: Vec<_> = (0..600_000).map(|number| format!("{number:0length$}")).collect();
-            let mut page = Page::new(Kind::Keys);
+            let mut page = Page::new(Listing::Keys);
             for batch in names.chunks(BATCH) {
                 if page.has_room() {
                     page.add(batch.to_vec());
@@ -262,7 +281,7 @@ mod tests {
 
     #[test]
     fn forty_thousand_short_names_fit() {
-        let mut page = Page::new(Kind::Keys);
+        let mut page = Page::new(Listing::Keys);
         page.add((0..40_000).map(|number| format!("minio-bucket-key-{number:06}")[..20].to_owned()).collect());
         assert!(page.has_room());
     }
@@ -270,8 +289,8 @@ mod tests {
     #[test]
     fn lines_are_objects_of_one_name() {
         let names = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(as_lines(Kind::Keys, &names), "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
-        assert_eq!(as_lines(Kind::Identities, &names[..1]), "{\"identity\":\"a\"}\n");
+        assert_eq!(as_lines(Listing::Keys, &names), "{\"name\":\"a\"}\n{\"name\":\"b\"}\n");
+        assert_eq!(as_lines(Listing::Identities, &names[..1]), "{\"identity\":\"a\"}\n");
     }
 
     #[test]

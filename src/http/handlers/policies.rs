@@ -7,38 +7,45 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
 use super::Asked;
+use super::listing::{self, Listing};
 use crate::clock;
-use crate::config::reached_by;
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes::PolicyOp;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::bodies;
 use crate::kms::{self, Behind};
-use crate::policy::{Author, Pattern, PolicyEntry, PolicyName};
+use crate::policy::{Author, Pattern, PolicyAction, PolicyEntry, PolicyName};
 use crate::state::{PolicyTag, Replaces};
 
 /// Does something with a policy.
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = PolicyName::parse(asked.name)?;
+pub async fn handle(action: PolicyAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    match action {
+        PolicyAction::List => listing::handle(Listing::Policies, asked).await,
+        action => on_one(action, asked).await,
+    }
+}
+
+async fn on_one(action: PolicyAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+    let name = PolicyName::parse(asked.action.name())?;
     let (kms, permit, by) = (&asked.api.kms, asked.caller.permit()?, asked.deadline.act_by);
-    let behind = match op {
-        PolicyOp::Describe => {
+    let behind = match action {
+        PolicyAction::List => return Err(Refusal::UnknownPath),
+        PolicyAction::Describe => {
             let entry = kms.policy(permit, &name, by).await?;
             return Ok(answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }));
         }
-        PolicyOp::Read => {
+        PolicyAction::Read => {
             let entry = kms.policy(permit, &name, by).await?;
             let mut answer = answers::json(&Read::new(&name, &entry));
             answer.headers_mut().insert(ETAG, etag(PolicyTag::of(&name, &entry)));
             return Ok(answer);
         }
-        PolicyOp::Create => put(asked, name, Replaces::Nothing).await?,
-        PolicyOp::Write => put(asked, name, replaces(&asked.parts.headers)?).await?,
-        PolicyOp::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
-        PolicyOp::Delete => kms.delete_policy(permit, name, by).await?,
+        PolicyAction::Create => put(asked, name, Replaces::Nothing).await?,
+        PolicyAction::Write => put(asked, name, replaces(&asked.parts.headers)?).await?,
+        PolicyAction::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
+        PolicyAction::Delete => kms.delete_policy(permit, name, by).await?,
     };
     Ok(answers::revoked(behind))
 }
@@ -47,7 +54,7 @@ pub async fn handle(op: PolicyOp, asked: &Asked<'_>) -> Result<Answer, Refusal> 
 async fn put(asked: &Asked<'_>, name: PolicyName, replaces: Replaces) -> Result<Behind, Refusal> {
     let policy = bodies::policy(&asked.body)?;
     let patterns = policy.allow.iter().chain(&policy.deny);
-    let unreached: Vec<_> = patterns.filter(|pattern| !reached_by(pattern)).cloned().collect();
+    let unreached: Vec<_> = patterns.filter(|pattern| !pattern.is_reached()).cloned().collect();
     let text = name.as_str().to_owned();
     let behind =
         asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replaces, asked.deadline.act_by).await?;

@@ -20,11 +20,10 @@ use super::Asked;
 use crate::clock;
 use crate::http::api::Api;
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes::Log;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
 use crate::kms::{FollowLog, PeerLog};
-use crate::policy::{Identity, Rules};
+use crate::policy::{Action, Identity, LogAction, Rules};
 use crate::telemetry::joined;
 
 /// Between two looks at whether the client may still listen: a stream outlasts changes of the rules.
@@ -39,10 +38,10 @@ const OPENING: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The query makes no sense, or the client may not listen.
-pub async fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(log: LogAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     let query::StreamQuery { tail, follow, cluster } = query::stream(asked.parts.uri.query())?;
     let api = Arc::clone(asked.api);
-    let wanted = FollowLog { errors: log == Log::Error, tail, follow };
+    let wanted = FollowLog { errors: log == LogAction::Error, tail, follow };
     let mut lines = own_lines(&api, wanted);
     if cluster {
         let own = tagged(api.kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed());
@@ -60,17 +59,11 @@ pub async fn handle(log: Log, asked: &Asked<'_>) -> Result<Answer, Refusal> {
     // Checked again from here on: what the guard permitted it by may have changed meanwhile.
     let (rules, file_admin) = (api.kms.rules(), api.kms.file_admin());
     let identity = asked.caller.identity()?;
-    rules.permit(identity, file_admin, asked.path)?;
-    let following = Following {
-        lines,
-        identity,
-        rules,
-        file_admin,
-        api,
-        path: asked.path.to_owned(),
-        check,
-        draining: asked.client.draining.clone(),
-    };
+    // The same action, borrowed from nothing, for a stream outlasts its request.
+    let action = asked.action.kind().on("");
+    rules.permit(identity, file_admin, action)?;
+    let following =
+        Following { lines, identity, rules, file_admin, api, action, check, draining: asked.client.draining.clone() };
     let lines = stream::unfold(following, |mut following| async move {
         let lines = following.next().await?;
         Some((io::Result::Ok(Frame::data(lines)), following))
@@ -92,7 +85,7 @@ struct Following {
     lines: BoxStream<'static, Bytes>,
     api: Arc<Api>,
     identity: Identity,
-    path: String,
+    action: Action<'static>,
     /// Those that permitted it last.
     rules: Arc<Rules>,
     /// The admin of this node's file then.
@@ -128,7 +121,7 @@ impl Following {
         }
         let Ok(rules) = kms.rules_in_force().await else { return false };
         (self.rules, self.file_admin) = (rules, kms.file_admin());
-        self.rules.permit(self.identity, self.file_admin, &self.path).is_ok()
+        self.rules.permit(self.identity, self.file_admin, self.action).is_ok()
     }
 }
 
@@ -136,7 +129,7 @@ impl Following {
 async fn merged(
     own: BoxStream<'static, Bytes>,
     peers: Vec<(String, BoxStream<'static, PeerLog>)>,
-    log: Log,
+    log: LogAction,
     follow: bool,
 ) -> BoxStream<'static, Bytes> {
     let (names, streams): (Vec<_>, Vec<_>) = peers.into_iter().unzip();
@@ -165,7 +158,7 @@ fn is_told(lines: &PeerLog) -> Ready<bool> {
 }
 
 /// A node's events, each with the node's name.
-fn tagged(node: String, log: Log, lines: BoxStream<'static, PeerLog>) -> BoxStream<'static, Bytes> {
+fn tagged(node: String, log: LogAction, lines: BoxStream<'static, PeerLog>) -> BoxStream<'static, Bytes> {
     let told = move |lines| match lines {
         PeerLog::Lines(lines) => tag(&node, &lines),
         PeerLog::Here => notice(&node, log, "the node begins late: what happened before is not shown"),
@@ -188,10 +181,10 @@ fn tag(node: &str, lines: &[u8]) -> Bytes {
 }
 
 /// A line in the log's shape that tells of the node itself.
-fn notice(node: &str, log: Log, text: &str) -> Bytes {
+fn notice(node: &str, log: LogAction, text: &str) -> Bytes {
     let line = match log {
-        Log::Error => json!({ "node": node, "message": text }),
-        Log::Audit => json!({
+        LogAction::Error => json!({ "node": node, "message": text }),
+        LogAction::Audit => json!({
             "node": node,
             "time": clock::rfc3339(Some(clock::unix_ns())),
             "request": {"ip": "", "path": "", "identity": ""},
@@ -241,7 +234,7 @@ mod tests {
         let late = stream::once(begun).then(|_| ready(PeerLog::Here)).chain(stream::iter([event]));
         let late = opened(late.boxed(), true).await;
         begin.send(()).unwrap();
-        let told: Vec<_> = tagged("a".to_owned(), Log::Error, late).collect().await;
+        let told: Vec<_> = tagged("a".to_owned(), LogAction::Error, late).collect().await;
         let notice = r#"{"message":"the node begins late: what happened before is not shown","node":"a"}"#;
         assert_eq!(told[0], format!("{notice}\n"));
         assert_eq!(told.len(), 2);
@@ -252,8 +245,8 @@ mod tests {
     #[test]
     fn a_notice_has_the_shape_of_its_log() {
         let parse = |log| -> serde_json::Value { serde_json::from_slice(&notice("a", log, "gone \"\n")).unwrap() };
-        assert_eq!(parse(Log::Error), json!({"node": "a", "message": "gone \"\n"}));
-        let audit = parse(Log::Audit);
+        assert_eq!(parse(LogAction::Error), json!({"node": "a", "message": "gone \"\n"}));
+        let audit = parse(LogAction::Audit);
         assert_eq!((&audit["notice"], &audit["response"]["code"]), (&json!("gone \"\n"), &json!(0)));
     }
 }

@@ -4,10 +4,11 @@ use serde::Serialize;
 
 use crate::http::api::Api;
 use crate::http::openapi;
-use crate::http::pipeline::routes::{ROUTES, SystemOp};
+use crate::http::pipeline::routes::ROUTES;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::cluster;
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
+use crate::policy::{ClusterAction, SystemAction};
 use crate::telemetry::{
     CertificateExpiry, NodeFigures, ProcessFigures, process_figures, render_audit_metrics, render_cluster_metrics,
     render_kes_metrics, render_node_metrics,
@@ -20,18 +21,24 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const COMMIT: Option<&str> = option_env!("KEYRAFT_BUILD_COMMIT");
 
 /// Tells about the node. Never fails: while a node is not ready, nobody can ask it.
-pub fn answer(op: SystemOp, api: &Api) -> Answer {
-    match op {
-        SystemOp::Version => answers::json(&Version { version: VERSION, commit: COMMIT.unwrap_or("unknown") }),
-        SystemOp::Ready => answers::empty(),
-        SystemOp::Status => answers::json(&Status::new(&process_figures(), &api.kms.cluster_status())),
-        SystemOp::Api => answers::json(&routes(api)),
-        SystemOp::OpenApi => answers::written_json(openapi::document()),
-        SystemOp::Metrics => {
+pub fn answer(action: SystemAction, api: &Api) -> Answer {
+    match action {
+        SystemAction::Version => answers::json(&Version { version: VERSION, commit: COMMIT.unwrap_or("unknown") }),
+        SystemAction::Ready => answers::empty(),
+        SystemAction::Status => answers::json(&Status::new(&process_figures(), &api.kms.cluster_status())),
+        SystemAction::Api => answers::json(&routes(api)),
+        SystemAction::OpenApi => answers::written_json(openapi::document()),
+        SystemAction::Metrics => {
             answers::metrics(render_kes_metrics(&api.metrics, &api.audit, &api.errors, &process_figures()))
         }
-        SystemOp::ClusterStatus => answers::json(&cluster::status_json(&api.kms.cluster_status())),
-        SystemOp::ClusterMetrics => {
+    }
+}
+
+/// Shows the cluster as this node sees it. Never fails.
+pub fn cluster_answer(action: ClusterAction, api: &Api) -> Answer {
+    match action {
+        ClusterAction::Status => answers::json(&cluster::status_json(&api.kms.cluster_status())),
+        ClusterAction::Metrics => {
             let cluster = render_cluster_metrics(&cluster::figures(&api.kms.cluster_status()));
             let audit = render_audit_metrics(&api.audit.figures());
             answers::metrics(cluster + &audit + &render_node_metrics(node_figures(&api.tls.certificates())))
@@ -67,7 +74,8 @@ struct RouteShown {
 
 fn routes(api: &Api) -> Vec<RouteShown> {
     let settings = api.settings.load();
-    let shown = ROUTES.iter().enumerate().map(|(index, route)| RouteShown {
+    let listed = ROUTES.iter().enumerate().filter(|(_, route)| route.listed);
+    let shown = listed.map(|(index, route)| RouteShown {
         method: route.method.as_str(),
         path: route.path,
         max_body: route.max_body,

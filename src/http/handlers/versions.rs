@@ -19,7 +19,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 /// # Errors
 /// What the answer then tells.
 pub async fn rotate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let version = asked.api.kms.rotate_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::json(&Rotated { version: format!("v{version}") }))
 }
@@ -29,7 +29,7 @@ pub async fn rotate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 /// # Errors
 /// What the answer then tells.
 pub async fn tell(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let found = asked.api.kms.key_versions(asked.caller.permit()?, name, asked.deadline.act_by).await?;
     Ok(answers::json(&Versions::new(&found)))
 }
@@ -39,7 +39,7 @@ pub async fn tell(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 /// # Errors
 /// What the answer then tells.
 pub async fn set(asked: &Asked<'_>, disabled: bool) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.name)?;
+    let name = KeyName::parse(asked.action.name())?;
     let [version] = json::object(&asked.body, ["version"])?;
     named(version.as_ref()).ok_or(Refusal::Body)?;
     let version = version_number(version.as_ref()).unwrap_or_default();

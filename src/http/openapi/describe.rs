@@ -1,10 +1,12 @@
 //! What each operation says of itself: a new one does not compile without its description.
 
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes::{IdentityOp, KeyOp, Kind, Log, Op, PolicyOp, SystemOp};
 use crate::http::wire::query::BadParameter;
 use crate::kms::{Cipher, CipherError, Error};
-use crate::policy::{IdentityError, NameError, NameKind, PatternError, PrefixError, Unmatchable};
+use crate::policy::{
+    ActionKind, ClusterAction, IdentityAction, IdentityError, KeyAction, LogAction, NameError, NameKind, PatternError,
+    PolicyAction, PrefixError, SystemAction, Unmatchable,
+};
 
 /// An operation in words, and by the names of its schemas.
 pub struct Description {
@@ -80,72 +82,85 @@ fn invalid_name(kind: NameKind) -> Refusal {
 }
 
 /// The description of an operation.
-pub const fn describe(op: Op) -> Description {
-    match op {
-        Op::System(op) => system(op),
-        Op::Key(op) => key(op),
-        Op::Policy(op) => policy(op),
-        Op::Identity(op) => identity(op),
-        Op::List(kind) => list(kind),
-        Op::Stream(log) => stream(log),
+pub const fn describe(action: ActionKind) -> Description {
+    match action {
+        ActionKind::System(action) => system(action),
+        ActionKind::Cluster(action) => cluster(action),
+        ActionKind::Key(action) => key(action),
+        ActionKind::Policy(action) => policy(action),
+        ActionKind::Identity(action) => identity(action),
+        ActionKind::Log(log) => stream(log),
     }
 }
 
-const fn system(op: SystemOp) -> Description {
-    match op {
-        SystemOp::Version => get("Tells version and commit.", Answer::Json("Version"), &[]),
-        SystemOp::Ready => Description {
+const fn system(action: SystemAction) -> Description {
+    match action {
+        SystemAction::Version => get("Tells version and commit.", Answer::Json("Version"), &[]),
+        SystemAction::Ready => Description {
             details: "A node that is not ready does not listen, so that there is no other answer.",
             ..get("Answers when the node is ready.", Answer::Empty, &[])
         },
-        SystemOp::Status => get("Tells figures of the process and the keystore.", Answer::Json("Status"), &[]),
-        SystemOp::Api => get("Lists every route, sorted by path.", Answer::Json("Routes"), &[]),
-        SystemOp::OpenApi => get("Describes this API.", Answer::OpenApi, &[]),
-        SystemOp::Metrics => get("Tells the metrics that KES has.", Answer::Metrics, &[]),
-        SystemOp::ClusterStatus => get("Tells the cluster as this node sees it.", Answer::Json("ClusterStatus"), &[]),
-        SystemOp::ClusterMetrics => get("Tells metrics of Raft and storage.", Answer::Metrics, &[]),
+        SystemAction::Status => get("Tells figures of the process and the keystore.", Answer::Json("Status"), &[]),
+        SystemAction::Api => get("Lists every route, sorted by path.", Answer::Json("Routes"), &[]),
+        SystemAction::OpenApi => get("Describes this API.", Answer::OpenApi, &[]),
+        SystemAction::Metrics => get("Tells the metrics that KES has.", Answer::Metrics, &[]),
     }
 }
 
-const fn key(op: KeyOp) -> Description {
-    match op {
-        KeyOp::Create => put("Makes a key.", Request::None, Answer::Empty, CREATE),
-        KeyOp::Import => Description {
+const fn cluster(action: ClusterAction) -> Description {
+    match action {
+        ClusterAction::Status => get("Tells the cluster as this node sees it.", Answer::Json("ClusterStatus"), &[]),
+        ClusterAction::Metrics => get("Tells metrics of Raft and storage.", Answer::Metrics, &[]),
+    }
+}
+
+const fn key(action: KeyAction) -> Description {
+    match action {
+        KeyAction::List => list("Lists keys.", Answer::JsonOrLines("KeyNames", "NameLine")),
+        KeyAction::Create => put("Makes a key.", Request::None, Answer::Empty, CREATE),
+        KeyAction::Import => Description {
             details: "Only an admin may say when and by whom it was made.",
             ..put("Makes a key of given material.", Request::Json("KeyImport"), Answer::Empty, IMPORT)
         },
-        KeyOp::Describe => get("Tells a key's origin.", Answer::Json("KeyDescription"), ORIGIN),
-        KeyOp::Delete => Description {
+        KeyAction::Describe => get("Tells a key's origin.", Answer::Json("KeyDescription"), ORIGIN),
+        KeyAction::Delete => Description {
             details: "What it encrypted cannot be decrypted afterwards, unless it is restored within the window that \
                 `keys.deletion_window` configures.",
             ..get("Removes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
-        KeyOp::Generate => Description {
+        KeyAction::Generate => Description {
             details: "A body may be left out only when the request says itself that it has none.",
             ..put("Makes a data key.", Request::Optional("Generate"), Answer::Json("DataKey"), USE)
         },
-        KeyOp::Encrypt => put("Encrypts a plaintext.", Request::Json("Encrypt"), Answer::Json("Ciphertext"), USE),
-        KeyOp::Decrypt => put("Decrypts a ciphertext.", Request::Json("Decrypt"), Answer::Json("Plaintext"), DECRYPT),
-        KeyOp::BulkDecrypt => Description {
+        KeyAction::Encrypt => put("Encrypts a plaintext.", Request::Json("Encrypt"), Answer::Json("Ciphertext"), USE),
+        KeyAction::Decrypt => {
+            put("Decrypts a ciphertext.", Request::Json("Decrypt"), Answer::Json("Plaintext"), DECRYPT)
+        }
+        KeyAction::BulkDecrypt => Description {
             details: "The answer has the order of the request; the first error fails all.",
             ..put("Decrypts many ciphertexts.", Request::Json("BulkDecrypt"), Answer::Json("Plaintexts"), DECRYPT)
         },
-        KeyOp::Hmac => put("Authenticates a message.", Request::Json("HmacRequest"), Answer::Json("Hmac"), HMAC),
-        KeyOp::Rotate | KeyOp::Versions | KeyOp::Disable | KeyOp::Enable | KeyOp::Restore | KeyOp::Purge => life(op),
+        KeyAction::Hmac => put("Authenticates a message.", Request::Json("HmacRequest"), Answer::Json("Hmac"), HMAC),
+        KeyAction::Rotate
+        | KeyAction::Versions
+        | KeyAction::Disable
+        | KeyAction::Enable
+        | KeyAction::Restore
+        | KeyAction::Purge => life(action),
     }
 }
 
 /// What becomes of a key and its versions; only reached with operations that do that.
-const fn life(op: KeyOp) -> Description {
-    match op {
-        KeyOp::Rotate => Description {
+const fn life(action: KeyAction) -> Description {
+    match action {
+        KeyAction::Rotate => Description {
             details: "It is used from then on; ciphertexts of older versions are decrypted as before.",
             ..put("Makes a new version of a key.", Request::None, Answer::Json("NewVersion"), ROTATE)
         },
-        KeyOp::Versions => get("Tells of a key's versions.", Answer::Json("KeyVersions"), ORIGIN),
-        KeyOp::Disable => put("Keeps a version from being used.", VERSION, Answer::Empty, DISABLE),
-        KeyOp::Enable => put("Lets a disabled version be used again.", VERSION, Answer::Empty, ENABLE),
-        KeyOp::Restore => put("Takes a deleted key back.", Request::None, Answer::Empty, WAITING),
+        KeyAction::Versions => get("Tells of a key's versions.", Answer::Json("KeyVersions"), ORIGIN),
+        KeyAction::Disable => put("Keeps a version from being used.", VERSION, Answer::Empty, DISABLE),
+        KeyAction::Enable => put("Lets a disabled version be used again.", VERSION, Answer::Empty, ENABLE),
+        KeyAction::Restore => put("Takes a deleted key back.", Request::None, Answer::Empty, WAITING),
         _ => get("Removes a deleted key for good.", Answer::Empty, WAITING),
     }
 }
@@ -186,19 +201,20 @@ const ENABLE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UN
 
 const WAITING: &[Example] = &[|| Refusal::Kms(Error::NothingWaiting), NO_LEADER, OUTCOME_UNKNOWN];
 
-const fn policy(op: PolicyOp) -> Description {
-    match op {
-        PolicyOp::Describe => get("Tells a policy's origin.", Answer::Json("PolicyDescription"), POLICY_READ),
-        PolicyOp::Read => get("Reads a policy.", Answer::Json("Policy"), POLICY_READ),
-        PolicyOp::Create => put("Makes a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_CREATE),
-        PolicyOp::Write => {
+const fn policy(action: PolicyAction) -> Description {
+    match action {
+        PolicyAction::List => list("Lists policies.", Answer::JsonOrLines("PolicyNames", "NameLine")),
+        PolicyAction::Describe => get("Tells a policy's origin.", Answer::Json("PolicyDescription"), POLICY_READ),
+        PolicyAction::Read => get("Reads a policy.", Answer::Json("Policy"), POLICY_READ),
+        PolicyAction::Create => put("Makes a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_CREATE),
+        PolicyAction::Write => {
             put("Makes or replaces a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_WRITE)
         }
-        PolicyOp::Assign => Description {
+        PolicyAction::Assign => Description {
             details: "Nobody assigns a policy to themselves.",
             ..put("Gives a policy to an identity.", Request::Json("PolicyAssignment"), Answer::Empty, POLICY_ASSIGN)
         },
-        PolicyOp::Delete => Description {
+        PolicyAction::Delete => Description {
             details: "Identities that have it lose access at once.",
             ..get("Removes a policy.", Answer::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
@@ -234,19 +250,20 @@ const IDENTITY_IS_ADMIN: Example = || Refusal::Kms(Error::IdentityIsAdmin);
 
 const IDENTITY_OF_FILE: Example = || Refusal::Kms(Error::AdminOfFile);
 
-const fn identity(op: IdentityOp) -> Description {
-    match op {
-        IdentityOp::Describe => {
+const fn identity(action: IdentityAction) -> Description {
+    match action {
+        IdentityAction::Describe => {
             get("Tells what an identity is.", Answer::Json("IdentityDescription"), &[NO_IDENTITY, NO_LEADER])
         }
-        IdentityOp::SelfDescribe => {
+        IdentityAction::List => list("Lists identities.", Answer::JsonOrLines("Identities", "IdentityLine")),
+        IdentityAction::DescribeSelf => {
             get("Tells the client what it is, and may do.", Answer::Json("SelfDescription"), &[NO_LEADER])
         }
-        IdentityOp::Create => Description {
+        IdentityAction::Create => Description {
             details: "Only an admin makes an admin.",
             ..put("Makes an identity known.", Request::Json("NewIdentity"), Answer::Empty, IDENTITY_CREATE)
         },
-        IdentityOp::Delete => get("Forgets an identity.", Answer::Empty, IDENTITY_DELETE),
+        IdentityAction::Delete => get("Forgets an identity.", Answer::Empty, IDENTITY_DELETE),
     }
 }
 
@@ -264,12 +281,7 @@ const IDENTITY_CREATE: &[Example] = &[
 const IDENTITY_DELETE: &[Example] =
     &[|| Refusal::Kms(Error::LastAdmin), IDENTITY_OF_FILE, NO_IDENTITY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const fn list(kind: Kind) -> Description {
-    let (summary, answer) = match kind {
-        Kind::Keys => ("Lists keys.", Answer::JsonOrLines("KeyNames", "NameLine")),
-        Kind::Policies => ("Lists policies.", Answer::JsonOrLines("PolicyNames", "NameLine")),
-        Kind::Identities => ("Lists identities.", Answer::JsonOrLines("Identities", "IdentityLine")),
-    };
+const fn list(summary: &'static str, answer: Answer) -> Description {
     Description { details: LISTING, ..get(summary, answer, LIST) }
 }
 
@@ -279,10 +291,10 @@ const LISTING: &str = "Sorted by bytes; all that match the prefix, while the ans
 const LIST: &[Example] =
     &[|| Refusal::Prefix(PrefixError(ELLIPSIS.into())), || Refusal::Limit(ELLIPSIS.into()), NO_LEADER];
 
-const fn stream(log: Log) -> Description {
+const fn stream(log: LogAction) -> Description {
     let (summary, line) = match log {
-        Log::Audit => ("Streams a record of every request.", "AuditEvent"),
-        Log::Error => ("Streams errors of the program.", "ErrorEvent"),
+        LogAction::Audit => ("Streams a record of every request.", "AuditEvent"),
+        LogAction::Error => ("Streams errors of the program.", "ErrorEvent"),
     };
     Description { details: STREAM, ..get(summary, Answer::Lines(line), &[BAD_TAIL, BAD_SWITCH]) }
 }

@@ -14,8 +14,9 @@ use self::describe::{
 };
 use crate::error_code::ErrorCode;
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes::{Auth, Kind, Method, Op, ROUTES, Route};
+use crate::http::pipeline::routes::{Auth, Method, ROUTES, Route};
 use crate::kms;
+use crate::policy::{ActionKind, NameInPath, NameKind};
 use crate::tls::CertificateError;
 
 /// What operations refer to: parameters, schemas, and the one security scheme.
@@ -43,16 +44,20 @@ fn describe_all() -> Value {
         },
         "servers": [{"url": "https://127.0.0.1:7373"}],
         "security": [{"certificate": []}],
-        "paths": ROUTES.iter().flat_map(paths).collect::<Map<_, _>>(),
+        "paths": listed().flat_map(paths).collect::<Map<_, _>>(),
         "components": components,
     })
+}
+
+fn listed() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| route.listed)
 }
 
 /// The paths of a route: one, or two where a listing of everything is asked for without the slash.
 fn paths(route: &Route) -> Vec<(String, Value)> {
     let own = (path(route), methods(route, &operation_id(route.path), true));
-    match route.op {
-        Op::List(_) => {
+    match parameter(route.action) {
+        Some("Prefix") => {
             let bare = route.path.trim_end_matches('/');
             vec![(bare.to_owned(), methods(route, &(operation_id(bare) + "All"), false)), own]
         }
@@ -61,26 +66,24 @@ fn paths(route: &Route) -> Vec<(String, Value)> {
 }
 
 fn path(route: &Route) -> String {
-    match parameter(route.op) {
-        Some(name) if route.takes_name => format!("{}{{{}}}", route.path, name.to_lowercase()),
-        _ => route.path.to_owned(),
-    }
+    let name = parameter(route.action).map(|name| format!("{{{}}}", name.to_lowercase()));
+    [route.path, &name.unwrap_or_default()].concat()
 }
 
-/// What the name in the path of an operation is.
-fn parameter(op: Op) -> Option<&'static str> {
-    match op {
-        Op::Key(_) | Op::Policy(_) => Some("Name"),
-        Op::Identity(_) => Some("Identity"),
-        Op::List(_) => Some("Prefix"),
-        Op::System(_) | Op::Stream(_) => None,
+/// What follows the path of an action.
+fn parameter(action: ActionKind) -> Option<&'static str> {
+    match action.name_in_path() {
+        NameInPath::Nothing => None,
+        NameInPath::Name(NameKind::Key | NameKind::Policy) => Some("Name"),
+        NameInPath::Name(NameKind::Identity) => Some("Identity"),
+        NameInPath::Prefix => Some("Prefix"),
     }
 }
 
 /// Every PUT is served as POST too, and every GET that has an end as HEAD.
 fn methods(route: &Route, id: &str, with_name: bool) -> Value {
     match route.method {
-        Method::Get if matches!(route.op, Op::Stream(_)) => json!({"get": operation(route, id, with_name)}),
+        Method::Get if matches!(route.action, ActionKind::Log(_)) => json!({"get": operation(route, id, with_name)}),
         Method::Get => json!({
             "get": operation(route, id, with_name),
             "head": without_content(operation(route, &format!("{id}ByHead"), with_name)),
@@ -94,10 +97,10 @@ fn methods(route: &Route, id: &str, with_name: bool) -> Value {
 }
 
 fn operation(route: &Route, id: &str, with_name: bool) -> Value {
-    let described = describe(route.op);
+    let described = describe(route.action);
     let mut operation = json!({
         "operationId": id,
-        "tags": [tag(route.op)],
+        "tags": [tag(route.action)],
         "summary": described.summary,
         "parameters": parameters(route, with_name),
         "responses": responses(route, &described),
@@ -131,21 +134,21 @@ fn operation_id(path: &str) -> String {
     joined[..1].to_lowercase() + &joined[1..]
 }
 
-fn tag(op: Op) -> &'static str {
-    match op {
-        Op::System(_) => "node",
-        Op::Key(_) | Op::List(Kind::Keys) => "keys",
-        Op::Policy(_) | Op::List(Kind::Policies) => "policies",
-        Op::Identity(_) | Op::List(Kind::Identities) => "identities",
-        Op::Stream(_) => "logs",
+fn tag(action: ActionKind) -> &'static str {
+    match action {
+        ActionKind::System(_) | ActionKind::Cluster(_) => "node",
+        ActionKind::Key(_) => "keys",
+        ActionKind::Policy(_) => "policies",
+        ActionKind::Identity(_) => "identities",
+        ActionKind::Log(_) => "logs",
     }
 }
 
 fn parameters(route: &Route, with_name: bool) -> Vec<Value> {
-    let name = parameter(route.op).filter(|_| with_name && route.takes_name);
-    let query: &[&str] = match route.op {
-        Op::List(_) => &["ContinueAt", "Limit"],
-        Op::Stream(_) => &["Tail", "Follow", "Cluster"],
+    let name = parameter(route.action).filter(|_| with_name);
+    let query: &[&str] = match route.action {
+        action if action.name_in_path() == NameInPath::Prefix => &["ContinueAt", "Limit"],
+        ActionKind::Log(_) => &["Tail", "Follow", "Cluster"],
         _ => &[],
     };
     name.into_iter().chain(query.iter().copied()).map(|name| reference("parameters", name)).collect()
@@ -191,11 +194,11 @@ fn guard(route: &Route) -> Vec<Refusal> {
     if route.writes() {
         refusals.push(Refusal::TimedOut { writes: true });
     }
-    match route.op {
-        Op::Key(_) => refusals.push(INVALID_KEY_NAME()),
-        Op::Policy(_) => refusals.push(INVALID_POLICY_NAME()),
-        Op::Identity(_) if route.takes_name => refusals.push(INVALID_IDENTITY_NAME()),
-        Op::Identity(_) | Op::List(_) | Op::System(_) | Op::Stream(_) => {}
+    match route.action.name_in_path() {
+        NameInPath::Name(NameKind::Key) => refusals.push(INVALID_KEY_NAME()),
+        NameInPath::Name(NameKind::Policy) => refusals.push(INVALID_POLICY_NAME()),
+        NameInPath::Name(NameKind::Identity) => refusals.push(INVALID_IDENTITY_NAME()),
+        NameInPath::Prefix | NameInPath::Nothing => {}
     }
     refusals
 }
@@ -269,7 +272,7 @@ mod tests {
     #[test]
     fn every_route_is_described_with_its_methods() {
         let described = describe_all();
-        for route in &ROUTES {
+        for route in listed() {
             let methods = described["paths"][path(route)].as_object().unwrap_or_else(|| panic!("{}", route.path));
             let wanted: BTreeSet<_> = route.allowed().split(", ").map(str::to_lowercase).collect();
             assert_eq!(methods.keys().cloned().collect::<BTreeSet<_>>(), wanted, "{}", route.path);

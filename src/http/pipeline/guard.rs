@@ -9,7 +9,7 @@ use super::settings::Settings;
 use crate::http::error::Refusal;
 use crate::http::listener::client::ConnectedClient;
 use crate::kms::{self, Kms};
-use crate::policy::{Identity, Permit, Rules};
+use crate::policy::{Action, Identity, Permit, Rules};
 use crate::tls::CertificateError;
 
 /// A client that got past the guard, and what it proved.
@@ -42,10 +42,10 @@ impl<'p> Caller<'p> {
     ///
     /// # Errors
     /// They do not permit it, or the node cannot tell which are.
-    pub async fn check_again(&self, kms: &Kms, path: &str) -> Result<(), Refusal> {
+    pub async fn check_again(&self, kms: &Kms, action: Action<'_>) -> Result<(), Refusal> {
         let (Some(identity), Some(rules)) = (self.identity, &self.rules) else { return Ok(()) };
         if !kms.are_in_force(rules) {
-            kms.rules_in_force().await?.permit(identity, kms.file_admin(), path)?;
+            kms.rules_in_force().await?.permit(identity, kms.file_admin(), action)?;
         }
         Ok(())
     }
@@ -85,10 +85,9 @@ pub async fn check<'p>(
     settings: &Settings,
     file_admin: Option<Identity>,
     rules: impl AsyncFnOnce() -> Result<Arc<Rules>, kms::Error>,
-    matched: &Matched<'_>,
+    matched: &Matched<'p>,
     method: &Method,
     identity: Result<Option<Identity>, Refusal>,
-    path: &'p str,
 ) -> Result<Caller<'p>, Refusal> {
     let route = matched.route;
     if !route.accepts(method) {
@@ -103,7 +102,7 @@ pub async fn check<'p>(
         return Ok(Caller { identity: Some(identity), permit: None, rules: None });
     }
     let rules = rules().await?;
-    let permit = rules.permit(identity, file_admin, path)?;
+    let permit = rules.permit(identity, file_admin, matched.action)?;
     Ok(Caller { identity: Some(identity), permit: Some(permit), rules: Some(rules) })
 }
 
@@ -136,7 +135,7 @@ mod tests {
         config.api = BTreeMap::from([("/v1/ready".to_owned(), RouteConfig { skip_auth: true, timeout: None })]);
         let matched = routes::find(path).unwrap();
         let (settings, method) = (Settings::of(&config), method.parse().unwrap());
-        check(&settings, Some(ADMIN), async || rules(), &matched, &method, identity, path)
+        check(&settings, Some(ADMIN), async || rules(), &matched, &method, identity)
             .now_or_never()
             .expect("the rules are there")
             .map(|caller| caller.permit().is_ok())

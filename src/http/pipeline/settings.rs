@@ -58,7 +58,7 @@ mod tests {
     fn every_route_can_be_set() {
         let mut config = testing::config();
         let own = RouteConfig { skip_auth: false, timeout: Some(Duration::from_secs(3)) };
-        config.api = crate::config::ROUTES.map(|path| (path.trim_end_matches('/').to_owned(), own)).into();
+        config.api = ROUTES.iter().map(|route| (route.path.trim_end_matches('/').to_owned(), own)).collect();
         let settings = Settings::of(&config);
         for (index, route) in ROUTES.iter().enumerate() {
             assert_eq!(settings.route(index).timeout, own.timeout, "{}", route.path);

@@ -7,7 +7,6 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json;
-use crate::config::written_pattern;
 use crate::http::error::Refusal;
 use crate::kms;
 use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyName, Role};
@@ -58,7 +57,7 @@ fn text(field: Option<&RawValue>) -> Result<Option<String>, Refusal> {
 
 fn patterns(field: Option<&RawValue>) -> Result<Vec<Pattern>, Refusal> {
     let Patterns(texts) = field.map(value).transpose()?.unwrap_or_default();
-    Ok(texts.iter().map(|text| written_pattern(text)).collect::<Result<_, PatternError>>()?)
+    Ok(texts.iter().map(|text| Pattern::written(text)).collect::<Result<_, PatternError>>()?)
 }
 
 /// The keys of an object whose values are objects, or the texts of an array.

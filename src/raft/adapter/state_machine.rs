@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::Cipher;
-    use crate::policy::{Actor, Author, Identity, Prefix};
+    use crate::policy::{ActionKind, Actor, Author, Identity, KeyAction, Prefix};
     use crate::raft::adapter::log_storage::LogStorage;
     use crate::state::{Cluster, ClusterId, CreationId, Init, KeySeen, Operation};
     use crate::store::{FoundKeystore, Owner, Store, StoreId};
@@ -208,7 +208,7 @@ mod tests {
         (LogStorage::new(store.log), StateMachine::new(keystore, store.snapshots, Pending::default()))
     }
 
-    fn command(number: u8, path: &str, operation: Operation) -> Command {
+    fn command(number: u8, action: Option<ActionKind>, operation: Operation) -> Command {
         let actor = match &operation {
             Operation::Init(_) => Actor::Node,
             _ => Actor::Client { identity: Identity::from_bytes([1; 32]), file_admin: true },
@@ -218,7 +218,7 @@ mod tests {
             seen_index: 0,
             time_ns: 0,
             actor,
-            path: path.to_owned(),
+            action,
             file_names_admin: true,
             operation,
         }
@@ -234,7 +234,7 @@ mod tests {
             created_at: None,
         };
         let init = Init { cluster, policies: Vec::new(), assignments: Vec::new() };
-        command(0, "", Operation::Init(Box::new(init)))
+        command(0, None, Operation::Init(Box::new(init)))
     }
 
     /// Creates the key `a`; its creation has the command's number.
@@ -251,13 +251,13 @@ mod tests {
             sealed: vec![7; 108],
         };
         let operation = Operation::CreateKey { name: "a".to_owned(), record: record.encode().into() };
-        command(number, "/v1/key/create/a", operation)
+        command(number, Some(ActionKind::Key(KeyAction::Create)), operation)
     }
 
     /// Deletes the key `a` of this creation.
     fn delete(number: u8, creation: u8) -> Command {
         let key = KeySeen { name: "a".to_owned(), creation_id: CreationId([creation; 16]) };
-        command(number, "/v1/key/delete/a", Operation::DeleteKey { key, window_ns: 0 })
+        command(number, Some(ActionKind::Key(KeyAction::Delete)), Operation::DeleteKey { key, window_ns: 0 })
     }
 
     #[test]

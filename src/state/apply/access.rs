@@ -1,7 +1,10 @@
 //! Deciding changes of policies and identities.
 
 use super::{Change, Decision};
-use crate::policy::{Actor, Assignment, Author, Identity, MAX_POLICY_BYTES, PolicyEntry, PolicyName, Role, Rules};
+use crate::policy::{
+    ActionKind, Actor, Assignment, Author, Identity, IdentityAction, MAX_POLICY_BYTES, PolicyAction, PolicyEntry,
+    PolicyName, Role, Rules,
+};
 use crate::state::{AccessChange, Command, Outcome, PolicyTag, Replaces, encode_policy};
 
 pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) -> Decision {
@@ -23,16 +26,16 @@ pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) ->
     }
 }
 
-/// Whether a permit on `path` is one for this change.
-pub(super) fn permitted_there(change: &AccessChange, path: &str) -> bool {
-    let at = |prefix: &str, name: &str| path.strip_prefix(prefix) == Some(name);
+/// The actions that lead to a change.
+pub(super) fn actions(change: &AccessChange) -> &'static [ActionKind] {
+    use ActionKind::{Identity, Policy};
     match change {
-        AccessChange::PutPolicy { name, replaces: Replaces::Nothing, .. } => at("/v1/policy/create/", name.as_str()),
-        AccessChange::PutPolicy { name, .. } => at("/v1/policy/write/", name.as_str()),
-        AccessChange::DeletePolicy { name } => at("/v1/policy/delete/", name.as_str()),
-        AccessChange::AssignPolicy { policy, .. } => at("/v1/policy/assign/", policy.as_str()),
-        AccessChange::CreateIdentity { identity, .. } => at("/v1/identity/create/", &identity.to_string()),
-        AccessChange::DeleteIdentity { identity } => at("/v1/identity/delete/", &identity.to_string()),
+        AccessChange::PutPolicy { replaces: Replaces::Nothing, .. } => &[Policy(PolicyAction::Create)],
+        AccessChange::PutPolicy { .. } => &[Policy(PolicyAction::Write)],
+        AccessChange::DeletePolicy { .. } => &[Policy(PolicyAction::Delete)],
+        AccessChange::AssignPolicy { .. } => &[Policy(PolicyAction::Assign)],
+        AccessChange::CreateIdentity { .. } => &[Identity(IdentityAction::Create)],
+        AccessChange::DeleteIdentity { .. } => &[Identity(IdentityAction::Delete)],
     }
 }
 

@@ -3,7 +3,7 @@
 use super::keys::{MAX_RECORD_BYTES, MAX_VERSIONS};
 use super::*;
 use crate::crypto::Cipher;
-use crate::policy::{Author, Pattern, Policy, Role};
+use crate::policy::{Author, IdentityAction, Pattern, Policy, PolicyAction, Role};
 use crate::state::{AccessChange, ClusterId, CreationId, KeySeen, PolicyTag, Remembered, Replaces, RequestId, Use};
 
 const ROOT: Identity = Identity::from_bytes([1; 32]);
@@ -52,16 +52,20 @@ fn set(version: u32, disabled: bool) -> Operation {
     Operation::SetVersion { key: seen(ID), version, disabled }
 }
 
-fn command(actor: Actor, path: &str, operation: Operation) -> Command {
+fn command(actor: Actor, action: Option<ActionKind>, operation: Operation) -> Command {
     Command {
         request_id: RequestId([3; 16]),
         seen_index: 0,
         time_ns: 99,
         actor,
-        path: path.to_owned(),
+        action,
         file_names_admin: true,
         operation,
     }
+}
+
+fn on_key(action: KeyAction) -> Option<ActionKind> {
+    Some(ActionKind::Key(action))
 }
 
 /// The versions of the one key `a`, under a ring whose version 2 is active, at the replicated time 100.
@@ -85,9 +89,11 @@ fn decided(command: &Command, versions: &[KeyRecord], rules: &Rules) -> (Outcome
 
 #[test]
 fn each_command_on_a_key_has_the_outcome_that_the_state_before_it_asks_for() {
-    let (making, importing, removing) = ("/v1/key/create/a", "/v1/key/import/a", "/v1/key/delete/a");
-    let (rotating, disabling, enabling) = ("/v1/key/rotate/a", "/v1/key/disable/a", "/v1/key/enable/a");
-    let (restoring, purging) = ("/v1/key/restore/a", "/v1/key/purge/a");
+    let (making, importing, removing) =
+        (on_key(KeyAction::Create), on_key(KeyAction::Import), on_key(KeyAction::Delete));
+    let (rotating, disabling) = (on_key(KeyAction::Rotate), on_key(KeyAction::Disable));
+    let (enabling, restoring, purging) =
+        (on_key(KeyAction::Enable), on_key(KeyAction::Restore), on_key(KeyAction::Purge));
     let other = CreationId([8; 16]);
     let none = || vec![];
     let one = || vec![record(1, 2, 110)];
@@ -105,7 +111,8 @@ fn each_command_on_a_key_has_the_outcome_that_the_state_before_it_asks_for() {
         (ADMIN, making, create(2, MAX_RECORD_BYTES), none(), Outcome::Malformed),
         (ADMIN, making, Operation::CreateKey { name: "a".to_owned(), record: disabled }, none(), Outcome::Malformed),
         (STRANGER, making, create(2, 110), none(), Outcome::Denied),
-        (ADMIN, "/v1/key/create/b", create(2, 110), none(), Outcome::Denied),
+        (ADMIN, None, create(2, 110), none(), Outcome::Denied),
+        (Actor::Node, None, create(2, 110), none(), Outcome::Denied),
         (ADMIN, removing, create(2, 110), none(), Outcome::Denied),
         (ADMIN, removing, delete(ID), one(), Outcome::Done),
         (ADMIN, removing, delete(ID), waiting(500), Outcome::KeyNotFound),
@@ -132,11 +139,11 @@ fn each_command_on_a_key_has_the_outcome_that_the_state_before_it_asks_for() {
         (ADMIN, purging, Operation::PurgeKey(seen(ID)), one(), Outcome::NothingWaiting),
         (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(101), Outcome::NothingWaiting),
         (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(100), Outcome::Done),
-        (ADMIN, "", Operation::AdvanceTime { time_ns: 1 }, none(), Outcome::Denied),
-        (ADMIN, "", Operation::RecordUse(Vec::new()), none(), Outcome::Denied),
+        (ADMIN, None, Operation::AdvanceTime { time_ns: 1 }, none(), Outcome::Denied),
+        (ADMIN, None, Operation::RecordUse(Vec::new()), none(), Outcome::Denied),
     ];
-    for (row, (actor, path, operation, versions, expected)) in table.into_iter().enumerate() {
-        let (outcome, changes) = decided(&command(actor, path, operation), &versions, &Rules::default());
+    for (row, (actor, action, operation, versions, expected)) in table.into_iter().enumerate() {
+        let (outcome, changes) = decided(&command(actor, action, operation), &versions, &Rules::default());
         assert_eq!(outcome, expected, "row {row}");
         assert_eq!(changes.is_empty(), outcome != Outcome::Done, "row {row}");
     }
@@ -152,11 +159,11 @@ fn a_deleted_key_waits_in_replicated_time_and_comes_back_as_it_was() {
     let living = KeyRecord { last_used: Some(5), ..record(1, 2, 110) };
     let deletion = Operation::DeleteKey { key: seen(ID), window_ns: 50 };
     let (_, changes) =
-        decided(&command(ADMIN, "/v1/key/delete/a", deletion), std::slice::from_ref(&living), &Rules::default());
+        decided(&command(ADMIN, on_key(KeyAction::Delete), deletion), std::slice::from_ref(&living), &Rules::default());
     let (waiting, revokes) = the_record(&changes);
     assert_eq!((waiting.delete_at, revokes), (Some(150), true));
     let restoration = Operation::RestoreKey(seen(ID));
-    let (_, changes) = decided(&command(ADMIN, "/v1/key/restore/a", restoration), &[waiting], &Rules::default());
+    let (_, changes) = decided(&command(ADMIN, on_key(KeyAction::Restore), restoration), &[waiting], &Rules::default());
     assert_eq!(the_record(&changes), (living, false));
 }
 
@@ -164,10 +171,11 @@ fn a_deleted_key_waits_in_replicated_time_and_comes_back_as_it_was() {
 fn the_later_use_stays_and_moves_on_with_the_newest_version() {
     let used = |minute| Operation::RecordUse(vec![Use { key: seen(ID), minute }]);
     let noted = KeyRecord { last_used: Some(10), ..record(1, 2, 110) };
-    let at = |minute| decided(&command(Actor::Node, "", used(minute)), std::slice::from_ref(&noted), &Rules::default());
+    let at =
+        |minute| decided(&command(Actor::Node, None, used(minute)), std::slice::from_ref(&noted), &Rules::default());
     assert_eq!(at(10), (Outcome::Done, Vec::new()));
     assert_eq!(the_record(&at(11).1).0.last_used, Some(11));
-    let (_, changes) = decided(&command(ADMIN, "/v1/key/rotate/a", rotate(2)), &[noted], &Rules::default());
+    let (_, changes) = decided(&command(ADMIN, on_key(KeyAction::Rotate), rotate(2)), &[noted], &Rules::default());
     let (rotated, _) = the_record(&changes);
     assert_eq!((rotated.version, rotated.last_used), (2, Some(10)));
 }
@@ -175,7 +183,7 @@ fn the_later_use_stays_and_moves_on_with_the_newest_version() {
 #[test]
 fn time_that_two_leaders_counted_is_counted_once() {
     let advance = |time_ns| {
-        let command = command(Actor::Node, "", Operation::AdvanceTime { time_ns });
+        let command = command(Actor::Node, None, Operation::AdvanceTime { time_ns });
         match decided(&command, &[], &Rules::default()).1.as_slice() {
             [Change::SetCluster(cluster)] => Some(cluster.time_ns),
             _ => None,
@@ -216,17 +224,15 @@ fn create_identity(identity: Identity, role: Role) -> AccessChange {
     AccessChange::CreateIdentity { identity, role }
 }
 
-fn path_of(change: &AccessChange) -> String {
-    match change {
-        AccessChange::PutPolicy { name, replaces: Replaces::Nothing, .. } => {
-            format!("/v1/policy/create/{}", name.as_str())
-        }
-        AccessChange::PutPolicy { name, .. } => format!("/v1/policy/write/{}", name.as_str()),
-        AccessChange::DeletePolicy { name } => format!("/v1/policy/delete/{}", name.as_str()),
-        AccessChange::AssignPolicy { policy, .. } => format!("/v1/policy/assign/{}", policy.as_str()),
-        AccessChange::CreateIdentity { identity, .. } => format!("/v1/identity/create/{identity}"),
-        AccessChange::DeleteIdentity { identity } => format!("/v1/identity/delete/{identity}"),
-    }
+fn action_of(change: &AccessChange) -> Option<ActionKind> {
+    Some(match change {
+        AccessChange::PutPolicy { replaces: Replaces::Nothing, .. } => ActionKind::Policy(PolicyAction::Create),
+        AccessChange::PutPolicy { .. } => ActionKind::Policy(PolicyAction::Write),
+        AccessChange::DeletePolicy { .. } => ActionKind::Policy(PolicyAction::Delete),
+        AccessChange::AssignPolicy { .. } => ActionKind::Policy(PolicyAction::Assign),
+        AccessChange::CreateIdentity { .. } => ActionKind::Identity(IdentityAction::Create),
+        AccessChange::DeleteIdentity { .. } => ActionKind::Identity(IdentityAction::Delete),
+    })
 }
 
 #[test]
@@ -260,8 +266,8 @@ fn each_change_of_access_has_the_outcome_that_the_rules_before_it_ask_for() {
         (ADMIN, remove(ROOT), Outcome::Done),
     ];
     for (row, (actor, change, expected)) in table.into_iter().enumerate() {
-        let path = path_of(&change);
-        let (outcome, changes) = decided(&command(actor, &path, Operation::Access(change)), &[], &rules(&[ROOT]));
+        let action = action_of(&change);
+        let (outcome, changes) = decided(&command(actor, action, Operation::Access(change)), &[], &rules(&[ROOT]));
         assert_eq!(outcome, expected, "row {row}");
         assert!(changes.iter().all(Change::revokes), "row {row}");
     }
@@ -269,8 +275,8 @@ fn each_change_of_access_has_the_outcome_that_the_rules_before_it_ask_for() {
 
 #[test]
 fn a_deleted_policy_takes_its_assignments_with_it() {
-    let change = Operation::Access(AccessChange::DeletePolicy { name: name("app") });
-    let (_, changes) = decided(&command(ADMIN, "/v1/policy/delete/app", change), &[], &rules(&[]));
+    let change = || AccessChange::DeletePolicy { name: name("app") };
+    let (_, changes) = decided(&command(ADMIN, action_of(&change()), Operation::Access(change())), &[], &rules(&[]));
     assert_eq!(changes, [Change::RemoveAssignment(APP), Change::RemovePolicy(name("app"))]);
 }
 
@@ -278,10 +284,10 @@ fn a_deleted_policy_takes_its_assignments_with_it() {
 fn the_last_admin_stays_unless_a_file_names_one() {
     let other = Identity::from_bytes([9; 32]);
     let removal = || Operation::Access(AccessChange::DeleteIdentity { identity: ROOT });
-    let path = format!("/v1/identity/delete/{ROOT}");
+    let action = Some(ActionKind::Identity(IdentityAction::Delete));
     let by_root = Actor::Client { identity: ROOT, file_admin: false };
     let remove = |file_names_admin, admins: &[Identity]| {
-        let command = Command { file_names_admin, ..command(by_root, &path, removal()) };
+        let command = Command { file_names_admin, ..command(by_root, action, removal()) };
         decided(&command, &[], &rules(admins)).0
     };
     assert_eq!(remove(false, &[ROOT]), Outcome::LastAdmin);
@@ -290,9 +296,32 @@ fn the_last_admin_stays_unless_a_file_names_one() {
 }
 
 #[test]
-fn every_operation_asks_for_the_path_of_its_own() {
+fn the_permission_is_checked_on_the_name_that_the_operation_changes() {
+    let mut rules = rules(&[]);
+    let client = Actor::Client { identity: APP, file_admin: false };
+    for (pattern, outcome) in [
+        ("/v1/key/create/a", Outcome::Done),
+        ("/v1/key/create/b", Outcome::Denied),
+        ("/v1/key/import/a", Outcome::Denied),
+    ] {
+        let policy = Policy::new([Pattern::parse(pattern).unwrap()], []);
+        rules.policies.insert(name("app"), PolicyEntry { policy, author: Author::default() }.into());
+        let command = command(client, on_key(KeyAction::Create), create(2, 110));
+        assert_eq!(decided(&command, &[], &rules).0, outcome, "{pattern}");
+    }
+    let policy = Policy::new([Pattern::parse(&format!("/v1/identity/delete/{ROOT}")).unwrap()], []);
+    rules.policies.insert(name("app"), PolicyEntry { policy, author: Author::default() }.into());
+    for (identity, outcome) in [(ROOT, Outcome::IdentityNotFound), (OPERATOR, Outcome::Denied)] {
+        let change = AccessChange::DeleteIdentity { identity };
+        let command = command(client, action_of(&change), Operation::Access(change));
+        assert_eq!(decided(&command, &[], &rules).0, outcome, "{identity}");
+    }
+}
+
+#[test]
+fn every_operation_asks_for_the_permission_of_its_own_action() {
     for operation in crate::state::operation::every_operation() {
-        let command = command(ADMIN, "/v1/key/describe/a", operation);
+        let command = command(ADMIN, on_key(KeyAction::Describe), operation);
         assert_eq!(decided(&command, &[], &Rules::default()).0, Outcome::Denied, "{command:?}");
     }
 }
@@ -300,7 +329,7 @@ fn every_operation_asks_for_the_path_of_its_own() {
 #[test]
 fn a_command_seen_before_has_its_old_outcome_and_changes_nothing() {
     let (rules, mut memory) = (Rules::default(), Memory::default());
-    let again = command(ADMIN, "/v1/key/create/a", create(2, 110));
+    let again = command(ADMIN, on_key(KeyAction::Create), create(2, 110));
     memory.remember(Remembered { request_id: again.request_id, index: 1, outcome: Outcome::KeyExists });
     let current = Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory };
     assert_eq!(apply(&again, current), (Outcome::KeyExists, Vec::new()));

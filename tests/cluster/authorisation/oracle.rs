@@ -155,16 +155,23 @@ fn lets(policy: &Patterns, path: &[u8]) -> bool {
     if any(&policy.deny) { false } else { any(&policy.allow) }
 }
 
-/// A listing of everything has two forms, and either may match.
+/// The paths that ask for the same thing: a pattern that covers one of them covers all. A listing of everything has two.
+/// A log has four, for it has an older name, and both names may have a slash at their end.
 fn forms(path: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![path.to_vec()];
-    for kind in ["key", "policy", "identity"] {
-        let pair = [format!("/v1/{kind}/list"), format!("/v1/{kind}/list/")].map(String::into_bytes);
-        if pair.contains(&forms[0]) {
-            forms = pair.to_vec();
+    let text = String::from_utf8_lossy(path).into_owned();
+    for log in ["/v1/log/audit", "/v1/log/error"] {
+        let all = ["", "/", "/trace", "/trace/"].map(|end| format!("{log}{end}"));
+        if all.contains(&text) {
+            return all.map(String::into_bytes).to_vec();
         }
     }
-    forms
+    for kind in ["key", "policy", "identity"] {
+        let (bare, all) = (format!("/v1/{kind}/list"), format!("/v1/{kind}/list/"));
+        if text == bare || text == all {
+            return [bare, all].map(String::into_bytes).to_vec();
+        }
+    }
+    vec![text.into_bytes()]
 }
 
 /// Byte by byte, until the pattern's star or the end of both.
@@ -199,7 +206,10 @@ fn the_contract_says_so() {
         (&app, "GET", "/v1/key/list/", Permitted),
         (&app, "GET", "/v1/key/list", Permitted),
         (&app, "GET", "/v1/key/list/a", Forbidden),
-        (&app, "GET", "/v1/log/audit/", Forbidden),
+        (&app, "GET", "/v1/key/list/%2A", Forbidden),
+        (&app, "GET", "/v1/log/audit/", Permitted),
+        (&app, "GET", "/v1/log/audit/trace", Permitted),
+        (&app, "GET", "/v1/log/error", Forbidden),
         (&app, "HEAD", "/v1/key/list", Permitted),
         (&app, "HEAD", "/v1/key/create/my-key", WrongMethod),
         (&app, "HEAD", "/v1/log/audit", WrongMethod),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::server_rules::ServerRules;
 use crate::config::PolicyFile;
-use crate::policy::{Identity, Pattern, Policy};
+use crate::policy::{ActionKind, Identity, Pattern, Policy, PolicyAction};
 
 /// All differences between a file and a server.
 #[derive(Debug, Default)]
@@ -220,7 +220,7 @@ impl PolicyChange {
 
     /// Whether an identity with this policy may assign it to others.
     fn lets_assign(&self) -> bool {
-        self.policy.allows(&format!("/v1/policy/assign/{}", self.name))
+        self.policy.allows(ActionKind::Policy(PolicyAction::Assign).on(&self.name))
     }
 
     /// The request that makes or replaces the policy.

@@ -4,7 +4,7 @@ use super::*;
 use crate::cli::policy::apply::server_rules::ServerRules;
 use crate::client::IdentityEntry;
 use crate::config::PolicyFile;
-use crate::policy::{Pattern, Policy, PolicyName};
+use crate::policy::{Action, Pattern, Policy, PolicyName};
 
 const PATTERNS: [&str; 9] = [
     "/v1/*",
@@ -20,11 +20,11 @@ const PATTERNS: [&str; 9] = [
 const PATHS: [&str; 9] = [
     "/v1/key/create/a",
     "/v1/key/create/bb",
-    "/v1/key/copy",
+    "/v1/key/create/c",
     "/v1/key/list",
     "/v1/key/list/",
     "/v1/key/list/a",
-    "/v1/key/x",
+    "/v1/key/delete/x",
     "/v1/policy/assign/p0",
     "/v1/status",
 ];
@@ -74,7 +74,7 @@ impl SimulatedServer {
 
     fn may(&self, identity: &str, path: &str) -> bool {
         let policy = self.policy_of.get(identity).and_then(|name| self.policies.get(name));
-        policy.is_some_and(|policy| policy.allows(path))
+        policy.is_some_and(|policy| policy.allows(Action::parse(path).expect("an action")))
     }
 
     fn take(&mut self, step: &PolicyStep<'_>) {
