@@ -1,4 +1,4 @@
-//! `keyraft check` finds everything that is wrong with a node before it starts, each with its line, and changes nothing.
+//! `keyraft check` finds every problem of a node before it starts, with its line, and changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -23,7 +23,7 @@ impl Prepared {
         let ended = Shell::of_nobody().run(&["dev", "--prepare", "--dir", dir.to_str().unwrap()]);
         assert_eq!(ended.code, 0, "{ended:?}");
         let prepared = Self(folder);
-        // The ports of `dev` may be another's.
+        // Another process may use the default ports of `dev`.
         let text = fs::read_to_string(prepared.config()).unwrap();
         let text = text.replace("address: \"127.0.0.1:7373\"", "address: \"127.0.0.1:0\"");
         fs::write(prepared.config(), text.replace("listen: \"127.0.0.1:7473\"", "listen: \"127.0.0.1:0\"")).unwrap();
@@ -53,7 +53,7 @@ impl Prepared {
     }
 }
 
-/// What the command says of a file: its exit code, and its report.
+/// Runs the command on a file. Returns its exit code and its report.
 fn check(file: &Path) -> (i32, Value) {
     let ended = Shell::of_nobody().run(&["check", file.to_str().unwrap()]);
     (ended.code, serde_json::from_str(&ended.output).unwrap_or_else(|error| panic!("{error}: {ended:?}")))
@@ -64,7 +64,7 @@ fn findings(report: &Value, kind: &str) -> Vec<(u64, String)> {
     list.map(|one| (one["line"].as_u64().unwrap_or_default(), one["message"].as_str().unwrap().to_owned())).collect()
 }
 
-/// Everything below a folder, with its time.
+/// Every file below a folder, with its time of change.
 fn files(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found = BTreeMap::new();
@@ -78,7 +78,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
 }
 
 #[test]
-fn a_node_that_could_start_has_no_problem_and_nothing_is_made() {
+fn a_node_that_could_start_has_no_problem_and_no_file_is_made() {
     let prepared = Prepared::new();
     let before = files(prepared.0.path());
     let (code, report) = check(&prepared.config());
@@ -165,7 +165,7 @@ fn every_problem_is_reported_at_once() {
 }
 
 #[test]
-fn a_file_that_comes_from_a_pipe_is_checked_with_its_lines() {
+fn a_file_from_a_pipe_is_checked() {
     let prepared = Prepared::new();
     let (file, line) = prepared.with("key:", &format!("\"{}\"", prepared.file("none.key").display()));
     let ended = Shell::of_nobody().run_with_input(&["check", "/dev/stdin"], &fs::read_to_string(&file).unwrap());
@@ -175,7 +175,7 @@ fn a_file_that_comes_from_a_pipe_is_checked_with_its_lines() {
 }
 
 #[test]
-fn what_is_no_text_is_named_and_never_waited_for() {
+fn a_file_that_is_not_text_is_named_and_never_waited_for() {
     let prepared = Prepared::new();
     let (pipe, bytes) = (prepared.file("pipe"), prepared.file("bytes"));
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -194,7 +194,7 @@ fn what_is_no_text_is_named_and_never_waited_for() {
 }
 
 #[test]
-fn a_name_that_no_certificate_has_is_a_warning_alone() {
+fn a_name_that_the_certificate_lacks_is_only_a_warning() {
     let prepared = Prepared::new();
     let (file, line) = prepared.with("- {name: \"node-1\",", "peer: \"127.0.0.1:7473\", api: \"127.0.0.9:7373\"}");
     let (code, report) = check(&file);
@@ -204,7 +204,7 @@ fn a_name_that_no_certificate_has_is_a_warning_alone() {
 }
 
 #[test]
-fn files_with_secrets_that_others_can_read_are_warnings_at_their_lines() {
+fn secrets_that_others_can_read_are_warnings_at_their_lines() {
     let prepared = Prepared::new();
     let (file, line) = prepared.with("key:", &format!("\"{}\"", prepared.file("node-1/api.key").display()));
     for path in [&prepared.file("node-1/api.key"), &file] {

@@ -1,4 +1,4 @@
-//! SIGHUP: what waits for a restart, and files that cannot be used, which leave the node as it is.
+//! SIGHUP: settings that need a restart, and bad files, which leave the node as it is.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +33,7 @@ impl Node {
         fs::write(&self.file, render(&config)).expect("the folder is writable");
     }
 
-    /// Sends SIGHUP and returns what is logged until this appears.
+    /// Sends SIGHUP, and returns the log up to these words.
     async fn reload(&self, words: &str) -> String {
         let before = self.cluster.log(0).len();
         self.cluster.signal(0, Signal::HUP);
@@ -47,7 +47,7 @@ impl Node {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_setting_that_waits_for_a_restart_is_named_until_it_is_put_back() {
+async fn a_setting_that_needs_a_restart_is_named_until_it_is_put_back() {
     let node = Node::start().await;
     node.write(|config| config.limits.streams += 1);
     for _ in 0..2 {
@@ -58,7 +58,7 @@ async fn a_setting_that_waits_for_a_restart_is_named_until_it_is_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_command_line_sets_stays_when_the_file_is_read_again() {
+async fn options_of_the_command_line_stay_when_the_file_is_read_again() {
     let mut node = Node::start().await;
     node.cluster.stop(0).await;
     node.cluster.begin_with_flags(0, "--auth=off");
@@ -93,7 +93,7 @@ async fn an_expired_api_certificate_is_reported_and_does_not_stop_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_more_users_than_need_to_can_read_are_named() {
+async fn files_that_too_many_users_can_read_are_named() {
     let node = Node::start().await;
     let files = [
         ("the configuration", node.file.clone()),
@@ -127,7 +127,7 @@ async fn files_that_cannot_be_used_are_named_and_leave_the_node_as_it_is() {
             "tls.key" => config.tls.key.clone_from(&missing),
             _ => (config.tls.verify_clients, config.tls.ca) = (true, Some(missing.clone())),
         });
-        // It stays wrong, and is named each time.
+        // The file stays wrong, so each SIGHUP names it.
         for _ in 0..2 {
             node.reload(&begins(setting, &missing)).await;
         }

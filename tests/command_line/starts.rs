@@ -1,4 +1,4 @@
-//! A start that must fail says why: one line that names the configuration, the setting, the file and what to do.
+//! A start that fails prints one line with the configuration, the setting, the file and what to do.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::support::processes::{Processes, free_ports};
 
 const KEYRAFT: &str = env!("CARGO_BIN_EXE_keyraft");
 
-/// A node that was prepared and never started, and everything that can be wrong with it.
+/// A prepared node that never ran, and bad files for it.
 struct Prepared {
     folder: TempDir,
     config: Config,
@@ -55,7 +55,7 @@ impl Prepared {
         let made = dev.args(["--port", &free_ports(1).to_string()]).output().expect("the binary runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let (mut config, _) = Config::load(&dir.join("node-1/config.yml")).expect("`dev` writes a good one");
-        // What is logged besides is another test's business.
+        // Other tests check what the node logs besides.
         "off".clone_into(&mut config.log.level);
         Self { folder, config }
     }
@@ -70,8 +70,8 @@ impl Prepared {
         path
     }
 
-    /// Files that hold no certificate and no private key that can be read, each with words of what is said about it where
-    /// a certificate is wanted, and where a key is.
+    /// Files with neither a readable certificate nor a readable key. Each has words of the error where a certificate is
+    /// wanted, and where a key is.
     fn bad_files(&self) -> Vec<(PathBuf, [&'static str; 2])> {
         let [pem, key] = [&self.config.tls.cert, &self.config.tls.key]
             .map(|path| fs::read_to_string(path).expect("`dev` writes it"));
@@ -152,7 +152,7 @@ fn every_bad_file_of_every_tls_setting_is_named_with_its_setting() {
     for (bad, [of_certificate, of_key]) in node.bad_files() {
         for (setting, adjust) in TLS_FILES {
             let words = match setting {
-                // A folder of CAs is read, and what else it holds is named.
+                // A CA may be a folder, and the error names the bad file in it.
                 setting if setting.ends_with("ca") && bad.is_dir() => "CA certificates and nothing else",
                 setting if setting.ends_with("key") => of_key,
                 _ => of_certificate,
@@ -246,11 +246,11 @@ fn a_data_folder_and_an_audit_file_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn an_address_that_cannot_be_listened_on_is_named() {
+fn an_address_that_the_node_cannot_listen_on_is_named() {
     let node = Prepared::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().map(|address| (taken, address)).expect("it is bound");
-    // RFC 5737: no machine has it.
+    // RFC 5737 reserves this address, so no machine has it.
     let elsewhere = "192.0.2.1:7373".parse().expect("an address");
     let ended = node.start(|config| config.address = taken.1);
     ended.says(1, "address", &[&taken.1.to_string(), "in use", "; stop the process that listens there"]);
