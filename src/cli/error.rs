@@ -114,7 +114,7 @@ pub enum Error {
     },
     /// The command cannot follow a log any further.
     #[error(
-        "the connection to {lost} is lost, and events after that are not shown: {reason}\nNo other server took over: {error}"
+        "the connection to {lost} is lost, and events after that are not shown: {reason}\nNo server can be followed now: {error}"
     )]
     NotFollowed {
         /// The server that it followed last.
