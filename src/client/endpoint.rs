@@ -23,7 +23,8 @@ pub struct Endpoint {
 }
 
 /// A text that does not name a server. Its display says what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' {why}")]
 pub struct EndpointError {
     /// The text.
     pub text: String,
@@ -31,24 +32,32 @@ pub struct EndpointError {
     pub why: EndpointProblem,
 }
 
-/// Why a text does not name a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a text does not name a server. Its display is a clause that follows the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointProblem {
     /// It has another form than an address.
+    #[error("does not name a server: write host, host:port or https://host:port")]
     Malformed,
     /// It asks for HTTP without TLS.
+    #[error("asks for HTTP without TLS, which no server speaks: write https:// instead")]
     PlainHttp,
     /// It has another scheme than `https`: this one.
+    #[error("begins with '{0}://': write https:// instead")]
     Scheme(String),
     /// It has a path, a query or a user besides host and port.
+    #[error("has more than a host and a port: write https://host:port and nothing after it")]
     Path,
     /// It has brackets or several colons, but not the form of an IPv6 address.
+    #[error("does not name a server: write an IPv6 address in brackets, as in [::1]:7373")]
     Ipv6,
     /// It separates servers with a blank or a semicolon.
+    #[error("does not name a server: separate several servers with commas")]
     Separator,
     /// It has a malformed range in braces.
+    #[error("has a malformed range: write a range as {{1...3}}, with the smaller number first")]
     Range,
     /// With it, the list would name too many servers.
+    #[error("makes more servers than one list may name ({})", MAX_SERVERS)]
     TooMany,
 }
 
@@ -145,34 +154,6 @@ impl fmt::Display for Endpoint {
         write!(f, "https://{}", self.authority())
     }
 }
-
-impl fmt::Display for EndpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.text;
-        match &self.why {
-            EndpointProblem::Malformed => {
-                write!(f, "'{text}' does not name a server: write host, host:port or https://host:port")
-            }
-            EndpointProblem::PlainHttp => {
-                write!(f, "'{text}' asks for HTTP without TLS, which no server speaks: write https:// instead")
-            }
-            EndpointProblem::Scheme(scheme) => write!(f, "'{text}' begins with '{scheme}://': write https:// instead"),
-            EndpointProblem::Path => {
-                write!(f, "'{text}' has more than a host and a port: write https://host:port and nothing after it")
-            }
-            EndpointProblem::Ipv6 => {
-                write!(f, "'{text}' does not name a server: write an IPv6 address in brackets, as in [::1]:7373")
-            }
-            EndpointProblem::Separator => {
-                write!(f, "'{text}' does not name a server: separate several servers with commas")
-            }
-            EndpointProblem::Range => write!(f, "'{text}': write a range as {{1...3}}, with the smaller number first"),
-            EndpointProblem::TooMany => write!(f, "'{text}' makes more servers than one list may name ({MAX_SERVERS})"),
-        }
-    }
-}
-
-impl std::error::Error for EndpointError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,5 @@
 //! The errors of a request, and how to print them.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -9,9 +8,10 @@ use crate::error_code::ErrorCode;
 use crate::tls::Refusal;
 
 /// Why a request brought no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A server answered with a status other than 200.
+    #[error("{} ({status})", message.trim())]
     Status {
         /// The path of the request, without its query.
         path: String,
@@ -25,8 +25,10 @@ pub enum Error {
         retried: bool,
     },
     /// No endpoint gave a result. Each comes with its error.
+    #[error("no server could do what the command asks for:{}", by_endpoint(.0))]
     NoServer(Vec<(Endpoint, Error)>),
     /// The endpoint could not be reached, or the connection broke.
+    #[error("no answer from {endpoint}: {}", reason(source.as_ref()))]
     Transport {
         /// The endpoint.
         endpoint: Endpoint,
@@ -36,6 +38,7 @@ pub enum Error {
         sent: bool,
     },
     /// The endpoint did not answer in time.
+    #[error("no answer from {endpoint} within {after:?}")]
     TimedOut {
         /// The endpoint.
         endpoint: Endpoint,
@@ -45,6 +48,7 @@ pub enum Error {
         sent: bool,
     },
     /// The answer is not what the API promises. Probably the server is not compatible with KES.
+    #[error("the answer to {path} is not what the API promises: {reason}")]
     Malformed {
         /// The path of the request.
         path: String,
@@ -52,6 +56,7 @@ pub enum Error {
         reason: String,
     },
     /// The node's local socket cannot be used.
+    #[error("no answer on the socket {}: {source}", path.display())]
     Socket {
         /// Its path.
         path: std::path::PathBuf,
@@ -100,27 +105,13 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Status { status, message, .. } => write!(f, "{} ({status})", message.trim()),
-            Self::NoServer(failures) => {
-                f.write_str("no server could do what the command asks for:")?;
-                failures.iter().try_for_each(|(endpoint, error)| match error {
-                    Self::Status { .. } => write!(f, "\n  {endpoint}: {error}"),
-                    _ => write!(f, "\n  {error}"),
-                })
-            }
-            Self::Transport { endpoint, source, .. } => {
-                write!(f, "no answer from {endpoint}: {}", reason(source.as_ref()))
-            }
-            Self::TimedOut { endpoint, after, .. } => write!(f, "no answer from {endpoint} within {after:?}"),
-            Self::Malformed { path, reason } => {
-                write!(f, "the answer to {path} is not what the API promises: {reason}")
-            }
-            Self::Socket { path, source } => write!(f, "no answer on the socket {}: {source}", path.display()),
-        }
-    }
+/// The failures of several endpoints, each on a line of its own. A server's answer does not name its endpoint, so this does.
+fn by_endpoint(failures: &[(Endpoint, Error)]) -> String {
+    let line = |(endpoint, error): &(Endpoint, Error)| match error {
+        Error::Status { .. } => format!("\n  {endpoint}: {error}"),
+        _ => format!("\n  {error}"),
+    };
+    failures.iter().map(line).collect()
 }
 
 /// Why a connection failed, in words for people.
@@ -140,5 +131,3 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
 fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     error.source().map_or(error, innermost)
 }
-
-impl std::error::Error for Error {}

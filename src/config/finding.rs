@@ -20,7 +20,8 @@ pub struct Finding {
 pub type Warning = Finding;
 
 /// Every problem of a file, in the order of its lines. There is at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(.0))]
 pub struct Problems(pub Vec<Finding>);
 
 /// Reads the text of a configuration file, which may also be a pipe.
@@ -50,14 +51,6 @@ impl fmt::Display for Finding {
     }
 }
 
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.0.iter().enumerate() {
-            let separator = if i == 0 { "" } else { "\n" };
-            write!(f, "{separator}{problem}")?;
-        }
-        Ok(())
-    }
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
-
-impl std::error::Error for Problems {}

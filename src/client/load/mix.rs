@@ -1,6 +1,5 @@
 //! The operations of a load test, and how often it makes each.
 
-use std::fmt;
 use std::str::FromStr;
 
 /// An operation of a load test.
@@ -64,7 +63,8 @@ pub struct Mix {
 }
 
 /// A text that cannot be read as a mix. Its display says why, and how to write one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}; write a mix like 'generate=80,decrypt=20', of {}", .0, operation_names())]
 pub struct MixError(String);
 
 impl Mix {
@@ -119,14 +119,9 @@ impl FromStr for Mix {
     }
 }
 
-impl fmt::Display for MixError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = LoadOperation::ALL.iter().map(|operation| operation.name()).collect();
-        write!(f, "{}; write a mix like 'generate=80,decrypt=20', of {}", self.0, names.join(", "))
-    }
+fn operation_names() -> String {
+    LoadOperation::ALL.map(LoadOperation::name).join(", ")
 }
-
-impl std::error::Error for MixError {}
 
 #[cfg(test)]
 mod tests {
