@@ -1,6 +1,6 @@
-//! What it costs a deletion to be waited for everywhere: the same deletions with and without the fence, in turn.
+//! Measures what it costs to wait until every node has applied a deletion: the same deletions, with and without the fence.
 //!
-//! `cargo bench --bench fence` starts three nodes of consensus alone, and prints medians over the rounds.
+//! `cargo bench --bench fence` starts three nodes with consensus only, and prints the medians of the rounds.
 
 #[expect(dead_code, unused_imports, reason = "this binary uses a part of what the tests share, and runs no tests")]
 #[path = "../tests/support/mod.rs"]
@@ -14,7 +14,7 @@ use keyraft::state::Command;
 use support::consensus::{Consensus, create, delete};
 
 const ROUNDS: usize = 7;
-/// Deletions in a round for each client, and at least so many.
+/// Deletions of each client in a round, and the fewest in a round.
 const DELETIONS: usize = 10;
 const AT_LEAST: usize = 100;
 
@@ -25,7 +25,7 @@ fn main() {
 
 async fn measure() {
     let consensus = Consensus::start().await;
-    let leader = (0..3).find(|node| consensus.node(*node).leads()).expect("somebody leads");
+    let leader = (0..3).find(|node| consensus.node(*node).leads()).expect("a node leads");
     println!("{:<9} {:>7} {:>16} {:>16} {:>6}", "through", "clients", "without, µs each", "fenced, µs each", "ratio");
     for (through, node) in [("leader", leader), ("follower", (leader + 1) % 3)] {
         for clients in [1, 64] {
@@ -40,7 +40,7 @@ async fn measure() {
     }
 }
 
-/// Creates keys and deletes them; the time of the deletions for each of them.
+/// Creates keys, deletes them, and returns the time of a deletion.
 async fn one_round(consensus: &Consensus, node: usize, clients: usize, fenced: bool) -> Duration {
     let count = AT_LEAST.max(clients * DELETIONS);
     let cluster = consensus.node(node);
@@ -62,7 +62,7 @@ async fn each(commands: &[Command], clients: usize, cluster: &Cluster, fenced: b
     let written = futures::stream::iter(commands).map(async |command| {
         cluster.write(command, by).await.expect("a leader answers");
         if fenced {
-            cluster.fence(by).await.expect("everybody answers");
+            cluster.fence(by).await.expect("every node answers");
         }
     });
     written.buffer_unordered(clients).collect::<()>().await;

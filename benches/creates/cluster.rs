@@ -1,4 +1,4 @@
-//! The cluster that creates keys: node processes on this machine.
+//! The cluster that creates keys: processes on this machine, one for each node.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,15 +9,15 @@ use keyraft::client::load::{self, Http, LoadPlan, LoadProgress};
 use keyraft::client::{ApiClient, Endpoint};
 use keyraft::tls::{Alpn, ClientTls, Credentials, Trust};
 
-/// Until all nodes serve.
+/// How long the nodes may take until all of them serve.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(1);
-/// How far above its API port `keyraft dev` puts a node's peer port.
+/// How far the peer port of a node of `keyraft dev` is above its API port.
 const PEER_PORT_OFFSET: u16 = 100;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Nodes that serve; they end when this is dropped.
+/// Nodes that serve. They end when this value is dropped.
 pub struct Cluster {
     nodes: Vec<Node>,
     endpoints: Vec<Endpoint>,
@@ -25,16 +25,16 @@ pub struct Cluster {
     trust: Trust,
 }
 
-/// One round.
+/// The result of one round.
 pub struct Created {
     /// Creates a second.
     pub throughput: f64,
-    /// Processor time of all nodes for one create.
+    /// CPU time of all nodes for one create, in microseconds.
     pub cpu_us: f64,
 }
 
 impl Cluster {
-    /// Starts as many nodes, with what `keyraft dev` writes.
+    /// Starts `count` nodes with the files that `keyraft dev` writes.
     pub async fn start(dir: &Path, count: u16) -> Result<Self, Failure> {
         let (dir, port) = (dir.join("cluster"), free_ports(count)?);
         let (number, first) = (count.to_string(), port.to_string());
@@ -50,11 +50,11 @@ impl Cluster {
             credentials: Credentials::Files { certificate: dir.join("admin.crt"), key: dir.join("admin.key") },
             trust: Trust::Ca(dir.join("ca.crt")),
         };
-        cluster.serves().await?;
+        cluster.wait_until_ready().await?;
         Ok(cluster)
     }
 
-    async fn serves(&self) -> Result<(), Failure> {
+    async fn wait_until_ready(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + START_TIMEOUT;
         for endpoint in &self.endpoints {
             let tls = ClientTls::new(&self.credentials, &self.trust, Alpn::Either)?;
@@ -69,7 +69,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Loads all nodes with creates.
+    /// Loads all nodes with creates, and returns how many a second succeeded.
     pub async fn creates_a_second(&self, writers: usize, time: Duration) -> Result<Created, Failure> {
         let plan = LoadPlan {
             endpoints: self.endpoints.clone(),
@@ -96,7 +96,7 @@ impl Cluster {
     }
 }
 
-/// A process that ends with this value.
+/// A process, which is killed when this value is dropped.
 struct Node(Child);
 
 impl Node {
@@ -112,7 +112,7 @@ impl Drop for Node {
     }
 }
 
-/// The first of so many ports in a row that are free, as are the peer ports above them.
+/// The first of `count` free ports in a row whose peer ports are free too.
 fn free_ports(count: u16) -> Result<u16, Failure> {
     let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     let mut firsts = (12_000..20_000).step_by(usize::from(PEER_PORT_OFFSET) * 2 + 1);

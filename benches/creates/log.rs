@@ -1,4 +1,4 @@
-//! The log alone: what appending durably costs when nothing else is done.
+//! The log alone: how many entries a second it makes durable.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use keyraft::store::{LogId, LogStore};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// What an entry has before its command: format, kind and level.
+/// The bytes of an entry before its command: format, kind and level.
 const FRAME_BYTES: usize = 6;
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// Entries a second that writers append, each waiting for its own to be durable before the next.
+/// How many entries a second the writers append. Each writer waits until its entry is durable before it appends the next.
 pub async fn appends_a_second(dir: &Path, writers: usize, time: Duration) -> std::io::Result<f64> {
     let log = LogStore::open(dir)?;
     let next = Arc::new(Mutex::new(0));
@@ -36,7 +36,7 @@ async fn append_until(log: LogStore, next: Arc<Mutex<u64>>, begin: Instant, time
     while begin.elapsed() < time {
         let (sender, durable) = oneshot::channel();
         {
-            // Entries follow each other without a gap.
+            // The log wants entries without a gap, so the lock covers number and append.
             let mut next = next.lock();
             let id = LogId { term: 1, node: 1, index: *next };
             log.append([(id, payload.clone())], Box::new(move |result| drop(sender.send(result))))?;
@@ -48,7 +48,7 @@ async fn append_until(log: LogStore, next: Arc<Mutex<u64>>, begin: Instant, time
     Ok(count)
 }
 
-/// An entry as a create makes one.
+/// An entry like that of a create.
 fn payload() -> Bytes {
     let (name, identity) = ("bench-00000000-000-000000", Identity::from_bytes([7; 32]));
     let record = KeyRecord {

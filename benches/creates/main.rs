@@ -1,8 +1,8 @@
-//! Durable creates beside the log that makes them durable.
+//! Compares durable creates with the log that makes them durable.
 //!
-//! `cargo bench --bench creates` starts a cluster and loads it with creates, in turn with the log alone: its group
-//! commit, the same entries, as many writers, on the same disk. It prints the cluster's throughput as a share of the
-//! log's.
+//! `cargo bench --bench creates` starts a cluster and loads it with creates. In turn it loads the log alone: its group
+//! commit, with the same entries, as many writers, and the same disk. It prints the throughput of the cluster as a share of
+//! the log's.
 
 mod cluster;
 mod log;
@@ -18,22 +18,22 @@ use comfy_table::presets::NOTHING;
 #[derive(Parser)]
 #[command(name = "creates")]
 struct Options {
-    /// Rounds; medians of them are shown
+    /// Rounds; the table shows their medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds that count in each round, for each of the two and each number of writers
+    /// Seconds that count in each round, for the log, for the cluster, and for each number of writers
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     /// Nodes of the cluster
     #[arg(long, default_value_t = 3)]
     nodes: u16,
-    /// Writers at a time
+    /// Writers at the same time
     #[arg(long, value_delimiter = ',', default_value = "64,1")]
     writers: Vec<usize>,
-    /// Where log and cluster keep their data; a temporary folder when not said
+    /// Where the log and the cluster keep their data [default: a temporary folder]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// What `cargo bench` says to every benchmark
+    /// `cargo bench` passes this to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Both in turn, so that what else the machine does falls on both.
+/// Measures both in turn, so that other load on the machine affects both.
 async fn compare(options: &Options, dir: &std::path::Path) -> Result<Table, Box<dyn std::error::Error>> {
     let time = Duration::from_secs_f64(options.seconds);
     let cluster = cluster::Cluster::start(dir, options.nodes).await?;
@@ -80,13 +80,13 @@ async fn compare(options: &Options, dir: &std::path::Path) -> Result<Table, Box<
     Ok(table)
 }
 
-/// Sorts the values, too.
+/// The median. Sorts the values.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
 }
 
-/// A folder that is deleted with this value.
+/// A folder, which is deleted when this value is dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {

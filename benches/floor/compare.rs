@@ -1,4 +1,4 @@
-//! Loads both servers in turn and prints medians and their ratio.
+//! Loads both servers in turn, and prints medians and their ratio.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::servers::{Server, Servers};
 const WARM_UP: Duration = Duration::from_secs(1);
 const KEYS: usize = 16;
 
-/// What both servers are loaded with.
+/// A load for both servers.
 struct Workload {
     name: &'static str,
     http: Http,
@@ -25,14 +25,14 @@ const WORKLOADS: [Workload; 3] = [
     Workload { name: "new connections", http: Http::One, mix: "connect" },
 ];
 
-/// One round of one server.
+/// The result of one round with one server.
 #[derive(Clone, Copy)]
 struct Round {
     throughput: f64,
     cpu_us: f64,
 }
 
-/// Runs every workload in rounds, the servers in turn, so that what else the machine does falls on both.
+/// Runs every workload in rounds, with the servers in turn, so that other load on the machine affects both.
 pub async fn run(
     servers: &Servers,
     rounds: usize,

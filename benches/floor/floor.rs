@@ -1,4 +1,4 @@
-//! The floor: hyper over rustls, every answer the same bytes.
+//! The floor: hyper over rustls. Every answer has the same bytes.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -28,14 +28,14 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS: u32 = 256;
 
-/// As long as an answer to generate: 32 bytes in the clear and 76 sealed, in base64.
+/// As long as an answer to `generate`: a key of 32 bytes and a ciphertext of 76, both in base64.
 const ANSWER: &str = concat!(
     r#"{"plaintext":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","ciphertext":""#,
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
     r#""}"#
 );
 
-/// Serves for ever, with the certificate and key of a prepared node; prints its port first.
+/// Serves until it is killed, with the certificate and key of a prepared node. First prints its port.
 pub async fn serve(files: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let acceptor = TlsAcceptor::from(Arc::new(tls(files)?));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -63,7 +63,7 @@ async fn converse(tcp: TcpStream, acceptor: TlsAcceptor) -> Option<()> {
     }
 }
 
-/// Reads the request to its end, as every server must before it can answer, and answers.
+/// Reads the request to its end, as every server must, and answers.
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let mut body = request.into_body();
     while let Some(frame) = body.frame().await {
@@ -75,7 +75,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
 }
 
 fn tls(files: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
-    // The key exchanges of Keyraft, in its order.
+    // The key exchanges that Keyraft offers, in the same order.
     let kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
     let provider = Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() });
     let certificate = CertificateDer::from_pem_file(files.join("api.crt"))?;
@@ -90,7 +90,7 @@ fn tls(files: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     Ok(config)
 }
 
-/// Takes any client certificate whose key the client holds.
+/// Accepts any client certificate whose key the client holds, as Keyraft does.
 #[derive(Debug)]
 struct AnyClient(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Keyraft beside its floor: a server with the same accept loop, TLS settings and answers, and no logic.
+//! Compares Keyraft with a floor: a server with the same accept loop, TLS settings and answers, but without logic.
 //!
 //! `cargo bench --bench floor` starts both, loads them in turn and prints Keyraft's throughput and its CPU time per
 //! request as a share of the floor's, for HTTP/1.1, HTTP/2 and new connections.
@@ -12,23 +12,23 @@ use std::time::Duration;
 
 use clap::Parser;
 
-/// Set for the child process that is the floor: where its certificate and key are.
+/// The variable that makes a child process the floor. It holds the folder of the certificate and the key.
 const FLOOR_FILES: &str = "KEYRAFT_FLOOR_FILES";
 
 /// Compare Keyraft with its floor
 #[derive(Parser)]
 #[command(name = "floor")]
 struct Options {
-    /// Rounds; medians of them are shown
+    /// Rounds; the table shows their medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Seconds that count in each round, for each server and workload
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Clients that ask at the same time
+    /// Clients that send requests at the same time
     #[arg(long, default_value_t = 64)]
     clients: usize,
-    /// Load the server that runs here instead of starting a node; goes with --ca, --cert, --key and --pid
+    /// Load this running server instead of starting a node; needs --ca, --cert, --key and --pid
     #[arg(long, value_name = "HOST:PORT", requires_all = ["ca", "cert", "key", "pid"])]
     url: Option<String>,
     /// PEM file of the CA of that server
@@ -37,13 +37,13 @@ struct Options {
     /// PEM file of an admin's certificate
     #[arg(long)]
     cert: Option<PathBuf>,
-    /// PEM file of its key
+    /// PEM file of that certificate's key
     #[arg(long)]
     key: Option<PathBuf>,
     /// Process id of that server
     #[arg(long)]
     pid: Option<u32>,
-    /// What `cargo bench` says to every benchmark
+    /// `cargo bench` passes this to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! The two servers that are compared: the floor, and one Keyraft node.
+//! The two servers to compare: the floor, and one Keyraft node.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -11,18 +11,18 @@ use keyraft::tls::{Alpn, ClientTls, Credentials, Trust};
 
 use super::{FLOOR_FILES, Options};
 
-/// Until a node serves.
+/// How long a node may take until it serves.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How far above its API port `keyraft dev` puts a node's peer port.
+/// How far the peer port of a node of `keyraft dev` is above its API port.
 const PEER_PORT_OFFSET: u16 = 100;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Both servers; they end when this is dropped.
+/// Both servers. They end when this value is dropped.
 pub struct Servers {
-    /// The one with no logic.
+    /// The server without logic.
     pub floor: Server,
-    /// The one that is measured.
+    /// The Keyraft node.
     pub keyraft: Server,
     _folder: Folder,
 }
@@ -31,18 +31,18 @@ pub struct Servers {
 pub struct Server {
     /// Its name in the table.
     pub name: &'static str,
-    /// Where it is.
+    /// Its host and port.
     pub endpoint: Endpoint,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// As whom it is loaded.
+    /// The client certificate to show.
     pub credentials: Credentials,
-    /// Its CA.
+    /// The CA of its certificate.
     pub trust: Trust,
     _process: Option<Process>,
 }
 
-/// Starts the floor, and a node unless one is named.
+/// Starts the floor, and a node unless the options name a running one.
 pub async fn start(options: &Options) -> Result<Servers, Failure> {
     let folder = Folder(std::env::temp_dir().join(format!("keyraft-floor-{}", std::process::id())));
     let port = free_port()?;
@@ -114,7 +114,7 @@ fn keyraft() -> Command {
     Command::new(env!("CARGO_BIN_EXE_keyraft"))
 }
 
-/// A port that is free, as is the node's peer port above it.
+/// A free port whose peer port is free too.
 fn free_port() -> Result<u16, Failure> {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -126,7 +126,7 @@ fn free_port() -> Result<u16, Failure> {
     Err("no two free ports found".into())
 }
 
-/// A process that ends with this value.
+/// A process, which is killed when this value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -136,7 +136,7 @@ impl Drop for Process {
     }
 }
 
-/// A folder that is deleted with this value.
+/// A folder, which is deleted when this value is dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
