@@ -87,7 +87,7 @@ impl Error {
     }
 
     /// Whether an earlier attempt, at another server, may have taken effect.
-    pub fn is_of_a_second_attempt(&self) -> bool {
+    pub fn is_after_an_earlier_attempt(&self) -> bool {
         matches!(self, Self::Status { retried: true, .. })
     }
 

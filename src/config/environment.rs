@@ -4,7 +4,7 @@
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Looks up a variable of this process. A variable that is not UTF-8 counts as not set.
-pub fn of_process(name: &str) -> Option<String> {
+pub fn process_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

@@ -28,7 +28,7 @@ pub struct Problems(pub Vec<Finding>);
 ///
 /// # Errors
 /// The file cannot be read, or is not text in UTF-8.
-pub fn contents(file: &Path) -> Result<String, Problems> {
+pub fn read_text(file: &Path) -> Result<String, Problems> {
     let unread = |line, why: String| {
         let message = format!("the configuration cannot be read: {why}");
         Problems(vec![Finding { file: file.to_owned(), line, message }])

@@ -18,7 +18,7 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`]; a problem of an override names its flag.
     pub fn load_with(file: &Path, overrides: &[Override]) -> Result<(Self, Vec<Warning>), Problems> {
-        Self::parse_with(file, &finding::contents(file)?, &environment::of_process, overrides)
+        Self::parse_with(file, &finding::read_text(file)?, &environment::process_variable, overrides)
     }
 
     /// Reads a configuration from `text`. Problems and warnings name `file`, which is not read.
@@ -51,7 +51,7 @@ impl Borrowed {
     /// # Errors
     /// Every problem of the file at once, except those of sections that the cluster does not borrow.
     pub fn load(file: &Path) -> Result<(Self, Vec<Warning>), Problems> {
-        Self::parse(file, &finding::contents(file)?, &environment::of_process)
+        Self::parse(file, &finding::read_text(file)?, &environment::process_variable)
     }
 
     /// Reads them from `text`. Problems and warnings name `file`, which is not read.

@@ -28,9 +28,9 @@ mod tree;
 mod value;
 
 pub use audit::{AuditConfig, AuditFileConfig, Facility, SyslogAddress, SyslogConfig};
-pub use environment::{Environment, of_process};
+pub use environment::{Environment, process_variable};
 pub use files::{Borrowed, Config, PolicyFile};
-pub use finding::{Finding, Problems, Warning, contents};
+pub use finding::{Finding, Problems, Warning, read_text};
 pub use hint::KEYSTORES;
 pub use lines::Lines;
 pub use overrides::Override;

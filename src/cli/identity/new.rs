@@ -82,7 +82,7 @@ async fn undone(client: &ApiClient, identity: Identity, error: Error) -> Error {
 async fn add_to_server(client: &ApiClient, identity: Identity, role: &NewRole) -> Result<(), Error> {
     match client.create_identity(identity, role).await {
         // The first attempt has added it: nobody else knows this new identity.
-        Err(error) if error.is_of_a_second_attempt() && error.has_code(ErrorCode::IdentityExists) => Ok(()),
+        Err(error) if error.is_after_an_earlier_attempt() && error.has_code(ErrorCode::IdentityExists) => Ok(()),
         Err(error) if error.may_be_done() => Err(Error::OutcomeUnknown {
             what: format!("the server has added {identity}"),
             look: format!("keyraft identity info {identity}"),

@@ -10,7 +10,7 @@ use crate::config::{self, KEYSTORES};
 /// Applies the file's policies, and reports what it skips: the other sections, and the file's admin.
 pub async fn run(client: &ApiClient, file: &Path, dry_run: bool, yes: bool, output: Output) -> Result<(), Error> {
     // The file may be a pipe, which can be read only once.
-    let text = config::contents(file).map_err(Error::Config)?;
+    let text = config::read_text(file).map_err(Error::Config)?;
     let policies = load(file, &text, output)?;
     for (line, section) in skipped(&text) {
         let why = reason(section, &kinds(&text, line));

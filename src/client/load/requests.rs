@@ -18,7 +18,7 @@ pub struct Requests {
     headers: HeaderMap,
     prefix: String,
     /// By operation: one request for each key, or a single one if the operation uses no key.
-    ready: Vec<(LoadOperation, Vec<Template>)>,
+    prepared: Vec<(LoadOperation, Vec<Template>)>,
 }
 
 struct Template {
@@ -39,16 +39,16 @@ impl Requests {
             }
             Http::Two => endpoint.to_string(),
         };
-        let mut requests = Self { base, headers, prefix: keys.prefix.clone(), ready: Vec::new() };
+        let mut requests = Self { base, headers, prefix: keys.prefix.clone(), prepared: Vec::new() };
         for operation in plan.mix.operations().filter(|operation| *operation != LoadOperation::Create) {
-            requests.ready.push((operation, requests.templates(operation, keys)));
+            requests.prepared.push((operation, requests.templates(operation, keys)));
         }
         requests
     }
 
     /// A request of an operation, on the key that a random number selects.
-    pub fn ready(&self, operation: LoadOperation, random: usize) -> Request<Full<Bytes>> {
-        let list = self.ready.iter().find(|(one, _)| *one == operation).map(|(_, list)| list);
+    pub fn prepared(&self, operation: LoadOperation, random: usize) -> Request<Full<Bytes>> {
+        let list = self.prepared.iter().find(|(one, _)| *one == operation).map(|(_, list)| list);
         let list = list.expect("every operation of the mix has its requests");
         self.request(&list[random % list.len()])
     }

@@ -96,8 +96,8 @@ impl Worker {
                 counts.created += 1;
                 self.connection.send(requests.create(self.number, counts.created - 1)).await
             }
-            LoadOperation::Connect => self.connection.connect_once(requests.ready(operation, 0)).await,
-            _ => self.connection.send(requests.ready(operation, random as usize)).await,
+            LoadOperation::Connect => self.connection.connect_once(requests.prepared(operation, 0)).await,
+            _ => self.connection.send(requests.prepared(operation, random as usize)).await,
         }
     }
 

@@ -28,8 +28,8 @@ pub struct Checked {
 /// Checks a configuration file and everything that it names. Nothing is started, made or changed.
 pub async fn check(file: &Path) -> Checked {
     // The file may be a pipe, which can be read once.
-    let read = config::contents(file)
-        .and_then(|text| Config::parse(file, &text, &config::of_process).map(|read| (read, Lines::of(&text))));
+    let read = config::read_text(file)
+        .and_then(|text| Config::parse(file, &text, &config::process_variable).map(|read| (read, Lines::of(&text))));
     let ((config, warnings), lines) = match read {
         Ok(read) => read,
         Err(problems) => {

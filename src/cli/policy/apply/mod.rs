@@ -63,13 +63,13 @@ pub struct ApplyOptions {
 /// Reads the file, and makes the server's policies match it.
 pub async fn run(client: &ApiClient, args: &Args, output: Output) -> Result<(), Error> {
     let options = ApplyOptions { dry_run: args.dry_run, prune: args.prune, yes: args.yes };
-    let text = config::contents(&args.file).map_err(Error::Config)?;
+    let text = config::read_text(&args.file).map_err(Error::Config)?;
     apply(client, &load(&args.file, &text, output)?, options, output).await
 }
 
 /// Parses a file, and warns of what is odd in it.
 pub fn load(path: &Path, text: &str, output: Output) -> Result<PolicyFile, Error> {
-    let (file, warnings) = PolicyFile::parse(path, text, &config::of_process).map_err(Error::Config)?;
+    let (file, warnings) = PolicyFile::parse(path, text, &config::process_variable).map_err(Error::Config)?;
     for warning in warnings {
         output.warn_of(&warning);
     }
