@@ -1,4 +1,4 @@
-//! The codes of error answers: programs decide by them, and people read the message beside them.
+//! The codes of error answers. Programs decide by the code, and people read the message beside it.
 
 /// The header of an error answer that has the code.
 pub const HEADER: &str = "keyraft-error";
@@ -6,18 +6,18 @@ pub const HEADER: &str = "keyraft-error";
 /// Whether the same request may be sent again after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// The server did nothing, and may answer otherwise soon.
+    /// The server changed nothing, and may answer differently soon.
     Safe,
-    /// The server did nothing, and gives the same answer until the request or something else changes.
+    /// The server changed nothing, and gives the same answer until the request or something else changes.
     Useless,
-    /// The server may have done what the request asks for: look before sending it again.
+    /// The server may have done what the request asks for. Look first, before sending it again.
     LookFirst,
     /// The server did what the request asks for.
     Done,
 }
 
 impl Retry {
-    /// The words of the documentation.
+    /// The words for it in the documentation.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Safe => "yes",
@@ -28,10 +28,10 @@ impl Retry {
     }
 }
 
-/// Defines the codes, each in one place: its variant, its name, what a retry does, and its meaning.
+/// Defines the codes. Each line has a variant, its name in the header, what a retry does, and its meaning.
 macro_rules! error_codes {
     ($($variant:ident, $name:literal, $retry:ident, $meaning:literal;)+) => {
-        /// The code of an error answer: one for each thing that a caller can do about an error.
+        /// The code of an error answer. There is one for each thing that a caller can do about an error.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ErrorCode {
             $(#[doc = $meaning] $variant,)+
@@ -48,14 +48,14 @@ macro_rules! error_codes {
                 }
             }
 
-            /// What it means, in one sentence.
+            /// The meaning, in one sentence.
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$variant => $meaning,)+
                 }
             }
 
-            /// Whether the request may be sent again.
+            /// Whether the client may send the request again.
             pub const fn retry(self) -> Retry {
                 match self {
                     $(Self::$variant => Retry::$retry,)+
@@ -119,7 +119,7 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// The code that a header has; none when this release does not know it.
+    /// Reads the code of a header. Returns `None` if this release does not know it.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == name)
     }

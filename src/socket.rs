@@ -1,4 +1,4 @@
-//! Sockets of both listeners: which address families one listens on, and how a client begins to speak.
+//! Sockets of both listeners: the address families that one listens on, and what a client's first byte shows.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,25 +7,25 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// Connections that wait to be accepted.
+/// How many connections may wait for the listener to accept them.
 const BACKLOG: u32 = 1024;
 
 /// What a client speaks, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// TLS, or something that TLS will refuse.
+    /// TLS, or bytes that the handshake will refuse.
     Tls,
-    /// Text, as HTTP without TLS begins.
+    /// Text, which is how HTTP without TLS begins.
     Text,
-    /// Nothing: it closed the connection, as the probes of a load balancer do.
+    /// Nothing: the client closed the connection, as the probes of load balancers do.
     Nothing,
 }
 
-/// A listener; its address can be taken again at once after it was closed. `[::]` listens on IPv4 too, and on IPv4 alone
-/// where the system has no IPv6.
+/// Listens on an address. Another listener can take the address as soon as this one is closed. `[::]` means IPv4, too, and
+/// only IPv4 on a system without IPv6.
 ///
 /// # Errors
-/// The address cannot be listened on.
+/// The system does not let the process listen on the address.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     listen_with(address, open)
 }
@@ -33,12 +33,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Takes an address for a moment, without listening there.
 ///
 /// # Errors
-/// The address cannot be listened on.
+/// The system does not let the process take the address.
 pub fn try_address(address: SocketAddr) -> io::Result<()> {
     listen_with(address, bind).map(drop)
 }
 
-/// What the client speaks; waits for its first byte, and leaves it to be read.
+/// Waits for the client's first byte, says what the client speaks, and leaves the byte to be read.
 ///
 /// # Errors
 /// The connection broke.
@@ -46,7 +46,7 @@ pub async fn opening(tcp: &TcpStream) -> io::Result<Opening> {
     let mut first = [0];
     Ok(match tcp.peek(&mut first).await? {
         0 => Opening::Nothing,
-        // Records of TLS begin with a number from 20 to 24.
+        // A TLS record begins with a number from 20 to 24.
         _ if first[0].is_ascii_alphabetic() => Opening::Text,
         _ => Opening::Tls,
     })
@@ -56,7 +56,7 @@ fn listen_with<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T
     match open(address) {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() && lacks_ipv6(&error) => {
             let ipv4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            tracing::info!("this system has no IPv6: listening on {ipv4} instead of {address}");
+            tracing::info!("this system has no IPv6: the node listens on {ipv4} instead of {address}");
             open(ipv4)
         }
         opened => opened,
@@ -70,7 +70,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if address.is_ipv6() && address.ip().is_unspecified() {
-        // The system's own default is a setting (net.ipv6.bindv6only).
+        // The default is a setting of the system (net.ipv6.bindv6only).
         set_ipv6_v6only(&socket, false)?;
     }
     socket.set_reuseaddr(true)?;
@@ -93,7 +93,7 @@ mod tests {
     const BOTH: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
     #[tokio::test]
-    async fn an_address_that_names_no_family_takes_both() {
+    async fn an_unspecified_ipv6_address_listens_on_both_families() {
         let listener = listen((BOTH, 0).into()).unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("IPv4 is served");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_ipv4_address_is_no_ipv6_address() {
+    async fn an_unspecified_ipv4_address_listens_on_ipv4_only() {
         let listener = listen((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok());
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn without_ipv6_both_families_are_ipv4_and_one_of_ipv6_is_an_error() {
+    fn without_ipv6_only_the_unspecified_address_falls_back_to_ipv4() {
         for lacks in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
             let open = |address: SocketAddr| if address.is_ipv4() { Ok(address) } else { Err(lacks.into()) };
             assert_eq!(listen_with((BOTH, 7373).into(), open).unwrap(), "0.0.0.0:7373".parse().unwrap());
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_byte_says_what_a_client_speaks_and_stays_to_be_read() {
+    async fn the_first_byte_shows_what_a_client_speaks_and_stays_to_be_read() {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let (tls, text) = (Opening::Tls, Opening::Text);
         for (sent, spoken) in [
