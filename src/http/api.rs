@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,8 +13,11 @@ use tokio::time::timeout_at;
 use tracing::Instrument;
 
 use super::error::Refusal;
-use super::handlers::{self, Asked};
+use super::handlers;
+use super::handlers::request::AuthorisedRequest;
+use super::handlers::services::Services;
 use super::listener::client::ConnectedClient;
+use super::pipeline::deadline::Deadline;
 use super::pipeline::guard::{self, Caller};
 use super::pipeline::routes::{self, Matched};
 use super::pipeline::settings::Settings;
@@ -30,32 +32,12 @@ use crate::policy::Identity;
 use crate::telemetry::{Audit, ErrorLog, HttpMetrics, Unrecorded};
 use crate::tls::PublicTls;
 
-/// What an operation leaves of a request's timeout, so that its own, better worded failure comes first.
-const MARGIN: Duration = Duration::from_millis(500);
-/// The timeout of requests that may take as long as they like.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// The API of a node.
 pub struct Api {
-    pub(in crate::http) kms: Arc<Kms>,
-    pub(in crate::http) audit: Arc<Audit>,
-    pub(in crate::http) metrics: Arc<HttpMetrics>,
-    pub(in crate::http) errors: Arc<ErrorLog>,
-    /// What the listener and the node show; their dates are among the metrics.
-    pub(in crate::http) tls: Arc<PublicTls>,
-    pub(in crate::http) settings: ArcSwap<Settings>,
+    services: Services,
     pub(in crate::http) request_ids: RequestIds,
     /// The Unix second in which a failure was logged last.
     failure_told: AtomicI64,
-}
-
-/// Until when a request may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    /// When the client gets its 503.
-    pub answer_by: Instant,
-    /// When the operation should have given up by itself.
-    pub act_by: Instant,
 }
 
 impl Api {
@@ -69,17 +51,18 @@ impl Api {
         config: &Config,
     ) -> Self {
         let settings = ArcSwap::from_pointee(Settings::of(config));
+        let services = Services { kms, audit, metrics, errors, tls, settings };
         let (request_ids, failure_told) = (RequestIds::default(), AtomicI64::new(0));
-        Self { kms, audit, metrics, errors, tls, settings, request_ids, failure_told }
+        Self { services, request_ids, failure_told }
     }
 
     /// Goes over to another configuration; requests in flight keep the old one.
     pub fn reconfigure(&self, config: &Config) {
-        self.settings.store(Arc::new(Settings::of(config)));
+        self.services.settings.store(Arc::new(Settings::of(config)));
     }
 
     /// Answers a request, and records that it did.
-    pub async fn answer<B>(self: &Arc<Self>, client: &ConnectedClient, parts: &Parts, body: &mut B) -> Answer
+    pub async fn answer<B>(&self, client: &ConnectedClient, parts: &Parts, body: &mut B) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -99,7 +82,7 @@ impl Api {
         if let Some(behind) = answer.extensions_mut().remove() {
             trail.revoked(behind);
         }
-        trail.isolated(!self.kms.holds_lease());
+        trail.isolated(!self.services.kms.holds_lease());
         let answer = if parts.method == Method::HEAD { answers::without_body(answer) } else { answer };
         let recorded = trail.finish(answer.status().as_u16()).await;
         if refused {
@@ -126,7 +109,7 @@ impl Api {
 
     /// Takes a request past the guard, and does what it asks for.
     async fn attempt<B>(
-        self: &Arc<Self>,
+        &self,
         client: &ConnectedClient,
         begun: Begun,
         parts: &Parts,
@@ -136,7 +119,7 @@ impl Api {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        if self.audit.refuses() {
+        if self.services.audit.refuses() {
             return Err(Refusal::Unaudited { done: false });
         }
         if begun.bad_path {
@@ -144,7 +127,7 @@ impl Api {
         }
         let matched = routes::find(trail.path()).ok_or(Refusal::UnknownPath)?;
         let Begun { settings, identity, file_admin, .. } = begun;
-        let rules = async || self.kms.rules_in_force().await;
+        let rules = async || self.services.kms.rules_in_force().await;
         let caller = guard::check(&settings, file_admin, rules, &matched, &parts.method, identity).await?;
         let deadline = Deadline::after(trail.started(), settings.route(matched.index).timeout);
         self.act((client, caller), &matched, parts, body, trail, deadline).await
@@ -161,10 +144,10 @@ impl Api {
         let decoded = path::decode(raw_path);
         let bad_path = decoded.is_err();
         let path = decoded.unwrap_or_else(|_| raw_path.to_owned());
-        let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, path);
-        let settings = self.settings.load_full();
+        let mut trail = Trail::begin(&self.services.audit, &self.services.metrics, request_id, client.ip, path);
+        let settings = self.services.settings.load_full();
         let identity = guard::identify(&settings, client, headers);
-        let file_admin = self.kms.file_admin();
+        let file_admin = self.services.kms.file_admin();
         trail.identified(identity.as_ref().ok().copied().flatten(), file_admin);
         (trail, Begun { bad_path, settings, identity, file_admin })
     }
@@ -172,16 +155,17 @@ impl Api {
     /// Records a request that is none in HTTP, and that was answered with this status and id already. Its path is
     /// unknown.
     pub async fn record_malformed(&self, client: &ConnectedClient, status: u16, request_id: u64) {
-        let mut trail = Trail::begin(&self.audit, &self.metrics, request_id, client.ip, String::new());
-        trail.identified(client.certificate.ok().flatten(), self.kms.file_admin());
-        trail.isolated(!self.kms.holds_lease());
+        let mut trail =
+            Trail::begin(&self.services.audit, &self.services.metrics, request_id, client.ip, String::new());
+        trail.identified(client.certificate.ok().flatten(), self.services.kms.file_admin());
+        trail.isolated(!self.services.kms.holds_lease());
         // The client has its answer; where no record can be made, the next request is refused.
         let _ = trail.finish(status).await;
     }
 
     /// What is left after the guard: the name, the body, the operation.
     async fn act<B>(
-        self: &Arc<Self>,
+        &self,
         (client, caller): (&ConnectedClient, Caller<'_>),
         matched: &Matched<'_>,
         parts: &Parts,
@@ -198,9 +182,10 @@ impl Api {
             .await
             .map_err(|_| Refusal::BodyTooSlow)??;
         // A body may take its time, and a revocation must not wait for it.
-        caller.check_again(&self.kms, action).await?;
-        let asked = Asked { api: self, client, caller, action, parts, body, deadline, request_id };
-        timeout_at(deadline.answer_by.into(), pin!(handlers::handle(&asked)))
+        caller.check_again(&self.services.kms, action).await?;
+        let draining = &client.draining;
+        let request = AuthorisedRequest { caller, action, parts, body, deadline, request_id, draining };
+        timeout_at(deadline.answer_by.into(), pin!(handlers::handle(&self.services, &request)))
             .await
             .map_err(|_| Refusal::TimedOut { writes: matched.route.writes() })?
     }
@@ -224,15 +209,6 @@ pub(in crate::http) struct Begun {
     settings: Arc<Settings>,
     identity: Result<Option<Identity>, Refusal>,
     file_admin: Option<Identity>,
-}
-
-impl Deadline {
-    /// The deadline of a request that began at `start` and may take `timeout`.
-    pub fn after(start: Instant, timeout: Option<Duration>) -> Self {
-        let timeout = timeout.unwrap_or(FOREVER);
-        let answer_by = start + timeout;
-        Self { answer_by, act_by: answer_by - MARGIN.min(timeout / 4) }
-    }
 }
 
 /// A span that names the request in the log, where anybody reads that closely.

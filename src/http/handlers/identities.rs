@@ -1,53 +1,59 @@
 //! Identities: reading any one and the client's own, making them known and forgetting them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::Asked;
 use super::listing::{self, Listing};
 use super::policies::{Made, Patterns, patterns};
+use super::request::AuthorisedRequest;
 use crate::http::error::Refusal;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::bodies;
-use crate::kms::{self, Client};
+use crate::kms::{self, Client, Kms};
 use crate::policy::{Author, Identity, IdentityAction, PolicyName};
 
 /// Does something with an identity.
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(action: IdentityAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(
+    action: IdentityAction,
+    kms: &Arc<Kms>,
+    request: &AuthorisedRequest<'_>,
+) -> Result<Answer, Refusal> {
     match action {
-        IdentityAction::Describe => describe(asked).await,
-        IdentityAction::DescribeSelf => self_describe(asked).await,
-        IdentityAction::Create => create(asked).await,
-        IdentityAction::Delete => delete(asked).await,
-        IdentityAction::List => listing::handle(Listing::Identities, asked).await,
+        IdentityAction::Describe => describe(kms, request).await,
+        IdentityAction::DescribeSelf => self_describe(kms, request).await,
+        IdentityAction::Create => create(kms, request).await,
+        IdentityAction::Delete => delete(kms, request).await,
+        IdentityAction::List => listing::handle(Listing::Identities, kms, request).await,
     }
 }
 
-async fn create(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity: Identity = asked.action.name().parse()?;
-    let role = bodies::role(&asked.body)?;
-    let behind = asked.api.kms.create_identity(asked.caller.permit()?, identity, role, asked.deadline.act_by).await?;
+async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let identity: Identity = request.action.name().parse()?;
+    let role = bodies::role(&request.body)?;
+    let behind = kms.create_identity(request.caller.permit()?, identity, role, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn delete(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity: Identity = asked.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
-    let behind = asked.api.kms.delete_identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
+async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
+    let behind = kms.delete_identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 /// A valid name that is no identity names nobody.
-async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity: Identity = asked.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
-    let client = asked.api.kms.identity(asked.caller.permit()?, identity, asked.deadline.act_by).await?;
+async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
+    let client = kms.identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
     Ok(answers::json(&Described::new(&client)))
 }
 
-async fn self_describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let identity = asked.caller.identity()?;
-    let client = asked.api.kms.own_client(identity, asked.deadline.act_by).await?.unwrap_or_else(nobody);
+async fn self_describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let identity = request.caller.identity()?;
+    let client = kms.own_client(identity, request.deadline.act_by).await?.unwrap_or_else(nobody);
     Ok(answers::json(&SelfDescribed::new(identity, &client)))
 }
 
@@ -104,8 +110,6 @@ impl<'a> SelfDescribed<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::policy::{Pattern, Policy, PolicyEntry};
 

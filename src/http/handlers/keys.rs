@@ -1,11 +1,12 @@
 //! Operations on keys: each reads its body, does one thing, and writes its answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Asked;
 use super::listing::{self, Listing};
+use super::request::AuthorisedRequest;
 use super::versions;
 use crate::clock;
 use crate::http::error::Refusal;
@@ -13,7 +14,7 @@ use crate::http::pipeline::body::is_declared_empty;
 use crate::http::wire::answers::{self, Answer, Writer};
 use crate::http::wire::imports::read_import;
 use crate::http::wire::json::{self, BadJson};
-use crate::kms::KeyDescription;
+use crate::kms::{KeyDescription, Kms};
 use crate::policy::{KeyAction, KeyName};
 
 /// What stands for a version text that no version has; versions count from 1.
@@ -23,71 +24,71 @@ const NO_VERSION: u32 = 0;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(action: KeyAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
     match action {
-        KeyAction::Generate => generate(asked).await,
-        KeyAction::Decrypt => decrypt(asked).await,
-        KeyAction::Encrypt => encrypt(asked).await,
-        KeyAction::Hmac => hmac(asked).await,
-        KeyAction::BulkDecrypt => Box::pin(bulk_decrypt(asked)).await,
-        KeyAction::Create => Box::pin(create(asked)).await,
-        KeyAction::Import => Box::pin(import(asked)).await,
-        KeyAction::Describe => Box::pin(describe(asked)).await,
-        KeyAction::Delete => Box::pin(delete(asked)).await,
-        KeyAction::Rotate => Box::pin(versions::rotate(asked)).await,
-        KeyAction::Versions => Box::pin(versions::tell(asked)).await,
-        KeyAction::Disable => Box::pin(versions::set(asked, true)).await,
-        KeyAction::Enable => Box::pin(versions::set(asked, false)).await,
-        KeyAction::Restore => Box::pin(restore(asked)).await,
-        KeyAction::Purge => Box::pin(purge(asked)).await,
-        KeyAction::List => Box::pin(listing::handle(Listing::Keys, asked)).await,
+        KeyAction::Generate => generate(kms, request).await,
+        KeyAction::Decrypt => decrypt(kms, request).await,
+        KeyAction::Encrypt => encrypt(kms, request).await,
+        KeyAction::Hmac => hmac(kms, request).await,
+        KeyAction::BulkDecrypt => Box::pin(bulk_decrypt(kms, request)).await,
+        KeyAction::Create => Box::pin(create(kms, request)).await,
+        KeyAction::Import => Box::pin(import(kms, request)).await,
+        KeyAction::Describe => Box::pin(describe(kms, request)).await,
+        KeyAction::Delete => Box::pin(delete(kms, request)).await,
+        KeyAction::Rotate => Box::pin(versions::rotate(kms, request)).await,
+        KeyAction::Versions => Box::pin(versions::tell(kms, request)).await,
+        KeyAction::Disable => Box::pin(versions::set(kms, request, true)).await,
+        KeyAction::Enable => Box::pin(versions::set(kms, request, false)).await,
+        KeyAction::Restore => Box::pin(restore(kms, request)).await,
+        KeyAction::Purge => Box::pin(purge(kms, request)).await,
+        KeyAction::List => Box::pin(listing::handle(Listing::Keys, kms, request)).await,
     }
 }
 
-async fn create(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    asked.api.kms.create_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    kms.create_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn import(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let import = read_import(&asked.body)?;
-    asked.api.kms.import_key(asked.caller.permit()?, name, import, asked.deadline.act_by).await?;
+async fn import(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let import = read_import(&request.body)?;
+    kms.import_key(request.caller.permit()?, name, import, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn delete(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let behind = asked.api.kms.delete_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let behind = kms.delete_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn restore(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    asked.api.kms.restore_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+async fn restore(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    kms.restore_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn purge(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let behind = asked.api.kms.purge_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+async fn purge(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let behind = kms.purge_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn describe(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let found = asked.api.kms.describe_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let found = kms.describe_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Described::new(name, &found)))
 }
 
-async fn generate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let none = asked.body.is_empty() && is_declared_empty(asked.parts.version, &asked.parts.headers);
-    let [context, version] = if none { [None, None] } else { json::object(&asked.body, ["context", "version"])? };
+async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let none = request.body.is_empty() && is_declared_empty(request.parts.version, &request.parts.headers);
+    let [context, version] = if none { [None, None] } else { json::object(&request.body, ["context", "version"])? };
     let (context, number) = (json::bytes(context.as_ref())?, version_number(version.as_ref()));
-    let by = asked.deadline.act_by;
-    let key = asked.api.kms.generate(asked.caller.permit()?, name, number, &context, by).await?;
+    let by = request.deadline.act_by;
+    let key = kms.generate(request.caller.permit()?, name, number, &context, by).await?;
     let mut answer = Writer::object(&[key.plaintext.len(), key.ciphertext.len()]);
     answer.base64("plaintext", &*key.plaintext);
     answer.base64("ciphertext", &key.ciphertext);
@@ -95,43 +96,43 @@ async fn generate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn encrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let [plaintext, context, version] = json::object(&asked.body, ["plaintext", "context", "version"])?;
+async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let [plaintext, context, version] = json::object(&request.body, ["plaintext", "context", "version"])?;
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
-    let (number, by) = (version_number(version.as_ref()), asked.deadline.act_by);
-    let ciphertext = asked.api.kms.encrypt(asked.caller.permit()?, name, number, &plaintext, &context, by).await?;
+    let (number, by) = (version_number(version.as_ref()), request.deadline.act_by);
+    let ciphertext = kms.encrypt(request.caller.permit()?, name, number, &plaintext, &context, by).await?;
     let mut answer = Writer::object(&[ciphertext.len()]);
     answer.base64("ciphertext", &ciphertext);
     answer.version(named(version.as_ref()));
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let [ciphertext, context, version] = json::object(&asked.body, ["ciphertext", "context", "version"])?;
+async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let [ciphertext, context, version] = json::object(&request.body, ["ciphertext", "context", "version"])?;
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
-    let (number, by) = (version_number(version.as_ref()), asked.deadline.act_by);
-    let plaintext = asked.api.kms.decrypt(asked.caller.permit()?, name, number, &ciphertext, &context, by).await?;
+    let (number, by) = (version_number(version.as_ref()), request.deadline.act_by);
+    let plaintext = kms.decrypt(request.caller.permit()?, name, number, &ciphertext, &context, by).await?;
     let mut answer = Writer::object(&[plaintext.len()]);
     answer.base64("plaintext", &plaintext);
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn bulk_decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let permit = asked.caller.permit()?;
-    let sealed = json::objects(&asked.body, ["ciphertext", "context"])?
+async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let permit = request.caller.permit()?;
+    let sealed = json::objects(&request.body, ["ciphertext", "context"])?
         .iter()
         .map(|[ciphertext, context]| Ok((json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?)))
         .collect::<Result<Vec<_>, BadJson>>()?;
     if sealed.is_empty() {
-        asked.api.kms.look_up(permit, name, asked.deadline.act_by).await?;
+        kms.look_up(permit, name, request.deadline.act_by).await?;
     }
     let mut plaintexts = Vec::with_capacity(sealed.len());
     for (ciphertext, context) in &sealed {
-        let by = asked.deadline.act_by;
-        plaintexts.push(asked.api.kms.decrypt(permit, name, None, ciphertext, context, by).await?);
+        let by = request.deadline.act_by;
+        plaintexts.push(kms.decrypt(permit, name, None, ciphertext, context, by).await?);
     }
     let mut answer = Writer::array(plaintexts.len(), plaintexts.iter().map(|plaintext| plaintext.len()).sum());
     for plaintext in &plaintexts {
@@ -141,12 +142,12 @@ async fn bulk_decrypt(asked: &Asked<'_>) -> Result<Answer, Refusal> {
     Ok(answers::secret_json(answer.finish_array()))
 }
 
-async fn hmac(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let [message, version] = json::object(&asked.body, ["message", "version"])?;
+async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let [message, version] = json::object(&request.body, ["message", "version"])?;
     let (message, number) = (json::bytes(message.as_ref())?, version_number(version.as_ref()));
-    let by = asked.deadline.act_by;
-    let hmac = asked.api.kms.hmac(asked.caller.permit()?, name, number, &message, by).await?;
+    let by = request.deadline.act_by;
+    let hmac = kms.hmac(request.caller.permit()?, name, number, &message, by).await?;
     let mut answer = Writer::object(&[hmac.len()]);
     answer.base64("hmac", &hmac);
     answer.version(named(version.as_ref()));

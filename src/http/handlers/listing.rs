@@ -12,12 +12,12 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use hyper::body::Frame;
 
-use super::Asked;
-use crate::http::api::{Api, Deadline};
+use super::request::AuthorisedRequest;
 use crate::http::error::Refusal;
-use crate::http::pipeline::routes;
+use crate::http::pipeline::deadline::Deadline;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
+use crate::kms::Kms;
 use crate::policy::{Action, ActionKind, Identity, IdentityAction, KeyAction, Permit, PolicyAction, Prefix};
 
 /// No answer reaches this many bytes; the SDK's cap.
@@ -42,23 +42,23 @@ pub enum Listing {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(kind: Listing, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let query = query::parse(asked.parts.uri.query())?;
+pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let query = query::parse(request.parts.uri.query())?;
     let mut names = Names {
-        api: Arc::clone(asked.api),
+        kms: Arc::clone(kms),
         kind,
-        identity: asked.caller.identity()?,
-        prefix: asked.action.name().to_owned(),
+        identity: request.caller.identity()?,
+        prefix: request.action.name().to_owned(),
         next: Next::From(query.continue_at),
         left: query.limit.unwrap_or(usize::MAX),
     };
-    if wants_lines(&asked.parts.headers) {
-        let first = names.batch(asked.deadline).await?;
+    if wants_lines(&request.parts.headers) {
+        let first = names.batch(request.deadline).await?;
         return Ok(answers::lines(lines(kind, first, names)));
     }
     let mut page = Page::new(kind);
     while page.has_room() {
-        let batch = names.batch(asked.deadline).await?;
+        let batch = names.batch(request.deadline).await?;
         if batch.is_empty() {
             break;
         }
@@ -80,7 +80,7 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 
 /// Names still to come.
 struct Names {
-    api: Arc<Api>,
+    kms: Arc<Kms>,
     kind: Listing,
     identity: Identity,
     /// As it stands in the path: policies are about the path.
@@ -107,7 +107,7 @@ impl Names {
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let kms = &self.api.kms;
+        let kms = &self.kms;
         let rules = kms.rules_in_force().await?;
         let permit = rules.permit(self.identity, kms.file_admin(), self.action())?;
         let mut names = self.fetch(&permit, from.as_deref(), wanted + 1, deadline).await?;
@@ -125,7 +125,7 @@ impl Names {
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<String>, Refusal> {
-        let (kms, prefix, by) = (&self.api.kms, Prefix::parse(&self.prefix)?, deadline.act_by);
+        let (kms, prefix, by) = (&self.kms, Prefix::parse(&self.prefix)?, deadline.act_by);
         Ok(match self.kind {
             Listing::Keys => kms.key_names(permit, prefix, from, limit, by).await?,
             Listing::Policies => kms.policy_names(permit, prefix, from, limit, by).await?,
@@ -226,13 +226,6 @@ fn as_lines(kind: Listing, names: &[String]) -> Bytes {
         Listing::Identities => "identity",
     };
     names.iter().fold(String::new(), |out, name| out + "{\"" + field + "\":\"" + name + "\"}\n").into()
-}
-
-impl Deadline {
-    /// That of each further batch: a client that reads slowly does not use up the time of the listing.
-    fn of_batch() -> Self {
-        Self::after(std::time::Instant::now(), routes::USUAL)
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! Policies: reading and changing them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
-use super::Asked;
 use super::listing::{self, Listing};
+use super::request::AuthorisedRequest;
 use crate::clock;
 use crate::http::error::Refusal;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::bodies;
-use crate::kms::{self, Behind};
+use crate::kms::{self, Behind, Kms};
 use crate::policy::{Author, Pattern, PolicyAction, PolicyEntry, PolicyName};
 use crate::state::{PolicyTag, Replaces};
 
@@ -20,16 +21,16 @@ use crate::state::{PolicyTag, Replaces};
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(action: PolicyAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
     match action {
-        PolicyAction::List => listing::handle(Listing::Policies, asked).await,
-        action => on_one(action, asked).await,
+        PolicyAction::List => listing::handle(Listing::Policies, kms, request).await,
+        action => on_one(action, kms, request).await,
     }
 }
 
-async fn on_one(action: PolicyAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = PolicyName::parse(asked.action.name())?;
-    let (kms, permit, by) = (&asked.api.kms, asked.caller.permit()?, asked.deadline.act_by);
+async fn on_one(action: PolicyAction, kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = PolicyName::parse(request.action.name())?;
+    let (kms, permit, by) = (kms, request.caller.permit()?, request.deadline.act_by);
     let behind = match action {
         PolicyAction::List => return Err(Refusal::UnknownPath),
         PolicyAction::Describe => {
@@ -42,24 +43,28 @@ async fn on_one(action: PolicyAction, asked: &Asked<'_>) -> Result<Answer, Refus
             answer.headers_mut().insert(ETAG, etag(PolicyTag::of(&name, &entry)));
             return Ok(answer);
         }
-        PolicyAction::Create => put(asked, name, Replaces::Nothing).await?,
-        PolicyAction::Write => put(asked, name, replaces(&asked.parts.headers)?).await?,
-        PolicyAction::Assign => kms.assign_policy(permit, name, bodies::assigned(&asked.body)?, by).await?,
+        PolicyAction::Create => put(kms, request, name, Replaces::Nothing).await?,
+        PolicyAction::Write => put(kms, request, name, replaces(&request.parts.headers)?).await?,
+        PolicyAction::Assign => kms.assign_policy(permit, name, bodies::assigned(&request.body)?, by).await?,
         PolicyAction::Delete => kms.delete_policy(permit, name, by).await?,
     };
     Ok(answers::revoked(behind))
 }
 
 /// Makes a policy, or replaces one. What no request reaches is kept and warned of (wire contract, "Policies").
-async fn put(asked: &Asked<'_>, name: PolicyName, replaces: Replaces) -> Result<Behind, Refusal> {
-    let policy = bodies::policy(&asked.body)?;
+async fn put(
+    kms: &Kms,
+    request: &AuthorisedRequest<'_>,
+    name: PolicyName,
+    replaces: Replaces,
+) -> Result<Behind, Refusal> {
+    let policy = bodies::policy(&request.body)?;
     let patterns = policy.allow.iter().chain(&policy.deny);
     let unreached: Vec<_> = patterns.filter(|pattern| !pattern.is_reached()).cloned().collect();
     let text = name.as_str().to_owned();
-    let behind =
-        asked.api.kms.put_policy(asked.caller.permit()?, name, policy, replaces, asked.deadline.act_by).await?;
+    let behind = kms.put_policy(request.caller.permit()?, name, policy, replaces, request.deadline.act_by).await?;
     if !unreached.is_empty() {
-        let request_id = format_args!("{:016x}", asked.request_id);
+        let request_id = format_args!("{:016x}", request.request_id);
         tracing::warn!(%request_id, policy = text, patterns = ?unreached, "no request to this server matches these patterns; kept as they are");
     }
     Ok(behind)

@@ -16,20 +16,28 @@ use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Asked;
+use super::request::AuthorisedRequest;
 use crate::clock;
-use crate::http::api::Api;
 use crate::http::error::Refusal;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
-use crate::kms::{FollowLog, PeerLog};
+use crate::kms::{FollowLog, Kms, PeerLog};
 use crate::policy::{Action, Identity, LogAction, Rules};
-use crate::telemetry::joined;
+use crate::telemetry::{Audit, ErrorLog, joined};
 
 /// Between two looks at whether the client may still listen: a stream outlasts changes of the rules.
 const CHECK: Duration = Duration::from_secs(1);
 /// How long the other nodes may hold up the head of an answer that tells of them, too.
 const OPENING: Duration = Duration::from_secs(1);
+
+/// The events of this node.
+#[derive(Clone, Copy)]
+pub struct Feeds<'a> {
+    /// The records of requests.
+    pub audit: &'a Audit,
+    /// The errors of the program.
+    pub errors: &'a ErrorLog,
+}
 
 /// Answers with a stream.
 ///
@@ -38,14 +46,18 @@ const OPENING: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The query makes no sense, or the client may not listen.
-pub async fn handle(log: LogAction, asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let query::StreamQuery { tail, follow, cluster } = query::stream(asked.parts.uri.query())?;
-    let api = Arc::clone(asked.api);
+pub async fn handle(
+    log: LogAction,
+    kms: &Arc<Kms>,
+    feeds: Feeds<'_>,
+    request: &AuthorisedRequest<'_>,
+) -> Result<Answer, Refusal> {
+    let query::StreamQuery { tail, follow, cluster } = query::stream(request.parts.uri.query())?;
     let wanted = FollowLog { errors: log == LogAction::Error, tail, follow };
-    let mut lines = own_lines(&api, wanted);
+    let mut lines = own_lines(feeds, wanted);
     if cluster {
-        let own = tagged(api.kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed());
-        let peers = api.kms.peer_logs(asked.caller.permit()?, wanted);
+        let own = tagged(kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed());
+        let peers = kms.peer_logs(request.caller.permit()?, wanted);
         lines = merged(own, peers, log, follow).boxed().await;
         if !follow {
             lines = stream::iter([in_order(lines.collect().await)]).boxed();
@@ -57,13 +69,13 @@ pub async fn handle(log: LogAction, asked: &Asked<'_>) -> Result<Answer, Refusal
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Checked again from here on: what the guard permitted it by may have changed meanwhile.
-    let (rules, file_admin) = (api.kms.rules(), api.kms.file_admin());
-    let identity = asked.caller.identity()?;
+    let (rules, file_admin) = (kms.rules(), kms.file_admin());
+    let identity = request.caller.identity()?;
     // The same action, borrowed from nothing, for a stream outlasts its request.
-    let action = asked.action.kind().on("");
+    let action = request.action.kind().on("");
     rules.permit(identity, file_admin, action)?;
-    let following =
-        Following { lines, identity, rules, file_admin, api, action, check, draining: asked.client.draining.clone() };
+    let (kms, draining) = (Arc::clone(kms), request.draining.clone());
+    let following = Following { lines, kms, identity, action, rules, file_admin, check, draining };
     let lines = stream::unfold(following, |mut following| async move {
         let lines = following.next().await?;
         Some((io::Result::Ok(Frame::data(lines)), following))
@@ -71,19 +83,19 @@ pub async fn handle(log: LogAction, asked: &Asked<'_>) -> Result<Answer, Refusal
     Ok(answers::lines(lines.boxed()))
 }
 
-fn own_lines(api: &Api, FollowLog { errors, tail, follow }: FollowLog) -> BoxStream<'static, Bytes> {
+fn own_lines(feeds: Feeds<'_>, FollowLog { errors, tail, follow }: FollowLog) -> BoxStream<'static, Bytes> {
     match (errors, follow) {
-        (false, true) => api.audit.feed().listen(tail).into_stream(),
-        (true, true) => api.errors.feed().listen(tail).into_stream(),
-        (false, false) => stream::iter([joined(api.audit.feed().tail(tail))]).boxed(),
-        (true, false) => stream::iter([joined(api.errors.feed().tail(tail))]).boxed(),
+        (false, true) => feeds.audit.feed().listen(tail).into_stream(),
+        (true, true) => feeds.errors.feed().listen(tail).into_stream(),
+        (false, false) => stream::iter([joined(feeds.audit.feed().tail(tail))]).boxed(),
+        (true, false) => stream::iter([joined(feeds.errors.feed().tail(tail))]).boxed(),
     }
 }
 
 /// A stream that goes on.
 struct Following {
     lines: BoxStream<'static, Bytes>,
-    api: Arc<Api>,
+    kms: Arc<Kms>,
     identity: Identity,
     action: Action<'static>,
     /// Those that permitted it last.
@@ -115,7 +127,7 @@ impl Following {
     }
 
     async fn permitted(&mut self) -> bool {
-        let kms = &self.api.kms;
+        let kms = &self.kms;
         if kms.are_in_force(&self.rules) && kms.file_admin() == self.file_admin {
             return true;
         }

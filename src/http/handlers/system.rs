@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::http::api::Api;
+use super::services::Services;
 use crate::http::openapi;
 use crate::http::pipeline::routes::ROUTES;
+use crate::http::pipeline::settings::Settings;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::cluster;
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
@@ -21,27 +22,27 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const COMMIT: Option<&str> = option_env!("KEYRAFT_BUILD_COMMIT");
 
 /// Tells about the node. Never fails: while a node is not ready, nobody can ask it.
-pub fn answer(action: SystemAction, api: &Api) -> Answer {
+pub fn answer(action: SystemAction, services: &Services) -> Answer {
+    let Services { kms, audit, metrics, errors, settings, .. } = services;
     match action {
         SystemAction::Version => answers::json(&Version { version: VERSION, commit: COMMIT.unwrap_or("unknown") }),
         SystemAction::Ready => answers::empty(),
-        SystemAction::Status => answers::json(&Status::new(&process_figures(), &api.kms.cluster_status())),
-        SystemAction::Api => answers::json(&routes(api)),
+        SystemAction::Status => answers::json(&Status::new(&process_figures(), &kms.cluster_status())),
+        SystemAction::Api => answers::json(&routes(&settings.load())),
         SystemAction::OpenApi => answers::written_json(openapi::document()),
-        SystemAction::Metrics => {
-            answers::metrics(render_kes_metrics(&api.metrics, &api.audit, &api.errors, &process_figures()))
-        }
+        SystemAction::Metrics => answers::metrics(render_kes_metrics(metrics, audit, errors, &process_figures())),
     }
 }
 
 /// Shows the cluster as this node sees it. Never fails.
-pub fn cluster_answer(action: ClusterAction, api: &Api) -> Answer {
+pub fn cluster_answer(action: ClusterAction, services: &Services) -> Answer {
+    let Services { kms, audit, tls, .. } = services;
     match action {
-        ClusterAction::Status => answers::json(&cluster::status_json(&api.kms.cluster_status())),
+        ClusterAction::Status => answers::json(&cluster::status_json(&kms.cluster_status())),
         ClusterAction::Metrics => {
-            let cluster = render_cluster_metrics(&cluster::figures(&api.kms.cluster_status()));
-            let audit = render_audit_metrics(&api.audit.figures());
-            answers::metrics(cluster + &audit + &render_node_metrics(node_figures(&api.tls.certificates())))
+            let cluster = render_cluster_metrics(&cluster::figures(&kms.cluster_status()));
+            let audit = render_audit_metrics(&audit.figures());
+            answers::metrics(cluster + &audit + &render_node_metrics(node_figures(&tls.certificates())))
         }
     }
 }
@@ -72,8 +73,7 @@ struct RouteShown {
     timeout: u64,
 }
 
-fn routes(api: &Api) -> Vec<RouteShown> {
-    let settings = api.settings.load();
+fn routes(settings: &Settings) -> Vec<RouteShown> {
     let listed = ROUTES.iter().enumerate().filter(|(_, route)| route.listed);
     let shown = listed.map(|(index, route)| RouteShown {
         method: route.method.as_str(),

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::Asked;
 use super::keys::{named, version_number};
 use super::policies::Made;
+use super::request::AuthorisedRequest;
 use crate::clock;
 use crate::http::error::Refusal;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::json;
-use crate::kms::{KeyVersion, KeyVersions};
+use crate::kms::{KeyVersion, KeyVersions, Kms};
 use crate::policy::KeyName;
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -18,9 +18,9 @@ const MINUTE_NS: i64 = 60_000_000_000;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn rotate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let version = asked.api.kms.rotate_key(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let version = kms.rotate_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Rotated { version: format!("v{version}") }))
 }
 
@@ -28,9 +28,9 @@ pub async fn rotate(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn tell(asked: &Asked<'_>) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let found = asked.api.kms.key_versions(asked.caller.permit()?, name, asked.deadline.act_by).await?;
+pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let found = kms.key_versions(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Versions::new(&found)))
 }
 
@@ -38,13 +38,13 @@ pub async fn tell(asked: &Asked<'_>) -> Result<Answer, Refusal> {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn set(asked: &Asked<'_>, disabled: bool) -> Result<Answer, Refusal> {
-    let name = KeyName::parse(asked.action.name())?;
-    let [version] = json::object(&asked.body, ["version"])?;
+pub async fn set(kms: &Kms, request: &AuthorisedRequest<'_>, disabled: bool) -> Result<Answer, Refusal> {
+    let name = KeyName::parse(request.action.name())?;
+    let [version] = json::object(&request.body, ["version"])?;
     named(version.as_ref()).ok_or(Refusal::Body)?;
     let version = version_number(version.as_ref()).unwrap_or_default();
-    let by = asked.deadline.act_by;
-    let behind = asked.api.kms.set_key_version(asked.caller.permit()?, name, version, disabled, by).await?;
+    let by = request.deadline.act_by;
+    let behind = kms.set_key_version(request.caller.permit()?, name, version, disabled, by).await?;
     Ok(answers::revoked(behind))
 }
 
