@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::pipeline::routes::Method;
-use super::wire::query::BadParameter;
+use super::wire::json::BadJson;
+use super::wire::query::{BadParameter, BadQuery};
 use crate::clock;
 use crate::error_code::{ErrorCode, ErrorCode as Code};
 use crate::kms::{self, Cipher, CipherError};
@@ -41,10 +42,8 @@ pub enum Refusal {
     Name(NameError),
     /// A listing prefix outside the grammar.
     Prefix(PrefixError),
-    /// A listing's limit that is no positive number.
-    Limit(String),
-    /// A log stream's parameter that makes no sense.
-    Parameter(BadParameter),
+    /// A query that the route does not take.
+    Query(BadQuery),
     /// A body that is not what the route reads.
     Body,
     /// The same for import, which has a text of its own.
@@ -90,10 +89,10 @@ impl Refusal {
             Self::Denied => not_authorized(),
             Self::Name(error) => (400, Code::InvalidName, error.to_string().into()),
             Self::Prefix(error) => (400, Code::InvalidPrefix, error.to_string().into()),
-            Self::Limit(limit) => {
+            Self::Query(BadQuery::Limit(limit)) => {
                 (400, Code::InvalidParameter, format!("limit '{limit}' is not a positive number").into())
             }
-            Self::Parameter(BadParameter { name, value, want }) => (
+            Self::Query(BadQuery::Parameter(BadParameter { name, value, want })) => (
                 400,
                 Code::InvalidParameter,
                 format!("{name} '{value}' makes no sense: write {want}, or leave it out").into(),
@@ -216,6 +215,18 @@ impl From<Denied> for Refusal {
     }
 }
 
+impl From<BadJson> for Refusal {
+    fn from(BadJson: BadJson) -> Self {
+        Self::Body
+    }
+}
+
+impl From<BadQuery> for Refusal {
+    fn from(error: BadQuery) -> Self {
+        Self::Query(error)
+    }
+}
+
 impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         Self::Name(error)
@@ -313,8 +324,8 @@ mod tests {
             Refusal::Forwarded(ForwardedError::Untrusted),
             Refusal::Denied,
             Refusal::Prefix(PrefixError("*".to_owned())),
-            Refusal::Limit("x".to_owned()),
-            Refusal::Parameter(parameter),
+            Refusal::Query(BadQuery::Limit("x".to_owned())),
+            Refusal::Query(BadQuery::Parameter(parameter)),
             Refusal::Body,
             Refusal::ImportBody,
             Refusal::BodyTooLarge,

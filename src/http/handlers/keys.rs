@@ -1,6 +1,5 @@
 //! Operations on keys: each reads its body, does one thing, and writes its answer.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,12 +12,10 @@ use crate::http::error::Refusal;
 use crate::http::pipeline::body::is_declared_empty;
 use crate::http::wire::answers::{self, Answer, Writer};
 use crate::http::wire::imports::read_import;
-use crate::http::wire::json::{self, BadJson};
+use crate::http::wire::json::{self, BadJson, non_empty};
+use crate::http::wire::key_version;
 use crate::kms::{KeyDescription, Kms};
 use crate::policy::{KeyAction, KeyName};
-
-/// What stands for a version text that no version has; versions count from 1.
-const NO_VERSION: u32 = 0;
 
 /// Does something with a key.
 ///
@@ -86,13 +83,13 @@ async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
     let name = KeyName::parse(request.action.name())?;
     let none = request.body.is_empty() && is_declared_empty(request.parts.version, &request.parts.headers);
     let [context, version] = if none { [None, None] } else { json::object(&request.body, ["context", "version"])? };
-    let (context, number) = (json::bytes(context.as_ref())?, version_number(version.as_ref()));
+    let (context, number) = (json::bytes(context.as_ref())?, key_version::number(version.as_ref()));
     let by = request.deadline.act_by;
     let key = kms.generate(request.caller.permit()?, name, number, &context, by).await?;
     let mut answer = Writer::object(&[key.plaintext.len(), key.ciphertext.len()]);
     answer.base64("plaintext", &*key.plaintext);
     answer.base64("ciphertext", &key.ciphertext);
-    answer.version(named(version.as_ref()));
+    answer.version(non_empty(version.as_ref()));
     Ok(answers::secret_json(answer.finish()))
 }
 
@@ -100,11 +97,11 @@ async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, R
     let name = KeyName::parse(request.action.name())?;
     let [plaintext, context, version] = json::object(&request.body, ["plaintext", "context", "version"])?;
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
-    let (number, by) = (version_number(version.as_ref()), request.deadline.act_by);
+    let (number, by) = (key_version::number(version.as_ref()), request.deadline.act_by);
     let ciphertext = kms.encrypt(request.caller.permit()?, name, number, &plaintext, &context, by).await?;
     let mut answer = Writer::object(&[ciphertext.len()]);
     answer.base64("ciphertext", &ciphertext);
-    answer.version(named(version.as_ref()));
+    answer.version(non_empty(version.as_ref()));
     Ok(answers::secret_json(answer.finish()))
 }
 
@@ -112,7 +109,7 @@ async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, R
     let name = KeyName::parse(request.action.name())?;
     let [ciphertext, context, version] = json::object(&request.body, ["ciphertext", "context", "version"])?;
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
-    let (number, by) = (version_number(version.as_ref()), request.deadline.act_by);
+    let (number, by) = (key_version::number(version.as_ref()), request.deadline.act_by);
     let plaintext = kms.decrypt(request.caller.permit()?, name, number, &ciphertext, &context, by).await?;
     let mut answer = Writer::object(&[plaintext.len()]);
     answer.base64("plaintext", &plaintext);
@@ -145,26 +142,13 @@ async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answ
 async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
     let name = KeyName::parse(request.action.name())?;
     let [message, version] = json::object(&request.body, ["message", "version"])?;
-    let (message, number) = (json::bytes(message.as_ref())?, version_number(version.as_ref()));
+    let (message, number) = (json::bytes(message.as_ref())?, key_version::number(version.as_ref()));
     let by = request.deadline.act_by;
     let hmac = kms.hmac(request.caller.permit()?, name, number, &message, by).await?;
     let mut answer = Writer::object(&[hmac.len()]);
     answer.base64("hmac", &hmac);
-    answer.version(named(version.as_ref()));
+    answer.version(non_empty(version.as_ref()));
     Ok(answers::secret_json(answer.finish()))
-}
-
-/// The text of a field; an empty one names nothing.
-pub fn named<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
-    field.map(AsRef::as_ref).filter(|text: &&str| !text.is_empty())
-}
-
-/// The number of a version such as `v1`, for the key to know or not.
-pub fn version_number(field: Option<&Cow<'_, str>>) -> Option<u32> {
-    named(field).map(|text| {
-        let digits = text.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));
-        digits.and_then(|digits| digits.parse().ok()).unwrap_or(NO_VERSION)
-    })
 }
 
 /// The answer of describe.
@@ -188,29 +172,11 @@ impl<'a> Described<'a> {
     }
 }
 
-impl From<BadJson> for Refusal {
-    fn from(BadJson: BadJson) -> Self {
-        Self::Body
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kms::Cipher;
     use crate::policy::{Author, Identity};
-
-    #[test]
-    fn a_version_is_v_and_a_number_from_one() {
-        let number = |text: &'static str| version_number(Some(&Cow::Borrowed(text)));
-        assert_eq!(version_number(None), None);
-        assert_eq!(number(""), None);
-        assert_eq!(number("v1"), Some(1));
-        assert_eq!(number("v4294967295"), Some(u32::MAX));
-        for none in ["v0", "v", "1", "V1", "v01", "v+1", "v-1", "v1 ", "v4294967296", "latest"] {
-            assert_eq!(number(none), Some(NO_VERSION), "{none}");
-        }
-    }
 
     #[test]
     fn a_description_leaves_out_an_unknown_maker_but_not_the_date() {

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::keys::{named, version_number};
 use super::policies::Made;
 use super::request::AuthorisedRequest;
 use crate::clock;
 use crate::http::error::Refusal;
 use crate::http::wire::answers::{self, Answer};
-use crate::http::wire::json;
+use crate::http::wire::json::{self, non_empty};
+use crate::http::wire::key_version;
 use crate::kms::{KeyVersion, KeyVersions, Kms};
 use crate::policy::KeyName;
 
@@ -41,8 +41,8 @@ pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 pub async fn set(kms: &Kms, request: &AuthorisedRequest<'_>, disabled: bool) -> Result<Answer, Refusal> {
     let name = KeyName::parse(request.action.name())?;
     let [version] = json::object(&request.body, ["version"])?;
-    named(version.as_ref()).ok_or(Refusal::Body)?;
-    let version = version_number(version.as_ref()).unwrap_or_default();
+    non_empty(version.as_ref()).ok_or(Refusal::Body)?;
+    let version = key_version::number(version.as_ref()).unwrap_or_default();
     let by = request.deadline.act_by;
     let behind = kms.set_key_version(request.caller.permit()?, name, version, disabled, by).await?;
     Ok(answers::revoked(behind))

@@ -1,7 +1,7 @@
 //! What each operation says of itself: a new one does not compile without its description.
 
 use crate::http::error::Refusal;
-use crate::http::wire::query::BadParameter;
+use crate::http::wire::query::{BadParameter, BadQuery};
 use crate::kms::{Cipher, CipherError, Error};
 use crate::policy::{
     ActionKind, ClusterAction, IdentityAction, IdentityError, KeyAction, LogAction, NameError, NameKind, PatternError,
@@ -289,7 +289,7 @@ const LISTING: &str = "Sorted by bytes; all that match the prefix, while the ans
     then names the first one left out.";
 
 const LIST: &[Example] =
-    &[|| Refusal::Prefix(PrefixError(ELLIPSIS.into())), || Refusal::Limit(ELLIPSIS.into()), NO_LEADER];
+    &[|| Refusal::Prefix(PrefixError(ELLIPSIS.into())), || Refusal::Query(BadQuery::Limit(ELLIPSIS.into())), NO_LEADER];
 
 const fn stream(log: LogAction) -> Description {
     let (summary, line) = match log {
@@ -299,11 +299,13 @@ const fn stream(log: LogAction) -> Description {
     Description { details: STREAM, ..get(summary, Answer::Lines(line), &[BAD_TAIL, BAD_SWITCH]) }
 }
 
-const BAD_TAIL: Example =
-    || Refusal::Parameter(BadParameter { name: "tail", value: ELLIPSIS.into(), want: "a number of events" });
+const BAD_TAIL: Example = || bad_parameter("tail", "a number of events");
 
-const BAD_SWITCH: Example =
-    || Refusal::Parameter(BadParameter { name: "follow", value: ELLIPSIS.into(), want: "true or false" });
+const BAD_SWITCH: Example = || bad_parameter("follow", "true or false");
+
+fn bad_parameter(name: &'static str, want: &'static str) -> Refusal {
+    Refusal::Query(BadQuery::Parameter(BadParameter { name, value: ELLIPSIS.into(), want }))
+}
 
 const STREAM: &str = "One event a line, without end; the headers come at once. A reader that is too slow is told how \
     many events it lost. The path is served with a slash at its end too.";

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use super::json::{self, BadJson};
+use super::json::{self, BadJson, non_empty};
 use crate::clock;
 use crate::http::error::Refusal;
-use crate::http::handlers::keys::named;
 use crate::kms::{Cipher, Import, ImportedHmac};
 use crate::policy::Author;
 
@@ -24,7 +23,7 @@ pub fn read_import(body: &[u8]) -> Result<Import, Refusal> {
     // Both are read, so that a garbled one is refused also beside the one that counts.
     let [key, bytes] = [key, bytes].map(|field| field.map(|text| json::bytes(Some(&text))).transpose());
     let key = key.and_then(|key| Ok(key.or(bytes?).unwrap_or_default())).map_err(|BadJson| Refusal::ImportBody)?;
-    let cipher = match named(cipher.as_ref()).or(named(algorithm.as_ref())) {
+    let cipher = match non_empty(cipher.as_ref()).or(non_empty(algorithm.as_ref())) {
         Some(name) => name.parse().map_err(Refusal::Cipher)?,
         None => Cipher::Aes256,
     };
@@ -45,10 +44,10 @@ fn read_hmac(field: Option<&Cow<'_, str>>) -> Result<ImportedHmac, Refusal> {
 
 /// What is not said stays unknown, once anything is; the zero date says just that.
 fn read_author(at: Option<&Cow<'_, str>>, by: Option<&Cow<'_, str>>) -> Result<Option<Author>, Refusal> {
-    let is_said = named(at).is_some() || named(by).is_some();
-    let at = named(at).filter(|at| *at != clock::UNKNOWN_DATE);
+    let is_said = non_empty(at).is_some() || non_empty(by).is_some();
+    let at = non_empty(at).filter(|at| *at != clock::UNKNOWN_DATE);
     let created_at = at.map(|at| clock::from_rfc3339(at).ok_or(Refusal::ImportBody)).transpose()?;
-    let created_by = named(by).map(|by| by.parse().map_err(|_| Refusal::ImportBody)).transpose()?;
+    let created_by = non_empty(by).map(|by| by.parse().map_err(|_| Refusal::ImportBody)).transpose()?;
     Ok(is_said.then_some(Author { created_at, created_by }))
 }
 

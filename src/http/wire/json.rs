@@ -59,6 +59,11 @@ pub fn bytes(field: Option<&Cow<'_, str>>) -> Result<Zeroizing<Vec<u8>>, BadJson
     STANDARD.decode(text).map(Zeroizing::new).map_err(|_| BadJson)
 }
 
+/// The text of a field. An empty text counts as absent.
+pub fn non_empty<'f>(field: Option<&'f Cow<'_, str>>) -> Option<&'f str> {
+    field.map(AsRef::as_ref).filter(|text: &&str| !text.is_empty())
+}
+
 fn whole<'a, S: DeserializeSeed<'a>>(body: &'a [u8], shape: S) -> Result<S::Value, BadJson> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = shape.deserialize(&mut deserializer).map_err(|_| BadJson)?;

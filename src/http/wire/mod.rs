@@ -5,4 +5,5 @@ pub mod bodies;
 pub mod cluster;
 pub mod imports;
 pub mod json;
+pub mod key_version;
 pub mod query;
