@@ -21,8 +21,8 @@ pub enum Opening {
     Nothing,
 }
 
-/// Listens on an address. Another listener can take the address as soon as this one is closed. `[::]` means IPv4, too, and
-/// only IPv4 on a system without IPv6.
+/// Listens on an address. Another listener can take the address as soon as this one is closed. `[::]` means IPv4, too,
+/// and only IPv4 on a system without IPv6.
 ///
 /// # Errors
 /// The system does not let the process listen on the address.

@@ -16,7 +16,7 @@ use crate::tls::{CertificateError, ForwardedError};
 
 /// Why a request is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ApiError {
     /// No route has this path.
     UnknownPath,
     /// The path does not decode.
@@ -74,7 +74,7 @@ pub enum Refusal {
     Kms(kms::Error),
 }
 
-impl Refusal {
+impl ApiError {
     /// The status, the code that programs decide by, and the exact text that clients of KES compare.
     pub fn answer(&self) -> (StatusCode, ErrorCode, Cow<'static, str>) {
         let (status, code, text) = match self {
@@ -203,37 +203,37 @@ fn key_waits(until: i64) -> String {
     format!("a deleted key of this name can be restored until {until}: restore it, or use another name")
 }
 
-impl From<kms::Error> for Refusal {
+impl From<kms::Error> for ApiError {
     fn from(error: kms::Error) -> Self {
         Self::Kms(error)
     }
 }
 
-impl From<Denied> for Refusal {
+impl From<Denied> for ApiError {
     fn from(Denied: Denied) -> Self {
         Self::Denied
     }
 }
 
-impl From<BadJson> for Refusal {
+impl From<BadJson> for ApiError {
     fn from(BadJson: BadJson) -> Self {
         Self::Body
     }
 }
 
-impl From<BadQuery> for Refusal {
+impl From<BadQuery> for ApiError {
     fn from(error: BadQuery) -> Self {
         Self::Query(error)
     }
 }
 
-impl From<NameError> for Refusal {
+impl From<NameError> for ApiError {
     fn from(error: NameError) -> Self {
         Self::Name(error)
     }
 }
 
-impl From<BadName> for Refusal {
+impl From<BadName> for ApiError {
     fn from(error: BadName) -> Self {
         match error {
             BadName::Name(error) => Self::Name(error),
@@ -242,19 +242,19 @@ impl From<BadName> for Refusal {
     }
 }
 
-impl From<PatternError> for Refusal {
+impl From<PatternError> for ApiError {
     fn from(error: PatternError) -> Self {
         Self::Pattern(error)
     }
 }
 
-impl From<IdentityError> for Refusal {
+impl From<IdentityError> for ApiError {
     fn from(error: IdentityError) -> Self {
         Self::Identity(error)
     }
 }
 
-impl From<PrefixError> for Refusal {
+impl From<PrefixError> for ApiError {
     fn from(error: PrefixError) -> Self {
         Self::Prefix(error)
     }
@@ -274,9 +274,9 @@ mod tests {
         use kms::Error as K;
         let name = KeyName::parse("a b").unwrap_err();
         let cipher = "rot13".parse::<Cipher>().unwrap_err();
-        let method = Refusal::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" };
+        let method = ApiError::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" };
         let table = [
-            (Refusal::Denied, 403, "not authorized: insufficient permissions"),
+            (ApiError::Denied, 403, "not authorized: insufficient permissions"),
             (K::Denied.into(), 403, "not authorized: insufficient permissions"),
             (K::KeyNotFound.into(), 404, "key does not exist"),
             (K::KeyExists.into(), 400, "key already exists"),
@@ -288,18 +288,18 @@ mod tests {
             (K::PolicyTooLarge.into(), 413, "request body too large"),
             (K::VersionNotFound.into(), 404, "key version does not exist"),
             (K::VersionDisabled.into(), 409, "key version is disabled"),
-            (Refusal::NoCertificate, 400, "tls: client certificate is required"),
-            (Refusal::Certificate(CertificateError::Several), 400, "tls: received more than one client certificate"),
-            (Refusal::Body, 400, "invalid request body"),
-            (Refusal::ImportBody, 400, "invalid import key request body"),
-            (Refusal::Cipher(cipher), 406, "algorithm 'rot13' is not supported"),
-            (Refusal::KeySize(Cipher::Aes256), 406, "invalid key size for 'AES256'"),
+            (ApiError::NoCertificate, 400, "tls: client certificate is required"),
+            (ApiError::Certificate(CertificateError::Several), 400, "tls: received more than one client certificate"),
+            (ApiError::Body, 400, "invalid request body"),
+            (ApiError::ImportBody, 400, "invalid import key request body"),
+            (ApiError::Cipher(cipher), 406, "algorithm 'rot13' is not supported"),
+            (ApiError::KeySize(Cipher::Aes256), 406, "invalid key size for 'AES256'"),
             (method, 405, "received method 'POST' expected 'GET'"),
             (K::NoHmac.into(), 409, "key does not support HMAC"),
             (K::KeyUnopenable.into(), 409, "key cannot be opened"),
-            (Refusal::BodyTooLarge, 413, "request body too large"),
+            (ApiError::BodyTooLarge, 413, "request body too large"),
             (name.into(), 400, "key name 'a b' is empty, too long or contains invalid characters"),
-            (Refusal::UnknownPath, 404, "404 page not found\n"),
+            (ApiError::UnknownPath, 404, "404 page not found\n"),
         ];
         for (refusal, status, text) in table {
             let (found, _, message) = refusal.answer();
@@ -308,36 +308,36 @@ mod tests {
     }
 
     /// Every refusal, with an example where it has many.
-    fn every_refusal() -> Vec<Refusal> {
+    fn every_refusal() -> Vec<ApiError> {
         use kms::Error as K;
-        let name = |kind: NameKind| Refusal::Name(kind.check("a b").unwrap_err());
+        let name = |kind: NameKind| ApiError::Name(kind.check("a b").unwrap_err());
         let names = [NameKind::Key, NameKind::Policy, NameKind::Identity].map(name);
         let parameter = BadParameter { name: "tail", value: "x".to_owned(), want: "a number of events" };
         let certificates = [CertificateError::Several, CertificateError::Authority, CertificateError::Malformed];
-        let nobody = certificates.map(|error| Refusal::Forwarded(ForwardedError::Nobody(error)));
+        let nobody = certificates.map(|error| ApiError::Forwarded(ForwardedError::Nobody(error)));
         let own = [
-            Refusal::UnknownPath,
-            Refusal::BadPath,
-            Refusal::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" },
-            Refusal::NoCertificate,
-            Refusal::Forwarded(ForwardedError::Unreadable),
-            Refusal::Forwarded(ForwardedError::Untrusted),
-            Refusal::Denied,
-            Refusal::Prefix(PrefixError("*".to_owned())),
-            Refusal::Query(BadQuery::Limit("x".to_owned())),
-            Refusal::Query(BadQuery::Parameter(parameter)),
-            Refusal::Body,
-            Refusal::ImportBody,
-            Refusal::BodyTooLarge,
-            Refusal::BodyTooSlow,
-            Refusal::Cipher(CipherError("rot13".to_owned())),
-            Refusal::KeySize(Cipher::Aes256),
-            Refusal::TimedOut { writes: false },
-            Refusal::TimedOut { writes: true },
-            Refusal::Pattern(PatternError { pattern: "x".to_owned(), why: Unmatchable::NoSlash }),
-            Refusal::Identity(IdentityError),
-            Refusal::Unaudited { done: false },
-            Refusal::Unaudited { done: true },
+            ApiError::UnknownPath,
+            ApiError::BadPath,
+            ApiError::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" },
+            ApiError::NoCertificate,
+            ApiError::Forwarded(ForwardedError::Unreadable),
+            ApiError::Forwarded(ForwardedError::Untrusted),
+            ApiError::Denied,
+            ApiError::Prefix(PrefixError("*".to_owned())),
+            ApiError::Query(BadQuery::Limit("x".to_owned())),
+            ApiError::Query(BadQuery::Parameter(parameter)),
+            ApiError::Body,
+            ApiError::ImportBody,
+            ApiError::BodyTooLarge,
+            ApiError::BodyTooSlow,
+            ApiError::Cipher(CipherError("rot13".to_owned())),
+            ApiError::KeySize(Cipher::Aes256),
+            ApiError::TimedOut { writes: false },
+            ApiError::TimedOut { writes: true },
+            ApiError::Pattern(PatternError { pattern: "x".to_owned(), why: Unmatchable::NoSlash }),
+            ApiError::Identity(IdentityError),
+            ApiError::Unaudited { done: false },
+            ApiError::Unaudited { done: true },
         ];
         let of_kms = [
             [K::KeyNotFound, K::KeyExists, K::VersionNotFound, K::KeyWaiting { until: 0 }, K::NothingWaiting],
@@ -346,8 +346,13 @@ mod tests {
             [K::IdentityNotFound, K::IdentityExists, K::IdentityIsAdmin, K::LastAdmin, K::AdminOfFile],
             [K::Denied, K::NoLeader, K::OutcomeUnknown, K::NotEverywhere, K::Stopping],
         ];
-        let of_kms = of_kms.into_iter().flatten().map(Refusal::Kms);
-        own.into_iter().chain(names).chain(certificates.map(Refusal::Certificate)).chain(nobody).chain(of_kms).collect()
+        let of_kms = of_kms.into_iter().flatten().map(ApiError::Kms);
+        own.into_iter()
+            .chain(names)
+            .chain(certificates.map(ApiError::Certificate))
+            .chain(nobody)
+            .chain(of_kms)
+            .collect()
     }
 
     /// Each code with its statuses and the texts that come with it.
@@ -428,16 +433,16 @@ mod tests {
 
     #[test]
     fn what_is_unavailable_says_whether_the_outcome_is_known() {
-        let text = |refusal: Refusal| {
+        let text = |refusal: ApiError| {
             let (status, _, text) = refusal.answer();
             assert_eq!(status, 503);
             text
         };
-        for known in [kms::Error::NoLeader.into(), kms::Error::Stopping.into(), Refusal::TimedOut { writes: false }] {
+        for known in [kms::Error::NoLeader.into(), kms::Error::Stopping.into(), ApiError::TimedOut { writes: false }] {
             assert!(text(known).contains("nothing was changed"));
         }
         assert!(text(kms::Error::NotEverywhere.into()).contains("the change is made"));
-        for unknown in [kms::Error::OutcomeUnknown.into(), Refusal::TimedOut { writes: true }] {
+        for unknown in [kms::Error::OutcomeUnknown.into(), ApiError::TimedOut { writes: true }] {
             assert!(text(unknown).contains("outcome is unknown"));
         }
     }

@@ -6,30 +6,30 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::{HeaderName, HeaderValue};
 
-/// The header of an answer that has the id.
+/// The header of an answer with the id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static(NAME);
-/// The header's name as it is written.
+/// The name of that header.
 pub const NAME: &str = "keyraft-request-id";
 
-/// Where ids come from; its clones draw from the same source.
+/// The source of ids. Its clones draw from the same source.
 #[derive(Clone)]
 pub struct RequestIds(Arc<AtomicU64>);
 
 impl RequestIds {
-    /// The id of one more request.
+    /// The id of the next request.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Relaxed)
     }
 }
 
 impl Default for RequestIds {
-    /// They begin elsewhere in each process, so that they seldom meet in one log.
+    /// Ids begin at a random number in each process, so that the ids of two processes seldom meet in one log.
     fn default() -> Self {
         Self(Arc::new(AtomicU64::new(RandomState::new().build_hasher().finish())))
     }
 }
 
-/// An id as the log and the audit trail write it too: `{id:016x}`.
+/// The digits of an id. The log and the audit trail write the same, as `{id:016x}`.
 pub fn digits(id: u64) -> [u8; 16] {
     let mut digits = [0; 16];
     hex::encode_to_slice(id.to_be_bytes(), &mut digits).expect("8 bytes have 16 digits");
@@ -39,7 +39,7 @@ pub fn digits(id: u64) -> [u8; 16] {
 /// The header's value.
 pub fn value(id: u64) -> HeaderValue {
     let mut value = HeaderValue::from_bytes(&digits(id)).expect("digits are a header's value");
-    // No two answers have the same one: HTTP/2 must not make room in its table of headers for each.
+    // No two answers have the same value. Marked as sensitive, it stays out of HTTP/2's table of headers.
     value.set_sensitive(true);
     value
 }

@@ -40,7 +40,7 @@ impl UnansweredRequest {
 impl Drop for UnansweredRequest {
     fn drop(&mut self) {
         if !self.has_begun {
-            drop(self.api.begin_trail(&self.client, self.parts.uri.path(), &self.parts.headers).0);
+            drop(self.api.begin_record(&self.client, self.parts.uri.path(), &self.parts.headers).0);
         }
     }
 }

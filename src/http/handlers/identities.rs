@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::listing::{self, Listing};
 use super::policies::{Made, Patterns, patterns};
 use super::request::AuthorisedRequest;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::bodies;
 use crate::kms::{self, Client, Kms};
@@ -21,7 +21,7 @@ pub async fn handle(
     action: IdentityAction,
     kms: &Arc<Kms>,
     request: &AuthorisedRequest<'_>,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, ApiError> {
     match action {
         IdentityAction::Describe => describe(kms, request).await,
         IdentityAction::DescribeSelf => self_describe(kms, request).await,
@@ -31,27 +31,27 @@ pub async fn handle(
     }
 }
 
-async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity: Identity = request.action.name().parse()?;
     let role = bodies::role(&request.body)?;
     let behind = kms.create_identity(request.caller.permit()?, identity, role, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let behind = kms.delete_identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 /// A valid name that is no identity names nobody.
-async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let client = kms.identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
     Ok(answers::json(&Described::new(&client)))
 }
 
-async fn self_describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn self_describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity = request.caller.identity()?;
     let client = kms.own_client(identity, request.deadline.act_by).await?.unwrap_or_else(nobody);
     Ok(answers::json(&SelfDescribed::new(identity, &client)))

@@ -8,7 +8,7 @@ use super::listing::{self, Listing};
 use super::request::AuthorisedRequest;
 use super::versions;
 use crate::clock;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::pipeline::body::is_declared_empty;
 use crate::http::wire::answers::{self, Answer, Writer};
 use crate::http::wire::imports::read_import;
@@ -21,7 +21,7 @@ use crate::policy::{KeyAction, KeyName};
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     match action {
         KeyAction::Generate => generate(kms, request).await,
         KeyAction::Decrypt => decrypt(kms, request).await,
@@ -42,44 +42,44 @@ pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedReque
     }
 }
 
-async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     kms.create_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn import(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn import(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let import = read_import(&request.body)?;
     kms.import_key(request.caller.permit()?, name, import, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let behind = kms.delete_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn restore(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn restore(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     kms.restore_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
-async fn purge(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn purge(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let behind = kms.purge_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let found = kms.describe_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Described::new(name, &found)))
 }
 
-async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let none = request.body.is_empty() && is_declared_empty(request.parts.version, &request.parts.headers);
     let [context, version] = if none { [None, None] } else { json::object(&request.body, ["context", "version"])? };
@@ -93,7 +93,7 @@ async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let [plaintext, context, version] = json::object(&request.body, ["plaintext", "context", "version"])?;
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
@@ -105,7 +105,7 @@ async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, R
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let [ciphertext, context, version] = json::object(&request.body, ["ciphertext", "context", "version"])?;
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
@@ -116,7 +116,7 @@ async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, R
     Ok(answers::secret_json(answer.finish()))
 }
 
-async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let permit = request.caller.permit()?;
     let sealed = json::objects(&request.body, ["ciphertext", "context"])?
@@ -139,7 +139,7 @@ async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answ
     Ok(answers::secret_json(answer.finish_array()))
 }
 
-async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let [message, version] = json::object(&request.body, ["message", "version"])?;
     let (message, number) = (json::bytes(message.as_ref())?, key_version::number(version.as_ref()));

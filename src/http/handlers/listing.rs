@@ -13,7 +13,7 @@ use http::header::ACCEPT;
 use hyper::body::Frame;
 
 use super::request::AuthorisedRequest;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::pipeline::deadline::Deadline;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
@@ -42,7 +42,7 @@ pub enum Listing {
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let query = query::parse(request.parts.uri.query())?;
     let mut names = Names {
         kms: Arc::clone(kms),
@@ -101,7 +101,7 @@ impl Names {
     /// The next names; none when there are no more, or no more are wanted.
     ///
     /// Every batch passes the policy check anew, since a stream of them outlasts changes of the rules.
-    async fn batch(&mut self, deadline: Deadline) -> Result<Vec<String>, Refusal> {
+    async fn batch(&mut self, deadline: Deadline) -> Result<Vec<String>, ApiError> {
         let Next::From(from) = &self.next else { return Ok(Vec::new()) };
         let wanted = self.left.min(BATCH);
         if wanted == 0 {
@@ -124,7 +124,7 @@ impl Names {
         from: Option<&str>,
         limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, ApiError> {
         let (kms, prefix, by) = (&self.kms, Prefix::parse(&self.prefix)?, deadline.act_by);
         Ok(match self.kind {
             Listing::Keys => kms.key_names(permit, prefix, from, limit, by).await?,

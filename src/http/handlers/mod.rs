@@ -13,7 +13,7 @@ pub mod versions;
 use self::request::AuthorisedRequest;
 use self::services::Services;
 use self::streams::Feeds;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::wire::answers::Answer;
 use crate::policy::ActionKind;
 
@@ -21,7 +21,7 @@ use crate::policy::ActionKind;
 ///
 /// # Errors
 /// The refusal to answer with.
-pub async fn handle(services: &Services, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(services: &Services, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let Services { kms, audit, errors, .. } = services;
     match request.action.kind() {
         ActionKind::Key(action) => keys::handle(action, kms, request).await,

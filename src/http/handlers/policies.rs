@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::listing::{self, Listing};
 use super::request::AuthorisedRequest;
 use crate::clock;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::bodies;
 use crate::kms::{self, Behind, Kms};
@@ -21,18 +21,18 @@ use crate::state::{PolicyTag, Replaces};
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     match action {
         PolicyAction::List => listing::handle(Listing::Policies, kms, request).await,
         action => on_one(action, kms, request).await,
     }
 }
 
-async fn on_one(action: PolicyAction, kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+async fn on_one(action: PolicyAction, kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = PolicyName::parse(request.action.name())?;
     let (kms, permit, by) = (kms, request.caller.permit()?, request.deadline.act_by);
     let behind = match action {
-        PolicyAction::List => return Err(Refusal::UnknownPath),
+        PolicyAction::List => return Err(ApiError::UnknownPath),
         PolicyAction::Describe => {
             let entry = kms.policy(permit, &name, by).await?;
             return Ok(answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }));
@@ -57,7 +57,7 @@ async fn put(
     request: &AuthorisedRequest<'_>,
     name: PolicyName,
     replaces: Replaces,
-) -> Result<Behind, Refusal> {
+) -> Result<Behind, ApiError> {
     let policy = bodies::policy(&request.body)?;
     let patterns = policy.allow.iter().chain(&policy.deny);
     let unreached: Vec<_> = patterns.filter(|pattern| !pattern.is_reached()).cloned().collect();
@@ -76,13 +76,13 @@ fn etag(PolicyTag(tag): PolicyTag) -> HeaderValue {
 }
 
 /// Which policy a write may replace: any, or the one that `If-Match` names (RFC 9110, section 13.1.1).
-fn replaces(headers: &HeaderMap) -> Result<Replaces, Refusal> {
+fn replaces(headers: &HeaderMap) -> Result<Replaces, ApiError> {
     let Some(wanted) = headers.get(IF_MATCH) else { return Ok(Replaces::Anything) };
     let digits = wanted.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     let mut tag = [0; 32];
     // What names no policy of this server matches none.
     let read = digits.and_then(|digits| hex::decode_to_slice(digits, &mut tag).ok());
-    read.map(|()| Replaces::Only(PolicyTag(tag))).ok_or(Refusal::Kms(kms::Error::PolicyChanged))
+    read.map(|()| Replaces::Only(PolicyTag(tag))).ok_or(ApiError::Kms(kms::Error::PolicyChanged))
 }
 
 /// Patterns as the API shows them: the keys of an object.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::request::AuthorisedRequest;
 use crate::clock;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
 use crate::kms::{FollowLog, Kms, PeerLog};
@@ -51,7 +51,7 @@ pub async fn handle(
     kms: &Arc<Kms>,
     feeds: Feeds<'_>,
     request: &AuthorisedRequest<'_>,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, ApiError> {
     let query::StreamQuery { tail, follow, cluster } = query::stream(request.parts.uri.query())?;
     let wanted = FollowLog { errors: log == LogAction::Error, tail, follow };
     let mut lines = own_lines(feeds, wanted);
@@ -150,8 +150,8 @@ async fn merged(
     select_all(iter::once(own).chain(peers)).boxed()
 }
 
-/// A peer's events, once it has begun, or has kept the answer's head waiting for long enough: what happens after the head
-/// is told, or the lack of it is.
+/// A peer's events, once it has begun, or has kept the answer's head waiting for long enough: what happens after the
+/// head is told, or the lack of it is.
 async fn opened(lines: BoxStream<'static, PeerLog>, follow: bool) -> BoxStream<'static, PeerLog> {
     if !follow {
         // The last events are the same whenever it begins.

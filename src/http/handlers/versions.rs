@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::policies::Made;
 use super::request::AuthorisedRequest;
 use crate::clock;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::json::{self, non_empty};
 use crate::http::wire::key_version;
@@ -18,7 +18,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let version = kms.rotate_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Rotated { version: format!("v{version}") }))
@@ -28,7 +28,7 @@ pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Refusal> {
+pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let found = kms.key_versions(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Versions::new(&found)))
@@ -38,10 +38,10 @@ pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 ///
 /// # Errors
 /// What the answer then tells.
-pub async fn set(kms: &Kms, request: &AuthorisedRequest<'_>, disabled: bool) -> Result<Answer, Refusal> {
+pub async fn set(kms: &Kms, request: &AuthorisedRequest<'_>, disabled: bool) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let [version] = json::object(&request.body, ["version"])?;
-    non_empty(version.as_ref()).ok_or(Refusal::Body)?;
+    non_empty(version.as_ref()).ok_or(ApiError::Body)?;
     let version = key_version::number(version.as_ref()).unwrap_or_default();
     let by = request.deadline.act_by;
     let behind = kms.set_key_version(request.caller.permit()?, name, version, disabled, by).await?;

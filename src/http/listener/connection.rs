@@ -125,8 +125,8 @@ async fn shake_hands(
     }
 }
 
-/// Keeps the request in flight until the client has taken the answer. Over HTTP/1.1 the last answer of a connection says
-/// that it is the last.
+/// Keeps the request in flight until the client has taken the answer. Over HTTP/1.1 the last answer of a connection
+/// says that it is the last.
 fn track(in_flight: RequestInFlight, h2: bool) -> impl FnOnce(Answer) -> Result<Response<TrackedBody>, Infallible> {
     move |mut answer| {
         if !h2 && in_flight.is_last() {

@@ -1,5 +1,5 @@
-//! A stream that adds the request id and the error code to the answers that hyper itself writes, to bytes that are not an
-//! HTTP/1.1 request.
+//! A stream that adds the request id and the error code to the answers that hyper itself writes, to bytes that are not
+//! an HTTP/1.1 request.
 
 use std::io;
 use std::pin::Pin;

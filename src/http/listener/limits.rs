@@ -78,8 +78,8 @@ impl TimeLimits {
             _ if over(seen.accepted_at, age) && (seen.is_http2 || seen.activity == Activity::Handshake) => {
                 SweepDecision::Drain
             }
-            // A client of HTTP/1.1 may send a request while the server closes the connection, and would lose it. Only an
-            // answer can say that the connection ends.
+            // A client of HTTP/1.1 may send a request while the server closes the connection, and would lose it. Only
+            // an answer can say that the connection ends.
             _ if over(seen.accepted_at, age) => SweepDecision::AnswerOnceMore,
             _ => SweepDecision::Leave,
         }

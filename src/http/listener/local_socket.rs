@@ -1,4 +1,5 @@
-//! The local socket in the data folder. It shows the cluster's status to the node's own user, in every state of the node.
+//! The local socket in the data folder. It shows the cluster's status to the node's own user, in every state of the
+//! node.
 
 use std::fs;
 use std::io;
@@ -46,8 +47,8 @@ pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
     axum::serve(listen(path)?, router).await
 }
 
-/// Waits for an earlier server to end. If another process goes on serving there, it has this data folder open, and keeps
-/// its socket.
+/// Waits for an earlier server to end. If another process goes on serving there, it has this data folder open, and
+/// keeps its socket.
 async fn wait_for_earlier_server(path: &Path) -> io::Result<()> {
     let deadline = Instant::now() + MAX_WAIT;
     while UnixStream::connect(path).await.is_ok() {

@@ -15,8 +15,8 @@ use crate::tls::PublicStream;
 /// The length of the preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 
-/// A stream that notes what passes through it: over HTTP/1.1 that bytes arrived, and the status of the last answer; over
-/// HTTP/2 the end of the preface.
+/// A stream that notes what passes through it: over HTTP/1.1 that bytes arrived, and the status of the last answer;
+/// over HTTP/2 the end of the preface.
 pub struct MonitoredStream {
     stream: PublicStream<MonitoredSocket>,
     connection: Arc<OpenConnection>,

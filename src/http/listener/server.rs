@@ -110,8 +110,8 @@ impl Server {
         self.local_address
     }
 
-    /// Closes the listener first and ends the streams. Then it asks every connection to end (GOAWAY, or `Connection: close`),
-    /// and waits for the requests in flight, for at most `limits.drain_timeout`.
+    /// Closes the listener first and ends the streams. Then it asks every connection to end (GOAWAY, or `Connection:
+    /// close`), and waits for the requests in flight, for at most `limits.drain_timeout`.
     pub async fn drain(self) {
         drop(self.stop);
         // This fails only if accepting panicked, and then the listener is closed, too.
@@ -154,8 +154,8 @@ where
         }
     }
 
-    /// Serves a connection in a task of its own. Closes a connection beyond the limit at once, because a client leaves a
-    /// closed connection sooner than a silent one.
+    /// Serves a connection in a task of its own. Closes a connection beyond the limit at once, because a client leaves
+    /// a closed connection sooner than a silent one.
     fn serve(&self, tcp: TcpStream, from: SocketAddr) {
         let Some(connection) = self.connections.open() else {
             let full = format!("{} connections are open already (limits.connections)", self.limits.connections);

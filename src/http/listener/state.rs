@@ -190,7 +190,8 @@ impl ConnectionState {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    /// Notes that a piece of an answer waits for the client. If the client takes nothing, one more piece is not progress.
+    /// Notes that a piece of an answer waits for the client. If the client takes nothing, one more piece is not
+    /// progress.
     pub fn piece_waits(&self, sweep: u32) {
         if self.unsent.fetch_add(1, Relaxed) == 0 {
             self.progress_at.store(sweep, Relaxed);
@@ -235,8 +236,8 @@ impl ConnectionState {
         .await
     }
 
-    /// Runs an HTTP connection to its end, or until `close`, which returns `None`. After a `drain` it waits for `grace`,
-    /// and then calls `shut_down`, which asks the connection to end.
+    /// Runs an HTTP connection to its end, or until `close`, which returns `None`. After a `drain` it waits for
+    /// `grace`, and then calls `shut_down`, which asks the connection to end.
     pub async fn run_http<O, C: Future<Output = O>>(
         &self,
         connection: C,

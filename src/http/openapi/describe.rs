@@ -1,6 +1,6 @@
 //! What each operation says of itself: a new one does not compile without its description.
 
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::wire::query::{BadParameter, BadQuery};
 use crate::kms::{Cipher, CipherError, Error};
 use crate::policy::{
@@ -23,7 +23,7 @@ pub struct Description {
 }
 
 /// Makes an example of a refusal: its status, code and text are those that are served.
-pub type Example = fn() -> Refusal;
+pub type Example = fn() -> ApiError;
 
 /// A request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +53,17 @@ pub enum Answer {
     OpenApi,
 }
 
-const NO_LEADER: Example = || Refusal::Kms(Error::NoLeader);
-const OUTCOME_UNKNOWN: Example = || Refusal::Kms(Error::OutcomeUnknown);
-const NOT_EVERYWHERE: Example = || Refusal::Kms(Error::NotEverywhere);
-const NO_KEY: Example = || Refusal::Kms(Error::KeyNotFound);
-const NO_VERSION: Example = || Refusal::Kms(Error::VersionNotFound);
-const BAD_BODY: Example = || Refusal::Body;
-const NOT_AUTHENTIC: Example = || Refusal::Kms(Error::NotAuthentic);
-const DISABLED: Example = || Refusal::Kms(Error::VersionDisabled);
-const UNOPENABLE: Example = || Refusal::Kms(Error::KeyUnopenable);
-const NO_POLICY: Example = || Refusal::Kms(Error::PolicyNotFound);
-const NO_IDENTITY: Example = || Refusal::Kms(Error::IdentityNotFound);
+const NO_LEADER: Example = || ApiError::Kms(Error::NoLeader);
+const OUTCOME_UNKNOWN: Example = || ApiError::Kms(Error::OutcomeUnknown);
+const NOT_EVERYWHERE: Example = || ApiError::Kms(Error::NotEverywhere);
+const NO_KEY: Example = || ApiError::Kms(Error::KeyNotFound);
+const NO_VERSION: Example = || ApiError::Kms(Error::VersionNotFound);
+const BAD_BODY: Example = || ApiError::Body;
+const NOT_AUTHENTIC: Example = || ApiError::Kms(Error::NotAuthentic);
+const DISABLED: Example = || ApiError::Kms(Error::VersionDisabled);
+const UNOPENABLE: Example = || ApiError::Kms(Error::KeyUnopenable);
+const NO_POLICY: Example = || ApiError::Kms(Error::PolicyNotFound);
+const NO_IDENTITY: Example = || ApiError::Kms(Error::IdentityNotFound);
 
 /// What stands for a text of the request.
 const ELLIPSIS: &str = "…";
@@ -77,8 +77,8 @@ pub const INVALID_POLICY_NAME: Example = || invalid_name(NameKind::Policy);
 /// An identity outside the grammar of names.
 pub const INVALID_IDENTITY_NAME: Example = || invalid_name(NameKind::Identity);
 
-fn invalid_name(kind: NameKind) -> Refusal {
-    Refusal::Name(NameError { kind, name: ELLIPSIS.into() })
+fn invalid_name(kind: NameKind) -> ApiError {
+    ApiError::Name(NameError { kind, name: ELLIPSIS.into() })
 }
 
 /// The description of an operation.
@@ -167,17 +167,17 @@ const fn life(action: KeyAction) -> Description {
 
 const VERSION: Request = Request::Json("VersionChoice");
 
-const KEY_EXISTS: Example = || Refusal::Kms(Error::KeyExists);
+const KEY_EXISTS: Example = || ApiError::Kms(Error::KeyExists);
 
-const KEY_WAITS: Example = || Refusal::Kms(Error::KeyWaiting { until: EXAMPLE_DATE });
+const KEY_WAITS: Example = || ApiError::Kms(Error::KeyWaiting { until: EXAMPLE_DATE });
 
 const CREATE: &[Example] = &[KEY_EXISTS, KEY_WAITS, NO_LEADER, OUTCOME_UNKNOWN];
 
 const IMPORT: &[Example] = &[
-    || Refusal::ImportBody,
+    || ApiError::ImportBody,
     KEY_EXISTS,
-    || Refusal::Cipher(CipherError(ELLIPSIS.into())),
-    || Refusal::KeySize(Cipher::Aes256),
+    || ApiError::Cipher(CipherError(ELLIPSIS.into())),
+    || ApiError::KeySize(Cipher::Aes256),
     KEY_WAITS,
     NO_LEADER,
     OUTCOME_UNKNOWN,
@@ -190,16 +190,16 @@ const USE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO
 const DECRYPT: &[Example] = &[BAD_BODY, NOT_AUTHENTIC, NO_KEY, NO_VERSION, DISABLED, UNOPENABLE, NO_LEADER];
 
 const HMAC: &[Example] =
-    &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, || Refusal::Kms(Error::NoHmac), UNOPENABLE, NO_LEADER];
+    &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, || ApiError::Kms(Error::NoHmac), UNOPENABLE, NO_LEADER];
 
-const ROTATE: &[Example] = &[|| Refusal::Kms(Error::TooManyVersions), NO_KEY, UNOPENABLE, NO_LEADER, OUTCOME_UNKNOWN];
+const ROTATE: &[Example] = &[|| ApiError::Kms(Error::TooManyVersions), NO_KEY, UNOPENABLE, NO_LEADER, OUTCOME_UNKNOWN];
 
 const DISABLE: &[Example] =
-    &[BAD_BODY, || Refusal::Kms(Error::VersionNewest), NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+    &[BAD_BODY, || ApiError::Kms(Error::VersionNewest), NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
 const ENABLE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN];
 
-const WAITING: &[Example] = &[|| Refusal::Kms(Error::NothingWaiting), NO_LEADER, OUTCOME_UNKNOWN];
+const WAITING: &[Example] = &[|| ApiError::Kms(Error::NothingWaiting), NO_LEADER, OUTCOME_UNKNOWN];
 
 const fn policy(action: PolicyAction) -> Description {
     match action {
@@ -224,16 +224,16 @@ const fn policy(action: PolicyAction) -> Description {
 const POLICY_READ: &[Example] = &[NO_POLICY, NO_LEADER];
 
 const BAD_PATTERN: Example =
-    || Refusal::Pattern(PatternError { pattern: "/v1/*/create".into(), why: Unmatchable::StarInside });
+    || ApiError::Pattern(PatternError { pattern: "/v1/*/create".into(), why: Unmatchable::StarInside });
 
 const POLICY_CREATE: &[Example] =
-    &[BAD_BODY, BAD_PATTERN, || Refusal::Kms(Error::PolicyExists), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+    &[BAD_BODY, BAD_PATTERN, || ApiError::Kms(Error::PolicyExists), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const CHANGED: Example = || Refusal::Kms(Error::PolicyChanged);
+const CHANGED: Example = || ApiError::Kms(Error::PolicyChanged);
 
 const POLICY_WRITE: &[Example] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const NO_DIGITS: Example = || Refusal::Identity(IdentityError);
+const NO_DIGITS: Example = || ApiError::Identity(IdentityError);
 
 const POLICY_ASSIGN: &[Example] = &[
     BAD_BODY,
@@ -246,9 +246,9 @@ const POLICY_ASSIGN: &[Example] = &[
     NOT_EVERYWHERE,
 ];
 
-const IDENTITY_IS_ADMIN: Example = || Refusal::Kms(Error::IdentityIsAdmin);
+const IDENTITY_IS_ADMIN: Example = || ApiError::Kms(Error::IdentityIsAdmin);
 
-const IDENTITY_OF_FILE: Example = || Refusal::Kms(Error::AdminOfFile);
+const IDENTITY_OF_FILE: Example = || ApiError::Kms(Error::AdminOfFile);
 
 const fn identity(action: IdentityAction) -> Description {
     match action {
@@ -271,7 +271,7 @@ const IDENTITY_CREATE: &[Example] = &[
     BAD_BODY,
     NO_DIGITS,
     INVALID_POLICY_NAME,
-    || Refusal::Kms(Error::IdentityExists),
+    || ApiError::Kms(Error::IdentityExists),
     NO_POLICY,
     NO_LEADER,
     OUTCOME_UNKNOWN,
@@ -279,7 +279,7 @@ const IDENTITY_CREATE: &[Example] = &[
 ];
 
 const IDENTITY_DELETE: &[Example] =
-    &[|| Refusal::Kms(Error::LastAdmin), IDENTITY_OF_FILE, NO_IDENTITY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+    &[|| ApiError::Kms(Error::LastAdmin), IDENTITY_OF_FILE, NO_IDENTITY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
 const fn list(summary: &'static str, answer: Answer) -> Description {
     Description { details: LISTING, ..get(summary, answer, LIST) }
@@ -288,8 +288,11 @@ const fn list(summary: &'static str, answer: Answer) -> Description {
 const LISTING: &str = "Sorted by bytes; all that match the prefix, while the answer stays under 1 MiB. `continue_at` \
     then names the first one left out.";
 
-const LIST: &[Example] =
-    &[|| Refusal::Prefix(PrefixError(ELLIPSIS.into())), || Refusal::Query(BadQuery::Limit(ELLIPSIS.into())), NO_LEADER];
+const LIST: &[Example] = &[
+    || ApiError::Prefix(PrefixError(ELLIPSIS.into())),
+    || ApiError::Query(BadQuery::Limit(ELLIPSIS.into())),
+    NO_LEADER,
+];
 
 const fn stream(log: LogAction) -> Description {
     let (summary, line) = match log {
@@ -303,8 +306,8 @@ const BAD_TAIL: Example = || bad_parameter("tail", "a number of events");
 
 const BAD_SWITCH: Example = || bad_parameter("follow", "true or false");
 
-fn bad_parameter(name: &'static str, want: &'static str) -> Refusal {
-    Refusal::Query(BadQuery::Parameter(BadParameter { name, value: ELLIPSIS.into(), want }))
+fn bad_parameter(name: &'static str, want: &'static str) -> ApiError {
+    ApiError::Query(BadQuery::Parameter(BadParameter { name, value: ELLIPSIS.into(), want }))
 }
 
 const STREAM: &str = "One event a line, without end; the headers come at once. A reader that is too slow is told how \

@@ -13,7 +13,7 @@ use self::describe::{
     Answer, Description, INVALID_IDENTITY_NAME, INVALID_KEY_NAME, INVALID_POLICY_NAME, Request, describe,
 };
 use crate::error_code::ErrorCode;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::pipeline::routes::{Auth, Method, ROUTES, Route};
 use crate::kms;
 use crate::policy::{ActionKind, NameInPath, NameKind};
@@ -177,22 +177,22 @@ fn responses(route: &Route, described: &Description) -> Value {
 }
 
 /// What every route may answer, and what only those that a policy guards, or that have a name or a body, may.
-fn guard(route: &Route) -> Vec<Refusal> {
+fn guard(route: &Route) -> Vec<ApiError> {
     let mut refusals = vec![
-        Refusal::NoCertificate,
-        Refusal::Certificate(CertificateError::Several),
-        Refusal::BadPath,
-        Refusal::Denied,
-        Refusal::Method { got: "…".to_owned(), want: route.method, allowed: route.allowed() },
-        Refusal::BodyTooSlow,
-        Refusal::BodyTooLarge,
-        Refusal::TimedOut { writes: false },
-        Refusal::Unaudited { done: false },
-        Refusal::Unaudited { done: true },
-        Refusal::Kms(kms::Error::Stopping),
+        ApiError::NoCertificate,
+        ApiError::Certificate(CertificateError::Several),
+        ApiError::BadPath,
+        ApiError::Denied,
+        ApiError::Method { got: "…".to_owned(), want: route.method, allowed: route.allowed() },
+        ApiError::BodyTooSlow,
+        ApiError::BodyTooLarge,
+        ApiError::TimedOut { writes: false },
+        ApiError::Unaudited { done: false },
+        ApiError::Unaudited { done: true },
+        ApiError::Kms(kms::Error::Stopping),
     ];
     if route.writes() {
-        refusals.push(Refusal::TimedOut { writes: true });
+        refusals.push(ApiError::TimedOut { writes: true });
     }
     match route.action.name_in_path() {
         NameInPath::Name(NameKind::Key) => refusals.push(INVALID_KEY_NAME()),

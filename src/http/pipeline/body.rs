@@ -1,4 +1,4 @@
-//! Reading request bodies, within their limits (wire contract, "Endpoints" and "Bodies and headers").
+//! Reads the bodies of requests within their limits (wire contract, "Endpoints" and "Bodies and headers").
 
 use std::time::Duration;
 
@@ -10,24 +10,25 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
 
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 
-/// How much beyond the limit is read and thrown away, so that a client that has sent it all can read the answer.
+/// How many bytes beyond the limit the server reads and discards, so that a client that has sent them can read the
+/// answer.
 const OVERRUN: usize = 1 << 20;
 
-/// How long a body that is thrown away may take.
+/// How long discarding a body may take.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Reads a body to its end, with or without a declared length.
 ///
 /// # Errors
-/// It is longer than `limit`, or ends before its end.
-pub async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Refusal>
+/// The body is longer than `limit`, or breaks off.
+pub async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, ApiError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.size_hint().lower() > (limit + OVERRUN) as u64 {
-        return Err(Refusal::BodyTooLarge);
+        return Err(ApiError::BodyTooLarge);
     }
     let first = next(&mut body).await?.unwrap_or_default();
     if body.is_end_stream() && first.len() <= limit {
@@ -36,16 +37,16 @@ where
     Box::pin(gather(body, first, limit)).await
 }
 
-/// Reads a body to its end and drops it as it comes: its length is checked, and none of it is kept.
+/// Reads a body to its end, checks its length, and keeps nothing of it.
 ///
 /// # Errors
-/// It is longer than `limit`, or ends before its end.
-pub async fn skip<B>(body: &mut B, limit: usize) -> Result<(), Refusal>
+/// The body is longer than `limit`, or breaks off.
+pub async fn skip<B>(body: &mut B, limit: usize) -> Result<(), ApiError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     if body.size_hint().lower() > (limit + OVERRUN) as u64 {
-        return Err(Refusal::BodyTooLarge);
+        return Err(ApiError::BodyTooLarge);
     }
     let mut length = 0;
     while let Some(part) = next(body).await? {
@@ -54,14 +55,14 @@ where
             break;
         }
     }
-    if length > limit { Err(Refusal::BodyTooLarge) } else { Ok(()) }
+    if length > limit { Err(ApiError::BodyTooLarge) } else { Ok(()) }
 }
 
-/// Reads what is left of a body that nobody wants, for a while and up to `limit` and the overrun.
+/// Reads and discards the rest of the body after an error, for a short time and up to `limit` and the overrun.
 ///
-/// A connection that is closed with something unread is reset, and a client that is still sending then sees no answer
-/// (RFC 9112, section 9.6): it would take its refusal for a dead server, and go to the next. Over HTTP/2 streams end
-/// apart; and who waits to be told to go on has sent nothing.
+/// A connection that is closed with unread bytes is reset, and a client that is still sending then sees no answer (RFC
+/// 9112, section 9.6). It would take the error for a dead server, and go to the next one. Over HTTP/2 a stream ends
+/// without its connection, and a client that waits for `100 Continue` has sent nothing.
 pub async fn discard<B>(parts: &Parts, body: &mut B, limit: usize)
 where
     B: Body<Data = Bytes> + Unpin,
@@ -78,11 +79,11 @@ where
             }
         }
     };
-    // What does not come in time is not waited for.
+    // A body that takes longer stays unread.
     let _ = timeout(LINGER, rest).await;
 }
 
-async fn gather<B>(mut body: B, first: Bytes, limit: usize) -> Result<Bytes, Refusal>
+async fn gather<B>(mut body: B, first: Bytes, limit: usize) -> Result<Bytes, ApiError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -97,17 +98,17 @@ where
             whole.extend_from_slice(&part);
         }
     }
-    if length > limit { Err(Refusal::BodyTooLarge) } else { Ok(whole.freeze()) }
+    if length > limit { Err(ApiError::BodyTooLarge) } else { Ok(whole.freeze()) }
 }
 
-async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Refusal>
+async fn next<B>(body: &mut B) -> Result<Option<Bytes>, ApiError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     loop {
         match body.frame().await {
             None => return Ok(None),
-            Some(Err(_)) => return Err(Refusal::Body),
+            Some(Err(_)) => return Err(ApiError::Body),
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
@@ -117,10 +118,11 @@ where
     }
 }
 
-/// Whether the request says itself that it has no body.
+/// Whether the request itself says that it has no body.
 ///
-/// An empty body alone does not: a client that re-sends a request elsewhere may have lost the body on the way, and
-/// to take that for "no context" would bind a data key to the wrong one (wire contract, "Bodies and headers").
+/// An empty body alone does not say so. A client that sends a request again, to another server, may have lost the body
+/// on the way. Taking that for "no context" would bind a data key to the wrong context (wire contract, "Bodies and
+/// headers").
 pub fn is_declared_empty(version: Version, headers: &HeaderMap) -> bool {
     match headers.get(CONTENT_LENGTH) {
         Some(length) => length.as_bytes() == b"0",
@@ -147,22 +149,22 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_read_up_to_its_limit() {
         assert_eq!(read(Full::from("12345"), 5).await.unwrap(), "12345");
-        assert_eq!(read(Full::from("123456"), 5).await, Err(Refusal::BodyTooLarge));
+        assert_eq!(read(Full::from("123456"), 5).await, Err(ApiError::BodyTooLarge));
         assert_eq!(read(Full::from(""), 0).await.unwrap(), "");
         assert_eq!(read(parts(&[b"123", b"", b"45"]), 5).await.unwrap(), "12345");
-        assert_eq!(read(parts(&[b"123", b"456"]), 5).await, Err(Refusal::BodyTooLarge));
+        assert_eq!(read(parts(&[b"123", b"456"]), 5).await, Err(ApiError::BodyTooLarge));
         assert_eq!(read(parts(&[]), 5).await.unwrap(), "");
     }
 
     #[tokio::test]
-    async fn a_body_that_is_skipped_is_counted_and_not_kept() {
+    async fn a_skipped_body_is_counted_and_not_kept() {
         assert_eq!(skip(&mut parts(&[b"123", b"", b"45"]), 5).await, Ok(()));
         assert_eq!(skip(&mut parts(&[]), 0).await, Ok(()));
-        assert_eq!(skip(&mut parts(&[b"123", b"456"]), 5).await, Err(Refusal::BodyTooLarge));
-        // Each part is looked at through a weak reference once the next one is asked for.
+        assert_eq!(skip(&mut parts(&[b"123", b"456"]), 5).await, Err(ApiError::BodyTooLarge));
+        // When `skip` reads the next part, a weak reference shows whether it kept the last one.
         let last = std::cell::RefCell::new(std::sync::Weak::<[u8; 4]>::new());
         let frames = std::iter::repeat_with(|| {
-            assert_eq!(last.borrow().strong_count(), 0, "the part before is gone");
+            assert_eq!(last.borrow().strong_count(), 0, "the last part is dropped");
             let part = std::sync::Arc::new([0; 4]);
             *last.borrow_mut() = std::sync::Arc::downgrade(&part);
             Ok::<_, Infallible>(Frame::data(Bytes::from_owner(Shared(part))))
@@ -179,16 +181,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endless_body_is_given_up() {
+    async fn an_endless_body_is_refused() {
         let zeros = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 1024])));
         let endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
-        assert_eq!(read(endless, 5).await, Err(Refusal::BodyTooLarge));
+        assert_eq!(read(endless, 5).await, Err(ApiError::BodyTooLarge));
         let mut endless = StreamBody::new(stream::iter(std::iter::repeat_with(zeros)));
-        assert_eq!(skip(&mut endless, 5).await, Err(Refusal::BodyTooLarge));
+        assert_eq!(skip(&mut endless, 5).await, Err(ApiError::BodyTooLarge));
     }
 
     #[tokio::test]
-    async fn what_nobody_wants_is_read_over_http_1_and_bounded() {
+    async fn discarding_reads_a_bounded_body_over_http_1_only() {
         let request = |version, header: Option<(&str, &str)>| {
             let mut request = http::Request::builder().version(version);
             if let Some((name, value)) = header {
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_request_that_says_so_has_no_body() {
+    fn a_body_is_absent_only_if_the_request_says_so() {
         let headers = |name: Option<(&'static str, &str)>| -> HeaderMap {
             name.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
         };

@@ -27,7 +27,8 @@ impl Deadline {
         Self { answer_by, act_by: answer_by - MARGIN.min(timeout / 4) }
     }
 
-    /// The deadline of a further batch of a listing: a client that reads slowly does not use up the time of the listing.
+    /// The deadline of a further batch of a listing: a client that reads slowly does not use up the time of the
+    /// listing.
     pub fn of_batch() -> Self {
         Self::after(Instant::now(), routes::USUAL)
     }

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use super::routes::{Auth, Matched};
 use super::settings::Settings;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::http::listener::client::ConnectedClient;
 use crate::kms::{self, Kms};
 use crate::policy::{Action, Identity, Permit, Rules};
@@ -26,23 +26,23 @@ impl<'p> Caller<'p> {
     ///
     /// # Errors
     /// It came without a certificate, over a route that asks for none.
-    pub fn identity(&self) -> Result<Identity, Refusal> {
-        self.identity.ok_or(Refusal::NoCertificate)
+    pub fn identity(&self) -> Result<Identity, ApiError> {
+        self.identity.ok_or(ApiError::NoCertificate)
     }
 
     /// What lets it do this.
     ///
     /// # Errors
     /// The route asked for no policy, so that nothing does.
-    pub fn permit(&self) -> Result<&Permit<'p>, Refusal> {
-        self.permit.as_ref().ok_or(Refusal::NoCertificate)
+    pub fn permit(&self) -> Result<&Permit<'p>, ApiError> {
+        self.permit.as_ref().ok_or(ApiError::NoCertificate)
     }
 
     /// Checks the policy again, if other rules may be in force by now.
     ///
     /// # Errors
     /// They do not permit it, or the node cannot tell which are.
-    pub async fn check_again(&self, kms: &Kms, action: Action<'_>) -> Result<(), Refusal> {
+    pub async fn check_again(&self, kms: &Kms, action: Action<'_>) -> Result<(), ApiError> {
         let (Some(identity), Some(rules)) = (self.identity, &self.rules) else { return Ok(()) };
         if !kms.are_in_force(rules) {
             kms.rules_in_force().await?.permit(identity, kms.file_admin(), action)?;
@@ -59,20 +59,20 @@ pub fn identify(
     settings: &Settings,
     client: &ConnectedClient,
     headers: &HeaderMap,
-) -> Result<Option<Identity>, Refusal> {
-    let identity = client.certificate.map_err(Refusal::Certificate)?;
+) -> Result<Option<Identity>, ApiError> {
+    let identity = client.certificate.map_err(ApiError::Certificate)?;
     let is_proxy = identity.is_some_and(|identity| settings.proxies.contains(&identity));
     match &settings.proxy_header {
         Some(header) if is_proxy => {
             let mut certificates = headers.get_all(header).iter();
-            let certificate = certificates.next().ok_or(Refusal::NoCertificate)?;
+            let certificate = certificates.next().ok_or(ApiError::NoCertificate)?;
             // A proxy that adds to what its client sent, instead of replacing it, lets anybody be anyone.
             if certificates.next().is_some() {
-                return Err(Refusal::Certificate(CertificateError::Several));
+                return Err(ApiError::Certificate(CertificateError::Several));
             }
-            client.tls.forwarded_identity(certificate.as_bytes()).map(Some).map_err(Refusal::Forwarded)
+            client.tls.forwarded_identity(certificate.as_bytes()).map(Some).map_err(ApiError::Forwarded)
         }
-        _ if is_proxy => Err(Refusal::NoCertificate),
+        _ if is_proxy => Err(ApiError::NoCertificate),
         _ => Ok(identity),
     }
 }
@@ -87,17 +87,17 @@ pub async fn check<'p>(
     rules: impl AsyncFnOnce() -> Result<Arc<Rules>, kms::Error>,
     matched: &Matched<'p>,
     method: &Method,
-    identity: Result<Option<Identity>, Refusal>,
-) -> Result<Caller<'p>, Refusal> {
+    identity: Result<Option<Identity>, ApiError>,
+) -> Result<Caller<'p>, ApiError> {
     let route = matched.route;
     if !route.accepts(method) {
         let (got, want, allowed) = (method.as_str().to_owned(), route.method, route.allowed());
-        return Err(Refusal::Method { got, want, allowed });
+        return Err(ApiError::Method { got, want, allowed });
     }
     if settings.route(matched.index).skip_auth {
         return Ok(Caller { identity: identity.ok().flatten(), permit: None, rules: None });
     }
-    let identity = identity?.ok_or(Refusal::NoCertificate)?;
+    let identity = identity?.ok_or(ApiError::NoCertificate)?;
     if route.auth == Auth::Certificate {
         return Ok(Caller { identity: Some(identity), permit: None, rules: None });
     }
@@ -130,7 +130,7 @@ mod tests {
         Ok(Arc::new(Rules { policies: [(name, entry)].into(), identities: [(APP, assignment)].into() }))
     }
 
-    fn verdict(identity: Result<Option<Identity>, Refusal>, method: &str, path: &str) -> Result<bool, u16> {
+    fn verdict(identity: Result<Option<Identity>, ApiError>, method: &str, path: &str) -> Result<bool, u16> {
         let mut config = config();
         config.api = BTreeMap::from([("/v1/ready".to_owned(), RouteConfig { skip_auth: true, timeout: None })]);
         let matched = routes::find(path).unwrap();
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_first_check_that_fails_answers() {
-        let several = || Err(Refusal::Certificate(CertificateError::Several));
+        let several = || Err(ApiError::Certificate(CertificateError::Several));
         for (identity, method, path, expected) in [
             (Ok(Some(APP)), "PUT", "/v1/key/create/my-key", Ok(true)),
             (Ok(Some(APP)), "POST", "/v1/key/create/my-key", Ok(true)),
@@ -189,12 +189,12 @@ mod tests {
         };
         assert_eq!(identify(&settings, &client(APP), &with), Ok(Some(identity)));
         assert_eq!(identify(&settings, &client(STRANGER), &with), Ok(Some(STRANGER)));
-        assert_eq!(identify(&settings, &client(APP), &HeaderMap::new()), Err(Refusal::NoCertificate));
+        assert_eq!(identify(&settings, &client(APP), &HeaderMap::new()), Err(ApiError::NoCertificate));
         let mut twice = with.clone();
         twice.append("x-cert", with["x-cert"].clone());
-        let several = Err(Refusal::Certificate(CertificateError::Several));
+        let several = Err(ApiError::Certificate(CertificateError::Several));
         assert_eq!(identify(&settings, &client(APP), &twice), several, "a proxy that adds to what its client sent");
         let broken: HeaderMap = [("x-cert".parse().unwrap(), "%".parse().unwrap())].into_iter().collect();
-        assert!(matches!(identify(&settings, &client(APP), &broken), Err(Refusal::Forwarded(_))));
+        assert!(matches!(identify(&settings, &client(APP), &broken), Err(ApiError::Forwarded(_))));
     }
 }

@@ -1,14 +1,14 @@
-//! The request path, decoded once; router, policy check and audit trail all see the result (wire contract, "Bodies and
-//! headers").
+//! Decodes the path of a request, once. The route table, the policy check and the audit trail see the result (wire
+//! contract, "Bodies and headers").
 
-/// The path has a `%` that is no escape, or does not decode to UTF-8.
+/// The path has a `%` that does not begin two hexadecimal digits, or does not decode to UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadPath;
 
-/// Undoes percent-encoding. A `+` is a `+`, dots and double slashes stay what they are.
+/// Undoes percent-encoding. A `+`, dots and double slashes stay as they are.
 ///
 /// # Errors
-/// A `%` without two hexadecimal digits after it, or a result that is no UTF-8.
+/// A `%` lacks two hexadecimal digits after it, or the result is not UTF-8.
 pub fn decode(raw: &str) -> Result<String, BadPath> {
     if !raw.contains('%') {
         return Ok(raw.to_owned());
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_decode_is_refused() {
+    fn bad_escapes_and_bad_utf8_are_refused() {
         for bad in ["%", "/a%", "/a%2", "/a%zz", "/a%2g", "/%ff", "/%C3", "/a%+1"] {
             assert_eq!(decode(bad), Err(BadPath), "{bad}");
         }

@@ -104,8 +104,8 @@ impl Route {
         Self { action: row.kind, path: row.path, listed: is_listed(row), method, max_body, timeout, auth }
     }
 
-    /// Whether a request with this method is for the route. `HEAD` is accepted wherever `GET` is, except for log streams,
-    /// which have no end (wire contract, "Endpoints").
+    /// Whether a request with this method is for the route. `HEAD` is accepted wherever `GET` is, except for log
+    /// streams, which have no end (wire contract, "Endpoints").
     pub fn accepts(&self, method: &http::Method) -> bool {
         self.method.accepts(method) || self.has_head() && *method == http::Method::HEAD
     }

@@ -1,4 +1,4 @@
-//! What the configuration file says about requests; replaced whole when it is read again.
+//! What the configuration file says about requests. SIGHUP replaces all of it at once.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::policy::Identity;
 /// The settings of every request.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Settings of each route, in the order of the table.
+    /// The settings of each route, in the order of the table.
     routes: [RouteSettings; ROUTES.len()],
     /// Proxies that may forward a client's certificate.
     pub proxies: Vec<Identity>,
-    /// The header in which they do.
+    /// The header that they forward it in.
     pub proxy_header: Option<HeaderName>,
 }
 
 /// The settings of one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteSettings {
-    /// Served without certificate and policy.
+    /// Whether it needs neither certificate nor policy.
     pub skip_auth: bool,
-    /// How long a request may take; as long as it likes when there is none.
+    /// How long a request may take. `None` means without a limit.
     pub timeout: Option<Duration>,
 }
 

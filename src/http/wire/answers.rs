@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error_code;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::kms::Behind;
 
 /// An answer on its way to the client.
@@ -72,14 +72,14 @@ pub fn metrics(text: String) -> Answer {
 }
 
 /// The answer to a refused request: its message as the body, and its code in a header.
-pub fn refusal(refusal: &Refusal) -> Answer {
+pub fn refusal(refusal: &ApiError) -> Answer {
     let (status, code, text) = refusal.answer();
     let mut answer = match refusal {
-        Refusal::UnknownPath => full(status, TEXT, text.into_owned().into()),
+        ApiError::UnknownPath => full(status, TEXT, text.into_owned().into()),
         _ => full(status, JSON, message(&text).into()),
     };
     answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(code.as_str()));
-    if let Refusal::Method { want, allowed, .. } = refusal {
+    if let ApiError::Method { want, allowed, .. } = refusal {
         // KES names the method in `Accept`; HTTP asks for `Allow` (RFC 9110, section 15.5.6).
         answer.headers_mut().insert(ACCEPT, HeaderValue::from_static(want.as_str()));
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_message_and_an_unknown_path_a_line_of_text() {
-        let method = refusal(&Refusal::Method { got: "\"".to_owned(), want: Method::Put, allowed: "PUT, POST" });
+        let method = refusal(&ApiError::Method { got: "\"".to_owned(), want: Method::Put, allowed: "PUT, POST" });
         assert_eq!(text(&method), r#"{"message":"received method '\"' expected 'PUT'"}"#);
         assert_eq!(
             (&method.headers()["accept"], &method.headers()["allow"]),
@@ -255,7 +255,7 @@ mod tests {
         );
         assert_eq!(method.headers()["content-type"], "application/json");
         assert_eq!(method.headers()["keyraft-error"], "method-not-allowed");
-        let unknown = refusal(&Refusal::UnknownPath);
+        let unknown = refusal(&ApiError::UnknownPath);
         assert_eq!((text(&unknown).as_str(), unknown.status().as_u16()), ("404 page not found\n", 404));
         assert_eq!(unknown.headers()["content-type"], "text/plain; charset=utf-8");
         assert_eq!(unknown.headers()["keyraft-error"], "unknown-path");
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn head_is_told_the_headers_only() {
-        let head = without_body(refusal(&Refusal::UnknownPath));
+        let head = without_body(refusal(&ApiError::UnknownPath));
         assert_eq!((text(&head).as_str(), &head.headers()["content-length"]), ("", &HeaderValue::from(19)));
         assert_eq!(head.headers()["keyraft-error"], "unknown-path");
     }

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::kms;
 use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyName, Role};
 
@@ -15,7 +15,7 @@ use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyNam
 ///
 /// # Errors
 /// The body is none of that, or a pattern can never match.
-pub fn policy(body: &[u8]) -> Result<Policy, Refusal> {
+pub fn policy(body: &[u8]) -> Result<Policy, ApiError> {
     let [allow, deny] = json::written(body, ["allow", "deny"])?;
     Ok(Policy::new(patterns(allow)?, patterns(deny)?))
 }
@@ -24,9 +24,9 @@ pub fn policy(body: &[u8]) -> Result<Policy, Refusal> {
 ///
 /// # Errors
 /// The body names none, or one that no client can have.
-pub fn assigned(body: &[u8]) -> Result<Identity, Refusal> {
+pub fn assigned(body: &[u8]) -> Result<Identity, ApiError> {
     let [identity] = json::written(body, ["identity"])?;
-    let text = text(identity)?.ok_or(Refusal::Body)?;
+    let text = text(identity)?.ok_or(ApiError::Body)?;
     NameKind::Identity.check(&text)?;
     // A valid name that is no identity names nobody (wire contract, "Errors").
     Ok(text.parse().map_err(|_| kms::Error::IdentityNotFound)?)
@@ -36,26 +36,26 @@ pub fn assigned(body: &[u8]) -> Result<Identity, Refusal> {
 ///
 /// # Errors
 /// The body says neither, or both.
-pub fn role(body: &[u8]) -> Result<Role, Refusal> {
+pub fn role(body: &[u8]) -> Result<Role, ApiError> {
     let [policy, admin] = json::written(body, ["policy", "admin"])?;
     let admin = admin.map_or(Ok(false), value)?;
     match (text(policy)?, admin) {
         (Some(policy), false) => Ok(Role::Policy(PolicyName::parse(&policy)?)),
         (None, true) => Ok(Role::Admin),
-        (Some(_), true) | (None, false) => Err(Refusal::Body),
+        (Some(_), true) | (None, false) => Err(ApiError::Body),
     }
 }
 
-fn value<'b, T: Deserialize<'b>>(written: &'b RawValue) -> Result<T, Refusal> {
-    serde_json::from_str(written.get()).map_err(|_| Refusal::Body)
+fn value<'b, T: Deserialize<'b>>(written: &'b RawValue) -> Result<T, ApiError> {
+    serde_json::from_str(written.get()).map_err(|_| ApiError::Body)
 }
 
 /// An empty text names nothing.
-fn text(field: Option<&RawValue>) -> Result<Option<String>, Refusal> {
+fn text(field: Option<&RawValue>) -> Result<Option<String>, ApiError> {
     Ok(field.map(value::<String>).transpose()?.filter(|text| !text.is_empty()))
 }
 
-fn patterns(field: Option<&RawValue>) -> Result<Vec<Pattern>, Refusal> {
+fn patterns(field: Option<&RawValue>) -> Result<Vec<Pattern>, ApiError> {
     let Patterns(texts) = field.map(value).transpose()?.unwrap_or_default();
     Ok(texts.iter().map(|text| Pattern::written(text)).collect::<Result<_, PatternError>>()?)
 }
@@ -136,11 +136,11 @@ mod tests {
         assert_eq!(policy(br#"{"allow":null}"#).unwrap(), Policy::default());
         let bad = ["", "null", "[]", "{} x", r#"{"allow":"/x"}"#, r#"{"allow":[1]}"#, r#"{"allow":[null]}"#];
         for bad in bad.into_iter().chain([r#"{"allow":{"/x":5}}"#, r#"{"deny":{"/x":[]}}"#, r#"{"deny":true}"#]) {
-            assert_eq!(policy(bad.as_bytes()), Err(Refusal::Body), "{bad}");
+            assert_eq!(policy(bad.as_bytes()), Err(ApiError::Body), "{bad}");
         }
         for impossible in ["/v1/key/decrypt/a[0-9]*", "/v1/key/decrypt/a%2Db", "/v1/key/decrypt"] {
             let body = format!(r#"{{"deny":["{impossible}"]}}"#);
-            assert!(matches!(policy(body.as_bytes()), Err(Refusal::Pattern(_))), "{impossible}");
+            assert!(matches!(policy(body.as_bytes()), Err(ApiError::Pattern(_))), "{impossible}");
         }
         let refused = policy(br#"{"allow":["/v1/*/create"]}"#).unwrap_err();
         assert!(refused.answer().2.contains("'/v1/*/create' can never match"), "{refused:?}");
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(role(br#"{"policy":"app"}"#), Ok(bound.clone()));
         assert_eq!(role(br#"{"policy":"app","admin":false}"#), Ok(bound));
         for bad in ["", "null", "{}", r#"{"admin":false}"#, r#"{"policy":"app","admin":true}"#, r#"{"admin":1}"#] {
-            assert_eq!(role(bad.as_bytes()), Err(Refusal::Body), "{bad}");
+            assert_eq!(role(bad.as_bytes()), Err(ApiError::Body), "{bad}");
         }
     }
 
@@ -183,9 +183,9 @@ mod tests {
         for nobody in [r#"{"identity":"me"}"#, &upper] {
             assert_eq!(assigned(nobody.as_bytes()), Err(kms::Error::IdentityNotFound.into()), "{nobody}");
         }
-        assert!(matches!(assigned(br#"{"identity":"-x"}"#), Err(Refusal::Name(_))));
+        assert!(matches!(assigned(br#"{"identity":"-x"}"#), Err(ApiError::Name(_))));
         for bad in ["{}", r#"{"identity":5}"#, r#"{"identity":""}"#, r#"{"identity":null}"#] {
-            assert_eq!(assigned(bad.as_bytes()), Err(Refusal::Body), "{bad}");
+            assert_eq!(assigned(bad.as_bytes()), Err(ApiError::Body), "{bad}");
         }
     }
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::json::{self, BadJson, non_empty};
 use crate::clock;
-use crate::http::error::Refusal;
+use crate::http::error::ApiError;
 use crate::kms::{Cipher, Import, ImportedHmac};
 use crate::policy::Author;
 
@@ -17,37 +17,37 @@ const FIELDS: [&str; 7] = ["key", "bytes", "cipher", "algorithm", "hmac", "creat
 ///
 /// # Errors
 /// The body is none, names an unknown cipher, or holds a key of another length.
-pub fn read_import(body: &[u8]) -> Result<Import, Refusal> {
-    let fields = json::object(body, FIELDS).map_err(|BadJson| Refusal::ImportBody)?;
+pub fn read_import(body: &[u8]) -> Result<Import, ApiError> {
+    let fields = json::object(body, FIELDS).map_err(|BadJson| ApiError::ImportBody)?;
     let [key, bytes, cipher, algorithm, hmac, created_at, created_by] = fields;
     // Both are read, so that a garbled one is refused also beside the one that counts.
     let [key, bytes] = [key, bytes].map(|field| field.map(|text| json::bytes(Some(&text))).transpose());
-    let key = key.and_then(|key| Ok(key.or(bytes?).unwrap_or_default())).map_err(|BadJson| Refusal::ImportBody)?;
+    let key = key.and_then(|key| Ok(key.or(bytes?).unwrap_or_default())).map_err(|BadJson| ApiError::ImportBody)?;
     let cipher = match non_empty(cipher.as_ref()).or(non_empty(algorithm.as_ref())) {
-        Some(name) => name.parse().map_err(Refusal::Cipher)?,
+        Some(name) => name.parse().map_err(ApiError::Cipher)?,
         None => Cipher::Aes256,
     };
-    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| Refusal::KeySize(cipher))?;
+    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| ApiError::KeySize(cipher))?;
     let (key, hmac) = (Zeroizing::new(key), read_hmac(hmac.as_ref())?);
     Ok(Import { cipher, key, hmac, author: read_author(created_at.as_ref(), created_by.as_ref())? })
 }
 
-fn read_hmac(field: Option<&Cow<'_, str>>) -> Result<ImportedHmac, Refusal> {
+fn read_hmac(field: Option<&Cow<'_, str>>) -> Result<ImportedHmac, ApiError> {
     let Some(text) = field else { return Ok(ImportedHmac::Random) };
     if text.is_empty() {
         return Ok(ImportedHmac::Absent);
     }
-    let key = json::bytes(Some(text)).map_err(|BadJson| Refusal::ImportBody)?;
-    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| Refusal::ImportBody)?;
+    let key = json::bytes(Some(text)).map_err(|BadJson| ApiError::ImportBody)?;
+    let key = <[u8; 32]>::try_from(key.as_slice()).map_err(|_| ApiError::ImportBody)?;
     Ok(ImportedHmac::Given(Zeroizing::new(key)))
 }
 
 /// What is not said stays unknown, once anything is; the zero date says just that.
-fn read_author(at: Option<&Cow<'_, str>>, by: Option<&Cow<'_, str>>) -> Result<Option<Author>, Refusal> {
+fn read_author(at: Option<&Cow<'_, str>>, by: Option<&Cow<'_, str>>) -> Result<Option<Author>, ApiError> {
     let is_said = non_empty(at).is_some() || non_empty(by).is_some();
     let at = non_empty(at).filter(|at| *at != clock::UNKNOWN_DATE);
-    let created_at = at.map(|at| clock::from_rfc3339(at).ok_or(Refusal::ImportBody)).transpose()?;
-    let created_by = non_empty(by).map(|by| by.parse().map_err(|_| Refusal::ImportBody)).transpose()?;
+    let created_at = at.map(|at| clock::from_rfc3339(at).ok_or(ApiError::ImportBody)).transpose()?;
+    let created_by = non_empty(by).map(|by| by.parse().map_err(|_| ApiError::ImportBody)).transpose()?;
     Ok(is_said.then_some(Author { created_at, created_by }))
 }
 
@@ -58,7 +58,7 @@ mod tests {
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-    fn import(body: &str) -> Result<Cipher, Refusal> {
+    fn import(body: &str) -> Result<Cipher, ApiError> {
         read_import(body.replace("KEY32", KEY).as_bytes()).map(|import| {
             assert_eq!(import.key[..4], [0, 1, 2, 3]);
             import.cipher
@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn a_bad_import_is_told_in_its_own_words() {
         for body in ["", "x", "[]", r#"{"key":1}"#, r#"{"key":"!"}"#, r#"{"key":"KEY32"} x"#] {
-            assert_eq!(import(body), Err(Refusal::ImportBody), "{body}");
+            assert_eq!(import(body), Err(ApiError::ImportBody), "{body}");
         }
         for body in ["{}", "null", r#"{"key":"AAAA","cipher":"AES256"}"#, r#"{"key":""}"#] {
-            assert_eq!(import(body), Err(Refusal::KeySize(Cipher::Aes256)), "{body}");
+            assert_eq!(import(body), Err(ApiError::KeySize(Cipher::Aes256)), "{body}");
         }
         let unknown = import(r#"{"key":"AAAA","cipher":"aes256"}"#).unwrap_err();
         assert_eq!(unknown.answer().2, "algorithm 'aes256' is not supported");
@@ -106,7 +106,7 @@ mod tests {
         let unknown = read(r#","created_at":"0001-01-01T00:00:00Z""#).unwrap().author;
         assert_eq!(unknown, Some(Author { created_at: None, created_by: None }));
         for bad in [r#","hmac":"AAAA""#, r#","created_at":"soon""#, r#","created_by":"me""#] {
-            assert_eq!(read(bad).err(), Some(Refusal::ImportBody), "{bad}");
+            assert_eq!(read(bad).err(), Some(ApiError::ImportBody), "{bad}");
         }
     }
 }
