@@ -1,4 +1,4 @@
-//! Every way a request can fail, and the one table of their statuses, codes and texts (wire contract, "Errors" and
+//! The errors of the API, and the one table of their statuses, codes and texts (wire contract, "Errors" and
 //! "Unavailability").
 
 use std::borrow::Cow;
@@ -7,15 +7,16 @@ use http::StatusCode;
 
 use super::pipeline::routes::Method;
 use super::wire::json::BadJson;
-use super::wire::query::{BadParameter, BadQuery};
+use super::wire::query::BadQuery;
 use crate::clock;
 use crate::error_code::{ErrorCode, ErrorCode as Code};
 use crate::kms::{self, Cipher, CipherError};
 use crate::policy::{BadName, Denied, IdentityError, NameError, PatternError, PrefixError};
 use crate::tls::{CertificateError, ForwardedError};
 
-/// Why a request is not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why the server did not do what a request asks for, or does not say that it did.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.answer().2)]
 pub enum ApiError {
     /// No route has this path.
     UnknownPath,
@@ -23,30 +24,30 @@ pub enum ApiError {
     BadPath,
     /// The route has another method.
     Method {
-        /// The request's.
+        /// The method of the request.
         got: String,
-        /// The route's.
+        /// The method of the route.
         want: Method,
         /// Every method that the route takes.
         allowed: &'static str,
     },
-    /// The route asks for a certificate and there is none.
+    /// The route needs a certificate, and the client showed none.
     NoCertificate,
-    /// The certificate is nobody's.
+    /// The client's certificate does not give an identity.
     Certificate(CertificateError),
-    /// What a proxy forwarded gives no identity.
+    /// The certificate that a proxy forwarded does not give an identity.
     Forwarded(ForwardedError),
     /// No policy lets the client do this.
     Denied,
-    /// A name outside the grammar.
-    Name(NameError),
-    /// A listing prefix outside the grammar.
-    Prefix(PrefixError),
+    /// A name that breaks the grammar.
+    Name(#[from] NameError),
+    /// A listing prefix that breaks the grammar.
+    Prefix(#[from] PrefixError),
     /// A query that the route does not take.
-    Query(BadQuery),
+    Query(#[from] BadQuery),
     /// A body that is not what the route reads.
     Body,
-    /// The same for import, which has a text of its own.
+    /// The same on import, which has its own text.
     ImportBody,
     /// A body beyond the route's limit.
     BodyTooLarge,
@@ -58,20 +59,20 @@ pub enum ApiError {
     KeySize(Cipher),
     /// The operation did not end within the route's timeout.
     TimedOut {
-        /// Whether it may take effect all the same.
+        /// Whether the operation may still take effect.
         writes: bool,
     },
     /// A pattern that can never match.
-    Pattern(PatternError),
-    /// A text that is no identity, where one is to be made known or assigned.
-    Identity(IdentityError),
-    /// Every request must have an audit record, and no sink takes one.
+    Pattern(#[from] PatternError),
+    /// A text that is not an identity, where the request creates or assigns one.
+    Identity(#[from] IdentityError),
+    /// Every request needs an audit record, and no sink accepts it.
     Unaudited {
-        /// Whether the operation was done before that showed.
+        /// Whether the operation was already done.
         done: bool,
     },
     /// The operation failed.
-    Kms(kms::Error),
+    Kms(#[from] kms::Error),
 }
 
 impl ApiError {
@@ -89,14 +90,7 @@ impl ApiError {
             Self::Denied => not_authorized(),
             Self::Name(error) => (400, Code::InvalidName, error.to_string().into()),
             Self::Prefix(error) => (400, Code::InvalidPrefix, error.to_string().into()),
-            Self::Query(BadQuery::Limit(limit)) => {
-                (400, Code::InvalidParameter, format!("limit '{limit}' is not a positive number").into())
-            }
-            Self::Query(BadQuery::Parameter(BadParameter { name, value, want })) => (
-                400,
-                Code::InvalidParameter,
-                format!("{name} '{value}' makes no sense: write {want}, or leave it out").into(),
-            ),
+            Self::Query(error) => (400, Code::InvalidParameter, error.to_string().into()),
             Self::Body => (400, Code::InvalidBody, "invalid request body".into()),
             Self::ImportBody => (400, Code::InvalidBody, "invalid import key request body".into()),
             Self::BodyTooLarge => (413, Code::BodyTooLarge, BODY_TOO_LARGE.into()),
@@ -111,15 +105,19 @@ impl ApiError {
             Self::TimedOut { writes: true } => (
                 503,
                 Code::OutcomeUnknown,
-                "the request took too long: the outcome is unknown, the change may take effect or not".into(),
+                "the request took too long: the outcome is unknown; look whether the change was made before you try \
+                 again"
+                    .into(),
             ),
             Self::Unaudited { done: false } => {
-                (503, Code::AuditUnavailable, "the audit trail cannot be written: nothing was changed".into())
+                (503, Code::AuditUnavailable, "the node cannot write its audit trail: nothing was changed".into())
             }
             Self::Unaudited { done: true } => (
                 503,
                 Code::OutcomeNotRecorded,
-                "the audit trail cannot be written: the outcome is unknown, the change may have taken effect".into(),
+                "the node cannot write its audit trail: the outcome is unknown; look whether the change was made \
+                 before you try again"
+                    .into(),
             ),
             Self::Kms(error) => kms_error(error),
         };
@@ -130,18 +128,18 @@ impl ApiError {
 /// A row of the table: the status, the code and the text.
 type Row = (u16, ErrorCode, Cow<'static, str>);
 
-const BAD_PATH: &str = "invalid request path: a '%' that is no escape, or no UTF-8";
+const BAD_PATH: &str = "invalid request path: a '%' must begin two hexadecimal digits, and the result must be UTF-8";
 const BODY_TOO_LARGE: &str = "request body too large";
 const NOT_AUTHENTIC: &str = "decryption failed: ciphertext is not authentic";
 const VERSION_NEWEST: &str = "the newest version of a key cannot be disabled: rotate the key first";
-const TOO_MANY_VERSIONS: &str = "the key has as many versions as a key may have: make a new key";
-const POLICY_CHANGED: &str = "the policy was changed meanwhile: read it again, and change that";
+const TOO_MANY_VERSIONS: &str = "the key has as many versions as a key may have: create a new key";
+const POLICY_CHANGED: &str = "somebody changed the policy after you read it: read it again, and change that version";
 const IDENTITY_IS_ADMIN: &str = "the identity is an admin: no policy can be assigned to it";
 const ADMIN_OF_FILE: &str = "the identity is the admin of the configuration file: change it there";
 const OUTCOME_UNKNOWN: &str =
-    "no answer from the leader in time: the outcome is unknown, the change may take effect or not";
-const NOT_EVERYWHERE: &str = "the change is made, but some nodes did not confirm it in time: they may go on as before \
-    until their lease runs out";
+    "the leader did not answer in time: the outcome is unknown; look whether the change was made before you try again";
+const NOT_EVERYWHERE: &str = "the change is made, but some nodes did not confirm it in time: they may use the earlier \
+    state until their leases end";
 
 fn not_authorized() -> Row {
     (403, Code::NotAuthorized, "not authorized: insufficient permissions".into())
@@ -180,7 +178,7 @@ fn kms_error(error: &kms::Error) -> Row {
         kms::Error::NoHmac => (409, Code::HmacNotSupported, "key does not support HMAC"),
         kms::Error::KeyUnopenable => (409, Code::KeyUnopenable, "key cannot be opened"),
         kms::Error::Denied => return not_authorized(),
-        kms::Error::NoLeader => (503, Code::NoLeader, "no leader could be reached in time: nothing was changed"),
+        kms::Error::NoLeader => (503, Code::NoLeader, "the node could not reach a leader in time: nothing was changed"),
         kms::Error::OutcomeUnknown => (503, Code::OutcomeUnknown, OUTCOME_UNKNOWN),
         kms::Error::NotEverywhere => (503, Code::NotEverywhere, NOT_EVERYWHERE),
         kms::Error::Stopping => (503, Code::NodeStopping, "the node is stopping: nothing was changed"),
@@ -191,7 +189,7 @@ fn kms_error(error: &kms::Error) -> Row {
         kms::Error::IdentityNotFound => (404, Code::IdentityNotFound, "identity does not exist"),
         kms::Error::IdentityExists => (400, Code::IdentityExists, "identity already exists"),
         kms::Error::IdentityIsAdmin => (400, Code::IdentityIsAdmin, IDENTITY_IS_ADMIN),
-        kms::Error::LastAdmin => (400, Code::LastAdmin, "the identity is the last admin: make another one first"),
+        kms::Error::LastAdmin => (400, Code::LastAdmin, "the identity is the last admin: create another admin first"),
         kms::Error::AdminOfFile => (400, Code::AdminOfFile, ADMIN_OF_FILE),
     };
     (status, code, text.into())
@@ -201,12 +199,6 @@ fn key_waits(until: i64) -> String {
     let second = until - until.rem_euclid(1_000_000_000);
     let until = clock::rfc3339(Some(second));
     format!("a deleted key of this name can be restored until {until}: restore it, or use another name")
-}
-
-impl From<kms::Error> for ApiError {
-    fn from(error: kms::Error) -> Self {
-        Self::Kms(error)
-    }
 }
 
 impl From<Denied> for ApiError {
@@ -221,18 +213,6 @@ impl From<BadJson> for ApiError {
     }
 }
 
-impl From<BadQuery> for ApiError {
-    fn from(error: BadQuery) -> Self {
-        Self::Query(error)
-    }
-}
-
-impl From<NameError> for ApiError {
-    fn from(error: NameError) -> Self {
-        Self::Name(error)
-    }
-}
-
 impl From<BadName> for ApiError {
     fn from(error: BadName) -> Self {
         match error {
@@ -242,35 +222,18 @@ impl From<BadName> for ApiError {
     }
 }
 
-impl From<PatternError> for ApiError {
-    fn from(error: PatternError) -> Self {
-        Self::Pattern(error)
-    }
-}
-
-impl From<IdentityError> for ApiError {
-    fn from(error: IdentityError) -> Self {
-        Self::Identity(error)
-    }
-}
-
-impl From<PrefixError> for ApiError {
-    fn from(error: PrefixError) -> Self {
-        Self::Prefix(error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::error_code::Retry;
+    use crate::http::wire::query::BadParameter;
     use crate::policy::{KeyName, NameKind, Unmatchable};
 
     /// The table of wire contract, "Errors".
     #[test]
-    fn every_refusal_has_its_exact_status_and_text() {
+    fn every_error_has_its_exact_status_and_text() {
         use kms::Error as K;
         let name = KeyName::parse("a b").unwrap_err();
         let cipher = "rot13".parse::<Cipher>().unwrap_err();
@@ -301,14 +264,14 @@ mod tests {
             (name.into(), 400, "key name 'a b' is empty, too long or contains invalid characters"),
             (ApiError::UnknownPath, 404, "404 page not found\n"),
         ];
-        for (refusal, status, text) in table {
-            let (found, _, message) = refusal.answer();
+        for (error, status, text) in table {
+            let (found, _, message) = error.answer();
             assert_eq!((found.as_u16(), &*message), (status, text));
         }
     }
 
-    /// Every refusal, with an example where it has many.
-    fn every_refusal() -> Vec<ApiError> {
+    /// Every error, as an example if it has several.
+    fn every_error() -> Vec<ApiError> {
         use kms::Error as K;
         let name = |kind: NameKind| ApiError::Name(kind.check("a b").unwrap_err());
         let names = [NameKind::Key, NameKind::Policy, NameKind::Identity].map(name);
@@ -358,8 +321,8 @@ mod tests {
     /// Each code with its statuses and the texts that come with it.
     fn answers_by_code() -> BTreeMap<ErrorCode, (BTreeSet<u16>, BTreeSet<String>)> {
         let mut answers = BTreeMap::<_, (BTreeSet<_>, BTreeSet<_>)>::new();
-        for refusal in every_refusal() {
-            let (status, code, text) = refusal.answer();
+        for error in every_error() {
+            let (status, code, text) = error.answer();
             let (statuses, texts) = answers.entry(code).or_default();
             statuses.insert(status.as_u16());
             texts.insert(text.into_owned());
@@ -367,14 +330,15 @@ mod tests {
         answers
     }
 
-    /// What no handler sees is answered before there is a refusal.
+    /// Codes of answers that come before the API: the listener and hyper make them.
     const UNHANDLED: [(ErrorCode, u16); 3] =
         [(Code::TlsRequired, 400), (Code::MalformedRequest, 400), (Code::RequestHeadTooLarge, 431)];
 
     #[test]
-    fn refusals_with_one_code_mean_the_same_to_a_caller() {
+    fn errors_with_one_code_mean_the_same_to_a_caller() {
         let answers = answers_by_code();
-        // The same thing in several words: which kind of name, whose certificate, which parameter, who did not answer.
+        // These say the same in several texts: which kind of name, whose certificate, which parameter, who did not
+        // answer.
         let in_several_words = [
             Code::UnreadableCertificate,
             Code::InvalidName,
@@ -389,7 +353,7 @@ mod tests {
         let unhandled = UNHANDLED.map(|(code, _)| code);
         let unused: Vec<_> =
             ErrorCode::ALL.iter().filter(|code| !answers.contains_key(code) && !unhandled.contains(code)).collect();
-        assert!(unused.is_empty(), "no refusal has {unused:?}");
+        assert!(unused.is_empty(), "no error has {unused:?}");
     }
 
     #[test]
@@ -432,9 +396,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unavailable_says_whether_the_outcome_is_known() {
-        let text = |refusal: ApiError| {
-            let (status, _, text) = refusal.answer();
+    fn a_503_says_whether_the_outcome_is_known() {
+        let text = |error: ApiError| {
+            let (status, _, text) = error.answer();
             assert_eq!(status, 503);
             text
         };

@@ -43,7 +43,7 @@ pub enum Listing {
 /// # Errors
 /// What the answer then tells.
 pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let query = query::parse(request.parts.uri.query())?;
+    let query = query::listing(request.parts.uri.query())?;
     let mut names = Names {
         kms: Arc::clone(kms),
         kind,

@@ -1,4 +1,4 @@
-//! What each operation says of itself: a new one does not compile without its description.
+//! The description of each operation. A new operation does not compile without one.
 
 use crate::http::error::ApiError;
 use crate::http::wire::query::{BadParameter, BadQuery};
@@ -8,29 +8,29 @@ use crate::policy::{
     PolicyAction, PrefixError, SystemAction, Unmatchable,
 };
 
-/// An operation in words, and by the names of its schemas.
+/// An operation in words, with the names of its schemas.
 pub struct Description {
     /// One line.
     pub summary: &'static str,
-    /// What the line leaves open; may be empty.
+    /// What the line leaves open. May be empty.
     pub details: &'static str,
     /// Its request body.
     pub request: Request,
     /// Its answer with status 200.
     pub answer: Answer,
-    /// Refusals of its own, beside those of the guard.
-    pub refusals: &'static [Example],
+    /// The errors of the operation itself, beside those that every route may answer.
+    pub errors: &'static [Example],
 }
 
-/// Makes an example of a refusal: its status, code and text are those that are served.
+/// Makes an example of an error, with the status, code and text that the server answers.
 pub type Example = fn() -> ApiError;
 
 /// A request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// None; one that is sent all the same is read and ignored.
+    /// None. The server reads and ignores a body.
     None,
-    /// JSON of this schema, which may be left out.
+    /// JSON of this schema. The client may leave it out.
     Optional(&'static str),
     /// JSON of this schema.
     Json(&'static str),
@@ -43,13 +43,13 @@ pub enum Answer {
     Empty,
     /// JSON of this schema.
     Json(&'static str),
-    /// JSON of the first schema, or lines of the second when the client accepts them.
+    /// JSON of the first schema, or lines of the second if the client accepts them.
     JsonOrLines(&'static str, &'static str),
     /// Lines of JSON of this schema.
     Lines(&'static str),
     /// Metrics as Prometheus text.
     Metrics,
-    /// Any JSON object: the description of this API.
+    /// A JSON object: the description of this API.
     OpenApi,
 }
 
@@ -65,7 +65,7 @@ const UNOPENABLE: Example = || ApiError::Kms(Error::KeyUnopenable);
 const NO_POLICY: Example = || ApiError::Kms(Error::PolicyNotFound);
 const NO_IDENTITY: Example = || ApiError::Kms(Error::IdentityNotFound);
 
-/// What stands for a text of the request.
+/// Stands for a text of the request.
 const ELLIPSIS: &str = "…";
 /// The start of 2030, in Unix nanoseconds.
 const EXAMPLE_DATE: i64 = 1_893_456_000_000_000_000;
@@ -95,52 +95,56 @@ pub const fn describe(action: ActionKind) -> Description {
 
 const fn system(action: SystemAction) -> Description {
     match action {
-        SystemAction::Version => get("Tells version and commit.", Answer::Json("Version"), &[]),
+        SystemAction::Version => get("Shows version and commit.", Answer::Json("Version"), &[]),
         SystemAction::Ready => Description {
-            details: "A node that is not ready does not listen, so that there is no other answer.",
+            details: "A node that is not ready does not listen, so this is the only answer.",
             ..get("Answers when the node is ready.", Answer::Empty, &[])
         },
-        SystemAction::Status => get("Tells figures of the process and the keystore.", Answer::Json("Status"), &[]),
+        SystemAction::Status => get("Shows figures of the process and the keystore.", Answer::Json("Status"), &[]),
         SystemAction::Api => get("Lists every route, sorted by path.", Answer::Json("Routes"), &[]),
         SystemAction::OpenApi => get("Describes this API.", Answer::OpenApi, &[]),
-        SystemAction::Metrics => get("Tells the metrics that KES has.", Answer::Metrics, &[]),
+        SystemAction::Metrics => get("Shows the metrics that KES has, too.", Answer::Metrics, &[]),
     }
 }
 
 const fn cluster(action: ClusterAction) -> Description {
     match action {
-        ClusterAction::Status => get("Tells the cluster as this node sees it.", Answer::Json("ClusterStatus"), &[]),
-        ClusterAction::Metrics => get("Tells metrics of Raft and storage.", Answer::Metrics, &[]),
+        ClusterAction::Status => get("Shows the cluster as this node sees it.", Answer::Json("ClusterStatus"), &[]),
+        ClusterAction::Metrics => get("Shows metrics of Raft and storage.", Answer::Metrics, &[]),
     }
 }
 
 const fn key(action: KeyAction) -> Description {
     match action {
         KeyAction::List => list("Lists keys.", Answer::JsonOrLines("KeyNames", "NameLine")),
-        KeyAction::Create => put("Makes a key.", Request::None, Answer::Empty, CREATE),
+        KeyAction::Create => put("Creates a key.", Request::None, Answer::Empty, CREATE),
         KeyAction::Import => Description {
-            details: "Only an admin may say when and by whom it was made.",
-            ..put("Makes a key of given material.", Request::Json("KeyImport"), Answer::Empty, IMPORT)
+            details: "Only an admin may set `created_at` and `created_by`.",
+            ..put("Creates a key from given material.", Request::Json("KeyImport"), Answer::Empty, IMPORT)
         },
-        KeyAction::Describe => get("Tells a key's origin.", Answer::Json("KeyDescription"), ORIGIN),
+        KeyAction::Describe => {
+            get("Shows a key's cipher, and when and by whom it was created.", Answer::Json("KeyDescription"), ORIGIN)
+        }
         KeyAction::Delete => Description {
-            details: "What it encrypted cannot be decrypted afterwards, unless it is restored within the window that \
-                `keys.deletion_window` configures.",
-            ..get("Removes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
+            details: "Its ciphertexts cannot be decrypted afterwards, unless a client restores the key within \
+                `keys.deletion_window`.",
+            ..get("Deletes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
         KeyAction::Generate => Description {
-            details: "A body may be left out only when the request says itself that it has none.",
-            ..put("Makes a data key.", Request::Optional("Generate"), Answer::Json("DataKey"), USE)
+            details: "A client may leave out the body only if the request itself says that it has none.",
+            ..put("Generates a data key.", Request::Optional("Generate"), Answer::Json("DataKey"), USE)
         },
         KeyAction::Encrypt => put("Encrypts a plaintext.", Request::Json("Encrypt"), Answer::Json("Ciphertext"), USE),
         KeyAction::Decrypt => {
             put("Decrypts a ciphertext.", Request::Json("Decrypt"), Answer::Json("Plaintext"), DECRYPT)
         }
         KeyAction::BulkDecrypt => Description {
-            details: "The answer has the order of the request; the first error fails all.",
+            details: "The answer has the order of the request. The first error fails the whole request.",
             ..put("Decrypts many ciphertexts.", Request::Json("BulkDecrypt"), Answer::Json("Plaintexts"), DECRYPT)
         },
-        KeyAction::Hmac => put("Authenticates a message.", Request::Json("HmacRequest"), Answer::Json("Hmac"), HMAC),
+        KeyAction::Hmac => {
+            put("Computes the HMAC of a message.", Request::Json("HmacRequest"), Answer::Json("Hmac"), HMAC)
+        }
         KeyAction::Rotate
         | KeyAction::Versions
         | KeyAction::Disable
@@ -150,17 +154,17 @@ const fn key(action: KeyAction) -> Description {
     }
 }
 
-/// What becomes of a key and its versions; only reached with operations that do that.
+/// Operations on the versions of a key and on deleted keys.
 const fn life(action: KeyAction) -> Description {
     match action {
         KeyAction::Rotate => Description {
-            details: "It is used from then on; ciphertexts of older versions are decrypted as before.",
-            ..put("Makes a new version of a key.", Request::None, Answer::Json("NewVersion"), ROTATE)
+            details: "The server uses it from then on. Ciphertexts of older versions still decrypt.",
+            ..put("Creates a new version of a key.", Request::None, Answer::Json("NewVersion"), ROTATE)
         },
-        KeyAction::Versions => get("Tells of a key's versions.", Answer::Json("KeyVersions"), ORIGIN),
-        KeyAction::Disable => put("Keeps a version from being used.", VERSION, Answer::Empty, DISABLE),
-        KeyAction::Enable => put("Lets a disabled version be used again.", VERSION, Answer::Empty, ENABLE),
-        KeyAction::Restore => put("Takes a deleted key back.", Request::None, Answer::Empty, WAITING),
+        KeyAction::Versions => get("Lists the versions of a key.", Answer::Json("KeyVersions"), ORIGIN),
+        KeyAction::Disable => put("Disables a version of a key.", VERSION, Answer::Empty, DISABLE),
+        KeyAction::Enable => put("Enables a disabled version of a key.", VERSION, Answer::Empty, ENABLE),
+        KeyAction::Restore => put("Restores a deleted key.", Request::None, Answer::Empty, WAITING),
         _ => get("Removes a deleted key for good.", Answer::Empty, WAITING),
     }
 }
@@ -204,19 +208,21 @@ const WAITING: &[Example] = &[|| ApiError::Kms(Error::NothingWaiting), NO_LEADER
 const fn policy(action: PolicyAction) -> Description {
     match action {
         PolicyAction::List => list("Lists policies.", Answer::JsonOrLines("PolicyNames", "NameLine")),
-        PolicyAction::Describe => get("Tells a policy's origin.", Answer::Json("PolicyDescription"), POLICY_READ),
-        PolicyAction::Read => get("Reads a policy.", Answer::Json("Policy"), POLICY_READ),
-        PolicyAction::Create => put("Makes a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_CREATE),
+        PolicyAction::Describe => {
+            get("Shows when and by whom a policy was created.", Answer::Json("PolicyDescription"), POLICY_READ)
+        }
+        PolicyAction::Read => get("Shows a policy with its patterns.", Answer::Json("Policy"), POLICY_READ),
+        PolicyAction::Create => put("Creates a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_CREATE),
         PolicyAction::Write => {
-            put("Makes or replaces a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_WRITE)
+            put("Creates or replaces a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_WRITE)
         }
         PolicyAction::Assign => Description {
-            details: "Nobody assigns a policy to themselves.",
-            ..put("Gives a policy to an identity.", Request::Json("PolicyAssignment"), Answer::Empty, POLICY_ASSIGN)
+            details: "A client cannot assign a policy to itself.",
+            ..put("Assigns a policy to an identity.", Request::Json("PolicyAssignment"), Answer::Empty, POLICY_ASSIGN)
         },
         PolicyAction::Delete => Description {
             details: "Identities that have it lose access at once.",
-            ..get("Removes a policy.", Answer::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
+            ..get("Deletes a policy.", Answer::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
     }
 }
@@ -252,18 +258,25 @@ const IDENTITY_OF_FILE: Example = || ApiError::Kms(Error::AdminOfFile);
 
 const fn identity(action: IdentityAction) -> Description {
     match action {
-        IdentityAction::Describe => {
-            get("Tells what an identity is.", Answer::Json("IdentityDescription"), &[NO_IDENTITY, NO_LEADER])
-        }
+        IdentityAction::Describe => get(
+            "Shows whether an identity is an admin, or its policy.",
+            Answer::Json("IdentityDescription"),
+            &[NO_IDENTITY, NO_LEADER],
+        ),
         IdentityAction::List => list("Lists identities.", Answer::JsonOrLines("Identities", "IdentityLine")),
         IdentityAction::DescribeSelf => {
-            get("Tells the client what it is, and may do.", Answer::Json("SelfDescription"), &[NO_LEADER])
+            get("Shows the client's own identity and policy.", Answer::Json("SelfDescription"), &[NO_LEADER])
         }
         IdentityAction::Create => Description {
-            details: "Only an admin makes an admin.",
-            ..put("Makes an identity known.", Request::Json("NewIdentity"), Answer::Empty, IDENTITY_CREATE)
+            details: "Only an admin can create an admin.",
+            ..put(
+                "Creates an identity, as an admin or with a policy.",
+                Request::Json("NewIdentity"),
+                Answer::Empty,
+                IDENTITY_CREATE,
+            )
         },
-        IdentityAction::Delete => get("Forgets an identity.", Answer::Empty, IDENTITY_DELETE),
+        IdentityAction::Delete => get("Deletes an identity.", Answer::Empty, IDENTITY_DELETE),
     }
 }
 
@@ -285,8 +298,8 @@ const fn list(summary: &'static str, answer: Answer) -> Description {
     Description { details: LISTING, ..get(summary, answer, LIST) }
 }
 
-const LISTING: &str = "Sorted by bytes; all that match the prefix, while the answer stays under 1 MiB. `continue_at` \
-    then names the first one left out.";
+const LISTING: &str = "The names are sorted by their bytes. The answer has every name that matches the prefix, as long \
+    as it stays under 1 MiB. Beyond that, `continue_at` is the first name that it leaves out.";
 
 const LIST: &[Example] = &[
     || ApiError::Prefix(PrefixError(ELLIPSIS.into())),
@@ -297,7 +310,7 @@ const LIST: &[Example] = &[
 const fn stream(log: LogAction) -> Description {
     let (summary, line) = match log {
         LogAction::Audit => ("Streams a record of every request.", "AuditEvent"),
-        LogAction::Error => ("Streams errors of the program.", "ErrorEvent"),
+        LogAction::Error => ("Streams the errors of the node.", "ErrorEvent"),
     };
     Description { details: STREAM, ..get(summary, Answer::Lines(line), &[BAD_TAIL, BAD_SWITCH]) }
 }
@@ -310,13 +323,13 @@ fn bad_parameter(name: &'static str, want: &'static str) -> ApiError {
     ApiError::Query(BadQuery::Parameter(BadParameter { name, value: ELLIPSIS.into(), want }))
 }
 
-const STREAM: &str = "One event a line, without end; the headers come at once. A reader that is too slow is told how \
-    many events it lost. The path is served with a slash at its end too.";
+const STREAM: &str = "One event a line, without an end. The headers come at once. A reader that is too slow gets an \
+    event that says how many it lost. The path also works with a slash at its end.";
 
-const fn get(summary: &'static str, answer: Answer, refusals: &'static [Example]) -> Description {
-    put(summary, Request::None, answer, refusals)
+const fn get(summary: &'static str, answer: Answer, errors: &'static [Example]) -> Description {
+    put(summary, Request::None, answer, errors)
 }
 
-const fn put(summary: &'static str, request: Request, answer: Answer, refusals: &'static [Example]) -> Description {
-    Description { summary, details: "", request, answer, refusals }
+const fn put(summary: &'static str, request: Request, answer: Answer, errors: &'static [Example]) -> Description {
+    Description { summary, details: "", request, answer, errors }
 }

@@ -1,5 +1,5 @@
-//! The OpenAPI description of this API, made from the route table that serves and from what `describe` says of each
-//! operation; `docs/openapi.json` is a copy of it.
+//! The OpenAPI description of this API, made from the route table and from the descriptions in `describe`.
+//! `docs/openapi.json` is a copy of it.
 
 mod describe;
 
@@ -22,7 +22,7 @@ use crate::tls::CertificateError;
 /// What operations refer to: parameters, schemas, and the one security scheme.
 const COMPONENTS: &str = include_str!("components.json");
 
-/// The description, as JSON for people to read too.
+/// The description, as JSON with line breaks for people.
 pub fn document() -> Bytes {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         let text = serde_json::to_string_pretty(&describe_all()).expect("a JSON value can be written");
@@ -39,7 +39,7 @@ fn describe_all() -> Value {
         "info": {
             "title": "Keyraft",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The KES HTTP API, and what a cluster adds. Every route is asked over mutual TLS.",
+            "description": "The KES HTTP API, and what a cluster adds. Every route needs mutual TLS.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "https://127.0.0.1:7373"}],
@@ -53,7 +53,7 @@ fn listed() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(|route| route.listed)
 }
 
-/// The paths of a route: one, or two where a listing of everything is asked for without the slash.
+/// The paths of a route: one, or two for a listing, which also works without its slash.
 fn paths(route: &Route) -> Vec<(String, Value)> {
     let own = (path(route), methods(route, &operation_id(route.path), true));
     match parameter(route.action) {
@@ -80,7 +80,7 @@ fn parameter(action: ActionKind) -> Option<&'static str> {
     }
 }
 
-/// Every PUT is served as POST too, and every GET that has an end as HEAD.
+/// The server takes POST wherever it takes PUT, and HEAD wherever it takes GET, except for streams.
 fn methods(route: &Route, id: &str, with_name: bool) -> Value {
     match route.method {
         Method::Get if matches!(route.action, ActionKind::Log(_)) => json!({"get": operation(route, id, with_name)}),
@@ -119,7 +119,7 @@ fn operation(route: &Route, id: &str, with_name: bool) -> Value {
     operation
 }
 
-/// The same operation, whose answers have headers and no body.
+/// The operation with answers that have headers and no body.
 fn without_content(mut operation: Value) -> Value {
     for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         response.as_object_mut().map(|response| response.remove("content"));
@@ -165,20 +165,20 @@ fn reference(kind: &str, name: &str) -> Value {
 fn responses(route: &Route, described: &Description) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), answer(described.answer));
-    let mut refusals = BTreeMap::<u16, Vec<String>>::new();
-    for refused in guard(route).into_iter().chain(described.refusals.iter().map(|example| example())) {
-        let (status, code, text) = refused.answer();
-        refusals.entry(status.as_u16()).or_default().push(format!("`{}`: {text}", code.as_str()));
+    let mut errors = BTreeMap::<u16, Vec<String>>::new();
+    for error in common_errors(route).into_iter().chain(described.errors.iter().map(|example| example())) {
+        let (status, code, text) = error.answer();
+        errors.entry(status.as_u16()).or_default().push(format!("`{}`: {text}", code.as_str()));
     }
-    for (status, texts) in refusals {
-        responses.insert(status.to_string(), refusal(status, &texts));
+    for (status, texts) in errors {
+        responses.insert(status.to_string(), error(status, &texts));
     }
     responses.into()
 }
 
-/// What every route may answer, and what only those that a policy guards, or that have a name or a body, may.
-fn guard(route: &Route) -> Vec<ApiError> {
-    let mut refusals = vec![
+/// The errors of every route, of routes that write, and of routes that take a name.
+fn common_errors(route: &Route) -> Vec<ApiError> {
+    let mut errors = vec![
         ApiError::NoCertificate,
         ApiError::Certificate(CertificateError::Several),
         ApiError::BadPath,
@@ -192,18 +192,18 @@ fn guard(route: &Route) -> Vec<ApiError> {
         ApiError::Kms(kms::Error::Stopping),
     ];
     if route.writes() {
-        refusals.push(ApiError::TimedOut { writes: true });
+        errors.push(ApiError::TimedOut { writes: true });
     }
     match route.action.name_in_path() {
-        NameInPath::Name(NameKind::Key) => refusals.push(INVALID_KEY_NAME()),
-        NameInPath::Name(NameKind::Policy) => refusals.push(INVALID_POLICY_NAME()),
-        NameInPath::Name(NameKind::Identity) => refusals.push(INVALID_IDENTITY_NAME()),
+        NameInPath::Name(NameKind::Key) => errors.push(INVALID_KEY_NAME()),
+        NameInPath::Name(NameKind::Policy) => errors.push(INVALID_POLICY_NAME()),
+        NameInPath::Name(NameKind::Identity) => errors.push(INVALID_IDENTITY_NAME()),
         NameInPath::Prefix | NameInPath::Nothing => {}
     }
-    refusals
+    errors
 }
 
-fn refusal(status: u16, texts: &[String]) -> Value {
+fn error(status: u16, texts: &[String]) -> Value {
     let mut response = json!({
         "description": texts.join("; "),
         "headers": headers(),
@@ -212,7 +212,7 @@ fn refusal(status: u16, texts: &[String]) -> Value {
     response["headers"]["Keyraft-Error"] = reference("headers", "ErrorCode");
     if status == 405 {
         let text = |description| json!({"description": description, "schema": {"type": "string"}});
-        response["headers"]["Accept"] = text("The method that the route has.");
+        response["headers"]["Accept"] = text("The method of the route.");
         response["headers"]["Allow"] = text("Every method that the route takes.");
     }
     response
@@ -220,7 +220,7 @@ fn refusal(status: u16, texts: &[String]) -> Value {
 
 fn answer(answer: Answer) -> Value {
     let content = match answer {
-        Answer::Empty => return json!({"description": "Done; there is no body.", "headers": headers()}),
+        Answer::Empty => return json!({"description": "Done. The answer has no body.", "headers": headers()}),
         Answer::Json(schema) => json!({"application/json": {"schema": reference("schemas", schema)}}),
         Answer::JsonOrLines(schema, line) => json!({
             "application/json": {"schema": reference("schemas", schema)},
@@ -233,18 +233,18 @@ fn answer(answer: Answer) -> Value {
     json!({"description": "Done.", "headers": headers(), "content": content})
 }
 
-/// What every answer has.
+/// The headers of every answer.
 fn headers() -> Value {
     json!({"Keyraft-Request-Id": reference("headers", "RequestId")})
 }
 
-/// The header that every error answer has.
+/// The header of every error answer.
 fn error_code() -> Value {
     let names: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let meanings: String =
         ErrorCode::ALL.iter().map(|code| format!("\n- `{}`: {}", code.as_str(), code.meaning())).collect();
     json!({
-        "description": format!("What went wrong, for programs to decide by.\n{meanings}"),
+        "description": format!("What went wrong. Programs decide by this code.\n{meanings}"),
         "required": true,
         "schema": {"type": "string", "enum": names},
     })
@@ -258,9 +258,9 @@ mod tests {
 
     use super::*;
 
-    /// The copy is written anew by `KEYRAFT_WRITE_OPENAPI=1 cargo test --lib openapi`.
+    /// `KEYRAFT_WRITE_OPENAPI=1 cargo test --lib openapi` writes the copy again.
     #[test]
-    fn the_copy_in_the_docs_is_what_is_served() {
+    fn the_copy_in_the_docs_equals_the_served_description() {
         let copy = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
         if std::env::var_os("KEYRAFT_WRITE_OPENAPI").is_some() {
             fs::write(&copy, document()).unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_have_names_of_their_own_and_say_what_they_do() {
+    fn operations_have_unique_ids_and_a_summary() {
         let described = describe_all();
         let methods = described["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
         let operations: Vec<_> = methods.map(|(_, operation)| operation).collect();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_leads_somewhere_and_nothing_is_left_over() {
+    fn every_reference_resolves_and_every_component_is_used() {
         let described = describe_all();
         let mut referred = BTreeSet::new();
         collect(&described, &mut referred);

@@ -1,52 +1,55 @@
-//! The queries: of a listing, where to go on and how many names (wire contract, "Names and listings"); of a log stream,
-//! which events.
+//! The queries of requests. A listing's says where to go on and how many names to return (wire contract, "Names and
+//! listings"), and a log stream's says which events.
 
 use crate::http::pipeline::path;
 
-/// What a listing's query asks for. Other parameters, such as `enclave`, are ignored.
+/// The query of a listing. The server ignores other parameters, such as `enclave`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query {
-    /// The first name wanted.
+pub struct ListingQuery {
+    /// The first name of the answer.
     pub continue_at: Option<String>,
-    /// The most names wanted.
+    /// The most names of the answer.
     pub limit: Option<usize>,
 }
 
-/// Which events a log stream tells.
+/// Which events a log stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamQuery {
-    /// Of the last events, as many as this to begin with.
+    /// How many of the last events it begins with.
     pub tail: usize,
-    /// Those that happen from now on.
+    /// Whether it goes on with new events.
     pub follow: bool,
-    /// Those of every node.
+    /// Whether it has the events of every node.
     pub cluster: bool,
 }
 
 /// A query that the route does not take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadQuery {
     /// The limit of a listing is not a positive number.
+    #[error("limit '{0}' is not a positive number")]
     Limit(String),
-    /// A parameter of a log stream has another value than it may have.
-    Parameter(BadParameter),
+    /// A parameter of a log stream has a value that it cannot have.
+    #[error(transparent)]
+    Parameter(#[from] BadParameter),
 }
 
-/// A parameter of a log stream, and what it may say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parameter of a log stream with a value that it cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the parameter '{name}' cannot be '{value}': write {want}, or leave it out")]
 pub struct BadParameter {
-    /// Which.
+    /// The parameter.
     pub name: &'static str,
-    /// What it says.
+    /// Its value.
     pub value: String,
-    /// What it may say.
+    /// The values that it can have.
     pub want: &'static str,
 }
 
-/// Reads the query of a log stream; of a parameter that comes twice, the first counts.
+/// Reads the query of a log stream. If a parameter comes twice, the first one counts.
 ///
 /// # Errors
-/// A parameter that makes no sense.
+/// A parameter has a value that it cannot have.
 pub fn stream(query: Option<&str>) -> Result<StreamQuery, BadQuery> {
     let (mut tail, mut follow, mut cluster) = (None, None, None);
     for pair in query.unwrap_or_default().split('&') {
@@ -64,7 +67,7 @@ pub fn stream(query: Option<&str>) -> Result<StreamQuery, BadQuery> {
 fn count(text: &str) -> Result<usize, BadQuery> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let bad = || BadQuery::Parameter(BadParameter { name: "tail", value: text.to_owned(), want: "a number of events" });
-    // A number beyond what fits asks for all there are.
+    // A number that does not fit asks for all events.
     digits.then(|| text.parse().unwrap_or(usize::MAX)).ok_or_else(bad)
 }
 
@@ -76,12 +79,12 @@ fn switch(name: &'static str, text: &str) -> Result<bool, BadQuery> {
     }
 }
 
-/// Reads the query of a listing; of a parameter that comes twice, the first counts.
+/// Reads the query of a listing. If a parameter comes twice, the first one counts.
 ///
 /// # Errors
-/// A limit that is no positive number.
-pub fn parse(query: Option<&str>) -> Result<Query, BadQuery> {
-    let mut found = Query::default();
+/// The limit is not a positive number.
+pub fn listing(query: Option<&str>) -> Result<ListingQuery, BadQuery> {
+    let mut found = ListingQuery::default();
     for pair in query.unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
@@ -98,7 +101,7 @@ fn text(value: &str) -> String {
     path::decode(&spaced).unwrap_or(spaced)
 }
 
-/// A number beyond what fits is as good as no limit.
+/// A number that does not fit means no limit.
 fn limit(text: &str) -> Result<usize, BadQuery> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<usize>() {
@@ -113,8 +116,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_says_where_and_how_many() {
-        let query = |continue_at: Option<&str>, limit| Query { continue_at: continue_at.map(str::to_owned), limit };
+    fn the_query_of_a_listing_says_where_and_how_many() {
+        let query =
+            |continue_at: Option<&str>, limit| ListingQuery { continue_at: continue_at.map(str::to_owned), limit };
         for (text, expected) in [
             (None, query(None, None)),
             (Some(""), query(None, None)),
@@ -124,12 +128,12 @@ mod tests {
             (Some("continue_at="), query(None, None)),
             (Some("limit=99999999999999999999999"), query(None, Some(usize::MAX))),
         ] {
-            assert_eq!(parse(text).unwrap(), expected, "{text:?}");
+            assert_eq!(listing(text).unwrap(), expected, "{text:?}");
         }
     }
 
     #[test]
-    fn a_stream_is_told_which_events() {
+    fn the_query_of_a_stream_says_which_events() {
         let query = |tail, follow, cluster| StreamQuery { tail, follow, cluster };
         for (text, expected) in [
             (None, query(0, true, false)),
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn a_limit_is_a_positive_number() {
         for bad in ["limit=0", "limit=", "limit", "limit=-1", "limit=+1", "limit=%2B1", "limit=x", "limit=1.5"] {
-            assert!(matches!(parse(Some(bad)), Err(BadQuery::Limit(_))), "{bad}");
+            assert!(matches!(listing(Some(bad)), Err(BadQuery::Limit(_))), "{bad}");
         }
     }
 }
