@@ -1,7 +1,7 @@
-//! The KES HTTP API: route table, guard, handlers, JSON shapes and status codes.
+//! The KES HTTP API: listener, route table, guard, handlers, JSON and status codes.
 //!
-//! A request runs top to bottom through [`Api::answer`]: decoded once, matched against the route table, checked
-//! by the guard, its body read, its operation done by [`crate::kms`], and its end recorded whatever happens.
+//! [`Api::answer`] takes a request from top to bottom: it decodes the path, finds the route, asks the guard, reads the
+//! body, and lets a handler call [`crate::kms`]. It records every request, however it ends.
 
 mod api;
 mod error;
@@ -22,4 +22,4 @@ pub use listener::local_socket::{LOCAL_SOCKET, LocalStatus, serve_local};
 pub use listener::server::Server;
 pub use pipeline::routes::{Auth, Method, ROUTES, Route};
 pub use wire::answers::{Answer, AnswerBody};
-pub use wire::cluster::status_json;
+pub use wire::cluster_status::status_json;

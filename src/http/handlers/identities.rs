@@ -1,22 +1,22 @@
-//! Identities: reading any one and the client's own, making them known and forgetting them.
+//! Identities: describing, creating and deleting them, and describing the client's own.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::listing::{self, Listing};
-use super::policies::{Made, Patterns, patterns};
+use super::policies::{Origin, PatternMap, patterns};
 use super::request::AuthorisedRequest;
 use crate::http::error::ApiError;
+use crate::http::wire::access_bodies;
 use crate::http::wire::answers::{self, Answer};
-use crate::http::wire::bodies;
 use crate::kms::{self, Client, Kms};
 use crate::policy::{Author, Identity, IdentityAction, PolicyName};
 
-/// Does something with an identity.
+/// Does what the action says with an identity, or lists identities.
 ///
 /// # Errors
-/// What the answer then tells.
+/// The error to answer with.
 pub async fn handle(
     action: IdentityAction,
     kms: &Arc<Kms>,
@@ -33,7 +33,7 @@ pub async fn handle(
 
 async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity: Identity = request.action.name().parse()?;
-    let role = bodies::role(&request.body)?;
+    let role = access_bodies::role(&request.body)?;
     let behind = kms.create_identity(request.caller.permit()?, identity, role, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
@@ -44,7 +44,7 @@ async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Ap
     Ok(answers::revoked(behind))
 }
 
-/// A valid name that is no identity names nobody.
+/// A valid name that is not an identity is 404.
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
     let client = kms.identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
@@ -67,7 +67,7 @@ struct Described<'a> {
     policy: Option<&'a str>,
     admin: bool,
     #[serde(flatten)]
-    made: Made,
+    origin: Origin,
 }
 
 #[derive(Serialize)]
@@ -75,13 +75,13 @@ struct SelfDescribed<'a> {
     identity: String,
     admin: bool,
     #[serde(flatten)]
-    made: Made,
+    origin: Origin,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
-    #[serde(skip_serializing_if = "Patterns::is_empty")]
-    allow: Patterns<'a>,
-    #[serde(skip_serializing_if = "Patterns::is_empty")]
-    deny: Patterns<'a>,
+    #[serde(skip_serializing_if = "PatternMap::is_empty")]
+    allow: PatternMap<'a>,
+    #[serde(skip_serializing_if = "PatternMap::is_empty")]
+    deny: PatternMap<'a>,
 }
 
 impl<'a> Described<'a> {
@@ -89,7 +89,7 @@ impl<'a> Described<'a> {
         Self {
             policy: client.policy.as_ref().map(PolicyName::as_str),
             admin: client.admin,
-            made: Made::by(&client.author),
+            origin: Origin::of(&client.author),
         }
     }
 }
@@ -100,7 +100,7 @@ impl<'a> SelfDescribed<'a> {
         Self {
             identity: identity.to_string(),
             admin: client.admin,
-            made: Made::by(&client.author),
+            origin: Origin::of(&client.author),
             policy: client.policy.as_ref().map(PolicyName::as_str),
             allow: policy.map(|policy| patterns(&policy.allow)).unwrap_or_default(),
             deny: policy.map(|policy| patterns(&policy.deny)).unwrap_or_default(),
@@ -114,14 +114,14 @@ mod tests {
     use crate::policy::{Pattern, Policy, PolicyEntry};
 
     #[test]
-    fn a_stranger_is_told_its_identity_and_that_it_is_no_admin() {
+    fn a_stranger_sees_its_identity_and_that_it_is_not_an_admin() {
         let identity = Identity::from_bytes([0xab; 32]);
         let shown = serde_json::to_string(&SelfDescribed::new(identity, &nobody())).unwrap();
         assert_eq!(shown, format!(r#"{{"identity":"{identity}","admin":false}}"#));
     }
 
     #[test]
-    fn a_client_is_told_its_policy_by_name_and_by_what_it_says() {
+    fn a_client_sees_the_name_and_the_patterns_of_its_policy() {
         let policy = Policy::new([], [Pattern::parse("/v1/status").unwrap()]);
         let client = Client {
             policy: Some(PolicyName::parse("app").unwrap()),

@@ -1,4 +1,4 @@
-//! Operations on keys: each reads its body, does one thing, and writes its answer.
+//! Operations on keys. Each handler reads the body, calls one operation of the KMS, and writes the answer.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::versions;
 use crate::clock;
 use crate::http::error::ApiError;
 use crate::http::pipeline::body::is_declared_empty;
-use crate::http::wire::answers::{self, Answer, Writer};
-use crate::http::wire::imports::read_import;
+use crate::http::wire::answers::{self, Answer, JsonWriter};
+use crate::http::wire::import_body::read_import;
 use crate::http::wire::json::{self, BadJson, non_empty};
 use crate::http::wire::key_version;
 use crate::kms::{KeyDescription, Kms};
 use crate::policy::{KeyAction, KeyName};
 
-/// Does something with a key.
+/// Does what the action says with a key, or lists keys.
 ///
 /// # Errors
-/// What the answer then tells.
+/// The error to answer with.
 pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     match action {
         KeyAction::Generate => generate(kms, request).await,
@@ -33,7 +33,7 @@ pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedReque
         KeyAction::Describe => Box::pin(describe(kms, request)).await,
         KeyAction::Delete => Box::pin(delete(kms, request)).await,
         KeyAction::Rotate => Box::pin(versions::rotate(kms, request)).await,
-        KeyAction::Versions => Box::pin(versions::tell(kms, request)).await,
+        KeyAction::Versions => Box::pin(versions::list(kms, request)).await,
         KeyAction::Disable => Box::pin(versions::set(kms, request, true)).await,
         KeyAction::Enable => Box::pin(versions::set(kms, request, false)).await,
         KeyAction::Restore => Box::pin(restore(kms, request)).await,
@@ -81,12 +81,13 @@ async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 
 async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
-    let none = request.body.is_empty() && is_declared_empty(request.parts.version, &request.parts.headers);
-    let [context, version] = if none { [None, None] } else { json::object(&request.body, ["context", "version"])? };
+    let is_absent = request.body.is_empty() && is_declared_empty(request.parts.version, &request.parts.headers);
+    let [context, version] =
+        if is_absent { [None, None] } else { json::object(&request.body, ["context", "version"])? };
     let (context, number) = (json::bytes(context.as_ref())?, key_version::number(version.as_ref()));
     let by = request.deadline.act_by;
     let key = kms.generate(request.caller.permit()?, name, number, &context, by).await?;
-    let mut answer = Writer::object(&[key.plaintext.len(), key.ciphertext.len()]);
+    let mut answer = JsonWriter::object(&[key.plaintext.len(), key.ciphertext.len()]);
     answer.base64("plaintext", &*key.plaintext);
     answer.base64("ciphertext", &key.ciphertext);
     answer.version(non_empty(version.as_ref()));
@@ -99,7 +100,7 @@ async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, A
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
     let (number, by) = (key_version::number(version.as_ref()), request.deadline.act_by);
     let ciphertext = kms.encrypt(request.caller.permit()?, name, number, &plaintext, &context, by).await?;
-    let mut answer = Writer::object(&[ciphertext.len()]);
+    let mut answer = JsonWriter::object(&[ciphertext.len()]);
     answer.base64("ciphertext", &ciphertext);
     answer.version(non_empty(version.as_ref()));
     Ok(answers::secret_json(answer.finish()))
@@ -111,7 +112,7 @@ async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, A
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
     let (number, by) = (key_version::number(version.as_ref()), request.deadline.act_by);
     let plaintext = kms.decrypt(request.caller.permit()?, name, number, &ciphertext, &context, by).await?;
-    let mut answer = Writer::object(&[plaintext.len()]);
+    let mut answer = JsonWriter::object(&[plaintext.len()]);
     answer.base64("plaintext", &plaintext);
     Ok(answers::secret_json(answer.finish()))
 }
@@ -131,7 +132,7 @@ async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answ
         let by = request.deadline.act_by;
         plaintexts.push(kms.decrypt(permit, name, None, ciphertext, context, by).await?);
     }
-    let mut answer = Writer::array(plaintexts.len(), plaintexts.iter().map(|plaintext| plaintext.len()).sum());
+    let mut answer = JsonWriter::array(plaintexts.len(), plaintexts.iter().map(|plaintext| plaintext.len()).sum());
     for plaintext in &plaintexts {
         answer.base64("plaintext", plaintext);
         answer.next_object();
@@ -145,7 +146,7 @@ async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiE
     let (message, number) = (json::bytes(message.as_ref())?, key_version::number(version.as_ref()));
     let by = request.deadline.act_by;
     let hmac = kms.hmac(request.caller.permit()?, name, number, &message, by).await?;
-    let mut answer = Writer::object(&[hmac.len()]);
+    let mut answer = JsonWriter::object(&[hmac.len()]);
     answer.base64("hmac", &hmac);
     answer.version(non_empty(version.as_ref()));
     Ok(answers::secret_json(answer.finish()))
@@ -179,7 +180,7 @@ mod tests {
     use crate::policy::{Author, Identity};
 
     #[test]
-    fn a_description_leaves_out_an_unknown_maker_but_not_the_date() {
+    fn a_description_leaves_out_an_unknown_creator_but_not_the_date() {
         let name = KeyName::parse("a").unwrap();
         let described = |author| {
             serde_json::to_string(&Described::new(name, &KeyDescription { cipher: Cipher::ChaCha20, author })).unwrap()

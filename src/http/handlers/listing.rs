@@ -1,7 +1,7 @@
-//! Listings: every matching name in one answer while it stays small, else a page, or all of them line by line.
+//! Listings: all matching names in one answer if they fit, otherwise a page of them, or all of them line by line.
 //!
-//! Wire contract, "Names and listings": old clients read the first page only, so that a page is as long as an answer
-//! may be.
+//! Old clients read only the first page, so a page is as long as an answer may be (wire contract, "Names and
+//! listings").
 
 use std::io;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::http::wire::query;
 use crate::kms::Kms;
 use crate::policy::{Action, ActionKind, Identity, IdentityAction, KeyAction, Permit, PolicyAction, Prefix};
 
-/// No answer reaches this many bytes; the SDK's cap.
+/// Every answer is shorter than this, which is the most that the SDK reads.
 const MAX_ANSWER: usize = 1 << 20;
-/// What an answer ends with at most: `continue_at` and a name of 80 bytes.
+/// Room for the end of an answer: `continue_at` and a name of 80 bytes.
 const TAIL: usize = 120;
-/// Names that are fetched at a time.
+/// How many names one batch has at most.
 const BATCH: usize = 4096;
 
 /// What is listed.
@@ -41,10 +41,10 @@ pub enum Listing {
 /// Lists names.
 ///
 /// # Errors
-/// What the answer then tells.
+/// The error to answer with.
 pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let query = query::listing(request.parts.uri.query())?;
-    let mut names = Names {
+    let mut names = RemainingNames {
         kms: Arc::clone(kms),
         kind,
         identity: request.caller.identity()?,
@@ -72,14 +72,14 @@ fn wants_lines(headers: &HeaderMap) -> bool {
     accepted.flat_map(|value| value.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let is_lines = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-ndjson"));
-        // A weight of nothing refuses it (RFC 9110, section 12.4.2).
+        // A weight of zero means that the client does not accept it (RFC 9110, section 12.4.2).
         let weight = |part: &str| part.to_ascii_lowercase().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
         is_lines && parts.filter_map(weight).all(|weight| weight > 0.0)
     })
 }
 
-/// Names still to come.
-struct Names {
+/// The names that the listing has not returned yet.
+struct RemainingNames {
     kms: Arc<Kms>,
     kind: Listing,
     identity: Identity,
@@ -91,16 +91,16 @@ struct Names {
 
 /// Where the next batch begins.
 enum Next {
-    /// At this name, or the first.
+    /// At this name, or at the first one.
     From(Option<String>),
-    /// Nowhere: there are no more.
+    /// All names are returned.
     Done,
 }
 
-impl Names {
-    /// The next names; none when there are no more, or no more are wanted.
+impl RemainingNames {
+    /// The next names. Empty if all are returned, or as many as the client wants.
     ///
-    /// Every batch passes the policy check anew, since a stream of them outlasts changes of the rules.
+    /// The policy check is repeated for each batch, because the rules may change while a stream lasts.
     async fn batch(&mut self, deadline: Deadline) -> Result<Vec<String>, ApiError> {
         let Next::From(from) = &self.next else { return Ok(Vec::new()) };
         let wanted = self.left.min(BATCH);
@@ -111,7 +111,7 @@ impl Names {
         let rules = kms.rules_in_force().await?;
         let permit = rules.permit(self.identity, kms.file_admin(), self.action())?;
         let mut names = self.fetch(&permit, from.as_deref(), wanted + 1, deadline).await?;
-        // The names are as of now, and so must the permit be.
+        // The rules may have changed while the names were read, so they must still permit it.
         kms.rules().permit(self.identity, kms.file_admin(), self.action())?;
         self.next = names.split_off(wanted.min(names.len())).pop().map_or(Next::Done, |name| Next::From(Some(name)));
         self.left -= names.len();
@@ -142,7 +142,7 @@ impl Names {
         kind.on(&self.prefix)
     }
 
-    /// The first name that was not handed out, if there is one.
+    /// The first name that is not returned, if there is one.
     fn rest(self) -> Option<String> {
         match self.next {
             Next::From(name) => name,
@@ -151,7 +151,7 @@ impl Names {
     }
 }
 
-/// One JSON answer while it is written.
+/// A JSON answer in the making.
 struct Page {
     kind: Listing,
     out: Vec<u8>,
@@ -171,7 +171,7 @@ impl Page {
         self.cut.is_none()
     }
 
-    /// Adds names, up to the first that does not fit.
+    /// Adds names, up to the first one that does not fit.
     fn add(&mut self, names: Vec<String>) {
         for name in names {
             // The name, its quotes and a comma.
@@ -186,7 +186,7 @@ impl Page {
         }
     }
 
-    /// Ends the answer; `rest` is where to go on when the names did not end it.
+    /// Ends the answer. `rest` is the next name if all added names fit.
     fn finish(mut self, rest: Option<String>) -> Vec<u8> {
         self.out.push(b']');
         match (self.cut.take().or(rest), self.kind) {
@@ -200,7 +200,7 @@ impl Page {
         self.out
     }
 
-    /// Names have nothing to escape.
+    /// Names need no escapes.
     fn quote(&mut self, name: &str) {
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
@@ -208,11 +208,11 @@ impl Page {
     }
 }
 
-/// All names as JSON lines; a failure on the way breaks the stream off, so that nobody takes it for the whole.
-fn lines(kind: Listing, first: Vec<String>, names: Names) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
+/// All names as JSON lines. A failure breaks the stream off, so that the client does not take it for the whole list.
+fn lines(kind: Listing, first: Vec<String>, names: RemainingNames) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
     let rest = stream::try_unfold(names, |mut names| async move {
         let batch = names.batch(Deadline::of_batch()).await.map_err(|refusal| {
-            tracing::warn!("a listing broke off: {}", refusal.answer().2);
+            tracing::warn!("a listing line by line broke off: {}", refusal.answer().2);
             io::Error::other("the listing broke off")
         })?;
         Ok::<_, io::Error>(if batch.is_empty() { None } else { Some((batch, names)) })
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_where_to_go_on() {
+    fn a_page_says_where_the_next_one_begins() {
         use Listing::{Identities, Keys, Policies};
         for (kind, names, rest, expected) in [
             (Keys, vec![], None, r#"{"names":[]}"#),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_stays_under_the_cap_and_loses_no_name() {
+    fn an_answer_stays_below_the_limit_and_loses_no_name() {
         for length in [1, 20, 80] {
             let names: Vec<_> = (0..600_000).map(|number| format!("{number:0length$}")).collect();
             let mut page = Page::new(Listing::Keys);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_wanted_by_their_media_type() {
+    fn a_client_gets_lines_if_it_accepts_their_media_type() {
         for (accept, wanted) in [
             ("application/x-ndjson", true),
             ("application/json, application/x-ndjson;q=0.5", true),

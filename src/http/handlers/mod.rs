@@ -20,7 +20,7 @@ use crate::policy::ActionKind;
 /// Does what the request asks for. The futures of rare operations are boxed, so that those of frequent ones stay small.
 ///
 /// # Errors
-/// The refusal to answer with.
+/// The error to answer with.
 pub async fn handle(services: &Services, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let Services { kms, audit, errors, .. } = services;
     match request.action.kind() {

@@ -11,16 +11,16 @@ use super::listing::{self, Listing};
 use super::request::AuthorisedRequest;
 use crate::clock;
 use crate::http::error::ApiError;
+use crate::http::wire::access_bodies;
 use crate::http::wire::answers::{self, Answer};
-use crate::http::wire::bodies;
 use crate::kms::{self, Behind, Kms};
 use crate::policy::{Author, Pattern, PolicyAction, PolicyEntry, PolicyName};
 use crate::state::{PolicyTag, Replaces};
 
-/// Does something with a policy.
+/// Does what the action says with a policy, or lists policies.
 ///
 /// # Errors
-/// What the answer then tells.
+/// The error to answer with.
 pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     match action {
         PolicyAction::List => listing::handle(Listing::Policies, kms, request).await,
@@ -35,7 +35,7 @@ async fn on_one(action: PolicyAction, kms: &Kms, request: &AuthorisedRequest<'_>
         PolicyAction::List => return Err(ApiError::UnknownPath),
         PolicyAction::Describe => {
             let entry = kms.policy(permit, &name, by).await?;
-            return Ok(answers::json(&Described { name: name.as_str(), made: Made::by(&entry.author) }));
+            return Ok(answers::json(&Described { name: name.as_str(), origin: Origin::of(&entry.author) }));
         }
         PolicyAction::Read => {
             let entry = kms.policy(permit, &name, by).await?;
@@ -45,32 +45,38 @@ async fn on_one(action: PolicyAction, kms: &Kms, request: &AuthorisedRequest<'_>
         }
         PolicyAction::Create => put(kms, request, name, Replaces::Nothing).await?,
         PolicyAction::Write => put(kms, request, name, replaces(&request.parts.headers)?).await?,
-        PolicyAction::Assign => kms.assign_policy(permit, name, bodies::assigned(&request.body)?, by).await?,
+        PolicyAction::Assign => kms.assign_policy(permit, name, access_bodies::assigned(&request.body)?, by).await?,
         PolicyAction::Delete => kms.delete_policy(permit, name, by).await?,
     };
     Ok(answers::revoked(behind))
 }
 
-/// Makes a policy, or replaces one. What no request reaches is kept and warned of (wire contract, "Policies").
+/// Creates or replaces a policy. Keeps patterns that no request can match, and logs a warning (wire contract,
+/// "Policies").
 async fn put(
     kms: &Kms,
     request: &AuthorisedRequest<'_>,
     name: PolicyName,
     replaces: Replaces,
 ) -> Result<Behind, ApiError> {
-    let policy = bodies::policy(&request.body)?;
+    let policy = access_bodies::policy(&request.body)?;
     let patterns = policy.allow.iter().chain(&policy.deny);
     let unreached: Vec<_> = patterns.filter(|pattern| !pattern.is_reached()).cloned().collect();
     let text = name.as_str().to_owned();
     let behind = kms.put_policy(request.caller.permit()?, name, policy, replaces, request.deadline.act_by).await?;
     if !unreached.is_empty() {
         let request_id = format_args!("{:016x}", request.request_id);
-        tracing::warn!(%request_id, policy = text, patterns = ?unreached, "no request to this server matches these patterns; kept as they are");
+        tracing::warn!(
+            %request_id,
+            policy = text,
+            patterns = ?unreached,
+            "no request to this server can match these patterns of the policy; the node keeps them"
+        );
     }
     Ok(behind)
 }
 
-/// What a policy is called, to be replaced only as long as it is that (RFC 9110, section 8.8.3).
+/// The entity tag of a policy, with which a client replaces exactly this policy (RFC 9110, section 8.8.3).
 fn etag(PolicyTag(tag): PolicyTag) -> HeaderValue {
     HeaderValue::try_from(format!("\"{}\"", hex::encode(tag))).expect("digits in quotes are a header's value")
 }
@@ -80,21 +86,21 @@ fn replaces(headers: &HeaderMap) -> Result<Replaces, ApiError> {
     let Some(wanted) = headers.get(IF_MATCH) else { return Ok(Replaces::Anything) };
     let digits = wanted.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     let mut tag = [0; 32];
-    // What names no policy of this server matches none.
+    // A header that is not one of this server's tags matches no policy.
     let read = digits.and_then(|digits| hex::decode_to_slice(digits, &mut tag).ok());
     read.map(|()| Replaces::Only(PolicyTag(tag))).ok_or(ApiError::Kms(kms::Error::PolicyChanged))
 }
 
 /// Patterns as the API shows them: the keys of an object.
-pub type Patterns<'a> = BTreeMap<&'a str, Nothing>;
+pub type PatternMap<'a> = BTreeMap<&'a str, EmptyObject>;
 
-/// What stands beside a pattern: `{}`.
+/// The value of a pattern: `{}`.
 #[derive(Serialize)]
-pub struct Nothing {}
+pub struct EmptyObject {}
 
-/// When and by whom; what is unknown is left out.
+/// When and by whom something was created. An unknown value is left out.
 #[derive(Serialize)]
-pub struct Made {
+pub struct Origin {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,23 +111,23 @@ pub struct Made {
 struct Described<'a> {
     name: &'a str,
     #[serde(flatten)]
-    made: Made,
+    origin: Origin,
 }
 
 #[derive(Serialize)]
 struct Read<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    allow: Patterns<'a>,
+    allow: PatternMap<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    deny: Patterns<'a>,
+    deny: PatternMap<'a>,
     #[serde(flatten)]
-    made: Made,
+    origin: Origin,
 }
 
-impl Made {
-    /// The origin of something.
-    pub fn by(author: &Author) -> Self {
+impl Origin {
+    /// The origin by its author.
+    pub fn of(author: &Author) -> Self {
         Self {
             created_at: author.created_at.map(|time| clock::rfc3339(Some(time))),
             created_by: author.created_by.map(|identity| identity.to_string()),
@@ -136,14 +142,14 @@ impl<'a> Read<'a> {
             name: name.as_str(),
             allow: patterns(&policy.allow),
             deny: patterns(&policy.deny),
-            made: Made::by(&entry.author),
+            origin: Origin::of(&entry.author),
         }
     }
 }
 
 /// Patterns as the keys of an object.
-pub fn patterns(patterns: &[Pattern]) -> Patterns<'_> {
-    patterns.iter().map(|pattern| (pattern.as_str(), Nothing {})).collect()
+pub fn patterns(patterns: &[Pattern]) -> PatternMap<'_> {
+    patterns.iter().map(|pattern| (pattern.as_str(), EmptyObject {})).collect()
 }
 
 #[cfg(test)]
@@ -152,7 +158,7 @@ mod tests {
     use crate::policy::Policy;
 
     #[test]
-    fn a_policy_shows_its_patterns_as_objects_and_leaves_out_what_is_empty() {
+    fn a_policy_shows_its_patterns_as_objects_and_leaves_out_empty_lists() {
         let name = PolicyName::parse("app").unwrap();
         let pattern = |text| Pattern::parse(text).unwrap();
         let policy = Policy::new([pattern("/v1/status"), pattern("/v1/key/create/my-*")], []);

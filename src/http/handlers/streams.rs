@@ -1,4 +1,4 @@
-//! The log streams: the last events of a log and those to come, one a line (wire contract, "Streams, metrics and
+//! The log streams: the last events of a log and the new ones, one a line (wire contract, "Streams, metrics and
 //! status").
 
 use std::future::{Ready, ready};
@@ -25,9 +25,9 @@ use crate::kms::{FollowLog, Kms, PeerLog};
 use crate::policy::{Action, Identity, LogAction, Rules};
 use crate::telemetry::{Audit, ErrorLog, joined};
 
-/// Between two looks at whether the client may still listen: a stream outlasts changes of the rules.
+/// How often the stream checks whether the client may still read it, because the rules may change while it lasts.
 const CHECK: Duration = Duration::from_secs(1);
-/// How long the other nodes may hold up the head of an answer that tells of them, too.
+/// How long the head of an answer waits for the other nodes whose events it has.
 const OPENING: Duration = Duration::from_secs(1);
 
 /// The events of this node.
@@ -41,11 +41,11 @@ pub struct Feeds<'a> {
 
 /// Answers with a stream.
 ///
-/// Its audit record is made when it begins, as for any answer: whoever reads the log sees at once that somebody
-/// listens to it, and no crash can lose that.
+/// The audit record is written when the stream begins, as for any answer. So a reader of the log sees at once that
+/// somebody reads it, and a crash cannot lose that.
 ///
 /// # Errors
-/// The query makes no sense, or the client may not listen.
+/// The query has a bad value, or the client may not read the log.
 pub async fn handle(
     log: LogAction,
     kms: &Arc<Kms>,
@@ -68,10 +68,10 @@ pub async fn handle(
     }
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Checked again from here on: what the guard permitted it by may have changed meanwhile.
+    // The stream repeats the check from here on: the rules may have changed since the guard looked at them.
     let (rules, file_admin) = (kms.rules(), kms.file_admin());
     let identity = request.caller.identity()?;
-    // The same action, borrowed from nothing, for a stream outlasts its request.
+    // The same action without the borrowed path, because the stream outlasts its request.
     let action = request.action.kind().on("");
     rules.permit(identity, file_admin, action)?;
     let (kms, draining) = (Arc::clone(kms), request.draining.clone());
@@ -92,22 +92,22 @@ fn own_lines(feeds: Feeds<'_>, FollowLog { errors, tail, follow }: FollowLog) ->
     }
 }
 
-/// A stream that goes on.
+/// A stream that goes on with new events.
 struct Following {
     lines: BoxStream<'static, Bytes>,
     kms: Arc<Kms>,
     identity: Identity,
     action: Action<'static>,
-    /// Those that permitted it last.
+    /// The rules that permitted it last.
     rules: Arc<Rules>,
-    /// The admin of this node's file then.
+    /// The admin of this node's file at that time.
     file_admin: Option<Identity>,
     check: Interval,
     draining: CancellationToken,
 }
 
 impl Following {
-    /// The next lines; none when the client may listen no longer, or the node drains.
+    /// The next lines. `None` if the client may no longer read the log, or if the node drains.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let lines = tokio::select! {
@@ -116,8 +116,8 @@ impl Following {
                 _ = self.check.tick() => None,
                 lines = self.lines.next() => Some(lines?),
             };
-            // No line goes out after the revocation of what permitted it was acknowledged.
-            if !self.permitted().await {
+            // No line may go out after the node acknowledged the revocation of the permission.
+            if !self.is_permitted().await {
                 return None;
             }
             if lines.is_some() {
@@ -126,7 +126,7 @@ impl Following {
         }
     }
 
-    async fn permitted(&mut self) -> bool {
+    async fn is_permitted(&mut self) -> bool {
         let kms = &self.kms;
         if kms.are_in_force(&self.rules) && kms.file_admin() == self.file_admin {
             return true;
@@ -137,7 +137,7 @@ impl Following {
     }
 }
 
-/// The events of this node and its peers, once they have begun or had their time.
+/// The events of this node and its peers, once every peer has begun or has used up its time.
 async fn merged(
     own: BoxStream<'static, Bytes>,
     peers: Vec<(String, BoxStream<'static, PeerLog>)>,
@@ -150,39 +150,39 @@ async fn merged(
     select_all(iter::once(own).chain(peers)).boxed()
 }
 
-/// A peer's events, once it has begun, or has kept the answer's head waiting for long enough: what happens after the
-/// head is told, or the lack of it is.
+/// A peer's events, once the peer has begun or has used up its time. Events after the head of the answer are in the
+/// stream, or a notice says that they may be missing.
 async fn opened(lines: BoxStream<'static, PeerLog>, follow: bool) -> BoxStream<'static, PeerLog> {
     if !follow {
-        // The last events are the same whenever it begins.
-        return lines.filter(is_told).boxed();
+        // The last events are the same, whenever the peer begins.
+        return lines.filter(is_event).boxed();
     }
     let mut lines = lines.peekable();
-    // What is under way when the time is over goes on with the stream.
+    // If the time is over first, the stream goes on with what the peer sends later.
     if let Ok(Some(PeerLog::Here)) = timeout(OPENING, Pin::new(&mut lines).peek()).await {
         lines.next().await;
     }
     lines.boxed()
 }
 
-fn is_told(lines: &PeerLog) -> Ready<bool> {
+fn is_event(lines: &PeerLog) -> Ready<bool> {
     ready(*lines != PeerLog::Here)
 }
 
-/// A node's events, each with the node's name.
+/// The events of a node, each with the node's name.
 fn tagged(node: String, log: LogAction, lines: BoxStream<'static, PeerLog>) -> BoxStream<'static, Bytes> {
-    let told = move |lines| match lines {
+    let tagged = move |lines| match lines {
         PeerLog::Lines(lines) => tag(&node, &lines),
         PeerLog::Here => notice(&node, log, "the node begins late: what happened before is not shown"),
         PeerLog::Away(why) => notice(&node, log, &format!("the node is away: {why}")),
         PeerLog::Back => notice(&node, log, "the node is back: what happened meanwhile is not shown"),
     };
-    lines.map(told).boxed()
+    lines.map(tagged).boxed()
 }
 
-/// Each line's object with one more field at its beginning.
+/// The lines with one more field at the beginning of each object.
 fn tag(node: &str, lines: &[u8]) -> Bytes {
-    // A node's name has no character that JSON escapes.
+    // The name of a node needs no escapes in JSON.
     let field = format!(r#"{{"node":"{node}","#);
     let mut out = Vec::with_capacity(lines.len() + 4 * field.len());
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -192,7 +192,7 @@ fn tag(node: &str, lines: &[u8]) -> Bytes {
     out.into()
 }
 
-/// A line in the log's shape that tells of the node itself.
+/// A line about the node itself, in the form of the log's events.
 fn notice(node: &str, log: LogAction, text: &str) -> Bytes {
     let line = match log {
         LogAction::Error => json!({ "node": node, "message": text }),
@@ -207,12 +207,12 @@ fn notice(node: &str, log: LogAction, text: &str) -> Bytes {
     (line.to_string() + "\n").into()
 }
 
-/// The lines of several nodes, sorted by time where they have one; those of one node stay as they are.
+/// The lines of several nodes, sorted by time if they have one. The lines of one node keep their order.
 fn in_order(batches: Vec<Bytes>) -> Bytes {
     let mut lines: Vec<&[u8]> = batches.iter().flat_map(|batch| batch.split_inclusive(|byte| *byte == b'\n')).collect();
     lines.sort_by_cached_key(|line| {
         let event: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
-        // Without the zone, a longer fraction of the same second comes later.
+        // Without the `Z`, a longer fraction of the same second sorts later.
         event["time"].as_str().unwrap_or_default().trim_end_matches('Z').to_owned()
     });
     lines.concat().into()
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_bear_their_nodes_name_and_are_sorted_by_time() {
+    fn events_have_their_nodes_name_and_are_sorted_by_time() {
         let a = tag("a", b"{\"time\":\"2026-01-01T00:00:00Z\"}\n{\"time\":\"2026-01-01T00:00:01.5Z\"}\n");
         let b = tag("b", b"{\"time\":\"2026-01-01T00:00:00.25Z\"}\n{\"time\":\"2026-01-01T00:00:01Z\"}\n");
         let expected = "{\"node\":\"a\",\"time\":\"2026-01-01T00:00:00Z\"}\n\
@@ -234,28 +234,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_begins_in_time_begins_untold_and_one_that_is_late_is_told() {
+    async fn a_notice_says_which_peer_began_late() {
         let event = PeerLog::Lines(Bytes::from_static(b"{}\n"));
         let events = [PeerLog::Here, event.clone()];
         for follow in [true, false] {
             let in_time = opened(stream::iter(events.clone()).boxed(), follow).await;
             assert_eq!(in_time.collect::<Vec<_>>().await, std::slice::from_ref(&event));
         }
-        // It begins when the head has gone out.
+        // The peer begins after the head of the answer is sent.
         let (begin, begun) = tokio::sync::oneshot::channel::<()>();
         let late = stream::once(begun).then(|_| ready(PeerLog::Here)).chain(stream::iter([event]));
         let late = opened(late.boxed(), true).await;
         begin.send(()).unwrap();
-        let told: Vec<_> = tagged("a".to_owned(), LogAction::Error, late).collect().await;
+        let lines: Vec<_> = tagged("a".to_owned(), LogAction::Error, late).collect().await;
         let notice = r#"{"message":"the node begins late: what happened before is not shown","node":"a"}"#;
-        assert_eq!(told[0], format!("{notice}\n"));
-        assert_eq!(told.len(), 2);
+        assert_eq!(lines[0], format!("{notice}\n"));
+        assert_eq!(lines.len(), 2);
         let away = opened(stream::iter([PeerLog::Away("gone".to_owned())]).boxed(), true).await;
         assert_eq!(away.collect::<Vec<_>>().await, [PeerLog::Away("gone".to_owned())]);
     }
 
     #[test]
-    fn a_notice_has_the_shape_of_its_log() {
+    fn a_notice_has_the_form_of_its_log() {
         let parse = |log| -> serde_json::Value { serde_json::from_slice(&notice("a", log, "gone \"\n")).unwrap() };
         assert_eq!(parse(LogAction::Error), json!({"node": "a", "message": "gone \"\n"}));
         let audit = parse(LogAction::Audit);

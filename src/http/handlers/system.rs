@@ -1,4 +1,4 @@
-//! What a node tells of itself: version, readiness, status, routes, metrics.
+//! What a node shows of itself: version, readiness, status, routes, metrics.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::http::openapi;
 use crate::http::pipeline::routes::ROUTES;
 use crate::http::pipeline::settings::Settings;
 use crate::http::wire::answers::{self, Answer};
-use crate::http::wire::cluster;
+use crate::http::wire::cluster_status;
 use crate::kms::{ClusterStatus, Standing, StorageFigures};
 use crate::policy::{ClusterAction, SystemAction};
 use crate::telemetry::{
@@ -18,10 +18,10 @@ use crate::tls::DatedCertificate;
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit it was built from: `build.rs` notes it, from `KEYRAFT_COMMIT` or from the checkout.
+/// The commit that it was built from. `build.rs` takes it from `KEYRAFT_COMMIT` or from the checkout.
 const COMMIT: Option<&str> = option_env!("KEYRAFT_BUILD_COMMIT");
 
-/// Tells about the node. Never fails: while a node is not ready, nobody can ask it.
+/// Shows the node. Never fails: a node that is not ready does not listen.
 pub fn answer(action: SystemAction, services: &Services) -> Answer {
     let Services { kms, audit, metrics, errors, settings, .. } = services;
     match action {
@@ -38,9 +38,9 @@ pub fn answer(action: SystemAction, services: &Services) -> Answer {
 pub fn cluster_answer(action: ClusterAction, services: &Services) -> Answer {
     let Services { kms, audit, tls, .. } = services;
     match action {
-        ClusterAction::Status => answers::json(&cluster::status_json(&kms.cluster_status())),
+        ClusterAction::Status => answers::json(&cluster_status::status_json(&kms.cluster_status())),
         ClusterAction::Metrics => {
-            let cluster = render_cluster_metrics(&cluster::figures(&kms.cluster_status()));
+            let cluster = render_cluster_metrics(&cluster_status::figures(&kms.cluster_status()));
             let audit = render_audit_metrics(&audit.figures());
             answers::metrics(cluster + &audit + &render_node_metrics(node_figures(&tls.certificates())))
         }
@@ -69,7 +69,7 @@ struct RouteShown {
     method: &'static str,
     path: &'static str,
     max_body: usize,
-    /// In seconds; 0 for none.
+    /// In seconds. 0 means no timeout.
     timeout: u64,
 }
 
@@ -84,7 +84,7 @@ fn routes(settings: &Settings) -> Vec<RouteShown> {
     shown.collect()
 }
 
-/// The answer of `/v1/status`; the units are those of KES.
+/// The answer of `/v1/status`, in the units of KES.
 #[derive(Serialize)]
 struct Status {
     version: &'static str,
@@ -108,7 +108,7 @@ struct Status {
 
 impl Status {
     fn new(process: &ProcessFigures, cluster: &ClusterStatus) -> Self {
-        // Without a lease known keys are served on, but no leader is in reach: clients know that by these flags.
+        // Without a lease the node still serves known keys, but it reaches no leader. These flags say so to clients.
         let unreachable = cluster.standing != Standing::Held;
         Self {
             version: VERSION,
@@ -126,12 +126,12 @@ impl Status {
     }
 }
 
-/// Milliseconds that a write to disk takes on average, rounded up.
+/// How long a write to disk takes on average, in milliseconds, rounded up.
 fn latency_ms(storage: &StorageFigures) -> u64 {
     storage.fsync_ns.checked_div(storage.fsyncs).unwrap_or(0).div_ceil(1_000_000)
 }
 
-/// The name that Go, and hence every client, has for an architecture.
+/// Go's name of an architecture, which every client uses.
 fn go_arch(arch: &'static str) -> &'static str {
     match arch {
         "x86_64" => "amd64",

@@ -1,8 +1,8 @@
-//! The versions of a key: making one, telling of them, disabling and enabling them.
+//! The versions of a key: creating, listing, disabling and enabling them.
 
 use serde::Serialize;
 
-use super::policies::Made;
+use super::policies::Origin;
 use super::request::AuthorisedRequest;
 use crate::clock;
 use crate::http::error::ApiError;
@@ -14,21 +14,21 @@ use crate::policy::KeyName;
 
 const MINUTE_NS: i64 = 60_000_000_000;
 
-/// Makes a new version.
+/// Creates a new version.
 ///
 /// # Errors
-/// What the answer then tells.
+/// The error to answer with.
 pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let version = kms.rotate_key(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Rotated { version: format!("v{version}") }))
 }
 
-/// Tells of all versions.
+/// Lists all versions.
 ///
 /// # Errors
-/// What the answer then tells.
-pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+/// The error to answer with.
+pub async fn list(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let found = kms.key_versions(request.caller.permit()?, name, request.deadline.act_by).await?;
     Ok(answers::json(&Versions::new(&found)))
@@ -37,7 +37,7 @@ pub async fn tell(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 /// Disables the version that the body names, or enables it.
 ///
 /// # Errors
-/// What the answer then tells.
+/// The error to answer with.
 pub async fn set(kms: &Kms, request: &AuthorisedRequest<'_>, disabled: bool) -> Result<Answer, ApiError> {
     let name = KeyName::parse(request.action.name())?;
     let [version] = json::object(&request.body, ["version"])?;
@@ -64,7 +64,7 @@ struct Versions {
 struct Version {
     version: String,
     #[serde(flatten)]
-    made: Made,
+    origin: Origin,
     state: &'static str,
 }
 
@@ -78,7 +78,7 @@ impl Versions {
 impl Version {
     fn new(found: &KeyVersion) -> Self {
         let state = if found.disabled { "disabled" } else { "enabled" };
-        Self { version: format!("v{}", found.version), made: Made::by(&found.author), state }
+        Self { version: format!("v{}", found.version), origin: Origin::of(&found.author), state }
     }
 }
 
@@ -88,16 +88,16 @@ mod tests {
     use crate::policy::Author;
 
     #[test]
-    fn versions_are_told_in_the_shape_that_is_documented() {
+    fn versions_have_the_documented_form() {
         let author = Author { created_at: Some(0), created_by: None };
         let versions =
             vec![KeyVersion { version: 1, author, disabled: true }, KeyVersion { version: 2, author, disabled: false }];
-        let told = |last_used| {
+        let shown = |last_used| {
             serde_json::to_string(&Versions::new(&KeyVersions { versions: versions.clone(), last_used })).unwrap()
         };
         let v = |n, state| format!(r#"{{"version":"v{n}","created_at":"1970-01-01T00:00:00Z","state":"{state}"}}"#);
         let both = format!("{},{}", v(1, "disabled"), v(2, "enabled"));
-        assert_eq!(told(None), format!(r#"{{"versions":[{both}]}}"#));
-        assert_eq!(told(Some(1)), format!(r#"{{"versions":[{both}],"last_used":"1970-01-01T00:01:00Z"}}"#));
+        assert_eq!(shown(None), format!(r#"{{"versions":[{both}]}}"#));
+        assert_eq!(shown(Some(1)), format!(r#"{{"versions":[{both}],"last_used":"1970-01-01T00:01:00Z"}}"#));
     }
 }

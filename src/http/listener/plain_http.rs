@@ -16,7 +16,7 @@ const MAX_DISCARDED: u64 = 1 << 20;
 /// How long answering and discarding may take.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Answers 400, whatever the client sent, and closes the connection.
+/// Answers 400 to any bytes, and closes the connection.
 pub async fn refuse(mut tcp: TcpStream) {
     let answered = async {
         tcp.write_all(ANSWER).await?;

@@ -1,4 +1,4 @@
-//! The guard: who asks, and may they; its checks run in the order of wire contract, "Errors", and the first answers.
+//! The guard: finds out who sent a request, and whether they may. Its checks have the order of wire contract, "Errors".
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use crate::kms::{self, Kms};
 use crate::policy::{Action, Identity, Permit, Rules};
 use crate::tls::CertificateError;
 
-/// A client that got past the guard, and what it proved.
+/// A client that the guard let pass, and its permit.
 #[derive(Debug, Clone)]
 pub struct Caller<'p> {
     identity: Option<Identity>,
     permit: Option<Permit<'p>>,
-    /// What permitted it.
+    /// The rules that permitted the request.
     rules: Option<Arc<Rules>>,
 }
 
 impl<'p> Caller<'p> {
-    /// Who it is.
+    /// The client's identity.
     ///
     /// # Errors
-    /// It came without a certificate, over a route that asks for none.
+    /// The client showed no certificate, on a route that does not need one.
     pub fn identity(&self) -> Result<Identity, ApiError> {
         self.identity.ok_or(ApiError::NoCertificate)
     }
 
-    /// What lets it do this.
+    /// The client's permit.
     ///
     /// # Errors
-    /// The route asked for no policy, so that nothing does.
+    /// The route does not check a policy, so it has no permit.
     pub fn permit(&self) -> Result<&Permit<'p>, ApiError> {
         self.permit.as_ref().ok_or(ApiError::NoCertificate)
     }
 
-    /// Checks the policy again, if other rules may be in force by now.
+    /// Checks the policy again if the rules may have changed since.
     ///
     /// # Errors
-    /// They do not permit it, or the node cannot tell which are.
+    /// The rules in force do not permit the request, or the node does not know them.
     pub async fn check_again(&self, kms: &Kms, action: Action<'_>) -> Result<(), ApiError> {
         let (Some(identity), Some(rules)) = (self.identity, &self.rules) else { return Ok(()) };
         if !kms.are_in_force(rules) {
@@ -51,10 +51,10 @@ impl<'p> Caller<'p> {
     }
 }
 
-/// Who asks: the connection's client, or the one whose certificate a proxy forwards.
+/// The identity of a request's client: of the connection's certificate, or of the one that a proxy forwards.
 ///
 /// # Errors
-/// The certificate is nobody's, or the proxy forwards none that is someone's.
+/// The certificate, or the one that the proxy forwards, does not give an identity.
 pub fn identify(
     settings: &Settings,
     client: &ConnectedClient,
@@ -66,7 +66,7 @@ pub fn identify(
         Some(header) if is_proxy => {
             let mut certificates = headers.get_all(header).iter();
             let certificate = certificates.next().ok_or(ApiError::NoCertificate)?;
-            // A proxy that adds to what its client sent, instead of replacing it, lets anybody be anyone.
+            // A proxy that adds its header to the client's own, instead of replacing it, would let a client be anyone.
             if certificates.next().is_some() {
                 return Err(ApiError::Certificate(CertificateError::Several));
             }
@@ -77,10 +77,10 @@ pub fn identify(
     }
 }
 
-/// Checks the method, then the certificate, then the policy, by the rules in force.
+/// Checks the method, then the certificate, then the policy by the rules in force.
 ///
 /// # Errors
-/// What fails first.
+/// The first check that fails.
 pub async fn check<'p>(
     settings: &Settings,
     file_admin: Option<Identity>,
@@ -130,20 +130,20 @@ mod tests {
         Ok(Arc::new(Rules { policies: [(name, entry)].into(), identities: [(APP, assignment)].into() }))
     }
 
-    fn verdict(identity: Result<Option<Identity>, ApiError>, method: &str, path: &str) -> Result<bool, u16> {
+    fn checked(identity: Result<Option<Identity>, ApiError>, method: &str, path: &str) -> Result<bool, u16> {
         let mut config = config();
         config.api = BTreeMap::from([("/v1/ready".to_owned(), RouteConfig { skip_auth: true, timeout: None })]);
         let matched = routes::find(path).unwrap();
         let (settings, method) = (Settings::of(&config), method.parse().unwrap());
         check(&settings, Some(ADMIN), async || rules(), &matched, &method, identity)
             .now_or_never()
-            .expect("the rules are there")
+            .expect("the rules are at hand")
             .map(|caller| caller.permit().is_ok())
             .map_err(|refusal| refusal.answer().0.as_u16())
     }
 
     #[test]
-    fn the_first_check_that_fails_answers() {
+    fn the_first_check_that_fails_is_the_answer() {
         let several = || Err(ApiError::Certificate(CertificateError::Several));
         for (identity, method, path, expected) in [
             (Ok(Some(APP)), "PUT", "/v1/key/create/my-key", Ok(true)),
@@ -168,12 +168,12 @@ mod tests {
             (several(), "GET", "/version", Err(400)),
         ] {
             let case = format!("{identity:?} {method} {path}");
-            assert_eq!(verdict(identity, method, path), expected, "{case}");
+            assert_eq!(checked(identity, method, path), expected, "{case}");
         }
     }
 
     #[test]
-    fn only_a_listed_proxy_speaks_for_another() {
+    fn only_a_listed_proxy_can_forward_a_certificate() {
         let (tls, certificate, identity) = tls();
         let escaped = certificate.replace('\n', "%0A").replace(' ', "%20");
         let with: HeaderMap = [("x-cert".parse().unwrap(), escaped.parse().unwrap())].into_iter().collect();
@@ -193,7 +193,11 @@ mod tests {
         let mut twice = with.clone();
         twice.append("x-cert", with["x-cert"].clone());
         let several = Err(ApiError::Certificate(CertificateError::Several));
-        assert_eq!(identify(&settings, &client(APP), &twice), several, "a proxy that adds to what its client sent");
+        assert_eq!(
+            identify(&settings, &client(APP), &twice),
+            several,
+            "a proxy that adds its header to the client's own"
+        );
         let broken: HeaderMap = [("x-cert".parse().unwrap(), "%".parse().unwrap())].into_iter().collect();
         assert!(matches!(identify(&settings, &client(APP), &broken), Err(ApiError::Forwarded(_))));
     }

@@ -1,4 +1,4 @@
-//! Answers: status, headers and body, each JSON body written in one pass.
+//! Answers: status, headers and body. Each JSON body is written in one pass.
 
 use std::io;
 
@@ -20,46 +20,47 @@ use crate::kms::Behind;
 /// An answer on its way to the client.
 pub type Answer = Response<AnswerBody>;
 
-/// One piece, or a stream of them.
+/// The body of an answer: one piece, or a stream of pieces.
 pub type AnswerBody = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>>;
 
-/// The header of an error answer that has its code.
+/// The header of an error answer with the error's code.
 const ERROR_CODE: HeaderName = HeaderName::from_static(error_code::HEADER);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// 200 without a body, and a header that says so.
+/// 200 without a body, and with the length 0 in its header.
 pub fn empty() -> Answer {
     let mut answer = Response::new(Either::Left(Full::default()));
     answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     answer
 }
 
-/// The same after a revocation; its audit record names those who had not applied it.
+/// 200 without a body after a revocation. The audit record will name the nodes that had not applied it.
 pub fn revoked(behind: Behind) -> Answer {
     let mut answer = empty();
     answer.extensions_mut().insert(behind);
     answer
 }
 
-/// 200 with a JSON value. Values of this API have nothing that JSON lacks; one that did would be answered `null`.
+/// 200 with a value as JSON. The values of this API can always be written as JSON; `null` stands for one that could
+/// not.
 pub fn json(value: &impl Serialize) -> Answer {
     full(StatusCode::OK, JSON, serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec()).into())
 }
 
-/// 200 with JSON that is already written.
+/// 200 with a body that is JSON already.
 pub fn written_json(body: impl Into<Bytes>) -> Answer {
     full(StatusCode::OK, JSON, body.into())
 }
 
-/// 200 with JSON that is wiped once it is sent.
-pub fn secret_json(body: Secret) -> Answer {
+/// 200 with JSON that is wiped after it is sent.
+pub fn secret_json(body: WipedBytes) -> Answer {
     full(StatusCode::OK, JSON, Bytes::from_owner(body))
 }
 
-/// 200 with JSON lines that come one batch after the other.
+/// 200 with a stream of JSON lines, in batches.
 pub fn lines(batches: BoxStream<'static, io::Result<Frame<Bytes>>>) -> Answer {
     let mut answer = Response::new(Either::Right(StreamBody::new(batches)));
     answer.headers_mut().insert(CONTENT_TYPE, NDJSON);
@@ -71,15 +72,15 @@ pub fn metrics(text: String) -> Answer {
     full(StatusCode::OK, METRICS, text.into())
 }
 
-/// The answer to a refused request: its message as the body, and its code in a header.
-pub fn refusal(refusal: &ApiError) -> Answer {
-    let (status, code, text) = refusal.answer();
-    let mut answer = match refusal {
+/// The answer that an error causes: its message is the body, and a header has its code.
+pub fn error(error: &ApiError) -> Answer {
+    let (status, code, text) = error.answer();
+    let mut answer = match error {
         ApiError::UnknownPath => full(status, TEXT, text.into_owned().into()),
         _ => full(status, JSON, message(&text).into()),
     };
     answer.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(code.as_str()));
-    if let ApiError::Method { want, allowed, .. } = refusal {
+    if let ApiError::Method { want, allowed, .. } = error {
         // KES names the method in `Accept`; HTTP asks for `Allow` (RFC 9110, section 15.5.6).
         answer.headers_mut().insert(ACCEPT, HeaderValue::from_static(want.as_str()));
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -87,7 +88,7 @@ pub fn refusal(refusal: &ApiError) -> Answer {
     answer
 }
 
-/// The same answer as HEAD is told it: every header and no body.
+/// The answer to HEAD: every header of this answer, and no body.
 pub fn without_body(answer: Answer) -> Answer {
     let (mut parts, body) = answer.into_parts();
     if let Some(length) = body.size_hint().exact() {
@@ -110,28 +111,29 @@ fn message(text: &str) -> Vec<u8> {
     body
 }
 
-/// The bytes of an answer that holds plaintext; wiped when dropped.
-pub struct Secret(Zeroizing<Vec<u8>>);
+/// The bytes of an answer that holds plaintext. They are wiped when dropped.
+pub struct WipedBytes(Zeroizing<Vec<u8>>);
 
-impl AsRef<[u8]> for Secret {
+impl AsRef<[u8]> for WipedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Writes a JSON object whose values are base64 and plain names, without ever moving what it has written.
-pub struct Writer {
+/// Writes JSON objects whose values are base64 and versions. It never moves the bytes that it has written, so it leaves
+/// no copy of a plaintext behind.
+pub struct JsonWriter {
     out: Zeroizing<Vec<u8>>,
     opening: u8,
 }
 
-impl Writer {
-    /// An object whose base64 fields hold `lengths` bytes.
+impl JsonWriter {
+    /// Begins an object whose base64 fields hold `lengths` bytes.
     pub fn object(lengths: &[usize]) -> Self {
         Self::with_room(lengths.iter().map(|length| 4 * length.div_ceil(3) + FIELD).sum(), b'{')
     }
 
-    /// An array of `count` objects with one field each, of `length` bytes together.
+    /// Begins an array of `count` objects with one base64 field each, of `length` bytes together.
     pub fn array(count: usize, length: usize) -> Self {
         let mut writer = Self::with_room(4 * length.div_ceil(3) + count * (FIELD + 4), b'{');
         writer.out.push(b'[');
@@ -142,7 +144,7 @@ impl Writer {
         Self { out: Zeroizing::new(Vec::with_capacity(room + FIELD + VERSION)), opening }
     }
 
-    /// Adds a field of base64.
+    /// Adds a field with these bytes as base64.
     pub fn base64(&mut self, name: &str, bytes: &[u8]) {
         self.name(name);
         let start = self.out.len();
@@ -152,7 +154,7 @@ impl Writer {
         self.out.push(b'"');
     }
 
-    /// Adds the version when the request named one. It is a valid version, hence needs no escapes.
+    /// Adds the version if the request named one. A valid version needs no escapes.
     pub fn version(&mut self, version: Option<&str>) {
         if let Some(version) = version {
             self.name("version");
@@ -161,25 +163,25 @@ impl Writer {
         }
     }
 
-    /// Ends an object of an array; the next field opens another.
+    /// Ends an object of an array. The next field begins another object.
     pub fn next_object(&mut self) {
         self.out.extend_from_slice(b"},");
         self.opening = b'{';
     }
 
-    /// The finished object.
-    pub fn finish(mut self) -> Secret {
+    /// Ends the object.
+    pub fn finish(mut self) -> WipedBytes {
         self.out.push(b'}');
-        Secret(self.out)
+        WipedBytes(self.out)
     }
 
-    /// The finished array.
-    pub fn finish_array(mut self) -> Secret {
+    /// Ends the array.
+    pub fn finish_array(mut self) -> WipedBytes {
         if self.out.last() == Some(&b',') {
             self.out.pop();
         }
         self.out.push(b']');
-        Secret(self.out)
+        WipedBytes(self.out)
     }
 
     fn name(&mut self, name: &str) {
@@ -190,7 +192,7 @@ impl Writer {
     }
 }
 
-/// Room for a field's name and punctuation.
+/// Room for the name of a field and its punctuation.
 const FIELD: usize = 20;
 /// Room for a version.
 const VERSION: usize = 12;
@@ -215,12 +217,12 @@ mod tests {
 
     #[test]
     fn objects_are_written_without_growing() {
-        let mut writer = Writer::object(&[32, 76]);
+        let mut writer = JsonWriter::object(&[32, 76]);
         let room = writer.out.capacity();
         writer.base64("plaintext", &[0; 32]);
         writer.base64("ciphertext", &[255; 76]);
         writer.version(Some("v4294967295"));
-        assert_eq!(writer.out.capacity(), room, "what grows leaves plaintext behind");
+        assert_eq!(writer.out.capacity(), room, "a buffer that grows leaves plaintext behind");
         let written: serde_json::Value = serde_json::from_slice(writer.finish().as_ref()).unwrap();
         let expected = serde_json::json!({
             "plaintext": STANDARD.encode([0; 32]), "ciphertext": STANDARD.encode([255; 76]), "version": "v4294967295",
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn arrays_are_written_without_growing() {
         for plaintexts in [vec![], vec![vec![]; 1000], vec![vec![1], vec![2; 100]], vec![vec![7]; 1000]] {
-            let mut writer = Writer::array(plaintexts.len(), plaintexts.iter().map(Vec::len).sum());
+            let mut writer = JsonWriter::array(plaintexts.len(), plaintexts.iter().map(Vec::len).sum());
             let room = writer.out.capacity();
             for plaintext in &plaintexts {
                 writer.base64("plaintext", plaintext);
@@ -246,8 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_a_message_and_an_unknown_path_a_line_of_text() {
-        let method = refusal(&ApiError::Method { got: "\"".to_owned(), want: Method::Put, allowed: "PUT, POST" });
+    fn an_error_is_a_message_and_an_unknown_path_a_line_of_text() {
+        let method = error(&ApiError::Method { got: "\"".to_owned(), want: Method::Put, allowed: "PUT, POST" });
         assert_eq!(text(&method), r#"{"message":"received method '\"' expected 'PUT'"}"#);
         assert_eq!(
             (&method.headers()["accept"], &method.headers()["allow"]),
@@ -255,7 +257,7 @@ mod tests {
         );
         assert_eq!(method.headers()["content-type"], "application/json");
         assert_eq!(method.headers()["keyraft-error"], "method-not-allowed");
-        let unknown = refusal(&ApiError::UnknownPath);
+        let unknown = error(&ApiError::UnknownPath);
         assert_eq!((text(&unknown).as_str(), unknown.status().as_u16()), ("404 page not found\n", 404));
         assert_eq!(unknown.headers()["content-type"], "text/plain; charset=utf-8");
         assert_eq!(unknown.headers()["keyraft-error"], "unknown-path");
@@ -263,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn head_is_told_the_headers_only() {
-        let head = without_body(refusal(&ApiError::UnknownPath));
+    fn the_answer_to_head_has_the_headers_only() {
+        let head = without_body(error(&ApiError::UnknownPath));
         assert_eq!((text(&head).as_str(), &head.headers()["content-length"]), ("", &HeaderValue::from(19)));
         assert_eq!(head.headers()["keyraft-error"], "unknown-path");
     }

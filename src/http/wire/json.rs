@@ -1,7 +1,7 @@
-//! JSON requests: objects with a few known fields, read in one pass (wire contract, "Bodies and headers").
+//! Reads JSON bodies: objects with a few known fields, in one pass (wire contract, "Bodies and headers").
 //!
-//! Field names match in any case, unknown fields are skipped, of doubles the last counts, `null` is absent, and
-//! nothing may follow the value. Keys are compared where they stand; values are borrowed unless they have escapes.
+//! Field names match in any case. Unknown fields are skipped, the last of several fields with one name counts, `null`
+//! means absent, and nothing may follow the value. Values are borrowed from the body unless they have escapes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,41 +16,42 @@ use zeroize::Zeroizing;
 /// The most ciphertexts of one bulk request.
 pub const MAX_BULK: usize = 1000;
 
-/// The values of the fields asked for, in that order.
+/// The values of the wanted fields, in the wanted order.
 pub type Fields<'a, const N: usize> = [Option<Cow<'a, str>>; N];
 
-/// The text is not the JSON, or not the base64, that was asked for.
+/// The body is not the JSON, or a text not the base64, that the route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadJson;
 
-/// The named fields of an object; `null` stands for an empty one.
+/// Reads the named fields of an object. A body of `null` means an empty object.
 ///
 /// # Errors
-/// The body is anything else, or a named field is no string.
+/// The body is anything else, or a named field is not a string.
 pub fn object<'a, const N: usize>(body: &'a [u8], names: [&'static str; N]) -> Result<Fields<'a, N>, BadJson> {
     whole(body, Object { names: &names, value: Text, or_null: true })
 }
 
-/// The named fields of an object as they are written; `null` stands for none, neither as a body nor as a field.
+/// Reads the named fields of an object as raw JSON. A field of `null` counts as absent, and a body of `null` is an
+/// error.
 ///
 /// # Errors
 /// The body is anything else.
-pub fn written<'a, const N: usize>(
+pub fn raw_object<'a, const N: usize>(
     body: &'a [u8],
     names: [&'static str; N],
 ) -> Result<[Option<&'a RawValue>; N], BadJson> {
-    whole(body, Object { names: &names, value: Written, or_null: false })
+    whole(body, Object { names: &names, value: Raw, or_null: false })
 }
 
-/// The named fields of each object in an array of at most [`MAX_BULK`].
+/// Reads the named fields of each object in an array of at most [`MAX_BULK`].
 ///
 /// # Errors
-/// The body is anything else, or a named field is no string.
+/// The body is anything else, or a named field is not a string.
 pub fn objects<'a, const N: usize>(body: &'a [u8], names: [&'static str; N]) -> Result<Vec<Fields<'a, N>>, BadJson> {
     whole(body, Objects { names: &names })
 }
 
-/// The bytes of a base64 field in the standard alphabet, padded; an absent one is empty.
+/// Decodes a base64 field in the standard alphabet with padding. An absent field is empty.
 ///
 /// # Errors
 /// The text is in another alphabet, or lacks its padding.
@@ -71,12 +72,12 @@ fn whole<'a, S: DeserializeSeed<'a>>(body: &'a [u8], shape: S) -> Result<S::Valu
     Ok(value)
 }
 
-/// An object with some fields of interest, whose values are read alike.
+/// Reads an object with some wanted fields, which all have the same type.
 #[derive(Clone, Copy)]
 struct Object<'n, const N: usize, V> {
     names: &'n [&'static str; N],
     value: V,
-    /// Whether `null` stands for an empty object.
+    /// Whether `null` means an empty object.
     or_null: bool,
 }
 
@@ -107,9 +108,9 @@ where
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = [const { None }; N];
-        while let Some(place) = map.next_key_seed(Place { names: self.names })? {
-            match place {
-                Some(place) => fields[place] = map.next_value_seed(self.value)?,
+        while let Some(index) = map.next_key_seed(FieldIndex { names: self.names })? {
+            match index {
+                Some(index) => fields[index] = map.next_value_seed(self.value)?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -119,7 +120,7 @@ where
     }
 }
 
-/// An array of such objects.
+/// Reads an array of such objects.
 struct Objects<'n, const N: usize> {
     names: &'n [&'static str; N],
 }
@@ -151,21 +152,21 @@ impl<'de, const N: usize> Visitor<'de> for Objects<'_, N> {
     }
 }
 
-/// A field name, as its place among the names of interest.
-struct Place<'n, const N: usize> {
+/// Reads a field name, as its index among the wanted names.
+struct FieldIndex<'n, const N: usize> {
     names: &'n [&'static str; N],
 }
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Place<'_, N> {
+impl<'de, const N: usize> DeserializeSeed<'de> for FieldIndex<'_, N> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        // As bytes: what is no Unicode is the name of an unknown field, and no mistake.
+        // As bytes, because a name that is not Unicode is an unknown field and not an error.
         deserializer.deserialize_bytes(self)
     }
 }
 
-impl<const N: usize> Visitor<'_> for Place<'_, N> {
+impl<const N: usize> Visitor<'_> for FieldIndex<'_, N> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,7 +178,7 @@ impl<const N: usize> Visitor<'_> for Place<'_, N> {
     }
 }
 
-/// A string, or `null`.
+/// Reads a string, or `null`.
 #[derive(Clone, Copy)]
 struct Text;
 
@@ -209,11 +210,11 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Any value but `null`, as it is written.
+/// Reads any value as raw JSON. `null` is `None`.
 #[derive(Clone, Copy)]
-struct Written;
+struct Raw;
 
-impl<'de> DeserializeSeed<'de> for Written {
+impl<'de> DeserializeSeed<'de> for Raw {
     type Value = Option<&'de RawValue>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_object_is_refused() {
+    fn anything_but_one_object_is_refused() {
         let deep = "[".repeat(100_000);
         for body in [
             "",
@@ -277,7 +278,7 @@ mod tests {
             assert_eq!(read(body), Err(BadJson), "{}", &body[..body.len().min(40)]);
         }
         assert_eq!(object(b"{\"context\":\"\xff\"}", ["context"]), Err(BadJson));
-        assert_eq!(object(b"{\"\xff\":\"\xff\"}", ["context"]), Ok([None]), "an unknown field, whatever its name");
+        assert_eq!(object(b"{\"\xff\":\"\xff\"}", ["context"]), Ok([None]), "an unknown field may have any name");
         let unknown_and_deep = format!("{{\"x\":{deep}");
         assert_eq!(read(&unknown_and_deep), Err(BadJson));
     }
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_the_standard_alphabet_padded() {
+    fn base64_is_the_standard_alphabet_with_padding() {
         let bytes = |text: &'static str| bytes(Some(&Cow::Borrowed(text))).map(|bytes| bytes.to_vec());
         assert_eq!(bytes("QQ=="), Ok(b"A".to_vec()));
         assert_eq!(bytes(""), Ok(Vec::new()));

@@ -1,9 +1,9 @@
-//! What goes over the wire: the bodies and queries of requests, and the answers.
+//! The forms of what goes over the wire: queries and bodies of requests, and answers.
 
+pub mod access_bodies;
 pub mod answers;
-pub mod bodies;
-pub mod cluster;
-pub mod imports;
+pub mod cluster_status;
+pub mod import_body;
 pub mod json;
 pub mod key_version;
 pub mod query;

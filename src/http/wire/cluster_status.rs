@@ -1,4 +1,4 @@
-//! The cluster as a node shows it: JSON for people and tools, figures for metrics.
+//! The status of the cluster as a node shows it: as JSON, and as figures for metrics.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn member(member: &Member) -> Value {
         "role": member.role,
         "address": member.api_address,
         "peer_address": member.peer_address,
-        // How far a member is that does not answer is not known, whatever it acknowledged before.
+        // If a member does not answer, its lag is unknown, even if it acknowledged entries before.
         "lag": member.lag.filter(|_| member.away.is_none()),
     });
     if let Some(away) = &member.away {
@@ -48,7 +48,7 @@ fn member(member: &Member) -> Value {
     shown
 }
 
-/// What `GET /v1/cluster/metrics` counts.
+/// The figures of `GET /v1/cluster/metrics`.
 pub fn figures(status: &ClusterStatus) -> ClusterFigures {
     let (raft, storage) = (&status.raft, &status.storage);
     let peers = raft.members.iter().filter(|member| member.id != raft.id);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_null_where_nothing_is_known() {
+    fn a_status_says_null_where_a_value_is_unknown() {
         let shown = status_json(&status());
         assert_eq!((&shown["cluster_id"], &shown["leader"]), (&Value::Null, &Value::Null));
         assert_eq!(shown["node"]["state"], "starting");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_peers_whose_lag_is_known_are_counted() {
+    fn only_peers_with_a_known_lag_are_counted() {
         let lags = figures(&status()).lags;
         assert_eq!(lags, [PeerLag { name: "node-2".to_owned(), entries: 5 }]);
     }

@@ -11,33 +11,33 @@ use crate::http::error::ApiError;
 use crate::kms;
 use crate::policy::{Identity, NameKind, Pattern, PatternError, Policy, PolicyName, Role};
 
-/// A policy: `allow` and `deny`, each an object whose keys are patterns, or an array of patterns.
+/// Reads a policy: `allow` and `deny`, each an object whose keys are patterns, or an array of patterns.
 ///
 /// # Errors
-/// The body is none of that, or a pattern can never match.
+/// The body is anything else, or a pattern can never match.
 pub fn policy(body: &[u8]) -> Result<Policy, ApiError> {
-    let [allow, deny] = json::written(body, ["allow", "deny"])?;
+    let [allow, deny] = json::raw_object(body, ["allow", "deny"])?;
     Ok(Policy::new(patterns(allow)?, patterns(deny)?))
 }
 
-/// The identity that a policy is assigned to.
+/// Reads the identity that a request assigns a policy to.
 ///
 /// # Errors
-/// The body names none, or one that no client can have.
+/// The body does not name an identity that a client can have.
 pub fn assigned(body: &[u8]) -> Result<Identity, ApiError> {
-    let [identity] = json::written(body, ["identity"])?;
+    let [identity] = json::raw_object(body, ["identity"])?;
     let text = text(identity)?.ok_or(ApiError::Body)?;
     NameKind::Identity.check(&text)?;
-    // A valid name that is no identity names nobody (wire contract, "Errors").
+    // A valid name that is not an identity is 404 (wire contract, "Errors").
     Ok(text.parse().map_err(|_| kms::Error::IdentityNotFound)?)
 }
 
-/// What a new identity is: bound to a policy, or an admin.
+/// Reads the role of a new identity: a policy, or admin.
 ///
 /// # Errors
-/// The body says neither, or both.
+/// The body has neither, or both.
 pub fn role(body: &[u8]) -> Result<Role, ApiError> {
-    let [policy, admin] = json::written(body, ["policy", "admin"])?;
+    let [policy, admin] = json::raw_object(body, ["policy", "admin"])?;
     let admin = admin.map_or(Ok(false), value)?;
     match (text(policy)?, admin) {
         (Some(policy), false) => Ok(Role::Policy(PolicyName::parse(&policy)?)),
@@ -50,21 +50,21 @@ fn value<'b, T: Deserialize<'b>>(written: &'b RawValue) -> Result<T, ApiError> {
     serde_json::from_str(written.get()).map_err(|_| ApiError::Body)
 }
 
-/// An empty text names nothing.
+/// Reads a text. An empty one counts as absent.
 fn text(field: Option<&RawValue>) -> Result<Option<String>, ApiError> {
     Ok(field.map(value::<String>).transpose()?.filter(|text| !text.is_empty()))
 }
 
 fn patterns(field: Option<&RawValue>) -> Result<Vec<Pattern>, ApiError> {
-    let Patterns(texts) = field.map(value).transpose()?.unwrap_or_default();
+    let PatternTexts(texts) = field.map(value).transpose()?.unwrap_or_default();
     Ok(texts.iter().map(|text| Pattern::written(text)).collect::<Result<_, PatternError>>()?)
 }
 
-/// The keys of an object whose values are objects, or the texts of an array.
+/// The patterns of a policy: the keys of an object whose values are objects, or the texts of an array.
 #[derive(Default)]
-struct Patterns(Vec<String>);
+struct PatternTexts(Vec<String>);
 
-impl<'de> Deserialize<'de> for Patterns {
+impl<'de> Deserialize<'de> for PatternTexts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(PatternsVisitor)
     }
@@ -73,30 +73,30 @@ impl<'de> Deserialize<'de> for Patterns {
 struct PatternsVisitor;
 
 impl<'de> Visitor<'de> for PatternsVisitor {
-    type Value = Patterns;
+    type Value = PatternTexts;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object whose keys are patterns, or an array of patterns")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Patterns, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PatternTexts, A::Error> {
         let mut patterns = Vec::new();
         while let Some((pattern, _)) = map.next_entry::<String, Option<Rule>>()? {
             patterns.push(pattern);
         }
-        Ok(Patterns(patterns))
+        Ok(PatternTexts(patterns))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Patterns, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<PatternTexts, A::Error> {
         let mut patterns = Vec::new();
         while let Some(pattern) = items.next_element()? {
             patterns.push(pattern);
         }
-        Ok(Patterns(patterns))
+        Ok(PatternTexts(patterns))
     }
 }
 
-/// What stands beside a pattern: an object, in which nothing is known yet.
+/// The value of a pattern: an object, whose fields are ignored.
 struct Rule;
 
 impl<'de> Deserialize<'de> for Rule {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn of_doubles_in_any_case_the_last_counts_and_unknown_fields_are_skipped_whatever_they_hold() {
+    fn the_last_of_equal_fields_counts_and_unknown_fields_may_hold_anything() {
         let pattern = |text| Pattern::parse(text).unwrap();
         let (deep, end) = ("[".repeat(1000), "]".repeat(1000));
         for body in [
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assignment_names_an_identity() {
+    fn an_assignment_must_name_an_identity() {
         let identity = Identity::from_bytes([0xab; 32]);
         assert_eq!(assigned(format!(r#"{{"identity":"{identity}"}}"#).as_bytes()), Ok(identity));
         let upper = format!(r#"{{"identity":"{}"}}"#, identity.to_string().to_uppercase());

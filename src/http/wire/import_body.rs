@@ -1,4 +1,4 @@
-//! The body of an import: key material, and what a migration brings along.
+//! The body of an import: key material, and what a migration keeps of the key on its old server.
 
 use std::borrow::Cow;
 
@@ -12,15 +12,15 @@ use crate::policy::Author;
 
 const FIELDS: [&str; 7] = ["key", "bytes", "cipher", "algorithm", "hmac", "created_at", "created_by"];
 
-/// Reads the material to import: the cipher first, then whether the key has its length. Beyond what KES has, a body
-/// may say which HMAC key the name had (an empty one: none), and who made it when.
+/// Reads the body of an import. It checks the cipher first, and then the length of the key. In addition to the fields
+/// of KES, a body may have the HMAC key of the name (empty if it had none), and when and by whom the key was created.
 ///
 /// # Errors
-/// The body is none, names an unknown cipher, or holds a key of another length.
+/// The body is not JSON of this form, names an unknown cipher, or has a key of another length.
 pub fn read_import(body: &[u8]) -> Result<Import, ApiError> {
     let fields = json::object(body, FIELDS).map_err(|BadJson| ApiError::ImportBody)?;
     let [key, bytes, cipher, algorithm, hmac, created_at, created_by] = fields;
-    // Both are read, so that a garbled one is refused also beside the one that counts.
+    // Both fields are read, so that a garbled one is an error even beside the one that counts.
     let [key, bytes] = [key, bytes].map(|field| field.map(|text| json::bytes(Some(&text))).transpose());
     let key = key.and_then(|key| Ok(key.or(bytes?).unwrap_or_default())).map_err(|BadJson| ApiError::ImportBody)?;
     let cipher = match non_empty(cipher.as_ref()).or(non_empty(algorithm.as_ref())) {
@@ -42,13 +42,14 @@ fn read_hmac(field: Option<&Cow<'_, str>>) -> Result<ImportedHmac, ApiError> {
     Ok(ImportedHmac::Given(Zeroizing::new(key)))
 }
 
-/// What is not said stays unknown, once anything is; the zero date says just that.
+/// Reads who created the key and when. Once a body has one of the two, the other stays unknown if it is absent. The
+/// zero date means an unknown one.
 fn read_author(at: Option<&Cow<'_, str>>, by: Option<&Cow<'_, str>>) -> Result<Option<Author>, ApiError> {
-    let is_said = non_empty(at).is_some() || non_empty(by).is_some();
+    let is_given = non_empty(at).is_some() || non_empty(by).is_some();
     let at = non_empty(at).filter(|at| *at != clock::UNKNOWN_DATE);
     let created_at = at.map(|at| clock::from_rfc3339(at).ok_or(ApiError::ImportBody)).transpose()?;
     let created_by = non_empty(by).map(|by| by.parse().map_err(|_| ApiError::ImportBody)).transpose()?;
-    Ok(is_said.then_some(Author { created_at, created_by }))
+    Ok(is_given.then_some(Author { created_at, created_by }))
 }
 
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_names_its_key_and_cipher_in_either_way() {
+    fn an_import_may_use_either_name_for_key_and_cipher() {
         for (body, cipher) in [
             (r#"{"key":"KEY32"}"#, Cipher::Aes256),
             (r#"{"bytes":"KEY32"}"#, Cipher::Aes256),
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_import_is_told_in_its_own_words() {
+    fn a_bad_import_has_its_own_errors() {
         for body in ["", "x", "[]", r#"{"key":1}"#, r#"{"key":"!"}"#, r#"{"key":"KEY32"} x"#] {
             assert_eq!(import(body), Err(ApiError::ImportBody), "{body}");
         }
