@@ -1,6 +1,5 @@
 //! Taking part: the peer listener first, then, once the node may, consensus.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,27 +41,34 @@ use crate::store::{Damage, FoundKeystore, Keystore, LogStore, OpenError, Owner, 
 use crate::tls::PeerTls;
 
 /// Why a node cannot take part.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be used.
+    #[error("cluster.data: {}: {error}", folder.display())]
     Store {
         /// The folder.
         folder: PathBuf,
         /// Why not.
+        #[source]
         error: OpenError,
     },
     /// A blank node must not take part.
-    Boot(BootError),
-    /// The peer listener cannot be bound.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The node cannot listen for its peers.
+    #[error("cannot listen on {address}: {error}")]
     Listen {
         /// Its address.
         address: SocketAddr,
         /// Why not.
+        #[source]
         error: io::Error,
     },
     /// The disk failed.
-    Io(io::Error),
-    /// Consensus refused to start.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// openraft did not start.
+    #[error("consensus cannot start: {0}")]
     Consensus(String),
 }
 
@@ -305,29 +311,3 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
     };
     raft.validate().map(Arc::new).map_err(|error| StartError::Consensus(error.to_string()))
 }
-
-impl From<BootError> for StartError {
-    fn from(error: BootError) -> Self {
-        Self::Boot(error)
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store { folder, error } => write!(f, "cluster.data: {}: {error}", folder.display()),
-            Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
-            Self::Boot(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-            Self::Consensus(error) => write!(f, "consensus cannot start: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

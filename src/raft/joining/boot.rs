@@ -1,7 +1,6 @@
 //! Whether this node may take part: a blank disk never votes (design, "Nodes, clusters and keys").
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use super::greeting::Greeter;
@@ -22,10 +21,18 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Characters of a claimed name that are shown.
 const MAX_NAME: usize = 64;
 
-/// Why a blank node must not take part; a person must act.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a blank node must not take part. A person must act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BootError {
     /// The cluster exists, and its membership does not name this store.
+    #[error(
+        "the data folder of this node, '{name}', is empty, but node '{peer}' is in a cluster whose membership records \
+         another data folder for '{name}'. A node that lost its data must not vote, so this node ends. Check that \
+         cluster.data names the right folder, and that its disk is mounted. If the folder was moved, put it back as it \
+         was when '{name}' last ran. Never put back a copy or a backup: an older folder lacks writes that this node \
+         acknowledged, and using it can lose keys. If the folder is lost, leave this node stopped; this version cannot \
+         replace a node. The other nodes go on without it while more than half of all nodes run"
+    )]
     NotAMember {
         /// This node.
         name: String,
@@ -196,25 +203,6 @@ fn member(peers: &[PeerConfig], peer: &PeerConfig, store_id: StoreId, key: Ident
 pub(in crate::raft) fn id_of(peers: &[PeerConfig], name: &str) -> NodeId {
     (1..).zip(peers).find(|(_, peer)| peer.name == name).map_or(0, |(id, _)| id)
 }
-
-impl fmt::Display for BootError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAMember { name, peer } => write!(
-                f,
-                "the data folder of this node, '{name}', is empty, but node '{peer}' is in a cluster whose \
-                 membership records another data folder for '{name}'. A node that lost its data must not vote, so \
-                 this node ends. Check that cluster.data names the right folder, and that its disk is mounted. If the \
-                 folder was moved, put it back as it was when '{name}' last ran. Never put back a copy or a backup: an \
-                 older folder lacks writes that this node acknowledged, and using it can lose keys. If the folder is \
-                 lost, leave this node stopped; this version cannot replace a node. The other nodes go on without it \
-                 while more than half of all nodes run"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BootError {}
 
 #[cfg(test)]
 mod tests {

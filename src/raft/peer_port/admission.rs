@@ -2,7 +2,6 @@
 //! that clients who only hold sockets open cannot keep the peers out.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -45,16 +44,23 @@ struct Handshake {
     is_stranger: bool,
 }
 
-/// Which cap a connection would exceed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which limit a connection would exceed, and how high that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::raft) enum Full {
     /// All connections.
+    #[error("{0} peer connections are open already (cluster.connections)")]
     Connections(u32),
     /// All handshakes.
+    #[error("{0} handshakes are under way already (cluster.handshakes)")]
     Handshakes(u32),
-    /// Handshakes with addresses that are no peer's.
+    /// Handshakes with addresses that are not in `cluster.peers`.
+    #[error(
+        "{0} handshakes are under way with addresses that are not in cluster.peers, which is their share of \
+         cluster.handshakes"
+    )]
     Strangers(u32),
     /// Handshakes with this address.
+    #[error("{0} handshakes are under way with this address already, which is its share of cluster.handshakes")]
     Address(u32),
 }
 
@@ -144,24 +150,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.shaken();
         self.admission.counts.lock().connections -= 1;
-    }
-}
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connections(most) => write!(f, "{most} peer connections are open already (cluster.connections)"),
-            Self::Handshakes(most) => write!(f, "{most} handshakes are under way already (cluster.handshakes)"),
-            Self::Strangers(most) => write!(
-                f,
-                "{most} handshakes are under way with addresses that are not in cluster.peers, which is their share of \
-                 cluster.handshakes"
-            ),
-            Self::Address(most) => write!(
-                f,
-                "{most} handshakes are under way with this address already, which is its share of cluster.handshakes"
-            ),
-        }
     }
 }
 

@@ -1,33 +1,41 @@
 //! Why another node is of no use to this one now, worked out from how a call to it failed.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 
 use tonic::{Code, Status};
 
 use crate::tls::handshake_failure;
 
-/// Why another node is of no use to this one now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why another node does not work with this one. The text continues a sentence that begins with the node's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// It answered with a refusal, in these words.
+    /// It refused the call, in these words.
+    #[error("refuses this node: {0}")]
     Refuses(String),
-    /// It answers, but is not ready to work with this node; these are its words, or this node's.
+    /// It answers, but is not ready to work with this node. The words are its own, or this node's.
+    #[error("is not ready: {0}")]
     NotReady(String),
     /// The name in its address does not resolve.
+    #[error("cannot be reached: the name in its address does not resolve ({0})")]
     NameNotResolved(String),
     /// Nothing listens at its address.
+    #[error("cannot be reached: connection refused")]
     ConnectionRefused,
     /// It did not answer in time.
+    #[error("does not answer in time")]
     TimedOut,
     /// The TLS handshake failed.
+    #[error("cannot be reached: the TLS handshake failed: {0}")]
     Tls(String),
     /// The node at its address has another key than the membership records.
+    #[error("cannot be used: the certificate at its address has another key than the membership records")]
     OtherKey,
     /// The connection broke, or the system could not make it.
+    #[error("cannot be reached: {0}")]
     Broken(String),
     /// It no longer has entries that it acknowledged to this node, the leader.
+    #[error("no longer has entries that it acknowledged, up to index {acknowledged}: its data folder is an older copy")]
     LostEntries {
         /// The last index that it acknowledged.
         acknowledged: u64,
@@ -93,31 +101,6 @@ impl Trouble {
         Self::Broken(deepest)
     }
 }
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refuses(words) => write!(f, "refuses this node: {words}"),
-            Self::NotReady(words) => write!(f, "is not ready: {words}"),
-            Self::NameNotResolved(why) => {
-                write!(f, "cannot be reached: the name in its address does not resolve ({why})")
-            }
-            Self::ConnectionRefused => f.write_str("cannot be reached: connection refused"),
-            Self::TimedOut => f.write_str("does not answer in time"),
-            Self::Tls(why) => write!(f, "cannot be reached: the TLS handshake failed: {why}"),
-            Self::OtherKey => f.write_str(
-                "cannot be used: the certificate at its address has another key than the membership records",
-            ),
-            Self::Broken(why) => write!(f, "cannot be reached: {why}"),
-            Self::LostEntries { acknowledged } => write!(
-                f,
-                "no longer has entries that it acknowledged, up to index {acknowledged}: its data folder is an older copy"
-            ),
-        }
-    }
-}
-
-impl Error for Trouble {}
 
 #[cfg(test)]
 mod tests {

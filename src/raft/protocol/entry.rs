@@ -1,9 +1,7 @@
 //! Log entries as bytes: what the log stores and the wire carries, in a layout of our own.
 //!
 //! Layout, format 1: format `u8`, kind `u8`, feature level `u32` (big-endian), body. The body of a command is the
-//! command as it was encoded by its proposer; nothing on the way decodes and re-encodes it.
-
-use std::fmt;
+//! command as the node that received the write encoded it. No other node encodes it again.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::EntryPayload;
@@ -20,12 +18,17 @@ const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 
-/// Why a payload cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why the payload of an entry cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// It was written at a level above this binary's: the node must stop before it is appended.
+    /// It has a level above this binary's. The node must stop before it appends the entry.
+    #[error(
+        "a log entry of feature level {0}; this version knows level {known}: run the newer version",
+        known = FEATURE_LEVEL
+    )]
     LevelAbove(u32),
-    /// The bytes are no entry.
+    /// The bytes are not an entry.
+    #[error("a damaged log entry")]
     Damaged,
 }
 
@@ -83,20 +86,6 @@ fn framed(kind: u8, level: u32, body: &[u8]) -> Bytes {
     framed.put_slice(body);
     framed.freeze()
 }
-
-impl fmt::Display for EntryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LevelAbove(level) => write!(
-                f,
-                "a log entry of feature level {level}; this version knows level {FEATURE_LEVEL}: run the newer version"
-            ),
-            Self::Damaged => f.write_str("a damaged log entry"),
-        }
-    }
-}
-
-impl std::error::Error for EntryError {}
 
 #[cfg(test)]
 mod tests {
