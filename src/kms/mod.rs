@@ -25,7 +25,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::crypto::{Cipher, CipherError};
-pub use crate::raft::{FenceFigures, FollowLog, PeerLog, Standing, Status as RaftStatus};
+pub use crate::raft::{FenceFigures, FollowLog, PeerLog, RaftStatus, Standing};
 pub use access::Client;
 pub use begin::FilePolicies;
 pub use data::DataKey;

@@ -60,7 +60,7 @@ pub struct ClusterStatus {
     /// What checks the signatures in this node's audit file, in hexadecimal; none while it is sealed.
     pub audit_key: Option<String>,
     /// Consensus.
-    pub raft: crate::raft::Status,
+    pub raft: crate::raft::RaftStatus,
     /// Storage.
     pub storage: StorageFigures,
 }

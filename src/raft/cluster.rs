@@ -12,10 +12,10 @@ use super::failure::Failure;
 use super::forwarding::leader::{Leader, Leadership};
 use super::forwarding::writes::{WriteError, Writes};
 use super::leases::fence::{Fence, FenceFigures};
-use super::leases::held::{Lease, Standing};
+use super::leases::held::{HeldLease, Standing};
 use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
-use super::status::Status;
+use super::status::RaftStatus;
 use crate::state::{Command, Outcome};
 use crate::store::{Checkpoint, LogStore, Progress, Snapshots, StoreId, View};
 
@@ -30,7 +30,7 @@ pub struct Cluster {
     pub(super) leadership: Arc<Leadership>,
     pub(super) writes: Writes,
     pub(super) reads: Reads,
-    pub(super) lease: Arc<Lease>,
+    pub(super) lease: Arc<HeldLease>,
     pub(super) fence: Fence,
     pub(super) log: LogStore,
     pub(super) snapshots: Snapshots,
@@ -142,8 +142,8 @@ impl Cluster {
     }
 
     /// The cluster as this node sees it.
-    pub fn status(&self) -> Status {
-        Status::of(
+    pub fn status(&self) -> RaftStatus {
+        RaftStatus::of(
             &self.leadership.metrics().now(),
             &self.progress.borrow(),
             self.leadership.links(),

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_report_is_what_is_heard() {
+    async fn only_the_first_report_counts() {
         let failure = Failure::default();
         failure.report_storage("the log", &"No space left on device");
         failure.report("consensus has panicked");

@@ -30,5 +30,5 @@ pub use peers::trouble::Trouble;
 pub use protocol::entry::EntryError;
 pub use protocol::types::{Member, NodeId};
 pub use start::{PeerListener, StartError};
-pub use status::{MemberStatus, Status};
+pub use status::{MemberStatus, RaftStatus};
 pub use watch::waits::Waits;

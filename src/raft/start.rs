@@ -23,8 +23,8 @@ use super::integrity::rebuild;
 use super::joining::boot::{self, Beginning, BootError};
 use super::joining::greeting::{Greeter, ShownRootKey, peer_list_hash};
 use super::leases::fence::Fence;
-use super::leases::grants::Grants;
-use super::leases::held::Lease;
+use super::leases::grants::LeaseGrants;
+use super::leases::held::HeldLease;
 use super::leases::reads::Reads;
 use super::log_follow::{LogSource, OwnLogs};
 use super::peer_port::admission::Admission;
@@ -127,7 +127,7 @@ impl PeerListener {
             snapshots: store.snapshots.clone(),
             failure: failure.clone(),
             logs: OwnLogs::new(logs),
-            refusals: Arc::default(),
+            refused_calls: Arc::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;
@@ -182,7 +182,7 @@ impl PeerListener {
         let pending = Pending::default();
         let raft = self.consensus(keystore, pending.clone(), beginning).await?;
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
-        let grants = Arc::new(Grants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
+        let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
         let answering = Running {
             raft: raft.clone(),
             grants: Arc::clone(&grants),
@@ -192,7 +192,7 @@ impl PeerListener {
         drop(self.running.set(answering));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
         let (leader_digests, to_check) = mpsc::channel(1);
-        let lease = Lease::new(consistency, reads.clone(), progress.clone(), leader_digests);
+        let lease = HeldLease::new(consistency, reads.clone(), progress.clone(), leader_digests);
         let mut running = JoinSet::new();
         running.spawn(digest_check::check(
             to_check,

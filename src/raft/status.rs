@@ -12,8 +12,8 @@ use crate::store::Progress;
 
 /// The cluster as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// This node.
+pub struct RaftStatus {
+    /// The id of this node.
     pub id: NodeId,
     /// The leader, when known.
     pub leader: Option<NodeId>,
@@ -52,9 +52,9 @@ pub struct MemberStatus {
     pub away: Option<Away>,
 }
 
-impl Status {
-    /// Consensus goes on naming the leader it last followed, or itself, when nobody answers any more: only under a
-    /// lease is a leader known.
+impl RaftStatus {
+    /// openraft goes on naming the last leader, or this node, when no other node answers. So the leader counts as known
+    /// only under a lease.
     pub(super) fn of(
         metrics: &openraft::RaftMetrics<TypeConfig>,
         progress: &Progress,

@@ -9,7 +9,7 @@ use super::adapter::metrics::{Metrics, Raft};
 use super::failure::Failure;
 use super::forwarding::leader::Leadership;
 use super::peers::links::Links;
-use super::watch::elections;
+use super::watch::elections::ElectionState;
 use crate::config::SnapshotConfig;
 use crate::store::{Checkpoint, LogStore, Snapshots};
 
@@ -22,7 +22,7 @@ const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 
 /// Keeps the links in line with the membership, and logs elections. Ends with consensus.
 pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
-    let mut elections = elections::Seen::default();
+    let mut elections = ElectionState::default();
     loop {
         // Why consensus ended is logged by whoever ends it.
         if metrics.now().running_state.is_err() {
@@ -34,9 +34,10 @@ pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, l
             links.set_members(membership.nodes().map(|(id, member)| (*id, member.clone())).collect());
             leadership.forget_clients();
         }
-        // The names are known by now.
-        elections.follow(elections::Seen::of(&metrics.now(), links.contacts()), &leadership);
-        // A leader that this node hears from again changes nothing else.
+        // Log elections after the links know the members, because the lines have names.
+        elections.follow(ElectionState::of(&metrics.now(), links.contacts()), &leadership);
+        // Look again after a while even without a change: openraft's metrics do not say that this node has heard from
+        // the leader that it knew before it started.
         if !timeout(LOOK_EVERY, metrics.changed()).await.unwrap_or(true) {
             return;
         }

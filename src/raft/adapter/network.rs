@@ -18,7 +18,7 @@ use openraft::raft::{
 use tonic::{Code, Status};
 
 use crate::raft::peers::contacts::Acknowledged;
-use crate::raft::peers::links::{Client, Links};
+use crate::raft::peers::links::{Links, NodeClient};
 use crate::raft::peers::snapshot_stream;
 use crate::raft::protocol::rpc::{
     append_reply, append_request, stream_reply, transfer_reply, transfer_request, vote_reply, vote_request,
@@ -32,8 +32,9 @@ type RpcError = RPCError<TypeConfig>;
 /// Makes clients of peers.
 pub(in crate::raft) struct Network {
     links: Arc<Links>,
-    /// One for each purpose and peer: openraft asks for one anew for every vote, which must not wait for a handshake.
-    clients: HashMap<(Purpose, NodeId), (Member, Client)>,
+    /// One client for each purpose and peer. openraft asks for a new one for every vote, and a vote must not wait for a
+    /// handshake.
+    clients: HashMap<(Purpose, NodeId), (Member, NodeClient)>,
 }
 
 /// What a connection is for: a heartbeat never waits behind a batch of entries or a snapshot.
@@ -65,7 +66,7 @@ impl Network {
 pub(in crate::raft) struct PeerNetwork {
     own: NodeId,
     target: NodeId,
-    client: Result<Client, String>,
+    client: Result<NodeClient, String>,
     acknowledged: Arc<Acknowledged>,
 }
 
@@ -86,7 +87,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 }
 
 impl PeerNetwork {
-    fn client(&self) -> Result<Client, RpcError> {
+    fn client(&self) -> Result<NodeClient, RpcError> {
         self.client.clone().map_err(|error| RPCError::Unreachable(Unreachable::from_string(error)))
     }
 
@@ -152,9 +153,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             let mut client = self.client()?;
             let replies = client.append(requests).await.map_err(|status| rpc_error(&status))?.into_inner();
             let replies = replies.map(move |reply| match reply {
-                Ok(reply) => {
-                    stream_reply(reply).inspect(|reply| note(target, &acknowledged, term, reply)).ok_or_else(malformed)
-                }
+                Ok(reply) => stream_reply(reply)
+                    .inspect(|reply| note_reply(target, &acknowledged, term, reply))
+                    .ok_or_else(malformed),
                 Err(status) => Err(rpc_error(&status)),
             });
             Ok(replies.boxed())
@@ -213,7 +214,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
-fn note(peer: NodeId, acknowledged: &Acknowledged, term: u64, reply: &StreamAppendResult<TypeConfig>) {
+fn note_reply(peer: NodeId, acknowledged: &Acknowledged, term: u64, reply: &StreamAppendResult<TypeConfig>) {
     match reply {
         Ok(upto) => acknowledged.matched(term, upto.as_ref().map(|id| id.index)),
         Err(StreamAppendError::Conflict(at)) => conflict(peer, acknowledged, term, at.index),
@@ -226,7 +227,8 @@ fn conflict(peer: NodeId, acknowledged: &Acknowledged, term: u64, index: u64) {
         tracing::warn!(
             peer,
             acknowledged,
-            "a peer no longer has entries that it acknowledged: its data folder is an older copy"
+            "a peer no longer has entries that it acknowledged: its data folder is an older copy. Stop that node and \
+             put back its data folder as it was when it last ran; if that folder is lost, leave the node stopped"
         );
     }
 }

@@ -19,8 +19,8 @@ struct Waiter {
     answer: oneshot::Sender<Outcome>,
 }
 
-/// One waiting write; dropping it stops the waiting.
-pub(in crate::raft) struct Waiting {
+/// One write that waits. Dropping it ends the wait.
+pub(in crate::raft) struct PendingWrite {
     pending: Pending,
     id: RequestId,
     pub answer: oneshot::Receiver<Outcome>,
@@ -28,10 +28,10 @@ pub(in crate::raft) struct Waiting {
 
 impl Pending {
     /// Begins to wait for the outcome of a command.
-    pub(in crate::raft) fn wait_for(&self, id: RequestId) -> Waiting {
+    pub(in crate::raft) fn wait_for(&self, id: RequestId) -> PendingWrite {
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().insert(id, Waiter { sent: false, answer: sender });
-        Waiting { pending: self.clone(), id, answer }
+        PendingWrite { pending: self.clone(), id, answer }
     }
 
     /// Tells whoever waits what came of commands.
@@ -61,14 +61,14 @@ impl Pending {
     }
 }
 
-impl Waiting {
-    /// Stops waiting; whether the command was ever sent. From now on it is not sent any more.
+impl PendingWrite {
+    /// Ends the wait and keeps the command from being sent from now on. Returns whether it was sent before.
     pub(in crate::raft) fn give_up(self) -> bool {
         self.pending.waiting.lock().remove(&self.id).is_none_or(|waiter| waiter.sent)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingWrite {
     fn drop(&mut self) {
         self.pending.waiting.lock().remove(&self.id);
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_given_up_unsent_is_never_sent() {
+    fn a_write_given_up_before_it_was_sent_is_never_sent() {
         let pending = Pending::default();
         let id = RequestId([1; 16]);
         assert!(!pending.wait_for(id).give_up(), "nobody sent it");

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use openraft::ServerState;
+use parking_lot::Mutex;
 
 use crate::raft::adapter::metrics::{Metrics, Raft};
-use crate::raft::peers::links::{Client, Links};
+use crate::raft::peers::links::{Links, NodeClient};
 use crate::raft::protocol::types::{Member, NodeId, TypeConfig};
-use parking_lot::Mutex;
 
 /// Who leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(in crate::raft) struct Leadership {
     raft: Raft,
     links: Arc<Links>,
     metrics: Metrics,
-    clients: Mutex<HashMap<NodeId, Client>>,
+    clients: Mutex<HashMap<NodeId, NodeClient>>,
 }
 
 impl Leadership {
@@ -83,8 +83,8 @@ impl Leadership {
         while self.epoch() == epoch && metrics.changed().await {}
     }
 
-    /// A client of a member; none when it is not known.
-    pub(in crate::raft) fn client(&self, id: NodeId) -> Option<Client> {
+    /// A client of a member. `None` when this node does not know a member with that id.
+    pub(in crate::raft) fn client(&self, id: NodeId) -> Option<NodeClient> {
         let mut clients = self.clients.lock();
         if let Some(client) = clients.get(&id) {
             return Some(client.clone());

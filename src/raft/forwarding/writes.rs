@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn no_batch_is_left_to_a_stream_that_nobody_watches() {
+    fn a_stream_without_a_watcher_takes_no_batch() {
         let in_flight = InFlight::default();
         assert!(in_flight.insert(1, batch(1)).is_ok() && in_flight.insert(2, batch(2)).is_ok());
         assert_eq!(in_flight.remove(1).len(), 1);

@@ -27,7 +27,7 @@ impl Rebuild<'_> {
     /// Asks the peers until one gives a snapshot that reaches the log of this node, which begins after `purged`.
     pub(in crate::raft) async fn ask_peers(&self, snapshots: &Snapshots, purged: u64) -> Keystore {
         loop {
-            let mut waits = Vec::new();
+            let mut reasons = Vec::new();
             for peer in self.config.peers.iter().filter(|peer| peer.name != self.config.name) {
                 match self.ask_peer(peer, snapshots, purged).await {
                     Ok(keystore) => {
@@ -35,10 +35,10 @@ impl Rebuild<'_> {
                         tracing::info!(peer = peer.name, "the keystore was rebuilt from a peer's snapshot");
                         return keystore;
                     }
-                    Err(why) => waits.push(format!("a snapshot, but {} ({}) {why}", peer.name, peer.peer_address)),
+                    Err(why) => reasons.push(format!("a snapshot, but {} ({}) {why}", peer.name, peer.peer_address)),
                 }
             }
-            self.waits.set_peers(waits);
+            self.waits.set_peers(reasons);
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -65,9 +65,9 @@ impl Rebuild<'_> {
         self.links.set_members(members.clone());
         let knows_us = members.values().any(|member| member.store_id == self.owner.store_id);
         let member = members.into_values().find(|member| member.name == peer.name);
-        member.filter(|_| knows_us).ok_or_else(|| {
-            Trouble::NotReady("it does not say yet that this node's data folder is a member's".to_owned())
-        })
+        member
+            .filter(|_| knows_us)
+            .ok_or_else(|| Trouble::NotReady("its membership does not name this node's data folder yet".to_owned()))
     }
 }
 

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_peer_is_waited_for_until_it_has_the_same_root_key() {
+    fn a_blank_node_waits_until_its_peer_has_the_same_root_key() {
         let blank = |root| greeter("b", 2, true, root);
         let reply = |root| understood(&blank(root), &BTreeMap::new(), false);
         assert!(matches!(reply(None), Reply::NotYet(_)));

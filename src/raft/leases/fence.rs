@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::grants::Grants;
+use super::grants::LeaseGrants;
 use crate::clock;
 use crate::raft::forwarding::leader::{Leader, Leadership};
 use crate::raft::forwarding::writes::WriteError;
@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(5);
 /// Waits, on the node that was asked for a revocation.
 pub(in crate::raft) struct Fence {
     leadership: Arc<Leadership>,
-    grants: Arc<Grants>,
+    grants: Arc<LeaseGrants>,
     waits: AtomicU64,
     waited_ns: AtomicU64,
     waited_out: AtomicU64,
@@ -35,7 +35,7 @@ pub struct FenceFigures {
 }
 
 impl Fence {
-    pub(in crate::raft) fn new(leadership: Arc<Leadership>, grants: Arc<Grants>) -> Self {
+    pub(in crate::raft) fn new(leadership: Arc<Leadership>, grants: Arc<LeaseGrants>) -> Self {
         let [waits, waited_ns, waited_out] = [const { AtomicU64::new(0) }; 3];
         Self { leadership, grants, waits, waited_ns, waited_out }
     }
@@ -71,7 +71,7 @@ impl Fence {
     async fn ask(&self, index: u64) -> Option<Vec<String>> {
         let epoch = self.leadership.epoch();
         match epoch.0 {
-            Leader::Here => self.grants.hold(index).await,
+            Leader::Here => self.grants.wait_for_revocation(index).await,
             Leader::There(id) => tokio::select! {
                 behind = self.ask_peer(id, index) => behind,
                 () = self.leadership.changed_since(epoch) => None,

@@ -7,19 +7,19 @@ use std::time::Duration;
 use openraft::raft::ReadPolicy;
 use tokio::sync::watch;
 
-use super::ledger::{Leases, Verdict};
+use super::ledger::{FenceState, LeaseLedger};
 use super::read_index::ReadIndex;
 use crate::clock;
 use crate::raft::forwarding::leader::Leadership;
 use crate::raft::protocol::types::NodeId;
 use crate::store::Progress;
 
-/// What this node grants and knows of leases while it leads.
-pub(in crate::raft) struct Grants {
+/// The leases that this node grants while it leads.
+pub(in crate::raft) struct LeaseGrants {
     leadership: Arc<Leadership>,
     progress: watch::Receiver<Progress>,
-    leases: watch::Sender<Leases>,
-    /// The lease of this node, and the longest one it grants.
+    ledger: watch::Sender<LeaseLedger>,
+    /// The lease that this node asks for, and the longest one that it grants.
     lease: Duration,
     /// The longest lease that any leader grants whom it has heard of, in nanoseconds.
     longest_ns: AtomicI64,
@@ -27,15 +27,14 @@ pub(in crate::raft) struct Grants {
 
 /// A ReadIndex, as it arrives.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::raft) struct Question {
-    /// The member that asks; it then has applied that much.
+pub(in crate::raft) struct LeaseRequest {
     pub from: NodeId,
     pub applied: u64,
     /// The lease it would hold.
     pub lease: Duration,
 }
 
-impl Grants {
+impl LeaseGrants {
     pub(in crate::raft) fn new(
         leadership: Arc<Leadership>,
         progress: watch::Receiver<Progress>,
@@ -44,7 +43,7 @@ impl Grants {
         Self {
             leadership,
             progress,
-            leases: watch::Sender::default(),
+            ledger: watch::Sender::default(),
             lease,
             longest_ns: AtomicI64::new(clock::signed_nanos(lease)),
         }
@@ -78,18 +77,18 @@ impl Grants {
         Some(ReadIndex::at(index, &progress, asked_at_ns, self.lease))
     }
 
-    /// The answer to a member, if this node leads a quorum now. The lease that it grants is noted before.
-    pub(in crate::raft) async fn answer(&self, question: Question) -> Option<ReadIndex> {
+    /// The answer to a member, if this node leads a quorum now. The ledger has the lease before the member does.
+    pub(in crate::raft) async fn answer(&self, request: LeaseRequest) -> Option<ReadIndex> {
         let arrived_ns = clock::boot_ns();
-        self.reported(question.from, question.applied);
+        self.reported(request.from, request.applied);
         let (index, _) = self.confirmed().await?;
-        let lease = question.lease.min(self.lease);
+        let lease = request.lease.min(self.lease);
         let mut progress = Progress::default();
-        self.leases.send_if_modified(|leases| {
-            // Read under the lock: whoever looked for leases before this one was noted, looked on behalf of a
-            // revocation that is in here.
+        self.ledger.send_if_modified(|ledger| {
+            // Read the progress under the lock of the ledger. A revocation that was judged before this lease was
+            // recorded is then part of the progress, so the lease counts only once the member has applied it.
             progress = self.progress.borrow().clone();
-            leases.granted(question.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
+            ledger.granted(request.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
             false
         });
         Some(ReadIndex::at(index, &progress, arrived_ns, self.lease))
@@ -98,18 +97,19 @@ impl Grants {
     /// Notes how far a member has applied the log.
     pub(in crate::raft) fn reported(&self, member: NodeId, applied: u64) {
         if self.term().is_some() {
-            self.leases.send_if_modified(|leases| leases.reported(member, applied));
+            self.ledger.send_if_modified(|ledger| ledger.reported(member, applied));
         }
     }
 
     /// Waits until no member can serve without the revocation at `index`, which is committed. Returns the names of
     /// those that are not known to have applied it; none when this node does not lead.
     ///
-    /// No quorum need confirm the end of the wait. Whoever leads after this node has the revocation in its log, and
-    /// grants no lease without it; that nobody led between this node's term and the revocation is what its term tells.
-    pub(in crate::raft) async fn hold(&self, index: u64) -> Option<Vec<String>> {
+    /// No quorum has to confirm the end of the wait. A later leader has the revocation in its log and grants no lease
+    /// without it. No other leader came in between, because this node has applied no entry of a later term than its
+    /// own.
+    pub(in crate::raft) async fn wait_for_revocation(&self, index: u64) -> Option<Vec<String>> {
         let mut progress = self.progress.clone();
-        let mut leases = self.leases.subscribe();
+        let mut ledger = self.ledger.subscribe();
         let epoch = self.leadership.epoch();
         tokio::select! {
             applied = progress.wait_for(|progress| progress.reached(index)) => applied.ok().map(drop)?,
@@ -123,16 +123,16 @@ impl Grants {
             let members = self.leadership.members();
             let others: Vec<NodeId> = members.keys().copied().filter(|id| *id != self.leadership.own_id()).collect();
             let now_ns = clock::boot_ns();
-            let verdict = leases.borrow_and_update().verdict(index, &others, now_ns);
-            let until_ns = match verdict {
-                Verdict::Over { behind } => {
+            let state = ledger.borrow_and_update().fence(index, &others, now_ns);
+            let until_ns = match state {
+                FenceState::Over { behind } => {
                     return Some(behind.iter().filter_map(|id| members.get(id)).map(|m| m.name.clone()).collect());
                 }
-                Verdict::Wait { until_ns } => until_ns,
+                FenceState::Wait { until_ns } => until_ns,
             };
             let wait = Duration::from_nanos(until_ns.saturating_sub(now_ns).unsigned_abs());
             tokio::select! {
-                _ = leases.changed() => {}
+                _ = ledger.changed() => {}
                 () = tokio::time::sleep(wait) => {}
                 () = self.leadership.changed_since(epoch) => return None,
             }
@@ -142,8 +142,8 @@ impl Grants {
     /// The term that this node leads, if it does; the ledger is then that term's.
     fn term(&self) -> Option<u64> {
         let term = self.leadership.led_term()?;
-        self.leases.send_if_modified(|leases| {
-            leases.lead(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
+        self.ledger.send_if_modified(|ledger| {
+            ledger.lead(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
             false
         });
         Some(term)

@@ -36,16 +36,17 @@ pub enum Standing {
     Behind(Duration),
 }
 
-/// The lease of this node; the leader holds one too.
-pub(in crate::raft) struct Lease {
-    /// On `CLOCK_BOOTTIME`, in nanoseconds; 0 before the first.
+/// The lease of this node. The leader holds one, too.
+pub(in crate::raft) struct HeldLease {
+    /// The end of the lease: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first lease.
     until_ns: AtomicI64,
     /// How long a lease is, as last granted.
     length_ns: AtomicU64,
     /// The lease after which one renewal was tried in vain: requests are held for one, not for each.
     given_up_on_ns: AtomicI64,
-    /// The last revocation that a leader told of, applied here or not, and when it was first more than was applied.
-    told_of: AtomicU64,
+    /// The index of the last revocation that a leader reported, whether this node has applied it or not.
+    reported_revocation: AtomicU64,
+    /// Since when this node has known of a revocation that it has not applied.
     behind_since_ns: AtomicI64,
     config: ConsistencyConfig,
     reads: Reads,
@@ -53,7 +54,7 @@ pub(in crate::raft) struct Lease {
     leader_digests: mpsc::Sender<LeaderDigest>,
 }
 
-impl Lease {
+impl HeldLease {
     pub(in crate::raft) fn new(
         config: ConsistencyConfig,
         reads: Reads,
@@ -64,7 +65,7 @@ impl Lease {
             until_ns: AtomicI64::new(0),
             length_ns: AtomicU64::new(clock::nanos(config.lease)),
             given_up_on_ns: AtomicI64::new(-1),
-            told_of: AtomicU64::new(0),
+            reported_revocation: AtomicU64::new(0),
             behind_since_ns: AtomicI64::new(0),
             config,
             reads,
@@ -80,12 +81,12 @@ impl Lease {
     pub(in crate::raft) async fn keep(self: Arc<Self>, leadership: Arc<Leadership>) {
         let mut progress = self.progress.clone();
         loop {
-            let (told, epoch) = (progress.borrow().last_revocation, leadership.epoch());
+            let (known, epoch) = (progress.borrow().last_revocation, leadership.epoch());
             self.renew().await;
             let pause = Duration::from_nanos(self.length_ns.load(Ordering::Relaxed)) / RENEWALS;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                revoked = progress.wait_for(|progress| progress.last_revocation > told) => {
+                revoked = progress.wait_for(|progress| progress.last_revocation > known) => {
                     if revoked.is_err() {
                         return;
                     }
@@ -129,7 +130,7 @@ impl Lease {
 
     /// Whether a leader told of a revocation that is not applied here.
     fn is_behind(&self) -> bool {
-        self.told_of.load(Ordering::Acquire) > self.progress.borrow().index()
+        self.reported_revocation.load(Ordering::Acquire) > self.progress.borrow().index()
     }
 
     /// What the node may do, after one attempt to renew a lease that has run out. Once that has failed, requests are
@@ -161,7 +162,7 @@ impl Lease {
         let Some(answer) = self.reads.ask_once().await else { return };
         let mut progress = self.progress.clone();
         let was_behind = self.is_behind();
-        self.told_of.fetch_max(answer.last_revocation, Ordering::AcqRel);
+        self.reported_revocation.fetch_max(answer.last_revocation, Ordering::AcqRel);
         if !was_behind {
             self.behind_since_ns.store(clock::boot_ns(), Ordering::Release);
         }
@@ -189,24 +190,24 @@ mod tests {
         let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
         let (applied, progress) = watch::channel(Progress::default());
         let (reads, _asked) = Reads::unanswered();
-        let lease = Lease::new(config, reads, progress, mpsc::channel(1).0);
+        let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
         lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
-        lease.told_of.store(7, Ordering::Release);
+        lease.reported_revocation.store(7, Ordering::Release);
         assert!(matches!(lease.standing(), Standing::Behind(_)));
         let last = crate::store::LogId { term: 1, node: 1, index: 7 };
         applied.send_modify(|progress| progress.applied = Some(last));
         assert!(matches!(lease.standing(), Standing::Offline(_)));
-        lease.told_of.store(8, Ordering::Release);
+        lease.reported_revocation.store(8, Ordering::Release);
         lease.until_ns.store(i64::MAX, Ordering::Release);
         assert_eq!(lease.standing(), Standing::Held, "a lease counts without what came after it");
     }
 
     #[tokio::test]
-    async fn requests_are_held_for_one_renewal_of_a_lease() {
+    async fn only_the_first_request_after_a_lease_waits_for_a_renewal() {
         let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
         let (_applied, progress) = watch::channel(Progress::default());
         let (reads, _asked) = Reads::unanswered();
-        let lease = Lease::new(config, reads, progress, mpsc::channel(1).0);
+        let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
         for _ in 0..2 {
             lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
             assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request is held");

@@ -16,17 +16,17 @@ const GRANTS_KEPT: usize = 8;
 /// leaders hold the revocation in their logs before their terms begin. All times are of this node's `CLOCK_BOOTTIME`,
 /// in nanoseconds.
 #[derive(Debug, Default)]
-pub(in crate::raft) struct Leases {
+pub(in crate::raft) struct LeaseLedger {
     term: u64,
     /// Until when anybody may hold a lease that an earlier leader granted.
     assumed_until_ns: i64,
-    members: BTreeMap<NodeId, Noted>,
+    members: BTreeMap<NodeId, MemberLeases>,
 }
 
 /// What is noted of one member.
 #[derive(Debug, Default)]
-struct Noted {
-    /// How far it is known to have applied the log.
+struct MemberLeases {
+    /// The index up to which it reported to have applied the log.
     applied: u64,
     /// By revocation, the earliest first.
     grants: Vec<Grant>,
@@ -41,16 +41,16 @@ struct Grant {
 
 /// Whether a revocation may be acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::raft) enum Verdict {
-    /// Somebody may serve without it, until then at most.
+pub(in crate::raft) enum FenceState {
+    /// A member may serve without it, until then at most.
     Wait { until_ns: i64 },
     /// Nobody can serve without it. These members are not known to have applied it; their leases have run out.
     Over { behind: Vec<NodeId> },
 }
 
-impl Leases {
-    /// Begins a term, unless it has begun: nobody is known to have applied anything, and everybody may hold a lease
-    /// that began just now.
+impl LeaseLedger {
+    /// Begins a term, unless the ledger has it already. No member is known to have applied anything, and each may hold
+    /// a lease that began just now.
     pub(in crate::raft) fn lead(&mut self, term: u64, now_ns: i64, lease_ns: i64) {
         if term > self.term {
             *self = Self { term, assumed_until_ns: end_of(now_ns, lease_ns), members: BTreeMap::new() };
@@ -77,9 +77,9 @@ impl Leases {
         noted.merge();
     }
 
-    /// Whether the revocation at `index`, which this leader has applied, may be acknowledged. A member that is not
-    /// named here any more but was granted a lease is waited for, too.
-    pub(in crate::raft) fn verdict(&self, index: u64, members: &[NodeId], now_ns: i64) -> Verdict {
+    /// Whether the leader may acknowledge the revocation at `index`, which it has applied. It waits for former members,
+    /// too, if they were granted a lease.
+    pub(in crate::raft) fn fence(&self, index: u64, members: &[NodeId], now_ns: i64) -> FenceState {
         let mut behind = Vec::new();
         let mut until_ns = now_ns;
         let former = self.members.keys().filter(|id| !members.contains(id));
@@ -93,13 +93,13 @@ impl Leases {
             until_ns = until_ns.max(member_until_ns);
             behind.extend(members.contains(id).then_some(*id));
         }
-        if until_ns > now_ns { Verdict::Wait { until_ns } } else { Verdict::Over { behind } }
+        if until_ns > now_ns { FenceState::Wait { until_ns } } else { FenceState::Over { behind } }
     }
 }
 
-impl Noted {
-    /// Makes one grant of those that no question tells apart: all up to what is applied, and else the oldest two when
-    /// there are too many. It counts for as many revocations, and as long, as any of them.
+impl MemberLeases {
+    /// Merges grants that need not be kept apart: all up to what the member has applied, and the oldest two while there
+    /// are too many. The merged grant counts from the earliest revocation, and as long as the longest.
     fn merge(&mut self) {
         while let [first, second, ..] = self.grants[..]
             && (second.revocation <= self.applied || self.grants.len() > GRANTS_KEPT)
@@ -127,35 +127,35 @@ mod tests {
     const LEASE_NS: i64 = 1_000;
 
     #[test]
-    fn a_member_is_waited_for_until_it_reports_or_its_lease_is_over() {
-        let mut leases = Leases::default();
+    fn the_fence_waits_for_a_member_until_it_reports_or_its_lease_ends() {
+        let mut leases = LeaseLedger::default();
         leases.lead(1, 0, LEASE_NS);
         leases.lead(1, 500, LEASE_NS);
-        assert_eq!(leases.verdict(7, &[2, 3], 500), Verdict::Wait { until_ns: 1_101 }, "a term begins once");
+        assert_eq!(leases.fence(7, &[2, 3], 500), FenceState::Wait { until_ns: 1_101 }, "a term begins once");
         assert!(leases.reported(2, 7) && !leases.reported(2, 6));
         leases.granted(3, 6, 600, LEASE_NS);
         leases.granted(3, 7, 5_000, LEASE_NS);
         leases.granted(2, 6, 6_000, LEASE_NS);
-        assert_eq!(leases.verdict(7, &[2, 3], 1_700), Verdict::Wait { until_ns: 1_701 });
-        assert_eq!(leases.verdict(7, &[2, 3], 1_701), Verdict::Over { behind: vec![3] });
-        assert_eq!(leases.verdict(8, &[2, 3], 1_701), Verdict::Wait { until_ns: 7_101 });
-        assert_eq!(leases.verdict(8, &[3], 1_701), Verdict::Wait { until_ns: 7_101 }, "it is no member any more");
-        assert_eq!(leases.verdict(8, &[3, 4], 7_101), Verdict::Over { behind: vec![3, 4] });
+        assert_eq!(leases.fence(7, &[2, 3], 1_700), FenceState::Wait { until_ns: 1_701 });
+        assert_eq!(leases.fence(7, &[2, 3], 1_701), FenceState::Over { behind: vec![3] });
+        assert_eq!(leases.fence(8, &[2, 3], 1_701), FenceState::Wait { until_ns: 7_101 });
+        assert_eq!(leases.fence(8, &[3], 1_701), FenceState::Wait { until_ns: 7_101 }, "a former member counts, too");
+        assert_eq!(leases.fence(8, &[3, 4], 7_101), FenceState::Over { behind: vec![3, 4] });
         leases.lead(2, 7_101, LEASE_NS);
-        assert_eq!(leases.verdict(7, &[2, 3], 7_101), Verdict::Wait { until_ns: 8_202 });
+        assert_eq!(leases.fence(7, &[2, 3], 7_101), FenceState::Wait { until_ns: 8_202 });
     }
 
     #[test]
-    fn however_many_leases_are_granted_the_longest_one_is_kept() {
-        let mut leases = Leases::default();
+    fn merging_many_grants_keeps_the_longest_one() {
+        let mut leases = LeaseLedger::default();
         for revocation in 1..100 {
             leases.granted(2, revocation, 10_000 - 10 * i64::try_from(revocation).unwrap(), LEASE_NS);
         }
         assert!(leases.members[&2].grants.len() <= GRANTS_KEPT);
-        assert_eq!(leases.verdict(100, &[2], 0), Verdict::Wait { until_ns: 9_990 + 1_101 });
+        assert_eq!(leases.fence(100, &[2], 0), FenceState::Wait { until_ns: 9_990 + 1_101 });
         leases.reported(2, 99);
         assert_eq!(leases.members[&2].grants.len(), 1);
-        assert_eq!(leases.verdict(100, &[2], 0), Verdict::Wait { until_ns: 9_990 + 1_101 });
+        assert_eq!(leases.fence(100, &[2], 0), FenceState::Wait { until_ns: 9_990 + 1_101 });
     }
 
     /// A ReadIndex on its way; the steps that it has passed are filled in.
@@ -185,7 +185,7 @@ mod tests {
         /// By its own clock.
         lease_until_ns: i64,
         leads: Option<u64>,
-        ledger: Leases,
+        ledger: LeaseLedger,
     }
 
     /// A cluster in which every entry is a revocation. Anything may take any time.
@@ -375,13 +375,13 @@ mod tests {
             let others: Vec<u64> = (0u64..).take(self.nodes.len()).filter(|id| *id != node as u64).collect();
             let ledger = &mut self.nodes[node].ledger;
             ledger.lead(term, now_ns, LEASE_NS);
-            if let Verdict::Over { behind } = ledger.verdict(index, &others, now_ns) {
+            if let FenceState::Over { behind } = ledger.fence(index, &others, now_ns) {
                 self.acknowledged = index;
                 *self.acknowledgements.entry(behind.is_empty()).or_default() += 1;
             }
         }
 
-        fn assert_nobody_serves_without_what_was_acknowledged(&self, seed: u64) {
+        fn assert_no_node_serves_without_what_was_acknowledged(&self, seed: u64) {
             for (number, node) in self.nodes.iter().enumerate() {
                 let holds = self.clock_ns(number) < node.lease_until_ns;
                 let knows = node.applied >= self.acknowledged;
@@ -391,13 +391,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_serves_without_a_revocation_that_was_acknowledged() {
+    fn no_node_serves_without_an_acknowledged_revocation() {
         let mut acknowledged = BTreeMap::new();
         for seed in 0..1_000 {
             let mut world = World::new(seed);
             for _ in 0..2_000 {
                 world.step();
-                world.assert_nobody_serves_without_what_was_acknowledged(seed);
+                world.assert_no_node_serves_without_what_was_acknowledged(seed);
             }
             for (by_all, count) in world.acknowledgements {
                 *acknowledged.entry(by_all).or_default() += count;

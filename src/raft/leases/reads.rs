@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::grants::Grants;
+use super::grants::LeaseGrants;
 use super::read_index::{LeaderDigest, ReadIndex};
 use crate::clock;
 use crate::raft::forwarding::leader::{Leader, Leadership};
@@ -27,7 +27,7 @@ pub(in crate::raft) struct Reads {
 
 impl Reads {
     /// Starts the task that asks.
-    pub(in crate::raft) fn start(leadership: Arc<Leadership>, grants: Arc<Grants>) -> Self {
+    pub(in crate::raft) fn start(leadership: Arc<Leadership>, grants: Arc<LeaseGrants>) -> Self {
         let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Option<ReadIndex>>>(QUEUE);
         tokio::spawn(async move {
             let mut round = Vec::new();
@@ -71,15 +71,15 @@ impl Reads {
     }
 }
 
-/// A round ends early when somebody else leads: whoever was asked may be silent for long.
-async fn one_round(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
+/// One round. It ends early when the leader changes, because the old one may not answer for long.
+async fn one_round(leadership: &Leadership, grants: &LeaseGrants) -> Option<ReadIndex> {
     tokio::select! {
         answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, grants)) => answer.ok().flatten(),
         () = leadership.changed_since(leadership.epoch()) => None,
     }
 }
 
-async fn ask(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
+async fn ask(leadership: &Leadership, grants: &LeaseGrants) -> Option<ReadIndex> {
     match leadership.leader() {
         Leader::Here => grants.answer_here().await,
         Leader::There(id) => ask_peer(leadership, grants, id).await,
@@ -87,7 +87,7 @@ async fn ask(leadership: &Leadership, grants: &Grants) -> Option<ReadIndex> {
     }
 }
 
-async fn ask_peer(leadership: &Leadership, grants: &Grants, id: NodeId) -> Option<ReadIndex> {
+async fn ask_peer(leadership: &Leadership, grants: &LeaseGrants, id: NodeId) -> Option<ReadIndex> {
     let mut client = leadership.client(id)?;
     let asked_at_ns = clock::boot_ns();
     let lease_ns = clock::nanos(grants.lease());

@@ -138,8 +138,8 @@ impl Admission {
 }
 
 impl Place {
-    /// The handshake is over, and the connection stays.
-    pub fn shaken(&mut self) {
+    /// Ends the handshake. The connection keeps its place.
+    pub fn handshake_done(&mut self) {
         if let Some(handshake) = self.handshake.take() {
             self.admission.end_handshake(self.from, handshake);
         }
@@ -148,7 +148,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shaken();
+        self.handshake_done();
         self.admission.counts.lock().connections -= 1;
     }
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_room_for_peers_however_many_they_are() {
+    fn any_number_of_strangers_leaves_room_for_peers() {
         let admission = admission(128);
         let (one, full) = fill(&admission, ip(9));
         assert_eq!((one.len(), full), (8, Full::Address(8)));
@@ -203,7 +203,7 @@ mod tests {
         let full = loop {
             match admission.enter(ip(9)) {
                 Ok(mut place) => {
-                    place.shaken();
+                    place.handshake_done();
                     open.push(place);
                 }
                 Err(full) => break full,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_handshake_at_a_time_is_one_for_anybody() {
+    fn a_limit_of_one_handshake_admits_any_address() {
         let admission = Admission::new(2, 1, &[]);
         let (places, _) = fill(&admission, ip(9));
         assert_eq!(places.len(), 1);

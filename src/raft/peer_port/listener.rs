@@ -94,6 +94,6 @@ async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> Result<
         Opening::Nothing => return Err(Refused::Silent),
     }
     let (stream, identity) = tls.accept(tcp).await?;
-    place.shaken();
+    place.handshake_done();
     Ok(PeerConnection::new(stream, identity, place))
 }

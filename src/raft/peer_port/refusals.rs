@@ -14,10 +14,10 @@ const REMEMBERED: usize = 64;
 
 /// The refusals that were logged.
 #[derive(Default)]
-pub(in crate::raft) struct Refusals(Mutex<HashMap<(Identity, String), Instant>>);
+pub(in crate::raft) struct RefusedCalls(Mutex<HashMap<(Identity, String), Instant>>);
 
-impl Refusals {
-    /// Logs that a call was refused, unless that was logged a short while ago.
+impl RefusedCalls {
+    /// Logs that this node refused a call, unless it did so within [`QUIET`].
     pub(in crate::raft) fn log(&self, caller: Identity, reason: &str) {
         if self.is_news(caller, reason, Instant::now()) {
             tracing::warn!(certificate = %caller, reason, "refused a call of another node");
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_logged_once_for_each_caller_and_reason_and_again_after_a_while() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (refusals, now) = (RefusedCalls::default(), Instant::now());
         let [one, two] = [1, 2].map(|byte| Identity::from_bytes([byte; Identity::LEN]));
         assert!(refusals.is_news(one, "a", now));
         assert!(!refusals.is_news(one, "a", now));
@@ -51,8 +51,8 @@ mod tests {
     }
 
     #[test]
-    fn callers_without_end_do_not_fill_the_log_or_the_memory() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+    fn endless_callers_fill_neither_the_log_nor_the_memory() {
+        let (refusals, now) = (RefusedCalls::default(), Instant::now());
         let caller = Identity::from_bytes([1; Identity::LEN]);
         let news = (0..10 * REMEMBERED).filter(|number| refusals.is_news(caller, &number.to_string(), now));
         assert_eq!(news.count(), REMEMBERED);

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use openraft::raft::{AppendEntriesResponse, StreamAppendError};
 
 use super::connection::PeerIdentity;
-use super::refusals::Refusals;
+use super::refusals::RefusedCalls;
 use crate::clock;
 use crate::raft::adapter::metrics::Raft;
 use crate::raft::adapter::state_machine::as_openraft;
@@ -21,7 +21,7 @@ use crate::raft::forwarding::proposals::propose;
 use crate::raft::integrity::comparison::answer_record;
 use crate::raft::integrity::digest_check::digest_at;
 use crate::raft::joining::greeting::Greeter;
-use crate::raft::leases::grants::{Grants, Question};
+use crate::raft::leases::grants::{LeaseGrants, LeaseRequest};
 use crate::raft::log_follow::OwnLogs;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
@@ -46,7 +46,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 /// What answers calls once the node takes part in consensus.
 pub(in crate::raft) struct Running {
     pub raft: Raft,
-    pub grants: Arc<Grants>,
+    pub grants: Arc<LeaseGrants>,
     pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
 }
@@ -60,7 +60,7 @@ pub(in crate::raft) struct PeerService {
     pub snapshots: Snapshots,
     pub failure: Failure,
     pub logs: OwnLogs,
-    pub refusals: Arc<Refusals>,
+    pub refused_calls: Arc<RefusedCalls>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -72,7 +72,7 @@ impl PeerService {
         // Before it takes part, a node may not know its members.
         let running = self.running.get().ok_or_else(|| Status::unavailable("it does not take part yet"))?;
         let sender = self.links.sender(identity.0, request.metadata());
-        let sender = sender.inspect_err(|status| self.refusals.log(identity.0, status.message()))?;
+        let sender = sender.inspect_err(|status| self.refused_calls.log(identity.0, status.message()))?;
         Ok((sender, running))
     }
 }
@@ -197,8 +197,8 @@ impl Peer for PeerService {
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
         let (from, running) = self.admit(&request)?;
         let ReadIndexRequest { applied, lease_ns } = request.into_inner();
-        let question = Question { from, applied, lease: Duration::from_nanos(lease_ns) };
-        let read = running.grants.answer(question).await.ok_or_else(leads_not)?;
+        let question = LeaseRequest { from, applied, lease: Duration::from_nanos(lease_ns) };
+        let read = running.grants.answer(question).await.ok_or_else(not_leading)?;
         let newest = read.leader_digest.unwrap_or_default();
         Ok(Response::new(ReadIndexReply {
             index: read.index,
@@ -213,7 +213,7 @@ impl Peer for PeerService {
         let (from, running) = self.admit(&request)?;
         let FenceRequest { index, applied } = request.into_inner();
         running.grants.reported(from, applied);
-        let behind = running.grants.hold(index).await.ok_or_else(leads_not)?;
+        let behind = running.grants.wait_for_revocation(index).await.ok_or_else(not_leading)?;
         Ok(Response::new(FenceReply { behind }))
     }
 
@@ -252,7 +252,7 @@ fn refused(error: &dyn std::fmt::Display) -> Status {
     Status::failed_precondition(error.to_string())
 }
 
-fn leads_not() -> Status {
+fn not_leading() -> Status {
     Status::unavailable("this node does not lead a quorum now")
 }
 

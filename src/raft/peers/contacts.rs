@@ -50,10 +50,10 @@ struct Contact {
 
 /// How far a peer acknowledged entries to this node in one term of its leadership.
 #[derive(Default)]
-pub(in crate::raft) struct Acknowledged(Mutex<Progress>);
+pub(in crate::raft) struct Acknowledged(Mutex<AcknowledgedUpTo>);
 
 #[derive(Default)]
-struct Progress {
+struct AcknowledgedUpTo {
     term: u64,
     index: u64,
     lost: Option<Instant>,
@@ -167,7 +167,7 @@ impl Acknowledged {
     pub(in crate::raft) fn matched(&self, term: u64, index: Option<u64>) {
         let mut progress = self.0.lock();
         if progress.term != term {
-            *progress = Progress { term, ..Progress::default() };
+            *progress = AcknowledgedUpTo { term, ..AcknowledgedUpTo::default() };
         }
         progress.index = progress.index.max(index.unwrap_or(0));
         progress.lost = None;
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_lost_and_back_once_each() {
+    fn each_loss_and_each_return_of_a_peer_is_reported_once() {
         let (contacts, begin) = (Contacts::default(), Instant::now());
         let heard = |outcome, after| contacts.heard(2, outcome, begin + after);
         let refused = || Err(Trouble::ConnectionRefused);

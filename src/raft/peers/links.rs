@@ -37,8 +37,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Above any message: an append carries at most a few hundred entries.
 pub(in crate::raft) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// A client of one peer.
-pub(in crate::raft) type Client = PeerClient<InterceptedService<Channel, Headers>>;
+/// A client of another node's peer service.
+pub(in crate::raft) type NodeClient = PeerClient<InterceptedService<Channel, Headers>>;
 
 /// What this node knows of itself and its peers, and how it reaches them.
 pub(in crate::raft) struct Links {
@@ -111,13 +111,14 @@ impl Links {
         self.members.store(Arc::new(members));
     }
 
-    /// A client of a member, on a connection of its own. It connects when first used, and again when it breaks.
-    pub(in crate::raft) fn client(&self, member: &Member) -> io::Result<Client> {
+    /// A client of a member, on a connection of its own. It connects on the first call, and again after a break.
+    pub(in crate::raft) fn client(&self, member: &Member) -> io::Result<NodeClient> {
         self.client_on(channel(self.address_of(member), member.key, Arc::clone(&self.tls))?, Some(member.store_id))
     }
 
-    /// A client of whoever is at an address, and its key; for greetings, before anybody is a member.
-    pub(in crate::raft) async fn greeter(&self, address: &str) -> io::Result<(Client, Identity)> {
+    /// A client of the node at an address, whichever that is, and the key of that node. For greetings, which nodes send
+    /// before they know the members.
+    pub(in crate::raft) async fn greeter(&self, address: &str) -> io::Result<(NodeClient, Identity)> {
         let (stream, key) = connect(address, None, &self.tls).await?;
         let connection = Arc::new(Mutex::new(Some(stream)));
         let connector = tower::service_fn(move |_| {
@@ -128,7 +129,7 @@ impl Links {
         Ok((self.client_on(channel, None)?, key))
     }
 
-    fn client_on(&self, channel: Channel, store: Option<StoreId>) -> io::Result<Client> {
+    fn client_on(&self, channel: Channel, store: Option<StoreId>) -> io::Result<NodeClient> {
         let headers = Headers {
             from: self.owner.node_id.into(),
             from_store: store_text(self.owner.store_id)?,
@@ -276,7 +277,7 @@ mod tests {
     use tonic::Code;
 
     #[test]
-    fn a_call_is_taken_only_from_a_member_for_this_store_of_this_cluster() {
+    fn only_calls_of_members_for_this_store_and_cluster_are_accepted() {
         let key = Identity::from_bytes([1; Identity::LEN]);
         let members = [(7, Member { store_id: StoreId([2; 16]), key, ..Member::default() })].into();
         let owner = Owner { store_id: StoreId([3; 16]), node_id: 1 };

@@ -15,7 +15,7 @@ const ANSWER: Duration = Duration::from_millis(500);
 
 /// What this node saw of elections so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::raft) struct Seen {
+pub(in crate::raft) struct ElectionState {
     campaigns: bool,
     leads: bool,
     term: u64,
@@ -25,15 +25,15 @@ pub(in crate::raft) struct Seen {
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fact {
+enum ElectionEvent {
     Campaigns { term: u64, last: Option<(NodeId, u64)> },
     StoppedLeading { term: u64 },
     Leads { leader: NodeId, term: u64, last: Option<(NodeId, u64)> },
 }
 
-impl Seen {
-    /// What consensus knows now. It keeps on disk whom this node followed; since this node started, that one leads only
-    /// if it has sent something.
+impl ElectionState {
+    /// What openraft knows now. openraft remembers on disk which leader this node followed. Since this node started,
+    /// that one leads only if it has sent something.
     pub(in crate::raft) fn of(metrics: &openraft::RaftMetrics<TypeConfig>, contacts: &Contacts) -> Self {
         let (leads, term) = (metrics.state == ServerState::Leader, metrics.current_term);
         let leader = metrics.current_leader.filter(|_| leads || contacts.has_followed(term));
@@ -47,29 +47,29 @@ impl Seen {
 
     /// Logs what is new in `now`, and remembers it.
     pub(in crate::raft) fn follow(&mut self, now: Self, leadership: &Arc<Leadership>) {
-        for fact in facts(*self, now) {
-            log(fact, leadership);
+        for event in events(*self, now) {
+            log(event, leadership);
         }
         // While there is no leader the last one is remembered, so that the next one says why it ended.
         *self = Self { leader: now.leader.or(self.leader), ..now };
     }
 }
 
-fn facts(before: Seen, now: Seen) -> Vec<Fact> {
+fn events(before: ElectionState, now: ElectionState) -> Vec<ElectionEvent> {
     let campaigns = now.campaigns && (!before.campaigns || now.term != before.term);
     let leads = now.leader.filter(|_| now.leader != before.leader);
     let stopped = before.leads && !now.leads;
-    let facts = [
-        stopped.then_some(Fact::StoppedLeading { term: before.term }),
-        campaigns.then_some(Fact::Campaigns { term: now.term, last: before.leader }),
-        leads.map(|(leader, term)| Fact::Leads { leader, term, last: before.leader }),
+    let events = [
+        stopped.then_some(ElectionEvent::StoppedLeading { term: before.term }),
+        campaigns.then_some(ElectionEvent::Campaigns { term: now.term, last: before.leader }),
+        leads.map(|(leader, term)| ElectionEvent::Leads { leader, term, last: before.leader }),
     ];
-    facts.into_iter().flatten().collect()
+    events.into_iter().flatten().collect()
 }
 
-fn log(fact: Fact, leadership: &Arc<Leadership>) {
-    match fact {
-        Fact::Campaigns { term, last } => {
+fn log(event: ElectionEvent, leadership: &Arc<Leadership>) {
+    match event {
+        ElectionEvent::Campaigns { term, last } => {
             let why = if last.is_some_and(|(_, term)| leadership.links().contacts().handed_over(term)) {
                 "the leader handed leadership over"
             } else {
@@ -77,7 +77,7 @@ fn log(fact: Fact, leadership: &Arc<Leadership>) {
             };
             tracing::info!(term, why, "this node campaigns");
         }
-        Fact::StoppedLeading { term } => {
+        ElectionEvent::StoppedLeading { term } => {
             let why = if leadership.links().contacts().handed_over(term) {
                 "it handed leadership over"
             } else {
@@ -85,10 +85,10 @@ fn log(fact: Fact, leadership: &Arc<Leadership>) {
             };
             tracing::warn!(term, why, "this node no longer leads");
         }
-        Fact::Leads { leader, term, last: None } => {
+        ElectionEvent::Leads { leader, term, last: None } => {
             tracing::info!(leader = leadership.name_of(leader), term, "a node leads");
         }
-        Fact::Leads { leader, term, last: Some(last) } => {
+        ElectionEvent::Leads { leader, term, last: Some(last) } => {
             let leadership = Arc::clone(leadership);
             // Whether the last leader still answers says why it ended.
             tokio::spawn(async move {
@@ -119,30 +119,33 @@ async fn why_it_ended(leadership: &Leadership, (leader, term): (NodeId, u64)) ->
 mod tests {
     use super::*;
 
-    const IDLE: Seen = Seen { campaigns: false, leads: false, term: 3, leader: Some((1, 3)) };
+    const IDLE: ElectionState = ElectionState { campaigns: false, leads: false, term: 3, leader: Some((1, 3)) };
 
     #[test]
-    fn a_change_of_leader_is_one_fact_with_the_one_before() {
-        let campaigning = Seen { campaigns: true, term: 4, leader: None, ..IDLE };
-        assert_eq!(facts(IDLE, campaigning), [Fact::Campaigns { term: 4, last: Some((1, 3)) }]);
-        let leading = Seen { leads: true, campaigns: false, term: 4, leader: Some((2, 4)) };
-        let remembered = Seen { leader: IDLE.leader, ..campaigning };
-        assert_eq!(facts(remembered, leading), [Fact::Leads { leader: 2, term: 4, last: Some((1, 3)) }]);
-        assert_eq!(facts(leading, leading), []);
+    fn a_change_of_leader_is_one_event_with_the_last_leader() {
+        let campaigning = ElectionState { campaigns: true, term: 4, leader: None, ..IDLE };
+        assert_eq!(events(IDLE, campaigning), [ElectionEvent::Campaigns { term: 4, last: Some((1, 3)) }]);
+        let leading = ElectionState { leads: true, campaigns: false, term: 4, leader: Some((2, 4)) };
+        let remembered = ElectionState { leader: IDLE.leader, ..campaigning };
+        assert_eq!(events(remembered, leading), [ElectionEvent::Leads { leader: 2, term: 4, last: Some((1, 3)) }]);
+        assert_eq!(events(leading, leading), []);
     }
 
     #[test]
-    fn a_leader_that_stops_and_one_elected_again_are_facts() {
-        let leading = Seen { leads: true, ..IDLE };
-        assert_eq!(facts(leading, IDLE), [Fact::StoppedLeading { term: 3 }]);
-        let again = Seen { term: 5, leader: Some((1, 5)), ..IDLE };
-        assert_eq!(facts(IDLE, again), [Fact::Leads { leader: 1, term: 5, last: Some((1, 3)) }]);
+    fn a_leader_that_stops_and_a_leader_elected_again_are_events() {
+        let leading = ElectionState { leads: true, ..IDLE };
+        assert_eq!(events(leading, IDLE), [ElectionEvent::StoppedLeading { term: 3 }]);
+        let again = ElectionState { term: 5, leader: Some((1, 5)), ..IDLE };
+        assert_eq!(events(IDLE, again), [ElectionEvent::Leads { leader: 1, term: 5, last: Some((1, 3)) }]);
     }
 
     #[test]
     fn a_long_campaign_is_logged_once_a_term() {
-        let campaigning = Seen { campaigns: true, leader: None, ..IDLE };
-        assert_eq!(facts(campaigning, campaigning), []);
-        assert_eq!(facts(campaigning, Seen { term: 4, ..campaigning }), [Fact::Campaigns { term: 4, last: None }]);
+        let campaigning = ElectionState { campaigns: true, leader: None, ..IDLE };
+        assert_eq!(events(campaigning, campaigning), []);
+        assert_eq!(
+            events(campaigning, ElectionState { term: 4, ..campaigning }),
+            [ElectionEvent::Campaigns { term: 4, last: None }]
+        );
     }
 }

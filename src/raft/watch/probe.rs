@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::situation::Situation;
 use super::waits::Waits;
 use crate::raft::forwarding::leader::Leadership;
-use crate::raft::leases::held::{Lease, Standing};
+use crate::raft::leases::held::{HeldLease, Standing};
 use crate::raft::peers::contacts::Change;
 use crate::raft::peers::trouble::Trouble;
 use crate::raft::protocol::types::NodeId;
@@ -67,9 +67,9 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
     }
 }
 
-/// Keeps what this node waits for up to date, and logs when it loses the quorum or its lease and gets them back. Never
-/// ends.
-pub(in crate::raft) async fn look(leadership: Arc<Leadership>, lease: Arc<Lease>, waits: Waits) {
+/// Keeps what this node waits for up to date, and logs when it loses the quorum or its lease and gets it back. Never
+/// returns.
+pub(in crate::raft) async fn look(leadership: Arc<Leadership>, lease: Arc<HeldLease>, waits: Waits) {
     let (mut quorum, mut isolated) = (Loss::default(), Loss::default());
     loop {
         let situation = Situation::of(&leadership, lease.holds());
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_and_comes_back_is_logged_once_each() {
+    fn each_loss_and_each_return_is_logged_once() {
         let mut loss = Loss::default();
         assert_eq!((loss.look(false), loss.look(true), loss.look(true)), (None, Some(Step::Lost), None));
         assert!(matches!(loss.look(false), Some(Step::Back(_))));

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_node_without_a_quorum_says_whose_votes_it_needs_and_why_they_are_missing() {
+    fn a_node_without_a_quorum_says_whose_votes_are_missing_and_why() {
         let unresolved = Trouble::NameNotResolved("no such name".to_owned());
         let waits = three(&[(2, Trouble::ConnectionRefused), (3, unresolved)]).waits();
         assert_eq!(

@@ -47,10 +47,10 @@ impl Waits {
         loop {
             let waits = self.now();
             match schedule.look(Instant::now(), &waits) {
-                Some(Line::Waits(since)) => {
+                Some(WaitLine::Waits(since)) => {
                     tracing::warn!(waiting_for = waits.join("; "), seconds = since.as_secs(), "this node waits");
                 }
-                Some(Line::Over(since)) => {
+                Some(WaitLine::Over(since)) => {
                     tracing::info!(seconds = since.as_secs(), "this node no longer waits");
                 }
                 None => {}
@@ -63,10 +63,10 @@ impl Waits {
 /// When what is waited for is logged.
 #[derive(Default)]
 struct Schedule {
-    waiting: Option<Waiting>,
+    wait: Option<OngoingWait>,
 }
 
-struct Waiting {
+struct OngoingWait {
     since: Instant,
     next: Instant,
     pause: Duration,
@@ -76,20 +76,20 @@ struct Waiting {
 
 /// What to log; with each, how long the node has waited.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum WaitLine {
     Waits(Duration),
     Over(Duration),
 }
 
 impl Schedule {
-    /// What to log now: what is waited for after 2 s, again after ever longer pauses, and early when it is new, but
-    /// not more often than every 2 s.
-    fn look(&mut self, now: Instant, waits: &[String]) -> Option<Line> {
+    /// What to log now. A wait gets a line after [`FIRST`] and then after pauses that double up to [`LONGEST`]. A new
+    /// reason gets one sooner, but never less than [`FIRST`] after the last line.
+    fn look(&mut self, now: Instant, waits: &[String]) -> Option<WaitLine> {
         if waits.is_empty() {
-            let over = self.waiting.take()?;
-            return over.logged.map(|_| Line::Over(now - over.since));
+            let over = self.wait.take()?;
+            return over.logged.map(|_| WaitLine::Over(now - over.since));
         }
-        let waiting = self.waiting.get_or_insert_with(|| Waiting {
+        let waiting = self.wait.get_or_insert_with(|| OngoingWait {
             since: now,
             next: now + FIRST,
             pause: FIRST,
@@ -106,7 +106,7 @@ impl Schedule {
         (waiting.next, waiting.logged) = (now + waiting.pause, Some(now));
         // A reason that comes and goes is new once.
         waiting.known.insert(waits.to_vec());
-        Some(Line::Waits(now - waiting.since))
+        Some(WaitLine::Waits(now - waiting.since))
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         let (mut schedule, begin) = (Schedule::default(), Instant::now());
         let logged = seconds.filter(|second| {
             let line = schedule.look(begin + Duration::from_secs(*second), &waits(*second));
-            matches!(line, Some(Line::Waits(_)))
+            matches!(line, Some(WaitLine::Waits(_)))
         });
         logged.collect()
     }
@@ -143,12 +143,12 @@ mod tests {
         let mut look = |seconds, waits: &[String]| schedule.look(begin + Duration::from_secs(seconds), waits);
         let leader = ["a leader".to_owned()];
         assert_eq!((look(0, &leader), look(1, &[])), (None, None));
-        assert_eq!((look(2, &leader), look(4, &leader)), (None, Some(Line::Waits(Duration::from_secs(2)))));
-        assert_eq!((look(9, &[]), look(10, &[])), (Some(Line::Over(Duration::from_secs(7))), None));
+        assert_eq!((look(2, &leader), look(4, &leader)), (None, Some(WaitLine::Waits(Duration::from_secs(2)))));
+        assert_eq!((look(9, &[]), look(10, &[])), (Some(WaitLine::Over(Duration::from_secs(7))), None));
     }
 
     #[test]
-    fn what_is_waited_for_is_the_peers_and_then_the_step() {
+    fn peers_come_before_the_step() {
         let waits = Waits::default();
         waits.step(Some("the cluster's first command".to_owned()));
         waits.set_peers(vec!["node-2".to_owned()]);
