@@ -1,4 +1,4 @@
-//! The handle through which the rest of the node writes to, and reads from, the cluster.
+//! The handle with which the rest of the node writes to the cluster and reads from it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use super::status::RaftStatus;
 use crate::state::{Command, Outcome};
 use crate::store::{Checkpoint, LogStore, Progress, Snapshots, StoreId, View};
 
-/// How long a node that stops waits for another one to lead.
+/// How long a node that hands leadership over waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
 
-/// This node's part in the cluster.
+/// This node as a member of the cluster. Dropping it ends the tasks.
 pub struct Cluster {
     pub(super) raft: Raft,
     pub(super) view: Arc<View>,
@@ -36,18 +36,18 @@ pub struct Cluster {
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: Checkpoint,
     pub(super) failure: Failure,
-    /// Ends with the handle.
+    /// They end with this handle.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
     pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
 }
 
 impl Cluster {
-    /// The state this node has applied.
+    /// The state that this node has applied.
     pub fn view(&self) -> &Arc<View> {
         &self.view
     }
 
-    /// How far this node has applied the log, now and from now on.
+    /// How far this node has applied the log. The receiver stays up to date.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
@@ -65,7 +65,7 @@ impl Cluster {
     /// Sends a command to the leader and waits until a quorum holds it durably and this node has applied it.
     ///
     /// # Errors
-    /// The deadline came first; the error says whether it may still take effect.
+    /// The deadline came first. The error says whether the command may still take effect.
     pub async fn write(&self, command: &Command, by: Instant) -> Result<Outcome, WriteError> {
         self.writes.write(command, by).await
     }
@@ -83,36 +83,36 @@ impl Cluster {
         }
     }
 
-    /// Waits until no member can serve without any revocation that this node has applied. Returns the names of the
-    /// members that are not known to have applied all of them: their leases have run out.
+    /// Waits until no member can serve without the revocations that this node has applied. Returns the names of the
+    /// members that are not known to have applied all of them, but whose leases have run out.
     ///
     /// # Errors
-    /// [`WriteError::NotEverywhere`]: the deadline came first.
+    /// [`WriteError::NotEverywhere`] if the deadline came first.
     pub async fn fence(&self, by: Instant) -> Result<Vec<String>, WriteError> {
         self.fence.wait(by).await
     }
 
-    /// What waiting for revocations cost so far.
+    /// How often and how long this node has waited for revocations so far.
     pub fn fence_figures(&self) -> FenceFigures {
         self.fence.figures()
     }
 
-    /// Until when this node's lease runs, in nanoseconds of `CLOCK_BOOTTIME`; 0 before the first.
+    /// The end of this node's lease: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first lease.
     pub fn lease_until_ns(&self) -> i64 {
         self.lease.until_ns()
     }
 
-    /// Whether this node holds a lease now: one comparison, for every request.
+    /// Whether this node holds a lease now. This is one comparison, so every request can afford it.
     pub fn holds_lease(&self) -> bool {
         self.lease.holds()
     }
 
-    /// What this node may do with the keys it knows.
+    /// What this node may do now with the keys it knows.
     pub fn standing(&self) -> Standing {
         self.lease.standing()
     }
 
-    /// The same, after one attempt to renew a lease that has run out.
+    /// What this node may do with the keys it knows, after one attempt to renew a lease that has run out.
     pub async fn standing_after_renewal(&self) -> Standing {
         self.lease.standing_after_renewal().await
     }
@@ -126,18 +126,18 @@ impl Cluster {
     pub async fn leadership_changed(&self) {
         let mut metrics = self.leadership.metrics();
         let before = self.leads();
-        // The sender lives as long as consensus does.
+        // If consensus ends meanwhile, the task that watches it reports that.
         metrics.wait_for(|metrics| (metrics.state == ServerState::Leader) != before).await;
     }
 
-    /// Lets this node campaign, or not; a node that cannot open the key ring should not lead.
+    /// Lets this node campaign, or keeps it from doing so. A node that cannot open the key ring should not lead.
     pub fn let_campaign(&self, campaign: bool) {
         self.raft.runtime_config().elect(campaign);
     }
 
-    /// Campaigns now.
+    /// Makes this node campaign now.
     pub async fn campaign(&self) {
-        // A core that has ended is reported by the task that watches it.
+        // If consensus has ended, the task that watches it reports that.
         drop(self.raft.trigger().elect(true).await);
     }
 
@@ -151,22 +151,23 @@ impl Cluster {
         )
     }
 
-    /// What flushing the log cost so far.
+    /// How often and how long this node has flushed its log so far.
     pub fn flush_figures(&self) -> crate::store::FlushFigures {
         self.log.flush_figures()
     }
 
-    /// When the newest snapshot was made: Unix nanoseconds.
+    /// When the newest snapshot was made, in Unix nanoseconds. `None` without a snapshot.
     pub fn snapshot_at(&self) -> Option<i64> {
         self.snapshots.newest().ok().flatten().map(|snapshot| snapshot.header.created_at_ns)
     }
 
-    /// Builds a snapshot now and purges the log it covers.
+    /// Starts to build a snapshot and to purge the log that it covers.
     pub async fn snapshot(&self) {
         drop(self.raft.trigger().snapshot().await);
     }
 
-    /// Hands leadership to the voter that holds most of the log, if this node has it; whether it is handed over.
+    /// Hands leadership, if this node has it, to the voter with the longest log. Returns whether another node leads
+    /// now.
     pub async fn hand_over(&self) -> bool {
         match self.successor() {
             Some(successor) => self.hand_to(successor).await,
@@ -174,7 +175,7 @@ impl Cluster {
         }
     }
 
-    /// Hands leadership to the voter that comes after this one; whether it is handed over.
+    /// Hands leadership to the voter with the next id after this node's. Returns whether another node leads now.
     pub async fn hand_to_next(&self) -> bool {
         let metrics = self.leadership.metrics().now().clone();
         let mut voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id).collect::<Vec<_>>();
@@ -205,15 +206,15 @@ impl Cluster {
         voters.max_by_key(|id| replication.get(id).copied().flatten())
     }
 
-    /// Hands over leadership and ends this node's part.
+    /// Hands leadership over, ends consensus on this node, and closes its files.
     pub async fn stop(&self) {
         if self.leads() && self.hand_over().await {
-            tracing::info!("leadership handed over");
+            tracing::info!("handed leadership over");
         }
         self.end_consensus().await;
         let (log, checkpoint) = (self.log.clone(), self.checkpoint.clone());
         let closed = tokio::task::spawn_blocking(move || {
-            // The next start has nothing to replay then; should it fail, the log still holds everything.
+            // The next start then has nothing to replay. If this fails, the log still has everything.
             let written = checkpoint.run();
             log.close();
             written
@@ -223,7 +224,7 @@ impl Cluster {
         }
     }
 
-    /// Ends this node's part at once, as a crash would, but lets go of its files.
+    /// Ends consensus on this node at once, as a crash would, but closes its files.
     pub async fn kill(&self) {
         self.end_consensus().await;
         let log = self.log.clone();
@@ -234,7 +235,7 @@ impl Cluster {
         self.tasks.lock().abort_all();
         drop(self.raft.shutdown().await);
         if let Some(stop) = self.stop_listener.lock().take() {
-            // A listener that ended by itself listens no more.
+            // The listener may have ended by itself.
             let _ = stop.send(());
         }
     }

@@ -1,8 +1,8 @@
-//! What stops a node: the first broken invariant, for whoever must end the process.
+//! Reports why the node must stop, such as a failed disk, to the code that ends the process.
 
 use tokio::sync::watch;
 
-/// Reports and awaits the node's end. Cheap to clone; all clones are one.
+/// The first reason why the node must stop. All clones share it.
 #[derive(Clone)]
 pub struct Failure {
     first: watch::Sender<Option<String>>,
@@ -15,12 +15,12 @@ impl Default for Failure {
 }
 
 impl Failure {
-    /// Reports a broken invariant; the node must stop.
+    /// Reports that the node must stop, and why. Only the first report counts.
     pub fn report(&self, reason: &str) {
         self.first.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
-                // Before anybody hears of it: the process ends as soon as somebody does.
+                // Log before the waiting code sees the report, because it ends the process.
                 tracing::error!(reason, "the node must stop");
                 *first = Some(reason.to_owned());
             }
@@ -28,7 +28,7 @@ impl Failure {
         });
     }
 
-    /// Reports that the log or the keystore failed, mostly because of the disk.
+    /// Reports that the log or the keystore failed, usually because of the disk.
     pub fn report_storage(&self, what: &str, error: &dyn std::fmt::Display) {
         self.report(&format!(
             "{what} failed: {error}. The node stops before it could lose what it acknowledged. If the disk of \

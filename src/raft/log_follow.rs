@@ -1,4 +1,4 @@
-//! The logs of nodes, for clients of other nodes: what this node tells its peers, and how it follows theirs.
+//! Log follow: streams this node's log events to its peers, and follows theirs, so that a client of one node sees all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,41 +14,41 @@ use super::peers::links::Links;
 use super::protocol::types::Member;
 use super::protocol::wire::{FollowLogRequest, LogLines};
 
-/// Streams that peers may have from this node at a time.
+/// How many streams this node serves to its peers at a time.
 const STREAMS: usize = 64;
-/// How long a peer may take to begin.
+/// How long a peer may take to begin a stream.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two attempts to reach a peer that is away.
+/// The pause between two attempts to reach a peer that does not answer.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Which events of a node's log.
+/// Which events of a node's logs a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowLog {
-    /// Those of the error log, in place of the audit log.
+    /// Events of the error log. Otherwise, those of the audit log.
     pub errors: bool,
-    /// Of the last events, as many as this to begin with.
+    /// How many of the last events come first.
     pub tail: usize,
-    /// Those that happen from now on, too.
+    /// Whether the stream goes on with events as they happen.
     pub follow: bool,
 }
 
-/// What makes streams of this node's own events: whole lines, each with its end.
+/// Makes a stream of this node's own events: whole lines, each with its line feed.
 pub type LogSource = Arc<dyn Fn(FollowLog) -> BoxStream<'static, Bytes> + Send + Sync>;
 
-/// What comes from a peer.
+/// An item of a peer's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerLog {
-    /// The peer has begun: what happens there from now on is told. It comes first, or never.
+    /// The peer has begun the stream. Events there are part of it from now on. This item comes first, or never.
     Here,
-    /// Whole lines, each with its end.
+    /// Whole lines, each with its line feed.
     Lines(Bytes),
-    /// The peer is away, and why; it is tried again where its events are followed.
+    /// The peer does not answer, and why. If the client follows events, this node tries again.
     Away(String),
-    /// It is back; what happened meanwhile is not told.
+    /// The peer answers again. Events that happened meanwhile are not part of the stream.
     Back,
 }
 
-/// This node's logs, as its peers may have them.
+/// This node's logs, for its peers.
 #[derive(Clone)]
 pub(super) struct OwnLogs {
     source: LogSource,
@@ -60,7 +60,10 @@ impl OwnLogs {
         Self { source, streams: Arc::new(Semaphore::new(STREAMS)) }
     }
 
-    /// A stream for a peer, unless there are too many.
+    /// A stream for a peer.
+    ///
+    /// # Errors
+    /// Too many streams are open.
     pub(super) fn stream(
         &self,
         asked: &FollowLogRequest,
@@ -78,8 +81,8 @@ impl OwnLogs {
 }
 
 impl Cluster {
-    /// The logs of all other members, each with its name. Nothing is asked before they are polled; until a peer is
-    /// [`PeerLog::Here`], what happens there is missed.
+    /// The logs of all other members, each with the member's name. A stream asks its peer when it is polled first. It
+    /// lacks events from before [`PeerLog::Here`].
     pub fn peer_logs(&self, asked: FollowLog) -> Vec<(String, BoxStream<'static, PeerLog>)> {
         let links = self.leadership.links();
         let members = links.members();
@@ -89,7 +92,7 @@ impl Cluster {
     }
 }
 
-/// A peer's log that is followed over its restarts.
+/// Follows one peer's log, also over restarts of the peer.
 struct Following {
     links: Arc<Links>,
     member: Member,
@@ -98,7 +101,7 @@ struct Following {
 }
 
 enum State {
-    /// It is to be asked; `away` once that was told.
+    /// The peer is asked next. `away` says whether the stream has reported that the peer does not answer.
     Asking {
         away: bool,
     },
@@ -133,7 +136,7 @@ impl Following {
                     match self.ask().await {
                         Ok(lines) => {
                             self.state = State::Reading(Box::new(lines));
-                            // What it told before is not told again.
+                            // After a break, do not send the last events again.
                             self.asked.tail = 0;
                             return Some(if away { PeerLog::Back } else { PeerLog::Here });
                         }

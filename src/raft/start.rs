@@ -1,4 +1,4 @@
-//! Taking part: the peer listener first, then, once the node may, consensus.
+//! Starts the peer listener, and consensus once the node may take part.
 
 use std::io;
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ pub enum StartError {
     /// The node cannot listen for its peers.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// Its address.
+        /// The address.
         address: SocketAddr,
         /// Why not.
         #[source]
@@ -72,7 +72,7 @@ pub enum StartError {
     Consensus(String),
 }
 
-/// A node on its peer port: it greets, and takes part when told to.
+/// A node that listens on its peer port and answers greetings, until [`PeerListener::take_part`].
 pub struct PeerListener {
     config: ClusterConfig,
     tls: Arc<PeerTls>,
@@ -85,16 +85,16 @@ pub struct PeerListener {
     log: LogStore,
     snapshots: Snapshots,
     owner: Owner,
-    /// None once it is taken out.
+    /// `None` once consensus has it.
     keystore: Option<FoundKeystore>,
 }
 
 impl PeerListener {
-    /// Opens the store and begins to answer greetings. `root_key` is shown to whoever greets; `logs` is what peers may
-    /// have of its events, and `waits` learns what the node waits for.
+    /// Opens the store and begins to answer greetings, with the fingerprint in `root_key`. Peers may follow the events
+    /// of `logs`. What the node waits for goes to `waits`.
     ///
     /// # Errors
-    /// The store cannot be opened, or the listener cannot be bound.
+    /// The store cannot be opened, or the node cannot listen.
     pub async fn open(
         config: &ClusterConfig,
         tls: Arc<PeerTls>,
@@ -160,7 +160,7 @@ impl PeerListener {
         self.greeter.blank
     }
 
-    /// Why the keystore was, or must be, rebuilt; none when it is whole.
+    /// Why the keystore was or must be rebuilt. `None` when it is whole.
     pub fn damage(&self) -> Option<&Damage> {
         match &self.keystore {
             None | Some(FoundKeystore::Whole(_)) => None,
@@ -168,10 +168,10 @@ impl PeerListener {
         }
     }
 
-    /// Takes part in consensus, as soon as this node may.
+    /// Takes part in consensus as soon as this node may.
     ///
     /// # Errors
-    /// It must not, or cannot.
+    /// The node must not take part, or cannot.
     pub async fn take_part(mut self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
         let beginning = self.beginning().await?;
         let (links, config) = (Arc::clone(&self.links), self.config.clone());
@@ -231,7 +231,7 @@ impl PeerListener {
         })
     }
 
-    /// How a blank node begins; none when it has begun.
+    /// How a blank node takes part. `None` when it has taken part before.
     async fn beginning(&self) -> Result<Option<Beginning>, StartError> {
         let state = self.log.state()?;
         if state.last.is_some() {
@@ -241,7 +241,7 @@ impl PeerListener {
         Ok(Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted, &self.waits).await?))
     }
 
-    /// Starts openraft on the log and this keystore, among the members that are known.
+    /// Starts openraft on the log and this keystore, with the members that this node knows.
     async fn consensus(
         &self,
         keystore: Keystore,
@@ -253,26 +253,26 @@ impl PeerListener {
         } else if let Some(stored) = decode_stored(keystore.membership()) {
             self.links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
         }
-        // Consensus may purge the log up to what is applied: by then that must be durable.
+        // openraft may purge the log up to the last applied entry. By then that entry must be durable in the keystore.
         let durable = keystore.checkpoint();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
         let state_machine = StateMachine::new(keystore, self.snapshots.clone(), pending);
         let (network, storage) = (Network::new(Arc::clone(&self.links)), LogStorage::new(self.log.clone()));
         let raft = Raft::new(self.owner.node_id, raft_config(&self.config)?, network, storage, state_machine);
         let raft = raft.await.map_err(|error| StartError::Consensus(error.to_string()))?;
-        // Durable before any peer hears of it: they join on the strength of this membership.
+        // This makes the membership durable before a peer sees it. The peers join because of this membership.
         if let Some(Beginning::Initialise(members)) = beginning {
             raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
         }
         Ok(raft)
     }
 
-    /// The keystore; when nothing here could rebuild it, from a peer's snapshot.
+    /// The keystore, rebuilt from a peer's snapshot if this node cannot rebuild it alone.
     async fn whole_keystore(&mut self) -> Result<Keystore, StartError> {
         match self.keystore.take() {
             Some(FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. }) => Ok(keystore),
             Some(FoundKeystore::NeedsPeer { damage }) => {
-                tracing::warn!(%damage, "nothing here can rebuild the keystore: asking the peers for a snapshot");
+                tracing::warn!(%damage, "this node cannot rebuild its keystore alone: asking the peers for a snapshot");
                 let purged = self.log.state()?.purged.map_or(0, |id| id.index);
                 let from = rebuild::Rebuild {
                     links: &self.links,
@@ -302,7 +302,7 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
         enable_pre_vote: Some(true),
         // A restarted leader must be elected again: entries that followers committed may not have reached its own disk.
         enable_leader_restore: Some(false),
-        // When is decided by bytes, in `tasks`; a count of entries cut throughput by 2.5 times.
+        // `tasks` decides by bytes when to build one. A count of entries cut throughput by a factor of 2.5.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: config.snapshot.keep_entries,
         replication_lag_threshold: u64::MAX,

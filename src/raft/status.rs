@@ -1,4 +1,4 @@
-//! What consensus looks like from this node.
+//! The state of the cluster as this node sees it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::store::Progress;
 pub struct RaftStatus {
     /// The id of this node.
     pub id: NodeId,
-    /// The leader, when known.
+    /// The leader, if this node knows it.
     pub leader: Option<NodeId>,
     /// The current term.
     pub term: u64,
-    /// Index of the last entry in the log.
+    /// The index of the last entry in the log.
     pub last: u64,
-    /// Index of the last entry known to be committed.
+    /// The index of the last entry that this node knows to be committed.
     pub committed: u64,
-    /// Index of the last entry applied.
+    /// The index of the last entry that this node has applied.
     pub applied: u64,
-    /// Digest of the state there, in hexadecimal.
+    /// The digest of the state at `applied`, in hexadecimal.
     pub digest: String,
     /// Every member, by id.
     pub members: Vec<MemberStatus>,
@@ -44,11 +44,11 @@ pub struct MemberStatus {
     pub api_address: String,
     /// `host:port` of its peer listener.
     pub peer_address: String,
-    /// Log entries it has yet to hold; only the leader knows.
+    /// How many log entries it lacks. Only the leader knows.
     pub lag: Option<u64>,
-    /// How long ago it last answered the leader; only the leader knows, and not of itself.
+    /// How long ago it last answered the leader. Only the leader knows, except about itself.
     pub heard: Option<Duration>,
-    /// Why it does not work with this node, when it does not.
+    /// Why it does not work with this node, if so.
     pub away: Option<Away>,
 }
 

@@ -1,4 +1,5 @@
-//! What a node does by itself while it takes part: follows the membership, snapshots, checkpoints, and notices its end.
+//! The tasks of a node that takes part: they follow the membership, build snapshots, write checkpoints, and report the
+//! end of consensus.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,23 +14,23 @@ use super::watch::elections::ElectionState;
 use crate::config::SnapshotConfig;
 use crate::store::{Checkpoint, LogStore, Snapshots};
 
-/// Between two times that what was applied is given to sled.
+/// The pause between two times that the node gives sled what it has applied.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Between two looks at who leads, at the latest.
+/// The longest pause between two looks at who leads.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Between two looks at the size of the log.
+/// The pause between two looks at the size of the log.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 
-/// Keeps the links in line with the membership, and logs elections. Ends with consensus.
+/// Keeps the links in line with the membership, and logs elections. Returns when consensus ends.
 pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
     let mut elections = ElectionState::default();
     loop {
-        // Why consensus ended is logged by whoever ends it.
+        // The code that ends consensus logs why.
         if metrics.now().running_state.is_err() {
             return;
         }
         let membership = Arc::clone(&metrics.now().membership_config);
-        // Looked at after every batch of entries, and seldom another one.
+        // Compare first: this runs after every batch of entries, and the membership seldom changes.
         if membership.nodes().next().is_some() && !links.members().iter().eq(membership.nodes()) {
             links.set_members(membership.nodes().map(|(id, member)| (*id, member.clone())).collect());
             leadership.forget_clients();
@@ -44,7 +45,7 @@ pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, l
     }
 }
 
-/// Reports when consensus ends by itself: a failed disk or a broken invariant.
+/// Reports when consensus ends by itself, because of a failed disk or a broken invariant.
 pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
     metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
     match &metrics.now().running_state {
@@ -57,7 +58,7 @@ pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
     }
 }
 
-/// What went wrong at the bottom of an error. openraft writes the name of the type in front, which says nothing.
+/// The text of an error's innermost cause, without the name of the type that openraft writes in front.
 fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let deepest = std::iter::successors(Some(error), |error| error.source()).last();
     let cause = deepest.map_or_else(String::new, ToString::to_string);
@@ -65,11 +66,11 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     cause.strip_prefix(&name).map_or(cause.clone(), ToOwned::to_owned)
 }
 
-/// Builds a snapshot when more has been written to the log since the last one than that one takes. Never ends.
+/// Builds a snapshot when the node has written more to the log since the last one than that one takes on disk.
 pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Snapshots, config: SnapshotConfig) {
     let metrics = Metrics::of(&raft);
-    // What the log takes on disk says little: it gives room back in chunks, and may stay large although a snapshot covers
-    // all of it.
+    // The size of the log on disk says little. The log frees space in chunks, and may stay large although a snapshot
+    // covers all of it.
     let mut written_then = 0;
     loop {
         tokio::time::sleep(SNAPSHOT_CHECK).await;
@@ -87,7 +88,7 @@ pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Sn
     }
 }
 
-/// Writes the keystore every second and makes it durable every so often, off the write path. Never ends.
+/// Writes the keystore every second, and makes it durable after each `every`, off the write path.
 pub(super) async fn checkpoint_regularly(checkpoint: Checkpoint, every: Duration, failure: Failure) {
     let mut durable_at = Instant::now();
     loop {

@@ -13,7 +13,7 @@ use crate::raft::protocol::types::{
 };
 use crate::store::{LogStore, OnDurable};
 
-/// Entries that one replication request carries at most, in bytes of payload.
+/// How many bytes of payload one replication request carries before it takes no further entry.
 const READ_BYTES: usize = 1024 * 1024;
 
 /// The log as openraft sees it.

@@ -12,7 +12,7 @@ use crate::raft::protocol::types::TypeConfig;
 /// Consensus on this node.
 pub(in crate::raft) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
-/// A view of consensus on this node that follows it.
+/// The metrics of openraft, which stay up to date.
 #[derive(Clone)]
 pub(in crate::raft) struct Metrics(WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>);
 
@@ -21,17 +21,17 @@ impl Metrics {
         Self(raft.metrics())
     }
 
-    /// As they are now.
+    /// The metrics as they are now. The caller must not hold them for long: openraft waits to update them.
     pub(in crate::raft) fn now(&self) -> impl Deref<Target = RaftMetrics<TypeConfig>> + '_ {
         self.0.borrow_watched()
     }
 
-    /// Waits for the next change; false once consensus has ended.
+    /// Waits for the next change. Returns false once consensus has ended.
     pub(in crate::raft) async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 
-    /// Waits until something holds of them; false when consensus has ended before.
+    /// Waits until the condition holds. Returns false if consensus ends first.
     pub(in crate::raft) async fn wait_for(&mut self, holds: impl Fn(&RaftMetrics<TypeConfig>) -> bool) -> bool {
         loop {
             if holds(&self.now()) {

@@ -29,7 +29,7 @@ use crate::store;
 
 type RpcError = RPCError<TypeConfig>;
 
-/// Makes clients of peers.
+/// Makes openraft's clients of the peers.
 pub(in crate::raft) struct Network {
     links: Arc<Links>,
     /// One client for each purpose and peer. openraft asks for a new one for every vote, and a vote must not wait for a
@@ -37,7 +37,7 @@ pub(in crate::raft) struct Network {
     clients: HashMap<(Purpose, NodeId), (Member, NodeClient)>,
 }
 
-/// What a connection is for: a heartbeat never waits behind a batch of entries or a snapshot.
+/// What a connection is for. A heartbeat has one of its own, so that it never waits behind entries or a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Purpose {
     Replication,
@@ -146,7 +146,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         async move {
-            // Connecting before there is something to send would let a dead follower make the leader spin.
+            // If the leader connected before it had something to send, a dead follower would make it spin.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
             let (term, target, acknowledged) = (first.vote.leader_id.term, self.target, Arc::clone(&self.acknowledged));
             let requests = stream::once(async { first }).chain(input).map(|request| append_request(&request));
@@ -188,7 +188,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let mut client = self.client()?;
         let file = tokio::fs::File::open(&snapshot.snapshot.path).await.map_err(|error| unreachable(&error))?;
-        // A part that cannot be read ends the stream early: the receiver finds the snapshot cut, and keeps nothing.
+        // A part that cannot be read ends the stream early. The receiver then finds the snapshot cut short and drops
+        // it.
         let parts = snapshot_stream::of_file(Some(vote.into()), file).take_while(|part| ready(part.is_ok()));
         tokio::select! {
             closed = cancel => Err(closed.into()),

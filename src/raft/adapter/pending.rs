@@ -1,4 +1,4 @@
-//! Writes of this node that wait to be applied here, by request id.
+//! Writes that this node received and has not applied yet, by request id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::state::{Outcome, RequestId};
 
-/// Writes that wait for their outcome. Cheap to clone; all clones are one.
+/// Writes that wait for their outcome. All clones share one map.
 #[derive(Clone, Default)]
 pub(in crate::raft) struct Pending {
     waiting: Arc<Mutex<HashMap<RequestId, Waiter>>>,
@@ -34,28 +34,28 @@ impl Pending {
         PendingWrite { pending: self.clone(), id, answer }
     }
 
-    /// Tells whoever waits what came of commands.
+    /// Hands the outcomes of commands to the callers that wait for them.
     pub(in crate::raft) fn answer(&self, outcomes: impl IntoIterator<Item = (RequestId, Outcome)>) {
         let mut waiting = self.waiting.lock();
         for (id, outcome) in outcomes {
             if let Some(waiter) = waiting.remove(&id) {
-                // Whoever waited may have run out of time; the outcome stands all the same.
+                // The caller may have run out of time. The outcome stands all the same.
                 let _ = waiter.answer.send(outcome);
             }
         }
     }
 
-    /// Whether somebody still waits for the command, which from now on counts as sent.
+    /// Counts the command as sent from now on, if a caller still waits for it. Returns whether one does.
     pub(in crate::raft) fn mark_sent(&self, id: RequestId) -> bool {
         self.waiting.lock().get_mut(&id).map(|waiter| waiter.sent = true).is_some()
     }
 
-    /// Whether somebody still waits for the command.
+    /// Whether a caller still waits for the command.
     pub(in crate::raft) fn is_waited_for(&self, id: RequestId) -> bool {
         self.waiting.lock().contains_key(&id)
     }
 
-    /// Everything that is waited for.
+    /// The ids of all commands that a caller waits for.
     pub(in crate::raft) fn ids(&self) -> Vec<RequestId> {
         self.waiting.lock().keys().copied().collect()
     }

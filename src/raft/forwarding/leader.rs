@@ -1,4 +1,4 @@
-//! Who leads, as this node knows, and a client of whoever does.
+//! Who leads, as far as this node knows, and clients of the members.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::raft::protocol::types::{Member, NodeId, TypeConfig};
 pub(in crate::raft) enum Leader {
     /// This node.
     Here,
-    /// Another one.
+    /// Another node.
     There(NodeId),
-    /// Nobody, or nobody this node knows of.
+    /// No node, as far as this one knows.
     Unknown,
 }
 
-/// Who leads, and how to reach it for writes and reads: on connections apart from those of replication.
+/// Who leads, and clients of the members for writes and reads, on connections apart from those of replication.
 pub(in crate::raft) struct Leadership {
     raft: Raft,
     links: Arc<Links>,
@@ -40,12 +40,12 @@ impl Leadership {
         &self.links
     }
 
-    /// This node's consensus.
+    /// openraft on this node.
     pub(in crate::raft) fn raft(&self) -> &Raft {
         &self.raft
     }
 
-    /// This node's view of consensus, now and from now on.
+    /// The metrics of openraft, which stay up to date.
     pub(in crate::raft) fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
@@ -55,19 +55,19 @@ impl Leadership {
         leader_in(&self.metrics.now())
     }
 
-    /// The leader and the term, which change together with every election.
+    /// The leader and the term. Each election changes at least one of them.
     pub(in crate::raft) fn epoch(&self) -> (Leader, u64) {
         let metrics = self.metrics.now();
         (leader_in(&metrics), metrics.current_term)
     }
 
-    /// The term in which this node leads now, if it does: one in which it was elected since it started.
+    /// The term that this node leads now, if it leads. It was elected for it after it started.
     pub(in crate::raft) fn led_term(&self) -> Option<u64> {
         let metrics = self.metrics.now();
         (metrics.state == ServerState::Leader).then_some(metrics.current_term)
     }
 
-    /// This node.
+    /// The id of this node.
     pub(in crate::raft) fn own_id(&self) -> NodeId {
         self.links.owner.node_id
     }
@@ -77,7 +77,7 @@ impl Leadership {
         self.links.members()
     }
 
-    /// Waits until somebody else leads than in `epoch`, or the same one in another term.
+    /// Waits until the leader or the term differs from `epoch`.
     pub(in crate::raft) async fn changed_since(&self, epoch: (Leader, u64)) {
         let mut metrics = self.metrics();
         while self.epoch() == epoch && metrics.changed().await {}
@@ -104,7 +104,7 @@ impl Leadership {
         self.members().get(&id).map_or_else(|| format!("node {id}"), |member| member.name.clone())
     }
 
-    /// Forgets the clients, because the members have changed.
+    /// Drops the clients, because the members have changed.
     pub(in crate::raft) fn forget_clients(&self) {
         self.clients.lock().clear();
     }

@@ -1,4 +1,4 @@
-//! Proposing commands to this node's consensus, if it leads.
+//! Proposes commands to openraft on this node, which takes them if this node leads.
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -8,11 +8,11 @@ use crate::raft::protocol::types::Proposal;
 use crate::state::{Command, DecodeError};
 use crate::store::MAX_PAYLOAD_BYTES;
 
-/// What an entry adds to its command, and room to spare.
+/// Above the bytes that an entry adds to its command.
 const FRAME_ROOM: usize = 1024;
 
-/// Proposes commands in their order. Returns the positions of those that were not taken, which may be sent again:
-/// a command takes effect once however often it is sent.
+/// Proposes commands in their order. Returns the positions of those that openraft did not take. They may be sent again,
+/// because a command takes effect once however often it is sent.
 pub(in crate::raft) async fn propose(raft: &Raft, level: u32, commands: Vec<Bytes>) -> Vec<u32> {
     let (mut positions, mut proposals, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
     for (position, command) in (0u32..).zip(commands) {
@@ -21,9 +21,9 @@ pub(in crate::raft) async fn propose(raft: &Raft, level: u32, commands: Vec<Byte
                 positions.push(position);
                 proposals.push(Proposal::new(level, &command));
             }
-            // Its sender's deadline ends the retries; in the log it would do nothing but take room.
+            // The deadline of its sender ends the retries. In the log it would only take room.
             Err(error) => {
-                tracing::error!(%error, "a command was refused before it was proposed");
+                tracing::error!(%error, "refused to propose a command");
                 rejected.push(position);
             }
         }
@@ -43,7 +43,7 @@ pub(in crate::raft) async fn propose(raft: &Raft, level: u32, commands: Vec<Byte
     rejected
 }
 
-/// Whether a command may stand in the log: larger entries could be written but not read again.
+/// Checks that a command may stand in the log. The log could write larger entries, but not read them again.
 fn check(command: &Bytes) -> Result<(), DecodeError> {
     if command.len() > MAX_PAYLOAD_BYTES - FRAME_ROOM {
         return Err(DecodeError::Malformed("command: too large"));

@@ -1,4 +1,4 @@
-//! Writes of this node: sent to whoever leads, over one hop at most, and again until they are applied here.
+//! Sends the writes of this node to the leader, over one hop at most, and again until this node has applied them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,25 +17,25 @@ use crate::raft::protocol::wire::Proposals;
 use crate::state::{Command, Outcome, RequestId};
 use crate::store::View;
 
-/// Writes that wait to be sent; more wait to be queued.
+/// Writes in the queue. Callers wait when it is full.
 const QUEUE: usize = 8192;
 /// Writes sent together.
 const BATCH: usize = 512;
 /// Before a write that was not taken is sent again.
 const BACK_OFF: Duration = Duration::from_millis(5);
 
-/// Why a write has no outcome.
+/// Why a write has no outcome to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteError {
-    /// It was never sent: nothing was written.
+    /// The node never sent it, so nothing was written.
     NoLeader,
-    /// It was sent, but its outcome did not come before the deadline: it may or may not take effect.
+    /// The node sent it, but its outcome did not come before the deadline. It may or may not take effect.
     OutcomeUnknown,
-    /// It took effect, but the deadline came before every member was known to have applied it, or to hold no lease.
+    /// It took effect, but the deadline came while a member may still serve without it.
     NotEverywhere,
 }
 
-/// The writes of this node.
+/// Takes writes from this node's operations. All clones share one queue.
 #[derive(Clone)]
 pub(in crate::raft) struct Writes {
     pending: Pending,
@@ -75,7 +75,7 @@ impl Writes {
     }
 }
 
-/// Sends what is queued to whoever leads.
+/// Sends the queued writes to the leader.
 struct Forwarder {
     leadership: Arc<Leadership>,
     view: Arc<View>,
@@ -112,7 +112,7 @@ impl Forwarder {
         });
     }
 
-    /// Sends over an open stream. What a broken one held is sent again by whoever watches it.
+    /// Sends over an open stream. If it breaks, its watcher sends again what it held.
     async fn send(&self, stream: Option<LeaderStream>, sending: Vec<Outgoing>) -> Option<LeaderStream> {
         let sending = self.wanted(sending);
         let Some(mut stream) = stream else {
@@ -127,18 +127,18 @@ impl Forwarder {
         }
         let sent = tokio::select! {
             sent = stream.requests.send(Proposals { batch: stream.batch, commands }) => sent.is_ok(),
-            // Whoever led may take nothing any more, and say nothing either.
+            // A leader that was replaced may neither take anything nor close the stream.
             () = self.leadership.changed_since(stream.epoch) => false,
         };
         if sent {
             return Some(stream);
         }
-        // The stream broke. Its watcher may have taken the batch out already; whoever takes it sends it again.
+        // The stream broke. Its watcher may have removed the batch already, and then sends it again.
         self.send_again(stream.in_flight.remove(stream.batch));
         None
     }
 
-    /// Those that somebody still waits for; from now on they count as sent.
+    /// The writes that a caller still waits for. From now on they count as sent.
     fn wanted(&self, writes: Vec<Outgoing>) -> Vec<Outgoing> {
         writes.into_iter().filter(|write| self.pending.mark_sent(write.id)).collect()
     }
@@ -155,7 +155,7 @@ impl Forwarder {
         Retry { queue: self.queue.clone() }
     }
 
-    /// Opens a stream to the leader, and watches it until it breaks or somebody else leads.
+    /// Opens a stream to the leader and watches it until it breaks or the leader or term changes.
     fn open(&self, id: NodeId, epoch: (Leader, u64)) -> Option<LeaderStream> {
         let mut client = self.leadership.client(id)?;
         let (requests, receiver) = mpsc::channel(64);
@@ -182,7 +182,7 @@ impl Forwarder {
     }
 }
 
-/// Batches sent to the leader and not answered yet; none once nobody watches for answers any more.
+/// Batches that this node sent to the leader, without an answer yet. `None` once the watcher of the stream has ended.
 struct InFlight(parking_lot::Mutex<Option<HashMap<u64, Vec<Outgoing>>>>);
 
 impl Default for InFlight {
@@ -192,7 +192,7 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// Adds a batch, or gives it back when nobody would send it again.
+    /// Adds a batch. Returns it when the watcher has ended, because then nothing would send it again.
     fn insert(&self, number: u64, batch: Vec<Outgoing>) -> Result<(), Vec<Outgoing>> {
         match &mut *self.0.lock() {
             Some(batches) => {
@@ -220,7 +220,7 @@ struct LeaderStream {
     in_flight: Arc<InFlight>,
 }
 
-/// Puts writes back into the queue after a moment.
+/// Puts writes back into the queue after [`BACK_OFF`].
 #[derive(Clone)]
 struct Retry {
     queue: mpsc::WeakSender<Outgoing>,

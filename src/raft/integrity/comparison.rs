@@ -1,4 +1,4 @@
-//! Comparing the record of one key with a peer's: what a node does about a record that does not open.
+//! The comparison of records that do not open: this node asks a peer for the same record.
 
 use std::time::{Duration, Instant};
 
@@ -13,39 +13,38 @@ use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::{RecordReply, RecordRequest};
 use crate::store::{Progress, View};
 
-/// How long a peer waits until it has applied what it is asked to.
+/// How long a peer that is asked waits until it has applied the index in the request.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long one peer may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
-/// So often in a row a peer's record must differ: one that changes meanwhile may change back.
+/// How often in a row the records must differ. A record that changes during a comparison may change back.
 const ROUNDS: u32 = 2;
 
-/// How the record of this node compares with a peer's, both settled.
+/// How this node's record of a version compares with a peer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// The bytes are equal: they are what the cluster agreed on.
+    /// The bytes are equal, so they are what the cluster agreed on.
     Equal {
-        /// With whose.
+        /// The node that was asked.
         peer: NodeId,
     },
-    /// The bytes differ: one of the two nodes has lost what was applied.
+    /// The bytes differ, so one of the two nodes has lost something that it applied.
     Different {
-        /// From whose.
+        /// The node that was asked.
         peer: NodeId,
     },
-    /// The record changed meanwhile.
+    /// The record changed during the comparison.
     Changed,
-    /// No leader and no peer answered in time.
+    /// The leader or every peer failed to answer in time.
     Unanswered,
 }
 
 impl Cluster {
-    /// Compares the record of a version with a peer's: the leader's, or any other member's when that one is silent or
-    /// is this node.
+    /// Compares the record of a version with a peer's. It asks the leader first, and then the other members.
     ///
-    /// This node reads its record, waits for a ReadIndex, has the peer read at that index or later, waits for a
-    /// ReadIndex again and reads once more: a record that is the same before and after was the same between, where the
-    /// peer read.
+    /// This node reads its record and waits for a ReadIndex. The peer reads at that index or later. Then this node
+    /// waits for a ReadIndex again and reads once more. If its record is the same before and after, it was the same in
+    /// between, when the peer read.
     pub async fn compare_record(&self, name: KeyName<'_>, version: u32, by: Instant) -> Comparison {
         let mut compared = Comparison::Unanswered;
         for _ in 0..ROUNDS {
@@ -57,7 +56,7 @@ impl Cluster {
         compared
     }
 
-    /// Marks this node's keystore as damaged and stops the node: the next start makes it anew.
+    /// Marks this node's keystore as damaged and stops the node. The next start rebuilds the keystore.
     pub fn distrust(&self, reason: &str) {
         distrust(&self.checkpoint, &self.failure, reason);
     }
@@ -86,8 +85,8 @@ impl Cluster {
             let by = by.min(Instant::now() + ANSWER);
             match tokio::time::timeout_at(by.into(), client.fetch_record(request.clone())).await {
                 Ok(Ok(reply)) => return Some((peer, reply.into_inner().record)),
-                Ok(Err(error)) => tracing::info!(peer, %error, "a peer does not tell its record"),
-                Err(_) => tracing::info!(peer, "a peer does not tell its record in time"),
+                Ok(Err(error)) => tracing::info!(peer, %error, "a peer did not return its record"),
+                Err(_) => tracing::info!(peer, "a peer did not return its record in time"),
             }
         }
         None
@@ -101,7 +100,7 @@ impl Cluster {
     }
 }
 
-/// The answer of this node to a peer, once it has applied what it is asked to; none when that takes too long.
+/// The answer of this node to a peer. `None` when this node does not apply the index in the request in time.
 pub(in crate::raft) async fn answer_record(
     view: &View,
     mut progress: watch::Receiver<Progress>,

@@ -1,4 +1,4 @@
-//! Rebuilding a damaged keystore from a peer's snapshot, when nothing on this node can.
+//! Rebuilds a damaged keystore from a peer's snapshot, when this node has nothing to rebuild it from.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::raft::protocol::wire::{FetchRequest, Greeting};
 use crate::raft::watch::waits::Waits;
 use crate::store::{Damage, Keystore, Owner, Snapshot, Snapshots, Store};
 
-/// Between two rounds of asking the peers; after a power cut they may be on their way up too.
+/// The pause between two rounds of asking the peers. After a power cut they may be starting, too.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Who asks.
+/// What the node needs to ask its peers.
 pub(in crate::raft) struct Rebuild<'a> {
     pub links: &'a Links,
     pub config: &'a ClusterConfig,
@@ -24,7 +24,7 @@ pub(in crate::raft) struct Rebuild<'a> {
 }
 
 impl Rebuild<'_> {
-    /// Asks the peers until one gives a snapshot that reaches the log of this node, which begins after `purged`.
+    /// Asks the peers until one sends a snapshot that reaches the log of this node, which begins after `purged`.
     pub(in crate::raft) async fn ask_peers(&self, snapshots: &Snapshots, purged: u64) -> Keystore {
         loop {
             let mut reasons = Vec::new();
@@ -56,7 +56,7 @@ impl Rebuild<'_> {
         rebuilt.map_err(|damage| Trouble::NotReady(format!("its snapshot cannot be used: {damage}")))
     }
 
-    /// The member at a peer's address, when its membership names this store too.
+    /// The member at a peer's address, if its membership names this store, too.
     async fn member_at(&self, peer: &PeerConfig) -> Result<Member, Trouble> {
         let greeter = self.links.greeter(&peer.peer_address).await;
         let (mut client, _) = greeter.map_err(|error| Trouble::of_io(&error))?;

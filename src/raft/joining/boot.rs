@@ -1,4 +1,4 @@
-//! Whether this node may take part: a blank disk never votes (design, "Nodes, clusters and keys").
+//! Finds out whether this node may take part. A blank disk never votes (design, "Nodes, clusters and keys").
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::raft::protocol::wire::{Greeting, GreetingReply};
 use crate::raft::watch::waits::Waits;
 use crate::store::StoreId;
 
-/// Between two rounds of greetings.
+/// The pause between two rounds of greetings.
 const RETRY: Duration = Duration::from_millis(200);
-/// Longer than connecting may take, whose error says more.
+/// Longer than connecting may take, because the error of that says more.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
-/// Characters of a claimed name that are shown.
+/// How many characters of a name that a peer claims the log shows.
 const MAX_NAME: usize = 64;
 
 /// Why a blank node must not take part. A person must act.
@@ -34,23 +34,23 @@ pub enum BootError {
          replace a node. The other nodes go on without it while more than half of all nodes run"
     )]
     NotAMember {
-        /// This node.
+        /// The name of this node.
         name: String,
-        /// Who said so.
+        /// The name of the peer that answered so.
         peer: String,
     },
 }
 
 /// How a blank node takes part.
 pub(in crate::raft) enum Beginning {
-    /// All peers are blank and this is the first of the list: it initialises the cluster with these members.
+    /// It initialises the cluster with these members: all peers are blank, and it is the first of `cluster.peers`.
     Initialise(BTreeMap<NodeId, Member>),
-    /// A peer's membership names this store: it votes and replicates.
+    /// It votes and replicates as one of these members: a peer's membership names its store.
     Join(BTreeMap<NodeId, Member>),
 }
 
-/// Greets the peers until it is clear how this node, which has no entry of any log, may take part. One that has
-/// voted before joins and never initialises.
+/// Greets the peers until it is clear how this node, whose log is empty, may take part. A node that has voted before
+/// joins a cluster and never initialises one.
 pub(in crate::raft) async fn begin(
     links: &Links,
     greeter: &Greeter,
@@ -99,7 +99,7 @@ enum Reply {
     NotYet(String),
 }
 
-/// What two members share that each must have for itself: one disk must not count as two voters.
+/// What two members share although each must have its own. One disk must not count as two voters.
 fn alike(members: &BTreeMap<NodeId, Member>) -> Option<&'static str> {
     let stores: HashSet<_> = members.values().map(|member| member.store_id).collect();
     let keys: HashSet<_> = members.values().map(|member| member.key).collect();
@@ -127,7 +127,6 @@ async fn greet_all(links: &Links, greeter: &Greeter, peers: &[PeerConfig]) -> Ve
     futures::future::join_all(greetings).await
 }
 
-/// Greets one peer.
 async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Result<(GreetingReply, Identity), Trouble> {
     let connected = links.greeter(&peer.peer_address).await;
     let (mut client, key) = connected.map_err(|error| Trouble::of_io(&error))?;
@@ -137,7 +136,7 @@ async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Result<(G
     Ok((reply.into_inner(), key))
 }
 
-/// What a reply means.
+/// What the reply of a peer means for this node.
 fn understand(
     greeter: &Greeter,
     peers: &[PeerConfig],
@@ -182,12 +181,12 @@ fn not_yet(why: &str) -> Reply {
     Reply::NotYet(why.to_owned())
 }
 
-/// A name that a peer claims, fit for a log: names are short and of printable characters.
+/// A name that a peer claims, cut to what is safe in a log.
 fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
 }
 
-/// A member of the first membership; its id is its place in the list, from 1.
+/// A member of the first membership, and its id: its place in `cluster.peers`, from 1.
 fn member(peers: &[PeerConfig], peer: &PeerConfig, store_id: StoreId, key: Identity) -> (NodeId, Member) {
     let member = Member {
         name: peer.name.clone(),
@@ -199,7 +198,7 @@ fn member(peers: &[PeerConfig], peer: &PeerConfig, store_id: StoreId, key: Ident
     (id_of(peers, &peer.name), member)
 }
 
-/// The id of a node of the first membership.
+/// The id of a node in the first membership.
 pub(in crate::raft) fn id_of(peers: &[PeerConfig], name: &str) -> NodeId {
     (1..).zip(peers).find(|(_, peer)| peer.name == name).map_or(0, |(id, _)| id)
 }
@@ -230,7 +229,7 @@ mod tests {
         }
     }
 
-    /// What the blank node `a` makes of what the node `b` replies.
+    /// How the blank node `a` understands the reply of the node `b`.
     fn understood(b: &Greeter, members: &BTreeMap<NodeId, Member>, running: bool) -> Reply {
         let a = greeter("a", 1, true, Some([7; 32]));
         let key = Identity::from_bytes([9; Identity::LEN]);

@@ -1,4 +1,4 @@
-//! Greetings: how nodes that do not know each other yet find out whether they may begin a cluster together.
+//! Greetings: with them, nodes that do not know each other yet find out whether they may begin a cluster together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::raft::protocol::types::{Member, Membership, NodeId};
 use crate::raft::protocol::wire::GreetingReply;
 use crate::store::StoreId;
 
-/// What this node tells whoever greets it.
+/// What this node answers to a greeting.
 pub(in crate::raft) struct Greeter {
     pub name: String,
     pub store_id: StoreId,
@@ -23,24 +23,24 @@ pub(in crate::raft) struct Greeter {
     pub root_key: ShownRootKey,
 }
 
-/// The fingerprint of the root key that this node holds, as other blank nodes see it; none while it holds none.
+/// The fingerprint of this node's root key, which its replies to greetings carry. Empty while the node has no root key.
 #[derive(Debug, Clone, Default)]
 pub struct ShownRootKey(Arc<Mutex<Option<[u8; 32]>>>);
 
 impl ShownRootKey {
-    /// Shows this fingerprint from now on.
+    /// Replies carry this fingerprint from now on.
     pub fn show(&self, fingerprint: [u8; 32]) {
         *self.0.lock() = Some(fingerprint);
     }
 
-    /// The fingerprint; empty while there is none.
+    /// The fingerprint, or empty bytes while the node has no root key.
     pub(in crate::raft) fn bytes(&self) -> Bytes {
         self.0.lock().map_or_else(Bytes::new, |fingerprint| Bytes::copy_from_slice(&fingerprint))
     }
 }
 
 impl Greeter {
-    /// The reply to a greeting. Once the node runs with known members it is blank no more.
+    /// The reply to a greeting. Once the node takes part, it is no longer blank.
     pub(in crate::raft) fn reply(&self, members: &BTreeMap<NodeId, Member>, running: bool) -> GreetingReply {
         let membership = Membership::new(vec![members.keys().copied().collect()], members.clone()).ok();
         GreetingReply {
@@ -54,7 +54,7 @@ impl Greeter {
     }
 }
 
-/// A hash of the configured peers in their order: blank nodes begin a cluster only when they mean the same one.
+/// A hash of the configured peers in their order. Blank nodes begin a cluster only if they have the same list.
 pub(in crate::raft) fn peer_list_hash(peers: &[PeerConfig]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in peers.iter().flat_map(|peer| [&peer.name, &peer.peer_address, &peer.api_address]) {

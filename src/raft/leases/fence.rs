@@ -1,4 +1,4 @@
-//! The fence of a revocation: it is acknowledged once no member can serve without it.
+//! The fence of a revocation: the node acknowledges the revocation once no member can serve without it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,10 +11,10 @@ use crate::raft::forwarding::writes::WriteError;
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::FenceRequest;
 
-/// Between two attempts while no leader answers.
+/// The pause between two attempts while no leader answers.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Waits, on the node that was asked for a revocation.
+/// The fence on the node to which a client sent the revocation.
 pub(in crate::raft) struct Fence {
     leadership: Arc<Leadership>,
     grants: Arc<LeaseGrants>,
@@ -23,14 +23,14 @@ pub(in crate::raft) struct Fence {
     waited_out: AtomicU64,
 }
 
-/// What waiting for revocations cost so far.
+/// How often and how long this node has waited for revocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FenceFigures {
-    /// Revocations that were waited for.
+    /// Waits for a revocation.
     pub waits: u64,
-    /// The time it took, in nanoseconds.
+    /// The time they took together, in nanoseconds.
     pub waited_ns: u64,
-    /// Members whose lease was waited out, because they did not apply the revocation.
+    /// Members that did not report the revocation, so that the node waited until their leases ran out.
     pub waited_out: u64,
 }
 
@@ -40,7 +40,7 @@ impl Fence {
         Self { leadership, grants, waits, waited_ns, waited_out }
     }
 
-    /// Waits for every revocation that this node has applied, at whichever node leads.
+    /// Has the leader wait for every revocation that this node has applied.
     pub(in crate::raft) async fn wait(&self, by: Instant) -> Result<Vec<String>, WriteError> {
         let (began, index) = (Instant::now(), self.grants.last_revocation());
         let behind = tokio::time::timeout_at(by.into(), async {
@@ -58,7 +58,7 @@ impl Fence {
         behind
     }
 
-    /// What waiting cost so far.
+    /// How often and how long this node has waited so far.
     pub(in crate::raft) fn figures(&self) -> FenceFigures {
         FenceFigures {
             waits: self.waits.load(Relaxed),
@@ -67,7 +67,7 @@ impl Fence {
         }
     }
 
-    /// One attempt; none when whoever was asked does not lead, or leads no more.
+    /// Asks the leader once. `None` when the asked node does not lead or stops leading.
     async fn ask(&self, index: u64) -> Option<Vec<String>> {
         let epoch = self.leadership.epoch();
         match epoch.0 {

@@ -1,4 +1,4 @@
-//! The leader's side of leases: it answers ReadIndex, notes each lease that it grants, and holds up revocations.
+//! The leader's side of leases: it answers ReadIndex, records each lease that it grants, and waits for revocations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,16 +21,17 @@ pub(in crate::raft) struct LeaseGrants {
     ledger: watch::Sender<LeaseLedger>,
     /// The lease that this node asks for, and the longest one that it grants.
     lease: Duration,
-    /// The longest lease that any leader grants whom it has heard of, in nanoseconds.
+    /// The longest lease that any leader grants, as far as this node has heard, in nanoseconds.
     longest_ns: AtomicI64,
 }
 
-/// A ReadIndex, as it arrives.
+/// A member's request for a ReadIndex and a lease.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::raft) struct LeaseRequest {
     pub from: NodeId,
+    /// The index that the member had applied when it sent this.
     pub applied: u64,
-    /// The lease it would hold.
+    /// The lease that it asks for.
     pub lease: Duration,
 }
 
@@ -64,12 +65,13 @@ impl LeaseGrants {
         self.progress.borrow().last_revocation
     }
 
-    /// Notes the longest lease that a leader grants: this node may have to wait for it, should it lead next.
+    /// Notes the longest lease that a leader grants. If this node leads next, it may have to wait for such a lease.
     pub(in crate::raft) fn heard(&self, lease: Duration) {
         self.longest_ns.fetch_max(clock::signed_nanos(lease), Ordering::Relaxed);
     }
 
-    /// The answer of this node to itself, if it leads a quorum now. It knows what it applies, so nothing is noted.
+    /// The answer of this node to itself, if it leads a quorum now. The ledger needs no entry for this node, which
+    /// knows what it has applied.
     pub(in crate::raft) async fn answer_here(&self) -> Option<ReadIndex> {
         let asked_at_ns = clock::boot_ns();
         self.term();
@@ -101,8 +103,8 @@ impl LeaseGrants {
         }
     }
 
-    /// Waits until no member can serve without the revocation at `index`, which is committed. Returns the names of
-    /// those that are not known to have applied it; none when this node does not lead.
+    /// Waits until no member can serve without the revocation at `index`, which is committed. Returns the names of the
+    /// members that are not known to have applied it, or `None` when this node does not lead.
     ///
     /// No quorum has to confirm the end of the wait. A later leader has the revocation in its log and grants no lease
     /// without it. No other leader came in between, because this node has applied no entry of a later term than its
@@ -139,7 +141,7 @@ impl LeaseGrants {
         }
     }
 
-    /// The term that this node leads, if it does; the ledger is then that term's.
+    /// The term that this node leads, if it leads. The ledger then is that of this term.
     fn term(&self) -> Option<u64> {
         let term = self.leadership.led_term()?;
         self.ledger.send_if_modified(|ledger| {
@@ -149,8 +151,8 @@ impl LeaseGrants {
         Some(term)
     }
 
-    /// The index of what was committed when the call began, and how far this node is once it has applied that; none
-    /// unless a quorum still followed it then.
+    /// The index that was committed when the call began, and the progress of this node once it has applied that index.
+    /// `None` unless a quorum still followed this node.
     async fn confirmed(&self) -> Option<(u64, Progress)> {
         let (read_log_id, _) = self.leadership.raft().get_read_log_id(ReadPolicy::ReadIndex).await.ok()?;
         let index = read_log_id.index();

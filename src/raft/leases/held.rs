@@ -1,4 +1,5 @@
-//! The lease: how long this node may serve known keys without asking, so that a revocation can be waited for.
+//! The lease that this node holds: how long it may serve the keys it knows without asking the leader. A revocation can
+//! wait for the end of it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,25 +15,25 @@ use crate::config::ConsistencyConfig;
 use crate::raft::forwarding::leader::Leadership;
 use crate::store::Progress;
 
-/// How long a request is held for one renewal once the lease has run out.
+/// How long a request waits for one renewal after the lease has run out.
 const HOLD: Duration = Duration::from_millis(500);
-/// The same while the node applies what it knows that it lacks, which a leader has yet to send; nobody is served longer.
+/// How long a request waits while the node knows of a revocation that it has yet to receive and apply.
 pub const CATCHING_UP: Duration = Duration::from_secs(2);
-/// Between two questions while a request is held.
+/// The pause between two questions while a request waits.
 const RETRY: Duration = Duration::from_millis(5);
-/// Renewals to a lease.
+/// How often the node renews within the length of a lease.
 const RENEWALS: u32 = 4;
 
 /// What a node may do with the keys it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It holds a lease, and knows of every revocation that was acknowledged.
+    /// It holds a lease, so it has applied every revocation that was acknowledged.
     Held,
-    /// Its lease has run out for this long; it goes on serving known keys, and says so.
+    /// Its lease ran out this long ago. It still serves the keys it knows, and says so.
     Offline(Duration),
-    /// It has been offline for longer than it may, or has not reached a leader since it started.
+    /// It has been offline for longer than `consistency.offline`, or has not reached a leader since it started.
     Over,
-    /// Its lease has run out, and for this long it has known of a revocation that it has not applied.
+    /// Its lease has run out. For this long it has known of a revocation that it has not applied.
     Behind(Duration),
 }
 
@@ -40,9 +41,9 @@ pub enum Standing {
 pub(in crate::raft) struct HeldLease {
     /// The end of the lease: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first lease.
     until_ns: AtomicI64,
-    /// How long a lease is, as last granted.
+    /// The length of the lease that a leader granted last.
     length_ns: AtomicU64,
-    /// The lease after which one renewal was tried in vain: requests are held for one, not for each.
+    /// The end of the lease for which a renewal failed while a request waited. Later requests do not wait for it again.
     given_up_on_ns: AtomicI64,
     /// The index of the last revocation that a leader reported, whether this node has applied it or not.
     reported_revocation: AtomicU64,
@@ -74,10 +75,11 @@ impl HeldLease {
         })
     }
 
-    /// Renews the lease again and again. Never ends.
+    /// Renews the lease again and again, as long as the store is open.
     ///
-    /// Each renewal tells the leader how far this node is. So there is one at once after a revocation, which somebody
-    /// waits to acknowledge, and after a change of leader, who knows nothing of this node yet.
+    /// Each renewal reports to the leader how far this node has applied the log. So this node renews at once after a
+    /// revocation, because a client waits for its acknowledgement, and after a change of leader, because the new leader
+    /// knows nothing about this node yet.
     pub(in crate::raft) async fn keep(self: Arc<Self>, leadership: Arc<Leadership>) {
         let mut progress = self.progress.clone();
         loop {
@@ -96,27 +98,27 @@ impl HeldLease {
         }
     }
 
-    /// Until when the lease runs, on `CLOCK_BOOTTIME`.
+    /// The end of the lease: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first lease.
     pub(in crate::raft) fn until_ns(&self) -> i64 {
         self.until_ns.load(Ordering::Acquire)
     }
 
-    /// Whether there was a lease since this node started.
+    /// Whether this node has held a lease since it started.
     pub(in crate::raft) fn has_been_held(&self) -> bool {
         self.until_ns() > 0
     }
 
-    /// Whether the lease holds now; the one question asked on every request.
+    /// Whether the lease holds now. Each request asks this once.
     pub(in crate::raft) fn holds(&self) -> bool {
         clock::boot_ns() < self.until_ns.load(Ordering::Acquire)
     }
 
-    /// What the node may do now.
+    /// What the node may do now, without a renewal.
     pub(in crate::raft) fn standing(&self) -> Standing {
         let (until, now) = (self.until_ns.load(Ordering::Acquire), clock::boot_ns());
         match u64::try_from(now.saturating_sub(until)) {
             Err(_) => Standing::Held,
-            // Only a node that no leader answers may go on by what it knows.
+            // A node that knows of a revocation must not serve without it, as an offline node may.
             Ok(_) if self.is_behind() => {
                 let since = now.saturating_sub(self.behind_since_ns.load(Ordering::Acquire));
                 Standing::Behind(Duration::from_nanos(u64::try_from(since).unwrap_or(0)))
@@ -128,17 +130,16 @@ impl HeldLease {
         }
     }
 
-    /// Whether a leader told of a revocation that is not applied here.
+    /// Whether a leader reported a revocation that this node has not applied.
     fn is_behind(&self) -> bool {
         self.reported_revocation.load(Ordering::Acquire) > self.progress.borrow().index()
     }
 
-    /// What the node may do, after one attempt to renew a lease that has run out. Once that has failed, requests are
-    /// no longer held: the node goes on asking in the background. While it catches up they are.
+    /// What the node may do, after one attempt to renew a lease that has run out. Once that attempt has failed, later
+    /// requests do not wait, and the node goes on asking in the background. While it catches up, they do wait.
     pub(in crate::raft) async fn standing_after_renewal(&self) -> Standing {
         let lease = self.until_ns.load(Ordering::Acquire);
         if !self.holds() && (self.is_behind() || self.given_up_on_ns.load(Ordering::Acquire) != lease) {
-            // A leader that does not answer in time leaves the node where it was.
             let renewed = async {
                 while !self.holds() {
                     self.renew().await;
@@ -156,7 +157,7 @@ impl HeldLease {
         self.standing()
     }
 
-    /// Asks the leader once. The lease runs from when the question was sent, and counts only once this node has
+    /// Asks the leader once. The lease runs from when this node sent the question, and counts only once this node has
     /// applied the last revocation.
     async fn renew(&self) {
         let Some(answer) = self.reads.ask_once().await else { return };
@@ -170,7 +171,7 @@ impl HeldLease {
             return;
         }
         if let Some(digest) = answer.leader_digest {
-            // There is no room while the digest check asks the other nodes. The next renewal brings a digest, too.
+            // The channel is full while the digest check asks the other nodes. The next renewal brings a digest, too.
             let _ = self.leader_digests.try_send(digest);
         }
         let lease = clock::signed_nanos(answer.lease);
@@ -199,7 +200,7 @@ mod tests {
         assert!(matches!(lease.standing(), Standing::Offline(_)));
         lease.reported_revocation.store(8, Ordering::Release);
         lease.until_ns.store(i64::MAX, Ordering::Release);
-        assert_eq!(lease.standing(), Standing::Held, "a lease counts without what came after it");
+        assert_eq!(lease.standing(), Standing::Held, "a lease counts although a later revocation is not applied");
     }
 
     #[tokio::test]
@@ -210,9 +211,9 @@ mod tests {
         let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
         for _ in 0..2 {
             lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
-            assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request is held");
+            assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request waits");
             assert!(matches!(lease.standing_after_renewal().await, Standing::Offline(_)));
-            assert!(lease.standing_after_renewal().now_or_never().is_some(), "the next ones are not");
+            assert!(lease.standing_after_renewal().now_or_never().is_some(), "the next ones do not");
         }
     }
 }

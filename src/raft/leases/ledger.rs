@@ -1,50 +1,54 @@
-//! The ledger of leases that a leader keeps: who may still serve without a revocation. Pure; times are values.
+//! The ledger of leases that a leader keeps: which members may still serve without a revocation. It reads no clock.
 
 use std::collections::BTreeMap;
 
 use crate::raft::protocol::types::NodeId;
 
-/// Grants kept apart for one member; beyond it the oldest two count as one that is at least as long as either.
+/// Grants that the ledger keeps apart for one member. Above this number it merges the oldest two into one that is at
+/// least as long as either.
 const GRANTS_KEPT: usize = 8;
 
-/// What one node, as the leader of one term, knows of the leases that the members may hold.
+/// What one node, as the leader of one term, knows about the leases that the members may hold.
 ///
-/// A member's lease counts once it has applied the last revocation that the leader knew of when it granted the lease.
-/// So only two kinds of leases let a member serve without the revocation at some index: those that this leader granted
-/// before it had applied that index, which are noted here, and those of earlier leaders. The latter were confirmed by
-/// a quorum before this leader was elected, hence begun before, and are assumed to have begun at that moment. Later
-/// leaders hold the revocation in their logs before their terms begin. All times are of this node's `CLOCK_BOOTTIME`,
-/// in nanoseconds.
+/// A member's lease counts once it has applied the last revocation that the leader knew when it granted the lease. So
+/// only two kinds of leases let a member serve without the revocation at some index:
+///
+/// - Leases that this leader granted before it had applied that index. The ledger has them.
+/// - Leases of earlier leaders. A quorum confirmed each of them before this leader was elected, so each began before.
+///   The ledger assumes that they all began at the moment of the election.
+///
+/// Later leaders have the revocation in their logs before their terms begin. All times are nanoseconds of this node's
+/// `CLOCK_BOOTTIME`.
 #[derive(Debug, Default)]
 pub(in crate::raft) struct LeaseLedger {
     term: u64,
-    /// Until when anybody may hold a lease that an earlier leader granted.
+    /// Until when any member may hold a lease of an earlier leader.
     assumed_until_ns: i64,
     members: BTreeMap<NodeId, MemberLeases>,
 }
 
-/// What is noted of one member.
+/// What the ledger has about one member.
 #[derive(Debug, Default)]
 struct MemberLeases {
     /// The index up to which it reported to have applied the log.
     applied: u64,
-    /// By revocation, the earliest first.
+    /// Sorted by revocation.
     grants: Vec<Grant>,
 }
 
-/// A lease that may be held by whoever has applied `revocation`, until then.
+/// A lease until this time, which the member may hold once it has applied `revocation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grant {
     revocation: u64,
     until_ns: i64,
 }
 
-/// Whether a revocation may be acknowledged.
+/// Whether the leader may acknowledge a revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::raft) enum FenceState {
     /// A member may serve without it, until then at most.
     Wait { until_ns: i64 },
-    /// Nobody can serve without it. These members are not known to have applied it; their leases have run out.
+    /// No member can serve without it. These are not known to have applied it, but their leases have run out.
     Over { behind: Vec<NodeId> },
 }
 
@@ -57,7 +61,7 @@ impl LeaseLedger {
         }
     }
 
-    /// Notes how far a member has applied the log. Whether that is news.
+    /// Notes how far a member has applied the log. Returns whether that is further than the ledger had it.
     pub(in crate::raft) fn reported(&mut self, member: NodeId, applied: u64) -> bool {
         let noted = self.members.entry(member).or_default();
         let news = applied > noted.applied;
@@ -68,8 +72,9 @@ impl LeaseLedger {
         news
     }
 
-    /// Notes the lease that a member may hold once it has applied `revocation`, before the member hears of it.
-    /// Its question arrived at `arrived_ns`; for the member itself the lease began earlier, when it asked.
+    /// Notes the lease that a member may hold once it has applied `revocation`. The leader calls this before it answers
+    /// the member. The member's question arrived at `arrived_ns`. For the member the lease began earlier, when it
+    /// asked.
     pub(in crate::raft) fn granted(&mut self, member: NodeId, revocation: u64, arrived_ns: i64, lease_ns: i64) {
         let noted = self.members.entry(member).or_default();
         let at = noted.grants.partition_point(|grant| grant.revocation <= revocation);
@@ -110,7 +115,7 @@ impl MemberLeases {
     }
 }
 
-/// When a lease has run out by every clock that is at most a tenth slower than this one.
+/// When a lease has run out even by a clock that is a tenth slower than this one.
 fn end_of(began_ns: i64, lease_ns: i64) -> i64 {
     began_ns.saturating_add(lease_ns).saturating_add(lease_ns / 10).saturating_add(1)
 }
@@ -158,48 +163,48 @@ mod tests {
         assert_eq!(leases.fence(100, &[2], 0), FenceState::Wait { until_ns: 9_990 + 1_101 });
     }
 
-    /// A ReadIndex on its way; the steps that it has passed are filled in.
+    /// A ReadIndex on its way. Each step that it has passed fills in a field.
     #[derive(Debug, Clone, Default)]
     struct Asking {
         from: usize,
         to: usize,
         applied: u64,
         sent_ns: i64,
-        /// Where it arrived: that node's clock, and the term it leads.
+        /// When it arrived, by the clock of that node, and the term which that node leads.
         arrived: Option<(i64, u64)>,
-        /// What that node has to apply, after a quorum followed it still.
+        /// The index that the node has to apply, once a quorum has confirmed that it still leads.
         confirmed: Option<u64>,
-        /// The last revocation it knew of.
+        /// The last revocation that the node knew when it granted the lease.
         granted: Option<u64>,
-        /// The life in which `from` asked.
+        /// How often `from` had restarted when it asked.
         life: u64,
     }
 
     #[derive(Debug, Default)]
     struct Node {
         offset_ns: i64,
-        /// Of its clock, in thousandths: at most a tenth faster than the slowest.
+        /// The speed of its clock, in thousandths of the slowest: at most a tenth faster.
         rate: i64,
         life: u64,
         applied: u64,
-        /// By its own clock.
+        /// The end of its lease, by its own clock.
         lease_until_ns: i64,
         leads: Option<u64>,
         ledger: LeaseLedger,
     }
 
-    /// A cluster in which every entry is a revocation. Anything may take any time.
+    /// A cluster in which every entry is a revocation. Each step may take any time.
     struct World {
         random: StdRng,
         now_ns: i64,
         nodes: Vec<Node>,
         /// The terms of the committed entries, from index 1.
         log: Vec<u64>,
-        /// The newest term in which a leader was elected, and who.
+        /// The newest term in which a leader was elected, and that leader.
         term: u64,
         leader: usize,
         asking: Vec<Asking>,
-        /// A node that applies little.
+        /// A node that applies few entries.
         lagging: usize,
         acknowledged: u64,
         acknowledgements: BTreeMap<bool, usize>,
@@ -255,7 +260,7 @@ mod tests {
             }
         }
 
-        /// The new leader has all that is committed; the old one may not hear of it for long.
+        /// The new leader has every committed entry. The old one may not hear of the election for long.
         fn elect(&mut self) {
             (self.term, self.leader) = (self.term + 1, self.any());
             let committed = self.committed();
@@ -263,7 +268,7 @@ mod tests {
             (leader.leads, leader.applied) = (Some(self.term), committed);
         }
 
-        /// What was applied but not written is applied anew; leases and ledgers are not on disk.
+        /// The node applies again what it had not written. Leases and ledgers are not on disk.
         fn restart(&mut self) {
             let node = self.any();
             let applied = self.random.random_range(0..=self.nodes[node].applied);
@@ -285,7 +290,7 @@ mod tests {
             }
             self.nodes[node].applied = (self.nodes[node].applied + 1).min(committed);
             let applied = self.nodes[node].applied;
-            // What a later leader wrote came from that leader, so this node leads no more; it may notice late.
+            // An entry of a later term came from a later leader, so this node no longer leads. It may notice late.
             let term = applied.checked_sub(1).and_then(|at| self.log.get(usize::try_from(at).unwrap())).copied();
             if self.nodes[node].leads < term && self.random.random_bool(0.2) {
                 self.nodes[node].leads = None;
@@ -300,7 +305,7 @@ mod tests {
             self.asking.push(Asking { from, to, applied, sent_ns, life, ..Asking::default() });
         }
 
-        /// Passes some question on by one step.
+        /// Moves a random question on by one step.
         fn pass_on(&mut self) {
             if self.asking.is_empty() {
                 return;
@@ -318,7 +323,7 @@ mod tests {
             }
         }
 
-        /// Nothing when the question is lost; else whether it is answered.
+        /// `None` when the question is lost, and otherwise whether it is answered.
         fn arrive(&mut self, asking: &mut Asking) -> Option<bool> {
             let now_ns = self.clock_ns(asking.to);
             let leader = &mut self.nodes[asking.to];
@@ -331,7 +336,7 @@ mod tests {
             Some(false)
         }
 
-        /// A quorum still follows a leader when nobody was elected since.
+        /// A quorum still follows a leader if no other one was elected since.
         fn confirm(&mut self, asking: &mut Asking) -> Option<bool> {
             asking.arrived.filter(|(_, term)| *term == self.term && self.nodes[asking.to].leads == Some(*term))?;
             asking.confirmed = Some(self.committed());
@@ -363,7 +368,7 @@ mod tests {
             Some(true)
         }
 
-        /// Any node that believes to lead is asked about anything that it has applied.
+        /// Asks a random node that believes to lead about a random index that it has applied.
         fn fence(&mut self) {
             let node = self.any();
             let (now_ns, applied) = (self.clock_ns(node), self.nodes[node].applied);

@@ -12,23 +12,23 @@ pub(in crate::raft) struct LeaderDigest {
     pub digest: Digest,
 }
 
-/// What the leader answered.
+/// The leader's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::raft) struct ReadIndex {
-    /// What must be applied before the read.
+    /// The index that the node must have applied before it reads.
     pub index: u64,
-    /// The index of the last revocation at or before it; 0 when there was none.
+    /// The index of the last revocation up to there; 0 before the first.
     pub last_revocation: u64,
     /// The newest digest that the leader keeps.
     pub leader_digest: Option<LeaderDigest>,
-    /// When the question was sent, on `CLOCK_BOOTTIME`, in nanoseconds.
+    /// When the node sent the question: nanoseconds of its `CLOCK_BOOTTIME`.
     pub asked_at_ns: i64,
-    /// The lease that runs from then on, once the last revocation is applied.
+    /// The lease that runs from then on. It counts once the node has applied the last revocation.
     pub lease: Duration,
 }
 
 impl ReadIndex {
-    /// What a leader that is this far answers about an index.
+    /// The answer about an index of a leader that has got this far.
     pub(in crate::raft) fn at(index: u64, progress: &Progress, asked_at_ns: i64, lease: Duration) -> Self {
         let newest = progress.marks.last();
         let leader_digest = newest.map(|(index, digest)| LeaderDigest { index: *index, digest: *digest });

@@ -1,4 +1,4 @@
-//! Linearizable reads: the index that a read must have applied, asked of the leader in rounds that many share.
+//! Linearizable reads: asks the leader which index a read must have applied, in rounds that many reads share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +13,14 @@ use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::ReadIndexRequest;
 use crate::state::Digest;
 
-/// Reads that wait for a round; more wait to be queued.
+/// Questions in the queue. Callers wait when it is full.
 const QUEUE: usize = 4096;
 const ROUND_TIMEOUT: Duration = Duration::from_millis(1000);
-/// Between two rounds while no leader answers.
+/// The pause between two rounds while no leader answers.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Asks in rounds. A question joins the next round to start, never one in flight: that one may be too old for it.
+/// Asks in rounds. A question joins the next round that starts. The round in flight may have begun before a write that
+/// the question must see.
 #[derive(Clone)]
 pub(in crate::raft) struct Reads {
     questions: mpsc::Sender<oneshot::Sender<Option<ReadIndex>>>,
@@ -34,7 +35,7 @@ impl Reads {
             while asked.recv_many(&mut round, QUEUE).await > 0 {
                 let answer = one_round(&leadership, &grants).await;
                 for question in round.drain(..) {
-                    // Whoever asked may have run out of time.
+                    // The caller may have run out of time.
                     let _ = question.send(answer);
                 }
             }
@@ -42,21 +43,21 @@ impl Reads {
         Self { questions }
     }
 
-    /// Reads whose questions nobody answers.
+    /// Reads to which no leader answers.
     #[cfg(test)]
     pub(in crate::raft) fn unanswered() -> (Self, mpsc::Receiver<oneshot::Sender<Option<ReadIndex>>>) {
         let (questions, asked) = mpsc::channel(QUEUE);
         (Self { questions }, asked)
     }
 
-    /// One round; none when no leader answered it.
+    /// Asks in one round. `None` when no leader answered.
     pub(in crate::raft) async fn ask_once(&self) -> Option<ReadIndex> {
         let (question, answer) = oneshot::channel();
         self.questions.send(question).await.ok()?;
         answer.await.ok()?
     }
 
-    /// Rounds until one is answered; none when the deadline comes first.
+    /// Asks until a leader answers. `None` when the deadline comes first.
     pub(in crate::raft) async fn ask(&self, by: Instant) -> Option<ReadIndex> {
         tokio::time::timeout_at(by.into(), async {
             loop {

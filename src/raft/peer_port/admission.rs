@@ -1,5 +1,5 @@
-//! Who may connect to the peer port: a cap on connections and on handshakes, and a share of them for each address, so
-//! that clients who only hold sockets open cannot keep the peers out.
+//! Limits the connections and handshakes of the peer port, and the share of each address, so that clients which only
+//! hold sockets open cannot keep the peers out.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -9,16 +9,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-/// Between two times that the host names of peers are resolved.
+/// The pause between two times that the node resolves the host names of its peers.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
-/// How long one may take to resolve.
+/// How long a host name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The caps, and who holds which part of them.
+/// The limits, and how much of them each address holds.
 pub(in crate::raft) struct Admission {
     connections: u32,
     handshakes: u32,
-    /// The addresses of `peers`.
+    /// The IP addresses of the peers.
     peers: ArcSwap<HashSet<IpAddr>>,
     counts: Mutex<Counts>,
 }
@@ -27,12 +27,12 @@ pub(in crate::raft) struct Admission {
 struct Counts {
     connections: u32,
     handshakes: u32,
-    /// Handshakes with addresses that are no peer's.
+    /// Handshakes with addresses that are not in `cluster.peers`.
     strangers: u32,
     by_address: HashMap<IpAddr, u32>,
 }
 
-/// A connection's place under the caps; it is given back when this is dropped.
+/// A connection's place under the limits. Dropping it frees the place.
 pub(in crate::raft) struct Place {
     admission: Arc<Admission>,
     from: IpAddr,
@@ -65,18 +65,18 @@ pub(in crate::raft) enum Full {
 }
 
 impl Admission {
-    /// No more than so many connections and handshakes. Addresses among `peers` that are no host names count as peers'
-    /// from now on; host names do once [`Admission::keep_resolving`] has resolved them.
+    /// Admits this many connections and handshakes. IP addresses in `peers` count from now on. Host names count once
+    /// [`Admission::keep_resolving`] has resolved them.
     pub fn new(connections: u32, handshakes: u32, peers: &[String]) -> Arc<Self> {
         let literal = peers.iter().filter_map(|peer| host(peer).parse::<IpAddr>().ok().map(|ip| ip.to_canonical()));
         let peers = ArcSwap::from_pointee(literal.collect());
         Arc::new(Self { connections, handshakes, peers, counts: Mutex::default() })
     }
 
-    /// Takes in a connection that will shake hands.
+    /// Admits a connection, whose handshake begins now.
     ///
     /// # Errors
-    /// The cap that it would exceed.
+    /// The limit that it would exceed.
     pub fn enter(self: &Arc<Self>, from: IpAddr) -> Result<Place, Full> {
         let is_stranger = !self.peers.load().contains(&from);
         let mut counts = self.counts.lock();
@@ -89,7 +89,8 @@ impl Admission {
         Ok(Place { admission: Arc::clone(self), from, handshake: Some(Handshake { is_stranger }) })
     }
 
-    /// Strangers get a quarter of the handshakes together and an eighth each, and each peer's address a quarter.
+    /// Addresses that are not in `cluster.peers` get a quarter of the handshakes together and an eighth each. The
+    /// address of each peer gets a quarter.
     fn has_room(&self, counts: &Counts, held: u32, is_stranger: bool) -> Result<(), Full> {
         let share = |part: u32| (self.handshakes / part).max(1);
         let (strangers, each) = (share(4), if is_stranger { share(8) } else { share(4) });
@@ -106,8 +107,8 @@ impl Admission {
         }
     }
 
-    /// Resolves the peers' host names again and again, for as long as anybody holds the admission. A name that cannot
-    /// be resolved keeps the addresses that it had.
+    /// Resolves the peers' host names again and again, until the admission is dropped. A name that does not resolve
+    /// keeps the addresses that it had.
     pub async fn keep_resolving(admission: Weak<Self>, peers: Vec<String>) {
         let mut known: Vec<HashSet<IpAddr>> = vec![HashSet::new(); peers.len()];
         loop {
@@ -167,7 +168,7 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    /// Enters until it is full.
+    /// Admits connections until one is refused.
     fn fill(admission: &Arc<Admission>, from: IpAddr) -> (Vec<Place>, Full) {
         let mut places = Vec::new();
         loop {
@@ -215,7 +216,7 @@ mod tests {
         drop(open);
         let counts = admission.counts.lock();
         assert_eq!((counts.connections, counts.handshakes, counts.strangers), (0, 0, 0));
-        assert!(counts.by_address.is_empty(), "nothing is kept about who has left");
+        assert!(counts.by_address.is_empty(), "an address without connections takes no memory");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A peer's connection after its handshake, and whose it is.
+//! A connection to the peer port after its handshake, with the identity at the other end.
 
 use std::io;
 use std::pin::Pin;
@@ -11,15 +11,15 @@ use super::admission::Place;
 use crate::policy::Identity;
 use crate::tls::PeerStream;
 
-/// The identity at the other end of a peer connection.
+/// The identity at the other end of a connection to the peer port.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::raft) struct PeerIdentity(pub Identity);
 
-/// A peer's connection, as the service sees it.
+/// A connection to the peer port, as the service sees it.
 pub(in crate::raft) struct PeerConnection {
     stream: PeerStream,
     identity: Identity,
-    /// Given back when the connection ends.
+    /// Freed when the connection ends.
     _place: Place,
 }
 

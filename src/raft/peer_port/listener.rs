@@ -1,4 +1,4 @@
-//! The peer listener: mutual TLS of its own, apart from the public one.
+//! The peer listener: accepts connections on the peer port and requires mutual TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use crate::socket::{self, Opening};
 use crate::tls::{PeerTls, Port, Refused, RefusedLog};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that wait to be served.
+/// How many connections may wait for the server to take them.
 const BACKLOG: usize = 64;
-/// Between two pings of a connection, and how long one may stay unanswered: a peer that lost its power closes nothing,
-/// and its connections count.
+/// The pause between two pings of a connection, and how long one may stay unanswered. A peer that lost its power does
+/// not close its connections, and they count towards the limit.
 const PING: Duration = Duration::from_secs(10);
 
-/// Serves the peer service until `stop` resolves, to those whom `admission` lets in.
+/// Serves the peer service until `stop` resolves, on the connections that `admission` admits.
 pub(in crate::raft) async fn serve(
     listener: TcpListener,
     admission: Arc<Admission>,
@@ -49,8 +49,8 @@ pub(in crate::raft) async fn serve(
     accepting.abort();
 }
 
-/// Shakes hands with each connection in a task of its own. One beyond the caps is closed at once: a peer tries again, and
-/// waits for nobody else meanwhile.
+/// Shakes hands with each connection in a task of its own. Closes a connection beyond the limits at once: a peer then
+/// tries again, and need not wait for others to finish.
 async fn accept(
     listener: TcpListener,
     admission: Arc<Admission>,
@@ -62,7 +62,7 @@ async fn accept(
         let (tcp, from) = match listener.accept().await {
             Ok((tcp, from)) => (tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
             Err(error) => {
-                tracing::warn!(%error, "a peer connection could not be accepted");
+                tracing::warn!(%error, "the node could not accept a connection of a peer");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -78,7 +78,7 @@ async fn accept(
         tokio::spawn(async move {
             let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await;
             match shaken.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT))) {
-                // A stopped server no longer receives; the connection ends with it.
+                // A stopped server no longer receives. The connection ends with it.
                 Ok(connection) => drop(accepted.send(Ok(connection)).await),
                 Err(why) => refused.add(from, &why),
             }

@@ -1,4 +1,4 @@
-//! What this node logs of the calls that it refuses: each caller and reason once, and again after a while.
+//! Logs the calls that this node refuses: each caller and reason once, and again after a while.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 
 use crate::policy::Identity;
 
-/// How long the same refusal is not logged again.
+/// How long the node does not log the same refusal again.
 const QUIET: Duration = Duration::from_secs(600);
-/// Refusals that are remembered; beyond it, none is logged before the oldest ones are forgotten.
+/// How many refusals the node remembers. Above that it logs nothing new until it has forgotten the oldest.
 const REMEMBERED: usize = 64;
 
-/// The refusals that were logged.
+/// The refused calls that the node has logged lately.
 #[derive(Default)]
 pub(in crate::raft) struct RefusedCalls(Mutex<HashMap<(Identity, String), Instant>>);
 

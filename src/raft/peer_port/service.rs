@@ -1,4 +1,4 @@
-//! The peer listener's service: what this node does when another one calls.
+//! The peer service: what this node does when another one calls.
 
 use std::io;
 use std::pin::Pin;
@@ -38,12 +38,12 @@ use crate::raft::protocol::wire::{
 };
 use crate::store::{Progress, Snapshots, View};
 
-/// Batches of one forwarding peer that are worked on at a time.
+/// How many batches of one forwarding peer the node proposes at a time.
 const BATCHES_AT_A_TIME: usize = 64;
-/// How long a peer waits for a snapshot to be built.
+/// How long a call for a snapshot waits until one is built.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 
-/// What answers calls once the node takes part in consensus.
+/// What the service needs once the node takes part in consensus.
 pub(in crate::raft) struct Running {
     pub raft: Raft,
     pub grants: Arc<LeaseGrants>,
@@ -51,7 +51,7 @@ pub(in crate::raft) struct Running {
     pub view: Arc<View>,
 }
 
-/// The service. It greets from the start; everything else waits until the node may take part.
+/// The service. It answers greetings from the start, and all other calls once the node takes part.
 #[derive(Clone)]
 pub(in crate::raft) struct PeerService {
     pub links: Arc<Links>,
@@ -66,10 +66,13 @@ pub(in crate::raft) struct PeerService {
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl PeerService {
-    /// The member that calls, and consensus, if this node takes part.
+    /// The member that sent this call, and what answers it.
+    ///
+    /// # Errors
+    /// This node does not take part yet, or the call does not come from a member.
     fn admit<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
         let identity = request.extensions().get::<PeerIdentity>().ok_or_else(|| Status::unauthenticated("no TLS"))?;
-        // Before it takes part, a node may not know its members.
+        // A node that does not take part yet may not know its members.
         let running = self.running.get().ok_or_else(|| Status::unavailable("it does not take part yet"))?;
         let sender = self.links.sender(identity.0, request.metadata());
         let sender = sender.inspect_err(|status| self.refused_calls.log(identity.0, status.message()))?;
@@ -220,7 +223,9 @@ impl Peer for PeerService {
     async fn fetch_record(&self, request: Request<RecordRequest>) -> Result<Response<RecordReply>, Status> {
         let (_, running) = self.admit(&request)?;
         let answer = answer_record(&running.view, running.progress.clone(), request.get_ref()).await;
-        answer.map(Response::new).ok_or_else(|| Status::unavailable("this node has not applied as much in time"))
+        answer
+            .map(Response::new)
+            .ok_or_else(|| Status::unavailable("this node did not apply the index of the call in time"))
     }
 
     async fn fetch_mark(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
@@ -230,7 +235,7 @@ impl Peer for PeerService {
     }
 }
 
-/// The newest snapshot, if it reaches `at_least`; else one is built.
+/// The newest snapshot, if it reaches `at_least`. Otherwise openraft builds one.
 async fn newest_or_new(raft: &Raft, snapshots: &Snapshots, at_least: u64) -> io::Result<crate::store::Snapshot> {
     let reaches = |index: Option<u64>| index.is_some_and(|index| index >= at_least);
     let newest =
@@ -241,7 +246,7 @@ async fn newest_or_new(raft: &Raft, snapshots: &Snapshots, at_least: u64) -> io:
     raft.trigger().snapshot().await.map_err(io::Error::other)?;
     let built = |metrics: &openraft::RaftMetrics<TypeConfig>| reaches(metrics.snapshot.map(|id| id.index));
     raft.wait(Some(SNAPSHOT_WAIT)).metrics(built, "a snapshot").await.map_err(io::Error::other)?;
-    newest()?.ok_or_else(|| io::Error::other("there is no snapshot that reaches as far as is asked"))
+    newest()?.ok_or_else(|| io::Error::other("the new snapshot does not reach the index that the call asks for"))
 }
 
 fn stopped(error: &dyn std::fmt::Display) -> Status {

@@ -1,4 +1,4 @@
-//! What this node last heard of each peer: whether it answers, and since when it does not, and why.
+//! What this node last heard of each peer: whether it answers and, if not, why and since when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::trouble::Trouble;
 use crate::raft::protocol::types::NodeId;
 
-/// For so long calls must fail before a peer counts as lost: some fail whenever a node restarts.
+/// How long calls must fail before a peer counts as lost. Some calls fail whenever a node restarts.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What this node last heard of each peer.
@@ -20,18 +20,18 @@ pub(in crate::raft) struct Contacts {
     peers: Mutex<BTreeMap<NodeId, Contact>>,
     acknowledged: Mutex<BTreeMap<NodeId, Arc<Acknowledged>>>,
     missing: ArcSwapOption<Missing>,
-    /// The term whose leader handed leadership over; 0 when none did.
+    /// The last term whose leader handed leadership over; 0 before the first.
     handed_over: AtomicU64,
     /// The last term whose leader sent something to this node since it started.
     followed: AtomicU64,
 }
 
-/// A peer that does not answer as it should.
+/// Why a peer does not work with this node, and for how long it has not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Away {
-    /// Why.
+    /// The reason.
     pub trouble: Trouble,
-    /// For how long.
+    /// How long that has lasted.
     pub since: Duration,
 }
 
@@ -56,20 +56,21 @@ pub(in crate::raft) struct Acknowledged(Mutex<AcknowledgedUpTo>);
 struct AcknowledgedUpTo {
     term: u64,
     index: u64,
+    /// Since when the peer has lacked an entry that it acknowledged.
     lost: Option<Instant>,
 }
 
-/// The leader sends what follows an entry that this node does not have.
+/// The entry that this node lacks while the leader sends the ones after it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::raft) struct Missing {
-    /// The index of that entry.
+    /// Its index.
     pub index: u64,
-    /// Since when.
+    /// Since when the leader has sent the ones after it.
     pub since: Instant,
 }
 
 impl Contacts {
-    /// Notes how a call to a peer ended, now; returns what changed by it.
+    /// Notes how a call to a peer ended at this time. Returns what this changed.
     pub(in crate::raft) fn heard(&self, peer: NodeId, outcome: Result<(), Trouble>, now: Instant) -> Option<Change> {
         let mut peers = self.peers.lock();
         let contact = peers.entry(peer).or_default();
@@ -89,7 +90,7 @@ impl Contacts {
         }
     }
 
-    /// Every peer that does not answer as it should.
+    /// Every peer that does not work with this node, with the reason.
     pub(in crate::raft) fn away(&self) -> BTreeMap<NodeId, Away> {
         let acknowledged = self.acknowledged.lock().clone();
         let lost = acknowledged.iter().filter_map(|(id, acknowledged)| Some((*id, acknowledged.lost()?)));
@@ -101,7 +102,7 @@ impl Contacts {
         lost.chain(away).collect()
     }
 
-    /// The peers that have not answered as they should for longer than a restart takes.
+    /// The peers to which calls have failed for longer than a restart takes.
     pub(in crate::raft) fn lost(&self) -> BTreeSet<NodeId> {
         let peers = self.peers.lock();
         peers.iter().filter(|(_, contact)| contact.is_lost).map(|(id, _)| *id).collect()
@@ -112,12 +113,12 @@ impl Contacts {
         self.peers.lock().get(&peer).is_some_and(|contact| contact.trouble.is_some())
     }
 
-    /// What a peer acknowledges to this node.
+    /// How far a peer has acknowledged entries to this node.
     pub(in crate::raft) fn acknowledged(&self, peer: NodeId) -> Arc<Acknowledged> {
         Arc::clone(self.acknowledged.lock().entry(peer).or_default())
     }
 
-    /// The leader sent what follows an entry that this node does not have.
+    /// Notes that the leader sent entries after the one at this index, which this node lacks.
     pub(in crate::raft) fn entry_missing(&self, index: u64) {
         let known = self.missing.load();
         if known.as_ref().is_none_or(|known| known.index != index) {
@@ -126,21 +127,21 @@ impl Contacts {
         }
     }
 
-    /// The leader sent what follows this node's log.
+    /// Notes that the leader sent the entries after the end of this node's log.
     pub(in crate::raft) fn entries_follow(&self) {
         if self.missing.load().is_some() {
             self.missing.store(None);
         }
     }
 
-    /// The entry that this node lacks although the leader goes on from it.
+    /// The entry that this node lacks while the leader sends the ones after it.
     pub(in crate::raft) fn missing(&self) -> Option<Missing> {
         self.missing.load().as_deref().copied()
     }
 
-    /// The leader of this term sent something to this node.
+    /// Notes that the leader of this term sent something to this node.
     pub(in crate::raft) fn follows(&self, term: u64) {
-        // Looked at for every batch of entries: most find what they would write.
+        // This runs for every batch of entries. Most find the term noted, and a load costs less than `fetch_max`.
         if self.followed.load(Ordering::Relaxed) < term {
             self.followed.fetch_max(term, Ordering::Relaxed);
         }
@@ -151,7 +152,7 @@ impl Contacts {
         self.followed.load(Ordering::Relaxed) >= term
     }
 
-    /// The leader of this term hands leadership over.
+    /// Notes that the leader of this term hands leadership over.
     pub(in crate::raft) fn hands_over(&self, term: u64) {
         self.handed_over.fetch_max(term, Ordering::Relaxed);
     }
@@ -163,7 +164,7 @@ impl Contacts {
 }
 
 impl Acknowledged {
-    /// The peer has this entry, and those before it.
+    /// Notes that the peer has the entries up to this index.
     pub(in crate::raft) fn matched(&self, term: u64, index: Option<u64>) {
         let mut progress = self.0.lock();
         if progress.term != term {
@@ -173,8 +174,8 @@ impl Acknowledged {
         progress.lost = None;
     }
 
-    /// The peer does not have this entry. Returns the last index that it acknowledged, when it turns out by this that
-    /// it no longer has what it acknowledged.
+    /// Notes that the peer lacks the entry at this index. If it acknowledged that entry before, this returns the last
+    /// index that it acknowledged, once.
     pub(in crate::raft) fn conflicts(&self, term: u64, index: u64) -> Option<u64> {
         let mut progress = self.0.lock();
         let lost = progress.term == term && index <= progress.index && progress.index > 0;
@@ -185,7 +186,7 @@ impl Acknowledged {
         Some(progress.index)
     }
 
-    /// What is wrong when the peer no longer has what it acknowledged.
+    /// That the peer no longer has entries that it acknowledged, if so.
     fn lost(&self) -> Option<Away> {
         let progress = self.0.lock();
         let since = progress.lost?.elapsed();

@@ -1,4 +1,4 @@
-//! Links to the other nodes: where they are, channels to them, and what each call says of its sender.
+//! Links to the other nodes: their addresses, channels to them, and the metadata that names the sender of each call.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -31,37 +31,37 @@ const TO_STORE: &str = "keyraft-to-store";
 const CLUSTER: &str = "keyraft-cluster";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer that does not answer a ping within the timeout has its connection closed.
+/// The node closes the connection to a peer that does not answer a ping within the timeout.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Above any message: an append carries at most a few hundred entries.
+/// Above the size of any message: an append carries at most a few hundred entries.
 pub(in crate::raft) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A client of another node's peer service.
 pub(in crate::raft) type NodeClient = PeerClient<InterceptedService<Channel, Headers>>;
 
-/// What this node knows of itself and its peers, and how it reaches them.
+/// What this node knows about itself and its peers, and how it reaches them.
 pub(in crate::raft) struct Links {
     /// This node's store.
     pub owner: Owner,
-    /// This node's name, by its configuration.
+    /// This node's name (`cluster.name`).
     name: String,
     tls: Arc<PeerTls>,
-    /// Addresses of the configuration file, by name; they win over the ones in the membership.
+    /// Addresses from the configuration file, by name. They override the ones in the membership.
     addresses: HashMap<String, String>,
     members: ArcSwap<BTreeMap<NodeId, Member>>,
     cluster: Arc<ClusterName>,
     contacts: Contacts,
 }
 
-/// The name of this node's cluster in calls: its id, once known.
+/// The id of this node's cluster, as calls carry it once this node knows it.
 #[derive(Default)]
 struct ClusterName {
     view: OnceLock<Arc<View>>,
     text: OnceLock<MetadataValue<Ascii>>,
 }
 
-/// The metadata of a call: who sends it, and which store and cluster it is meant for.
+/// The metadata of a call: which node and store send it, and which store and cluster it is for.
 #[derive(Clone)]
 pub(in crate::raft) struct Headers {
     from: MetadataValue<Ascii>,
@@ -86,12 +86,12 @@ impl Links {
         &self.contacts
     }
 
-    /// Where this node reaches a member.
+    /// The address at which this node reaches a member.
     pub(in crate::raft) fn address_of<'a>(&'a self, member: &'a Member) -> &'a str {
         self.addresses.get(&member.name).unwrap_or(&member.peer_address)
     }
 
-    /// This node's name, by its configuration.
+    /// This node's name (`cluster.name`).
     pub(in crate::raft) fn own_name(&self) -> &str {
         &self.name
     }
@@ -101,12 +101,12 @@ impl Links {
         self.tls.identity()
     }
 
-    /// Every member known.
+    /// The members that this node knows.
     pub(in crate::raft) fn members(&self) -> Arc<BTreeMap<NodeId, Member>> {
         self.members.load_full()
     }
 
-    /// Replaces what is known of the members.
+    /// Replaces the known members.
     pub(in crate::raft) fn set_members(&self, members: BTreeMap<NodeId, Member>) {
         self.members.store(Arc::new(members));
     }
@@ -140,24 +140,24 @@ impl Links {
         Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
     }
 
-    /// The member that sent a request: its connection's key, its id and its store must be those of the membership,
-    /// and the request must be meant for this store and this cluster.
+    /// The member that sent a request. The key of its connection, its id and its store must be those in the membership,
+    /// and the request must be for this store and this cluster.
     ///
     /// # Errors
-    /// The status to answer.
+    /// The status to answer with.
     pub(in crate::raft) fn sender(&self, identity: Identity, metadata: &MetadataMap) -> Result<NodeId, Status> {
         sender_of(&self.members(), self.owner, self.cluster.name(), identity, metadata)
     }
 
-    /// From now on calls name the cluster of this state, once it has one, and those of another are refused.
+    /// From now on calls carry the cluster id in this state, once it has one, and this node refuses calls with another.
     pub(in crate::raft) fn belongs_to(&self, view: Arc<View>) {
-        // A node takes part once.
+        // A node takes part once, so the cell is empty.
         drop(self.cluster.view.set(view));
     }
 }
 
 impl ClusterName {
-    /// None before the cluster's first command is applied here.
+    /// `None` until this node has applied the cluster's first command.
     fn name(&self) -> Option<&MetadataValue<Ascii>> {
         if self.text.get().is_none() {
             let id = self.view.get()?.cluster()?.id;
@@ -198,7 +198,7 @@ fn sender_of(
             owner.node_id
         )));
     }
-    // A node that has applied nothing yet does not know its cluster; its store is what tells that it belongs there.
+    // A node that has applied nothing yet does not know its cluster. Its store shows that it belongs there.
     if let (Some(theirs), Some(ours)) = (metadata.get(CLUSTER), cluster)
         && theirs != ours
     {
@@ -226,7 +226,7 @@ fn store_text(id: StoreId) -> io::Result<MetadataValue<Ascii>> {
     hex::encode(id.0).parse().map_err(io::Error::other)
 }
 
-/// A channel to the node at `address` that has this key.
+/// A channel to the node that has this key, at `address`.
 fn channel(address: &str, key: Identity, tls: Arc<PeerTls>) -> io::Result<Channel> {
     let target = address.to_owned();
     let connector = tower::service_fn(move |_| {
@@ -238,7 +238,7 @@ fn channel(address: &str, key: Identity, tls: Arc<PeerTls>) -> io::Result<Channe
 
 fn endpoint(address: &str) -> io::Result<Endpoint> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{address}' is no host:port")))?;
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{address}' is not host:port")))?;
     Ok(endpoint
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
@@ -246,11 +246,11 @@ fn endpoint(address: &str) -> io::Result<Endpoint> {
         .http2_adaptive_window(true))
 }
 
-/// Connects, with `key` only to the node that has it; returns the key of whoever is there.
+/// Connects to the node at `address` and returns its key. With a `key`, refuses a node that has another.
 async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Result<(PeerStream, Identity)> {
     let by = Instant::now() + CONNECT_TIMEOUT;
     let tcp = dial(address, by).await.map_err(Trouble::into_io)?;
-    // Without it a small write waits for the acknowledgement of the one before: 26 writes/s instead of 1,000.
+    // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
     tcp.set_nodelay(true)?;
     let shaken = timeout_at(by, tls.connect(tcp)).await;
     let (stream, identity) =
@@ -261,7 +261,7 @@ async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Res
     Ok((stream, identity))
 }
 
-/// The steps apart, so that whoever waits for a peer learns which one failed.
+/// Resolves the name and connects, as two steps, so that the error says which one failed.
 async fn dial(address: &str, by: Instant) -> Result<TcpStream, Trouble> {
     let resolved = timeout_at(by, lookup_host(address)).await;
     let resolved = resolved.map_err(|_| Trouble::NameNotResolved(format!("no answer in {CONNECT_TIMEOUT:?}")))?;
@@ -300,7 +300,7 @@ mod tests {
             (1, &to, Err(Code::PermissionDenied)),
             (2, "", Err(Code::FailedPrecondition)),
             (2, &from, Err(Code::FailedPrecondition)),
-            (3, "", Ok(7)),
+            (3, "", Ok(7)), // a member that does not know its cluster yet
             (3, "theirs", Err(Code::PermissionDenied)),
         ] {
             let mut values = whole;

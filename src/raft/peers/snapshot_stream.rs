@@ -1,4 +1,4 @@
-//! Snapshots on the wire: a file as a stream of parts.
+//! The snapshot stream: sends a snapshot file to another node in parts, and receives one.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::store::{Snapshot, Snapshots};
 
 const PART_BYTES: usize = 256 * 1024;
 
-/// The parts of a file; the first one carries the vote.
+/// Reads a file as parts to send. The first part carries the vote.
 pub(in crate::raft) fn of_file(
     vote: Option<VoteState>,
     file: File,
@@ -27,11 +27,11 @@ pub(in crate::raft) fn of_file(
     })
 }
 
-/// Writes parts to a file in the snapshots' folder, checks it from end to end and takes it in. Returns it, and the
-/// vote of the first part.
+/// Writes the parts to a file in the snapshot folder, checks the whole file and keeps it as a snapshot. Returns the
+/// snapshot and the vote of the first part.
 ///
 /// # Errors
-/// The stream broke, the snapshot is damaged or of another cluster, or the disk failed; nothing is left of it.
+/// The stream broke, the snapshot is damaged or of another cluster, or the disk failed. The file is removed.
 pub(in crate::raft) async fn receive(
     snapshots: &Snapshots,
     cluster: Option<ClusterId>,
@@ -45,13 +45,13 @@ pub(in crate::raft) async fn receive(
     Ok((taken.await.map_err(io::Error::other)?.map_err(io::Error::other)?, vote))
 }
 
-/// A file that goes when this does, also when whoever sends it leaves in the middle. One that was taken in has another
-/// name by then.
+/// The path of a file that is removed when this value is dropped, also when the sender leaves in the middle. A file
+/// that became a snapshot has another name by then.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // One that cannot be removed now goes at the next start.
+        // The next start removes a file that cannot be removed now.
         let _ = std::fs::remove_file(&self.0);
     }
 }

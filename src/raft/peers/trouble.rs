@@ -1,4 +1,4 @@
-//! Why another node is of no use to this one now, worked out from how a call to it failed.
+//! Why another node does not work with this one, concluded from how a call to it failed.
 
 use std::error::Error;
 use std::io;
@@ -43,7 +43,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// As an I/O error, which [`Trouble::of`] finds again under the layers of the client.
+    /// An I/O error in which [`Trouble::of`] finds this value again, below the layers of the client.
     pub(in crate::raft) fn into_io(self) -> io::Error {
         let kind = match &self {
             Self::ConnectionRefused => io::ErrorKind::ConnectionRefused,
@@ -54,7 +54,7 @@ impl Trouble {
         io::Error::new(kind, self)
     }
 
-    /// Why a call failed.
+    /// Concludes from the status of a failed call.
     pub(in crate::raft) fn of(status: &Status) -> Self {
         if let Some(cause) = status.source() {
             return Self::of_cause(cause);
@@ -66,7 +66,7 @@ impl Trouble {
         }
     }
 
-    /// Why a connection could not be made, or broke.
+    /// Concludes from the error of a connection that broke or could not be made.
     pub(in crate::raft) fn of_io(error: &io::Error) -> Self {
         if let Some(known) = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
             return known.clone();
@@ -84,7 +84,8 @@ impl Trouble {
         }
     }
 
-    /// The layers of the client wrap what went wrong: the first cause that says something decides.
+    /// The layers of the client wrap the error. The outermost one that this node knows decides, and otherwise the text
+    /// of the innermost.
     fn of_cause(cause: &(dyn Error + 'static)) -> Self {
         let mut next = Some(cause);
         let mut deepest = String::new();

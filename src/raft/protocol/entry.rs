@@ -1,4 +1,4 @@
-//! Log entries as bytes: what the log stores and the wire carries, in a layout of our own.
+//! Log entries as bytes, which the log stores and the nodes send each other.
 //!
 //! Layout, format 1: format `u8`, kind `u8`, feature level `u32` (big-endian), body. The body of a command is the
 //! command as the node that received the write encoded it. No other node encodes it again.
@@ -32,7 +32,7 @@ pub enum EntryError {
     Damaged,
 }
 
-/// The payload of an entry as bytes.
+/// Encodes the payload of an entry.
 pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
     match &entry.payload {
         EntryPayload::Blank => framed(BLANK, FIRST_LEVEL, &[]),
@@ -41,10 +41,10 @@ pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
     }
 }
 
-/// The entry at `id` with this payload.
+/// Decodes the payload of the entry at `id`.
 ///
 /// # Errors
-/// The payload is of a later level, or damaged.
+/// The payload has a later level, or is damaged.
 pub(in crate::raft) fn decode_entry(id: LogId, framed: Bytes) -> Result<Entry, EntryError> {
     let mut payload = framed.clone();
     if payload.len() < FRAME_BYTES || payload.get_u8() != FORMAT {
@@ -67,12 +67,12 @@ pub(in crate::raft) fn decode_entry(id: LogId, framed: Bytes) -> Result<Entry, E
 }
 
 impl Proposal {
-    /// A command, encoded, to be written at `level`.
+    /// A proposal of an encoded command, at the feature level `level`.
     pub(in crate::raft) fn new(level: u32, command: &[u8]) -> Self {
         Self { framed: framed(COMMAND, level, command) }
     }
 
-    /// The command as its proposer encoded it.
+    /// The command as the node that received the write encoded it.
     pub(in crate::raft) fn command(&self) -> Bytes {
         self.framed.slice(FRAME_BYTES..)
     }

@@ -1,4 +1,4 @@
-//! The membership as stored and sent, and the members as other parts of the node see them.
+//! The membership as bytes, which the log, the keystore and greetings carry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,19 +10,19 @@ use super::wire;
 use crate::policy::Identity;
 use crate::store::StoreId;
 
-/// A membership, and where it was written when that is known, as bytes.
+/// Encodes a membership, with its position in the log if that is known.
 pub(in crate::raft) fn encode_membership(log_id: Option<&LogId>, membership: &Membership) -> Vec<u8> {
     membership_to_wire(log_id, membership).encode_to_vec()
 }
 
-/// Reads what [`encode_membership`] made; none when it is damaged.
+/// Decodes what [`encode_membership`] made. `None` when it is damaged.
 pub(in crate::raft) fn decode_membership(bytes: &[u8]) -> Option<(Option<LogId>, Membership)> {
     let wire = wire::Membership::decode(bytes).ok()?;
     let log_id = wire.log_id.map(LogId::from);
     Some((log_id, membership_from_wire(wire)?))
 }
 
-/// Reads a membership that was stored with its position; empty bytes are the one before the first.
+/// Decodes a membership that was stored with its position. Empty bytes stand for the time before the first.
 pub(in crate::raft) fn decode_stored(bytes: &[u8]) -> Option<StoredMembership> {
     if bytes.is_empty() {
         return Some(StoredMembership::default());
@@ -39,7 +39,7 @@ pub(in crate::raft) fn membership_to_wire(log_id: Option<&LogId>, membership: &M
     }
 }
 
-/// None when a member's ids are damaged, or a voter is no member.
+/// `None` when the id of a member is damaged, or when the members lack a voter.
 pub(in crate::raft) fn membership_from_wire(wire: wire::Membership) -> Option<Membership> {
     let configs: Vec<BTreeSet<NodeId>> = wire.configs.into_iter().map(|c| c.ids.into_iter().collect()).collect();
     let members = members_from_wire(wire.members)?;
@@ -49,7 +49,7 @@ pub(in crate::raft) fn membership_from_wire(wire: wire::Membership) -> Option<Me
     Membership::new(configs, members).ok()
 }
 
-/// None when an id is damaged.
+/// `None` when an id is damaged.
 pub(in crate::raft) fn members_from_wire(members: Vec<wire::Member>) -> Option<BTreeMap<NodeId, Member>> {
     members.into_iter().map(member_from_wire).collect()
 }

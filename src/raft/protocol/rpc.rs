@@ -1,4 +1,4 @@
-//! Messages between nodes, to and from openraft's.
+//! Converts messages between nodes from and to openraft's requests and replies.
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult, TransferLeaderError,
@@ -22,7 +22,7 @@ pub(in crate::raft) fn append_request(request: &AppendEntriesRequest<TypeConfig>
 }
 
 /// # Errors
-/// An entry is of a later level, or the message is damaged.
+/// An entry has a later level, or the message is damaged.
 pub(in crate::raft) fn append_request_from(
     wire: wire::AppendRequest,
 ) -> Result<AppendEntriesRequest<TypeConfig>, EntryError> {
@@ -125,7 +125,7 @@ pub(in crate::raft) fn transfer_reply_of(response: Result<(), TransferLeaderErro
     }
 }
 
-/// The refusal in a reply, if it is one.
+/// Why the other node refused to take over. `None` when it accepted.
 pub(in crate::raft) fn transfer_reply(wire: wire::TransferReply) -> Option<TransferLeaderError<TypeConfig>> {
     if let Some(vote) = wire.vote_changed_to {
         let actual: super::types::Vote = vote.into();

@@ -1,4 +1,4 @@
-//! openraft's type parameters, and conversions between its positions and votes, the store's, and the wire's.
+//! openraft's type parameters, and conversions of positions and votes between openraft, the store and the wire.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::policy::Identity;
 use crate::store::{self, StoreId};
 
 openraft::declare_raft_types!(
-    /// The type parameters of consensus.
+    /// openraft's type parameters.
     pub TypeConfig:
         D = Proposal,
         R = (),
@@ -17,7 +17,7 @@ openraft::declare_raft_types!(
         Node = Member,
 );
 
-/// A node id.
+/// The id of a node.
 pub type NodeId = u64;
 pub(in crate::raft) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 pub(in crate::raft) type LeaderId = openraft::type_config::alias::LeaderIdOf<TypeConfig>;
@@ -28,7 +28,7 @@ pub(in crate::raft) type StoredMembership = openraft::type_config::alias::Stored
 pub(in crate::raft) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 pub(in crate::raft) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, store::Snapshot>;
 
-/// A command on its way through the log: the bytes of its entry, which are written, sent and stored as they are.
+/// A command on its way through the log: the bytes of its entry, which the nodes send and store as they are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proposal {
     pub(in crate::raft) framed: Bytes,
@@ -43,7 +43,7 @@ pub struct Member {
     pub api_address: String,
     /// `host:port` of its peer listener.
     pub peer_address: String,
-    /// Its store: a wiped disk has another.
+    /// The id of its store. A wiped disk has another one.
     pub store_id: StoreId,
     /// The key of its certificate.
     pub key: Identity,

@@ -1,3 +1,3 @@
-//! The messages of `proto/peer.proto`, as generated, and their conversions from and to openraft's types.
+//! The messages and the service of `proto/peer.proto`, as prost and tonic generate them.
 
 include!(concat!(env!("OUT_DIR"), "/keyraft.peer.v1.rs"));

@@ -1,4 +1,4 @@
-//! What the log says of elections: who campaigns, who leads now, and why the last leader ended.
+//! Logs elections: that this node campaigns, who leads now, and why the last leader no longer leads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::raft::forwarding::leader::Leadership;
 use crate::raft::peers::contacts::Contacts;
 use crate::raft::protocol::types::{NodeId, TypeConfig};
 
-/// How long the last leader may take to answer when it is asked why it ended.
+/// How long the last leader may take to show that it still answers.
 const ANSWER: Duration = Duration::from_millis(500);
 
-/// What this node saw of elections so far.
+/// What this node last saw of elections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::raft) struct ElectionState {
     campaigns: bool,
@@ -23,7 +23,7 @@ pub(in crate::raft) struct ElectionState {
     leader: Option<(NodeId, u64)>,
 }
 
-/// What happened.
+/// A change worth a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ElectionEvent {
     Campaigns { term: u64, last: Option<(NodeId, u64)> },
@@ -45,12 +45,13 @@ impl ElectionState {
         }
     }
 
-    /// Logs what is new in `now`, and remembers it.
+    /// Logs what changed from this state to `now`, and keeps `now`.
     pub(in crate::raft) fn follow(&mut self, now: Self, leadership: &Arc<Leadership>) {
         for event in events(*self, now) {
             log(event, leadership);
         }
-        // While there is no leader the last one is remembered, so that the next one says why it ended.
+        // Keep the last leader while the term has none, so that the line about the next one says why the last one
+        // ended.
         *self = Self { leader: now.leader.or(self.leader), ..now };
     }
 }
@@ -73,7 +74,7 @@ fn log(event: ElectionEvent, leadership: &Arc<Leadership>) {
             let why = if last.is_some_and(|(_, term)| leadership.links().contacts().handed_over(term)) {
                 "the leader handed leadership over"
             } else {
-                "no leader was heard from in time"
+                "this node heard from no leader in time"
             };
             tracing::info!(term, why, "this node campaigns");
         }
@@ -90,7 +91,7 @@ fn log(event: ElectionEvent, leadership: &Arc<Leadership>) {
         }
         ElectionEvent::Leads { leader, term, last: Some(last) } => {
             let leadership = Arc::clone(leadership);
-            // Whether the last leader still answers says why it ended.
+            // Ask in a task of its own: the answer of the last leader may take a while.
             tokio::spawn(async move {
                 let why = why_it_ended(&leadership, last).await;
                 let (leader, last_leader) = (leadership.name_of(leader), leadership.name_of(last.0));
@@ -111,7 +112,7 @@ async fn why_it_ended(leadership: &Leadership, (leader, term): (NodeId, u64)) ->
     probe::ask(leadership, leader, ANSWER).await;
     match contacts.away().remove(&leader) {
         Some(away) => format!("it {}", away.trouble),
-        None => "it answers now: it restarted, stopped leading, or its heartbeats came too late".to_owned(),
+        None => "it answers now: it restarted, stopped leading, or sent its heartbeats too late".to_owned(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Watches the cluster from this node: asks every peer whether it answers, and logs what becomes of peers, quorum and
-//! lease.
+//! Asks each peer again and again whether it answers, and logs when this node loses a peer, the quorum or its lease and
+//! gets it back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,16 +16,17 @@ use crate::raft::peers::trouble::Trouble;
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::DigestRequest;
 
-/// Between two questions to a peer.
+/// The pause between two questions to a peer.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// Between two questions to a peer whose last answer was of no use: it may be back any moment.
+/// The same while the peer does not work with this node, because it may be back any moment.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// How long a peer may take to answer: longer than connecting to it, whose error says more.
+/// How long a peer may take to answer: longer than connecting to it, because the error of that says more.
 const ANSWER: Duration = Duration::from_secs(3);
-/// Between two looks at what this node sees.
+/// The pause between two looks at what this node sees.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Asks every peer again and again whether it answers; none waits for another that takes long. Never ends.
+/// Asks each peer again and again whether it answers, in a task of its own, so that no slow peer delays the others.
+/// Never returns.
 pub(in crate::raft) async fn ask_peers(leadership: Arc<Leadership>) {
     let mut asking = HashMap::new();
     loop {
@@ -50,7 +51,7 @@ async fn ask_again_and_again(leadership: Arc<Leadership>, peer: NodeId) {
 /// Asks one peer whether it answers, and notes it.
 pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience: Duration) {
     let Some(mut client) = leadership.client(peer) else { return };
-    // Any call does: each one is checked by the peer as those of consensus are.
+    // Any call does. The peer checks each one as it checks those of consensus.
     let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest { index: 0 })).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(status)) => Err(Trouble::of(&status)),
@@ -115,13 +116,13 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Something that is lost and comes back.
+/// Remembers whether something is lost.
 #[derive(Default)]
 struct Loss {
     since: Option<Instant>,
 }
 
-/// What became of it.
+/// A change worth a line of the log.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Lost,

@@ -1,4 +1,4 @@
-//! What a node that takes part waits for before it can work: a pure function of what it sees.
+//! What a node that takes part sees of its cluster, and what it waits for, as a pure function of that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,27 +8,27 @@ use crate::raft::peers::contacts::Away;
 use crate::raft::peers::trouble::Trouble;
 use crate::raft::protocol::types::{Member, NodeId};
 
-/// How long the search for the end of this node's log may take a leader.
+/// How long a leader may take to find the end of this node's log.
 const SEARCH: Duration = Duration::from_secs(2);
 
 /// What a node that takes part sees of its cluster.
 #[derive(Debug, Clone, Default)]
 pub(in crate::raft) struct Situation {
     pub own: NodeId,
-    /// This node's name, by its configuration.
+    /// This node's name (`cluster.name`).
     pub own_name: String,
-    /// Every member's name, and where it is reached.
+    /// Each member's name and address.
     pub members: BTreeMap<NodeId, (String, String)>,
     pub voters: BTreeSet<NodeId>,
     pub away: BTreeMap<NodeId, Away>,
-    /// The leader that this node follows, whether it answers or not.
+    /// The leader that this node follows, even if it does not answer.
     pub leader: Option<NodeId>,
     pub has_lease: bool,
     /// Whether the membership records the key of this node's certificate.
     pub has_its_key: bool,
-    /// The entry that this node lacks although the leader goes on from it, and for how long.
+    /// The entry that this node lacks while the leader sends the ones after it, and for how long it has.
     pub missing: Option<(u64, Duration)>,
-    /// Index of the last entry in this node's log.
+    /// The index of the last entry in this node's log.
     pub last: u64,
 }
 
@@ -53,7 +53,7 @@ impl Situation {
         }
     }
 
-    /// What this node waits for; while it holds a lease, it waits for nobody else.
+    /// What this node waits for. While it holds a lease, only an older copy of its data matters.
     pub(in crate::raft) fn waits(&self) -> Vec<String> {
         if self.has_lease {
             return self.older_copy().into_iter().collect();
@@ -66,7 +66,7 @@ impl Situation {
         waits
     }
 
-    /// The voters that do not answer as they should, each with the reason.
+    /// The voters that do not work with this node, each with the reason.
     pub(in crate::raft) fn waits_of_peers(&self) -> Vec<String> {
         self.voters.iter().filter(|id| **id != self.own).filter_map(|id| self.peer(*id)).collect()
     }
@@ -86,7 +86,7 @@ impl Situation {
         self.members.get(&id).map_or_else(|| format!("node {id}"), |(name, _)| name.clone())
     }
 
-    /// The data folder of another node: this node's name is another member's.
+    /// Says so if this node runs on the data folder of another one, that is, if its name is another member's.
     fn other_data(&self) -> Option<String> {
         let (owner, _) = self.members.get(&self.own)?;
         let is_anothers = self.members.iter().any(|(id, (name, _))| *id != self.own && *name == self.own_name);
@@ -129,7 +129,7 @@ impl Situation {
 
     fn peer(&self, id: NodeId) -> Option<String> {
         let Away { trouble, .. } = self.away.get(&id)?;
-        // A node whose data folder is an older copy waits itself; this one does not wait for it.
+        // A node whose data folder is an older copy answers. It waits, and this one does not.
         let waits = !matches!(trouble, Trouble::LostEntries { .. });
         let at = self.members.get(&id).map_or("?", |(_, address)| address.as_str());
         waits.then(|| format!("{} ({at}) {trouble}", self.name(id)))

@@ -1,4 +1,5 @@
-//! What this node waits for, for its log and its local status: often at first, then once a minute.
+//! What this node waits for, as its log and its local status show it. The log repeats it often at first, and then once
+//! a minute.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,42 +7,42 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-/// Between two looks at what this node waits for.
+/// The pause between two looks at what this node waits for.
 const LOOK: Duration = Duration::from_millis(500);
-/// What is waited for less long than this is not logged.
+/// The log does not mention a shorter wait. This is also the shortest time between two lines.
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest time between two lines of the log.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What this node waits for. Cheap to clone; all clones are one.
+/// What this node waits for. All clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Waits(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// What the node does meanwhile that is not consensus.
+    /// What the node waits for besides its peers, such as the cluster's first command.
     step: ArcSwapOption<String>,
     peers: ArcSwap<Vec<String>>,
 }
 
 impl Waits {
-    /// What is waited for now, each in a sentence; nothing when the node works.
+    /// What this node waits for now, one text for each. Empty when the node works.
     pub fn now(&self) -> Vec<String> {
         let step = self.0.step.load_full().map(|step| step.as_ref().clone());
         self.0.peers.load().iter().cloned().chain(step).collect()
     }
 
-    /// The node is in a step that waits for something besides its peers; none when it is over.
+    /// Sets what the node waits for besides its peers. `None` ends that wait.
     pub fn step(&self, step: Option<String>) {
         self.0.step.store(step.map(Arc::new));
     }
 
-    /// What of its peers is waited for.
+    /// Sets what the node waits for from its peers.
     pub(in crate::raft) fn set_peers(&self, peers: Vec<String>) {
         self.0.peers.store(Arc::new(peers));
     }
 
-    /// Logs what is waited for. Never ends.
+    /// Logs what the node waits for. Never returns.
     pub async fn log(self) {
         let mut schedule = Schedule::default();
         loop {
@@ -60,7 +61,7 @@ impl Waits {
     }
 }
 
-/// When what is waited for is logged.
+/// Decides when the log mentions a wait.
 #[derive(Default)]
 struct Schedule {
     wait: Option<OngoingWait>,
@@ -71,10 +72,11 @@ struct OngoingWait {
     next: Instant,
     pause: Duration,
     logged: Option<Instant>,
+    /// The lists of reasons that the log has mentioned.
     known: HashSet<Vec<String>>,
 }
 
-/// What to log; with each, how long the node has waited.
+/// A line to log, with the time that the node has waited.
 #[derive(Debug, PartialEq, Eq)]
 enum WaitLine {
     Waits(Duration),
@@ -104,7 +106,7 @@ impl Schedule {
             waiting.pause = if waiting.logged.is_none() { FIRST } else { (waiting.pause * 2).min(LONGEST) };
         }
         (waiting.next, waiting.logged) = (now + waiting.pause, Some(now));
-        // A reason that comes and goes is new once.
+        // A reason that comes and goes counts as new only once.
         waiting.known.insert(waits.to_vec());
         Some(WaitLine::Waits(now - waiting.since))
     }
