@@ -111,7 +111,7 @@ impl Kms {
         Ok(self.cluster.linearize(by).await?)
     }
 
-    fn cluster_and_ring(&self) -> Result<(Arc<crate::state::Cluster>, Arc<Ring>), Error> {
+    fn cluster_and_ring(&self) -> Result<(Arc<crate::state::ClusterState>, Arc<Ring>), Error> {
         let cluster = self.cluster.view().cluster().ok_or(Error::Stopping)?;
         let ring = self.ring.load_full().ok_or(Error::Stopping)?;
         Ok((cluster, ring))

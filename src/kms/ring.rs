@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::crypto::{Ring, RingWrap, RootKey, UnwrapError};
-use crate::state::{Cluster, ClusterId, RingVersion};
+use crate::state::{ClusterId, ClusterState, RingVersion};
 
 const FORMAT: u8 = 1;
 
@@ -24,11 +24,11 @@ pub enum SealError {
 }
 
 /// The facts of a new cluster: a new id, when it is made, and a ring of one version wrapped by the root key.
-pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> Cluster {
+pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> ClusterState {
     let id = ClusterId(crate::crypto::random::bytes());
     let ring = Ring::generate();
     let versions = ring.wrap(root, &id.0).into_iter();
-    Cluster {
+    ClusterState {
         id,
         level: crate::state::FEATURE_LEVEL,
         ring: versions.map(|wrap| RingVersion { version: wrap.version, wraps: vec![encode(&wrap)] }).collect(),
@@ -39,7 +39,7 @@ pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> Cluster {
 }
 
 /// Opens the cluster's ring.
-pub(super) fn open(cluster: &Cluster, root: &RootKey) -> Result<Ring, SealError> {
+pub(super) fn open(cluster: &ClusterState, root: &RootKey) -> Result<Ring, SealError> {
     let wraps = cluster.ring.iter().flat_map(|version| version.wraps.iter().map(|wrap| (version.version, wrap)));
     let decoded = wraps.map(|(version, wrap)| decode(version, wrap).ok_or(SealError::UnknownWrap { version }));
     let wraps = decoded.collect::<Result<Vec<_>, _>>()?;
@@ -128,7 +128,7 @@ mod tests {
     fn root_keys_are_found_in_stored_bytes() {
         let (one, other) = (RootKey::random(), RootKey::random());
         let mut cluster = new_cluster(&one, 0);
-        let around = |cluster: &Cluster| [&[8, 1, 18, 93][..], &cluster.encode(), &[18, 93, 1]].concat();
+        let around = |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.encode(), &[18, 93, 1]].concat();
         assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);
         let ring = open(&cluster, &one).unwrap();
         cluster.ring[0].wraps.extend(ring.wrap(&other, &cluster.id.0).iter().map(encode));

@@ -5,14 +5,14 @@ mod keys;
 
 use bytes::Bytes;
 
-use super::{Cluster, Command, Init, KeyRecord, Memory, Operation, Outcome};
+use super::{ClusterState, Command, Init, KeyRecord, Memory, Operation, Outcome};
 use crate::policy::{ActionKind, Actor, Assignment, Identity, KeyAction, PolicyEntry, PolicyName, Rules};
 
 /// The part of the state that deciding one command needs.
 #[derive(Clone, Copy)]
 pub struct Current<'a> {
     /// The cluster, once initialised.
-    pub cluster: Option<&'a Cluster>,
+    pub cluster: Option<&'a ClusterState>,
     /// The rules in force.
     pub rules: &'a Rules,
     /// The record of a version of a key, or of its newest one, whether the key waits for deletion or not.
@@ -25,7 +25,7 @@ pub struct Current<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets the facts about the cluster.
-    SetCluster(Cluster),
+    SetCluster(ClusterState),
     /// Puts a policy.
     PutPolicy(PolicyName, PolicyEntry),
     /// Removes a policy.
@@ -149,11 +149,11 @@ fn initialise(actor: Actor, init: &Init, current: Current<'_>) -> Decision {
 }
 
 /// Time never goes back.
-fn advance_time(time_ns: u64, cluster: &Cluster) -> Vec<Change> {
+fn advance_time(time_ns: u64, cluster: &ClusterState) -> Vec<Change> {
     if time_ns <= cluster.time_ns {
         return Vec::new();
     }
-    vec![Change::SetCluster(Cluster { time_ns, ..cluster.clone() })]
+    vec![Change::SetCluster(ClusterState { time_ns, ..cluster.clone() })]
 }
 
 #[cfg(test)]

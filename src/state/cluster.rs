@@ -23,7 +23,7 @@ pub struct RingVersion {
 
 /// The replicated facts about the cluster; made by its first command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cluster {
+pub struct ClusterState {
     /// The cluster's id.
     pub id: ClusterId,
     /// The feature level at which entries are written.
@@ -39,13 +39,13 @@ pub struct Cluster {
     pub created_at: Option<i64>,
 }
 
-impl Cluster {
+impl ClusterState {
     /// The facts as stored.
     pub fn encode(&self) -> Vec<u8> {
         self.to_wire().encode_to_vec()
     }
 
-    /// Reads what [`Cluster::encode`] made.
+    /// Reads what [`ClusterState::encode`] made.
     ///
     /// # Errors
     /// The bytes are no such message.
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_cluster_of_level_1_is_stored_as_it_was_and_has_no_date() {
-        let new = Cluster {
+        let new = ClusterState {
             id: ClusterId([7; 16]),
             level: 2,
             ring: Vec::new(),
@@ -105,9 +105,9 @@ mod tests {
             time_ns: 0,
             created_at: Some(-1),
         };
-        assert_eq!(Cluster::decode(&new.encode()).unwrap(), new);
-        let old = Cluster { level: 1, created_at: None, ..new };
+        assert_eq!(ClusterState::decode(&new.encode()).unwrap(), new);
+        let old = ClusterState { level: 1, created_at: None, ..new };
         let stored = [&[0x0a, 16][..], &[7; 16], &[0x10, 1, 0x20, 1]].concat();
-        assert_eq!((old.encode(), Cluster::decode(&stored).unwrap()), (stored, old));
+        assert_eq!((old.encode(), ClusterState::decode(&stored).unwrap()), (stored, old));
     }
 }

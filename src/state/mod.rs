@@ -17,7 +17,7 @@ mod wire;
 
 pub use access_change::{AccessChange, PolicyTag, Replaces};
 pub use apply::{Change, Current, apply};
-pub use cluster::{Cluster, ClusterId, RingVersion};
+pub use cluster::{ClusterId, ClusterState, RingVersion};
 pub use command::{Command, DecodeError, RequestId};
 pub use digest::Digest;
 pub use memory::{Memory, Remembered};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::command::DecodeError;
 use super::rules::{assignment_from_wire, assignment_to_wire, policy_from_wire, policy_to_wire};
 use super::wire::{self, command::Operation as Wire};
-use super::{AccessChange, Cluster, CreationId};
+use super::{AccessChange, ClusterState, CreationId};
 use crate::policy::{Assignment, Identity, KeyName, PolicyEntry, PolicyName};
 
 /// What a command changes. Names are checked; records are kept as the bytes they came in.
@@ -83,7 +83,7 @@ pub struct Use {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Init {
     /// The cluster.
-    pub cluster: Cluster,
+    pub cluster: ClusterState,
     /// Policies.
     pub policies: Vec<(PolicyName, PolicyEntry)>,
     /// Identities bound to them.
@@ -194,7 +194,7 @@ impl Init {
 
     fn from_wire(wire: wire::Init) -> Result<Self, DecodeError> {
         Ok(Self {
-            cluster: Cluster::from_wire(wire.cluster.ok_or(DecodeError::Malformed("cluster"))?)?,
+            cluster: ClusterState::from_wire(wire.cluster.ok_or(DecodeError::Malformed("cluster"))?)?,
             policies: wire.policies.into_iter().map(policy_from_wire).collect::<Result<_, _>>()?,
             assignments: wire.assignments.into_iter().map(assignment_from_wire).collect::<Result<_, _>>()?,
         })

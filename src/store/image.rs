@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
 use super::{LogId, View, wire};
 use crate::policy::Rules;
-use crate::state::{Cluster, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
+use crate::state::{ClusterState, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
 
 /// How far this node has applied the log, and the count and digest of the state there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl ImageBuilder {
                 let (identity, assignment) = decode_assignment(value).map_err(|e| damaged(&e))?;
                 self.rules.identities.insert(identity, assignment);
             }
-            _ if key == CLUSTER => self.view.set_cluster(Cluster::decode(value).map_err(|e| damaged(&e))?),
+            _ if key == CLUSTER => self.view.set_cluster(ClusterState::decode(value).map_err(|e| damaged(&e))?),
             _ => return Err(Damage::Entry(format!("its key begins with the unknown byte {:02x?}", key.first()))),
         }
         self.count(key, value);

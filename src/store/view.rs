@@ -9,14 +9,14 @@ use parking_lot::RwLock;
 
 use super::entries::version_key;
 use crate::policy::{KeyName, Prefix, Rules};
-use crate::state::{Cluster, CreationId, FIRST_LEVEL, KeyRecord};
+use crate::state::{ClusterState, CreationId, FIRST_LEVEL, KeyRecord};
 
 /// The applied state as requests read it. The state machine alone changes it, in the order of the log.
 #[derive(Default)]
 pub struct View {
     keys: RwLock<Keys>,
     rules: ArcSwap<Rules>,
-    cluster: ArcSwapOption<Cluster>,
+    cluster: ArcSwapOption<ClusterState>,
 }
 
 /// Key versions. Each is one allocation: its version key and then its record. Their byte order is the order of listings.
@@ -45,7 +45,7 @@ impl View {
     }
 
     /// The facts about the cluster, once it is initialised.
-    pub fn cluster(&self) -> Option<Arc<Cluster>> {
+    pub fn cluster(&self) -> Option<Arc<ClusterState>> {
         self.cluster.load_full()
     }
 
@@ -98,7 +98,7 @@ impl View {
         self.rules.store(Arc::new(rules));
     }
 
-    pub(super) fn set_cluster(&self, cluster: Cluster) {
+    pub(super) fn set_cluster(&self, cluster: ClusterState) {
         self.cluster.store(Some(Arc::new(cluster)));
     }
 

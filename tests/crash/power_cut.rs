@@ -217,8 +217,8 @@ fn apply(keystore: &mut Keystore, index: u64) {
     keystore.advance(LogId { term: 1, node: 1, index });
 }
 
-fn cluster() -> state::Cluster {
-    state::Cluster {
+fn cluster() -> state::ClusterState {
+    state::ClusterState {
         id: ClusterId([1; 16]),
         level: state::FEATURE_LEVEL,
         ring: Vec::new(),

@@ -147,7 +147,7 @@ async fn take_part(number: u8, config: &Config) -> Cluster {
 
 fn first_command(config: &Config) -> Command {
     let author = Author::default();
-    let cluster = state::Cluster {
+    let cluster = state::ClusterState {
         id: ClusterId([1; 16]),
         level: FEATURE_LEVEL,
         ring: vec![RingVersion { version: 1, wraps: Vec::new() }],

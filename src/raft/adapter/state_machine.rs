@@ -199,7 +199,7 @@ mod tests {
     use crate::crypto::Cipher;
     use crate::policy::{ActionKind, Actor, Author, Identity, KeyAction, Prefix};
     use crate::raft::adapter::log_storage::LogStorage;
-    use crate::state::{Cluster, ClusterId, CreationId, Init, KeySeen, Operation};
+    use crate::state::{ClusterId, ClusterState, CreationId, Init, KeySeen, Operation};
     use crate::store::{FoundKeystore, Owner, Store, StoreId};
 
     fn opened(dir: &tempfile::TempDir) -> (LogStorage, StateMachine) {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn first_command() -> Command {
-        let cluster = Cluster {
+        let cluster = ClusterState {
             id: ClusterId([1; 16]),
             level: 1,
             ring: Vec::new(),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Change, Current, Decision};
 use crate::policy::Actor;
-use crate::state::{Cluster, CreationId, KeyRecord, KeySeen, Outcome, Use};
+use crate::state::{ClusterState, CreationId, KeyRecord, KeySeen, Outcome, Use};
 
 /// Above any record that is sealed here; what is larger was not made by a node of this cluster.
 pub(super) const MAX_RECORD_BYTES: usize = 1024;
@@ -12,7 +12,7 @@ pub(super) const MAX_RECORD_BYTES: usize = 1024;
 pub(super) const MAX_VERSIONS: u32 = 4096;
 const FIRST_VERSION: u32 = 1;
 
-pub(super) fn create(name: &str, record: &Bytes, cluster: &Cluster, current: Current<'_>) -> Decision {
+pub(super) fn create(name: &str, record: &Bytes, cluster: &ClusterState, current: Current<'_>) -> Decision {
     match (current.record)(name, None) {
         Some(newest) if newest.delete_at.is_some() => return Err(Outcome::KeyWaiting),
         Some(_) => return Err(Outcome::KeyExists),
@@ -25,7 +25,7 @@ pub(super) fn create(name: &str, record: &Bytes, cluster: &Cluster, current: Cur
     Ok(vec![put(name, FIRST_VERSION, record.clone())])
 }
 
-pub(super) fn rotate(name: &str, record: &Bytes, cluster: &Cluster, current: Current<'_>) -> Decision {
+pub(super) fn rotate(name: &str, record: &Bytes, cluster: &ClusterState, current: Current<'_>) -> Decision {
     let decoded = newly_sealed(record, cluster)?;
     let newest = living(name, decoded.creation_id, current)?;
     if newest.version >= MAX_VERSIONS {
@@ -52,7 +52,7 @@ pub(super) fn set_version(key: &KeySeen, version: u32, disabled: bool, current: 
     Ok(vec![Change::PutKey { name: key.name.clone(), version, record, revokes: disabled }])
 }
 
-pub(super) fn delete(key: &KeySeen, window_ns: u64, cluster: &Cluster, current: Current<'_>) -> Decision {
+pub(super) fn delete(key: &KeySeen, window_ns: u64, cluster: &ClusterState, current: Current<'_>) -> Decision {
     let newest = living(&key.name, key.creation_id, current)?;
     if window_ns == 0 {
         return Ok(vec![Change::RemoveKey { name: key.name.clone() }]);
@@ -69,7 +69,7 @@ pub(super) fn restore(key: &KeySeen, current: Current<'_>) -> Decision {
 }
 
 /// A client removes a waiting key whenever it likes, a node only once its time has come.
-pub(super) fn purge(key: &KeySeen, actor: Actor, cluster: &Cluster, current: Current<'_>) -> Decision {
+pub(super) fn purge(key: &KeySeen, actor: Actor, cluster: &ClusterState, current: Current<'_>) -> Decision {
     let newest = waiting(key, current)?;
     if actor == Actor::Node && newest.delete_at.is_none_or(|delete_at| delete_at > cluster.time_ns) {
         return Err(Outcome::NothingWaiting);
@@ -104,7 +104,7 @@ fn waiting(key: &KeySeen, current: Current<'_>) -> Result<KeyRecord, Outcome> {
 }
 
 /// A record as its proposer sealed it, with nothing in it that only applying decides.
-fn newly_sealed(record: &Bytes, cluster: &Cluster) -> Result<KeyRecord, Outcome> {
+fn newly_sealed(record: &Bytes, cluster: &ClusterState) -> Result<KeyRecord, Outcome> {
     let decoded = KeyRecord::decode(record).map_err(|_| Outcome::Malformed)?;
     let plain = !decoded.disabled && decoded.last_used.is_none() && decoded.delete_at.is_none();
     if record.len() > MAX_RECORD_BYTES || !plain {

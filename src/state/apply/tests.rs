@@ -70,7 +70,7 @@ fn on_key(action: KeyAction) -> Option<ActionKind> {
 
 /// The versions of the one key `a`, under a ring whose version 2 is active, at the replicated time 100.
 fn decided(command: &Command, versions: &[KeyRecord], rules: &Rules) -> (Outcome, Vec<Change>) {
-    let cluster = Cluster {
+    let cluster = ClusterState {
         id: ClusterId([0; 16]),
         level: 1,
         ring: Vec::new(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, KeyName};
-use crate::state::{Change, Cluster, ClusterId, CreationId, KeyRecord, Outcome, Remembered, RequestId};
+use crate::state::{Change, ClusterId, ClusterState, CreationId, KeyRecord, Outcome, Remembered, RequestId};
 use crate::store::{FoundKeystore, LogStore, OpenError, Snapshots, Store, StoreId};
 
 fn id(index: u64) -> LogId {
@@ -12,7 +12,7 @@ fn id(index: u64) -> LogId {
 
 /// What `state` decides for the cluster's first command.
 fn initialised() -> Change {
-    Change::SetCluster(Cluster {
+    Change::SetCluster(ClusterState {
         id: ClusterId([1; 16]),
         level: 1,
         ring: Vec::new(),
