@@ -1,4 +1,4 @@
-//! Policies and identities that are changed through any node hold on every node, at once and over restarts.
+//! A change to policies and identities through any node holds on every node, at once and over restarts.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn a_change_holds_on_every_node_once_it_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_admin_stays_where_no_file_names_one() {
+async fn the_last_admin_stays_if_no_file_names_one() {
     let mut cluster = three_nodes().await;
     let ops = cluster.user(Client::new(Some(ApiKey::parse(OPS_KEY).credential())));
     let admin = cluster.admin();
@@ -83,9 +83,9 @@ async fn a_policy_made_by_concurrent_creates_is_made_once() {
     cluster.assert_equal_digests().await;
 }
 
-/// Two who change what they have read do not undo each other's change.
+/// Two clients that each change what they have read do not undo each other's changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_names_what_it_replaces_replaces_nothing_else() {
+async fn a_conditional_write_replaces_only_the_version_that_it_names() {
     let cluster = three_nodes().await;
     let client = Client::new(Some(ApiKey::parse(ADMIN_KEY).credential()));
     let send = async |node: usize, request: Request| {

@@ -1,4 +1,4 @@
-//! Nothing that is on a node's disk opens a key without the root key: log, keystore and snapshots hold sealed entries.
+//! A node's disk does not open a key without the root key: log, keystore and snapshots hold sealed entries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,13 +42,13 @@ async fn key_bytes_never_reach_a_disk() {
     }
 }
 
-/// Neither as they are, nor in base64 at any alignment, nor in hexadecimal.
+/// Fails if the file contains a secret: as it is, in base64 at any alignment, or in hexadecimal.
 fn assert_has_none_of(file: &Path, content: &[u8], secrets: &[&[u8]]) {
     for secret in secrets {
         let hex = hex::encode(secret);
         let base64 = (0..3).map(|shift| {
             let whole = BASE64_STANDARD.encode([&vec![0; shift][..], secret].concat());
-            // Only the characters in the middle do not depend on what stands around.
+            // Only the characters in the middle do not depend on the bytes around the secret.
             whole.as_bytes()[4..40].to_vec()
         });
         let forms = base64.chain([secret.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()]);

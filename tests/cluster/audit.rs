@@ -1,5 +1,5 @@
-//! The audit trail: one record for each request, whatever it is, in a file that proves itself; and what becomes of
-//! requests while no record can be written.
+//! The audit trail has one record for each request, even a hostile one, in a file that proves itself. A node that
+//! cannot write records answers no requests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ fn verify(folder: &Path, key: &str) -> Report {
     verifier.finish()
 }
 
-/// Requests that a client library would not send, each on a connection of its own. Every one is a whole request, or
-/// what a server must take for one.
+/// Requests that a client library would not send, each on a connection of its own. A server must take each of them for
+/// a whole request.
 fn hostile(number: usize) -> Vec<u8> {
     const INJECTED: &str = "{\"time\":\"2026-01-01T00:00:00Z\",\"request\":{\"path\":\"/injected\"}}";
     let encoded: String = INJECTED.bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -75,10 +75,11 @@ fn hostile(number: usize) -> Vec<u8> {
     }
 }
 
-/// Sends bytes and reads whatever comes, to the end; the id that the answer has, if there is one: a client that has left may get none.
+/// Sends bytes and reads the answer to the end. Returns the request id in the answer. A client that has left may get no
+/// answer.
 async fn send(cluster: &TestCluster, client: &Client, bytes: &[u8]) -> Option<String> {
     let mut stream = client.connect(&cluster.endpoint(0), Http::One).await.expect("the node lets it in");
-    // A node that has answered already need not read the rest.
+    // A node that has answered need not read the rest.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
@@ -185,7 +186,7 @@ async fn a_node_that_must_audit_and_cannot_does_not_answer_until_it_can() {
     let admin = cluster.admin();
     admin.create(0, "before").await.expect("a new key");
     std::fs::remove_dir_all(&gone).expect("it is there");
-    // The request that finds it out may still be answered: its record is kept, and written later.
+    // The node may still answer the request whose record it cannot write: it keeps the record and writes it later.
     let answered = admin.create(0, "found-out").await.is_ok();
     cluster.wait_for_state(0, "unaudited").await;
     let refusal = admin.create(0, "refused").await.expect_err("the listener is closed");

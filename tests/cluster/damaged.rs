@@ -1,4 +1,4 @@
-//! A keystore that was damaged or deleted is noticed and rebuilt; wrong keys are never served.
+//! A node notices that its keystore was damaged or deleted, and rebuilds it. It never serves wrong keys.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -36,7 +36,7 @@ async fn flipped_bytes_in_the_keystore_never_lead_to_wrong_keys() {
         cluster.stop(node).await;
         flip_bytes(&in_use(&cluster.data(node).join("keystore")).join("db"));
         assert_serves_the_right_keys_again(&mut cluster, node, &keys).await;
-        fs::remove_dir_all(&aside).unwrap_or_else(|_| panic!("round {round}: what is damaged is put aside"));
+        fs::remove_dir_all(&aside).unwrap_or_else(|_| panic!("round {round}: the node put the damaged keystore aside"));
     }
 }
 
@@ -60,12 +60,12 @@ async fn assert_serves_the_right_keys_again(cluster: &mut TestCluster, node: usi
     cluster.assert_equal_digests().await;
 }
 
-/// The sled folder that a keystore uses.
+/// The sled folder of a keystore.
 fn in_use(keystore: &Path) -> PathBuf {
     keystore.join(fs::read_to_string(keystore.join("CURRENT")).expect("a keystore names its folder"))
 }
 
-/// Flips random bytes of what was written of a file.
+/// Flips random bytes in the written part of a file.
 fn flip_bytes(path: &Path) {
     let content = fs::read(path).expect("the file is there");
     let written: Vec<_> = (0u64..).zip(&content).filter(|(_, byte)| **byte != 0).collect();

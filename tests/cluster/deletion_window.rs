@@ -1,4 +1,5 @@
-//! With a window, a deleted key is gone for everyone, can be restored as it was, and is removed when its time has come.
+//! With a deletion window, a deleted key is gone for all clients, can be restored as it was, and is removed when its
+//! time has come.
 
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ async fn a_purged_key_is_gone_and_its_name_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_removed_once_its_time_has_come_though_leaders_change() {
+async fn a_key_is_removed_on_time_although_leaders_change() {
     let mut cluster = with_window(Duration::from_secs(2)).await;
     let user = cluster.admin();
     for name in ["k", "other"] {

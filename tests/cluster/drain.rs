@@ -1,4 +1,4 @@
-//! A node that is told to stop closes its listener first, finishes what is in flight, and hands over leadership.
+//! A node that stops closes its listener first, finishes the requests in flight, and hands leadership over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,12 +32,12 @@ async fn no_write_fails_on_a_client_that_tries_another_node() {
     let written = writing.await.expect("no write fails");
     assert!(written > 0);
     for name in (0..written).map(|number| format!("key-{number}")) {
-        user.generate(written % 3, &name).await.expect("what was acknowledged is there");
+        user.generate(written % 3, &name).await.expect("an acknowledged key exists");
     }
     cluster.assert_equal_digests().await;
 }
 
-/// Creates keys until told that it is over; how many.
+/// Creates keys until `over` is set. Returns how many.
 async fn keep_creating(user: User, over: Arc<AtomicBool>) -> usize {
     let mut done = 0;
     while !over.load(Ordering::Relaxed) {

@@ -1,4 +1,5 @@
-//! When the leader dies, writes resume on the others, and no decryption fails on a client that tries another node.
+//! When the leader dies, the other nodes take writes again, and no decryption fails for a client that tries another
+//! node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +32,7 @@ async fn writes_resume_and_no_decryption_fails_when_leaders_die() {
     cluster.assert_equal_digests().await;
 }
 
-/// Decrypts until told that it is over; how often.
+/// Decrypts until `over` is set. Returns how often.
 async fn keep_decrypting(user: User, keys: Vec<DataKey>, over: Arc<AtomicBool>) -> usize {
     let mut done = 0;
     while !over.load(Ordering::Relaxed) {

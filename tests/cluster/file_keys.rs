@@ -1,4 +1,4 @@
-//! The keys of the configuration file exist, the same on every node, before any listener opens.
+//! The keys of the configuration file exist on every node before any listener opens, and are the same everywhere.
 
 use super::cluster;
 use crate::support::api_key::ApiKey;
@@ -8,13 +8,13 @@ use crate::support::settings::ADMIN_KEY;
 const KEYS: [&str; 3] = ["first", "second", "third"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_files_keys_are_there_when_the_listener_opens() {
+async fn the_keys_of_the_file_exist_when_the_listener_opens() {
     let keys = || KEYS.map(str::to_owned).to_vec();
     let admin = ApiKey::parse(ADMIN_KEY);
     let mut cluster = TestCluster::prepare(3, &admin, |config, _| config.keys = keys());
     cluster.begin_nodes(&[0, 1, 2]).await;
     let user = cluster.admin();
-    // Whichever listener opens first: the keys are there with the first answer.
+    // The keys exist when the first listener answers, whichever node it belongs to.
     let first = cluster.wait_for("a listener", async || {
         let asked = futures::future::join_all((0..3).map(|node| user.generate(node, KEYS[2]))).await;
         asked.into_iter().find(|answer| answer.as_ref().map_or_else(|refusal| refusal.status.is_some(), |_| true))
@@ -28,7 +28,7 @@ async fn the_files_keys_are_there_when_the_listener_opens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_files_keys_are_created_once() {
+async fn the_keys_of_the_file_are_created_once() {
     let mut cluster = cluster(3, |config| config.keys = KEYS.map(str::to_owned).to_vec()).await;
     let user = cluster.admin();
     let mut keys = Vec::new();

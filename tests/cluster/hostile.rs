@@ -1,5 +1,5 @@
 //! The audit file has exactly one record of each of 1,000 hostile requests, with its path, client and status as they
-//! were, and no line that a request wrote.
+//! were. No request writes a line of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,12 @@ use crate::support::settings::{ADMIN, ADMIN_KEY, APP, APP_KEY, OPS, OPS_KEY};
 
 const SEED: u64 = 1_000;
 const REQUESTS: usize = 1_000;
-/// Requests under way at a time.
+/// How many requests run at a time.
 const WIDE: usize = 16;
 const CLIENTS: [(&str, &str); 3] = [(ADMIN_KEY, ADMIN), (APP_KEY, APP), (OPS_KEY, OPS)];
 
-/// What would forge a record, split a line, steer a terminal or end a string, were it written as it came.
+/// Texts that would forge a record, split a line, steer a terminal or end a string, if the node wrote them as they
+/// came.
 const POISON: [&str; 14] = [
     "%0a{%22time%22:%222026-01-01T00:00:00Z%22,%22request%22:{%22ip%22:%22%22,%22path%22:%22/forged%22}}%0a",
     "%0d%0a%0d%0aHTTP/1.1%20200%20OK",
@@ -41,7 +42,7 @@ const POISON: [&str; 14] = [
     "%F0%9F%94%91%e2%80%ae%e2%81%a6%e2%80%8f%d8%9c%ef%bb%bf",
 ];
 
-/// A hostile request, and how much of it is sent.
+/// A hostile request, and how much of it the client sends.
 struct Hostile {
     client: usize,
     request: Request,
@@ -84,7 +85,7 @@ async fn each_of_a_thousand_hostile_requests_has_its_one_record() {
             assert_eq!(code, *status, "{}", hostile.shown());
         }
     }
-    assert!(records.is_empty(), "seed {SEED}: records of nothing that was asked: {records:?}");
+    assert!(records.is_empty(), "seed {SEED}: records without a request: {records:?}");
 }
 
 fn hostile(chance: &mut Chance, number: usize) -> Hostile {
@@ -113,7 +114,7 @@ fn hostile(chance: &mut Chance, number: usize) -> Hostile {
     Hostile { client: chance.below(CLIENTS.len()), request, version, leaves }
 }
 
-/// The status of the answer; none where the client left, or the server had enough.
+/// The status of the answer. `None` if the client left or the server closed the connection.
 async fn attack(endpoint: &Endpoint, client: &Client, hostile: &Hostile) -> Option<u16> {
     if !hostile.leaves {
         return http::send(endpoint, client, hostile.version, &hostile.request).await.ok().map(|answer| answer.status);
@@ -126,16 +127,16 @@ async fn attack(endpoint: &Endpoint, client: &Client, hostile: &Hostile) -> Opti
     None
 }
 
-/// The records by the number in their path; a path that no request had fails.
+/// The records by the number in their path. Fails on a path that no request had.
 fn records(path: &Path) -> BTreeMap<usize, Vec<Value>> {
     let text = fs::read(path).expect("the file is readable");
     let control = text.iter().find(|byte| byte.is_ascii_control() && **byte != b'\n');
-    assert_eq!(control, None, "no control character is written as it came");
+    assert_eq!(control, None, "the file has no raw control character");
     let text = String::from_utf8(text).expect("the file is text");
     let turn = text.find(
         |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
     );
-    assert_eq!(turn, None, "and none that turns the text around");
+    assert_eq!(turn, None, "the file has no character that changes the direction of text");
     let mut records = BTreeMap::<_, Vec<Value>>::new();
     for line in text.lines() {
         let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -144,7 +145,7 @@ fn records(path: &Path) -> BTreeMap<usize, Vec<Value>> {
             continue;
         }
         let number = path.split("/h").filter_map(|rest| rest.get(..4)?.parse().ok()).next();
-        records.entry(number.unwrap_or_else(|| panic!("nobody asked for this: {line}"))).or_default().push(record);
+        records.entry(number.unwrap_or_else(|| panic!("no request has this path: {line}"))).or_default().push(record);
     }
     records
 }

@@ -1,4 +1,4 @@
-//! Clusters of real nodes in one process: one invariant a file.
+//! Tests of clusters of real nodes in one process. Each file has one invariant.
 
 mod access_writes;
 mod at_rest;
@@ -35,7 +35,7 @@ use support::api_key::ApiKey;
 use support::cluster::TestCluster;
 use support::settings::ADMIN_KEY;
 
-/// Three nodes that serve, as configured for every test.
+/// Three nodes that serve, with the configuration of every test.
 async fn three_nodes() -> TestCluster {
     cluster(3, |_| {}).await
 }

@@ -1,4 +1,4 @@
-//! What was acknowledged is there after restarts, crashes, and a power cut of all nodes.
+//! Acknowledged writes survive restarts, crashes, and a power cut of all nodes.
 
 use super::three_nodes;
 use crate::support::cluster::TestCluster;
@@ -12,7 +12,7 @@ async fn assert_all_there(cluster: &TestCluster, keys: &[DataKey]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarts_one_after_the_other_lose_nothing() {
+async fn rolling_restarts_lose_nothing() {
     let mut cluster = three_nodes().await;
     let user = cluster.admin();
     let mut keys = user.create_many("before", 30).await;
@@ -34,7 +34,7 @@ async fn restarts_one_after_the_other_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_power_cut_of_all_nodes_loses_nothing_and_needs_no_hands() {
+async fn a_power_cut_of_all_nodes_loses_nothing_and_needs_no_repair() {
     let mut cluster = three_nodes().await;
     let mut keys = cluster.admin().create_many("before", 60).await;
     cluster.kill_all().await;

@@ -1,4 +1,4 @@
-//! A node that reaches no leader serves the keys it knows for a while, and nothing else.
+//! A node that reaches no leader serves only the keys it knows, for a while.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn short_timeouts(config: &mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn known_keys_are_served_without_a_quorum_and_nothing_else() {
+async fn a_node_without_a_quorum_serves_only_known_keys() {
     let mut cluster = cluster(3, short_timeouts).await;
     let user = cluster.admin();
     let mut keys = user.create_many("known", 6).await;
@@ -50,7 +50,7 @@ async fn known_keys_are_served_without_a_quorum_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_leave_to_be_offline_the_listener_closes_with_the_lease() {
+async fn a_node_that_may_not_be_offline_closes_its_listener_with_the_lease() {
     let mut cluster = cluster(3, |config| {
         short_timeouts(config);
         config.consistency.offline = Duration::ZERO;

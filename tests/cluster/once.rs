@@ -8,20 +8,20 @@ use crate::support::consensus::{Consensus, create, delete};
 use crate::support::settings::{APP, OPS, identity};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_sent_again_after_a_delete_brings_nothing_back() {
+async fn a_create_sent_again_after_a_delete_does_not_bring_the_key_back() {
     let consensus = Consensus::start().await;
     let (created, creation) = create(consensus.node(0).seen_index(), "key");
     assert_eq!(consensus.write(0, &created).await, Outcome::Done);
     assert_eq!(consensus.write(1, &delete(0, "key", creation)).await, Outcome::Done);
     for node in 0..3 {
-        assert_eq!(consensus.write(node, &created).await, Outcome::Done, "it hears what came of it");
+        assert_eq!(consensus.write(node, &created).await, Outcome::Done, "it gets the first outcome");
         assert_eq!(consensus.creation("key").await, None);
     }
     consensus.assert_equal_digests().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delete_sent_again_after_a_create_loses_nothing() {
+async fn a_delete_sent_again_after_a_create_does_not_delete_the_new_key() {
     let consensus = Consensus::start().await;
     let (first, old) = create(0, "key");
     let (second, new) = create(0, "key");
@@ -30,8 +30,8 @@ async fn a_delete_sent_again_after_a_create_loses_nothing() {
         assert_eq!(consensus.write(2, command).await, Outcome::Done);
     }
     for node in 0..3 {
-        assert_eq!(consensus.write(node, &deleted).await, Outcome::Done, "it hears what came of it");
-        // Not the same request, but one that saw the same creation.
+        assert_eq!(consensus.write(node, &deleted).await, Outcome::Done, "it gets the first outcome");
+        // This is another request, which saw the same creation.
         assert_eq!(consensus.write(node, &delete(0, "key", old)).await, Outcome::KeyNotFound);
         assert_eq!(consensus.creation("key").await, Some(new));
     }
@@ -39,7 +39,7 @@ async fn a_delete_sent_again_after_a_create_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_sent_through_every_node_at_a_time_take_effect_once() {
+async fn a_command_sent_through_every_node_takes_effect_once() {
     let consensus = Consensus::start().await;
     for round in 0..20 {
         let name = format!("key-{round}");
@@ -59,7 +59,7 @@ async fn commands_sent_through_every_node_at_a_time_take_effect_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_leader_remembers_what_was_done() {
+async fn a_new_leader_remembers_done_commands() {
     let mut consensus = Consensus::start().await;
     let (gone, old) = create(0, "gone");
     let (kept, new) = create(0, "kept");
@@ -69,14 +69,14 @@ async fn a_new_leader_remembers_what_was_done() {
     }
     let survivor = consensus.kill_leader().await;
     for command in [&gone, &deleted, &kept] {
-        assert_eq!(consensus.write(survivor, command).await, Outcome::Done, "it hears what came of it");
+        assert_eq!(consensus.write(survivor, command).await, Outcome::Done, "it gets the first outcome");
     }
     assert_eq!(consensus.creation("gone").await, None);
     assert_eq!(consensus.creation("kept").await, Some(new));
     consensus.assert_equal_digests().await;
 }
 
-/// The rules at the command's place in the log decide, whatever the node that sent it believed.
+/// The rules at the command's place in the log decide, and not those that the sending node knew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_actor_lacks_the_permit_is_denied() {
     let consensus = Consensus::start().await;

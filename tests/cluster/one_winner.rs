@@ -1,4 +1,4 @@
-//! Of creates of one name on several nodes at a time exactly one wins, and all tell the same key afterwards.
+//! When several nodes create one name at a time, exactly one create wins, and all nodes have the same key afterwards.
 
 use futures::future::join_all;
 
@@ -6,7 +6,7 @@ use super::three_nodes;
 use crate::support::user::User;
 
 const NAMES: usize = 40;
-/// Creates of one name that are sent to each node.
+/// How many creates of one name each node gets.
 const EACH: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A key that was created through one node is there on every other one at once.
+//! A key that was created through one node exists at once on every other node.
 
 use futures::StreamExt;
 
@@ -17,7 +17,7 @@ async fn a_created_key_can_be_used_on_every_node_at_once() {
     cluster.assert_equal_digests().await;
 }
 
-/// The nodes that create and use take turns, so that every pair of them occurs.
+/// The nodes take turns at creating and using, so that each pair of them occurs.
 async fn create_here_and_use_there(user: &User, number: usize) {
     let (here, there, elsewhere) = (number % 3, (number / 3) % 3, (number / 9) % 3);
     let name = format!("key-{number}");

@@ -1,5 +1,5 @@
-//! A request that is refused before its body is read is answered all the same: its client can send all of it, and read
-//! why. A connection that is reset instead would make clients take the node for dead.
+//! A node that refuses a request before it has read the body still lets the client send all of it and read why. If it
+//! reset the connection instead, clients would take the node for dead.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -9,11 +9,11 @@ use crate::support::connection::Client;
 use crate::support::http::{self, Http, Request};
 use crate::support::settings::APP_KEY;
 
-/// As large as a body may be, and a little more.
+/// A little more than a body may have.
 const LENGTH: usize = 1_000_001;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_all_of_its_body_first_reads_why_it_was_refused() {
+async fn a_refused_client_that_sends_its_whole_body_first_can_read_why() {
     let cluster = cluster(1, |_| {}).await;
     let app = cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential())));
     let admin = cluster.admin();
@@ -30,7 +30,7 @@ async fn a_client_that_sends_all_of_its_body_first_reads_why_it_was_refused() {
             stream.write_all(piece).await.expect("the node reads on, although it has refused the request");
         }
         let mut answer = String::new();
-        // How the stream ends is none of this test's business; a reset would have lost the answer.
+        // It does not matter how the stream ends. A reset would have lost the answer.
         let _ = stream.read_to_string(&mut answer).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {answer:?}");
     }
@@ -57,7 +57,7 @@ async fn a_refused_client_goes_on_over_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_head_is_answered_alike_over_both_versions() {
+async fn both_versions_answer_a_long_head_alike() {
     let cluster = cluster(1, |_| {}).await;
     let target = format!("/v1/key/describe/{}", "a".repeat(40_000));
     let client = Client::new(Some(ApiKey::parse(super::ADMIN_KEY).credential()));
@@ -70,14 +70,14 @@ async fn a_long_head_is_answered_alike_over_both_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_is_too_long_is_on_record_with_the_status_it_was_answered() {
+async fn the_record_of_a_too_long_head_has_the_status_of_its_answer() {
     let cluster = cluster(1, |_| {}).await;
     let client = Client::new(Some(ApiKey::parse(super::ADMIN_KEY).credential()));
     let mut seen = Vec::new();
     for (target, header) in [("a".repeat(65_535), 0), ("a".repeat(10), 66_000)] {
         let mut stream = cluster.admin().connect(0).await;
         let head = format!("GET /{target} HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(header));
-        // The node may have closed before all of it is written.
+        // The node may close before the client has written all of it.
         let _ = stream.write_all(head.as_bytes()).await;
         let mut answer = vec![0; 12];
         stream.read_exact(&mut answer).await.expect("it is answered");
@@ -86,8 +86,8 @@ async fn a_head_that_is_too_long_is_on_record_with_the_status_it_was_answered() 
     assert!(seen.iter().all(|status| status == "414" || status == "431"), "{seen:?}");
     let last = Request::new("GET", "/v1/log/audit?tail=9&follow=false", None);
     let recorded = async || {
-        let told = http::send(&cluster.endpoint(0), &client, Http::One, &last).await.expect("it is answered").text();
-        seen.iter().all(|status| told.contains(&format!(r#""code":{status}"#))).then_some(())
+        let lines = http::send(&cluster.endpoint(0), &client, Http::One, &last).await.expect("it is answered").text();
+        seen.iter().all(|status| lines.contains(&format!(r#""code":{status}"#))).then_some(())
     };
     cluster.wait_for("the records", recorded).await;
 }

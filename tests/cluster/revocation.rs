@@ -1,4 +1,4 @@
-//! Once a revocation is acknowledged, no node that holds a lease does what was revoked.
+//! Once a revocation is acknowledged, no node that holds a lease serves the revoked key or right.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const KEYS: usize = 24;
 const FORBIDDEN: &str = "not authorized: insufficient permissions";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deleted_is_gone_on_every_node_at_once() {
+async fn a_deleted_key_is_gone_on_every_node_at_once() {
     let cluster = three_nodes().await;
     let user = cluster.admin();
     user.create_many("key", KEYS).await;
@@ -79,7 +79,7 @@ async fn a_withdrawn_policy_permits_nothing_on_any_node_at_once() {
 
 /// A client must not keep a permit by sending its body late.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_is_withdrawn_before_the_body_came_permits_nothing() {
+async fn a_policy_withdrawn_before_the_body_comes_permits_nothing() {
     let cluster = three_nodes().await;
     let (admin, app) = (cluster.admin(), cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential()))));
     admin.create(0, "my-app-key").await.expect("the key is new");
@@ -104,12 +104,12 @@ async fn a_policy_that_is_withdrawn_before_the_body_came_permits_nothing() {
     }
 }
 
-/// Three nodes, and the ways around one that follows.
+/// Three nodes, a follower, and proxies between it and its peers.
 async fn with_ways(offline: Duration) -> (TestCluster, Ways, usize) {
     with_ways_and(|config| config.consistency.offline = offline).await
 }
 
-/// The same, each node with its configuration as `adjust` leaves it.
+/// Three nodes, each with its configuration as `adjust` leaves it, a follower, and proxies between it and its peers.
 async fn with_ways_and(adjust: impl Fn(&mut Config)) -> (TestCluster, Ways, usize) {
     let mut cluster = cluster(3, |config: &mut Config| {
         config.consistency.lease = Duration::from_secs(1);
@@ -127,7 +127,7 @@ async fn with_ways_and(adjust: impl Fn(&mut Config)) -> (TestCluster, Ways, usiz
     (cluster, ways, alone)
 }
 
-/// Until when a node holds a lease at least, in seconds since this machine booted.
+/// The earliest end of a node's lease, in seconds since this machine booted.
 async fn held_until(user: &User, node: usize) -> f64 {
     user.metric(node, "keyraft_lease_until_seconds").await
 }
@@ -137,7 +137,7 @@ fn now() -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_off_node_that_may_not_be_offline_serves_nothing_once_a_deletion_is_acknowledged() {
+async fn a_cut_off_node_that_may_not_be_offline_stops_serving_before_a_deletion_is_acknowledged() {
     let (cluster, ways, alone) = with_ways(Duration::ZERO).await;
     let user = cluster.admin();
     let keys = user.create_many("key", 2).await;
@@ -161,18 +161,18 @@ async fn a_cut_off_node_that_may_not_be_offline_serves_nothing_once_a_deletion_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_off_node_that_may_be_offline_goes_on_and_is_waited_for_once() {
+async fn a_cut_off_node_that_may_be_offline_serves_on_and_delays_only_one_deletion() {
     let (cluster, ways, alone) = with_ways(Duration::from_secs(3_600)).await;
     let user = cluster.admin();
     let keys = user.create_many("key", 3).await;
-    // What it serves alone it must have applied before.
+    // The node serves alone only keys that it has applied before.
     user.assert_decrypts(alone, &keys).await;
     let held_until = held_until(&user, alone).await;
     ways.cut();
     user.delete((alone + 1) % 3, "key-0").await.expect("the key is there");
     assert!(now() >= held_until, "the lease is over");
     user.delete((alone + 2) % 3, "key-1").await.expect("the key is there");
-    // It says that it may not know what was revoked.
+    // It says that it may not know every revocation.
     user.assert_decrypts(alone, &keys).await;
     cluster.wait_for_state(alone, "isolated").await;
     ways.mend();
@@ -184,10 +184,10 @@ async fn a_cut_off_node_that_may_be_offline_goes_on_and_is_waited_for_once() {
     cluster.assert_equal_digests().await;
 }
 
-/// Whoever is told that something is gone already, or removes the last of it, may count on it as much as whoever removed
-/// it first.
+/// A client that learns that something is gone already, or that removes the last of it, may rely on that as much as the
+/// client that removed it first.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_told_of_a_deletion_before_it_holds_everywhere() {
+async fn no_client_learns_of_a_deletion_before_it_holds_everywhere() {
     let (cluster, ways, alone) = with_ways(Duration::ZERO).await;
     let user = cluster.admin();
     user.create_many("key", 1).await;
@@ -204,11 +204,11 @@ async fn nobody_is_told_of_a_deletion_before_it_holds_everywhere() {
             let (user, target) = (user.clone(), target.to_owned());
             async move { user.ask(first, "DELETE", &target, None).await.map(drop) }
         });
-        // The second one comes when the first one is applied, or even before.
+        // The second request comes when the first one is applied, or even before.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let told = user.ask(second, "DELETE", target, None).await.expect_err("it is gone");
-        assert_eq!(told.status, Some(404), "{target}: {told:?}");
-        assert!(now() >= held_until, "{target}: somebody is told before the lease is over");
+        let refusal = user.ask(second, "DELETE", target, None).await.expect_err("it is gone");
+        assert_eq!(refusal.status, Some(404), "{target}: {refusal:?}");
+        assert!(now() >= held_until, "{target}: the client learns of it before the lease is over");
         drop(revoking.await.expect("it ends"));
         ways.mend();
     }
@@ -236,9 +236,10 @@ async fn a_purge_is_acknowledged_no_sooner_than_the_deletion_before_it() {
     cluster.assert_equal_digests().await;
 }
 
-/// The deletion is applied but not acknowledged when its leader dies: the next one waits for that leader's lease, too.
+/// The leader dies after it has applied the deletion and before it acknowledges it. The next leader waits for the lease
+/// of the dead one, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_outlives_the_leader_that_waited_for_it() {
+async fn a_deletion_survives_the_leader_that_waits_for_it() {
     let (mut cluster, ways, alone) = with_ways(Duration::ZERO).await;
     let user = cluster.admin();
     let keys = user.create_many("key", 2).await;
@@ -293,7 +294,7 @@ async fn a_node_that_was_away_knows_of_a_deletion_before_it_serves() {
     cluster.assert_equal_digests().await;
 }
 
-/// What a node answers that was asked for a deleted key, once it serves.
+/// A node's answer about a deleted key, once the node serves.
 fn answered<T>(answer: Result<T, Refusal>) -> Option<Refusal> {
     answer.map_or_else(Some, |_| panic!("a deleted key is used")).filter(|refusal| !refusal.moves_on())
 }

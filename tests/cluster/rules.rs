@@ -1,4 +1,4 @@
-//! The policies of the configuration file are replicated by the first command, and hold alike on every node.
+//! The first command replicates the policies of the configuration file, and they hold on every node alike.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn app(cluster: &TestCluster) -> User {
     cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential())))
 }
 
-/// What the policy `app` says, on every node; one further key each time.
+/// Fails unless the policy `app` holds on every node. Each round makes further keys.
 async fn assert_rules_hold(cluster: &TestCluster, round: &str) {
     let (app, admin) = (app(cluster), cluster.admin());
     for node in 0..3 {
@@ -43,7 +43,7 @@ async fn assert_rules_hold(cluster: &TestCluster, round: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_files_policies_hold_on_every_node() {
+async fn the_policies_of_the_file_hold_on_every_node() {
     let cluster = three_nodes().await;
     assert_rules_hold(&cluster, "first").await;
     cluster.assert_equal_digests().await;

@@ -1,4 +1,4 @@
-//! A node without the right root key stays sealed: it replicates and votes, serves nobody, and changes nothing.
+//! A node without the right root key stays sealed: it replicates and votes, serves no client, and changes nothing.
 
 use std::fs;
 
@@ -24,8 +24,8 @@ async fn a_node_with_a_wrong_or_missing_root_key_stays_sealed() {
         cluster.config_mut(node).seal = wrong;
         cluster.begin_nodes(&[node]).await;
         let status = cluster.wait_for_state(node, "sealed").await;
-        let told = status["node"]["reason"].as_str().expect("a sealed node says why");
-        assert!(told.contains(reason), "{told}");
+        let shown = status["node"]["reason"].as_str().expect("a sealed node says why");
+        assert!(shown.contains(reason), "{shown}");
         for other in others {
             cluster.wait_until_serving(other).await;
         }
@@ -87,9 +87,9 @@ async fn a_sealed_node_opens_its_ring_without_a_restart() {
         cluster.config_mut(node).seal = SealConfig::File(path.clone());
         cluster.begin_nodes(&[node]).await;
         let status = cluster.wait_for_state(node, "sealed").await;
-        let told = status["node"]["reason"].as_str().expect("a sealed node says why");
+        let shown = status["node"]["reason"].as_str().expect("a sealed node says why");
         let words = ["this is not the root key of the cluster", "wants the root key with fingerprint", "own.key"];
-        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        assert!(words.iter().all(|word| shown.contains(word)), "{shown}");
         let waits = status["waiting_for"].to_string();
         assert!(waits.contains("the root key of the cluster: this is not the root key"), "{waits}");
         fs::write(&path, &right).expect("the folder is writable");
@@ -108,7 +108,7 @@ async fn a_new_cluster_begins_once_every_node_has_got_its_root_key() {
     let mut cluster = TestCluster::prepare(3, &ApiKey::parse(ADMIN_KEY), |_, _| {});
     let right = fs::read(cluster.certificates().file("root.key")).expect("it is there");
     let paths = ["first.key", "second.key"].map(|name| cluster.certificates().file(name));
-    // The one that begins the cluster has none; another has a wrong one.
+    // The node that begins the cluster lacks a root key, and another node has a wrong one.
     for (node, path) in [0, 2].into_iter().zip(&paths) {
         cluster.config_mut(node).seal = SealConfig::File(path.clone());
     }
@@ -126,7 +126,7 @@ async fn a_new_cluster_begins_once_every_node_has_got_its_root_key() {
     cluster.assert_equal_digests().await;
 }
 
-/// The sealed node holds what the others lack: it must lead for a moment, or nobody could.
+/// The sealed node has entries that the others lack. It must lead for a moment, or no node could.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sealed_node_with_the_longest_log_leads_only_to_hand_over() {
     let mut cluster = three_nodes().await;
@@ -149,7 +149,7 @@ async fn a_sealed_node_with_the_longest_log_leads_only_to_hand_over() {
     cluster.assert_equal_digests().await;
 }
 
-/// Sealed nodes do not know of each other: each hands leadership on, and an unsealed one gets its turn.
+/// Sealed nodes do not know about each other. Each hands leadership on, and the unsealed node gets its turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sealed_nodes_hand_leadership_on_until_the_unsealed_one_has_it() {
     let mut cluster = three_nodes().await;

@@ -1,4 +1,4 @@
-//! Silent sockets on the peer port do not keep the peers out: those who hold them get their share and no more.
+//! Silent sockets on the peer port do not keep the peers out: clients that hold them get only their share.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::three_nodes;
 use crate::support::user::User;
 
-/// More than the handshakes that a node does at a time.
+/// More than the handshakes that a node has under way at a time.
 const SOCKETS: usize = 80;
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_gets_in_while_somebody_else_holds_every_socket_that_he_can() {
+async fn a_peer_connects_while_an_attacker_holds_every_socket_it_can() {
     let mut cluster = three_nodes().await;
     cluster.stop(2).await;
     let ports: Vec<_> = [0, 1].map(|node| cluster.config(node).cluster.listen).to_vec();
@@ -23,7 +23,7 @@ async fn a_peer_gets_in_while_somebody_else_holds_every_socket_that_he_can() {
         let attackers = (0..SOCKETS).flat_map(|number| ports.clone().into_iter().map(move |port| (number, port)));
         join_all(attackers.map(|(number, port)| hold_on(number, port))).await;
     });
-    // The attack is under way before the node comes.
+    // The attack is under way before the node starts.
     tokio::task::yield_now().await;
     for name in ["one", "two", "three"] {
         cluster.start_nodes(&[2]).await;
@@ -35,16 +35,17 @@ async fn a_peer_gets_in_while_somebody_else_holds_every_socket_that_he_can() {
     attack.abort();
 }
 
-/// Connects from an address that is no peer's, says nothing, and connects again whenever the node has had enough. Never ends.
+/// Connects from addresses that are not in `cluster.peers`, stays silent, and connects again when the node closes a
+/// connection. Never returns.
 async fn hold_on(number: usize, port: SocketAddr) {
-    // One attacker holds on to a few addresses: the share of one must not be all that limits him.
+    // The attacker has a few addresses, so that the share of one address is not its only limit.
     let from = SocketAddr::from(([127, 0, 0, 2 + u8::try_from(number % 4).expect("it is small")], 0));
     loop {
         if let Ok(mut silent) = connect(from, port).await {
-            // It ends when the node closes it.
+            // This returns when the node closes the connection.
             let _ = silent.read_u8().await;
         }
-        // An attack that is nothing but connecting would measure who has more processors.
+        // Without a pause, the test would only measure who has more processors.
         tokio::time::sleep(PAUSE).await;
     }
 }

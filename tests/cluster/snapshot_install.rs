@@ -1,4 +1,4 @@
-//! A follower that was away while the log was purged catches up from a snapshot and loses nothing.
+//! A follower that was down while the log was purged catches up from a snapshot and loses nothing.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use keyraft::config::{Config, SnapshotConfig};
 use super::cluster;
 use crate::support::cluster::TestCluster;
 
-/// Enough for the log to outgrow [`snapshots_early`] about three times.
+/// How many keys the test creates: enough for about three snapshots under [`snapshots_early`].
 const KEYS: usize = 640;
 const AT_A_TIME: usize = 16;
-/// What a node has a snapshot beyond by then.
+/// A node has a snapshot beyond this index by then.
 const COVERED: u64 = 300;
 
-/// Snapshots as often as a configuration may ask for, with nothing of the log behind them.
+/// Snapshots as often as a configuration may ask for. A node keeps no entries before a snapshot.
 pub fn snapshots_early(config: &mut Config) {
     config.cluster.snapshot = SnapshotConfig {
         log_bytes: 64 * 1024,
@@ -48,12 +48,12 @@ async fn a_follower_that_was_away_too_long_installs_a_snapshot() {
         wait_for_a_snapshot_beyond(&cluster, other, COVERED).await;
     }
     cluster.start_nodes(&[away]).await;
-    assert!(snapshot_index(&cluster, away) > COVERED, "what it missed came as a snapshot");
+    assert!(snapshot_index(&cluster, away) > COVERED, "the node got what it missed as a snapshot");
     user.assert_decrypts(away, &keys).await;
     let gone = user.ask(away, "GET", "/v1/key/describe/before-0", None).await.expect_err("the key was deleted");
     assert!(gone.is(404, "key does not exist"), "{gone:?}");
     cluster.assert_equal_digests().await;
-    // What came as a snapshot is on its own disk, too: it can be the one that is left.
+    // The node has the snapshot on its own disk, too, and can serve when it is the one that is left.
     cluster.kill_all().await;
     cluster.start_all().await;
     keys.extend(user.create_many("after", 9).await);
@@ -66,7 +66,7 @@ async fn wait_for_a_snapshot_beyond(cluster: &TestCluster, node: usize, index: u
     cluster.wait_for(&what, async || (snapshot_index(cluster, node) > index).then_some(())).await;
 }
 
-/// How far a node's newest snapshot goes; its name begins with that.
+/// The index of a node's newest snapshot, with which the name of the file begins.
 fn snapshot_index(cluster: &TestCluster, node: usize) -> u64 {
     let files = std::fs::read_dir(cluster.data(node).join("snapshots")).expect("the folder is there").flatten();
     let names = files.filter_map(|file| file.file_name().into_string().ok());

@@ -1,4 +1,4 @@
-//! The log streams tell every event as it happens, to whoever may listen, and end with the node.
+//! The log streams carry every event as it happens, to the clients that may listen, and end with the node.
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -14,10 +14,10 @@ use crate::support::connection::Client;
 use crate::support::http::Http;
 use crate::support::settings::{ADMIN, ADMIN_KEY, OPS, OPS_KEY};
 
-/// The path of requests that make many long lines, and how many there are at first: more than a listener may lag.
+/// The path of requests that make many long lines, and how many the test sends at first: more than a listener may lag.
 const STORM: &str = "/storm/";
 const WAVE: usize = 7_000;
-/// Requests that may be lost beside them.
+/// How many other requests may be lost beside them.
 const OTHERS: usize = 20;
 
 /// A stream that a client reads line by line.
@@ -32,7 +32,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Opens a stream as the holder of an API key; the head of the answer is there when this returns.
+    /// Opens a stream as the holder of an API key. Returns once the head of the answer has come.
     pub async fn open(cluster: &TestCluster, node: usize, key: &str, http: Http, target: &str) -> Self {
         let client = Client::new(Some(ApiKey::parse(key).credential()));
         let endpoint = cluster.endpoint(node);
@@ -61,7 +61,7 @@ impl Lines {
         Self { content_type, request_id, body: answer.into_body(), read: Vec::new(), _sender: sender }
     }
 
-    /// The next event; none at the stream's end.
+    /// The next event. `None` at the stream's end.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -75,7 +75,7 @@ impl Lines {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_request_is_told_and_the_first_is_the_streams_own() {
+async fn a_stream_carries_every_request_and_begins_with_its_own() {
     let cluster = cluster(1, |_| {}).await;
     for http in [Http::One, Http::Two] {
         for path in ["/v1/log/audit", "/v1/log/audit/", "/v1/log/audit/trace", "/v1/log/audit/trace/"] {
@@ -103,13 +103,13 @@ async fn every_request_is_told_and_the_first_is_the_streams_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_begins_with_the_last_events_and_may_end_after_them() {
+async fn a_stream_begins_with_the_last_events_and_can_end_after_them() {
     let cluster = cluster(1, |_| {}).await;
     let mut live = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, "/v1/log/audit").await;
     for n in 0..3 {
         cluster.admin().create(0, &format!("key-{n}")).await.expect("a new key");
     }
-    // Once a listener has heard of it, it is among the last events.
+    // Once a listener has the event, it is among the last events.
     while live.next().await.expect("an event")["request"]["path"] != "/v1/key/create/key-2" {}
     let mut some = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, "/v1/log/audit?tail=2&follow=false").await;
     for n in 1..3 {
@@ -125,7 +125,7 @@ async fn a_stream_begins_with_the_last_events_and_may_end_after_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_for_those_who_may_listen_and_ask_properly() {
+async fn only_permitted_clients_with_a_valid_query_get_a_stream() {
     let cluster = cluster(1, |_| {}).await;
     let ops = cluster.user(Client::new(Some(ApiKey::parse(OPS_KEY).credential())));
     let refusal = ops.ask(0, "GET", "/v1/log/error", None).await.expect_err("not in its policy");
@@ -170,10 +170,11 @@ async fn streams_end_at_once_when_the_node_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_streams_of_all_nodes_are_merged_and_a_node_that_goes_and_comes_is_told() {
+async fn a_stream_merges_all_nodes_and_reports_when_one_goes_and_returns() {
     let mut cluster = cluster(3, |_| {}).await;
     let mut lines = Lines::open(&cluster, 0, ADMIN_KEY, Http::Two, "/v1/log/audit?cluster=true").await;
-    // One request to each node, the first since the head of the answer: it is told, or that the node began late is.
+    // One request to each node, the first since the head of the answer. The stream carries it, or says that the node's
+    // part began late.
     for node in [1, 2, 0] {
         let (name, path) = (format!("node-{}", node + 1), format!("/v1/key/describe/of-{node}"));
         cluster.admin().ask(node, "GET", &path, None).await.expect_err("no key");
@@ -204,7 +205,7 @@ async fn the_streams_of_all_nodes_are_merged_and_a_node_that_goes_and_comes_is_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_events_of_all_nodes_come_in_order_with_those_that_are_away_told() {
+async fn the_last_events_of_all_nodes_come_in_order_and_missing_nodes_are_reported() {
     let mut cluster = cluster(3, |_| {}).await;
     for n in 0..9 {
         cluster.admin().create(n % 3, &format!("key-{n}")).await.expect("a new key");
@@ -225,16 +226,16 @@ async fn the_last_events_of_all_nodes_come_in_order_with_those_that_are_away_tol
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_once_its_client_may_listen_no_longer() {
+async fn a_stream_ends_once_its_client_may_no_longer_listen() {
     let cluster = cluster(3, |_| {}).await;
     let mut lines = Lines::open(&cluster, 0, OPS_KEY, Http::Two, "/v1/log/audit").await;
-    // Through another node: the stream's own node learns of it as any node does.
+    // This goes through another node. The node of the stream learns of it as any node does.
     let deleted = cluster.admin().ask(1, "DELETE", &format!("/v1/identity/delete/{OPS}"), None).await;
     deleted.expect("the identity is there");
     while lines.next().await.is_some() {}
 }
 
-/// Requests that each leave a long line, on one connection.
+/// Sends requests that each leave a long line, on one connection.
 async fn storm(cluster: &TestCluster, node: usize, count: usize) {
     let (client, endpoint) = (Client::new(Some(ApiKey::parse(ADMIN_KEY).credential())), cluster.endpoint(node));
     let io = TokioIo::new(client.connect(&endpoint, Http::Two).await.expect("the node serves"));
@@ -251,7 +252,7 @@ async fn storm(cluster: &TestCluster, node: usize, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_who_is_slow_is_told_how_much_it_lost_of_each_node() {
+async fn a_slow_reader_learns_how_much_it_lost_of_each_node() {
     let cluster = cluster(3, |_| {}).await;
     for (target, node, name) in
         [("/v1/log/audit", 0, Value::Null), ("/v1/log/audit?cluster=true", 1, Value::from("node-2"))]
@@ -259,7 +260,7 @@ async fn a_reader_who_is_slow_is_told_how_much_it_lost_of_each_node() {
         let mut lines = Lines::open(&cluster, 0, ADMIN_KEY, Http::One, target).await;
         let (mut sent, mut seen, mut lost) = (0, 0, 0);
         while lost == 0 {
-            // Nobody reads meanwhile. What the sockets take is up to the system: more each time.
+            // The client does not read meanwhile. The system decides how much the sockets take, so each wave is larger.
             let wave = sent + WAVE;
             sent += wave;
             assert!(sent < 10 * WAVE, "{sent} lines and nothing was lost");
@@ -279,7 +280,7 @@ async fn a_reader_who_is_slow_is_told_how_much_it_lost_of_each_node() {
                 }
             }
         }
-        let told = seen + usize::try_from(lost).expect("a count");
-        assert!(seen < sent && told >= sent && told <= sent + OTHERS, "{seen} seen, {lost} lost of {sent}");
+        let counted = seen + usize::try_from(lost).expect("a count");
+        assert!(seen < sent && counted >= sent && counted <= sent + OTHERS, "{seen} seen, {lost} lost of {sent}");
     }
 }

@@ -1,5 +1,5 @@
-//! A record that does not open is compared with a peer's: a node whose record is another rebuilds and never serves it,
-//! and a record that is the same everywhere costs that key alone.
+//! A node compares a record that does not open with a peer's. If the records differ, the node rebuilds its keystore and
+//! never serves the record. If they are the same everywhere, only that key is lost.
 
 use std::fs;
 use std::path::Path;
@@ -12,16 +12,16 @@ use super::three_nodes;
 use crate::support::cluster::TestCluster;
 use crate::support::user::{Refusal, User};
 
-/// What sled was told when the folder was made; it refuses other values.
+/// The settings with which the folder was made. sled refuses others.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-/// How often a folder is tried that somebody holds, every [`PAUSE`].
+/// How often the test tries to open a folder that is still in use, every [`PAUSE`].
 const ATTEMPTS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Where a keystore keeps how far it is, with its digest.
+/// The key under which a keystore has its applied position and its digest.
 const APPLIED: &[u8] = b"@";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_record_is_another_than_its_peers_rebuilds() {
+async fn a_node_whose_record_differs_from_its_peers_rebuilds() {
     let mut cluster = three_nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("key", 10).await;
@@ -38,7 +38,7 @@ async fn a_node_whose_record_is_another_than_its_peers_rebuilds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_opens_nowhere_costs_its_key_alone() {
+async fn a_record_that_opens_nowhere_affects_only_its_key() {
     let mut cluster = three_nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("key", 10).await;
@@ -50,7 +50,7 @@ async fn a_record_that_opens_nowhere_costs_its_key_alone() {
         }
         user.assert_decrypts(node, &rest).await;
     }
-    // Somebody may still put an end to it.
+    // A client may still delete the key.
     user.delete(0, "key-3").await.expect("a key that does not open can be deleted");
     user.create(1, "key-3").await.expect("and made again");
     user.generate(2, "key-3").await.expect("and used");
@@ -58,7 +58,7 @@ async fn a_record_that_opens_nowhere_costs_its_key_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_peer_to_compare_with_the_key_waits_for_one() {
+async fn a_key_waits_until_a_peer_can_compare_its_record() {
     let mut cluster = three_nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("key", 4).await;
@@ -86,8 +86,8 @@ async fn refusal(user: &User, node: usize) -> Refusal {
     asked.expect_err("a record that does not open is never served")
 }
 
-/// Stops nodes, changes the same bit of a key's record on each, in such a way that count and digest agree, as a fault of
-/// memory would before they are taken, and starts them again.
+/// Stops nodes, changes the same bit of a key's record on each, and starts them again. Count and digest agree with the
+/// changed record, as after a fault of memory before they were computed.
 async fn alter(cluster: &mut TestCluster, nodes: &[usize], name: &str) {
     for &node in nodes {
         cluster.stop(node).await;
@@ -110,7 +110,7 @@ fn alter_keystore(keystore: &Path, name: &str) {
     db.flush().expect("it can be written");
 }
 
-/// Sled lets go of its folder with the last of its handles; a request that ends late in this process may hold one.
+/// sled closes its folder with its last handle, and a request of this process that ends late may still have one.
 fn opened(config: &sled::Config) -> sled::Db {
     for _ in 0..ATTEMPTS {
         if let Ok(db) = config.open() {
@@ -121,7 +121,7 @@ fn opened(config: &sled::Config) -> sled::Db {
     config.open().expect("the node has let go of it")
 }
 
-/// The applied position with the digest as it is once a record is another: its field 3, of 32 bytes.
+/// The applied position with the digest for the changed record, in its field 3, of 32 bytes.
 fn with_digest_of(applied: &[u8], key: &[u8], record: &[u8], altered: &[u8]) -> Vec<u8> {
     const FIELD: [u8; 2] = [3 << 3 | 2, 32];
     let at = applied.windows(2).position(|bytes| bytes == FIELD).expect("the digest is there") + FIELD.len();

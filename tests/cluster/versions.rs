@@ -1,4 +1,4 @@
-//! The versions of a key are the same everywhere, at once, and outlive restarts.
+//! The versions of a key are the same on every node at once, and survive restarts.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn every_node_uses_a_new_version_and_decrypts_all_older_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_rotations_make_a_version_each() {
+async fn each_of_several_concurrent_rotations_makes_a_version() {
     let cluster = three_nodes().await;
     let user = cluster.admin();
     user.create(0, "k").await.expect("it is created");
@@ -80,7 +80,7 @@ async fn a_disabled_version_is_disabled_on_every_node_once_that_is_acknowledged(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_use_of_a_key_is_known_where_it_was_used_and_everywhere_once_that_node_stops() {
+async fn the_last_use_of_a_key_is_known_on_its_node_and_everywhere_once_that_node_stops() {
     let mut cluster = three_nodes().await;
     let user = cluster.admin();
     user.create(0, "k").await.expect("it is created");
@@ -97,9 +97,9 @@ async fn the_last_use_of_a_key_is_known_where_it_was_used_and_everywhere_once_th
     cluster.assert_equal_digests().await;
 }
 
-/// A 400 is final for a client; it must not come from a node that cannot know.
+/// A 400 is final for a client, so it must not come from a node that cannot know.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ciphertext_of_a_version_that_a_cut_off_node_has_not_heard_of_is_no_forgery() {
+async fn a_cut_off_node_does_not_call_a_ciphertext_of_an_unknown_version_forged() {
     let mut cluster = three_nodes().await;
     cluster.stop_all().await;
     let ways = Ways::around(&mut cluster, 2, 3).await;

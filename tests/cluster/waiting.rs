@@ -1,4 +1,4 @@
-//! A node that waits says for what, on its local socket, and the others do not take it for one that is up to date.
+//! A node that waits says what it waits for on its local socket, and the others do not take it for an up-to-date node.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::settings::ADMIN_KEY;
 
-/// Waits until a node waits for something that has all of these words in it; returns its status then.
+/// Waits until a node waits for something whose text has all of these words. Returns its status then.
 async fn wait_until_waiting_for(cluster: &TestCluster, number: usize, words: &[&str]) -> Value {
     let look = async || {
         let status = cluster.local_status(number).await.ok()?;
@@ -33,7 +33,7 @@ async fn the_last_node_without_a_quorum_names_the_votes_that_are_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_with_a_new_certificate_key_is_told_apart_by_everybody() {
+async fn every_node_reports_a_node_with_a_new_certificate_key() {
     let mut cluster = three_nodes().await;
     let node = cluster.follower().await;
     cluster.stop(node).await;

@@ -1,4 +1,5 @@
-//! A node that lost its disk must not come back under its old id: it would vote for less than it acknowledged.
+//! A node that lost its disk must not come back under its old id, because it would vote with fewer entries than it
+//! acknowledged.
 
 use std::fs;
 
@@ -33,7 +34,8 @@ async fn a_wiped_node_never_votes_while_it_cannot_ask() {
     let (wiped, alone) = ((leader + 1) % 3, (leader + 2) % 3);
     cluster.kill_all().await;
     fs::remove_dir_all(cluster.data(wiped)).expect("the folder is there");
-    // With a vote of the wiped node, the other follower would lead without what the leader may have committed.
+    // With the vote of the wiped node, the other follower would lead without entries that the leader may have
+    // committed.
     cluster.begin_nodes(&[wiped, alone]).await;
     let why = cluster.ended(wiped).await;
     assert!(matches!(why, NodeError::Start(StartError::Boot(_))), "{why}");

@@ -1,4 +1,4 @@
-//! API keys and the certificates made of them, written from the contract alone: a second opinion on `keyraft::tls`.
+//! API keys and the certificates made from them, written from the wire contract alone, to check `keyraft::tls`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,14 +8,14 @@ use time::{Duration, OffsetDateTime};
 
 use super::certificates::{self, Authority, Credential};
 
-/// What stands before the 32 bytes of a seed in the PKCS #8 form of an Ed25519 key (RFC 8410, section 7).
+/// The bytes before the 32 bytes of the seed in the PKCS #8 form of an Ed25519 key (RFC 8410, section 7).
 const PKCS8_BEFORE_SEED: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// An API key (wire contract, "Identity and TLS").
 pub struct ApiKey(KeyPair);
 
-/// From when until when a certificate is valid.
+/// The times from when and until when a certificate is valid.
 pub type Validity = (OffsetDateTime, OffsetDateTime);
 
 impl ApiKey {
@@ -28,18 +28,18 @@ impl ApiKey {
         Self(KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519).expect("every seed is a key"))
     }
 
-    /// The self-signed certificate that clients make of it, valid from now on for 90 days.
+    /// The self-signed certificate that clients make from it, valid for 90 days from now.
     pub fn credential(&self) -> Credential {
         let now = certificates::now();
         self.credential_valid((now - Duration::minutes(1), now + Duration::days(90)))
     }
 
-    /// A certificate of its key that an authority signed: the same identity, and a chain that verifies.
+    /// A certificate of its key that an authority signed. It has the same identity, and a chain that verifies.
     pub fn issued_by(&self, authority: &Authority) -> Credential {
         authority.issue_for(&self.0, &certificates::for_client(CertificateParams::default()))
     }
 
-    /// The same certificate, valid at another time.
+    /// The self-signed certificate, valid at this time.
     pub fn credential_valid(&self, (not_before, not_after): Validity) -> Credential {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, certificates::identity_of_key(&self.0));

@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A certificate chain and the private key of its first certificate.
 pub struct Credential {
-    /// The chain as it is shown.
+    /// The chain, as the handshake sends it.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key, as PKCS #8.
     pub key: PrivateKeyDer<'static>,
@@ -34,7 +34,7 @@ pub struct Certificates {
     folder: PathBuf,
     api: Authority,
     peers: Authority,
-    /// The authority of clients where `tls.auth` is on; nothing else trusts it.
+    /// The authority of clients where `tls.auth` is on. Only that trusts it.
     pub clients: Authority,
 }
 
@@ -71,12 +71,12 @@ impl Authority {
         self.certificate.der().clone()
     }
 
-    /// Its certificate, and a private key whose owner may show it; what a client that is an authority has.
+    /// Its certificate and private key, as a client that is an authority has them.
     pub fn credential(&self) -> Credential {
         Credential { chain: vec![self.certificate()], key: private_key(self.issuer.key()) }
     }
 
-    /// What a client or server needs to trust it.
+    /// The roots with which a client or server trusts it.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate()).expect("the certificate is ours");
@@ -122,7 +122,7 @@ impl Certificates {
         certificates
     }
 
-    /// Makes the files `NODE.crt` and `NODE.key`: what a node shows its peers.
+    /// Makes the files `NODE.crt` and `NODE.key`, with the certificate that a node shows its peers.
     pub fn add_peer(&self, node: &str) {
         let mut params = for_server(node);
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
@@ -134,7 +134,7 @@ impl Certificates {
         self.folder.join(name)
     }
 
-    /// What clients of the API trust.
+    /// The roots that clients of the API trust.
     pub fn roots(&self) -> RootCertStore {
         self.api.roots()
     }
@@ -164,12 +164,12 @@ pub fn self_signed(params: &CertificateParams, key: &KeyPair) -> Credential {
     Credential { chain: vec![certificate.der().clone()], key: private_key(key) }
 }
 
-/// The time of the clock that the node reads, too.
+/// The time of the clock, which the node reads, too.
 pub fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(keyraft::clock::unix_ns().into()).expect("a time of this era")
 }
 
-/// The identity of whoever holds this key.
+/// The identity that belongs to this key.
 pub fn identity_of_key(key: &KeyPair) -> String {
     hex::encode(Sha256::digest(key.subject_public_key_info()))
 }

@@ -1,4 +1,4 @@
-//! A cluster of real nodes in this process, in a folder that goes away with it.
+//! A cluster of real nodes in this process, in a folder that is removed with it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use super::settings;
 use super::status;
 use super::user::User;
 
-/// A node that does not end in this time is taken for stuck.
+/// How long a node may take to end. After that it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A cluster; node `n` is the one whose configuration is number `n`, from zero.
+/// A cluster. Node `n` is the one with configuration `n`, counted from zero.
 pub struct TestCluster {
     nodes: Vec<Option<Node>>,
     configs: Vec<Config>,
@@ -33,8 +33,8 @@ pub struct TestCluster {
 }
 
 impl TestCluster {
-    /// Starts `count` nodes, each with its configuration as `adjust` leaves it, and waits until all of them serve
-    /// `admin`, whom the configuration names.
+    /// Starts `count` nodes, each with its configuration as `adjust` leaves it. Waits until all of them serve `admin`,
+    /// whom the configuration names.
     pub async fn start(count: usize, admin: &ApiKey, adjust: impl Fn(&mut Config, &Certificates)) -> Self {
         let mut cluster = Self::prepare(count, admin, adjust);
         cluster.start_all().await;
@@ -67,7 +67,7 @@ impl TestCluster {
         }
     }
 
-    /// Starts nodes that are not running, together, and does not wait for what becomes of them.
+    /// Starts nodes that are not running, together, and does not wait until they serve.
     pub async fn begin_nodes(&mut self, numbers: &[usize]) {
         let started = join_all(numbers.iter().map(|&number| Node::start(self.configs[number].clone()))).await;
         for (&number, node) in numbers.iter().zip(started) {
@@ -107,27 +107,27 @@ impl TestCluster {
     pub async fn ended(&mut self, number: usize) -> NodeError {
         let mut node = self.nodes[number].take().expect("the node runs");
         let ended = tokio::time::timeout(PATIENCE, node.ended()).await;
-        // Its process would end now, and let go of its files.
+        // In production its process would end now and close its files.
         node.kill().await;
         ended.expect("the node ends").expect_err("a node that nobody stopped ends with an error")
     }
 
-    /// Where a node serves, or would, and what it must prove.
+    /// The API address of a node, and the CA that its certificate must chain to.
     pub fn endpoint(&self, number: usize) -> Endpoint {
         Endpoint { address: self.configs[number].address, roots: Arc::new(self.certificates.roots()) }
     }
 
-    /// The configuration that a node is started with the next time.
+    /// The configuration for the next start of a node.
     pub fn config_mut(&mut self, number: usize) -> &mut Config {
         &mut self.configs[number]
     }
 
-    /// The configuration that a node was started with.
+    /// The configuration of a node's last start.
     pub fn config(&self, number: usize) -> &Config {
         &self.configs[number]
     }
 
-    /// The API of a node that serves, without a socket before it.
+    /// The API of a node that serves, to call it without a socket.
     pub fn api(&self, number: usize) -> Arc<Api> {
         self.nodes[number].as_ref().and_then(Node::api).expect("the node serves")
     }
@@ -142,17 +142,17 @@ impl TestCluster {
         &self.certificates
     }
 
-    /// The admin, as a client of all nodes.
+    /// The admin as a client of all nodes.
     pub fn admin(&self) -> User {
         self.user(self.admin.clone())
     }
 
-    /// Somebody, as a client of all nodes.
+    /// A client of all nodes with this certificate.
     pub fn user(&self, client: Client) -> User {
         User::new(client, (0..self.nodes.len()).map(|number| self.endpoint(number)).collect())
     }
 
-    /// The number of the node that leads, once those that run agree on it.
+    /// The number of the leader, once all running nodes agree on it.
     pub async fn leader(&self) -> usize {
         self.wait_for("a leader", async || {
             let seen = status::of_all(&self.running_data()).await.ok()?;
@@ -166,26 +166,26 @@ impl TestCluster {
         .expect("ids are small")
     }
 
-    /// The number of a node that runs and does not lead.
+    /// The number of a running node that does not lead.
     pub async fn follower(&self) -> usize {
         let leader = self.leader().await;
         self.running().find(|&number| number != leader).expect("a node besides the leader runs")
     }
 
-    /// Waits until the nodes that run have applied the same entries, and fails when their states differ then.
+    /// Waits until the running nodes have applied the same entries, and fails if their states differ then.
     pub async fn assert_equal_digests(&self) {
         status::assert_equal_digests(&self.running_data()).await;
     }
 
-    /// What a running node tells on its local socket, whatever state it is in.
+    /// The status on a running node's local socket, which answers in every state.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The node does not answer.
     pub async fn local_status(&self, number: usize) -> io::Result<Value> {
         status::of(self.data(number)).await
     }
 
-    /// Waits until a node tells of itself that it is in this state; returns what it tells then.
+    /// Waits until a node reports this state, and returns its status.
     pub async fn wait_for_state(&self, number: usize, state: &str) -> Value {
         status::wait_for_state(self.data(number), state).await
     }
@@ -193,12 +193,12 @@ impl TestCluster {
     /// Waits until `look` finds something.
     ///
     /// # Panics
-    /// It did not for long.
+    /// It found nothing for too long.
     pub async fn wait_for<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         status::wait_for(what, &self.running_data(), look).await
     }
 
-    /// The numbers of the nodes that run.
+    /// The numbers of the running nodes.
     pub fn running(&self) -> impl Iterator<Item = usize> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.is_some()).map(|(number, _)| number)
     }
@@ -208,7 +208,7 @@ impl TestCluster {
         self.wait_for(&format!("node {number} to serve"), async || {
             let request = Request::new("GET", "/v1/ready", None);
             let answer = http::send(&self.endpoint(number), &self.admin, Http::One, &request).await.ok()?;
-            // Refusing whom it does not know any more is serving, too.
+            // A node that refuses a client which it no longer knows serves, too.
             (answer.status == 200 || answer.status == 403).then_some(())
         })
         .await;

@@ -1,4 +1,4 @@
-//! TLS connections of a client that shows one certificate, and withholds it as Go's TLS would.
+//! TLS connections of a client that has one certificate, and shows or withholds it as Go's TLS would.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use tokio_rustls::client::TlsStream;
 use super::certificates::Credential;
 use super::http::{Error, Http};
 
-/// A server and what proves that it is the one.
+/// A server's address, and the CAs that prove who it is.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
-    /// What its certificate chains to.
+    /// The CAs to which its certificate may chain.
     pub roots: Arc<RootCertStore>,
 }
 
-/// A client: who it is, and the one version of TLS that it speaks.
+/// A client: its certificate, and the one version of TLS that it speaks.
 #[derive(Clone)]
 pub struct Client {
     credential: Option<Arc<CertifiedKey>>,
     version: &'static SupportedProtocolVersion,
 }
 
-/// Shows the certificate unless the server names authorities that the client knows nothing of: Go does the same,
-/// and wire contract, "Identity and TLS" calls it a trap.
+/// Shows the certificate, unless the server names authorities and none of them issued it. Go does the same, and the
+/// wire contract, "Identity and TLS" calls it a trap.
 #[derive(Debug)]
 struct Resolver {
     certified: Arc<CertifiedKey>,
 }
 
 impl Client {
-    /// A client with this certificate, or with none, that speaks TLS 1.3.
+    /// A client with this certificate, or without one, that speaks TLS 1.3.
     pub fn new(credential: Option<Credential>) -> Self {
         Self { credential: credential.map(|credential| Arc::new(certified(credential))), version: &TLS13 }
     }
@@ -53,7 +53,7 @@ impl Client {
     /// Connects and checks that the server chose this version of HTTP.
     ///
     /// # Errors
-    /// Nobody listens, or the handshake failed.
+    /// No process listens, or the handshake failed.
     pub async fn connect(&self, endpoint: &Endpoint, http: Http) -> Result<TlsStream<TcpStream>, Error> {
         let alpn: &[u8] = if http == Http::One { b"http/1.1" } else { b"h2" };
         let connector = TlsConnector::from(Arc::new(self.config(endpoint, alpn)));

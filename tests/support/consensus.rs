@@ -1,4 +1,4 @@
-//! Three nodes of consensus alone, without anything above it: commands go in as a test made them.
+//! Three nodes of consensus without the layers above it. They take commands as a test made them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ use tempfile::TempDir;
 use super::certificates::Certificates;
 use super::settings::{self, ADMIN, identity};
 
-/// How long a command may take; beyond it the cluster is taken for stuck.
+/// How long a command may take. After that the cluster counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The nodes; those that were killed are none.
+/// The nodes. A killed one is `None`.
 pub struct Consensus {
     nodes: Vec<Option<Cluster>>,
     _folder: TempDir,
@@ -41,12 +41,12 @@ impl Consensus {
         consensus
     }
 
-    /// What comes of a command that is sent through a node.
+    /// Sends a command through a node and returns its outcome.
     pub async fn write(&self, node: usize, command: &Command) -> Outcome {
         self.node(node).write(command, Instant::now() + PATIENCE).await.expect("the command has an outcome")
     }
 
-    /// The creation that stands under a name, the same on every node.
+    /// The creation under a name. Fails unless every node has the same one.
     pub async fn creation(&self, name: &str) -> Option<CreationId> {
         let name = KeyName::parse(name).expect("a name");
         let seen = join_all(self.running().map(async |node| {
@@ -58,7 +58,7 @@ impl Consensus {
         seen[0]
     }
 
-    /// Kills the node that leads; the number of another one.
+    /// Kills the leader. Returns the number of another node.
     pub async fn kill_leader(&mut self) -> usize {
         let leader = loop {
             if let Some(leader) = (0..3).find(|node| self.nodes[*node].as_ref().is_some_and(Cluster::leads)) {
@@ -70,7 +70,7 @@ impl Consensus {
         (leader + 1) % 3
     }
 
-    /// Fails unless the nodes that run have the same state once they have applied the same.
+    /// Fails unless the running nodes have the same state once they have applied the same entries.
     pub async fn assert_equal_digests(&self) {
         loop {
             let seen: Vec<_> = self.running().map(Cluster::status).collect();
@@ -81,7 +81,7 @@ impl Consensus {
         }
     }
 
-    /// A node that runs.
+    /// A running node.
     pub fn node(&self, number: usize) -> &Cluster {
         self.nodes[number].as_ref().expect("the node runs")
     }
@@ -91,7 +91,7 @@ impl Consensus {
     }
 }
 
-/// A command that nobody has sent yet, of the file's admin.
+/// A new command of the file's admin.
 fn command(seen_index: u64, action: Option<ActionKind>, operation: Operation) -> Command {
     Command {
         request_id: RequestId(rand::random()),
@@ -104,14 +104,14 @@ fn command(seen_index: u64, action: Option<ActionKind>, operation: Operation) ->
     }
 }
 
-/// Creates a key of this name; what it is sealed with matters to nobody here.
+/// A command that creates a key of this name. These tests do not open the sealed key.
 pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
     let creation_id = CreationId(rand::random());
     let operation = Operation::CreateKey { name: name.to_owned(), record: record(creation_id, 109).encode().into() };
     (command(seen_index, Some(ActionKind::Key(KeyAction::Create)), operation), creation_id)
 }
 
-/// The record of a key whose sealed part has so many bytes.
+/// The record of a key whose sealed part has this many bytes.
 pub fn record(creation_id: CreationId, sealed: usize) -> KeyRecord {
     KeyRecord {
         creation_id,
@@ -126,7 +126,7 @@ pub fn record(creation_id: CreationId, sealed: usize) -> KeyRecord {
     }
 }
 
-/// Deletes this creation of a name.
+/// A command that deletes this creation of a name.
 pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> Command {
     let operation = Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 };
     command(seen_index, Some(ActionKind::Key(KeyAction::Delete)), operation)

@@ -1,4 +1,4 @@
-//! Requests and answers as they are on the wire, before any library has an opinion on them.
+//! Requests and answers as they are on the wire. No library checks or completes them.
 
 use std::time::Duration;
 use std::{fmt, io};
@@ -8,10 +8,10 @@ use serde::Deserialize;
 use super::connection::{Client, Endpoint};
 use super::{http1, http2};
 
-/// How long an answer may take; beyond it the server is taken for stuck.
+/// How long an answer may take. After that the server counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A request; nothing in it is checked or completed, save what `framing` says.
+/// A request. Only `framing` adds something to it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The method.
@@ -20,13 +20,13 @@ pub struct Request {
     pub target: String,
     /// Names and values, beside those that the framing needs.
     pub headers: Vec<(String, String)>,
-    /// The body; an absent one is empty.
+    /// The body. Empty when the request has none.
     pub body: Vec<u8>,
-    /// How its end is told.
+    /// How the request marks the end of its body.
     pub framing: Framing,
 }
 
-/// How the end of a request's body is told.
+/// How a request marks the end of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Framing {
@@ -34,7 +34,7 @@ pub enum Framing {
     Length,
     /// By chunked encoding; in HTTP/2 by data frames without `Content-Length`.
     Chunked,
-    /// Not at all: there is no body.
+    /// Not at all, because the request has no body.
     None,
 }
 
@@ -58,7 +58,7 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// Why no answer came.
 #[derive(Debug)]
 pub enum Error {
     /// Nobody listens there.
@@ -66,7 +66,7 @@ pub enum Error {
     /// The connection ended in the handshake, or before a byte of the answer: in TLS 1.3 the alert about a client
     /// certificate arrives after the client believes to be connected.
     Refused(String),
-    /// What came is no answer.
+    /// The bytes that came are not an answer.
     Broken(String),
 }
 
@@ -90,7 +90,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; null when it is none.
+    /// The body as JSON, or null if it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -109,7 +109,7 @@ impl fmt::Display for Error {
 /// Sends a request on a connection of its own.
 ///
 /// # Errors
-/// There was no whole answer.
+/// No whole answer came.
 pub async fn send(endpoint: &Endpoint, client: &Client, http: Http, request: &Request) -> Result<Response, Error> {
     let exchange = async {
         let stream = client.connect(endpoint, http).await?;

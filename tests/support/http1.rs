@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: the request's bytes go out as a test wrote them.
+//! HTTP/1.1 by hand. It sends the bytes of a request as a test wrote them.
 
 use std::io;
 
@@ -6,17 +6,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::http::{Error, Framing, Request, Response};
 
-/// The largest piece of a chunked body; small bodies are still cut, so that no server can count on one chunk.
+/// The largest chunk of a body. It is small, so that even small bodies have several.
 const CHUNK: usize = 16 * 1024;
 
 /// Sends a request and reads the answer.
 ///
 /// # Errors
-/// The connection ended before the answer did, or what came is none.
+/// The connection ended before the answer did, or the bytes that came are not an answer.
 pub async fn send(stream: impl AsyncRead + AsyncWrite, request: &Request) -> Result<Response, Error> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let bytes = encode(request);
-    // A server may answer and close before it has read everything: its answer counts, not that writing failed.
+    // A server may answer and close before it has read everything. Its answer counts, even if writing failed.
     let write = async {
         let _ = writer.write_all(&bytes).await;
         let _ = writer.flush().await;
@@ -40,7 +40,7 @@ pub async fn begin(stream: &mut (impl AsyncWrite + Unpin), request: &Request) ->
 /// Reads the answer to what was sent with [`begin`].
 ///
 /// # Errors
-/// The connection ended before the answer did, or what came is none.
+/// The connection ended before the answer did, or the bytes that came are not an answer.
 pub async fn finish(stream: &mut (impl AsyncRead + Unpin)) -> Result<Response, Error> {
     read(stream, false).await
 }
@@ -96,13 +96,13 @@ async fn read(reader: &mut (impl AsyncRead + Unpin), without_body: bool) -> Resu
     }
 }
 
-/// The answer in what was received so far; none while it is not whole.
+/// Decodes the answer from the bytes received so far. `None` until it is whole.
 fn decode(received: &[u8], without_body: bool, ended: bool) -> Result<Option<Response>, String> {
     let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
     let head = String::from_utf8_lossy(&received[..end]);
     let (first, rest) = head.split_once("\r\n").unwrap_or((&head, ""));
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)?.parse().ok());
-    let status = status.ok_or_else(|| format!("'{first}' is no status line"))?;
+    let status = status.ok_or_else(|| format!("not a status line: '{first}'"))?;
     let headers = rest.lines().map(header).collect::<Result<Vec<_>, _>>()?;
     let mut response = Response { status, headers, body: Vec::new() };
     if without_body {
@@ -116,7 +116,7 @@ fn decode(received: &[u8], without_body: bool, ended: bool) -> Result<Option<Res
 }
 
 fn header(line: &str) -> Result<(String, String), String> {
-    let (name, value) = line.split_once(':').ok_or_else(|| format!("'{line}' is no header"))?;
+    let (name, value) = line.split_once(':').ok_or_else(|| format!("not a header: '{line}'"))?;
     Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
@@ -125,7 +125,7 @@ fn body(received: &[u8], response: &Response, ended: bool) -> Result<Option<Vec<
         return unchunked(received);
     }
     let Some(length) = response.header("content-length") else { return Ok(ended.then(|| received.to_vec())) };
-    let length: usize = length.parse().map_err(|_| format!("'{length}' is no length"))?;
+    let length: usize = length.parse().map_err(|_| format!("not a length: '{length}'"))?;
     match received.len() {
         count if count > length => Err(format!("{} bytes follow the answer", count - length)),
         count => Ok((count == length).then(|| received.to_vec())),
@@ -137,7 +137,7 @@ fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, String> {
     loop {
         let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") else { return Ok(None) };
         let size = String::from_utf8_lossy(&rest[..end]).into_owned();
-        let size = usize::from_str_radix(&size, 16).map_err(|_| format!("'{size}' is no chunk size"))?;
+        let size = usize::from_str_radix(&size, 16).map_err(|_| format!("not a chunk size: '{size}'"))?;
         let Some(chunk) = rest.get(end + 2..end + 4 + size) else { return Ok(None) };
         if size == 0 {
             return Ok(Some(body));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_framing_tells_the_end_of_a_body() {
+    fn every_framing_marks_the_end_of_a_body() {
         let framed = |framing, body| encode(&Request { framing, ..Request::new("PUT", "/", Some(body)) });
         assert!(framed(Framing::Length, "{}").ends_with(b"Content-Length: 2\r\n\r\n{}"));
         assert!(framed(Framing::Length, "").ends_with(b"Content-Length: 0\r\n\r\n"));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_answer_is_none() {
+    fn a_cut_answer_is_an_error() {
         for cut in ["HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", "HTTP/1.1 200 OK\r\n", ""] {
             assert!(exchange(cut).unwrap().is_none(), "{cut}");
         }

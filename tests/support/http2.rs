@@ -1,4 +1,4 @@
-//! HTTP/2, one request a connection, frame by frame: libraries above it add a `Content-Length` of their own.
+//! HTTP/2, frame by frame, with one request on each connection. Libraries above it would add a `Content-Length`.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ where
     let mut sender = sender.ready().await.map_err(refused)?;
     let ends = request.framing == Framing::None;
     let (answer, body) = sender.send_request(head(request, address)?, ends).map_err(refused)?;
-    // A server may answer and reset before it has read everything: its answer counts, not that writing failed.
+    // A server may answer and reset before it has read everything. Its answer counts, even if writing failed.
     let _ = send_body(body, request);
     let response = read(answer.await.map_err(refused)?).await.map_err(broken);
     connection.abort();
@@ -42,7 +42,7 @@ fn head(request: &Request, address: SocketAddr) -> Result<Head<()>, Error> {
     head.body(()).map_err(broken)
 }
 
-/// The body in two frames or more, or in an empty one; the window is kept by the connection.
+/// Sends the body in two frames or more, or in an empty one. The connection keeps to the window.
 fn send_body(mut stream: SendStream<Bytes>, request: &Request) -> Result<(), h2::Error> {
     if request.framing == Framing::None {
         return Ok(());

@@ -23,7 +23,8 @@ const KEYRAFT: &str = env!("CARGO_BIN_EXE_keyraft");
 /// `dev` puts peer ports this far above API ports.
 const PEER_PORTS: u16 = 100;
 
-/// What every node is told instead of what `dev` writes: no false elections on a loaded machine, and snapshots early.
+/// The settings of every node, in place of those that `dev` writes. A loaded machine must hold no false elections, and
+/// snapshots come early.
 const SETTINGS: [(&str, &str); 6] = [
     ("heartbeat:", "100ms"),
     ("election_min:", "400ms"),
@@ -33,7 +34,7 @@ const SETTINGS: [(&str, &str); 6] = [
     ("checkpoint_every:", "500ms"),
 ];
 
-/// The processes; those that do not run are none. All end with it.
+/// The processes. One that does not run is `None`. Dropping this ends them all.
 pub struct Processes {
     nodes: Vec<Option<Child>>,
     port: u16,
@@ -46,12 +47,12 @@ impl Processes {
         Self::start_with(&[]).await
     }
 
-    /// The same, each told more settings: how their lines begin, and the value.
+    /// Prepares and starts three nodes with further settings: the beginning of each line, and its value.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         Self::start_in(&std::env::temp_dir(), &[&SETTINGS[..], settings].concat()).await
     }
 
-    /// The same, below a folder, each node with these settings and no others.
+    /// Prepares and starts three nodes below a folder, with exactly these settings in place of those that `dev` writes.
     pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir_in(dir).expect("a folder can be made");
         let mut processes = Self { nodes: vec![None, None, None], port: free_ports(3), folder };
@@ -66,7 +67,7 @@ impl Processes {
         processes
     }
 
-    /// Starts every node that does not run, and waits until all serve.
+    /// Starts each node that does not run, and waits until all serve.
     pub async fn start_all(&mut self) {
         for number in 0..self.nodes.len() {
             if self.nodes[number].is_none() {
@@ -77,12 +78,12 @@ impl Processes {
         join_all(data.iter().map(|data| status::wait_for_state(data, "serving"))).await;
     }
 
-    /// Starts a node without waiting for what becomes of it.
+    /// Starts a node and does not wait until it serves.
     pub fn begin(&mut self, number: usize) {
         self.spawn(number, Command::new(KEYRAFT));
     }
 
-    /// The same, for a process that may open so many files.
+    /// Starts a node that may open this many files, and does not wait until it serves.
     pub fn begin_with_files(&mut self, number: usize, files: usize) {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), KEYRAFT]);
@@ -103,7 +104,7 @@ impl Processes {
         self.nodes[number] = Some(server.spawn().expect("the binary runs"));
     }
 
-    /// Ends a node in the middle of whatever it does.
+    /// Kills a node.
     pub fn kill(&mut self, number: usize) {
         let mut node = self.nodes[number].take().expect("the node runs");
         node.kill().expect("the node is ours");
@@ -114,19 +115,19 @@ impl Processes {
     /// Ends a node that may have ended by itself.
     pub fn end(&mut self, number: usize) {
         let mut node = self.nodes[number].take().expect("the node was started");
-        // It is no failure to end before it is told to.
+        // The node may have ended by itself, and then this fails.
         let _ = node.kill();
         node.wait().expect("the node is ours");
     }
 
-    /// Tells a node to stop, and waits until it has.
+    /// Stops a node as SIGTERM does, and waits until it has ended.
     pub async fn stop(&mut self, number: usize) {
         self.signal(number, Signal::TERM);
         let status = self.ended(number).await;
         assert!(status.success(), "node {number} did not stop cleanly: {status}\n{}", self.log(number));
     }
 
-    /// Pauses a node, and waits until it does nothing any more.
+    /// Pauses a node, and waits until it has stopped.
     pub async fn pause(&self, number: usize) {
         self.signal(number, Signal::STOP);
         let stat = format!("/proc/{}/stat", self.id(number));
@@ -145,18 +146,18 @@ impl Processes {
         kill_process(pid, signal).expect("the node is ours");
     }
 
-    /// How a node ended that ends by itself.
+    /// Waits until a node ends by itself. Returns how.
     pub async fn ended(&mut self, number: usize) -> ExitStatus {
         let mut node = self.nodes[number].take().expect("the node runs");
         tokio::task::spawn_blocking(move || node.wait().expect("the node is ours")).await.expect("waiting goes on")
     }
 
-    /// Where a node's API listens.
+    /// The address of a node's API.
     pub fn api_address(&self, number: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port + number))
     }
 
-    /// Where its peer port is.
+    /// The address of a node's peer port.
     pub fn peer_address(&self, number: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port + number + PEER_PORTS))
     }
@@ -166,7 +167,7 @@ impl Processes {
         self.nodes[number].as_ref().expect("the node runs").id()
     }
 
-    /// The admin, as a client of all nodes.
+    /// The admin as a client of all nodes.
     pub fn admin(&self) -> User {
         let env = fs::read_to_string(self.dir().join("env")).expect("`dev` writes it");
         let key = env.lines().find_map(|line| line.strip_prefix("export MINIO_KES_API_KEY="));
@@ -175,7 +176,7 @@ impl Processes {
         self.user(client)
     }
 
-    /// Somebody, as a client of all nodes.
+    /// A client of all nodes with this certificate.
     pub fn user(&self, client: Client) -> User {
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(self.dir().join("ca.crt")).expect("`dev` writes it");
@@ -187,7 +188,7 @@ impl Processes {
         User::new(client, endpoints.collect())
     }
 
-    /// What a node has logged.
+    /// The log of a node.
     pub fn log(&self, number: usize) -> String {
         fs::read_to_string(self.log_file(number)).unwrap_or_default()
     }
@@ -240,7 +241,7 @@ impl Drop for Processes {
     fn drop(&mut self) {
         for (number, node) in self.nodes.iter_mut().enumerate() {
             if let Some(mut node) = node.take() {
-                // It may have ended by itself.
+                // The node may have ended by itself.
                 let _ = node.kill();
                 let _ = node.wait();
             }
@@ -252,8 +253,8 @@ impl Drop for Processes {
     }
 }
 
-/// The first of `count` ports in a row that nobody listens on, and whose peer ports are free, too. Below the range of
-/// outgoing connections, which would else take them, and apart from those of clusters in one process.
+/// The first of `count` consecutive free ports, whose peer ports are free, too. They lie below the range of outgoing
+/// connections, which could otherwise take them, and apart from the ports of clusters in one process.
 pub fn free_ports(count: u16) -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);

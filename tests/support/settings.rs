@@ -1,4 +1,4 @@
-//! The configuration of nodes under test: the one of the recorded answers, on addresses of this machine.
+//! The configuration of the nodes under test: that of the recorded answers, on addresses of this machine.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -37,10 +37,10 @@ fn peer(name: &str) -> PeerConfig {
     PeerConfig { name: name.into(), peer_address: free_address().to_string(), api_address: free_address().to_string() }
 }
 
-/// An address that nobody listens on.
+/// An address on which no process listens.
 ///
-/// Peers know each other's addresses before any of them starts, so they cannot leave the port to the system. Ports
-/// come from below the range of outgoing connections, which would else take them, and each process begins elsewhere.
+/// Peers know each other's addresses before any of them starts, so they cannot leave the port to the system. The
+/// ports lie below the range of outgoing connections, which could otherwise take them. Each process begins elsewhere.
 fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {

@@ -1,4 +1,4 @@
-//! What nodes tell of themselves on the local sockets in their data folders, whatever state they are in.
+//! The status that nodes report on the local sockets in their data folders, in every state.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use tokio::net::UnixStream;
 use super::http::Request;
 use super::http1;
 
-/// How often something awaited is looked at, every [`PAUSE`]; beyond it the cluster is taken for stuck.
+/// How often a test looks for what it awaits, every [`PAUSE`]. After that the cluster counts as stuck.
 const ATTEMPTS: usize = 3_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The status of the node with this data folder.
 ///
 /// # Errors
-/// It does not answer.
+/// The node does not answer.
 pub async fn of(data: &Path) -> io::Result<Value> {
     let socket = UnixStream::connect(data.join("keyraft.sock")).await?;
     let answer = http1::send(socket, &Request::new("GET", "/v1/cluster/status", None)).await;
@@ -36,7 +36,7 @@ pub async fn of_all(nodes: &[PathBuf]) -> io::Result<Vec<Value>> {
 /// Waits until `look` finds something.
 ///
 /// # Panics
-/// It did not for long.
+/// It found nothing for too long.
 pub async fn wait_for<T>(what: &str, nodes: &[PathBuf], look: impl AsyncFn() -> Option<T>) -> T {
     for _ in 0..ATTEMPTS {
         if let Some(found) = look().await {
@@ -44,16 +44,16 @@ pub async fn wait_for<T>(what: &str, nodes: &[PathBuf], look: impl AsyncFn() -> 
         }
         tokio::time::sleep(PAUSE).await;
     }
-    panic!("waited in vain for {what}; the nodes tell: {:#?}", of_all(nodes).await);
+    panic!("waited in vain for {what}; the nodes report: {:#?}", of_all(nodes).await);
 }
 
-/// Waits until a node tells of itself that it is in this state; returns what it tells then.
+/// Waits until a node reports this state, and returns its status.
 pub async fn wait_for_state(data: &Path, state: &str) -> Value {
     let look = async || of(data).await.ok().filter(|status| status["node"]["state"] == state);
     wait_for(state, &[data.to_owned()], look).await
 }
 
-/// Waits until nodes have applied the same entries, and fails when their states differ then.
+/// Waits until nodes have applied the same entries, and fails if their states differ then.
 pub async fn assert_equal_digests(nodes: &[PathBuf]) {
     let look = async || {
         let seen = of_all(nodes).await.ok()?;

@@ -1,4 +1,4 @@
-//! What clients do with keys: through one node, or through whichever answers.
+//! What clients do with keys, through one node or through the first that answers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_rustls::client::TlsStream;
 use super::connection::{Client, Endpoint};
 use super::http::{self, Http, Request};
 
-/// How often a client goes round the nodes, every [`PAUSE`]; beyond it the cluster is taken for down.
+/// How often a client goes round the nodes, every [`PAUSE`]. After that the cluster counts as down.
 const ROUNDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -27,26 +27,26 @@ pub struct DataKey {
     pub name: String,
     /// Its bytes in base64.
     pub plaintext: String,
-    /// The same sealed, in base64.
+    /// The sealed bytes in base64.
     pub ciphertext: String,
 }
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status of the answer; none when there was no answer, so that the outcome is unknown.
+    /// The status of the answer. `None` without an answer, when the outcome is unknown.
     pub status: Option<u16>,
-    /// What the answer says, or why there was none.
+    /// The message of the answer, or why none came.
     pub message: String,
 }
 
 impl Refusal {
-    /// Whether the answer says this.
+    /// Whether the answer has this status and message.
     pub fn is(&self, status: u16, message: &str) -> bool {
         self.status == Some(status) && self.message == message
     }
 
-    /// Whether another node may do better: there was no answer, or one that says that this node cannot.
+    /// Whether another node may do better, because this one did not answer or answered that it cannot.
     pub fn moves_on(&self) -> bool {
         self.status.is_none_or(|status| status == 503)
     }
@@ -58,10 +58,10 @@ impl User {
         Self { client, endpoints }
     }
 
-    /// Sends a request to one node; the JSON of its answer, null when it has none.
+    /// Sends a request to one node. Returns the JSON of its answer, or null if the answer has an empty body.
     ///
     /// # Errors
-    /// The answer is not 200, or there was none.
+    /// The answer is not 200, or none came.
     pub async fn ask(&self, node: usize, method: &str, target: &str, body: Option<&Value>) -> Result<Value, Refusal> {
         let body = body.map(Value::to_string);
         let request = Request::new(method, target, body.as_deref());
@@ -101,7 +101,7 @@ impl User {
         Ok(DataKey { name: name.to_owned(), plaintext: text("plaintext"), ciphertext: text("ciphertext") })
     }
 
-    /// Opens a data key; its bytes in base64.
+    /// Opens a data key. Returns its bytes in base64.
     ///
     /// # Errors
     /// See [`User::ask`].
@@ -111,7 +111,7 @@ impl User {
         Ok(answer["plaintext"].as_str().expect("a decryption has a plaintext").to_owned())
     }
 
-    /// A metric of a node's part in the cluster.
+    /// The value of a cluster metric on a node.
     pub async fn metric(&self, node: usize, name: &str) -> f64 {
         let request = Request::new("GET", "/v1/cluster/metrics", None);
         let answer = http::send(&self.endpoints[node], &self.client, Http::One, &request).await.expect("it answers");
@@ -125,7 +125,7 @@ impl User {
         self.client.connect(&self.endpoints[node], Http::One).await.expect("the node serves")
     }
 
-    /// Creates keys through all nodes in turn, each with a data key of it.
+    /// Creates keys through all nodes in turn, and makes a data key of each.
     pub async fn create_many(&self, prefix: &str, count: usize) -> Vec<DataKey> {
         use futures::StreamExt;
         let created = futures::stream::iter(0..count).map(|number| async move {
@@ -136,8 +136,8 @@ impl User {
         created.buffered(16).collect().await
     }
 
-    /// Creates a key through whichever node answers, beginning with `first`. One that is there after an answer that
-    /// never came counts as created.
+    /// Creates a key through the first node that answers, beginning with `first`. If an answer did not come and the key
+    /// exists then, it counts as created.
     pub async fn create_somewhere(&self, first: usize, name: &str) {
         let mut unknown = false;
         for attempt in 0..ROUNDS * self.endpoints.len() {
@@ -152,7 +152,7 @@ impl User {
         panic!("no node would create {name}");
     }
 
-    /// Makes a data key of a key that is there, through whichever node answers, beginning with `first`.
+    /// Makes a data key of an existing key through the first node that answers, beginning with `first`.
     pub async fn generate_somewhere(&self, first: usize, name: &str) -> DataKey {
         for attempt in 0..ROUNDS * self.endpoints.len() {
             match self.generate(self.in_turn(first, attempt), name).await {
@@ -164,10 +164,10 @@ impl User {
         panic!("no node makes a data key of {name}");
     }
 
-    /// Opens a data key through whichever node answers, beginning with `first`.
+    /// Opens a data key through the first node that answers, beginning with `first`.
     ///
     /// # Panics
-    /// No node answers in one round, or one has other bytes: a client has no reason to wait for a known key.
+    /// No node answers in one round, because a client should not have to wait for a known key. Or one has other bytes.
     pub async fn decrypt_somewhere(&self, first: usize, key: &DataKey) {
         let mut refusals = Vec::new();
         for attempt in 0..self.endpoints.len() {
@@ -179,7 +179,7 @@ impl User {
         panic!("no node decrypts under {}: {refusals:?}", key.name);
     }
 
-    /// Fails unless the node opens every one of the data keys.
+    /// Fails unless the node opens each of the data keys.
     pub async fn assert_decrypts(&self, node: usize, keys: &[DataKey]) {
         use futures::StreamExt;
         let wrong = futures::stream::iter(keys).map(async |key| match self.decrypt(node, key).await {

@@ -1,4 +1,4 @@
-//! The ways between one node and its peers, which can be cut.
+//! Proxies between one node and its peers. A test can cut them.
 
 use std::net::SocketAddr;
 
@@ -7,13 +7,13 @@ use tokio::sync::watch;
 
 use super::cluster::TestCluster;
 
-/// The ways from one node of a cluster to every other, and back.
+/// Proxies from one node of a cluster to every other one, and back.
 pub struct Ways {
     open: watch::Sender<bool>,
 }
 
 impl Ways {
-    /// Leads what `node` and its peers say to each other over ways of its own, from the next start of the nodes on.
+    /// Routes the connections between `node` and its peers over proxies, from the next start of the nodes on.
     pub async fn around(cluster: &mut TestCluster, node: usize, count: usize) -> Self {
         let ways = Self { open: watch::Sender::new(true) };
         for other in (0..count).filter(|other| *other != node) {
@@ -25,7 +25,7 @@ impl Ways {
         ways
     }
 
-    /// Breaks every connection, and lets none through from now on.
+    /// Breaks every connection and lets no new one through.
     pub fn cut(&self) {
         self.open.send_replace(false);
     }
