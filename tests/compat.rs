@@ -1,5 +1,5 @@
-//! The wire contract: answers recorded from a real KES, and a case for every line that they miss, against real nodes
-//! over TLS. `compat/README.md` tells how the cases are written.
+//! The wire contract, against real nodes over TLS: the answers recorded from a real KES, and a case for every line that
+//! they miss. `compat/README.md` says how to write cases.
 
 #[path = "compat/case.rs"]
 mod case;
@@ -85,7 +85,7 @@ async fn recorded_ciphertexts_decrypt() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// Plays every group on a cluster of its setting: on its only node, or through a follower where there are more.
+/// Plays every group on a cluster with its setting: on the only node, or through a follower of several nodes.
 async fn play_all(groups: &[Group], nodes: usize, mode: Mode) -> Report {
     let mut report = Report::default();
     for setting in SETTINGS {
@@ -99,7 +99,7 @@ async fn play_all(groups: &[Group], nodes: usize, mode: Mode) -> Report {
     report
 }
 
-/// A cluster, the node of it that is asked, and who asks.
+/// A cluster, the node that the cases ask, and the clients.
 struct Server {
     cluster: TestCluster,
     number: usize,

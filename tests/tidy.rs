@@ -1,7 +1,7 @@
-//! The rules of the map in `docs/architecture.md`, checked: which module may use which, which alone may name a crate,
-//! how long files and functions are, and that no dependency is older than `deny.toml` allows.
+//! Checks the code against the map in `docs/architecture.md`: which modules a module may use, which crates it may name,
+//! and how long files and functions are. It also checks that no dependency is older than `deny.toml` allows.
 //!
-//! A plain scan of the text. It leaves out comments, strings and test modules, and asks that paths across modules
+//! These are plain scans of the text. They leave out comments, strings and test modules. Paths across modules must
 //! begin with `crate::`.
 
 #[path = "tidy/bans.rs"]
@@ -21,9 +21,9 @@ use source::sources;
 /// A module of the map.
 struct Module {
     name: &'static str,
-    /// Modules of ours that it may use, besides itself.
+    /// The modules of this crate that it may use, besides itself.
     may_use: &'static [&'static str],
-    /// Paths that only it may name, or others that list them too.
+    /// Paths that only it may name, and other modules that list them, too.
     only: &'static [&'static str],
 }
 
@@ -68,7 +68,7 @@ const MAP: &[Module] = &[
     Module { name: "kms", may_use: &["clock", "config", "crypto", "policy", "state", "store", "raft"], only: &[] },
     Module {
         name: "telemetry",
-        // Checkpoints of the audit trail are signed.
+        // It signs the checkpoints of the audit trail.
         may_use: &["clock", "config", "crypto", "policy"],
         only: &["prometheus_client", "tracing_subscriber"],
     },
@@ -96,7 +96,7 @@ const MAP: &[Module] = &[
 const MAX_FILE: usize = 400;
 const MAX_FUNCTION: usize = 70;
 
-/// What never lands, and what to write in its place.
+/// Texts that never land, and what to write instead.
 const NEVER: &[(&str, &str)] = &[
     ("todo!", "finish it"),
     ("unimplemented!", "finish it"),

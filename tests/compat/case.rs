@@ -35,11 +35,11 @@ pub struct Group {
     pub cases: Vec<Case>,
 }
 
-/// How the node that a group runs on differs from the configuration of the recorded answers.
+/// How the configuration of the group's node differs from that of the recorded answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Setting {
-    /// Not at all.
+    /// It does not differ.
     #[default]
     Plain,
     /// ready, status, metrics and api skip authentication.
@@ -66,26 +66,26 @@ pub struct Case {
     pub headers: Vec<String>,
     /// The body.
     pub body: Option<Body>,
-    /// How its end is told; `Content-Length` when there is a body.
+    /// How the request marks the end of the body: `Content-Length` unless given, if it has a body.
     pub framing: Option<Framing>,
     /// The only version of HTTP for which the case holds.
     pub http: Option<u8>,
     /// The version of TLS, 1.3 when absent.
     pub tls: Option<String>,
-    /// Variables, and the fields of the answer that they keep.
+    /// Variables, and the fields of the answer that set them.
     #[serde(default)]
     pub save: BTreeMap<String, String>,
     /// Fields whose value varies.
     #[serde(default)]
     pub mask: Vec<String>,
-    /// What else holds of the answer.
+    /// What else must hold of the answer.
     #[serde(default)]
     pub check: Checks,
-    /// The answer of a real KES, or what the contract asks for.
+    /// The answer of a real KES, or the one that the contract asks for.
     pub answer: Answer,
     /// The answer of this server where it differs from a real KES.
     pub keyraft: Option<Answer>,
-    /// Why it does, or why the case is there.
+    /// Why it differs, or why the case exists.
     #[serde(rename = "why")]
     pub _why: Option<String>,
 }
@@ -94,7 +94,7 @@ pub struct Case {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub enum Body {
-    /// As it is.
+    /// The text as it is.
     Whole(String),
     /// One piece after the other.
     Pieces(Vec<Piece>),
@@ -104,24 +104,24 @@ pub enum Body {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub enum Piece {
-    /// As it is.
+    /// The text as it is.
     Text(String),
-    /// A text so many times.
+    /// A text, repeated.
     Repeat {
         /// The text and how often.
         repeat: (String, usize),
     },
 }
 
-/// An answer wanted.
+/// A wanted answer.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The status code.
     pub status: Option<u16>,
-    /// The connection ends in the handshake instead; the value says how once was seen, and does not matter.
+    /// The connection ends in the handshake instead. The value says how it was seen to end, and the test ignores it.
     pub refused: Option<Value>,
-    /// `content-type` and `accept` as they must be, absent when absent here; others when named.
+    /// Headers. `content-type` and `accept` must be absent if absent here. The test checks others only if named.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The body as JSON, exactly.
@@ -131,16 +131,16 @@ pub struct Answer {
     /// What the body contains.
     #[serde(default)]
     pub contains: Vec<String>,
-    /// What it does not.
+    /// What the body does not contain.
     #[serde(default)]
     pub lacks: Vec<String>,
 }
 
-/// What holds of an answer beside its form.
+/// What must hold of an answer beside its form.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Checks {
-    /// Fields that are padded standard base64 of so many bytes.
+    /// Fields that are padded standard base64 of this many bytes.
     pub base64_len: BTreeMap<String, usize>,
     /// Fields that are an RFC 3339 date.
     pub rfc3339: Vec<String>,
@@ -164,14 +164,14 @@ impl Case {
         self.keyraft.as_ref().unwrap_or(&self.answer)
     }
 
-    /// How the end of the body is told.
+    /// How the request marks the end of its body.
     pub fn framing(&self) -> Framing {
         let usual = if self.body.is_some() { Framing::Length } else { Framing::None };
         self.framing.unwrap_or(usual)
     }
 
-    /// Whether the case means the same over HTTP/2: one that is for HTTP/1.1 does not, nor does generate without
-    /// a body, which only HTTP/1.1 can say without `Content-Length` (wire contract, "Bodies and headers").
+    /// Whether the case means the same over HTTP/2. A case for HTTP/1.1 does not. Nor does generate without a body,
+    /// because only HTTP/1.1 can send that without `Content-Length` (wire contract, "Bodies and headers").
     pub fn holds_over_http2(&self) -> bool {
         let silent_generate = self.framing() == Framing::None && self.target.starts_with("/v1/key/generate/");
         self.http != Some(1) && (self.http == Some(2) || !silent_generate)
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recorded_answers_are_all_there() {
+    fn no_recorded_answer_is_missing() {
         assert_eq!(recorded().iter().map(|group| group.cases.len()).sum::<usize>(), 229);
     }
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_complete_and_every_client_known() {
+    fn every_answer_is_complete_and_every_client_exists() {
         for group in all() {
             for case in &group.cases {
                 let at = format!("{}: {} {}", group.name, case.method, case.target);

@@ -39,7 +39,7 @@ const STRANGER_KEY: &str = "kes:v1:AOZkys7A5DXvC6SrshbNTBSkksK1MSohM/1QeUqIUaBQ"
 pub struct Clients(BTreeMap<&'static str, Credential>);
 
 impl Clients {
-    /// Makes all of them; `authority` issues those whose chain is to verify.
+    /// Makes all clients. `authority` issues the certificates whose chain must verify.
     pub fn new(authority: &Authority) -> Self {
         let mut clients = BTreeMap::from([
             ("admin", admin().credential()),

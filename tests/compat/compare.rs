@@ -1,4 +1,4 @@
-//! Compares an answer with the one wanted, and says every difference.
+//! Compares an answer with the wanted one, and reports every difference.
 
 use std::fmt::Display;
 
@@ -12,13 +12,13 @@ use time::format_description::well_known::Rfc3339;
 use crate::case::{Answer, Checks};
 use crate::support::http::Response;
 
-/// Headers that must be as wanted, and absent when they are not wanted.
+/// Headers that must be as wanted, and absent if they are not wanted.
 const EXACT_HEADERS: [&str; 2] = ["content-type", "accept"];
 
-/// The most characters of a value that a difference shows.
+/// How many characters of a value a difference shows at most.
 const SHOWN: usize = 400;
 
-/// Every difference between an answer and the one wanted; `mask` names the fields whose value varies.
+/// Every difference between an answer and the wanted one. `mask` names the fields whose value varies.
 pub fn differences(wanted: &Answer, mask: &[String], checks: &Checks, got: &Response) -> Vec<String> {
     let mut found = Vec::new();
     if wanted.status != Some(got.status) {
@@ -75,7 +75,7 @@ fn body(wanted: &Answer, mask: &[String], got: &Response, found: &mut Vec<String
     found.extend(surplus.map(|part| format!("text: {part:?} is there")));
 }
 
-/// Compares two values; `varies` when a field of that name is masked, so that a placeholder stands for its type.
+/// Compares two values. `varies` says that the field is masked, so that the wanted value only shows its type.
 fn json(at: &str, wanted: &Value, got: &Value, mask: &[String], varies: bool, found: &mut Vec<String>) {
     match (wanted, got) {
         (Value::String(placeholder), got) if varies && is_placeholder(placeholder) => {
@@ -186,7 +186,7 @@ mod tests {
         Response { headers: [vec![("content-type".into(), content_type.into())], bare.headers].concat(), ..bare }
     }
 
-    /// With the headers of every answer alone.
+    /// An answer with only the headers that every answer has.
     fn bare(status: u16, body: &str) -> Response {
         let id = ("keyraft-request-id".into(), "00000000000000fe".into());
         Response { status, headers: vec![("date".into(), "now".into()), id], body: body.into() }

@@ -1,5 +1,5 @@
-//! The description in `docs/openapi.json` holds for what the contract cases want: each of their answers is described,
-//! by its status and media type, and the fields of a good one are those of its schema.
+//! The description in `docs/openapi.json` holds for the contract cases: it has each answer that they want, with its
+//! status and media type, and its schema has the fields of each good answer.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn read() -> Value {
     serde_json::from_slice(&fs::read(path).expect("the file is readable")).expect("the file is JSON")
 }
 
-/// The operation that a case asks for; none where the path or the method has none.
+/// The operation that a case asks for. `None` if the description lacks the path or the method.
 fn operation<'d>(described: &'d Value, case: &Case) -> Option<&'d Value> {
     let path = case.target.split('?').next()?;
     let described = described["paths"].as_object()?;
@@ -64,7 +64,7 @@ fn faults(described: &Value, operation: &Value, case: &Case) -> Vec<String> {
     undescribed.map(|field| format!("{line}: `{field}` is not described")).collect()
 }
 
-/// Fields of an answer that its schema lacks, and those it requires that the answer lacks.
+/// The fields of an answer that its schema lacks, and the required fields that the answer lacks.
 fn undescribed(described: &Value, schema: &Value, answer: &Value) -> Vec<String> {
     let schema = resolve(described, schema);
     match answer {

@@ -12,13 +12,13 @@ use crate::variables::{Unset, Variables, expand, expand_json};
 /// Which cases are played, and how.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// All of them, over HTTP/1.1 save where a case is for HTTP/2.
+    /// All cases, over HTTP/1.1 unless a case is for HTTP/2.
     AsWritten,
-    /// Over HTTP/2, those that hold there.
+    /// The cases that hold over HTTP/2, over HTTP/2.
     OverHttp2,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Default)]
 pub struct Report {
     played: usize,
@@ -126,14 +126,14 @@ fn save(case: &Case, response: &Response, variables: &mut Variables) {
 }
 
 impl Report {
-    /// Adds what came of another run.
+    /// Adds the result of another run.
     pub fn and(mut self, other: Self) -> Self {
         self.played += other.played;
         self.failures.extend(other.failures);
         self
     }
 
-    /// Fails the test when a case has failed, or none was played.
+    /// Fails the test if a case has failed, or if no case was played.
     pub fn assert_clean(&self) {
         assert!(self.played > 0, "no case was played");
         assert!(self.failures.is_empty(), "\n{self}");

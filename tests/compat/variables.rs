@@ -1,4 +1,5 @@
-//! Variables of a group: `${name}` in targets, headers, bodies and answers stands for what an earlier answer held.
+//! The variables of a group: `${name}` in targets, headers, bodies and answers stands for a value from an earlier
+//! answer.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 /// Values by name.
 pub type Variables = BTreeMap<String, String>;
 
-/// A variable that nothing has set.
+/// A variable without a value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unset(pub String);
 

@@ -1,4 +1,4 @@
-//! A node that may open few files: clients who only hold connections open take none of those that it needs itself.
+//! A node that may open few files keeps those that it needs for itself, however many connections clients hold open.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::support::http1;
 use crate::support::processes::Processes;
 use crate::support::status;
 
-/// The files that the node may open: 256 are kept, and the rest bounds the connections.
+/// How many files the node may open. It keeps 256 for itself, and the rest limits the connections.
 const FILES: usize = 400;
 const IDLE: usize = 600;
 
@@ -41,18 +41,18 @@ async fn idle_connections_beyond_the_limit_of_open_files_do_not_kill_the_node() 
         assert_eq!((answer.status, &answer.json()["plaintext"]), (200, &json!(sealed.plaintext)));
     }
     assert!(open_files(processes.id(0)) < FILES);
-    // Its disk and its peers have what they need: it applies what another node is asked for.
+    // The node has files for its disk and its peers: it applies a write of another node.
     for number in 0..50 {
         admin.create(1, &format!("late-{number}")).await.expect("the others serve");
     }
     status::assert_equal_digests(&processes.data_folders()).await;
     drop(idle);
-    // Those who come later are served again.
+    // The node serves new connections again.
     admin.generate_somewhere(0, "late-0").await;
     processes.stop(0).await;
 }
 
-/// A connection on which nothing is ever sent; the node may close it at once.
+/// A connection on which the client never sends a byte. The node may close it at once.
 async fn connect(to: SocketAddr) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind(([127, 0, 0, 2], 0).into()).ok()?;

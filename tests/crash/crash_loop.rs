@@ -1,4 +1,4 @@
-//! Nothing acknowledged is lost when nodes are killed in the middle of their work, one or all of them, again and again.
+//! Acknowledged writes survive kill -9 of one or all nodes, again and again, in the middle of their work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +11,10 @@ use crate::support::status;
 use crate::support::user::{DataKey, User};
 
 const ROUNDS: usize = 10;
-/// In one round of this many all nodes are killed.
+/// In one of this many rounds the test kills all nodes.
 const POWER_CUT_EVERY: usize = 3;
 const WRITERS: usize = 4;
-/// How long a round goes on before it kills, and before it starts again, at most.
+/// The longest time before a round kills nodes, and before it starts them again.
 const MILLIS: u64 = 600;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() {
     status::assert_equal_digests(&processes.data_folders()).await;
 }
 
-/// Creates keys, each with a data key, until told that it is over.
+/// Creates keys, each with a data key, until `over` is set.
 async fn keep_creating(user: User, writer: usize, over: Arc<AtomicBool>) -> Vec<DataKey> {
     let mut created = Vec::new();
     while !over.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! What a node leaves on its disk is for its user alone, and it leaves no core file.
+//! Only the user of a node can read the files that it leaves on disk, and it leaves no core file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use crate::support::processes::Processes;
 use crate::support::status;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_for_their_owner_alone() {
+async fn only_their_owner_can_read_the_files() {
     let mut processes = Processes::start().await;
     processes.admin().create_many("key", 240).await;
     for data in processes.data_folders() {

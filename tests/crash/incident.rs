@@ -1,4 +1,4 @@
-//! The log of each node holds the facts of an incident, and calls nothing routine an error.
+//! The log of each node has the facts of an incident, and does not call routine events errors.
 
 use crate::support::processes::Processes;
 use crate::support::status;
@@ -42,13 +42,13 @@ async fn elections_losses_and_returns_are_logged() {
     for number in 0..3 {
         processes.stop(number).await;
         let log = processes.log(number);
-        assert!(!log.contains("ERROR"), "a restart is no error:\n{log}");
+        assert!(!log.contains("ERROR"), "a restart is not an error:\n{log}");
         assert!(!log.contains("leader=\"node "), "leaders are named, not numbered:\n{log}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_starts_alone_knows_of_no_leader() {
+async fn a_node_that_starts_alone_does_not_name_a_leader() {
     let mut processes = Processes::start().await;
     (0..3).for_each(|number| processes.kill(number));
     let before = processes.log(0).len();

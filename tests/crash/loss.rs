@@ -1,4 +1,4 @@
-//! A node that lost a part of its disk says so: it rebuilds what the rest can tell, and refuses to go on otherwise.
+//! A node that lost a part of its disk says so. It rebuilds that part if it can, and otherwise refuses to start.
 
 use std::fs;
 

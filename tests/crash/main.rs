@@ -1,4 +1,4 @@
-//! Node processes of the built binary, ended by kill -9, and what they leave on disk.
+//! Tests of node processes of the built binary, mostly ended by kill -9.
 
 mod connections;
 mod crash_loop;

@@ -1,4 +1,4 @@
-//! A paused node: a revocation waits until its lease is over, and the node never does what was revoked meanwhile.
+//! A revocation waits until the lease of a paused node is over, and the node then serves nothing that was revoked.
 
 use std::time::Duration;
 
@@ -15,21 +15,22 @@ use crate::support::processes::Processes;
 use crate::support::settings::{APP, APP_KEY};
 use crate::support::status;
 
-/// Requests of each kind that lie in the sockets of a paused node before the revocations, and as many after them.
+/// How many requests of each kind wait in the sockets of the paused node from before the revocations, and as many from
+/// after them.
 const REQUESTS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_node_never_does_what_was_revoked_and_acknowledged() {
+async fn a_paused_node_never_serves_after_an_acknowledged_revocation() {
     let processes = Processes::start_with(&[("offline:", "0s"), ("audit: off", "on")]).await;
     for pauses_leader in [false, true] {
         let leader = leader(&processes).await;
         let paused = if pauses_leader { leader } else { (leader + 1) % 3 };
-        assert_never_does_what_was_revoked(&processes, paused).await;
+        assert_serves_nothing_revoked(&processes, paused).await;
         status::assert_equal_digests(&processes.data_folders()).await;
     }
 }
 
-async fn assert_never_does_what_was_revoked(processes: &Processes, paused: usize) {
+async fn assert_serves_nothing_revoked(processes: &Processes, paused: usize) {
     let (admin, asked) = (processes.admin(), (paused + 1) % 3);
     let app = processes.user(Client::new(Some(ApiKey::parse(APP_KEY).credential())));
     let [deleted, kept, policy] = ["deleted", "kept", "policy"].map(|what| format!("{what}-{paused}"));
@@ -44,7 +45,7 @@ async fn assert_never_does_what_was_revoked(processes: &Processes, paused: usize
     };
     write("PUT", format!("/v1/policy/create/{policy}"), Some(json!({"allow": {"/v1/key/generate/*": {}}}))).await;
     write("PUT", format!("/v1/identity/create/{APP}"), Some(json!({"policy": policy}))).await;
-    // The opened keys are in its cache.
+    // The node has the opened keys in its cache.
     app.generate(paused, &deleted).await.expect("the key is there");
     app.generate(paused, &kept).await.expect("the key is there");
     let mut sent = Vec::new();

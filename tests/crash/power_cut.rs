@@ -1,6 +1,7 @@
-//! Power cuts: nothing acknowledged is lost, and what is left agrees, when a file system stops taking writes at once.
+//! Acknowledged writes survive a power cut, and the nodes agree afterwards. The power cut is a file system that
+//! suddenly takes no more writes.
 //!
-//! `scripts/power-cut` makes the file system and runs these: they need root, and a folder that they may unmount.
+//! `scripts/power-cut` makes the file system and runs these tests. They need root and a folder that they may unmount.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,17 +20,17 @@ use crate::support::processes::Processes;
 use crate::support::status;
 use crate::support::user::User;
 
-/// The mounted file system, its image, and how often to cut.
+/// Variables with the mounted file system, its image, and the number of cuts.
 const FOLDER: &str = "KEYRAFT_POWER_CUT_DIR";
 const IMAGE: &str = "KEYRAFT_POWER_CUT_IMAGE";
 const CUTS: &str = "KEYRAFT_POWER_CUTS";
-/// Tells a process to be the one whose store is cut off.
+/// The variable that makes a process the one whose store is cut off.
 const WRITER: &str = "KEYRAFT_POWER_CUT_WRITER";
 
 const CLIENTS: usize = 24;
-/// Keys that a store alone takes between two checkpoints: about 12 MiB, so that batches are as large as they get.
+/// How many keys the store alone takes between two checkpoints: about 12 MiB, so that batches reach their full size.
 const CHECKPOINT_EVERY: u64 = 12_000;
-/// What nodes are told: durable checkpoints seldom, so that sled holds much that is not.
+/// The settings of the nodes: durable checkpoints are rare, so that sled has much that is not durable.
 const SETTINGS: [(&str, &str); 6] = [
     ("heartbeat:", "100ms"),
     ("election_min:", "400ms"),
@@ -52,12 +53,12 @@ impl Disk {
         Self { folder: path(FOLDER), image: path(IMAGE) }
     }
 
-    /// From now on nothing reaches the disk; not even what the file system still holds in its own log.
+    /// From now on no write reaches the disk, not even those in the file system's own log.
     fn cut(&self) {
         run("xfs_io", &["-x", "-c", "shutdown", &text(&self.folder)]);
     }
 
-    /// What the next start of the machine finds.
+    /// Mounts the disk as the next start of the machine finds it.
     fn back(&self) {
         run("umount", &[&text(&self.folder)]);
         run("mount", &["-o", "loop", &text(&self.image), &text(&self.folder)]);
@@ -103,36 +104,36 @@ async fn no_acknowledged_key_is_lost_to_a_power_cut() {
 
 #[test]
 #[ignore = "scripts/power-cut runs it"]
-fn a_store_that_loses_what_was_durable_notices() {
+fn a_store_notices_that_it_lost_durable_writes() {
     let (disk, cuts) = (Disk::named(), cuts());
     let dir = disk.folder.join("store");
     let (mut torn, mut durable) = (0, 0);
     for cut in 0..cuts {
         let mut writer = Writer::start(&dir);
-        let told = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
+        let durable_to = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
         disk.back();
         let store = Store::open(&dir, owner).expect("the folder can be used");
         match store.keystore {
             FoundKeystore::Whole(keystore) => {
                 let applied = keystore.last_applied().map_or(0, |id| id.index);
-                assert!(applied >= told, "cut {cut}: {told} was durable, {applied} is there");
+                assert!(applied >= durable_to, "cut {cut}: {durable_to} was durable, {applied} is there");
                 assert_holds_the_first(&keystore, applied);
-                println!("cut {cut}: durable to {told}, found {applied}");
+                println!("cut {cut}: durable to {durable_to}, found {applied}");
             }
             FoundKeystore::Rebuilt { damage, .. } | FoundKeystore::NeedsPeer { damage } => {
-                // It is rebuilt from snapshot and log, which hold everything; what must not be is that nobody notices.
-                println!("cut {cut}: durable to {told}, but {damage}");
+                // A snapshot and the log have everything and rebuild it. The store only has to notice the damage.
+                println!("cut {cut}: durable to {durable_to}, but {damage}");
                 torn += 1;
             }
         }
-        durable += u64::from(told > 0);
+        durable += u64::from(durable_to > 0);
         store.log.close();
         std::fs::remove_dir_all(&dir).expect("the folder is ours");
     }
     println!("{cuts} cuts of a store, {durable} of them after a checkpoint; {torn} were damaged and noticed");
 }
 
-/// Not a test: the process whose store is cut off. It fills batches of up to 8 MiB, and prints what is durable.
+/// The process whose store is cut off, and not a test. It fills batches of up to 8 MiB, and prints the durable index.
 #[test]
 #[ignore = "a part of another"]
 fn writes_until_cut_off() {
@@ -182,16 +183,16 @@ impl Writer {
         Self { process, lines }
     }
 
-    /// Lets it come to so many checkpoints and then write for as long, and cuts and ends it; the last index that it had
-    /// called durable before.
+    /// Lets the process reach this many checkpoints and then write for this long. Then cuts it off and ends it. Returns the
+    /// last index that it had called durable.
     fn until(&mut self, checkpoints: usize, time: Duration, cut: impl FnOnce()) -> u64 {
-        let told = self.lines.iter().take(checkpoints).last().unwrap_or(0);
+        let durable_to = self.lines.iter().take(checkpoints).last().unwrap_or(0);
         std::thread::park_timeout(time);
-        let told = self.lines.try_iter().last().unwrap_or(told);
+        let durable_to = self.lines.try_iter().last().unwrap_or(durable_to);
         cut();
         let _ = self.process.kill();
         let _ = self.process.wait();
-        told
+        durable_to
     }
 }
 
@@ -199,7 +200,7 @@ fn owner() -> Owner {
     Owner { store_id: StoreId([1; 16]), node_id: 1 }
 }
 
-/// Applies what the command at this index decides: the first makes a cluster, every other one a key as large as may be.
+/// Applies the command at this index. The first one makes a cluster, and every other one a key of the largest size.
 fn apply(keystore: &mut Keystore, index: u64) {
     let mut request_id = [0; 16];
     request_id[..8].copy_from_slice(&index.to_be_bytes());
@@ -229,13 +230,13 @@ fn cluster() -> state::ClusterState {
 }
 
 fn assert_holds_the_first(keystore: &Keystore, applied: u64) {
-    // Count and digest were checked when it was opened.
+    // Opening it has checked count and digest.
     assert_eq!(keystore.view().key_count(), applied.saturating_sub(1));
     let last = format!("key-{applied}");
     assert!(applied < 2 || keystore.view().newest(KeyName::parse(&last).expect("a name")).is_some());
 }
 
-/// Creates keys until told that it is over, and returns those that were acknowledged.
+/// Creates keys until `over` is set. Returns the acknowledged ones.
 async fn creates(user: &User, cut: usize, client: usize, over: &AtomicBool) -> Vec<String> {
     let mut acknowledged = Vec::new();
     for number in 0.. {

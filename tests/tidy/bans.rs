@@ -1,4 +1,4 @@
-//! The bans of `deny.toml`, and the packages of `Cargo.lock` that they are held against.
+//! The bans of `deny.toml`, and the packages of `Cargo.lock` to compare with them.
 
 /// A ban of `deny.toml`: a crate, in any version or only below one.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub struct Ban<'a> {
     pub reason: &'a str,
 }
 
-/// The bans; each stands on a line of its own as `{ crate = "name:<version", reason = "…" }`.
+/// The bans. Each has a line of its own as `{ crate = "name:<version", reason = "…" }`.
 pub fn bans(deny: &str) -> Vec<Ban<'_>> {
     let ban = |line| {
         let field = |name: &str| {
@@ -29,7 +29,7 @@ impl Ban<'_> {
     }
 }
 
-/// A version as numbers that compare; what follows a `-` or `+` is left out.
+/// A version as numbers that compare, without the part after a `-` or `+`.
 fn numbers(version: &str) -> Vec<u64> {
     let release = version.split(['-', '+']).next().unwrap_or_default();
     release.split('.').map(|part| part.parse().expect("a version is made of numbers")).collect()

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use super::source::files_below;
 
-/// What comments call a document, and where it is.
+/// The name of a document in comments, and its path.
 const DOCUMENTS: [(&str, &str); 2] = [("wire contract, \"", CONTRACT), ("design, \"", "docs/design.md")];
 
 const CONTRACT: &str = "docs/wire-contract.md";
 
-/// How documents that are not here used to be cited.
+/// Outdated forms of citing documents that are not in this repository.
 const OUTDATED: [&str; 4] = ["contract, section", "contract section", "decisions, section", "decisions section"];
 
-/// What is wrong with the citations of this repository.
+/// The faults of the citations in this repository.
 pub fn faults(root: &Path) -> Vec<String> {
     let mut faults = case_faults(root);
     let headings = DOCUMENTS.map(|(_, document)| headings(&read(&root.join(document))));
@@ -34,7 +34,7 @@ pub fn faults(root: &Path) -> Vec<String> {
     faults
 }
 
-/// What is wrong with the headings that groups of cases cite.
+/// The faults of the headings that groups of cases cite.
 fn case_faults(root: &Path) -> Vec<String> {
     let headings = headings(&read(&root.join(CONTRACT)));
     let files = files_below(vec![root.join("tests/compat")], &["json"]);

@@ -13,11 +13,11 @@ pub struct Source {
     depth: usize,
     /// The text without its test modules.
     pub text: String,
-    /// The same without comments and strings; every byte of it stands where it stands in `text`.
+    /// The same without comments and strings. Every byte is at the same place as in `text`.
     pub code: String,
 }
 
-/// Every file of `src/` but those that are for tests only.
+/// Every file of `src/` except those that are only for tests.
 pub fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = files_below(vec![root.clone()], &["rs"]);
@@ -97,7 +97,8 @@ impl Source {
         self.module != "main" && self.module != "lib" && self.code.contains(&"super::".repeat(self.depth))
     }
 
-    /// Whether a path begins with the given one, or `use` imports it. A module of its own of that name is none.
+    /// Whether a path begins with the given one, or `use` imports it. A module of this crate with that name does not
+    /// count.
     pub fn names(&self, path: &str) -> bool {
         !self.code.contains(&format!("mod {path};"))
             && self.code.match_indices(path).any(|(at, _)| {
@@ -149,7 +150,7 @@ fn word(text: &str) -> &str {
     text.split(|c| !is_word(c)).next().unwrap_or_default()
 }
 
-/// Where the first inline test module stands.
+/// The range of the first inline test module.
 fn test_module(code: &str) -> Option<Range<usize>> {
     code.match_indices("#[cfg(test)]").find_map(|(start, attribute)| {
         let item = code[start + attribute.len()..].trim_start();
@@ -160,7 +161,7 @@ fn test_module(code: &str) -> Option<Range<usize>> {
     })
 }
 
-/// The end of the block that opens after `start`; none when a `;` outside of brackets comes first.
+/// The end of the block that opens after `start`. `None` if a `;` outside of brackets comes first.
 fn block_end(code: &str, start: usize) -> Option<usize> {
     let (mut braces, mut brackets) = (0_usize, 0_i32);
     for (at, c) in code[start..].char_indices() {
@@ -225,7 +226,7 @@ fn quoted(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 1)
 }
 
-/// The length of the character literal that `text` begins with; a lifetime is none.
+/// The length of the character literal that `text` begins with. `None` for a lifetime.
 fn character(text: &str) -> Option<usize> {
     let inside = text.strip_prefix('\'')?;
     if let Some(escape) = inside.strip_prefix('\\') {
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_found_wherever_they_stand() {
+    fn paths_are_found_everywhere() {
         let text = "use crate::{policy::{Identity, Permit}, store::View as Store};\nfn f() { crate::clock::unix_ns() }";
         assert_eq!(source("kms/mod.rs", text).modules_used(), ["clock", "policy", "store"]);
         let hidden = "// crate::a\n/* crate::b */ const C: &str = \"crate::c\"; const D: &str = r#\"\" crate::d\"#;\n\
