@@ -71,10 +71,14 @@ pub(in crate::raft) async fn check(
 
 /// Marks the keystore as damaged and stops the node. The next start rebuilds the keystore.
 pub(in crate::raft) fn distrust(checkpoint: &Checkpoint, failure: &Failure, reason: &str) {
-    if let Err(error) = checkpoint.mark_damaged() {
-        tracing::error!(%error, "the keystore cannot be marked as damaged");
-    }
-    failure.report(&format!("{reason}; the next start rebuilds the keystore"));
+    let next = match checkpoint.mark_damaged() {
+        Ok(()) => "the next start rebuilds the keystore".to_owned(),
+        Err(error) => format!(
+            "this node cannot mark its keystore as damaged ({error}): before the next start, move the folder 'keystore' \
+             out of its data folder, but leave 'log' and 'snapshots' there"
+        ),
+    };
+    failure.report(&format!("{reason}; {next}"));
 }
 
 /// How this node's digest differs from the leader's. `None` when they agree, or when this node keeps no digest of that

@@ -44,7 +44,7 @@ pub(in crate::raft) async fn serve(
         .http2_keepalive_timeout(Some(PING))
         .add_service(service);
     if let Err(error) = server.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop).await {
-        tracing::error!(%error, "the peer listener failed");
+        tracing::error!(%error, "the peer listener ended: the other nodes cannot reach this node until it restarts");
     }
     accepting.abort();
 }

@@ -88,7 +88,7 @@ impl Peer for PeerService {
     type ProposeStream = Replies<ProposalsReply>;
 
     async fn greet(&self, request: Request<Greeting>) -> Result<Response<GreetingReply>, Status> {
-        tracing::debug!(name = request.get_ref().name, "greeted by a peer");
+        tracing::debug!(name = request.get_ref().name, "a peer greeted this node");
         Ok(Response::new(self.greeter.reply(&self.links.members(), self.running.get().is_some())))
     }
 
