@@ -113,8 +113,8 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::describe_key`].
     pub async fn generate(&self, name: &str, context: &[u8]) -> Result<DataKey, Error> {
-        // KES reads a missing context as an empty one, but no body at all is a trap (wire contract, "Bodies and
-        // headers").
+        // Always send the context, also an empty one: an empty body can mean that the body got lost on the way (wire
+        // contract, "Bodies and headers").
         let body = json!({ "context": BASE64_STANDARD.encode(context) });
         let call = Call::json(path("/v1/key/generate/", name), &body);
         let output: KeyOutput = self.fetch(&call).await?;

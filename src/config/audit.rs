@@ -93,13 +93,17 @@ const AUTHPRIV: Facility = Facility(10);
 /// Where audit records go. `on_console` says whether the console takes them too.
 pub(super) fn settings(top: &Section<'_>, on_console: bool) -> AuditConfig {
     let audit = top.section("audit", &["required", "file", "syslog"]);
-    let before = audit.problems();
+    let before = audit.problem_count();
     let config = AuditConfig {
         required: audit.value("required", value::switch).unwrap_or(false),
         file: audit.gives("file").then(|| file(&audit)).flatten(),
         syslog: audit.gives("syslog").then(|| syslog(&audit)).flatten(),
     };
-    if config.required && !on_console && config.file.is_none() && config.syslog.is_none() && audit.problems() == before
+    if config.required
+        && !on_console
+        && config.file.is_none()
+        && config.syslog.is_none()
+        && audit.problem_count() == before
     {
         let needs = "audit.required needs a sink for the records; add `file: {path: audit.log}`, `syslog` or \
                      `log: {audit: on}`";

@@ -142,7 +142,7 @@ fn name(cluster: &Section<'_>, peers: &[PeerConfig]) -> Option<String> {
 
 fn timing(cluster: &Section<'_>) -> TimingConfig {
     let section = cluster.section("timing", &["heartbeat", "election_min", "election_max"]);
-    let before = section.problems();
+    let before = section.problem_count();
     let read = |key, range, ms| section.value(key, duration::within(range)).unwrap_or(Duration::from_millis(ms));
     let timing = TimingConfig {
         heartbeat: read("heartbeat", HEARTBEAT, 30),
@@ -150,7 +150,7 @@ fn timing(cluster: &Section<'_>) -> TimingConfig {
         election_max: read("election_max", ELECTION, 160),
     };
     let TimingConfig { heartbeat, election_min, election_max } = timing;
-    if section.problems() == before && !(heartbeat < election_min && election_min < election_max) {
+    if section.problem_count() == before && !(heartbeat < election_min && election_min < election_max) {
         let [heartbeat, min, max] = [heartbeat, election_min, election_max].map(duration::show);
         let message = format!(
             "cluster.timing: heartbeat ({heartbeat}) must be below election_min ({min}), and that below \

@@ -22,9 +22,9 @@ const ROUTE_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_
 /// The admin. Any value but an identity means that the file names no admin. Warns unless that is clearly intended.
 pub(super) fn admin(top: &Section<'_>) -> Option<Identity> {
     let admin = top.section("admin", &["identity"]);
-    let before = top.problems();
+    let before = top.problem_count();
     let Some(SettingText { line, value, .. }) = admin.text("identity") else {
-        if top.problems() == before {
+        if top.problem_count() == before {
             top.warn(
                 admin.line,
                 "admin.identity is missing, so this file makes nobody an admin; write `disabled` if that is intended",

@@ -41,7 +41,7 @@ impl Config {
         environment: Environment<'_>,
         overrides: &[Override],
     ) -> Result<(Self, Vec<Warning>), Problems> {
-        read::whole(file, text, (environment, overrides), read::config)
+        read::parse_file(file, text, (environment, overrides), read::config)
     }
 }
 
@@ -59,7 +59,7 @@ impl Borrowed {
     /// # Errors
     /// As for [`Borrowed::load`].
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
-        read::whole(file, text, (environment, &[]), read::borrowed)
+        read::parse_file(file, text, (environment, &[]), read::borrowed)
     }
 }
 
@@ -70,6 +70,6 @@ impl PolicyFile {
     /// # Errors
     /// Every problem of that section at once, or that it is missing.
     pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<(Self, Vec<Warning>), Problems> {
-        read::whole(file, text, (environment, &[]), read::policy_file)
+        read::parse_file(file, text, (environment, &[]), read::policy_file)
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn seal(top: &Section<'_>) -> Option<SealConfig> {
         top.problem(top.line_of("seal"), "the section `seal` is missing: add `seal: {file: root.key}`");
         return None;
     }
-    let before = top.problems();
+    let before = top.problem_count();
     let seal = top.section("seal", &["file", "env"]);
     let file = seal.value("file", value::path);
     let env = seal.value("env", value::variable);
@@ -35,7 +35,7 @@ pub(super) fn seal(top: &Section<'_>) -> Option<SealConfig> {
             None
         }
         (None, None) => {
-            if seal.problems() == before {
+            if seal.problem_count() == before {
                 seal.problem(seal.line, "seal: neither file nor env is given; add `file: root.key`");
             }
             None

@@ -35,8 +35,9 @@ const SECTIONS: &[&str] = &[
 /// Where the public API listens by default, on IPv4 and IPv6, as KES does.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7373);
 
-/// Reads a file with `read`, and collects everything found in it. Reads an override as if the file had it.
-pub(super) fn whole<T>(
+/// Parses the text of a file, reads its settings with `read`, and collects everything found in it. Reads an override as if
+/// the file had it.
+pub(super) fn parse_file<T>(
     file: &Path,
     text: &str,
     (environment, overrides): (Environment<'_>, &[Override]),
@@ -88,14 +89,14 @@ pub(super) fn config(top: &Section<'_>) -> Option<Config> {
 
 /// Where the API listens. If the setting is wrong, an address that causes no further problem.
 fn address(top: &Section<'_>) -> SocketAddr {
-    let before = top.problems();
+    let before = top.problem_count();
     let given = top.value("address", value::address);
-    let otherwise = if top.problems() == before { ADDRESS } else { SocketAddr::new(ADDRESS.ip(), 0) };
+    let otherwise = if top.problem_count() == before { ADDRESS } else { SocketAddr::new(ADDRESS.ip(), 0) };
     given.unwrap_or(otherwise)
 }
 
 /// The settings that a throw-away cluster borrows. Ignores the sections about this machine.
-#[expect(clippy::unnecessary_wraps, reason = "`whole` takes this function and `config`, which may lack something")]
+#[expect(clippy::unnecessary_wraps, reason = "`parse_file` takes this function and `config`, which may lack something")]
 pub(super) fn borrowed(top: &Section<'_>) -> Option<Borrowed> {
     let Common { admin, api, policies, keys: (keys, deletion_window), log } = common(top);
     let tls::ClientTrust { verify_clients, ca, proxies, proxy_header } = tls::borrowed(top);

@@ -78,7 +78,7 @@ impl<'a> Reading<'a> {
     }
 
     /// How many problems were found so far.
-    pub fn problems(&self) -> usize {
+    pub fn problem_count(&self) -> usize {
         self.problems.borrow().len()
     }
 
@@ -179,9 +179,9 @@ impl<'a> Section<'a> {
 
     /// The value of a setting that must be there. If it is missing, the problem shows `example`.
     pub fn required<T>(&self, key: &str, example: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let before = self.reading.problems();
+        let before = self.reading.problem_count();
         let value = self.value(key, parse);
-        if value.is_none() && self.reading.problems() == before && !self.is_malformed {
+        if value.is_none() && self.reading.problem_count() == before && !self.is_malformed {
             self.problem(self.line_of(key), format!("{} is missing: add `{key}: {example}`", self.path_of(key)));
         }
         value
@@ -204,8 +204,8 @@ impl<'a> Section<'a> {
     }
 
     /// How many problems were found so far, in the whole file.
-    pub fn problems(&self) -> usize {
-        self.reading.problems()
+    pub fn problem_count(&self) -> usize {
+        self.reading.problem_count()
     }
 
     /// The name of the setting `key` in messages.
