@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::{DIM, GOOD, WARN, fields};
 use super::{Error, Output};
 use crate::crypto::VerifyingKey;
-use crate::telemetry::{Expected, Files, Finding, Report, Verifier, in_order};
+use crate::telemetry::{AuditFiles, AuditFinding, AuditReport, AuditVerifier, ExpectedTrail, in_order};
 
 /// Check audit files
 #[derive(clap::Args)]
@@ -76,7 +76,7 @@ const BAR: &str = "{prefix:.green.bold} [{bar:30}] {bytes} of {total_bytes}";
 /// Checks audit files, and prints what it found.
 pub fn run(args: &Args, output: Output) -> Result<(), Error> {
     let Action::Verify { files, key, whole, head, unfinished } = &args.action;
-    let expected = Expected { keys: key.clone(), whole: *whole, unfinished: *unfinished };
+    let expected = ExpectedTrail { keys: key.clone(), whole: *whole, unfinished: *unfinished };
     let report = check(files, expected.clone(), head.as_deref())?;
     let unproven = unproven(&report, &expected, head.is_some());
     output.either(&as_json(&report, &unproven), || shown(&report, &unproven))?;
@@ -86,15 +86,15 @@ pub fn run(args: &Args, output: Output) -> Result<(), Error> {
     }
 }
 
-fn check(files: &[PathBuf], expected: Expected, head: Option<&Path>) -> Result<Report, Error> {
+fn check(files: &[PathBuf], expected: ExpectedTrail, head: Option<&Path>) -> Result<AuditReport, Error> {
     let unread = |path: &Path| {
         let path = path.to_owned();
         |source| Error::File { path, source }
     };
-    let mut verifier = Verifier::new(expected);
+    let mut verifier = AuditVerifier::new(expected);
     // The note is read before the files, because a running node goes on writing both.
     head.map_or(Ok(()), |head| verifier.expect_head(head).map_err(unread(head)))?;
-    let Files { ordered, repeated } = in_order(files).map_err(|(path, source)| Error::File { path, source })?;
+    let AuditFiles { ordered, repeated } = in_order(files).map_err(|(path, source)| Error::File { path, source })?;
     let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let bar = bar(ordered.iter().map(length).sum());
     repeated.iter().for_each(|path| verifier.repeated(path));
@@ -106,7 +106,7 @@ fn check(files: &[PathBuf], expected: Expected, head: Option<&Path>) -> Result<R
 }
 
 /// What the check cannot prove.
-fn unproven(report: &Report, expected: &Expected, head: bool) -> Vec<String> {
+fn unproven(report: &AuditReport, expected: &ExpectedTrail, head: bool) -> Vec<String> {
     let Some((first, last)) = report.first.zip(report.last) else { return vec![] };
     let open = [
         (report.unsigned() > 0).then(|| format!("the last {} records, which no checkpoint signs", report.unsigned())),
@@ -127,7 +127,7 @@ fn bar(bytes: u64) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style.progress_chars("=> ")).with_prefix("Checking")
 }
 
-fn shown(report: &Report, unproven: &[String]) -> String {
+fn shown(report: &AuditReport, unproven: &[String]) -> String {
     let range = |(first, last)| format!("{first} to {last}");
     let records = report.first.zip(report.last).map_or_else(|| "none".to_owned(), range);
     let keys: Vec<_> = report.keys.iter().map(ToString::to_string).collect();
@@ -144,7 +144,7 @@ fn shown(report: &Report, unproven: &[String]) -> String {
         ("not proven", unproven.join("; ")),
         ("verdict", verdict),
     ]);
-    let list = |findings: &[Finding], beyond: u64, label: &str| {
+    let list = |findings: &[AuditFinding], beyond: u64, label: &str| {
         let lines = findings.iter().take(SHOWN).map(|finding| format!("{DIM}{label}{DIM:#}  {finding}"));
         let more = findings.len().saturating_sub(SHOWN) as u64 + beyond;
         lines.chain((more > 0).then(|| format!("{DIM}{label}{DIM:#}  and {more} more"))).collect::<Vec<_>>()
@@ -154,7 +154,7 @@ fn shown(report: &Report, unproven: &[String]) -> String {
         .join("\n")
 }
 
-fn as_json(report: &Report, unproven: &[String]) -> Value {
+fn as_json(report: &AuditReport, unproven: &[String]) -> Value {
     json!({
         "ok": report.fault_count() == 0,
         "first": report.first,
@@ -170,7 +170,7 @@ fn as_json(report: &Report, unproven: &[String]) -> Value {
     })
 }
 
-fn found(Finding { file, line, what }: &Finding) -> Value {
+fn found(AuditFinding { file, line, what }: &AuditFinding) -> Value {
     // The path of a file need not be UTF-8, and JSON is.
     json!({ "file": file.display().to_string(), "line": line, "what": what.to_string() })
 }

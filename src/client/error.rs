@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Endpoint;
 use crate::error_code::ErrorCode;
-use crate::tls::Refusal;
+use crate::tls::CertificateRefusal;
 
 /// Why a request brought no result.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +116,7 @@ fn by_endpoint(failures: &[(Endpoint, Error)]) -> String {
 
 /// Why a connection failed, in words for people.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(words) = Refusal::words(error) {
+    if let Some(words) = CertificateRefusal::words(error) {
         return words;
     }
     let innermost = innermost(error);

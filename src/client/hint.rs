@@ -4,7 +4,7 @@ use std::io;
 
 use super::Error;
 use crate::error_code::ErrorCode;
-use crate::tls::Refusal;
+use crate::tls::CertificateRefusal;
 
 const NO_CERTIFICATE: &str = "the server requires a client certificate: set MINIO_KES_API_KEY, or --cert and --key; a \
                               CA's certificate does not serve as one, and `keyraft identity of FILE` shows the \
@@ -48,8 +48,8 @@ impl Error {
         match self {
             Self::Status { status, code, .. } => *status == 403 || *code == Some(ErrorCode::CertificateRequired),
             Self::NoServer(failures) => failures.iter().any(|(_, error)| error.may_want_a_certificate()),
-            Self::Transport { source, .. } => match Refusal::of(source.as_ref()) {
-                Some(refusal) => refusal == Refusal::ClientCertificate,
+            Self::Transport { source, .. } => match CertificateRefusal::of(source.as_ref()) {
+                Some(refusal) => refusal == CertificateRefusal::ClientCertificate,
                 None => is_ended(source.as_ref()),
             },
             Self::TimedOut { .. } | Self::Malformed { .. } | Self::Socket { .. } => false,
@@ -147,24 +147,24 @@ fn name_in(path: &str) -> &str {
 }
 
 fn transport_hint(source: &(dyn std::error::Error + 'static)) -> &'static str {
-    match Refusal::of(source) {
-        Some(Refusal::Untrusted) => {
+    match CertificateRefusal::of(source) {
+        Some(CertificateRefusal::Untrusted) => {
             "KEYRAFT_CA (or --ca) must name a file with the CA that issued the server's certificate, or with that \
              certificate itself"
         }
-        Some(Refusal::NoName) => {
+        Some(CertificateRefusal::NoName) => {
             "issue the server's certificate with its names: openssl req … -addext subjectAltName=DNS:HOST,IP:ADDRESS"
         }
-        Some(Refusal::NotForServers) => {
+        Some(CertificateRefusal::NotForServers) => {
             "issue the server's certificate with serverAuth among its extended key usages, or without such usages"
         }
-        Some(Refusal::WrongName) => {
+        Some(CertificateRefusal::WrongName) => {
             "the server's certificate is for other names: use one of these names as its address"
         }
-        Some(Refusal::Expired) => {
+        Some(CertificateRefusal::Expired) => {
             "the server's certificate is not valid now: renew it, or correct the clock of this machine"
         }
-        Some(Refusal::ClientCertificate) => NO_CERTIFICATE,
+        Some(CertificateRefusal::ClientCertificate) => NO_CERTIFICATE,
         None => "is it running? MINIO_KES_SERVER (or --server) names the servers; `keyraft dev` starts a test cluster",
     }
 }

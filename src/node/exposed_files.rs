@@ -48,7 +48,7 @@ pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
         SealConfig::File(path) => Some(("seal.file", path.as_path())),
         SealConfig::Env(_) => None,
     };
-    let reader = Reader::this_process();
+    let reader = ThisProcess::this_process();
     let trusted: Vec<_> = reader.groups.iter().copied().chain([ROOT]).collect();
     let of_keys = keys.into_iter().chain(root).filter_map(|(what, path)| exposed(what, path, Some(&trusted), &reader));
     exposed("the configuration", file, None, &reader).into_iter().chain(of_keys).collect()
@@ -56,7 +56,7 @@ pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
 
 /// Whom a file is open to, if anyone; groups count only where it is said which are trusted. What reads a
 /// file reports one that cannot be looked at.
-fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>, reader: &Reader) -> Option<ExposedFile> {
+fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>, reader: &ThisProcess) -> Option<ExposedFile> {
     // Devices such as /dev/null belong to the system.
     let found = path.metadata().ok().filter(Metadata::is_file)?;
     let mode = found.mode() & 0o777;
@@ -72,14 +72,14 @@ fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>, reader: &Re
 }
 
 /// Who reads the files.
-struct Reader {
+struct ThisProcess {
     user: u32,
     group: u32,
     /// All its groups.
     groups: Vec<u32>,
 }
 
-impl Reader {
+impl ThisProcess {
     fn this_process() -> Self {
         let group = getegid().as_raw();
         let further = getgroups().unwrap_or_default();
@@ -128,7 +128,7 @@ mod tests {
         let (user, group) = (path.metadata().unwrap().uid(), path.metadata().unwrap().gid());
         let shown = |mode, user, groups: &[u32]| {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let reader = Reader { user, group: 4_000_000, groups: groups.to_vec() };
+            let reader = ThisProcess { user, group: 4_000_000, groups: groups.to_vec() };
             exposed("tls.key", &path, Some(groups), &reader).map(|found| found.to_string())
         };
         let (plain, path) = (" run `chmod go= ", path.display().to_string());
@@ -148,7 +148,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let ours = [path.metadata().unwrap().gid()];
         let nobody: &[u32] = &[];
-        let reader = Reader::this_process();
+        let reader = ThisProcess::this_process();
         let cases = [
             (0o600, Some(nobody), None),
             (0o400, Some(nobody), None),

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::NodeError;
-use super::open_files::Room;
+use super::open_files::ConnectionBudget;
 use super::parts::Parts;
 use super::seal::{self, Pauses};
 use super::{local_status, log_source, protect};
@@ -224,7 +224,8 @@ impl Lifecycle {
         let api = Api::new(Arc::clone(kms), Arc::clone(audit), Arc::clone(metrics), Arc::clone(errors), tls, &current);
         let api = Arc::new(api);
         parts.api.store(Some(Arc::clone(&api)));
-        let limits = protect::open_files().map_or(config.limits, |files| Room::of(config, files).bound(config.limits));
+        let limits = protect::open_files()
+            .map_or(config.limits, |files| ConnectionBudget::of(config, files).bound(config.limits));
         loop {
             if !may_serve(cluster, parts) {
                 self.say_why_not(cluster);

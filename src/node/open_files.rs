@@ -4,7 +4,7 @@ use crate::config::{Config, LimitsConfig};
 
 /// What the limit of open files makes of `limits.connections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct ConnectionBudget {
     /// Files that the process may open.
     files: usize,
     /// Those that are kept for the disk, the log and peers.
@@ -15,7 +15,7 @@ pub(super) struct Room {
     connections: usize,
 }
 
-impl Room {
+impl ConnectionBudget {
     /// The room that a process which may open `files` files has for connections.
     pub fn of(config: &Config, files: u64) -> Self {
         let files = usize::try_from(files).unwrap_or(usize::MAX);
@@ -74,7 +74,7 @@ mod tests {
             ("{}", 3, 1),
         ] {
             let config = config(limits);
-            let room = Room::of(&config, files);
+            let room = ConnectionBudget::of(&config, files);
             assert_eq!(room.bound(config.limits).connections, connections, "{limits} of {files}");
             assert_eq!(
                 LimitsConfig { connections: 0, ..room.bound(config.limits) },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::open_files::Room;
+use super::open_files::ConnectionBudget;
 use super::{Node, NodeError, exposed_files, protect};
 use crate::config::{Config, Override, Problems, Warning};
 use crate::telemetry::{LogError, Logging};
@@ -46,7 +46,7 @@ pub fn run(path: &Path, overrides: &[Override]) -> Result<(), RunError> {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
     match protect::open_files() {
-        Ok(files) => Room::of(&config, files).warn_if_lowered(),
+        Ok(files) => ConnectionBudget::of(&config, files).warn_if_lowered(),
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

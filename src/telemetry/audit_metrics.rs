@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::audit::{AuditFigures, SinkFigure};
+use super::audit::{AuditFigures, SinkFigures};
 use super::exposition::{counter, gauge, render};
 
 /// The metrics in Prometheus text 0.0.4.
@@ -40,7 +40,7 @@ impl AuditFamilies {
         out: &mut DescriptorEncoder<'_>,
         (name, help): (&str, &str),
         kind: MetricType,
-        value: fn(&SinkFigure) -> u64,
+        value: fn(&SinkFigures) -> u64,
     ) -> fmt::Result {
         if self.0.sinks.is_empty() {
             return Ok(());
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_sink_is_told_of_and_none_where_there_is_none() {
-        let sink = |name, up| SinkFigure { name, up, failures: 2, lost: 3 };
+        let sink = |name, up| SinkFigures { name, up, failures: 2, lost: 3 };
         let sinks = vec![sink("file", false), sink("syslog", true)];
         let figures = AuditFigures { records: 9, given_up: 1, unwritten: 4, refusing: true, sinks };
         let samples = |figures| -> std::collections::BTreeMap<String, f64> {

@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use super::feed::{Feed, Form};
+use super::feed::{Feed, LineFormat};
 use super::record::{cut, write_json_string};
 
 /// The longest message kept, in bytes.
@@ -22,7 +22,7 @@ pub struct ErrorLog {
 
 impl Default for ErrorLog {
     fn default() -> Self {
-        let form = Form { event: |message: &String| line(message), loss };
+        let form = LineFormat { event: |message: &String| line(message), loss };
         Self { events: AtomicU64::new(0), feed: Feed::new(form) }
     }
 }

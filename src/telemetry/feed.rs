@@ -19,11 +19,11 @@ pub const RECENT: usize = 256;
 pub struct Feed<E> {
     lines: broadcast::Sender<Bytes>,
     recent: Mutex<VecDeque<E>>,
-    form: Form<E>,
+    form: LineFormat<E>,
 }
 
 /// How events become lines, which have no end yet.
-pub(super) struct Form<E> {
+pub(super) struct LineFormat<E> {
     /// The line of an event.
     pub event: fn(&E) -> String,
     /// The line that tells a listener how many it lost.
@@ -40,11 +40,11 @@ pub struct Listener {
 
 impl<E: Clone> Feed<E> {
     /// A feed without listeners.
-    pub(super) fn new(form: Form<E>) -> Self {
+    pub(super) fn new(form: LineFormat<E>) -> Self {
         Self::with_backlog(BACKLOG, form)
     }
 
-    fn with_backlog(backlog: usize, form: Form<E>) -> Self {
+    fn with_backlog(backlog: usize, form: LineFormat<E>) -> Self {
         Self { lines: broadcast::Sender::new(backlog), recent: Mutex::default(), form }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn feed(backlog: usize) -> Feed<usize> {
-        Feed::with_backlog(backlog, Form { event: |n| n.to_string(), loss: |lost| format!("{lost} lost") })
+        Feed::with_backlog(backlog, LineFormat { event: |n| n.to_string(), loss: |lost| format!("{lost} lost") })
     }
 
     #[tokio::test]
@@ -205,7 +205,7 @@ mod tests {
             MADE.fetch_add(1, Relaxed);
             String::new()
         };
-        let feed = Feed::with_backlog(4, Form { event, loss: |_| String::new() });
+        let feed = Feed::with_backlog(4, LineFormat { event, loss: |_| String::new() });
         feed.publish([1, 2].into_iter());
         assert_eq!(MADE.load(Relaxed), 0);
         let _listener = feed.listen(1);

@@ -18,8 +18,8 @@ mod queue;
 mod record;
 
 pub use audit::{
-    Audit, AuditFigures, AuditWriter, Expected, Files, Finding, Report, SinkFigure, Unrecorded, Unsigned, Unwritten,
-    Verifier, What, check_audit_file, in_order,
+    Audit, AuditFigures, AuditFiles, AuditFinding, AuditReport, AuditVerifier, AuditWriter, ExpectedTrail, FindingKind,
+    SinkFigures, Unrecorded, Unsigned, Unwritten, check_audit_file, in_order,
 };
 pub use audit_metrics::render_audit_metrics;
 pub use cluster_metrics::{ClusterFigures, PeerLag, render_cluster_metrics};

@@ -30,9 +30,9 @@ pub(super) struct Queue<T> {
 
 /// Its own cache lines, so that writers on different threads do not share any.
 #[repr(align(128))]
-struct Shard<T>(Mutex<Gathered<T>>);
+struct Shard<T>(Mutex<ShardContent<T>>);
 
-struct Gathered<T> {
+struct ShardContent<T> {
     items: Vec<T>,
     pushed: u64,
 }
@@ -42,7 +42,7 @@ impl<T> Queue<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             room: Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)),
-            shards: std::array::from_fn(|_| Shard(Mutex::new(Gathered { items: Vec::new(), pushed: 0 }))),
+            shards: std::array::from_fn(|_| Shard(Mutex::new(ShardContent { items: Vec::new(), pushed: 0 }))),
             abandoned: AtomicU64::new(0),
             reader_idle: AtomicBool::new(false),
             reader: OnceLock::new(),

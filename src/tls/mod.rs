@@ -21,7 +21,7 @@ pub use certificate::dates::{
     CertificateUsage, DateTrouble, DateWarning, DatedCertificate, date_warnings, log_date_warnings,
 };
 pub use certificate::identity::CertificateError;
-pub use client::{Alpn, ClientStream, ClientTls, ClientTlsError, Credentials, Refusal, Trust};
+pub use client::{Alpn, CertificateRefusal, ClientStream, ClientTls, ClientTlsError, Credentials, Trust};
 pub use files::content::Content;
 pub use files::error::{SettingError, TlsError};
 pub use files::identity_file::{CertificateIdentity, NoIdentity, certificate_identity};

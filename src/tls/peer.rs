@@ -21,7 +21,7 @@ use super::certificate::dates::{CertificateUsage, DatedCertificate};
 use super::certificate::identity::identity_of;
 use super::common::{H2, provider, without_resumption};
 use super::files::error::{SettingError, TlsError};
-use super::files::material::{Material, Sources};
+use super::files::material::{Material, TlsFiles};
 use super::files::{self, Fingerprint};
 use super::reload::{Reload, follow};
 use super::verify::peers::PeerVerifier;
@@ -35,19 +35,19 @@ pub struct PeerStream(tokio_rustls::TlsStream<TcpStream>);
 
 /// The TLS settings of a node among its peers; they follow their files.
 pub struct PeerTls {
-    files: Files,
-    current: ArcSwap<Current>,
+    files: PeerFiles,
+    current: ArcSwap<PeerHandshake>,
     seen: Mutex<Fingerprint>,
 }
 
-struct Files {
+struct PeerFiles {
     cert: PathBuf,
     key: PathBuf,
     ca: PathBuf,
 }
 
 /// What new handshakes use.
-struct Current {
+struct PeerHandshake {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     verifier: PeerVerifier,
@@ -61,7 +61,7 @@ impl PeerTls {
     /// # Errors
     /// A file that cannot be read or used, or a certificate that other nodes would refuse.
     pub fn load(cert: &Path, key: &Path, ca: &Path) -> Result<Self, SettingError> {
-        let files = Files { cert: cert.to_owned(), key: key.to_owned(), ca: ca.to_owned() };
+        let files = PeerFiles { cert: cert.to_owned(), key: key.to_owned(), ca: ca.to_owned() };
         let seen = Mutex::new(files.fingerprint());
         let current = ArcSwap::from_pointee(files.read()?);
         Ok(Self { files, current, seen })
@@ -139,19 +139,20 @@ impl Reload for PeerTls {
     }
 }
 
-impl Files {
+impl PeerFiles {
     fn fingerprint(&self) -> Fingerprint {
         files::fingerprint([self.cert.as_path(), &self.key, &self.ca])
     }
 
-    fn read(&self) -> Result<Current, SettingError> {
-        let Material { chain, key, roots, certificates } = Sources::of_peers(&self.cert, &self.key, &self.ca).load()?;
+    fn read(&self) -> Result<PeerHandshake, SettingError> {
+        let Material { chain, key, roots, certificates } =
+            TlsFiles::of_peers(&self.cert, &self.key, &self.ca).load()?;
         let verifier = PeerVerifier::new(roots.unwrap_or_else(RootCertStore::empty));
         let identity = identity_of(&chain).map_err(|_| in_cert(TlsError::NotOneNode(self.cert.clone())))?;
         let unusable = |error| in_cert(TlsError::unusable(&self.cert, error));
         let server = server(&verifier, chain.clone(), key.clone_key()).map_err(unusable)?;
         let client = client(&verifier, chain, key).map_err(unusable)?;
-        Ok(Current { server: Arc::new(server), client: Arc::new(client), verifier, identity, certificates })
+        Ok(PeerHandshake { server: Arc::new(server), client: Arc::new(client), verifier, identity, certificates })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use keyraft::config::{AuditFileConfig, RouteConfig};
-use keyraft::telemetry::{Expected, Report, Verifier, in_order};
+use keyraft::telemetry::{AuditReport, AuditVerifier, ExpectedTrail, in_order};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -27,9 +27,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     in_order(&files.collect::<Vec<_>>()).expect("files that can be read").ordered
 }
 
-fn verify(folder: &Path, key: &str) -> Report {
+fn verify(folder: &Path, key: &str) -> AuditReport {
     let keys = vec![key.parse().expect("a key")];
-    let mut verifier = Verifier::new(Expected { keys, whole: true, ..Expected::default() });
+    let mut verifier = AuditVerifier::new(ExpectedTrail { keys, whole: true, ..ExpectedTrail::default() });
     for file in files(folder) {
         verifier.file(&file, &mut |_| {}).expect("a file that can be read");
     }

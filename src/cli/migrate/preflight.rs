@@ -9,7 +9,7 @@ use crate::cli::Error;
 use crate::client::{self, ApiClient};
 use crate::crypto::random;
 use crate::error_code::ErrorCode;
-use crate::tls::Refusal;
+use crate::tls::CertificateRefusal;
 
 /// Keys at a time.
 const AT_ONCE: usize = 8;
@@ -72,14 +72,17 @@ fn advice(error: &client::Error) -> Option<String> {
             Some(format!("nothing was changed; at the old server, your policy must allow {path}\n{WHO}"))
         }
         client::Error::Status { .. } if wants_certificate(error) => Some(WHO.to_owned()),
-        client::Error::Transport { source, .. } => Some(match Refusal::of(source.as_ref())? {
-            Refusal::Untrusted => {
+        client::Error::Transport { source, .. } => Some(match CertificateRefusal::of(source.as_ref())? {
+            CertificateRefusal::Untrusted => {
                 "--verify-ca must name a file with the CA that issued the old server's certificate, or \
                                    with that certificate itself"
                     .to_owned()
             }
-            Refusal::ClientCertificate => WHO.to_owned(),
-            Refusal::WrongName | Refusal::NoName | Refusal::Expired | Refusal::NotForServers => error.hint()?,
+            CertificateRefusal::ClientCertificate => WHO.to_owned(),
+            CertificateRefusal::WrongName
+            | CertificateRefusal::NoName
+            | CertificateRefusal::Expired
+            | CertificateRefusal::NotForServers => error.hint()?,
         }),
         client::Error::NoServer(failures) => failures.iter().find_map(|(_, error)| advice(error)),
         _ => None,

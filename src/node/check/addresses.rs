@@ -8,7 +8,7 @@ use futures::future::join_all;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::Report;
+use super::CheckReport;
 use super::folders::report_sink;
 use crate::config::{Config, SyslogAddress};
 use crate::socket::try_address;
@@ -17,7 +17,7 @@ use crate::socket::try_address;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Checks the addresses that the node listens on and those that it connects to.
-pub(super) async fn check(config: &Config, report: &mut Report<'_>) {
+pub(super) async fn check(config: &Config, report: &mut CheckReport<'_>) {
     listening("address", config.address, report);
     listening("cluster.listen", config.cluster.listen, report);
     peers(config, report).await;
@@ -29,7 +29,7 @@ pub(super) async fn check(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn listening(setting: &str, address: SocketAddr, report: &mut Report<'_>) {
+fn listening(setting: &str, address: SocketAddr, report: &mut CheckReport<'_>) {
     match try_address(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && report.runs => {
             report.note(setting, format!("not checked: {address} is in use, and a node runs on the data folder"));
@@ -47,7 +47,7 @@ fn listening(setting: &str, address: SocketAddr, report: &mut Report<'_>) {
     }
 }
 
-async fn peers(config: &Config, report: &mut Report<'_>) {
+async fn peers(config: &Config, report: &mut CheckReport<'_>) {
     let peers = config.cluster.peers.iter().enumerate();
     let addresses: Vec<_> = peers
         .flat_map(|(number, peer)| {

@@ -1,12 +1,12 @@
 //! Certificates against their keys, their CAs, their dates, and the name that clients use.
 
-use super::Report;
+use super::CheckReport;
 use crate::clock;
 use crate::config::Config;
 use crate::tls::{date_warnings, inspect_api, inspect_peer, is_for_host};
 
 /// Checks what the sections `tls` and `cluster.tls` name.
-pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let now_s = clock::unix_ns() / 1_000_000_000;
     for inspection in [inspect_api(&config.tls), inspect_peer(&config.cluster)] {
         for fault in &inspection.faults {
@@ -22,7 +22,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
 }
 
 /// Clients know a node by the address that its peers list.
-fn names(config: &Config, report: &mut Report<'_>) {
+fn names(config: &Config, report: &mut CheckReport<'_>) {
     let own = config.cluster.peers.iter().find(|peer| peer.name == config.cluster.name);
     let Some((host, _)) = own.and_then(|own| own.api_address.rsplit_once(':')) else { return };
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Report;
+use super::CheckReport;
 use crate::clock;
 use crate::config::Config;
 
@@ -14,7 +14,7 @@ const TOLERANCE_S: i64 = 60;
 const DEPTH: usize = 3;
 
 /// Checks the wall clock against files, and that the clock of leases runs.
-pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     if clock::boot_ns() <= 0 {
         report.problem("consistency.lease", "this machine has no CLOCK_BOOTTIME, by which leases are measured");
     }

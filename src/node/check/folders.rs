@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::Report;
+use super::CheckReport;
 use crate::config::{Config, SyslogAddress};
 use crate::node::error::unusable;
 use crate::telemetry::check_audit_file;
@@ -17,7 +17,7 @@ const LEAST_ROOM: u64 = 64 << 20;
 const LITTLE_ROOM: u64 = 1 << 30;
 
 /// Checks the folders and files that the node writes.
-pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let data = &config.cluster.data;
     if let Err(error) = usable_folder(data) {
         report.problem("cluster.data", unusable(data, &error));
@@ -37,7 +37,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
 }
 
 /// A sink that takes no records keeps the node from serving only where records are required.
-pub(super) fn report_sink(config: &Config, report: &mut Report<'_>, message: &str) {
+pub(super) fn report_sink(config: &Config, report: &mut CheckReport<'_>, message: &str) {
     if config.audit.required {
         report.problem("audit.syslog.address", message);
     } else {
@@ -87,7 +87,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-fn room(config: &Config, report: &mut Report<'_>) {
+fn room(config: &Config, report: &mut CheckReport<'_>) {
     let data = &config.cluster.data;
     let place = if data.exists() { data } else { nearest(data) };
     let Ok(system) = statvfs(place) else { return };

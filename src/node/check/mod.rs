@@ -38,7 +38,7 @@ pub async fn check(file: &Path) -> Checked {
             return Checked { problems: problems.0, notes, ..Checked::default() };
         }
     };
-    let mut report = Report {
+    let mut report = CheckReport {
         file,
         lines,
         runs: UnixStream::connect(config.cluster.data.join(LOCAL_SOCKET)).is_ok(),
@@ -55,7 +55,7 @@ pub async fn check(file: &Path) -> Checked {
 }
 
 /// Whether another node than the one that is checked runs on the data folder.
-async fn another_node(config: &Config, report: &mut Report<'_>) {
+async fn another_node(config: &Config, report: &mut CheckReport<'_>) {
     let (data, own) = (&config.cluster.data, &config.cluster.name);
     if report.runs
         && let Ok(status) = local_cluster_status(data).await
@@ -71,7 +71,7 @@ async fn another_node(config: &Config, report: &mut Report<'_>) {
 }
 
 /// Files with secrets that more users than need to can read or change.
-fn exposed(config: &Config, report: &mut Report<'_>) {
+fn exposed(config: &Config, report: &mut CheckReport<'_>) {
     for exposed in exposed_files(report.file, config) {
         let (file, line) = (report.file.to_owned(), report.lines.line(exposed.what));
         report.found.warnings.push(Finding { file, line, message: exposed.to_string() });
@@ -79,7 +79,7 @@ fn exposed(config: &Config, report: &mut Report<'_>) {
 }
 
 /// What was found so far, by the settings of one file.
-struct Report<'a> {
+struct CheckReport<'a> {
     file: &'a Path,
     lines: Lines,
     /// Whether a node runs on the data folder.
@@ -87,7 +87,7 @@ struct Report<'a> {
     found: Checked,
 }
 
-impl Report<'_> {
+impl CheckReport<'_> {
     /// Notes what keeps the node from starting or serving.
     fn problem(&mut self, setting: &str, message: impl AsRef<str>) {
         let finding = self.finding(setting, message.as_ref());

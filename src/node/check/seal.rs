@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::Report;
+use super::CheckReport;
 use crate::config::{Config, SealConfig};
 use crate::crypto::{RootKey, UnwrapError};
 use crate::kms::{LONGEST_WRAP, root_keys_in};
@@ -17,7 +17,7 @@ const PIECE: usize = 1 << 20;
 const FOLDERS: [&str; 3] = ["log", "keystore", "snapshots"];
 
 /// Checks that the root key can be read, and that it is the one of the data.
-pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let setting = match &config.seal {
         SealConfig::File(_) => "seal.file",
         SealConfig::Env(_) => "seal.env",
@@ -34,7 +34,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn compare(setting: &str, root: &RootKey, found: &BTreeSet<[u8; 32]>, data: &Path, report: &mut Report<'_>) {
+fn compare(setting: &str, root: &RootKey, found: &BTreeSet<[u8; 32]>, data: &Path, report: &mut CheckReport<'_>) {
     let tried = root.fingerprint();
     match found.first() {
         Some(wanted) if !found.contains(&tried) => {

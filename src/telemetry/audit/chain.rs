@@ -19,7 +19,7 @@ pub type LineHash = [u8; 32];
 
 /// A line's place: its number, and its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
+pub struct ChainLink {
     /// Counts from 1.
     pub number: u64,
     /// Of the line.
@@ -27,33 +27,33 @@ pub struct Link {
 }
 
 /// Before the first line.
-pub const START: Link = Link { number: 0, hash: [0; 32] };
+pub const START: ChainLink = ChainLink { number: 0, hash: [0; 32] };
 
 /// What a line says of the chain; the rest of it is covered by its hash.
 #[derive(Debug, Deserialize)]
-pub struct Line {
+pub struct ChainLine {
     /// When it was written, in RFC 3339.
     #[serde(default)]
     pub time: String,
     /// Its place.
-    pub chain: Place,
+    pub chain: ChainPosition,
     /// It is a request's record, and this is what the client got.
-    pub response: Option<Answered>,
+    pub response: Option<ResponseField>,
     /// It begins a file, or a node's writing.
-    pub opened: Option<Opened>,
+    pub opened: Option<OpenedRecord>,
     /// It tells of bytes before it that are no line.
-    pub torn: Option<Torn>,
+    pub torn: Option<TornRecord>,
     /// It tells that what the node had written before is not what it found.
-    pub broken: Option<Broken>,
+    pub broken: Option<BrokenRecord>,
     /// It is a checkpoint.
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<CheckpointRecord>,
     /// The checkpoint's signature, in hexadecimal.
     pub signature: Option<String>,
 }
 
 /// The answer to a request.
 #[derive(Debug, Deserialize)]
-pub struct Answered {
+pub struct ResponseField {
     /// How long it took, in nanoseconds.
     #[serde(default)]
     pub time: u64,
@@ -61,7 +61,7 @@ pub struct Answered {
 
 /// Where a line stands.
 #[derive(Debug, Deserialize)]
-pub struct Place {
+pub struct ChainPosition {
     /// Its number.
     pub number: u64,
     /// The hash of the line before it, in hexadecimal.
@@ -70,7 +70,7 @@ pub struct Place {
 
 /// Why a node began to write here.
 #[derive(Debug, Deserialize)]
-pub struct Opened {
+pub struct OpenedRecord {
     /// Its name.
     pub node: String,
     /// What came before.
@@ -82,7 +82,7 @@ pub struct Opened {
 
 /// Bytes that a crash or a full disk left of a line.
 #[derive(Debug, Deserialize)]
-pub struct Torn {
+pub struct TornRecord {
     /// How many.
     pub bytes: u64,
     /// Their hash, in hexadecimal.
@@ -91,7 +91,7 @@ pub struct Torn {
 
 /// What a node had last made durable, and did not find.
 #[derive(Debug, Deserialize)]
-pub struct Broken {
+pub struct BrokenRecord {
     /// The number of that line.
     pub expected: u64,
     /// The last line that it found.
@@ -100,12 +100,12 @@ pub struct Broken {
 
 /// A signed place.
 #[derive(Debug, Deserialize)]
-pub struct Checkpoint {
+pub struct CheckpointRecord {
     /// Checks the signature, in hexadecimal.
     pub key: String,
 }
 
-impl Link {
+impl ChainLink {
     /// Ends `out`, which begins with the object that is to be the next line, as that line; and goes on to it.
     ///
     /// `start` is where the object begins; it has at least one field, and its closing brace.
@@ -135,7 +135,7 @@ impl Link {
     }
 
     /// Whether a line that says so of itself follows this one.
-    pub fn is_followed_by(&self, place: &Place) -> bool {
+    pub fn is_followed_by(&self, place: &ChainPosition) -> bool {
         place.number == self.number + 1 && place.prev == hex::encode(self.hash)
     }
 }
@@ -146,14 +146,14 @@ pub fn hash(line: &[u8]) -> LineHash {
 }
 
 /// What a line says of the chain; none when it is no line.
-pub fn parse(line: &[u8]) -> Option<Line> {
+pub fn parse(line: &[u8]) -> Option<ChainLine> {
     serde_json::from_slice(line).ok()
 }
 
-impl Line {
+impl ChainLine {
     /// The line's own place.
-    pub fn link(&self, line: &[u8]) -> Link {
-        Link { number: self.chain.number, hash: hash(line) }
+    pub fn link(&self, line: &[u8]) -> ChainLink {
+        ChainLink { number: self.chain.number, hash: hash(line) }
     }
 
     /// The key of a checkpoint that it signed, every byte of it; none for a record.

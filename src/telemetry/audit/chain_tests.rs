@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::chain;
 use super::file::AuditFile;
 use super::verify::files::in_order;
-use super::verify::report::{Finding, Report, Unsigned, What};
-use super::verify::{Expected, Verifier};
+use super::verify::report::{AuditFinding, AuditReport, FindingKind, Unsigned};
+use super::verify::{AuditVerifier, ExpectedTrail};
 use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};
 
@@ -58,8 +58,8 @@ impl Trail {
     }
 
     /// What is found, in files that the shell sorts as it likes.
-    fn verify(&self, keys: &[VerifyingKey]) -> Report {
-        let mut verifier = Verifier::new(Expected { keys: keys.to_vec(), ..Expected::default() });
+    fn verify(&self, keys: &[VerifyingKey]) -> AuditReport {
+        let mut verifier = AuditVerifier::new(ExpectedTrail { keys: keys.to_vec(), ..ExpectedTrail::default() });
         for file in in_order(&self.files()).unwrap().ordered {
             verifier.file(&file, &mut |_| {}).unwrap();
         }
@@ -67,7 +67,7 @@ impl Trail {
     }
 
     #[track_caller]
-    pub(super) fn assert_whole(&self) -> Report {
+    pub(super) fn assert_whole(&self) -> AuditReport {
         let report = self.verify(&[self.key.verifying_key()]);
         assert_eq!((&report.faults, report.first, report.unsigned()), (&vec![], Some(1), 0));
         report
@@ -80,16 +80,16 @@ pub(super) fn write(file: &mut AuditFile, n: u32) {
 }
 
 /// What is found in one file of these bytes.
-fn check(bytes: &[u8], key: VerifyingKey, whole: bool) -> Report {
-    let expected = Expected { keys: vec![key], whole, ..Expected::default() };
-    let mut verifier = Verifier::new(expected);
+fn check(bytes: &[u8], key: VerifyingKey, whole: bool) -> AuditReport {
+    let expected = ExpectedTrail { keys: vec![key], whole, ..ExpectedTrail::default() };
+    let mut verifier = AuditVerifier::new(expected);
     verifier.lines(Path::new("audit.log"), bytes, &mut |_| {}).unwrap();
     verifier.finish()
 }
 
 /// What is wrong with an end that is not signed.
-fn unsigned(report: &Report) -> Vec<Unsigned> {
-    let why = |fault: &Finding| if let What::Unsigned { why, .. } = fault.what { Some(why) } else { None };
+fn unsigned(report: &AuditReport) -> Vec<Unsigned> {
+    let why = |fault: &AuditFinding| if let FindingKind::Unsigned { why, .. } = fault.what { Some(why) } else { None };
     report.faults.iter().filter_map(why).collect()
 }
 
@@ -134,7 +134,7 @@ fn every_line_that_is_removed_repeated_or_swapped_is_found_where_it_is() {
         assert_eq!(faults(&swapped)[0].line, at as u64 + 1);
         let mut inserted = whole.clone();
         inserted.insert(at, b"{\"time\":\"\",\"request\":{}}\n");
-        assert_eq!(faults(&inserted)[0].what, What::NoLine);
+        assert_eq!(faults(&inserted)[0].what, FindingKind::NoLine);
     }
 }
 
@@ -152,7 +152,7 @@ fn an_end_that_loses_its_checkpoint_is_found_by_its_age_and_by_the_node() {
     fs::write(trail.path(), cut).unwrap();
     trail.run(6..8);
     let report = trail.verify(&[key]);
-    assert!(matches!(report.faults[..], [ref fault] if matches!(fault.what, What::Broken { .. })), "{report:?}");
+    assert!(matches!(report.faults[..], [ref fault] if matches!(fault.what, FindingKind::Broken { .. })), "{report:?}");
 }
 
 #[test]
@@ -183,19 +183,19 @@ fn what_the_node_has_noted_proves_where_the_trail_ends() {
     let (bytes, note) = (trail.text(), trail.folder.path().join("audit.head"));
     let whole = lines(&bytes);
     let faults = |bytes: &[u8]| {
-        let mut verifier = Verifier::new(Expected { whole: true, ..Expected::default() });
+        let mut verifier = AuditVerifier::new(ExpectedTrail { whole: true, ..ExpectedTrail::default() });
         verifier.expect_head(&note).unwrap();
         verifier.lines(Path::new("audit.log"), bytes, &mut |_| {}).unwrap();
         verifier.finish().faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
     };
     assert_eq!(faults(&bytes), []);
     // It ends with a checkpoint, so that nothing else tells.
-    assert_eq!(faults(&whole[..2].concat()), [What::Cut { noted: 9, last: 2 }]);
+    assert_eq!(faults(&whole[..2].concat()), [FindingKind::Cut { noted: 9, last: 2 }]);
     let other = Trail::new();
     other.run(0..7);
-    assert_eq!(faults(&other.text()), [What::NotNoted { noted: 9 }]);
+    assert_eq!(faults(&other.text()), [FindingKind::NotNoted { noted: 9 }]);
     fs::write(&note, "{}").unwrap();
-    assert!(Verifier::new(Expected::default()).expect_head(&note).is_err());
+    assert!(AuditVerifier::new(ExpectedTrail::default()).expect_head(&note).is_err());
 }
 
 #[test]
@@ -209,10 +209,10 @@ fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() 
     for removed in 1..whole.len() {
         let report = check(&whole[removed..].concat(), key, false);
         let what: Vec<_> = report.faults.iter().map(|fault| fault.what.clone()).collect();
-        assert_eq!(what, [What::NoHead { number: removed as u64 + 1 }], "{removed} lines");
+        assert_eq!(what, [FindingKind::NoHead { number: removed as u64 + 1 }], "{removed} lines");
     }
     for whole in [false, true] {
-        assert_eq!(check(b"", key, whole).faults[0].what, What::Empty);
+        assert_eq!(check(b"", key, whole).faults[0].what, FindingKind::Empty);
     }
     // The file was moved, and another begun: it may be all that there still is.
     fs::remove_file(trail.path()).unwrap();
@@ -225,7 +225,7 @@ fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() 
     assert_eq!(trail.verify(&[key]).faults, []);
     // An emptied file in place of the last.
     fs::write(files.pop().unwrap(), "").unwrap();
-    assert!(trail.verify(&[key]).faults.iter().any(|fault| fault.what == What::Empty));
+    assert!(trail.verify(&[key]).faults.iter().any(|fault| fault.what == FindingKind::Empty));
     // A torn line is all that was there before the first.
     fs::remove_file(trail.path()).unwrap();
     fs::write(trail.path(), "torn").unwrap();
@@ -239,8 +239,9 @@ fn another_key_does_not_stand_in_for_the_nodes() {
     trail.run(0..2);
     forged.run(0..2);
     let report = forged.verify(&[trail.key.verifying_key()]);
-    let (forger, keys) = (forged.key.verifying_key(), |fault: &&Finding| matches!(fault.what, What::Key(_)));
-    assert!(report.faults.iter().filter(keys).all(|fault| fault.what == What::Key(forger)), "{report:?}");
+    let (forger, keys) =
+        (forged.key.verifying_key(), |fault: &&AuditFinding| matches!(fault.what, FindingKind::Key(_)));
+    assert!(report.faults.iter().filter(keys).all(|fault| fault.what == FindingKind::Key(forger)), "{report:?}");
     assert_eq!((unsigned(&report), report.checkpoints), (vec![Unsigned::Everything], 0));
     assert_eq!(forged.verify(&[]).faults, [], "without a key to expect, nothing tells");
     let both = [trail.text(), forged.text()].concat();
@@ -263,11 +264,14 @@ fn the_chain_goes_on_over_restarts_rotations_and_moves() {
     write(&mut file, 31);
     file.close();
     let moved = trail.assert_whole();
-    assert!(matches!(moved.notes[..], [ref note] if matches!(note.what, What::Begun { .. })), "{moved:?}");
+    assert!(matches!(moved.notes[..], [ref note] if matches!(note.what, FindingKind::Begun { .. })), "{moved:?}");
     assert!(moved.lines > report.lines);
     fs::remove_file(trail.files().into_iter().find(|path| path.ends_with("audit.moved")).unwrap()).unwrap();
     let report = trail.verify(&[]);
-    assert!(matches!(report.faults[..], [ref fault] if matches!(fault.what, What::Removed { .. })), "{report:?}");
+    assert!(
+        matches!(report.faults[..], [ref fault] if matches!(fault.what, FindingKind::Removed { .. })),
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -279,9 +283,9 @@ fn only_as_many_rotated_files_are_kept_as_are_wanted() {
     let report = trail.verify(&[trail.key.verifying_key()]);
     assert_eq!(report.faults, []);
     assert!(report.first.unwrap() > 1);
-    let mut whole = Verifier::new(Expected { whole: true, ..Expected::default() });
+    let mut whole = AuditVerifier::new(ExpectedTrail { whole: true, ..ExpectedTrail::default() });
     whole.file(&in_order(&trail.files()).unwrap().ordered[0], &mut |_| {}).unwrap();
-    assert!(matches!(whole.finish().faults[0].what, What::NoBeginning { .. }));
+    assert!(matches!(whole.finish().faults[0].what, FindingKind::NoBeginning { .. }));
 }
 
 #[test]
@@ -294,7 +298,7 @@ fn a_torn_line_is_recorded_and_no_other_garbage_passes_for_one() {
         trail.run(2..3);
     }
     let report = trail.assert_whole();
-    assert!(report.notes.len() == 3 && report.notes.iter().all(|note| matches!(note.what, What::Torn { .. })));
+    assert!(report.notes.len() == 3 && report.notes.iter().all(|note| matches!(note.what, FindingKind::Torn { .. })));
     let text = trail.text();
     let at = text.iter().position(|byte| *byte == 0).unwrap();
     let mut changed = text.clone();
@@ -308,11 +312,11 @@ fn files_of_two_nodes_are_told_apart_from_tampering() {
     trails.iter().for_each(|trail| trail.run(0..3));
     let files = in_order(&trails.each_ref().map(|trail| trail.path().to_owned())).unwrap();
     for keys in [vec![], trails.iter().map(|trail| trail.key.verifying_key()).collect()] {
-        let mut verifier = Verifier::new(Expected { keys: keys.clone(), ..Expected::default() });
+        let mut verifier = AuditVerifier::new(ExpectedTrail { keys: keys.clone(), ..ExpectedTrail::default() });
         files.ordered.iter().for_each(|file| verifier.file(file, &mut |_| {}).unwrap());
         let what: Vec<_> = verifier.finish().faults.into_iter().map(|fault| fault.what).collect();
-        assert!(matches!(what[0], What::OtherNode { .. }), "{what:?}");
-        let keys_too = what[1..].iter().all(|what| matches!(what, What::Key(_) | What::Unsigned { .. }));
+        assert!(matches!(what[0], FindingKind::OtherNode { .. }), "{what:?}");
+        let keys_too = what[1..].iter().all(|what| matches!(what, FindingKind::Key(_) | FindingKind::Unsigned { .. }));
         assert!(keys_too && (keys.is_empty() || what.len() == 1), "{what:?}");
     }
 }
@@ -325,11 +329,14 @@ fn a_line_that_is_longer_than_any_is_none_and_may_be_torn() {
     let mut inserted = trail.text();
     inserted.splice(0..0, [&long[..], b"\n"].concat());
     let report = check(&inserted, trail.key.verifying_key(), true);
-    assert!(matches!(report.faults[..], [ref fault] if (fault.line, &fault.what) == (1, &What::NoLine)), "{report:?}");
+    assert!(
+        matches!(report.faults[..], [ref fault] if (fault.line, &fault.what) == (1, &FindingKind::NoLine)),
+        "{report:?}"
+    );
     fs::OpenOptions::new().append(true).open(trail.path()).unwrap().write_all(&long).unwrap();
-    assert!(matches!(trail.verify(&[]).faults[..], [ref fault] if fault.what == What::TornEnd));
+    assert!(matches!(trail.verify(&[]).faults[..], [ref fault] if fault.what == FindingKind::TornEnd));
     trail.run(2..3);
-    assert!(matches!(trail.assert_whole().notes[..], [ref note] if note.what == What::Torn { bytes: 200_000 }));
+    assert!(matches!(trail.assert_whole().notes[..], [ref note] if note.what == FindingKind::Torn { bytes: 200_000 }));
 }
 
 #[test]

@@ -20,18 +20,18 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::feed::{Feed, Form};
+use super::feed::{Feed, LineFormat};
 use super::queue::Queue;
 use super::record::{AuditRecord, write_loss, write_record, write_request_id};
 use crate::clock;
 use crate::config::Config;
 use crate::crypto::SigningKey;
 pub use file::writable::check_audit_file;
-use sinks::{AllFigures, SinkFigures, Sinks, Wanted};
-pub use verify::files::{Files, in_order};
-pub use verify::report::{Finding, Report, Unsigned, What};
-pub use verify::{Expected, Verifier};
-use writer::Scribe;
+use sinks::{AllSinkCounters, SinkCounters, SinkSettings, Sinks};
+pub use verify::files::{AuditFiles, in_order};
+pub use verify::report::{AuditFinding, AuditReport, FindingKind, Unsigned};
+pub use verify::{AuditVerifier, ExpectedTrail};
+use writer::RecordWriter;
 
 /// A write that takes longer has a sink that is stuck.
 const STUCK: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ pub struct Audit {
     stopping: AtomicBool,
     /// The thread is to end and to write nothing more, as in a crash.
     killed: AtomicBool,
-    orders: Mutex<Orders>,
+    orders: Mutex<PendingChanges>,
     required: AtomicBool,
     /// No sink took the last records that were offered.
     blocked: AtomicBool,
@@ -63,7 +63,7 @@ pub struct Audit {
     writing_since: AtomicU64,
     began: Instant,
     thread: OnceLock<Thread>,
-    sinks: AllFigures,
+    sinks: AllSinkCounters,
     /// Given up by their requests.
     lost: AtomicU64,
     /// Taken by no sink.
@@ -104,12 +104,12 @@ pub struct AuditFigures {
     /// Whether requests are refused for want of a sink.
     pub refusing: bool,
     /// Each sink there is.
-    pub sinks: Vec<SinkFigure>,
+    pub sinks: Vec<SinkFigures>,
 }
 
 /// What is counted of a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkFigure {
+pub struct SinkFigures {
     /// Its name.
     pub name: &'static str,
     /// Whether it takes records.
@@ -122,8 +122,8 @@ pub struct SinkFigure {
 
 /// What the thread is to do differently from now on.
 #[derive(Default)]
-struct Orders {
-    sinks: Option<Wanted>,
+struct PendingChanges {
+    sinks: Option<SinkSettings>,
     key: Option<SigningKey>,
 }
 
@@ -138,12 +138,12 @@ impl Audit {
 
     fn start_on(
         console: Box<dyn Write + Send>,
-        wanted: Wanted,
+        wanted: SinkSettings,
         capacity: usize,
     ) -> io::Result<(Arc<Self>, AuditWriter)> {
         let audit = Arc::new(Self {
             queue: Queue::new(capacity.max(1)),
-            feed: Feed::new(Form { event: line, loss: loss_line }),
+            feed: Feed::new(LineFormat { event: line, loss: loss_line }),
             stopping: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             orders: Mutex::default(),
@@ -153,12 +153,12 @@ impl Audit {
             writing_since: AtomicU64::new(0),
             began: Instant::now(),
             thread: OnceLock::new(),
-            sinks: AllFigures::default(),
+            sinks: AllSinkCounters::default(),
             lost: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
         });
         let (ended, outcome) = oneshot::channel();
-        let scribe = Scribe::new(Arc::clone(&audit), Sinks::new(console, wanted, &audit.sinks));
+        let scribe = RecordWriter::new(Arc::clone(&audit), Sinks::new(console, wanted, &audit.sinks));
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
             // Fails when the handle was dropped: then nobody asks how it ended.
             let _ = ended.send(scribe.run());
@@ -300,15 +300,15 @@ impl Drop for AuditWriter {
     }
 }
 
-impl SinkFigures {
-    fn shown(&self, name: &'static str) -> SinkFigure {
+impl SinkCounters {
+    fn shown(&self, name: &'static str) -> SinkFigures {
         let (up, failures, lost) = (!self.down.load(Relaxed), self.failures.load(Relaxed), self.lost.load(Relaxed));
-        SinkFigure { name, up, failures, lost }
+        SinkFigures { name, up, failures, lost }
     }
 }
 
-fn wanted(config: &Config) -> Wanted {
-    Wanted {
+fn wanted(config: &Config) -> SinkSettings {
+    SinkSettings {
         console: config.log.audit,
         config: config.audit.clone(),
         node: config.cluster.name.clone(),

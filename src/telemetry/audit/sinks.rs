@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// What the sinks are.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct SinkSettings {
     /// Whether the console is one.
     pub console: bool,
     /// The others.
@@ -30,7 +30,7 @@ pub struct Wanted {
 
 /// The sinks, in the order in which they get a record: those that block, last.
 pub struct Sinks {
-    wanted: Wanted,
+    wanted: SinkSettings,
     key: Option<Arc<SigningKey>>,
     file: Slot<AuditFile>,
     syslog: Slot<Syslog>,
@@ -41,7 +41,7 @@ pub struct Sinks {
 
 /// What is counted of each sink.
 #[derive(Debug, Default)]
-pub struct SinkFigures {
+pub struct SinkCounters {
     /// Whether there is such a sink.
     pub wanted: AtomicBool,
     /// Whether it failed and has not come back.
@@ -54,13 +54,13 @@ pub struct SinkFigures {
 
 /// The figures of all sinks.
 #[derive(Debug, Default)]
-pub struct AllFigures {
+pub struct AllSinkCounters {
     /// Of the file.
-    pub file: SinkFigures,
+    pub file: SinkCounters,
     /// Of syslog.
-    pub syslog: SinkFigures,
+    pub syslog: SinkCounters,
     /// Of the console.
-    pub console: SinkFigures,
+    pub console: SinkCounters,
 }
 
 /// A sink, if it is wanted, and its trouble.
@@ -69,10 +69,10 @@ struct Slot<S> {
     /// The file or the server, as the configuration names it.
     to: String,
     sink: Option<S>,
-    trouble: Option<Trouble>,
+    trouble: Option<Outage>,
 }
 
-struct Trouble {
+struct Outage {
     retry_at: Instant,
     /// Records not taken since it failed, which it is told of when it comes back.
     lost: u64,
@@ -80,21 +80,21 @@ struct Trouble {
 
 impl Sinks {
     /// The sinks as wanted; nothing is opened yet.
-    pub fn new(console: Box<dyn Write + Send>, wanted: Wanted, figures: &AllFigures) -> Self {
+    pub fn new(console: Box<dyn Write + Send>, wanted: SinkSettings, figures: &AllSinkCounters) -> Self {
         let mut sinks = Self {
             file: Slot::none("file"),
             syslog: Slot::none("syslog"),
             console: Slot::none("console"),
             spare_console: Some(console),
             key: None,
-            wanted: Wanted { console: false, config: AuditConfig::default(), ..wanted.clone() },
+            wanted: SinkSettings { console: false, config: AuditConfig::default(), ..wanted.clone() },
         };
         sinks.reconfigure(wanted, figures);
         sinks
     }
 
     /// Goes over to other sinks; those that stay the same stay open.
-    pub fn reconfigure(&mut self, wanted: Wanted, figures: &AllFigures) {
+    pub fn reconfigure(&mut self, wanted: SinkSettings, figures: &AllSinkCounters) {
         let config = &wanted.config;
         match (&mut self.file.sink, &config.file) {
             (Some(file), Some(config)) => file.reconfigure(config.clone(), &wanted.folder),
@@ -139,7 +139,7 @@ impl Sinks {
 
     /// Writes lines to every sink; whether one of them took them. While none does and `required` is set the lines
     /// will come again, hence are not lost.
-    pub fn tell(&mut self, lines: &[&str], figures: &AllFigures) -> bool {
+    pub fn tell(&mut self, lines: &[&str], figures: &AllSinkCounters) -> bool {
         let each = || lines.iter().copied();
         let required = self.wanted.config.required;
         let took = [
@@ -163,7 +163,7 @@ impl Sinks {
     }
 
     /// Does what is due.
-    pub fn tick(&mut self, figures: &AllFigures) {
+    pub fn tick(&mut self, figures: &AllSinkCounters) {
         if self.due().is_some_and(|due| due <= Instant::now()) {
             self.file.offer(&figures.file, |file, _| file.tick());
         }
@@ -190,7 +190,7 @@ impl<S> Slot<S> {
 
     /// Lets the sink write, unless it failed a moment ago; whether it did. One that comes back is told first what it
     /// missed.
-    fn offer(&mut self, figures: &SinkFigures, write: impl FnOnce(&mut S, Option<&str>) -> io::Result<()>) -> bool {
+    fn offer(&mut self, figures: &SinkCounters, write: impl FnOnce(&mut S, Option<&str>) -> io::Result<()>) -> bool {
         let Some(sink) = &mut self.sink else { return false };
         if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at > Instant::now()) {
             return false;
@@ -198,7 +198,7 @@ impl<S> Slot<S> {
         let loss = self.trouble.as_ref().filter(|trouble| trouble.lost > 0).map(|trouble| loss_line(trouble.lost));
         match write(sink, loss.as_deref()) {
             Ok(()) => {
-                if let Some(Trouble { lost, .. }) = self.trouble.take() {
+                if let Some(Outage { lost, .. }) = self.trouble.take() {
                     tracing::warn!(sink = self.name, lost, "the audit sink takes records again");
                     figures.down.store(false, Relaxed);
                 }
@@ -211,7 +211,7 @@ impl<S> Slot<S> {
         }
     }
 
-    fn fail(&mut self, error: &io::Error, figures: &SinkFigures) {
+    fn fail(&mut self, error: &io::Error, figures: &SinkCounters) {
         let retry_at = Instant::now() + RETRY;
         figures.failures.fetch_add(1, Relaxed);
         figures.down.store(true, Relaxed);
@@ -224,12 +224,12 @@ impl<S> Slot<S> {
                     %error,
                     "the audit sink takes no records; the node tries again, twice a second"
                 );
-                self.trouble = Some(Trouble { retry_at, lost: 0 });
+                self.trouble = Some(Outage { retry_at, lost: 0 });
             }
         }
     }
 
-    fn lose(&mut self, took: bool, count: u64, figures: &SinkFigures) {
+    fn lose(&mut self, took: bool, count: u64, figures: &SinkCounters) {
         if let Some(trouble) = self.trouble.as_mut().filter(|_| !took && self.sink.is_some()) {
             trouble.lost += count;
             figures.lost.fetch_add(count, Relaxed);
@@ -261,8 +261,8 @@ mod tests {
             keep: 1,
         };
         let config = AuditConfig { required: false, file: Some(file), syslog: Some(SyslogConfig::default()) };
-        let wanted = Wanted { console: false, config, node: "node-1".to_owned(), folder: PathBuf::new() };
-        let sinks = Sinks::new(Box::new(io::sink()), wanted, &AllFigures::default());
+        let wanted = SinkSettings { console: false, config, node: "node-1".to_owned(), folder: PathBuf::new() };
+        let sinks = Sinks::new(Box::new(io::sink()), wanted, &AllSinkCounters::default());
         assert_eq!((&*sinks.file.to, &*sinks.syslog.to), ("/var/log/audit.log", "unix:/dev/log"));
         assert_eq!(sinks.console.to, "standard output");
     }

@@ -20,12 +20,12 @@ const INFORMATIONAL: u8 = 6;
 pub struct Syslog {
     config: SyslogConfig,
     node: String,
-    connection: Option<Connection>,
+    connection: Option<SyslogConnection>,
     /// What the resolver was asked and has not answered yet.
     asked: Option<mpsc::Receiver<io::Result<SocketAddr>>>,
 }
 
-enum Connection {
+enum SyslogConnection {
     Unix(UnixDatagram),
     Udp(UdpSocket),
     Tcp(TcpStream),
@@ -54,7 +54,7 @@ impl Syslog {
         let (mut message, by) = (Vec::new(), Instant::now() + PATIENCE);
         for line in lines {
             message.clear();
-            self.fill(&mut message, line, matches!(connection, Connection::Unix(_)))?;
+            self.fill(&mut message, line, matches!(connection, SyslogConnection::Unix(_)))?;
             // All of them together: a server that takes each one slowly would hold up the other sinks, too.
             let left = by.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -66,11 +66,11 @@ impl Syslog {
         Ok(())
     }
 
-    fn connect(&mut self) -> io::Result<Connection> {
+    fn connect(&mut self) -> io::Result<SyslogConnection> {
         match self.config.address.clone() {
-            SyslogAddress::Unix(path) => Connection::unix(&path),
-            SyslogAddress::Udp(server) => Connection::udp(self.resolved(server)?),
-            SyslogAddress::Tcp(server) => Connection::tcp(self.resolved(server)?),
+            SyslogAddress::Unix(path) => SyslogConnection::unix(&path),
+            SyslogAddress::Udp(server) => SyslogConnection::udp(self.resolved(server)?),
+            SyslogAddress::Tcp(server) => SyslogConnection::tcp(self.resolved(server)?),
         }
     }
 
@@ -103,7 +103,7 @@ impl Syslog {
     }
 }
 
-impl Connection {
+impl SyslogConnection {
     fn unix(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;

@@ -49,9 +49,9 @@ fn pipe() -> (Box<Pipe>, mpsc::Receiver<Vec<u8>>) {
     (Box::new(Pipe(write)), read)
 }
 
-fn wanted(console: bool, required: bool) -> Wanted {
+fn wanted(console: bool, required: bool) -> SinkSettings {
     let config = AuditConfig { required, ..AuditConfig::default() };
-    Wanted { console, config, node: "node-1".to_owned(), folder: PathBuf::new() }
+    SinkSettings { console, config, node: "node-1".to_owned(), folder: PathBuf::new() }
 }
 
 /// An audit trail that goes nowhere.
@@ -177,7 +177,7 @@ async fn with_required_requests_are_refused_until_a_sink_takes_what_was_kept() {
 async fn one_sink_that_takes_records_is_enough_and_a_full_disk_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("log");
-    let mut wanted = Wanted { folder: folder.path().to_owned(), ..wanted(false, true) };
+    let mut wanted = SinkSettings { folder: folder.path().to_owned(), ..wanted(false, true) };
     let file = |path: &str| AuditFileConfig { path: path.into(), max_size: 1 << 20, max_age: LONG, keep: 1 };
     wanted.config.file = Some(file("/dev/full"));
     let (audit, writer) = Audit::start_on(Box::new(io::sink()), wanted.clone(), 8).unwrap();

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::sinks::Sinks;
-use super::{Audit, Orders, loss_line};
+use super::{Audit, PendingChanges, loss_line};
 use crate::telemetry::record::{AuditRecord, write_extension, write_record};
 
 /// How long records gather before they are written.
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 const AT_A_TIME: usize = 128;
 
 /// What the thread holds.
-pub(super) struct Scribe {
+pub(super) struct RecordWriter {
     audit: Arc<Audit>,
     sinks: Sinks,
     /// Taken from the queue and not yet written.
@@ -30,7 +30,7 @@ pub(super) struct Scribe {
     untried: bool,
 }
 
-impl Scribe {
+impl RecordWriter {
     pub(super) fn new(audit: Arc<Audit>, sinks: Sinks) -> Self {
         Self { audit, sinks, batch: VecDeque::new(), lost: 0, number: 0, untried: true }
     }
@@ -72,7 +72,7 @@ impl Scribe {
     }
 
     fn follow_orders(&mut self) {
-        let Orders { sinks, key } = std::mem::take(&mut *self.audit.orders.lock());
+        let PendingChanges { sinks, key } = std::mem::take(&mut *self.audit.orders.lock());
         if let Some(wanted) = sinks {
             self.sinks.reconfigure(wanted, &self.audit.sinks);
             self.untried = true;

@@ -2,7 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use super::Malformed;
+use super::MalformedCertificate;
 use crate::policy::Identity;
 
 /// Why a chain is nobody's.
@@ -39,8 +39,8 @@ pub fn identity_of(chain: &[CertificateDer<'_>]) -> Result<Identity, Certificate
     first.ok_or(CertificateError::Authority)
 }
 
-impl From<Malformed> for CertificateError {
-    fn from(Malformed: Malformed) -> Self {
+impl From<MalformedCertificate> for CertificateError {
+    fn from(MalformedCertificate: MalformedCertificate) -> Self {
         Self::Malformed
     }
 }

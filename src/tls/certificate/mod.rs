@@ -11,7 +11,7 @@ use x509_parser::x509::X509Version;
 
 /// The bytes are no certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedCertificate;
 
 /// What the server asks of a certificate; far less than a verifier does, so that odd ones still have an identity.
 pub struct Facts<'a> {
@@ -42,10 +42,10 @@ pub fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
 }
 
 /// Reads a certificate of any version, whatever its extensions say.
-pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, Malformed> {
-    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Malformed)?;
+pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, MalformedCertificate> {
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| MalformedCertificate)?;
     if !rest.is_empty() {
-        return Err(Malformed);
+        return Err(MalformedCertificate);
     }
     let usages = certificate.extended_key_usage().ok().flatten().map(|usages| usages.value);
     Ok(Facts {
@@ -61,12 +61,12 @@ pub fn is_old(der: &CertificateDer<'_>) -> bool {
 }
 
 /// The public key in the form that signatures are verified with.
-pub fn public_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Malformed> {
+pub fn public_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, MalformedCertificate> {
     read(der).map(|facts| SubjectPublicKeyInfoDer::from(facts.spki))
 }
 
-impl From<Malformed> for rustls::Error {
-    fn from(Malformed: Malformed) -> Self {
+impl From<MalformedCertificate> for rustls::Error {
+    fn from(MalformedCertificate: MalformedCertificate) -> Self {
         Self::InvalidCertificate(rustls::CertificateError::BadEncoding)
     }
 }

@@ -15,7 +15,7 @@ use rustls::{ConfigBuilder, InconsistentKeys};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-pub use self::refusal::Refusal;
+pub use self::refusal::CertificateRefusal;
 use self::server_verifier::ServerVerifier;
 use self::unverified::Unverified;
 use super::api_key::{ApiKey, ApiKeyError};

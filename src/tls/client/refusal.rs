@@ -10,7 +10,7 @@ use crate::clock;
 
 /// What one side did not like about the other's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum CertificateRefusal {
     /// No trusted root issued the server's certificate, and it is not a trusted one itself.
     Untrusted,
     /// It is for other names.
@@ -25,22 +25,22 @@ pub enum Refusal {
     ClientCertificate,
 }
 
-impl Refusal {
+impl CertificateRefusal {
     /// Finds the refusal at the root of an error, when there is one.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         match find(error) {
-            Found::Tls(error) => Self::classify(error),
+            RootCause::Tls(error) => Self::classify(error),
             // h2 keeps only the kind of an error that ends a connection. Once the handshake is over for the client, a
             // server of TLS 1.3 has one reason left to end it with an alert: the client's certificate.
-            Found::WithoutReason => Some(Self::ClientCertificate),
-            Found::Other => None,
+            RootCause::WithoutReason => Some(Self::ClientCertificate),
+            RootCause::Other => None,
         }
     }
 
     /// What is wrong with the server's certificate, in words, where the error at the root says so in a jargon.
     pub fn words(error: &(dyn Error + 'static)) -> Option<String> {
         use CertificateError as Bad;
-        let Found::Tls(rustls::Error::InvalidCertificate(error)) = find(error) else { return None };
+        let RootCause::Tls(rustls::Error::InvalidCertificate(error)) = find(error) else { return None };
         match error {
             Bad::UnknownIssuer => Some("no trusted CA issued the server's certificate".to_owned()),
             Bad::ExpiredContext { not_after, .. } => {
@@ -83,19 +83,19 @@ impl Refusal {
 }
 
 /// What an error comes from.
-enum Found<'a> {
+enum RootCause<'a> {
     Tls(&'a rustls::Error),
     /// From TLS, and nothing more is known.
     WithoutReason,
     Other,
 }
 
-fn find<'a>(error: &'a (dyn Error + 'static)) -> Found<'a> {
+fn find<'a>(error: &'a (dyn Error + 'static)) -> RootCause<'a> {
     let mut next = Some(error);
     let mut tls_without_reason = false;
     while let Some(error) = next {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Found::Tls(tls);
+            return RootCause::Tls(tls);
         }
         let io = error.downcast_ref::<io::Error>();
         tls_without_reason |= io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData);
@@ -105,7 +105,7 @@ fn find<'a>(error: &'a (dyn Error + 'static)) -> Found<'a> {
             None => error.source(),
         };
     }
-    if tls_without_reason { Found::WithoutReason } else { Found::Other }
+    if tls_without_reason { RootCause::WithoutReason } else { RootCause::Other }
 }
 
 fn at(time: UnixTime) -> String {
@@ -135,9 +135,9 @@ mod tests {
     fn a_refusal_is_found_inside_an_io_error() {
         let wrapped = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
         let untrusted = wrapped(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        assert_eq!(Refusal::of(&untrusted), Some(Refusal::Untrusted));
+        assert_eq!(CertificateRefusal::of(&untrusted), Some(CertificateRefusal::Untrusted));
         let refused = wrapped(rustls::Error::AlertReceived(AlertDescription::CertificateRequired));
-        assert_eq!(Refusal::of(&io::Error::other(refused)), Some(Refusal::ClientCertificate));
-        assert_eq!(Refusal::of(&io::Error::from(io::ErrorKind::ConnectionRefused)), None);
+        assert_eq!(CertificateRefusal::of(&io::Error::other(refused)), Some(CertificateRefusal::ClientCertificate));
+        assert_eq!(CertificateRefusal::of(&io::Error::from(io::ErrorKind::ConnectionRefused)), None);
     }
 }

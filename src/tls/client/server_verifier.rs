@@ -8,8 +8,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use crate::tls::files::Trusted;
-use crate::tls::verify::lenient_chain::{self, Rules};
-use crate::tls::verify::purpose::Purpose;
+use crate::tls::verify::lenient_chain::{self, ChainRules};
+use crate::tls::verify::purpose::CertificatePurpose;
 use crate::tls::verify::signature::{verify_tls12, verify_tls13};
 use crate::tls::verify::{refusal, verify_for};
 
@@ -29,17 +29,21 @@ impl ServerVerifier {
 
     /// Whether the certificate may be used, by whoever it names.
     fn check(&self, first: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
-        let error = match verify_for(Purpose::Server, &self.roots, &self.algorithms, first, between, now) {
+        let error = match verify_for(CertificatePurpose::Server, &self.roots, &self.algorithms, first, between, now) {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         if self.trusted.iter().any(|trusted| trusted == first) {
-            return lenient_chain::verify_trusted(first, Purpose::Server, now);
+            return lenient_chain::verify_trusted(first, CertificatePurpose::Server, now);
         }
         match error {
             webpki::Error::CaUsedAsEndEntity => {
                 let Self { roots, algorithms, .. } = self;
-                lenient_chain::verify(Rules { roots, algorithms, purpose: Purpose::Server, now }, first, between)
+                lenient_chain::verify(
+                    ChainRules { roots, algorithms, purpose: CertificatePurpose::Server, now },
+                    first,
+                    between,
+                )
             }
             error => Err(refusal(error)),
         }
@@ -104,7 +108,7 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::tls::Refusal;
+    use crate::tls::CertificateRefusal;
     use crate::tls::common::provider;
     use crate::tls::testing::Authority;
 
@@ -127,12 +131,16 @@ mod tests {
         verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], crate::tls::verify::now()).map(drop)
     }
 
-    fn outcome(trusted: &CertificateDer<'static>, chain: &[CertificateDer<'_>], name: &str) -> Result<(), Refusal> {
-        verified(trusted, chain, name).map_err(|error| Refusal::of(&error).unwrap())
+    fn outcome(
+        trusted: &CertificateDer<'static>,
+        chain: &[CertificateDer<'_>],
+        name: &str,
+    ) -> Result<(), CertificateRefusal> {
+        verified(trusted, chain, name).map_err(|error| CertificateRefusal::of(&error).unwrap())
     }
 
     /// What a client makes of a server that shows the very certificate that the client trusts.
-    fn itself(certificate: &CertificateDer<'static>, name: &str) -> Result<(), Refusal> {
+    fn itself(certificate: &CertificateDer<'static>, name: &str) -> Result<(), CertificateRefusal> {
         outcome(certificate, slice::from_ref(certificate), name)
     }
 
@@ -143,7 +151,7 @@ mod tests {
             assert_eq!(itself(&server, name), Ok(()), "{name}");
         }
         for name in ["other.example", "wild.example", "a.b.wild.example", "127.0.0.2", "::2"] {
-            assert_eq!(itself(&server, name), Err(Refusal::WrongName), "{name}");
+            assert_eq!(itself(&server, name), Err(CertificateRefusal::WrongName), "{name}");
         }
         assert_eq!(outcome(&server, &[server.clone(), server.clone()], "kms.example"), Ok(()));
     }
@@ -151,11 +159,11 @@ mod tests {
     #[test]
     fn another_certificate_is_not_the_trusted_one() {
         let (server, namesake) = (like_openssl(&["a"], |_| {}), like_openssl(&["a"], |_| {}));
-        assert_eq!(outcome(&server, slice::from_ref(&namesake), "a"), Err(Refusal::Untrusted));
-        assert_eq!(outcome(&server, &[namesake, server.clone()], "a"), Err(Refusal::Untrusted));
+        assert_eq!(outcome(&server, slice::from_ref(&namesake), "a"), Err(CertificateRefusal::Untrusted));
+        assert_eq!(outcome(&server, &[namesake, server.clone()], "a"), Err(CertificateRefusal::Untrusted));
         let end = like_openssl(&["a"], |params| params.is_ca = IsCa::ExplicitNoCa);
         assert_eq!(itself(&end, "a"), Ok(()));
-        assert_eq!(outcome(&server, &[end], "a"), Err(Refusal::Untrusted));
+        assert_eq!(outcome(&server, &[end], "a"), Err(CertificateRefusal::Untrusted));
     }
 
     #[test]
@@ -163,10 +171,12 @@ mod tests {
         let expired = like_openssl(&["a"], |params| {
             (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2001, 4, 1));
         });
-        assert_eq!(itself(&expired, "a"), Err(Refusal::Expired));
+        assert_eq!(itself(&expired, "a"), Err(CertificateRefusal::Expired));
         let early = like_openssl(&["a"], |params| params.not_before = date_time_ymd(3001, 1, 1));
-        assert_eq!(itself(&early, "a"), Err(Refusal::Expired));
-        for (usage, verdict) in [(ServerAuth, Ok(())), (Any, Ok(())), (ClientAuth, Err(Refusal::NotForServers))] {
+        assert_eq!(itself(&early, "a"), Err(CertificateRefusal::Expired));
+        for (usage, verdict) in
+            [(ServerAuth, Ok(())), (Any, Ok(())), (ClientAuth, Err(CertificateRefusal::NotForServers))]
+        {
             let server = like_openssl(&["a"], |params| params.extended_key_usages = vec![usage.clone()]);
             assert_eq!(itself(&server, "a"), verdict, "{usage:?}");
         }
@@ -175,10 +185,10 @@ mod tests {
     #[test]
     fn a_common_name_is_no_name() {
         let nameless = like_openssl(&[], |_| {});
-        assert_eq!(itself(&nameless, "a"), Err(Refusal::NoName));
+        assert_eq!(itself(&nameless, "a"), Err(CertificateRefusal::NoName));
         let authority = Authority::new();
         let old = authority.old(&authority.client().der());
-        assert_eq!(itself(&old, "localhost"), Err(Refusal::NoName));
+        assert_eq!(itself(&old, "localhost"), Err(CertificateRefusal::NoName));
     }
 
     #[test]
@@ -190,16 +200,16 @@ mod tests {
         let between = root.intermediate(|_| {});
         let (direct, below) = (root.intermediate(named), between.intermediate(named));
         assert_eq!(outcome(&root.der(), &[direct.der()], "a"), Ok(()));
-        assert_eq!(outcome(&root.der(), &[direct.der()], "b"), Err(Refusal::WrongName));
+        assert_eq!(outcome(&root.der(), &[direct.der()], "b"), Err(CertificateRefusal::WrongName));
         assert_eq!(outcome(&root.der(), &[below.der(), between.der()], "a"), Ok(()));
-        assert_eq!(outcome(&root.der(), &[below.der()], "a"), Err(Refusal::Untrusted));
-        assert_eq!(outcome(&other.der(), &[direct.der()], "a"), Err(Refusal::Untrusted));
+        assert_eq!(outcome(&root.der(), &[below.der()], "a"), Err(CertificateRefusal::Untrusted));
+        assert_eq!(outcome(&other.der(), &[direct.der()], "a"), Err(CertificateRefusal::Untrusted));
     }
 
     #[test]
     fn a_refusal_has_words_of_its_own() {
         let refused = |certificate: &CertificateDer<'_>, trusted: &CertificateDer<'static>| {
-            Refusal::words(&verified(trusted, slice::from_ref(certificate), "a").unwrap_err())
+            CertificateRefusal::words(&verified(trusted, slice::from_ref(certificate), "a").unwrap_err())
         };
         let nameless = like_openssl(&[], |_| {});
         let expired = like_openssl(&["a"], |params| params.not_after = date_time_ymd(2001, 4, 1));

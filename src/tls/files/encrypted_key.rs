@@ -13,7 +13,7 @@ const PKCS8: &[u8] = b"ENCRYPTED PRIVATE KEY";
 
 /// An encrypted private key.
 pub struct EncryptedKey {
-    form: Form,
+    form: Encryption,
     sealed: Vec<u8>,
 }
 
@@ -28,7 +28,7 @@ pub enum EncryptedKeyError {
     WrongPassword,
 }
 
-enum Form {
+enum Encryption {
     Pkcs8,
     /// The value of the `DEK-Info` header.
     DekInfo(String),
@@ -42,7 +42,7 @@ impl EncryptedKey {
         let rest: Vec<_> = lines.collect();
         let end = rest.iter().position(|line| line.starts_with(b"-----"));
         let body = &rest[..end.unwrap_or(rest.len())];
-        let form = if label == PKCS8 { Form::Pkcs8 } else { Form::DekInfo(dek_info(body)?) };
+        let form = if label == PKCS8 { Encryption::Pkcs8 } else { Encryption::DekInfo(dek_info(body)?) };
         let base64: Vec<_> = body.iter().filter(|line| !line.contains(&b':')).copied().collect();
         // What is cut off, or cannot be decoded, is left empty, and then is malformed.
         let sealed = end.and_then(|_| BASE64_STANDARD.decode(base64.concat()).ok()).unwrap_or_default();
@@ -52,8 +52,8 @@ impl EncryptedKey {
     /// Opens it.
     pub fn open(&self, password: &str) -> Result<PrivateKeyDer<'static>, EncryptedKeyError> {
         match &self.form {
-            Form::Pkcs8 => self.open_pkcs8(password),
-            Form::DekInfo(value) => self.open_dek_info(value, password),
+            Encryption::Pkcs8 => self.open_pkcs8(password),
+            Encryption::DekInfo(value) => self.open_dek_info(value, password),
         }
     }
 

@@ -50,7 +50,7 @@ pub fn certificate_identity(file: &[u8]) -> Result<CertificateIdentity, NoIdenti
 fn identity_of(chain: &[CertificateDer<'_>]) -> Result<CertificateIdentity, NoIdentity> {
     let mut clients = Vec::new();
     for (place, der) in chain.iter().enumerate() {
-        let facts = certificate::read(der).map_err(|certificate::Malformed| NoIdentity::Broken)?;
+        let facts = certificate::read(der).map_err(|certificate::MalformedCertificate| NoIdentity::Broken)?;
         if !facts.is_ca {
             clients.push(CertificateIdentity { identity: Identity::of_public_key(facts.spki), is_first: place == 0 });
         }

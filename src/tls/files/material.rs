@@ -34,17 +34,17 @@ pub struct Material {
 }
 
 /// The files to read.
-pub struct Sources<'a> {
-    pub usage: Usage,
+pub struct TlsFiles<'a> {
+    pub usage: TlsSection,
     pub cert: &'a Path,
     pub key: &'a Path,
     pub password: Option<&'a Password>,
-    pub ca: Ca<'a>,
+    pub ca: CaSource<'a>,
 }
 
 /// Where the CAs come from.
 #[derive(Clone, Copy)]
-pub enum Ca<'a> {
+pub enum CaSource<'a> {
     Nobody,
     System,
     At(&'a Path),
@@ -52,19 +52,19 @@ pub enum Ca<'a> {
 
 /// Whom the certificate is shown to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Usage {
+pub enum TlsSection {
     Clients,
     Peers,
 }
 
 /// Reads every file that the `tls` section names, and changes nothing.
 pub fn inspect_api(config: &TlsConfig) -> Inspection {
-    Sources::of_api(config).read().1
+    TlsFiles::of_api(config).read().1
 }
 
 /// Reads every file that the `cluster.tls` section names, and changes nothing.
 pub fn inspect_peer(config: &ClusterConfig) -> Inspection {
-    Sources::of_peers(&config.cert, &config.key, &config.ca).read().1
+    TlsFiles::of_peers(&config.cert, &config.key, &config.ca).read().1
 }
 
 /// Whether the first certificate of a PEM file names this host; none when there is no such certificate or host.
@@ -77,21 +77,21 @@ pub fn is_for_host(cert: &Path, host: &str) -> Option<bool> {
     )
 }
 
-impl<'a> Sources<'a> {
+impl<'a> TlsFiles<'a> {
     /// The files that the section `tls` names.
     pub fn of_api(config: &'a TlsConfig) -> Self {
         let ca = match (config.verify_clients, &config.ca) {
-            (false, _) => Ca::Nobody,
-            (true, None) => Ca::System,
-            (true, Some(path)) => Ca::At(path),
+            (false, _) => CaSource::Nobody,
+            (true, None) => CaSource::System,
+            (true, Some(path)) => CaSource::At(path),
         };
         let (cert, key, password) = (&config.cert, &config.key, config.password.as_ref());
-        Self { usage: Usage::Clients, cert, key, password, ca }
+        Self { usage: TlsSection::Clients, cert, key, password, ca }
     }
 
     /// The files that the section `cluster.tls` names.
     pub fn of_peers(cert: &'a Path, key: &'a Path, ca: &'a Path) -> Self {
-        Self { usage: Usage::Peers, cert, key, password: None, ca: Ca::At(ca) }
+        Self { usage: TlsSection::Peers, cert, key, password: None, ca: CaSource::At(ca) }
     }
 
     /// What the files hold, when all of them can be used.
@@ -125,7 +125,7 @@ impl<'a> Sources<'a> {
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         files::private_key(self.key, self.password, Named::BySetting).map_err(|error| match error {
-            TlsError::PasswordNeeded(path) if self.usage == Usage::Peers => TlsError::EncryptedPeerKey(path),
+            TlsError::PasswordNeeded(path) if self.usage == TlsSection::Peers => TlsError::EncryptedPeerKey(path),
             error => error,
         })
     }
@@ -158,8 +158,8 @@ impl<'a> Sources<'a> {
 
     fn authorities(&self) -> Result<Vec<(std::path::PathBuf, CertificateDer<'static>)>, TlsError> {
         match self.ca {
-            Ca::Nobody | Ca::System => Ok(Vec::new()),
-            Ca::At(path) => files::authorities(path, Named::BySetting),
+            CaSource::Nobody | CaSource::System => Ok(Vec::new()),
+            CaSource::At(path) => files::authorities(path, Named::BySetting),
         }
     }
 
@@ -168,17 +168,17 @@ impl<'a> Sources<'a> {
         authorities: &[(std::path::PathBuf, CertificateDer<'static>)],
     ) -> Result<Option<RootCertStore>, TlsError> {
         match self.ca {
-            Ca::Nobody => Ok(None),
-            Ca::System => files::system_roots().map(Some),
+            CaSource::Nobody => Ok(None),
+            CaSource::System => files::system_roots().map(Some),
             // Why there are none is noted already.
-            Ca::At(_) if authorities.is_empty() => Ok(None),
-            Ca::At(_) => files::store(authorities).map(Some),
+            CaSource::At(_) if authorities.is_empty() => Ok(None),
+            CaSource::At(_) => files::store(authorities).map(Some),
         }
     }
 
     /// Whether the other nodes would take the certificate.
     fn fits_peers(&self, chain: &[CertificateDer<'static>], roots: &RootCertStore) -> Result<(), TlsError> {
-        if self.usage == Usage::Clients {
+        if self.usage == TlsSection::Clients {
             return Ok(());
         }
         let path = || self.cert.to_owned();
@@ -189,7 +189,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-impl Usage {
+impl TlsSection {
     /// The settings that name certificate, key and CA.
     pub fn settings(self) -> [&'static str; 3] {
         match self {

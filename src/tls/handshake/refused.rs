@@ -44,12 +44,12 @@ pub enum Refused {
 pub struct RefusedLog {
     port: Port,
     /// None while a line may be logged at once.
-    waiting: Mutex<Option<Waiting>>,
+    waiting: Mutex<Option<SinceLastLine>>,
 }
 
 /// What was refused since the last line.
 #[derive(Default)]
-struct Waiting {
+struct SinceLastLine {
     first: Option<(SocketAddr, String)>,
     count: u64,
 }
@@ -94,7 +94,7 @@ impl RefusedLog {
             waiting.first.get_or_insert_with(|| (from, why.explain(self.port)));
             return;
         }
-        *waiting = Some(Waiting::default());
+        *waiting = Some(SinceLastLine::default());
         drop(waiting);
         self.log(from, &why.explain(self.port), 0);
         let log = Arc::clone(self);
@@ -113,9 +113,9 @@ impl RefusedLog {
     /// next one is logged at once.
     fn next(&self) -> Option<(SocketAddr, String, u64)> {
         let mut waiting = self.waiting.lock();
-        let Waiting { first, count } = waiting.take()?;
+        let SinceLastLine { first, count } = waiting.take()?;
         let (from, why) = first?;
-        *waiting = Some(Waiting::default());
+        *waiting = Some(SinceLastLine::default());
         Some((from, why, count - 1))
     }
 

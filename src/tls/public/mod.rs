@@ -43,21 +43,21 @@ pub struct Accepted<S = TcpStream> {
 
 /// The TLS settings of the public listener; they follow their files and can be replaced while it serves.
 pub struct PublicTls {
-    sources: Mutex<Sources>,
-    current: ArcSwap<Current>,
+    sources: Mutex<PublicSettings>,
+    current: ArcSwap<PublicHandshake>,
     peers: Option<Arc<PeerTls>>,
 }
 
 /// Where the settings come from.
 #[derive(Clone)]
-struct Sources {
+struct PublicSettings {
     config: TlsConfig,
     skip_auth_somewhere: bool,
     seen: Fingerprint,
 }
 
 /// What new handshakes use.
-struct Current {
+struct PublicHandshake {
     server: Arc<ServerConfig>,
     roots: Option<Arc<RootCertStore>>,
     certificates: Vec<DatedCertificate>,
@@ -81,7 +81,7 @@ impl PublicTls {
         skip_auth_somewhere: bool,
         peers: Option<Arc<PeerTls>>,
     ) -> Result<Self, SettingError> {
-        let sources = Sources::new(config, skip_auth_somewhere);
+        let sources = PublicSettings::new(config, skip_auth_somewhere);
         let current = ArcSwap::from_pointee(sources.read(peers.as_ref())?);
         Ok(Self { sources: Mutex::new(sources), current, peers })
     }
@@ -98,7 +98,7 @@ impl PublicTls {
     /// # Errors
     /// As for [`PublicTls::load`].
     pub fn reload(&self) -> Result<(), SettingError> {
-        let Sources { config, skip_auth_somewhere, .. } = self.sources.lock().clone();
+        let PublicSettings { config, skip_auth_somewhere, .. } = self.sources.lock().clone();
         self.reconfigure(&config, skip_auth_somewhere)
     }
 
@@ -107,7 +107,7 @@ impl PublicTls {
     /// # Errors
     /// As for [`PublicTls::load`].
     pub fn reconfigure(&self, config: &TlsConfig, skip_auth_somewhere: bool) -> Result<(), SettingError> {
-        let sources = Sources::new(config, skip_auth_somewhere);
+        let sources = PublicSettings::new(config, skip_auth_somewhere);
         let mut held = self.sources.lock();
         self.current.store(Arc::new(sources.read(self.peers.as_ref())?));
         *held = sources;
@@ -174,7 +174,7 @@ impl Reload for PublicTls {
     }
 }
 
-impl Sources {
+impl PublicSettings {
     fn new(config: &TlsConfig, skip_auth_somewhere: bool) -> Self {
         let mut sources = Self { config: config.clone(), skip_auth_somewhere, seen: Fingerprint::default() };
         sources.seen = sources.fingerprint();
@@ -186,8 +186,8 @@ impl Sources {
         files::fingerprint([self.config.key.as_path(), &self.config.cert].into_iter().chain(ca))
     }
 
-    fn read(&self, peers: Option<&Arc<PeerTls>>) -> Result<Current, SettingError> {
-        let Material { chain, key, roots, certificates } = material::Sources::of_api(&self.config).load()?;
+    fn read(&self, peers: Option<&Arc<PeerTls>>) -> Result<PublicHandshake, SettingError> {
+        let Material { chain, key, roots, certificates } = material::TlsFiles::of_api(&self.config).load()?;
         let roots = roots.map(Arc::new);
         let provider = provider();
         let verifier = PublicVerifier {
@@ -208,7 +208,7 @@ impl Sources {
             })?;
         server.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         without_resumption(&mut server);
-        Ok(Current { server: Arc::new(server), roots, certificates })
+        Ok(PublicHandshake { server: Arc::new(server), roots, certificates })
     }
 }
 

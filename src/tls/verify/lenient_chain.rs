@@ -16,8 +16,8 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use super::purpose::Purpose;
-use crate::tls::certificate::Malformed;
+use super::purpose::CertificatePurpose;
+use crate::tls::certificate::MalformedCertificate;
 
 /// How many intermediates may stand between the first certificate and a root, as in webpki.
 const MAX_INTERMEDIATES: usize = 6;
@@ -26,19 +26,23 @@ const MAX_SIGNATURES: usize = 100;
 
 /// What chains are verified against.
 #[derive(Clone, Copy)]
-pub struct Rules<'a> {
+pub struct ChainRules<'a> {
     /// What they must end in.
     pub roots: &'a RootCertStore,
     /// The signatures accepted.
     pub algorithms: &'a WebPkiSupportedAlgorithms,
     /// What the first certificate must be good for.
-    pub purpose: Purpose,
+    pub purpose: CertificatePurpose,
     /// The wall time.
     pub now: UnixTime,
 }
 
 /// Verifies that `first` is in date, good for its purpose, and issued by a root or below one.
-pub fn verify(rules: Rules<'_>, first: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
+pub fn verify(
+    rules: ChainRules<'_>,
+    first: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Result<(), Error> {
     let first = read(first)?;
     check_first(&first, rules.purpose, rules.now)?;
     // What cannot be read issued nothing.
@@ -48,13 +52,13 @@ pub fn verify(rules: Rules<'_>, first: &CertificateDer<'_>, intermediates: &[Cer
 }
 
 /// Verifies a certificate that is trusted as it is, so that nobody need have issued it: dates and purpose only.
-pub fn verify_trusted(first: &CertificateDer<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
+pub fn verify_trusted(first: &CertificateDer<'_>, purpose: CertificatePurpose, now: UnixTime) -> Result<(), Error> {
     check_first(&read(first)?, purpose, now)
 }
 
 /// The search for a path from the first certificate to a root.
 struct Search<'a> {
-    rules: Rules<'a>,
+    rules: ChainRules<'a>,
     intermediates: &'a [X509Certificate<'a>],
     signatures_left: usize,
 }
@@ -98,15 +102,15 @@ impl Search<'_> {
     }
 }
 
-fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Malformed> {
+fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, MalformedCertificate> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Ok(certificate),
-        _ => Err(Malformed),
+        _ => Err(MalformedCertificate),
     }
 }
 
 /// What is asked of the first certificate, whatever its form.
-fn check_first(first: &X509Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), Error> {
+fn check_first(first: &X509Certificate<'_>, purpose: CertificatePurpose, now: UnixTime) -> Result<(), Error> {
     check_dates(first, now)?;
     if !understood(first) {
         return Err(CertificateError::UnhandledCriticalExtension.into());
@@ -156,7 +160,7 @@ fn understood(certificate: &X509Certificate<'_>) -> bool {
 }
 
 /// Whether an intermediate may issue certificates, with so many intermediates below it.
-fn may_issue(issuer: &X509Certificate<'_>, below: usize, purpose: Purpose, now: UnixTime) -> bool {
+fn may_issue(issuer: &X509Certificate<'_>, below: usize, purpose: CertificatePurpose, now: UnixTime) -> bool {
     let is_ca = issuer.basic_constraints().ok().flatten().is_some_and(|constraints| {
         let room = constraints
             .value
@@ -210,7 +214,7 @@ mod tests {
         roots.add(root.der()).unwrap();
         let algorithms = &provider().signature_verification_algorithms;
         let now = now();
-        verify(Rules { roots: &roots, algorithms, purpose: Purpose::Client, now }, first, intermediates)
+        verify(ChainRules { roots: &roots, algorithms, purpose: CertificatePurpose::Client, now }, first, intermediates)
     }
 
     fn unknown() -> Result<(), Error> {
@@ -248,8 +252,9 @@ mod tests {
         let expired = root.old(&root.issue(Odd { expired: true, ..Odd::default() }).der());
         assert!(matches!(outcome(&root, &expired, &[]), Err(Error::InvalidCertificate(Bad::ExpiredContext { .. }))));
         let old = root.old(&root.client().der());
-        let check =
-            |now: u64| verify_trusted(&old, Purpose::Client, UnixTime::since_unix_epoch(Duration::from_secs(now)));
+        let check = |now: u64| {
+            verify_trusted(&old, CertificatePurpose::Client, UnixTime::since_unix_epoch(Duration::from_secs(now)))
+        };
         assert!(matches!(check(1), Err(Error::InvalidCertificate(Bad::NotValidYetContext { .. }))));
         assert!(matches!(check(u64::MAX), Err(Error::InvalidCertificate(Bad::ExpiredContext { .. }))));
     }
@@ -372,11 +377,11 @@ mod tests {
             Leaf::of(&rcgen::PKCS_ED25519, odd).der()
         };
         for good in [leaf(&[]), leaf(&[Usage::ServerAuth]), leaf(&[Usage::Any])] {
-            assert_eq!(verify_trusted(&good, Purpose::Server, now), Ok(()));
+            assert_eq!(verify_trusted(&good, CertificatePurpose::Server, now), Ok(()));
         }
         let bad = Err(CertificateError::InvalidPurpose.into());
-        assert_eq!(verify_trusted(&leaf(&[Usage::ClientAuth]), Purpose::Server, now), bad);
+        assert_eq!(verify_trusted(&leaf(&[Usage::ClientAuth]), CertificatePurpose::Server, now), bad);
         let critical = Leaf::of(&rcgen::PKCS_ED25519, Odd { critical_extension: true, ..Odd::default() });
-        assert!(verify_trusted(&critical.der(), Purpose::Client, now).is_err());
+        assert!(verify_trusted(&critical.der(), CertificatePurpose::Client, now).is_err());
     }
 }

@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, Error, RootCertStore};
 use webpki::{ExtendedKeyUsageValidator, InvalidNameContext};
 
-use self::lenient_chain::Rules;
-use self::purpose::Purpose;
+use self::lenient_chain::ChainRules;
+use self::purpose::CertificatePurpose;
 use super::certificate;
 use crate::clock;
 
@@ -27,9 +27,14 @@ pub fn verify_chain(
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), Error> {
-    let odd =
-        || lenient_chain::verify(Rules { roots, algorithms, purpose: Purpose::Client, now }, client, intermediates);
-    match verify_for(Purpose::Client, roots, algorithms, client, intermediates, now) {
+    let odd = || {
+        lenient_chain::verify(
+            ChainRules { roots, algorithms, purpose: CertificatePurpose::Client, now },
+            client,
+            intermediates,
+        )
+    };
+    match verify_for(CertificatePurpose::Client, roots, algorithms, client, intermediates, now) {
         Err(webpki::Error::UnsupportedCertVersion) if certificate::is_old(client) => odd(),
         Err(webpki::Error::CaUsedAsEndEntity) => odd(),
         verified => verified.map_err(refusal),

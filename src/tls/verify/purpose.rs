@@ -8,7 +8,7 @@ use x509_parser::certificate::X509Certificate;
 /// A certificate without extended key usages may be used for anything, and so may one that names
 /// `anyExtendedKeyUsage`: Go, and so KES, take both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum CertificatePurpose {
     /// A client shows it to a server.
     Client,
     /// A server shows it to a client.
@@ -20,7 +20,7 @@ const ANY: KeyPurposeId<'static> = KeyPurposeId::new(&[0x55, 0x1d, 0x25, 0x00]);
 const SERVER: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 1]);
 const CLIENT: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
 
-impl Purpose {
+impl CertificatePurpose {
     /// The same check on a certificate that webpki does not parse.
     pub fn allowed_by(self, certificate: &X509Certificate<'_>) -> bool {
         match certificate.extended_key_usage() {
@@ -52,7 +52,7 @@ impl Purpose {
     }
 }
 
-impl ExtendedKeyUsageValidator for Purpose {
+impl ExtendedKeyUsageValidator for CertificatePurpose {
     fn validate(&self, usages: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
         let mut present = Vec::new();
         for usage in usages {

@@ -29,7 +29,7 @@ pub fn verify_tls12(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
     let spki = certificate::public_key(certificate)?;
-    let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| certificate::Malformed)?;
+    let key = RawPublicKeyEntity::try_from(&spki).map_err(|_| certificate::MalformedCertificate)?;
     for algorithm in candidates(signed, algorithms)? {
         match key.verify_signature(*algorithm, message, signed.signature()) {
             Ok(()) => return Ok(HandshakeSignatureValid::assertion()),

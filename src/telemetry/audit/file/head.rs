@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::telemetry::audit::chain::Link;
+use crate::telemetry::audit::chain::ChainLink;
 
 /// The note on one audit file.
 pub struct Head {
@@ -15,7 +15,7 @@ pub struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Noted {
+struct HeadNote {
     file: PathBuf,
     number: u64,
     hash: String,
@@ -28,8 +28,8 @@ impl Head {
     }
 
     /// The line that was the last at the last checkpoint; none when nothing, or another file, is noted.
-    pub fn read(&self) -> Option<Link> {
-        let noted = Noted::read(&self.note).ok()?;
+    pub fn read(&self) -> Option<ChainLink> {
+        let noted = HeadNote::read(&self.note).ok()?;
         (noted.file == self.file).then(|| noted.link().ok()).flatten()
     }
 
@@ -37,24 +37,24 @@ impl Head {
     ///
     /// # Errors
     /// The disk does not take it.
-    pub fn write(&self, last: Link) -> io::Result<()> {
-        let noted = Noted { file: self.file.clone(), number: last.number, hash: hex::encode(last.hash) };
+    pub fn write(&self, last: ChainLink) -> io::Result<()> {
+        let noted = HeadNote { file: self.file.clone(), number: last.number, hash: hex::encode(last.hash) };
         let aside = self.note.with_extension("head.new");
         fs::write(&aside, serde_json::to_vec(&noted)?)?;
         fs::rename(&aside, &self.note)
     }
 }
 
-impl Noted {
+impl HeadNote {
     fn read(note: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&fs::read(note)?)?)
     }
 
-    fn link(&self) -> io::Result<Link> {
+    fn link(&self) -> io::Result<ChainLink> {
         let mut hash = [0; 32];
         let decoded = hex::decode_to_slice(&self.hash, &mut hash);
         decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Link { number: self.number, hash })
+        Ok(ChainLink { number: self.number, hash })
     }
 }
 
@@ -62,6 +62,6 @@ impl Noted {
 ///
 /// # Errors
 /// The note cannot be read, or is none.
-pub fn noted_at(note: &Path) -> io::Result<Link> {
-    Noted::read(note)?.link()
+pub fn noted_at(note: &Path) -> io::Result<ChainLink> {
+    HeadNote::read(note)?.link()
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::head::Head;
 use self::recovery::End;
-use super::chain::{self, Link};
+use super::chain::{self, ChainLink};
 use crate::clock;
 use crate::config::AuditFileConfig;
 use crate::crypto::SigningKey;
@@ -41,7 +41,7 @@ pub struct AuditFile {
     head_failed: bool,
     key: Option<Arc<SigningKey>>,
     /// The last line written, wherever that was.
-    last: Option<Link>,
+    last: Option<ChainLink>,
     open: Option<OpenFile>,
     /// What the next `opened` line says.
     after: &'static str,
@@ -201,7 +201,7 @@ impl AuditFile {
     }
 
     /// Writes what comes before any record, and signs it.
-    fn begin(&mut self, end: &End, noted: Option<Link>) -> io::Result<()> {
+    fn begin(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
         self.tell_what_was_found(end, noted)?;
         let (node, after) = (self.node.clone(), std::mem::replace(&mut self.after, "failure"));
         self.append_one(|out| {
@@ -214,7 +214,7 @@ impl AuditFile {
     }
 
     /// Ends a torn line, and records it; records that the file is not what this node left behind.
-    fn tell_what_was_found(&mut self, end: &End, noted: Option<Link>) -> io::Result<()> {
+    fn tell_what_was_found(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
         if end.unterminated {
             self.raw(b"\n")?;
         }
@@ -273,7 +273,7 @@ impl AuditFile {
     }
 
     /// Notes how far the file goes. That is another disk's business, maybe: when it fails the file is as good.
-    fn note_head(&mut self, last: Link) {
+    fn note_head(&mut self, last: ChainLink) {
         let noted = self.head.write(last);
         if let Err(error) = &noted
             && !self.head_failed
@@ -294,7 +294,7 @@ impl AuditFile {
     }
 
     /// Appends what `fill` makes, or nothing of it.
-    fn append(&mut self, fill: impl FnOnce(&mut Link, &mut String)) -> io::Result<()> {
+    fn append(&mut self, fill: impl FnOnce(&mut ChainLink, &mut String)) -> io::Result<()> {
         let (mut link, mut text) = (self.last.unwrap_or(chain::START), String::new());
         let before = link.number;
         fill(&mut link, &mut text);

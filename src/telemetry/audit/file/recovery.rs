@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::telemetry::audit::chain::{self, Line, Link};
+use crate::telemetry::audit::chain::{self, ChainLine, ChainLink};
 
 /// How much of a file's end is looked at: far more than is written between two checkpoints of a busy node.
 const WINDOW: u64 = 8 << 20;
@@ -12,13 +12,13 @@ const WINDOW: u64 = 8 << 20;
 #[derive(Debug, PartialEq, Eq)]
 pub struct End {
     /// The last whole line; none in a file without any.
-    pub last: Option<Link>,
+    pub last: Option<ChainLink>,
     /// Bytes after it that are no line.
     pub torn: Vec<u8>,
     /// The last line lacks its `\n` alone.
     pub unterminated: bool,
     /// The lines at the end, the oldest first.
-    lines: Vec<Link>,
+    lines: Vec<ChainLink>,
 }
 
 impl End {
@@ -43,8 +43,8 @@ impl End {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             start += piece.len();
             let line = piece.strip_suffix(b"\n").unwrap_or(piece);
-            let last: Option<&Link> = lines.last();
-            let follows = |parsed: &Line| last.is_none_or(|last| last.is_followed_by(&parsed.chain));
+            let last: Option<&ChainLink> = lines.last();
+            let follows = |parsed: &ChainLine| last.is_none_or(|last| last.is_followed_by(&parsed.chain));
             if let Some(parsed) = chain::parse(line).filter(|parsed| piece.ends_with(b"\n") || follows(parsed)) {
                 unterminated = !piece.ends_with(b"\n");
                 lines.push(parsed.link(line));
@@ -55,7 +55,7 @@ impl End {
     }
 
     /// Whether the file holds a line that was written before: there, or so far back that nobody looks any more.
-    pub fn holds(&self, link: Link) -> bool {
+    pub fn holds(&self, link: ChainLink) -> bool {
         let Some(first) = self.lines.first() else { return link == chain::START };
         let found = self.lines.iter().find(|line| line.number == link.number);
         found.map_or(link.number < first.number, |line| *line == link)
@@ -66,7 +66,7 @@ impl End {
 mod tests {
     use super::*;
 
-    fn lines(count: usize) -> (String, Vec<Link>) {
+    fn lines(count: usize) -> (String, Vec<ChainLink>) {
         let (mut link, mut out) = (chain::START, String::new());
         let mut append = |_| {
             let start = out.len();

@@ -16,7 +16,7 @@ const LOOKS: u32 = 10;
 
 /// Audit files to check.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Files {
+pub struct AuditFiles {
     /// Each once, by the numbers of their first lines.
     pub ordered: Vec<PathBuf>,
     /// Given again, by this name or another.
@@ -27,7 +27,7 @@ pub struct Files {
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn in_order(files: &[PathBuf]) -> Result<Files, (PathBuf, io::Error)> {
+pub fn in_order(files: &[PathBuf]) -> Result<AuditFiles, (PathBuf, io::Error)> {
     let (mut numbered, mut repeated, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for file in files {
         let failed = |error| (file.clone(), error);
@@ -41,7 +41,7 @@ pub fn in_order(files: &[PathBuf]) -> Result<Files, (PathBuf, io::Error)> {
         numbered.push((first.map_or(u64::MAX, |first| first.number), file.clone()));
     }
     numbered.sort();
-    Ok(Files { ordered: numbered.into_iter().map(|(_, file)| file).collect(), repeated })
+    Ok(AuditFiles { ordered: numbered.into_iter().map(|(_, file)| file).collect(), repeated })
 }
 
 /// A file that a node may write to meanwhile: a line that has no end yet is waited for, for a moment.

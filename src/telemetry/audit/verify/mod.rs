@@ -9,10 +9,10 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use self::files::Growing;
-use self::report::{Finding, Report, What};
-use self::torn_bytes::Suspect;
-use self::unsigned_end::Tail;
-use super::chain::{self, Line, Link};
+use self::report::{AuditFinding, AuditReport, FindingKind};
+use self::torn_bytes::TornBytes;
+use self::unsigned_end::UnsignedEnd;
+use super::chain::{self, ChainLine, ChainLink};
 use super::file::head;
 use super::file::rotation::MAX_LINE;
 use crate::clock;
@@ -23,7 +23,7 @@ const FINDINGS_MOST: usize = 10_000;
 
 /// What is known of an audit trail beforehand.
 #[derive(Debug, Clone, Default)]
-pub struct Expected {
+pub struct ExpectedTrail {
     /// The keys that may sign; any, as long as it is one and the same, when there are none.
     pub keys: Vec<VerifyingKey>,
     /// The files begin with the node's first line.
@@ -33,13 +33,13 @@ pub struct Expected {
 }
 
 /// Checks files as they come, in the order of their lines.
-pub struct Verifier {
-    expected: Expected,
+pub struct AuditVerifier {
+    expected: ExpectedTrail,
     /// What the node has noted, and whether it was seen.
-    head: Option<(Link, bool)>,
+    head: Option<(ChainLink, bool)>,
     /// Whether a line was seen that may begin a file, or its lack was told.
     begun: bool,
-    last: Option<Link>,
+    last: Option<ChainLink>,
     /// Where `last` stands.
     place: (PathBuf, u64),
     /// Who wrote the lines before, as the last of them that tells says.
@@ -47,14 +47,14 @@ pub struct Verifier {
     /// The last key that should not have signed, and the file in which that was told.
     stranger: Option<(PathBuf, VerifyingKey)>,
     /// What comes after the last checkpoint.
-    tail: Option<Tail>,
-    suspect: Option<Suspect>,
-    report: Report,
+    unsigned_end: Option<UnsignedEnd>,
+    torn_bytes: Option<TornBytes>,
+    report: AuditReport,
 }
 
-impl Verifier {
+impl AuditVerifier {
     /// A check of a trail.
-    pub fn new(expected: Expected) -> Self {
+    pub fn new(expected: ExpectedTrail) -> Self {
         let last = expected.whole.then_some(chain::START);
         Self {
             expected,
@@ -64,9 +64,9 @@ impl Verifier {
             place: (PathBuf::new(), 0),
             node: String::new(),
             stranger: None,
-            tail: None,
-            suspect: None,
-            report: Report::default(),
+            unsigned_end: None,
+            torn_bytes: None,
+            report: AuditReport::default(),
         }
     }
 
@@ -81,7 +81,7 @@ impl Verifier {
 
     /// Notes a file that is given again.
     pub fn repeated(&mut self, path: &Path) {
-        self.note((path.to_owned(), 0), What::Repeated);
+        self.note((path.to_owned(), 0), FindingKind::Repeated);
     }
 
     /// Checks a file, and says after each line, or piece of a long one, how many bytes that was.
@@ -107,68 +107,68 @@ impl Verifier {
             let line = if begins && (ended || (piece.len() as u64) < MAX_LINE) { chain::parse(&piece) } else { None };
             match line {
                 Some(line) => self.line(place, &line, piece.strip_suffix(b"\n").unwrap_or(&piece)),
-                None => self.suspect.get_or_insert_with(|| Suspect::new(place)).add(&piece),
+                None => self.torn_bytes.get_or_insert_with(|| TornBytes::new(place)).add(&piece),
             }
             begins = ended;
             piece.clear();
         }
         match number {
-            0 => self.fault((path.to_owned(), 0), What::Empty),
+            0 => self.fault((path.to_owned(), 0), FindingKind::Empty),
             _ if begins => {}
             _ => {
-                self.suspect = None;
-                self.fault((path.to_owned(), number), What::TornEnd);
+                self.torn_bytes = None;
+                self.fault((path.to_owned(), number), FindingKind::TornEnd);
             }
         }
         Ok(())
     }
 
     /// The report, when all files were checked.
-    pub fn finish(self) -> Report {
+    pub fn finish(self) -> AuditReport {
         self.finish_at(clock::unix_ns())
     }
 
-    pub(super) fn finish_at(mut self, now_ns: i64) -> Report {
+    pub(super) fn finish_at(mut self, now_ns: i64) -> AuditReport {
         self.settle();
         let now_ns = (!self.expected.unfinished).then_some(now_ns);
-        if let Some(tail) = self.tail.take()
-            && let Some(what) = tail.fault(self.report.signed.is_some(), &self.place.0, now_ns)
+        if let Some(end) = self.unsigned_end.take()
+            && let Some(what) = end.fault(self.report.signed.is_some(), &self.place.0, now_ns)
         {
-            self.fault(tail.place, what);
+            self.fault(end.place, what);
         }
         if let (Some((head, false)), Some(last)) = (self.head, self.report.last) {
             let noted = head.number;
-            let what = if last < noted { What::Cut { noted, last } } else { What::NotNoted { noted } };
+            let what = if last < noted { FindingKind::Cut { noted, last } } else { FindingKind::NotNoted { noted } };
             self.fault(self.place.clone(), what);
         }
         self.report
     }
 
-    fn line(&mut self, place: (PathBuf, u64), line: &Line, bytes: &[u8]) {
-        match (&line.torn, self.suspect.take()) {
-            (Some(torn), Some(suspect)) if suspect.is(torn) => {
-                self.note(suspect.place, What::Torn { bytes: torn.bytes });
+    fn line(&mut self, place: (PathBuf, u64), line: &ChainLine, bytes: &[u8]) {
+        match (&line.torn, self.torn_bytes.take()) {
+            (Some(torn), Some(torn_bytes)) if torn_bytes.is(torn) => {
+                self.note(torn_bytes.place, FindingKind::Torn { bytes: torn.bytes });
             }
-            (_, suspect) => {
-                self.suspect = suspect;
+            (_, torn_bytes) => {
+                self.torn_bytes = torn_bytes;
                 self.settle();
             }
         }
         self.begin(&place, line);
         self.link(&place, line);
         if self.sign(&place, line, bytes) {
-            self.tail = None;
+            self.unsigned_end = None;
         } else {
-            self.tail.get_or_insert_with(|| Tail::new(place.clone())).add(line);
+            self.unsigned_end.get_or_insert_with(|| UnsignedEnd::new(place.clone())).add(line);
         }
         if let Some(broken) = &line.broken {
-            let what = What::Broken { expected: broken.expected, found: broken.found };
+            let what = FindingKind::Broken { expected: broken.expected, found: broken.found };
             self.fault(place.clone(), what);
         }
         if let Some(opened) = &line.opened {
             self.node.clone_from(&opened.node);
             if matches!(opened.after.as_str(), "moved" | "reload") {
-                self.note(place.clone(), What::Begun { node: opened.node.clone() });
+                self.note(place.clone(), FindingKind::Begun { node: opened.node.clone() });
             }
         }
         self.report.lines += 1;
@@ -182,7 +182,7 @@ impl Verifier {
     }
 
     /// Checks that the first file begins with the node's first line, or with one that says so.
-    fn begin(&mut self, place: &(PathBuf, u64), line: &Line) {
+    fn begin(&mut self, place: &(PathBuf, u64), line: &ChainLine) {
         let begins = line.chain.number == 1 || line.opened.as_ref().is_some_and(|opened| opened.begins);
         // What was torn may be the only thing before the line that tells.
         if self.begun || (line.torn.is_some() && !begins) {
@@ -191,12 +191,12 @@ impl Verifier {
         self.begun = true;
         if !begins && !self.expected.whole {
             let number = self.report.first.unwrap_or(line.chain.number);
-            self.fault(place.clone(), What::NoHead { number });
+            self.fault(place.clone(), FindingKind::NoHead { number });
         }
     }
 
     /// Checks that a line follows the last one; after a fault the chain goes on from it.
-    fn link(&mut self, place: &(PathBuf, u64), line: &Line) {
+    fn link(&mut self, place: &(PathBuf, u64), line: &ChainLine) {
         let Some(last) = self.last.or((line.chain.number == 1).then_some(chain::START)) else { return };
         let (expected, found) = (last.number + 1, line.chain.number);
         if last.is_followed_by(&line.chain) {
@@ -208,24 +208,26 @@ impl Verifier {
             && !self.node.is_empty()
         {
             let (node, before) = (opened.node.clone(), self.node.clone());
-            return self.fault(place.clone(), What::OtherNode { node, before });
+            return self.fault(place.clone(), FindingKind::OtherNode { node, before });
         }
         match found.cmp(&expected) {
-            std::cmp::Ordering::Greater if begins => self.fault(place.clone(), What::NoBeginning { number: found }),
-            std::cmp::Ordering::Greater => self.fault(place.clone(), What::Removed { expected, found }),
-            std::cmp::Ordering::Less => self.fault(place.clone(), What::OutOfPlace { expected, found }),
-            std::cmp::Ordering::Equal if begins => self.fault(place.clone(), What::Altered { number: found }),
-            std::cmp::Ordering::Equal => self.fault(self.place.clone(), What::Altered { number: last.number }),
+            std::cmp::Ordering::Greater if begins => {
+                self.fault(place.clone(), FindingKind::NoBeginning { number: found });
+            }
+            std::cmp::Ordering::Greater => self.fault(place.clone(), FindingKind::Removed { expected, found }),
+            std::cmp::Ordering::Less => self.fault(place.clone(), FindingKind::OutOfPlace { expected, found }),
+            std::cmp::Ordering::Equal if begins => self.fault(place.clone(), FindingKind::Altered { number: found }),
+            std::cmp::Ordering::Equal => self.fault(self.place.clone(), FindingKind::Altered { number: last.number }),
         }
     }
 
     /// Checks a signature if there is one; whether it is a checkpoint by a key that may sign.
-    fn sign(&mut self, place: &(PathBuf, u64), line: &Line, bytes: &[u8]) -> bool {
+    fn sign(&mut self, place: &(PathBuf, u64), line: &ChainLine, bytes: &[u8]) -> bool {
         let key = match line.signed_by(bytes) {
             Ok(None) => return false,
             Ok(Some(key)) => key,
             Err(chain::BadSignature) => {
-                self.fault(place.clone(), What::Signature);
+                self.fault(place.clone(), FindingKind::Signature);
                 return false;
             }
         };
@@ -240,29 +242,29 @@ impl Verifier {
             self.report.signed = Some(line.chain.number);
         } else if self.stranger.as_ref() != Some(&(place.0.clone(), key)) {
             self.stranger = Some((place.0.clone(), key));
-            self.fault(place.clone(), What::Key(key));
+            self.fault(place.clone(), FindingKind::Key(key));
         }
         may
     }
 
-    /// What was suspect is no line.
+    /// What was torn_bytes is no line.
     fn settle(&mut self) {
-        if let Some(suspect) = self.suspect.take() {
-            self.fault(suspect.place, What::NoLine);
+        if let Some(torn_bytes) = self.torn_bytes.take() {
+            self.fault(torn_bytes.place, FindingKind::NoLine);
         }
     }
 
-    fn fault(&mut self, (file, line): (PathBuf, u64), what: What) {
+    fn fault(&mut self, (file, line): (PathBuf, u64), what: FindingKind) {
         if self.report.faults.len() < FINDINGS_MOST {
-            self.report.faults.push(Finding { file, line, what });
+            self.report.faults.push(AuditFinding { file, line, what });
         } else {
             self.report.more_faults += 1;
         }
     }
 
-    fn note(&mut self, (file, line): (PathBuf, u64), what: What) {
+    fn note(&mut self, (file, line): (PathBuf, u64), what: FindingKind) {
         if self.report.notes.len() < FINDINGS_MOST {
-            self.report.notes.push(Finding { file, line, what });
+            self.report.notes.push(AuditFinding { file, line, what });
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::telemetry::record::steers;
 
 /// What a check found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct AuditReport {
     /// The first line's number.
     pub first: Option<u64>,
     /// The last line's number.
@@ -22,27 +22,27 @@ pub struct Report {
     /// The keys that signed.
     pub keys: Vec<VerifyingKey>,
     /// What is odd and has an innocent reason.
-    pub notes: Vec<Finding>,
+    pub notes: Vec<AuditFinding>,
     /// What is wrong.
-    pub faults: Vec<Finding>,
+    pub faults: Vec<AuditFinding>,
     /// How much more is.
     pub more_faults: u64,
 }
 
 /// Something found at a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct AuditFinding {
     /// The file.
     pub file: PathBuf,
     /// The line in it, from 1.
     pub line: u64,
     /// What.
-    pub what: What,
+    pub what: FindingKind,
 }
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum FindingKind {
     /// Fault: it is no line of an audit file.
     NoLine,
     /// Fault: the numbers go on with a gap.
@@ -135,7 +135,7 @@ pub enum Unsigned {
     /// There is no checkpoint by a key that may sign.
     Everything,
     /// It began in a file that was rotated since, and each of those ends with a checkpoint.
-    Files,
+    AuditFiles,
     /// It has more lines than are ever left unsigned.
     Lines,
     /// It took longer to write than a node waits.
@@ -153,7 +153,7 @@ pub enum Unsigned {
 /// A text that somebody else wrote, without what would steer a terminal.
 struct Shown<'a>(&'a str);
 
-impl Report {
+impl AuditReport {
     /// How much is wrong.
     pub fn fault_count(&self) -> u64 {
         self.faults.len() as u64 + self.more_faults
@@ -174,13 +174,13 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for AuditFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", Shown(&self.file.display().to_string()), self.line, self.what)
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoLine => write!(f, "this is no line of an audit file: it was altered or inserted"),
@@ -240,7 +240,7 @@ impl fmt::Display for Unsigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everything => write!(f, "which are all, and a node signs once it is unsealed"),
-            Self::Files => write!(f, "which begin in another file, and a node signs the end of each"),
+            Self::AuditFiles => write!(f, "which begin in another file, and a node signs the end of each"),
             Self::Lines => write!(f, "and a node signs after fewer"),
             Self::Span { seconds } => write!(f, "of {seconds} s, and a node signs after five"),
             Self::Age { seconds } => write!(
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_a_file_holds_steers_no_terminal() {
         let node = "node\u{1b}[2J\u{202e}\n".to_owned();
-        let finding = Finding { file: "a\u{9b}1m".into(), line: 1, what: What::Begun { node } };
+        let finding = AuditFinding { file: "a\u{9b}1m".into(), line: 1, what: FindingKind::Begun { node } };
         let begun = "began this file since the one before it was moved, removed or changed";
         assert_eq!(finding.to_string(), format!("a\\u{{9b}}1m:1: node\\u{{1b}}[2J\\u{{202e}}\\u{{a}} {begun}"));
     }

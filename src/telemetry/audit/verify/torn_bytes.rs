@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use crate::telemetry::audit::chain::Torn;
+use crate::telemetry::audit::chain::TornRecord;
 
 /// Bytes that are no line, in pieces.
-pub struct Suspect {
+pub struct TornBytes {
     /// Where the first of them stands.
     pub place: (PathBuf, u64),
     hash: Sha256,
@@ -16,7 +16,7 @@ pub struct Suspect {
     ended: bool,
 }
 
-impl Suspect {
+impl TornBytes {
     /// None yet.
     pub fn new(place: (PathBuf, u64)) -> Self {
         Self { place, hash: Sha256::new(), bytes: 0, ended: false }
@@ -34,7 +34,7 @@ impl Suspect {
     }
 
     /// Whether a line speaks of these.
-    pub fn is(&self, torn: &Torn) -> bool {
+    pub fn is(&self, torn: &TornRecord) -> bool {
         torn.bytes == self.bytes && torn.sha256 == hex::encode(self.hash.clone().finalize())
     }
 }

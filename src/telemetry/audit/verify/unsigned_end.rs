@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::report::{Unsigned, What};
+use super::report::{FindingKind, Unsigned};
 use crate::clock;
-use crate::telemetry::audit::chain::Line;
+use crate::telemetry::audit::chain::ChainLine;
 use crate::telemetry::audit::file::CHECKPOINT_AT_ONCE;
 
 /// A node signs within five seconds; a slow disk, or a request that was under way for long, may add to it.
@@ -14,7 +14,7 @@ const AGE_MOST: Duration = Duration::from_secs(30);
 const LINES_MOST: u64 = CHECKPOINT_AT_ONCE + 1_000;
 
 /// Lines that no checkpoint follows.
-pub struct Tail {
+pub struct UnsignedEnd {
     /// Where the first of them stands.
     pub place: (PathBuf, u64),
     lines: u64,
@@ -22,14 +22,14 @@ pub struct Tail {
     newest_ns: i64,
 }
 
-impl Tail {
+impl UnsignedEnd {
     /// A tail that begins here.
     pub fn new(place: (PathBuf, u64)) -> Self {
         Self { place, lines: 0, oldest_ns: i64::MAX, newest_ns: i64::MIN }
     }
 
     /// One more line. One without a time is as old as can be.
-    pub fn add(&mut self, line: &Line) {
+    pub fn add(&mut self, line: &ChainLine) {
         let took = line.response.as_ref().map_or(0, |response| response.time);
         let began_ns = clock::from_rfc3339(&line.time).unwrap_or(i64::MIN);
         // A request's time is when it came, and its line is written once it is answered.
@@ -41,14 +41,14 @@ impl Tail {
 
     /// Why no node leaves such an end; none where one may. `signed` tells whether there is a checkpoint before it, and
     /// without `now_ns` its age counts for nothing: the node crashed, or this is a copy from then.
-    pub fn fault(&self, signed: bool, last_file: &Path, now_ns: Option<i64>) -> Option<What> {
+    pub fn fault(&self, signed: bool, last_file: &Path, now_ns: Option<i64>) -> Option<FindingKind> {
         let seconds = |from: i64, to: i64| from.abs_diff(to) / 1_000_000_000;
         let span = seconds(self.oldest_ns, self.newest_ns);
         let age = now_ns.map_or(0, |now| seconds(self.oldest_ns, now));
         let why = if !signed {
             Unsigned::Everything
         } else if self.place.0 != last_file {
-            Unsigned::Files
+            Unsigned::AuditFiles
         } else if self.lines > LINES_MOST {
             Unsigned::Lines
         } else if span > AGE_MOST.as_secs() {
@@ -58,7 +58,7 @@ impl Tail {
         } else {
             return None;
         };
-        Some(What::Unsigned { lines: self.lines, why })
+        Some(FindingKind::Unsigned { lines: self.lines, why })
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
     const NOW: i64 = 1_000_000 * SECOND;
 
-    fn line(written_ns: i64, took_ns: i64) -> Line {
+    fn line(written_ns: i64, took_ns: i64) -> ChainLine {
         let (time, prev) = (clock::rfc3339(Some(written_ns - took_ns)), "0".repeat(64));
         let text = format!(
             r#"{{"time":"{time}","response":{{"code":200,"time":{took_ns}}},"chain":{{"number":1,"prev":"{prev}"}}}}"#
@@ -77,11 +77,11 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn why(lines: &[Line], signed: bool, last_file: &str, now_ns: Option<i64>) -> Option<Unsigned> {
-        let mut tail = Tail::new(("audit.log".into(), 7));
+    fn why(lines: &[ChainLine], signed: bool, last_file: &str, now_ns: Option<i64>) -> Option<Unsigned> {
+        let mut tail = UnsignedEnd::new(("audit.log".into(), 7));
         lines.iter().for_each(|line| tail.add(line));
         tail.fault(signed, Path::new(last_file), now_ns).map(|what| match what {
-            What::Unsigned { lines: count, why } if count == lines.len() as u64 => why,
+            FindingKind::Unsigned { lines: count, why } if count == lines.len() as u64 => why,
             other => panic!("{other:?}"),
         })
     }
@@ -91,7 +91,7 @@ mod tests {
         let live = [line(NOW - 4 * SECOND, 0), line(NOW - SECOND, 60 * SECOND), line(NOW, 0)];
         assert_eq!(why(&live, true, "audit.log", Some(NOW)), None);
         assert_eq!(why(&live, false, "audit.log", Some(NOW)), Some(Unsigned::Everything));
-        assert_eq!(why(&live, true, "audit.log.2", Some(NOW)), Some(Unsigned::Files));
+        assert_eq!(why(&live, true, "audit.log.2", Some(NOW)), Some(Unsigned::AuditFiles));
         let later = NOW + 60 * SECOND;
         assert_eq!(why(&live, true, "audit.log", Some(later)), Some(Unsigned::Age { seconds: 64 }));
         assert_eq!(why(&live, true, "audit.log", None), None, "a crash left it so");
