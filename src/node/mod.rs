@@ -4,6 +4,7 @@ mod check;
 mod error;
 mod exposed_files;
 mod lifecycle;
+mod local_state;
 mod local_status;
 mod log_source;
 mod open_files;

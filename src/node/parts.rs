@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::error::NodeError;
-use super::local_status::LocalState;
+use super::local_state::LocalState;
 use crate::config::{AuditFileConfig, Config};
 use crate::http::Api;
 use crate::kms::Place;

@@ -72,7 +72,7 @@ pub(super) fn write_record(out: &mut String, record: &AuditRecord) {
 }
 
 /// Appends the line that tells of `lost` records that nobody will see here.
-pub(super) fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
+fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
     let time = clock::rfc3339(Some(time_ns));
     let request = r#"{"ip":"","path":"","identity":""}"#;
     append(
@@ -83,9 +83,24 @@ pub(super) fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
 
 /// Gives the line that `out` ends with one more field, which live streams show: the id of the request. It stands where
 /// the console and the sinks have it, too.
-pub(super) fn write_request_id(out: &mut String, record: &AuditRecord) {
+fn write_request_id(out: &mut String, record: &AuditRecord) {
     out.pop();
     append(out, format_args!(r#","keyraft":{{"request_id":"{:016x}"}}}}"#, record.request_id));
+}
+
+/// The line of a record in live streams, without its end.
+pub(super) fn stream_line(record: &AuditRecord) -> String {
+    let mut line = String::new();
+    write_record(&mut line, record);
+    write_request_id(&mut line, record);
+    line
+}
+
+/// The line about `lost` records, without its end.
+pub(super) fn loss_line(lost: u64) -> String {
+    let mut line = String::new();
+    write_loss(&mut line, clock::unix_ns(), lost);
+    line
 }
 
 /// Gives the line that `out` ends with one more field, which only the console and the sinks show: the record's number on this

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::file::AuditFile;
-use super::loss_line;
 use super::syslog::Syslog;
-use crate::config::AuditConfig;
+use crate::config::{AuditConfig, Config};
 use crate::crypto::SigningKey;
+use crate::telemetry::record::loss_line;
 
 /// Between two attempts at a sink that failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -52,6 +52,19 @@ pub struct SinkCounters {
     pub lost: AtomicU64,
 }
 
+/// What is counted of a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkFigures {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it takes records.
+    pub up: bool,
+    /// How often it failed.
+    pub failures: u64,
+    /// Records that it did not take.
+    pub lost: u64,
+}
+
 /// The figures of all sinks.
 #[derive(Debug, Default)]
 pub struct AllSinkCounters {
@@ -63,19 +76,39 @@ pub struct AllSinkCounters {
     pub console: SinkCounters,
 }
 
-/// A sink, if it is wanted, and its trouble.
+/// A sink, if it is wanted, and its outage.
 struct Slot<S> {
     name: &'static str,
     /// The file or the server, as the configuration names it.
     to: String,
     sink: Option<S>,
-    trouble: Option<Outage>,
+    outage: Option<Outage>,
 }
 
 struct Outage {
     retry_at: Instant,
     /// Records not taken since it failed, which it is told of when it comes back.
     lost: u64,
+}
+
+impl SinkSettings {
+    /// The sinks of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            console: config.log.audit,
+            config: config.audit.clone(),
+            node: config.cluster.name.clone(),
+            folder: config.cluster.data.clone(),
+        }
+    }
+}
+
+impl SinkCounters {
+    /// The counts at this moment.
+    pub fn figures(&self, name: &'static str) -> SinkFigures {
+        let (up, failures, lost) = (!self.down.load(Relaxed), self.failures.load(Relaxed), self.lost.load(Relaxed));
+        SinkFigures { name, up, failures, lost }
+    }
 }
 
 impl Sinks {
@@ -177,13 +210,13 @@ impl Sinks {
 
 impl<S> Slot<S> {
     fn none(name: &'static str) -> Self {
-        Self { name, to: "standard output".to_owned(), sink: None, trouble: None }
+        Self { name, to: "standard output".to_owned(), sink: None, outage: None }
     }
 
-    /// Forgets its trouble, since it may have been settled; whether it is wanted.
+    /// Forgets its outage, since it may have been settled; whether it is wanted.
     fn restarted(&mut self) -> bool {
-        if let Some(trouble) = &mut self.trouble {
-            trouble.retry_at = Instant::now();
+        if let Some(outage) = &mut self.outage {
+            outage.retry_at = Instant::now();
         }
         self.sink.is_some()
     }
@@ -192,13 +225,13 @@ impl<S> Slot<S> {
     /// missed.
     fn offer(&mut self, figures: &SinkCounters, write: impl FnOnce(&mut S, Option<&str>) -> io::Result<()>) -> bool {
         let Some(sink) = &mut self.sink else { return false };
-        if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at > Instant::now()) {
+        if self.outage.as_ref().is_some_and(|outage| outage.retry_at > Instant::now()) {
             return false;
         }
-        let loss = self.trouble.as_ref().filter(|trouble| trouble.lost > 0).map(|trouble| loss_line(trouble.lost));
+        let loss = self.outage.as_ref().filter(|outage| outage.lost > 0).map(|outage| loss_line(outage.lost));
         match write(sink, loss.as_deref()) {
             Ok(()) => {
-                if let Some(Outage { lost, .. }) = self.trouble.take() {
+                if let Some(Outage { lost, .. }) = self.outage.take() {
                     tracing::warn!(sink = self.name, lost, "the audit sink takes records again");
                     figures.down.store(false, Relaxed);
                 }
@@ -215,8 +248,8 @@ impl<S> Slot<S> {
         let retry_at = Instant::now() + RETRY;
         figures.failures.fetch_add(1, Relaxed);
         figures.down.store(true, Relaxed);
-        match &mut self.trouble {
-            Some(trouble) => trouble.retry_at = retry_at,
+        match &mut self.outage {
+            Some(outage) => outage.retry_at = retry_at,
             None => {
                 tracing::error!(
                     sink = self.name,
@@ -224,14 +257,14 @@ impl<S> Slot<S> {
                     %error,
                     "the audit sink takes no records; the node tries again, twice a second"
                 );
-                self.trouble = Some(Outage { retry_at, lost: 0 });
+                self.outage = Some(Outage { retry_at, lost: 0 });
             }
         }
     }
 
     fn lose(&mut self, took: bool, count: u64, figures: &SinkCounters) {
-        if let Some(trouble) = self.trouble.as_mut().filter(|_| !took && self.sink.is_some()) {
-            trouble.lost += count;
+        if let Some(outage) = self.outage.as_mut().filter(|_| !took && self.sink.is_some()) {
+            outage.lost += count;
             figures.lost.fetch_add(count, Relaxed);
         }
     }

@@ -1,13 +1,20 @@
 //! What becomes of records while sinks block, fail and come back.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::super::record::tests::record;
-use super::*;
+use super::sinks::SinkSettings;
+use super::trail::{Audit, Unrecorded};
+use super::writer::Unwritten;
 use crate::config::{AuditConfig, AuditFileConfig, SyslogAddress, SyslogConfig};
+use crate::telemetry::record::tests::record;
 
 /// A console that passes on what is written to it, at the pace at which it is taken.
 struct Pipe(mpsc::SyncSender<Vec<u8>>);
@@ -185,7 +192,7 @@ async fn one_sink_that_takes_records_is_enough_and_a_full_disk_is_none() {
     wanted.config.syslog =
         Some(SyslogConfig { address: SyslogAddress::Unix(socket.clone()), ..SyslogConfig::default() });
     let daemon = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    audit.orders.lock().sinks = Some(wanted.clone());
+    audit.changes.lock().sinks = Some(wanted.clone());
     until(|| audit.lets_serve()).await;
     audit.record(record("/a")).await.unwrap();
     let mut bytes = [0; 1024];
@@ -202,7 +209,7 @@ async fn one_sink_that_takes_records_is_enough_and_a_full_disk_is_none() {
     until(|| audit.refuses()).await;
     let path = folder.path().join("audit.log");
     wanted.config.file = Some(file(path.to_str().unwrap()));
-    audit.orders.lock().sinks = Some(wanted);
+    audit.changes.lock().sinks = Some(wanted);
     until(|| audit.lets_serve()).await;
     writer.stop(LONG).await.unwrap();
     let written = std::fs::read_to_string(path).unwrap();

@@ -1,14 +1,18 @@
 //! The thread that writes what was recorded, to the sinks and to live feeds.
 
 use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use super::sinks::Sinks;
-use super::{Audit, PendingChanges, loss_line};
-use crate::telemetry::record::{AuditRecord, write_extension, write_record};
+use tokio::sync::oneshot;
+
+use super::sinks::{SinkSettings, Sinks};
+use super::trail::{Audit, PendingChanges};
+use crate::config::Config;
+use crate::telemetry::record::{AuditRecord, loss_line, write_extension, write_record};
 
 /// How long records gather before they are written.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -17,8 +21,26 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Records that are written together, however many more there are.
 const AT_A_TIME: usize = 128;
 
+/// The thread that writes what was recorded.
+pub struct AuditWriter {
+    audit: Arc<Audit>,
+    /// How many records it left unwritten.
+    outcome: oneshot::Receiver<u64>,
+}
+
+/// Why records were left unwritten.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// A sink blocked for longer than the caller's patience.
+    Blocked,
+    /// No sink took this many.
+    Left(u64),
+    /// The thread panicked.
+    Panicked,
+}
+
 /// What the thread holds.
-pub(super) struct RecordWriter {
+struct RecordWriter {
     audit: Arc<Audit>,
     sinks: Sinks,
     /// Taken from the queue and not yet written.
@@ -30,13 +52,74 @@ pub(super) struct RecordWriter {
     untried: bool,
 }
 
+impl Audit {
+    /// Starts the audit trail of a node; its console is the standard output.
+    ///
+    /// # Errors
+    /// The system gave no thread.
+    pub fn start(config: &Config) -> io::Result<(Arc<Self>, AuditWriter)> {
+        Self::start_on(Box::new(io::stdout()), SinkSettings::of(config), config.limits.audit_queue)
+    }
+
+    pub(super) fn start_on(
+        console: Box<dyn Write + Send>,
+        wanted: SinkSettings,
+        capacity: usize,
+    ) -> io::Result<(Arc<Self>, AuditWriter)> {
+        let audit = Arc::new(Self::new(wanted.config.required, capacity));
+        let (ended, outcome) = oneshot::channel();
+        let writer = RecordWriter::new(Arc::clone(&audit), Sinks::new(console, wanted, &audit.sinks));
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
+            // Fails when the handle was dropped: then nobody asks how it ended.
+            let _ = ended.send(writer.run());
+        })?;
+        audit.thread.get_or_init(|| thread.thread().clone());
+        Ok((Arc::clone(&audit), AuditWriter { audit, outcome }))
+    }
+}
+
+impl AuditWriter {
+    /// Completes when the thread has panicked, and never otherwise. The node stops then: what it would go on to do
+    /// could not be audited.
+    pub async fn failed(&mut self) -> io::Error {
+        match (&mut self.outcome).await {
+            Ok(_) => std::future::pending().await,
+            Err(_) => io::Error::other("the audit thread panicked"),
+        }
+    }
+
+    /// Writes all that was recorded before this call and ends; call it when no more requests are served.
+    ///
+    /// # Errors
+    /// Records are left unwritten because no sink took them, or one blocked longer than `patience`.
+    pub async fn stop(mut self, patience: Duration) -> Result<(), Unwritten> {
+        self.audit.stopping.store(true, Relaxed);
+        self.audit.wake();
+        match tokio::time::timeout(patience, &mut self.outcome).await {
+            Ok(Ok(0)) => Ok(()),
+            Ok(Ok(left)) => Err(Unwritten::Left(left)),
+            Ok(Err(_)) => Err(Unwritten::Panicked),
+            Err(_) => Err(Unwritten::Blocked),
+        }
+    }
+}
+
+impl Drop for AuditWriter {
+    /// Without [`AuditWriter::stop`] nothing more is written: a node that is started in this process after it must find
+    /// the file to itself.
+    fn drop(&mut self) {
+        self.audit.killed.store(true, Relaxed);
+        self.audit.wake();
+    }
+}
+
 impl RecordWriter {
-    pub(super) fn new(audit: Arc<Audit>, sinks: Sinks) -> Self {
+    fn new(audit: Arc<Audit>, sinks: Sinks) -> Self {
         Self { audit, sinks, batch: VecDeque::new(), lost: 0, number: 0, untried: true }
     }
 
     /// Writes until told to stop; how many records are left unwritten then.
-    pub(super) fn run(mut self) -> u64 {
+    fn run(mut self) -> u64 {
         loop {
             // Looked at before the queue, so that all that came before it is still written.
             let stopping = self.audit.stopping.load(Relaxed);
@@ -44,7 +127,7 @@ impl RecordWriter {
                 return self.batch.len() as u64 + self.lost;
             }
             self.audit.note_writing(true);
-            self.follow_orders();
+            self.apply_changes();
             self.audit.note_writing(false);
             if self.batch.is_empty() {
                 self.take();
@@ -71,8 +154,8 @@ impl RecordWriter {
         self.batch.len() as u64 + self.lost
     }
 
-    fn follow_orders(&mut self) {
-        let PendingChanges { sinks, key } = std::mem::take(&mut *self.audit.orders.lock());
+    fn apply_changes(&mut self) {
+        let PendingChanges { sinks, key } = std::mem::take(&mut *self.audit.changes.lock());
         if let Some(wanted) = sinks {
             self.sinks.reconfigure(wanted, &self.audit.sinks);
             self.untried = true;
