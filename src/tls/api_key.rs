@@ -18,14 +18,14 @@ use crate::policy::Identity;
 
 const PREFIX: &str = "kes:v1:";
 const SEED_LEN: usize = 32;
-/// The one type of key there is: an Ed25519 seed.
+/// The only type of key that exists: an Ed25519 seed.
 const TYPE_ED25519: u8 = 0;
-/// PKCS#8 version 1 of an Ed25519 seed, which follows (RFC 8410, section 7). OpenSSL and Go read this one; version
-/// 2, which carries the public key too, they do not everywhere.
+/// What precedes an Ed25519 seed in PKCS#8 version 1 (RFC 8410, section 7). Every OpenSSL and Go reads version 1. Some
+/// do not read version 2, which also holds the public key.
 const PKCS8_V1: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 const VALIDITY: Duration = Duration::days(90);
 
-/// An API key. It is a private key: only [`ApiKey::expose`] shows it.
+/// An API key. It is a private key, and only [`ApiKey::expose`] shows it.
 #[derive(Clone)]
 pub struct ApiKey {
     seed: Zeroizing<[u8; SEED_LEN]>,
@@ -40,43 +40,43 @@ pub struct ClientCertificate {
     pub key_pem: Zeroizing<String>,
 }
 
-/// Why there is no API key.
+/// Why a text is not an API key, or why the node cannot use one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiKeyError {
     /// The text is not `kes:v1:` and the base64 of 33 bytes.
     Malformed,
-    /// It is a key of a type that this version does not know.
+    /// The key has a type that this version does not know.
     UnknownType(u8),
     /// The cryptographic library refused to make or use a key.
     Unusable,
 }
 
 impl ApiKey {
-    /// A new random key.
+    /// Makes a random key.
     ///
     /// # Errors
-    /// [`ApiKeyError::Unusable`] when the system has no random bytes.
+    /// [`ApiKeyError::Unusable`] when the system returns no random bytes.
     pub fn generate() -> Result<Self, ApiKeyError> {
         let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| ApiKeyError::Unusable)?;
         let pkcs8 = Zeroizing::new(pair.serialize_der());
-        // Versions 1 and 2 of PKCS#8 agree in where the seed begins.
+        // The seed begins at the same place in versions 1 and 2 of PKCS#8.
         let seed = pkcs8.get(PKCS8_V1.len()..PKCS8_V1.len() + SEED_LEN).ok_or(ApiKeyError::Unusable)?;
         Self::from_seed(seed)
     }
 
-    /// The key as text, for the one who asked for it; it must reach no log.
+    /// Returns the key as text. Show it only to the user who asked for it, and never log it.
     pub fn expose(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([TYPE_ED25519; 1 + SEED_LEN]);
         bytes[1..].copy_from_slice(&*self.seed);
         Zeroizing::new(format!("{PREFIX}{}", &*Zeroizing::new(BASE64_STANDARD.encode(*bytes))))
     }
 
-    /// The identity by which a server knows the key.
+    /// Returns the identity by which a server knows the key.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// A new self-signed client certificate of this key, good for 90 days.
+    /// Makes a self-signed client certificate of this key, valid for 90 days.
     ///
     /// # Errors
     /// [`ApiKeyError::Unusable`] when the cryptographic library refuses.
@@ -109,7 +109,7 @@ impl ApiKey {
 impl FromStr for ApiKey {
     type Err = ApiKeyError;
 
-    /// Reads a key, with or without its prefix.
+    /// Parses a key, with or without its prefix.
     fn from_str(text: &str) -> Result<Self, ApiKeyError> {
         let text = text.trim();
         let encoded = text.strip_prefix(PREFIX).unwrap_or(text);
@@ -148,8 +148,10 @@ impl fmt::Debug for ClientCertificate {
 impl fmt::Display for ApiKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("not an API key: it is 'kes:v1:' and 44 characters of base64"),
-            Self::UnknownType(number) => write!(f, "an API key of the unknown type {number}"),
+            Self::Malformed => f.write_str("not an API key: an API key is 'kes:v1:' and 44 characters of base64"),
+            Self::UnknownType(number) => {
+                write!(f, "an API key of the unknown type {number}: this version reads type 0 only")
+            }
             Self::Unusable => f.write_str("the cryptographic library refused the API key"),
         }
     }

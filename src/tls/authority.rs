@@ -1,4 +1,4 @@
-//! A certificate authority that lives as long as a cluster is being made: its key is never written down.
+//! A certificate authority for `keyraft dev`. Its key stays in memory, and is gone once the cluster is made.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::crypto::random;
 
-/// Ten years: a development cluster outlives its maker's patience, not its certificates.
+/// Ten years, so that nobody has to renew the certificates of a development cluster.
 const VALIDITY: Duration = Duration::days(3652);
 
-/// Signs certificates.
+/// A certificate authority that signs the certificates of one cluster.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate in PEM.
+    /// The authority's own certificate in PEM.
     pub certificate_pem: String,
 }
 
@@ -31,25 +31,25 @@ pub struct Issued {
     pub key_pem: Zeroizing<String>,
 }
 
-/// A certificate could not be made.
+/// The cryptographic library could not make a key or a certificate.
 #[derive(Debug)]
 pub struct AuthorityError(String);
 
 impl Authority {
-    /// A new one of this name.
+    /// Makes an authority of this name.
     ///
     /// # Errors
-    /// No key or certificate could be made.
+    /// The cryptographic library cannot make a key or a certificate.
     pub fn new(name: &str) -> Result<Self, AuthorityError> {
-        let key = KeyPair::generate().map_err(refused)?;
+        let key = KeyPair::generate().map_err(failed)?;
         let mut params = parameters(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate_pem = params.self_signed(&key).map_err(refused)?.pem();
+        let certificate_pem = params.self_signed(&key).map_err(failed)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), certificate_pem })
     }
 
-    /// A certificate for the API on this machine.
+    /// Issues a certificate for the API on this machine.
     ///
     /// # Errors
     /// As for [`Authority::new`].
@@ -57,25 +57,25 @@ impl Authority {
         self.issue(node, local_names()?, vec![Extended::ServerAuth])
     }
 
-    /// A certificate with which a node is both server and client of its peers, under its own name.
+    /// Issues a certificate with which a node is both server and client of its peers, under its own name.
     ///
     /// # Errors
-    /// As for [`Authority::new`]; a name that no certificate can hold.
+    /// As for [`Authority::new`], and if a certificate cannot hold the name.
     pub fn issue_peer(&self, node: &str) -> Result<Issued, AuthorityError> {
         let mut names = local_names()?;
-        names.push(SanType::DnsName(node.try_into().map_err(refused)?));
+        names.push(SanType::DnsName(node.try_into().map_err(failed)?));
         self.issue(node, names, vec![Extended::ServerAuth, Extended::ClientAuth])
     }
 
     fn issue(&self, name: &str, names: Vec<SanType>, usages: Vec<Extended>) -> Result<Issued, AuthorityError> {
-        let key = KeyPair::generate().map_err(refused)?;
+        let key = KeyPair::generate().map_err(failed)?;
         let mut params = parameters(name);
         params.subject_alt_names = names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(refused)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         Ok(Issued { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
     }
 }
@@ -92,19 +92,19 @@ fn parameters(name: &str) -> CertificateParams {
 
 fn local_names() -> Result<Vec<SanType>, AuthorityError> {
     Ok(vec![
-        SanType::DnsName("localhost".try_into().map_err(refused)?),
+        SanType::DnsName("localhost".try_into().map_err(failed)?),
         SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
     ])
 }
 
-fn refused(error: rcgen::Error) -> AuthorityError {
+fn failed(error: rcgen::Error) -> AuthorityError {
     AuthorityError(error.to_string())
 }
 
 impl fmt::Display for AuthorityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no certificate could be made: {}", self.0)
+        write!(f, "cannot make a certificate: {}", self.0)
     }
 }
 

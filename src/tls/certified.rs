@@ -1,4 +1,4 @@
-//! A certificate chain with its private key, for handshakes.
+//! A certificate chain with its private key, in the form that handshakes take.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use rustls::{Error, InconsistentKeys};
 use super::certificate;
 use super::common::provider;
 
-/// The chain and the key, when they belong together. rustls's own check refuses certificates before X.509 version 3.
+/// Joins a chain and a key that belong together. rustls's own check refuses certificates before X.509 version 3.
 ///
 /// # Errors
-/// The key cannot sign, or is another certificate's.
+/// The key cannot sign, or belongs to another certificate.
 pub(super) fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -31,7 +31,7 @@ mod tests {
     use crate::tls::testing::{Authority, Leaf};
 
     #[test]
-    fn a_key_goes_with_its_certificate_whatever_the_version() {
+    fn a_key_fits_its_certificate_in_every_version_of_x509() {
         let (leaf, other) = (Authority::new().client(), Leaf::self_signed());
         for certificate in [leaf.der(), Authority::new().old(&leaf.der())] {
             assert!(certified(vec![certificate.clone()], leaf.key()).is_ok());

@@ -1,4 +1,4 @@
-//! What all TLS connections have in common: the cryptography, the protocols, and that none of them is resumed.
+//! What all TLS connections have in common: the cryptography, the names of protocols, and no resumption.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { kx_groups, ..default_provider() })
 }
 
-/// A resumed session skips the certificate verifier (design, "TLS and HTTP"): no tickets, no storage, no early data.
+/// Turns off tickets, session storage and early data: a resumed session would skip the certificate verifier (design,
+/// "TLS and HTTP").
 pub fn without_resumption(server: &mut ServerConfig) {
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;

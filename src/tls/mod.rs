@@ -1,4 +1,7 @@
-//! TLS: certificates and their reload, the public acceptor, mutual TLS between peers, and who a certificate is.
+//! TLS: the acceptor of the public API, mutual TLS between nodes, the client's side, and the files that all of them
+//! read.
+//!
+//! `certificate` reads what a certificate says, `files` reads what settings name, and `verify` checks chains.
 
 mod api_key;
 mod authority;

@@ -1,4 +1,4 @@
-//! Mutual TLS 1.3 between nodes, on a trust of its own.
+//! Mutual TLS 1.3 between nodes. They trust their own CA alone.
 
 use std::fmt;
 use std::io;
@@ -27,13 +27,13 @@ use super::reload::{Reload, follow};
 use super::verify::peers::PeerVerifier;
 use crate::policy::Identity;
 
-/// The name a node gives when it connects; TLS wants one, nobody looks at it.
+/// The server name that a node sends when it connects. TLS needs one, and no node checks it.
 const NAME: &str = "keyraft-peer";
 
 /// An encrypted connection to or from another node.
 pub struct PeerStream(tokio_rustls::TlsStream<TcpStream>);
 
-/// The TLS settings of a node among its peers; they follow their files.
+/// A node's TLS settings for its peers. The node reads the files again when they change.
 pub struct PeerTls {
     files: PeerFiles,
     current: ArcSwap<PeerHandshake>,
@@ -56,10 +56,10 @@ struct PeerHandshake {
 }
 
 impl PeerTls {
-    /// Reads this node's certificate and key, and the CA that all nodes' certificates chain to.
+    /// Reads this node's certificate and key, and the CA that issued the certificates of all nodes.
     ///
     /// # Errors
-    /// A file that cannot be read or used, or a certificate that other nodes would refuse.
+    /// A file cannot be read or used, or the other nodes would refuse the certificate.
     pub fn load(cert: &Path, key: &Path, ca: &Path) -> Result<Self, SettingError> {
         let files = PeerFiles { cert: cert.to_owned(), key: key.to_owned(), ca: ca.to_owned() };
         let seen = Mutex::new(files.fingerprint());
@@ -67,21 +67,21 @@ impl PeerTls {
         Ok(Self { files, current, seen })
     }
 
-    /// The identity of this node's own key.
+    /// Returns the identity of this node's own key.
     pub fn identity(&self) -> Identity {
         self.current.load().identity
     }
 
-    /// The certificates in use, with their dates.
+    /// Returns the certificates in use, with their dates.
     pub fn certificates(&self) -> Vec<DatedCertificate> {
         self.current.load().certificates.clone()
     }
 
-    /// Reads the files again; open connections stay, and on an error so does everything else.
+    /// Reads the files again. Open connections stay. On an error everything stays as it was.
     ///
     /// # Errors
-    /// As for [`PeerTls::load`]; and a certificate with another key, which the other nodes do not know: a renewed
-    /// certificate keeps its key.
+    /// As for [`PeerTls::load`]. It also refuses a certificate with another key: the other nodes know this node by its
+    /// key, so a renewed certificate must keep it.
     pub fn reload(&self) -> Result<(), SettingError> {
         let read = self.files.read()?;
         if read.identity != self.identity() {
@@ -96,10 +96,10 @@ impl PeerTls {
         follow(self, "peer").await;
     }
 
-    /// Shakes hands with a node that connected. Takes as long as that node does: the caller sets the limit.
+    /// Shakes hands with a node that connected. The caller must limit the time, since the other side sets the pace.
     ///
     /// # Errors
-    /// The handshake failed: the other side is no node of the peers' CA.
+    /// The handshake failed, for example because the peers' CA did not issue the other side's certificate.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
         let server = Arc::clone(&self.current.load().server);
         let stream = TlsAcceptor::from(server).accept(tcp).await?;
@@ -107,10 +107,11 @@ impl PeerTls {
         Ok((PeerStream(stream.into()), identity))
     }
 
-    /// Shakes hands with a node this one connected to; whether it takes us shows at the first read.
+    /// Shakes hands with a node that this one connected to. Only the first read shows whether that node accepts this
+    /// one.
     ///
     /// # Errors
-    /// The handshake failed: the other side is no node of the peers' CA.
+    /// The handshake failed, for example because the peers' CA did not issue the other side's certificate.
     pub async fn connect(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
         let client = Arc::clone(&self.current.load().client);
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
@@ -120,7 +121,12 @@ impl PeerTls {
     }
 
     /// Whether the peers' CA issued this certificate to a node.
-    pub(super) fn issued(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> bool {
+    pub(super) fn issued_to_node(
+        &self,
+        leaf: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> bool {
         self.current.load().verifier.check(leaf, between, now).is_ok()
     }
 }
@@ -189,9 +195,10 @@ fn client(
     Ok(client)
 }
 
-/// The identity of the other side, which the verifier has let through.
+/// Returns the identity of the other side, whose certificate the verifier has accepted.
 fn proven(chain: Option<&[CertificateDer<'_>]>) -> io::Result<Identity> {
-    identity_of(chain.unwrap_or_default()).map_err(|_| io::Error::other("the peer's chain names no single node"))
+    identity_of(chain.unwrap_or_default())
+        .map_err(|_| io::Error::other("the peer's certificate chain does not name exactly one node"))
 }
 
 impl fmt::Debug for PeerTls {

@@ -1,4 +1,4 @@
-//! Noticing that certificate files changed.
+//! Reads certificate files again when they change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,31 +6,29 @@ use std::time::Duration;
 use super::certificate::dates::{DatedCertificate, log_date_warnings};
 use super::files::error::SettingError;
 
-/// How often files are looked at.
+/// The time between two looks at the files.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Something whose files may change under it.
+/// TLS settings whose files may change while the node runs.
 pub(super) trait Reload: Send + Sync + 'static {
-    /// Reads the files again if they hold something else than at the last try; whether they did.
+    /// Reads the files again if their content differs from the last try. Returns whether it differed.
     fn reload_if_changed(&self) -> Result<bool, SettingError>;
-    /// The certificates in use.
+    /// Returns the certificates in use.
     fn certificates(&self) -> Vec<DatedCertificate>;
 }
 
-/// Keeps looking for changes; what is broken is logged, and the last good state stays. Never ends.
+/// Looks for changes for ever. When a changed file cannot be used, it logs that and keeps the last good settings.
 pub(super) async fn follow<T: Reload>(of: Arc<T>, what: &'static str) {
     loop {
         tokio::time::sleep(EVERY).await;
         let changing = Arc::clone(&of);
         match tokio::task::spawn_blocking(move || changing.reload_if_changed()).await {
             Ok(Ok(true)) => {
-                tracing::info!("read the changed {what} certificates");
+                tracing::info!("the node read the changed {what} certificates");
                 log_date_warnings(&of.certificates());
             }
             Ok(Err(error)) => {
-                tracing::error!(
-                    "the changed {what} certificates cannot be used, and the old ones stay in use: {error}"
-                );
+                tracing::error!("the node cannot use the changed {what} certificates and keeps the old ones: {error}");
             }
             Ok(Ok(false)) | Err(_) => {}
         }

@@ -1,4 +1,4 @@
-//! When the certificates of a node are valid: what an operator must renew, and what the metrics show.
+//! The dates between which a node's certificates are valid, for the warnings in the log and for the metrics.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use x509_parser::prelude::FromDer;
 
 use crate::clock;
 
-/// A certificate that expires within this time should be renewed now.
+/// The node warns about a certificate that expires within this time.
 const SOON_S: i64 = 30 * DAY_S;
 const DAY_S: i64 = 24 * 3600;
-/// Between two warnings about the same certificate.
+/// The time between two warnings about the same certificate.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A certificate that a node uses, and when it is valid.
+/// A certificate that a node uses, with its dates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatedCertificate {
     /// What the node uses it for.
@@ -38,17 +38,17 @@ pub struct DatedCertificate {
 /// What a node uses a certificate for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateUsage {
-    /// It, or an intermediate one, is shown to clients of the API.
+    /// The node shows it to clients of the API: its own certificate, or an intermediate one.
     Api,
-    /// It is a CA of clients.
+    /// A CA of clients.
     ApiCa,
-    /// It, or an intermediate one, is shown to the other nodes.
+    /// The node shows it to the other nodes: its own certificate, or an intermediate one.
     Peer,
-    /// It is a CA of the nodes.
+    /// A CA of the nodes.
     PeerCa,
 }
 
-/// What is to be done about a certificate; its display is a sentence for an operator.
+/// A certificate that needs attention. Its display says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateWarning {
     /// The certificate.
@@ -60,16 +60,16 @@ pub struct DateWarning {
 /// What is wrong with the dates of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateTrouble {
-    /// It has expired.
+    /// The certificate has expired.
     Expired,
-    /// It is not valid yet.
+    /// The certificate is not valid yet.
     NotYetValid,
-    /// It expires within 30 days: in so many whole days.
+    /// The certificate expires within 30 days: after this many whole days.
     ExpiresIn(i64),
 }
 
 impl CertificateUsage {
-    /// Its name in the metrics.
+    /// Returns its name in the metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -79,7 +79,7 @@ impl CertificateUsage {
         }
     }
 
-    /// The setting that names the file.
+    /// Returns the setting that names the file.
     pub fn setting(self) -> &'static str {
         match self {
             Self::Api => "tls.cert",
@@ -89,7 +89,7 @@ impl CertificateUsage {
         }
     }
 
-    /// What follows when it is out of date.
+    /// Returns what happens when the certificate is out of date.
     fn consequence(self) -> &'static str {
         match self {
             Self::Api => "clients refuse it",
@@ -100,7 +100,7 @@ impl CertificateUsage {
     }
 }
 
-/// What is to be done about these certificates at this Unix time in seconds.
+/// Returns a warning for each certificate that needs attention at this Unix time in seconds.
 pub fn date_warnings(certificates: &[DatedCertificate], now_s: i64) -> Vec<DateWarning> {
     let warning = |certificate: &DatedCertificate| {
         let trouble = trouble(certificate, now_s)?;
@@ -109,14 +109,14 @@ pub fn date_warnings(certificates: &[DatedCertificate], now_s: i64) -> Vec<DateW
     certificates.iter().filter_map(warning).collect()
 }
 
-/// Logs what is to be done about these certificates now.
+/// Logs a warning for each certificate that needs attention now.
 pub fn log_date_warnings(certificates: &[DatedCertificate]) {
     for warning in date_warnings(certificates, clock::unix_ns() / 1_000_000_000) {
         tracing::warn!("{warning}");
     }
 }
 
-/// The certificates with their dates; those that cannot be read are left out.
+/// Returns the certificates with their dates, without those that it cannot read.
 pub fn dated<'a>(
     usage: CertificateUsage,
     certificates: impl IntoIterator<Item = (&'a Path, &'a CertificateDer<'static>)>,
@@ -137,13 +137,13 @@ pub fn dated<'a>(
     read.collect()
 }
 
-/// A Unix time in seconds as RFC 3339 in UTC.
+/// Formats a Unix time in seconds as RFC 3339 in UTC.
 pub fn date(unix_s: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(unix_s).ok();
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{unix_s} s after 1970"))
 }
 
-/// A time of rustls in seconds.
+/// Converts a time of rustls to seconds.
 pub fn unix_s(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }

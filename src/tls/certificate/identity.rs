@@ -1,25 +1,26 @@
-//! From a client's certificate chain to its identity (wire contract, "Identity and TLS").
+//! Finds the identity of a client in its certificate chain (wire contract, "Identity and TLS").
 
 use rustls::pki_types::CertificateDer;
 
 use super::MalformedCertificate;
 use crate::policy::Identity;
 
-/// Why a chain is nobody's.
+/// Why a chain does not identify a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateError {
-    /// More than one certificate is no CA's, so that it is unclear who asks.
+    /// More than one certificate does not belong to a CA, so the server cannot know who asks.
     Several,
-    /// The certificate whose key the handshake proved is a CA's, which speaks for no client.
+    /// The handshake proved the key of a CA's certificate, and that cannot identify a client.
     Authority,
     /// A certificate of the chain cannot be read.
     Malformed,
 }
 
-/// The identity of the only certificate in the chain that is no CA's.
+/// Returns the identity of the only certificate in the chain that does not belong to a CA.
 ///
-/// It must come first: the handshake proves possession of the first certificate's key only, and a CA certificate
-/// that anyone can make, followed by someone else's certificate, must not become that someone.
+/// That certificate must come first, because the handshake proves possession of the first certificate's key only. An
+/// attacker can make a CA certificate and send it before the certificate of another client. That must not give it the
+/// identity of the other client.
 pub fn identity_of(chain: &[CertificateDer<'_>]) -> Result<Identity, CertificateError> {
     let mut clients = 0;
     let mut first = None;
@@ -51,7 +52,7 @@ mod tests {
     use crate::tls::testing::{Authority, Leaf};
 
     #[test]
-    fn authorities_are_skipped_and_one_certificate_must_remain() {
+    fn exactly_one_certificate_besides_those_of_cas_must_remain() {
         let authority = Authority::new();
         let (one, two) = (authority.client(), authority.client());
         let identity = Ok(one.identity());
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_behind_an_authority_proves_nothing() {
+    fn a_certificate_after_that_of_a_ca_proves_nothing() {
         let (attacker, victim) = (Authority::new(), Leaf::self_signed());
         assert_eq!(identity_of(&[attacker.der(), victim.der()]), Err(CertificateError::Authority));
     }

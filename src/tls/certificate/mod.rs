@@ -1,4 +1,4 @@
-//! What is read out of a certificate: its public key, whether it is a CA's, and what it may be used for.
+//! Reads from a certificate its public key, whether it belongs to a CA, and what it may be used for.
 
 pub mod dates;
 pub mod identity;
@@ -9,24 +9,25 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
-/// The bytes are no certificate.
+/// The bytes cannot be read as a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MalformedCertificate;
 
-/// What the server asks of a certificate; far less than a verifier does, so that odd ones still have an identity.
+/// What the server needs to know of a certificate. It asks far less than a verifier, so that a certificate that webpki
+/// refuses still has an identity.
 pub struct Facts<'a> {
-    /// Its DER SubjectPublicKeyInfo.
+    /// The public key, as SubjectPublicKeyInfo in DER.
     pub spki: &'a [u8],
-    /// Whether its basic constraints make it a CA.
+    /// Whether the basic constraints say that the certificate belongs to a CA.
     pub is_ca: bool,
-    /// Whether its extended key usages name both serverAuth and clientAuth.
+    /// Whether the extended key usages name both serverAuth and clientAuth.
     pub for_peers: bool,
 }
 
-/// The certificates of a PEM file, in its order, whatever else the file holds.
+/// Returns the certificates of a PEM file, in its order, and skips everything else in it.
 ///
 /// # Errors
-/// A certificate in it is cut off or damaged.
+/// A certificate in the file is cut off or damaged.
 pub fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
     let mut inside = false;
@@ -41,7 +42,7 @@ pub fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     CertificateDer::pem_slice_iter(&blocks).collect()
 }
 
-/// Reads a certificate of any version, whatever its extensions say.
+/// Reads a certificate of any version and does not check its extensions.
 pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, MalformedCertificate> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| MalformedCertificate)?;
     if !rest.is_empty() {
@@ -55,12 +56,12 @@ pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, MalformedCerti
     })
 }
 
-/// Whether it is a certificate of X.509 before version 3, which has no extensions.
+/// Whether the certificate is of X.509 before version 3, which knows no extensions.
 pub fn is_old(der: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.version() != X509Version::V3)
 }
 
-/// The public key in the form that signatures are verified with.
+/// Returns the public key in the form with which webpki verifies signatures.
 pub fn public_key<'a>(der: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, MalformedCertificate> {
     read(der).map(|facts| SubjectPublicKeyInfoDer::from(facts.spki))
 }
@@ -77,7 +78,7 @@ mod tests {
     use crate::tls::testing::Authority;
 
     #[test]
-    fn what_stands_beside_the_certificates_does_not_matter() {
+    fn only_the_certificates_of_a_file_count() {
         let authority = Authority::new();
         let leaf = authority.client();
         let key = include_str!("../../../tests/vectors/encrypted_keys/ec-aes256.key");

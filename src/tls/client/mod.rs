@@ -1,4 +1,4 @@
-//! The client's side of TLS on the public API: what it shows to a server, and which servers it trusts.
+//! The client's side of TLS on the public API: its credentials, and the servers that it trusts.
 
 mod refusal;
 mod server_verifier;
@@ -28,10 +28,10 @@ use crate::file::Named;
 /// An encrypted connection to a server.
 pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
 
-/// What a client shows to say who it is.
+/// What a client shows to prove who it is.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// Nothing: only what a server lets anyone do.
+    /// No certificate. The client may do only what a server lets everyone do.
     Nothing,
     /// The certificate that an API key stands for.
     ApiKey(ApiKey),
@@ -39,21 +39,21 @@ pub enum Credentials {
     Files {
         /// The certificates.
         certificate: PathBuf,
-        /// The private key, not encrypted.
+        /// The private key, which must not be encrypted.
         key: PathBuf,
     },
 }
 
-/// Which servers a client trusts. A server that shows one of the trusted certificates itself is trusted too.
+/// Which servers a client trusts. It also trusts a server that shows one of the trusted certificates itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Those whose chain ends in the roots of `SSL_CERT_FILE` or `SSL_CERT_DIR`, else of the system.
+    /// Servers whose chain ends in the roots of `SSL_CERT_FILE` or `SSL_CERT_DIR`, or else of the system.
     System,
-    /// Those whose chain ends in the certificates of this PEM file, or of the files in this folder.
+    /// Servers whose chain ends in a certificate of this PEM file, or of the files in this folder.
     Ca(PathBuf),
-    /// Those that the system trusts, and those whose chain ends in a certificate of a file in this folder.
+    /// Servers that the system trusts, and those whose chain ends in a certificate of a file in this folder.
     SystemAndFolder(PathBuf),
-    /// Any: for trying things out.
+    /// All servers, for trying things out.
     Anyone,
 }
 
@@ -64,16 +64,16 @@ pub enum Alpn {
     Http1,
     /// HTTP/2.
     Http2,
-    /// HTTP/2, or else HTTP/1.1.
+    /// Both; the server chooses.
     Either,
 }
 
 /// Why a client's TLS cannot be set up.
 #[derive(Debug)]
 pub enum ClientTlsError {
-    /// A file that cannot be used, or a system without roots.
+    /// A file cannot be used, or the system has no roots.
     Files(TlsError),
-    /// The API key makes no certificate.
+    /// The API key cannot be used.
     ApiKey(ApiKeyError),
     /// The certificate and the private key cannot be used.
     Credentials(rustls::Error),
@@ -84,13 +84,14 @@ pub enum ClientTlsError {
 pub struct ClientTls(TlsConnector);
 
 impl ClientTls {
-    /// Settings with these credentials, trust and protocols.
+    /// Makes settings with these credentials, trust and protocols.
     ///
     /// # Errors
-    /// A file is missing or malformed, or there are no roots.
+    /// A file is missing or malformed, or the system has no roots.
     pub fn new(credentials: &Credentials, trust: &Trust, alpn: Alpn) -> Result<Self, ClientTlsError> {
         let mut config = with_credentials(with_trust(trust)?, credentials)?;
-        // A resumed session would show no certificate; and every connection should cost the same in a measurement.
+        // A resumed session would not show the certificate. Besides, all connections of a measurement should cost the
+        // same.
         config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = alpn.protocols();
         Ok(Self(TlsConnector::from(Arc::new(config))))
@@ -99,10 +100,10 @@ impl ClientTls {
     /// Does the handshake with `host`, a DNS name or an IP address without brackets.
     ///
     /// # Errors
-    /// The handshake failed, such as for a certificate that is not trusted.
+    /// The handshake failed, for example because the client does not trust the server's certificate.
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<ClientStream> {
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{host}' is no host name")))?;
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{host}' is not a host name")))?;
         self.0.connect(name, tcp).await
     }
 
@@ -180,7 +181,7 @@ fn api_key_credentials(
 impl std::fmt::Display for ClientTlsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            // The server's words name its settings.
+            // The text of the server names a setting, which a client does not have.
             Self::Files(TlsError::NoSystemRoots) => f.write_str("the system has no trusted root certificates"),
             Self::Files(TlsError::PasswordNeeded(path)) => write!(
                 f,
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_key_comes_with_the_command_that_opens_it() {
+    fn the_error_for_an_encrypted_key_names_the_command_that_decrypts_it() {
         for name in ["ec-aes256", "ec-unknown", "rsa-aes256", "pkcs8-aes256", "pkcs8-unknown"] {
             let dir = tempfile::tempdir().unwrap();
             let certificate = dir.path().join("c.crt");
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_certificate_is_named_with_it() {
+    fn the_error_for_a_wrong_key_names_both_files() {
         let (one, other) = (testing::Leaf::self_signed(), testing::Leaf::self_signed());
         let (_one, certificate, _, _) = testing::write(&one, None);
         let (_other, _, key, _) = testing::write(&other, None);
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_beside_the_system_may_hold_other_files() {
+    fn a_folder_of_trusted_certificates_may_hold_other_files() {
         let leaf = testing::Leaf::self_signed();
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in [("a.crt", leaf.pem()), ("b.key", leaf.key_pem()), ("c.txt", "read me".to_owned())] {
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn the_error_names_the_missing_file() {
         let error = ClientTls::new(&Credentials::Nothing, &Trust::Ca("/no/such.crt".into()), Alpn::Http2).err();
         assert!(error.unwrap().to_string().contains("/no/such.crt"));
     }

@@ -1,4 +1,4 @@
-//! Why a TLS connection was refused, as far as a person can do something about it.
+//! Finds out why one side refused the other's certificate, where a person can do something about it.
 
 use std::error::Error;
 use std::io;
@@ -8,36 +8,36 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::clock;
 
-/// What one side did not like about the other's certificate.
+/// Why one side of a connection refused the other's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateRefusal {
-    /// No trusted root issued the server's certificate, and it is not a trusted one itself.
+    /// No trusted CA issued the server's certificate, and the certificate itself is not trusted either.
     Untrusted,
-    /// It is for other names.
+    /// The server's certificate is for other names.
     WrongName,
-    /// It names no host at all.
+    /// The server's certificate does not name a host.
     NoName,
-    /// It has expired, or is not valid yet.
+    /// The server's certificate has expired, or is not valid yet.
     Expired,
-    /// Its extended key usages do not let a server use it.
+    /// The extended key usages do not let a server use the certificate.
     NotForServers,
     /// The server asked for a client certificate and got none, or one it does not accept.
     ClientCertificate,
 }
 
 impl CertificateRefusal {
-    /// Finds the refusal at the root of an error, when there is one.
+    /// Finds the refusal among the causes of an error.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         match find(error) {
             RootCause::Tls(error) => Self::classify(error),
-            // h2 keeps only the kind of an error that ends a connection. Once the handshake is over for the client, a
-            // server of TLS 1.3 has one reason left to end it with an alert: the client's certificate.
+            // h2 keeps only the kind of an error that ends a connection. Once the client has done its part of the
+            // handshake, a server of TLS 1.3 sends an alert for one reason only: the client's certificate.
             RootCause::WithoutReason => Some(Self::ClientCertificate),
             RootCause::Other => None,
         }
     }
 
-    /// What is wrong with the server's certificate, in words, where the error at the root says so in a jargon.
+    /// Says in plain words what is wrong with the server's certificate, if the text of rustls would not.
     pub fn words(error: &(dyn Error + 'static)) -> Option<String> {
         use CertificateError as Bad;
         let RootCause::Tls(rustls::Error::InvalidCertificate(error)) = find(error) else { return None };
@@ -82,10 +82,10 @@ impl CertificateRefusal {
     }
 }
 
-/// What an error comes from.
+/// The first cause of an error.
 enum RootCause<'a> {
     Tls(&'a rustls::Error),
-    /// From TLS, and nothing more is known.
+    /// TLS, for a reason that was lost on the way.
     WithoutReason,
     Other,
 }
@@ -99,7 +99,7 @@ fn find<'a>(error: &'a (dyn Error + 'static)) -> RootCause<'a> {
         }
         let io = error.downcast_ref::<io::Error>();
         tls_without_reason |= io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData);
-        // An `io::Error` does not name the error it wraps as its source, but that one's source.
+        // `io::Error::source` skips the error that it wraps, and returns the source of that one.
         next = match io.and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),

@@ -1,4 +1,5 @@
-//! Which server certificates a client takes: those below a trusted one, and trusted ones themselves; as Go does.
+//! Decides, like Go, which server certificates a client accepts: those below a trusted one, and trusted ones
+//! themselves.
 
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use crate::tls::files::Trusted;
 use crate::tls::verify::lenient_chain::{self, ChainRules};
 use crate::tls::verify::purpose::CertificatePurpose;
 use crate::tls::verify::signature::{verify_tls12, verify_tls13};
-use crate::tls::verify::{refusal, verify_for};
+use crate::tls::verify::{rejection, verify_for};
 
-/// Verifies that a server's certificate is trusted, in date, meant for servers, and for the server's name.
+/// Verifies that a server's certificate is trusted, has valid dates, is meant for servers, and names the server.
 #[derive(Debug)]
 pub struct ServerVerifier {
     roots: RootCertStore,
@@ -22,12 +23,12 @@ pub struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    /// Trusts these certificates, and those below them.
+    /// Trusts these certificates, and those that they issued.
     pub fn new(trusted: Trusted, algorithms: WebPkiSupportedAlgorithms) -> Arc<Self> {
         Arc::new(Self { roots: trusted.roots, trusted: trusted.certificates, algorithms })
     }
 
-    /// Whether the certificate may be used, by whoever it names.
+    /// Checks everything but the name.
     fn check(&self, first: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
         let error = match verify_for(CertificatePurpose::Server, &self.roots, &self.algorithms, first, between, now) {
             Ok(()) => return Ok(()),
@@ -45,21 +46,21 @@ impl ServerVerifier {
                     between,
                 )
             }
-            error => Err(refusal(error)),
+            error => Err(rejection(error)),
         }
     }
 }
 
-/// Whether the certificate names the server; its common name does not count.
+/// Checks that the certificate names the server. The common name does not count.
 fn check_name(first: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
     match webpki::EndEntityCert::try_from(first) {
-        Ok(first) => first.verify_is_valid_for_subject_name(name).map_err(refusal),
-        // Before version 3 there are no names but the common name.
+        Ok(first) => first.verify_is_valid_for_subject_name(name).map_err(rejection),
+        // Before version 3 a certificate has the common name only.
         Err(webpki::Error::UnsupportedCertVersion) => {
             let (expected, presented) = (name.to_owned(), Vec::new());
             Err(CertificateError::NotValidForNameContext { expected, presented }.into())
         }
-        Err(error) => Err(refusal(error)),
+        Err(error) => Err(rejection(error)),
     }
 }
 
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_words_of_its_own() {
+    fn a_rejection_has_words_of_its_own() {
         let refused = |certificate: &CertificateDer<'_>, trusted: &CertificateDer<'static>| {
             CertificateRefusal::words(&verified(trusted, slice::from_ref(certificate), "a").unwrap_err())
         };

@@ -1,4 +1,4 @@
-//! The verifier behind `--insecure`: any server certificate will do, but the server must hold its key.
+//! The verifier of `--insecure`: it accepts any server certificate whose key the server holds.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -7,7 +7,7 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::tls::verify::signature::{verify_tls12, verify_tls13};
 
-/// Accepts every certificate and checks the handshake's signature only, by these algorithms.
+/// Accepts every certificate, and checks only the signature of the handshake, with these algorithms.
 #[derive(Debug)]
 pub struct Unverified(pub WebPkiSupportedAlgorithms);
 

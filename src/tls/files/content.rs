@@ -1,4 +1,4 @@
-//! What a file holds in place of the certificate or the private key that it should hold, and what to do about it.
+//! Recognises what a file holds in place of a certificate or a private key, and says what to do about it.
 
 use std::fmt;
 use std::path::Path;
@@ -16,17 +16,17 @@ use zeroize::Zeroizing;
 use super::encrypted_key::EncryptedKey;
 use crate::tls::certificate;
 
-/// What UTF-8 text of Windows may begin with.
+/// The byte order mark with which UTF-8 text from Windows may begin.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// What UTF-16 text begins with.
+/// The byte order marks with which UTF-16 text begins.
 const MARKS_OF_UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// What a file holds, as far as its first block says.
+/// What a file holds, judged by its first block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Nothing.
     Nothing,
-    /// A certificate in PEM, whole or not.
+    /// A certificate in PEM, complete or damaged.
     Certificate,
     /// A certificate in PEM with the label that openssl gives to one with trust settings.
     TrustedCertificate,
@@ -48,23 +48,23 @@ pub enum Content {
     Pkcs7,
     /// Certificates and perhaps a key in PKCS#12, which Windows and Java call PFX.
     Pkcs12,
-    /// PEM or DER that is encoded in base64 once more.
+    /// PEM or DER, encoded in base64 a second time.
     Base64,
     /// PEM whose lines begin with spaces.
     Indented,
     /// Text in UTF-16.
     Utf16,
-    /// None of these.
+    /// Something else.
     Other,
 }
 
-/// The content of a text file without the mark that Windows puts before UTF-8.
+/// Returns the content of a text file without the byte order mark of UTF-8.
 pub fn without_mark(file: &[u8]) -> &[u8] {
     file.strip_prefix(MARK).unwrap_or(file)
 }
 
 impl Content {
-    /// What a file holds.
+    /// Recognises the content of a file.
     pub fn of(file: &[u8]) -> Self {
         let file = without_mark(file);
         if file.trim_ascii().is_empty() {
@@ -88,7 +88,7 @@ impl Content {
             Some(Kind::PublicKey) => Some(Self::PublicKey),
             Some(Kind::Csr) => Some(Self::Request),
             Some(Kind::Crl) => Some(Self::RevocationList),
-            // A block that is cut off, or has a label that rustls does not know.
+            // The block is cut off, or rustls does not know its label.
             _ => lines(file).find_map(|line| of_label(label(line)?)),
         }
     }
@@ -124,7 +124,7 @@ impl Content {
         Self::of_pem(&decoded).or_else(|| Self::of_der(&decoded)).map(|_| Self::Base64)
     }
 
-    /// What to do about a file in which a certificate is looked for.
+    /// Says what to do about a file that should hold a certificate.
     pub fn in_place_of_certificate(self, path: &Path) -> String {
         let path = path.display();
         match self {
@@ -147,7 +147,7 @@ impl Content {
         }
     }
 
-    /// What to do about a file in which a private key is looked for.
+    /// Says what to do about a file that should hold a private key.
     pub fn in_place_of_key(self, path: &Path) -> String {
         let path = path.display();
         match self {
@@ -208,7 +208,7 @@ fn of_label(label: &[u8]) -> Option<Content> {
     }
 }
 
-/// Whether it begins as PKCS#12 (RFC 7292, section 4): a sequence of the integer 3 and another sequence.
+/// Whether the bytes begin as PKCS#12 (RFC 7292, section 4): a sequence of the integer 3 and another sequence.
 fn is_pkcs12(file: &[u8]) -> bool {
     let inner = match file {
         [0x30, 0..=0x80, inner @ ..] | [0x30, 0x81, _, inner @ ..] => inner,

@@ -1,4 +1,4 @@
-//! Encrypted private keys of PEM files: PKCS#8 (RFC 5958), and blocks with a `DEK-Info` header, which KES reads.
+//! Encrypted private keys in PEM files: PKCS#8 (RFC 5958), and blocks with a `DEK-Info` header, which KES also reads.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,7 @@ use crate::crypto::{DekInfo, DekInfoError};
 const LABELS: [&[u8]; 4] = [b"PRIVATE KEY", b"EC PRIVATE KEY", b"RSA PRIVATE KEY", PKCS8];
 const PKCS8: &[u8] = b"ENCRYPTED PRIVATE KEY";
 
-/// An encrypted private key.
+/// A private key that a password encrypts.
 pub struct EncryptedKey {
     form: Encryption,
     sealed: Vec<u8>,
@@ -44,12 +44,12 @@ impl EncryptedKey {
         let body = &rest[..end.unwrap_or(rest.len())];
         let form = if label == PKCS8 { Encryption::Pkcs8 } else { Encryption::DekInfo(dek_info(body)?) };
         let base64: Vec<_> = body.iter().filter(|line| !line.contains(&b':')).copied().collect();
-        // What is cut off, or cannot be decoded, is left empty, and then is malformed.
+        // A key that is cut off, or is not base64, becomes empty here. Opening it then fails as malformed.
         let sealed = end.and_then(|_| BASE64_STANDARD.decode(base64.concat()).ok()).unwrap_or_default();
         Some(Self { form, sealed })
     }
 
-    /// Opens it.
+    /// Decrypts the key.
     pub fn open(&self, password: &str) -> Result<PrivateKeyDer<'static>, EncryptedKeyError> {
         match &self.form {
             Encryption::Pkcs8 => self.open_pkcs8(password),
@@ -61,7 +61,7 @@ impl EncryptedKey {
         if !is_one_sequence(&self.sealed) {
             return Err(EncryptedKeyError::Malformed);
         }
-        // A sequence that the crate cannot parse names an algorithm it does not know, such as one of PKCS#12.
+        // If the crate cannot parse the sequence, it does not know the algorithm, such as one of PKCS#12.
         let sealed = pkcs8::EncryptedPrivateKeyInfo::try_from(self.sealed.as_slice())
             .map_err(|_| EncryptedKeyError::UnknownAlgorithm)?;
         let opened = sealed.decrypt(password).map_err(|error| match error {
@@ -81,12 +81,12 @@ impl EncryptedKey {
         }
         let opened: Zeroizing<Vec<u8>> = DekInfo::parse(value)?.open(&self.sealed, password.as_bytes())?;
         let key = PrivateKeyDer::try_from(opened.as_slice()).map_err(|_| EncryptedKeyError::WrongPassword)?;
-        // Nothing authenticates the block: one of 256 wrong passwords gets here.
+        // Nothing authenticates the block, so one of 256 wrong passwords gets this far.
         if is_one_sequence(&opened) { Ok(key.clone_key()) } else { Err(EncryptedKeyError::WrongPassword) }
     }
 }
 
-/// The label of a line that begins a private key.
+/// Returns the label of a line that begins a private key.
 fn label_of(line: &[u8]) -> Option<&[u8]> {
     let label = line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")?;
     LABELS.contains(&label).then_some(label)
@@ -97,7 +97,7 @@ fn dek_info(body: &[&[u8]]) -> Option<String> {
     Some(String::from_utf8_lossy(value).trim().to_owned())
 }
 
-/// Whether DER bytes are one SEQUENCE and nothing after it.
+/// Whether the DER bytes are one SEQUENCE with nothing after it.
 fn is_one_sequence(der: &[u8]) -> bool {
     let length = match der {
         [0x30, length @ 0..=0x7f, rest @ ..] => Some((usize::from(*length), rest)),

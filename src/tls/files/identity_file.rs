@@ -1,4 +1,4 @@
-//! From a file that somebody calls a certificate to the identity behind it, or to why there is none.
+//! Finds the identity of a client in a certificate file, or says what is wrong with the file.
 
 use std::fmt;
 
@@ -8,32 +8,32 @@ use super::content::{Content, without_mark};
 use crate::policy::Identity;
 use crate::tls::certificate;
 
-/// The identity behind the certificates of a file.
+/// The identity of the client whose certificates a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateIdentity {
     /// The identity.
     pub identity: Identity,
-    /// Whether its certificate comes first, as it must for a client that shows the file.
+    /// Whether the client's certificate comes first. Servers accept the file only then.
     pub is_first: bool,
 }
 
 /// Why a file gives no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoIdentity {
-    /// It holds CA certificates only.
+    /// The file holds CA certificates only.
     AuthoritiesOnly,
-    /// It holds so many certificates of clients.
+    /// The file holds this many certificates of clients.
     Several(usize),
-    /// A certificate in it is broken.
+    /// A certificate in the file is damaged.
     Broken,
-    /// It holds no certificate, and this in its place.
+    /// The file holds this in place of a certificate.
     Other(Content),
 }
 
-/// The identity that a server sees behind the certificates of a file, in PEM or DER.
+/// Returns the identity that a server would give to a client with this file, in PEM or DER.
 ///
 /// # Errors
-/// The file does not hold exactly one certificate that is not a CA's.
+/// The file must hold exactly one certificate besides those of CAs, and does not.
 pub fn certificate_identity(file: &[u8]) -> Result<CertificateIdentity, NoIdentity> {
     let file = without_mark(file);
     let der = CertificateDer::from(file);

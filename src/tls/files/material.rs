@@ -1,4 +1,4 @@
-//! What the TLS settings of a node name: a certificate chain, its key and the CAs, with everything that is wrong.
+//! Reads the files that a node's TLS settings name: certificate chain, key and CAs. Finds everything wrong with them.
 
 use std::path::Path;
 
@@ -15,45 +15,50 @@ use crate::tls::verify::now;
 use crate::tls::verify::peers::PeerVerifier;
 use crate::tls::{certificate, files};
 
-/// Everything that is wrong with the files that TLS settings name, and the dates of what could be read.
+/// Everything wrong with the files that TLS settings name, and the dates of their certificates.
 #[derive(Debug, Default)]
 pub struct Inspection {
-    /// What is wrong, in the order of certificate, key and CA. A node does not start with any of it.
+    /// The faults, in the order of certificate, key and CA. A node does not start with any of them.
     pub faults: Vec<SettingError>,
-    /// The certificates that could be read.
+    /// The certificates that it could read.
     pub certificates: Vec<DatedCertificate>,
 }
 
-/// What the files hold.
+/// The content of the files.
 pub struct Material {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
-    /// None where no CA is asked for.
+    /// Only if the settings ask for client certificates.
     pub roots: Option<RootCertStore>,
     pub certificates: Vec<DatedCertificate>,
 }
 
-/// The files to read.
+/// The files that one section of the configuration names.
 pub struct TlsFiles<'a> {
-    pub usage: TlsSection,
+    pub section: TlsSection,
     pub cert: &'a Path,
     pub key: &'a Path,
     pub password: Option<&'a Password>,
     pub ca: CaSource<'a>,
 }
 
-/// Where the CAs come from.
+/// Where a node finds the CAs that it trusts.
 #[derive(Clone, Copy)]
 pub enum CaSource<'a> {
-    Nobody,
+    /// The node does not verify client certificates.
+    Unused,
+    /// From the operating system.
     System,
+    /// From this file or folder.
     At(&'a Path),
 }
 
-/// Whom the certificate is shown to.
+/// The section of the configuration that names the files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TlsSection {
-    Clients,
+    /// `tls`, for the API.
+    Api,
+    /// `cluster.tls`, for the other nodes.
     Peers,
 }
 
@@ -67,7 +72,8 @@ pub fn inspect_peer(config: &ClusterConfig) -> Inspection {
     TlsFiles::of_peers(&config.cert, &config.key, &config.ca).read().1
 }
 
-/// Whether the first certificate of a PEM file names this host; none when there is no such certificate or host.
+/// Whether the first certificate of a PEM file names this host. Returns `None` if the file holds no certificate, or if
+/// the host is not a valid name.
 pub fn is_for_host(cert: &Path, host: &str) -> Option<bool> {
     let chain = files::certificates(cert, Named::BySetting).ok()?;
     let name = ServerName::try_from(host).ok()?;
@@ -78,23 +84,23 @@ pub fn is_for_host(cert: &Path, host: &str) -> Option<bool> {
 }
 
 impl<'a> TlsFiles<'a> {
-    /// The files that the section `tls` names.
+    /// Takes the files from the section `tls`.
     pub fn of_api(config: &'a TlsConfig) -> Self {
         let ca = match (config.verify_clients, &config.ca) {
-            (false, _) => CaSource::Nobody,
+            (false, _) => CaSource::Unused,
             (true, None) => CaSource::System,
             (true, Some(path)) => CaSource::At(path),
         };
         let (cert, key, password) = (&config.cert, &config.key, config.password.as_ref());
-        Self { usage: TlsSection::Clients, cert, key, password, ca }
+        Self { section: TlsSection::Api, cert, key, password, ca }
     }
 
-    /// The files that the section `cluster.tls` names.
+    /// Takes the files from the section `cluster.tls`.
     pub fn of_peers(cert: &'a Path, key: &'a Path, ca: &'a Path) -> Self {
-        Self { usage: TlsSection::Peers, cert, key, password: None, ca: CaSource::At(ca) }
+        Self { section: TlsSection::Peers, cert, key, password: None, ca: CaSource::At(ca) }
     }
 
-    /// What the files hold, when all of them can be used.
+    /// Reads the files. Fails with the first fault.
     pub fn load(&self) -> Result<Material, SettingError> {
         let (material, inspection) = self.read();
         match inspection.faults.into_iter().next() {
@@ -105,7 +111,7 @@ impl<'a> TlsFiles<'a> {
 
     fn read(&self) -> (Option<Material>, Inspection) {
         let mut faults = Vec::new();
-        let [cert_setting, key_setting, ca_setting] = self.usage.settings();
+        let [cert_setting, key_setting, ca_setting] = self.section.settings();
         let chain = noted(&mut faults, cert_setting, files::certificates(self.cert, Named::BySetting));
         let key = noted(&mut faults, key_setting, self.private_key());
         if let Some(key) = &key {
@@ -116,7 +122,7 @@ impl<'a> TlsFiles<'a> {
         if let (Some(chain), Some(roots)) = (&chain, &roots) {
             noted(&mut faults, cert_setting, self.fits_peers(chain, roots));
         }
-        let [own, ca] = self.usage.usages();
+        let [own, ca] = self.section.usages();
         let mut found = dated(own, chain.iter().flatten().map(|der| (self.cert, der)));
         found.extend(dated(ca, authorities.iter().map(|(file, der)| (file.as_path(), der))));
         let material = chain.zip(key).map(|(chain, key)| Material { chain, key, roots, certificates: found.clone() });
@@ -125,12 +131,12 @@ impl<'a> TlsFiles<'a> {
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         files::private_key(self.key, self.password, Named::BySetting).map_err(|error| match error {
-            TlsError::PasswordNeeded(path) if self.usage == TlsSection::Peers => TlsError::EncryptedPeerKey(path),
+            TlsError::PasswordNeeded(path) if self.section == TlsSection::Peers => TlsError::EncryptedPeerKey(path),
             error => error,
         })
     }
 
-    /// Whether the key can sign, and belongs to the first certificate of the chain.
+    /// Checks that the key can sign and belongs to the first certificate of the chain.
     fn belong_together(
         &self,
         chain: Option<&[CertificateDer<'static>]>,
@@ -145,7 +151,7 @@ impl<'a> TlsFiles<'a> {
         }
     }
 
-    /// The key is not the first certificate's, and perhaps that of a later one.
+    /// Finds out whether the key belongs to a later certificate of the chain, or to none of them.
     fn other_key(&self, chain: Option<&[CertificateDer<'static>]>, public: &[u8]) -> TlsError {
         let is_its = |der: &CertificateDer<'_>| certificate::read(der).is_ok_and(|facts| facts.spki == public);
         match chain.into_iter().flatten().position(is_its) {
@@ -158,7 +164,7 @@ impl<'a> TlsFiles<'a> {
 
     fn authorities(&self) -> Result<Vec<(std::path::PathBuf, CertificateDer<'static>)>, TlsError> {
         match self.ca {
-            CaSource::Nobody | CaSource::System => Ok(Vec::new()),
+            CaSource::Unused | CaSource::System => Ok(Vec::new()),
             CaSource::At(path) => files::authorities(path, Named::BySetting),
         }
     }
@@ -168,17 +174,17 @@ impl<'a> TlsFiles<'a> {
         authorities: &[(std::path::PathBuf, CertificateDer<'static>)],
     ) -> Result<Option<RootCertStore>, TlsError> {
         match self.ca {
-            CaSource::Nobody => Ok(None),
+            CaSource::Unused => Ok(None),
             CaSource::System => files::system_roots().map(Some),
-            // Why there are none is noted already.
+            // The faults already say why.
             CaSource::At(_) if authorities.is_empty() => Ok(None),
             CaSource::At(_) => files::store(authorities).map(Some),
         }
     }
 
-    /// Whether the other nodes would take the certificate.
+    /// Checks that the other nodes would accept the certificate.
     fn fits_peers(&self, chain: &[CertificateDer<'static>], roots: &RootCertStore) -> Result<(), TlsError> {
-        if self.usage == TlsSection::Clients {
+        if self.section == TlsSection::Api {
             return Ok(());
         }
         let path = || self.cert.to_owned();
@@ -190,18 +196,18 @@ impl<'a> TlsFiles<'a> {
 }
 
 impl TlsSection {
-    /// The settings that name certificate, key and CA.
+    /// Returns the names of the settings for certificate, key and CA.
     pub fn settings(self) -> [&'static str; 3] {
         match self {
-            Self::Clients => ["tls.cert", "tls.key", "tls.ca"],
+            Self::Api => ["tls.cert", "tls.key", "tls.ca"],
             Self::Peers => ["cluster.tls.cert", "cluster.tls.key", "cluster.tls.ca"],
         }
     }
 
-    /// What the certificates of the chain, and those of the CAs, are used for.
+    /// Returns what the node uses the certificates of the chain, and those of the CAs, for.
     fn usages(self) -> [CertificateUsage; 2] {
         match self {
-            Self::Clients => [CertificateUsage::Api, CertificateUsage::ApiCa],
+            Self::Api => [CertificateUsage::Api, CertificateUsage::ApiCa],
             Self::Peers => [CertificateUsage::Peer, CertificateUsage::PeerCa],
         }
     }

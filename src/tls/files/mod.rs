@@ -1,4 +1,4 @@
-//! Certificates, private keys and roots out of PEM files.
+//! Reads certificates, private keys and roots from PEM files.
 
 pub mod content;
 mod encrypted_key;
@@ -21,23 +21,23 @@ use super::certificate;
 use crate::config::Password;
 use crate::file::{self, Named, Unread};
 
-/// SHA-256 over what some files hold; it changes when they do.
+/// SHA-256 over the content of some files.
 pub type Fingerprint = [u8; 32];
 
-/// The certificates of a PEM file, in its order; at least one.
+/// Reads the certificates of a PEM file, in its order; at least one.
 pub fn certificates(path: &Path, named: Named) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let file = content(path, named)?;
     let pem = without_mark(&file);
     let holds = match certificate::in_pem(pem) {
         Ok(chain) if chain.is_empty() => Content::of(pem),
         Ok(chain) if chain.iter().all(|der| certificate::read(der).is_ok()) => return Ok(chain),
-        // A part of them is cut off or damaged.
+        // A part of the certificates is cut off or damaged.
         _ => Content::Certificate,
     };
     Err(TlsError::NoCertificate { path: path.to_owned(), holds })
 }
 
-/// The first private key of a PEM file, opened with the password when it is encrypted.
+/// Reads the first private key of a PEM file, and decrypts it with the password if it is encrypted.
 pub fn private_key(path: &Path, password: Option<&Password>, named: Named) -> Result<PrivateKeyDer<'static>, TlsError> {
     let file = content(path, named)?;
     let pem = without_mark(&file);
@@ -51,20 +51,20 @@ pub fn private_key(path: &Path, password: Option<&Password>, named: Named) -> Re
 
 /// Certificates that are trusted.
 pub struct Trusted {
-    /// They as roots, which issue others.
+    /// The roots, which may have issued other certificates.
     pub roots: RootCertStore,
-    /// They themselves.
+    /// The certificates, for a server that shows one of them itself.
     pub certificates: Vec<CertificateDer<'static>>,
 }
 
-/// What a PEM file holds, or every file of a folder.
+/// Trusts the certificates of a PEM file, or of every file in a folder.
 pub fn trusted(path: &Path) -> Result<Trusted, TlsError> {
     let authorities = authorities(path, Named::ByArgument)?;
     let roots = store(&authorities)?;
     Ok(Trusted { roots, certificates: authorities.into_iter().map(|(_, certificate)| certificate).collect() })
 }
 
-/// What the operating system trusts.
+/// Trusts what the operating system trusts.
 pub fn trusted_by_system() -> Result<Trusted, TlsError> {
     let mut roots = RootCertStore::empty();
     let certificates = rustls_native_certs::load_native_certs().certs;
@@ -72,8 +72,8 @@ pub fn trusted_by_system() -> Result<Trusted, TlsError> {
     if roots.is_empty() { Err(TlsError::NoSystemRoots) } else { Ok(Trusted { roots, certificates }) }
 }
 
-/// What the operating system trusts, and the certificates in the files of this folder. As in MinIO, a file in it that
-/// holds no certificates does not count.
+/// Trusts what the operating system trusts, and the certificates in the files of this folder. Like MinIO, it skips
+/// files without certificates.
 pub fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> {
     let found: Vec<_> =
         expand(folder)?.iter().filter_map(|file| certificates(file, Named::ByArgument).ok()).flatten().collect();
@@ -88,7 +88,7 @@ pub fn trusted_beside_system(folder: &Path) -> Result<Trusted, TlsError> {
     Ok(trusted)
 }
 
-/// The certificates of a PEM file, or of every file in a folder, each with its file; at least one.
+/// Reads the certificates of a PEM file, or of every file in a folder, each with its file; at least one.
 pub fn authorities(path: &Path, named: Named) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TlsError> {
     let mut found = Vec::new();
     for file in expand(path)? {
@@ -103,7 +103,7 @@ pub fn authorities(path: &Path, named: Named) -> Result<Vec<(PathBuf, Certificat
     if found.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(found) }
 }
 
-/// These certificates as roots.
+/// Makes roots of these certificates.
 pub fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for (file, certificate) in authorities {
@@ -114,12 +114,12 @@ pub fn store(authorities: &[(PathBuf, CertificateDer<'static>)]) -> Result<RootC
     Ok(roots)
 }
 
-/// The roots that the operating system trusts.
+/// Returns the roots that the operating system trusts.
 pub fn system_roots() -> Result<RootCertStore, TlsError> {
     trusted_by_system().map(|trusted| trusted.roots)
 }
 
-/// The fingerprint of these files; of a folder, of all files in it.
+/// Returns the fingerprint of these files. A folder stands for all files in it.
 pub fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Fingerprint {
     let mut hash = Sha256::new();
     for file in paths.into_iter().flat_map(|path| expand(path).unwrap_or_default()) {
@@ -129,14 +129,14 @@ pub fn fingerprint<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Fingerprint
     hash.finalize().into()
 }
 
-/// What a file holds, when it holds anything.
+/// Reads a file that must not be empty.
 fn content(path: &Path, named: Named) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let content = file::read(path, named).map_err(TlsError::Read)?;
     let empty = without_mark(&content).iter().all(u8::is_ascii_whitespace);
     if empty { Err(TlsError::Empty(path.to_owned())) } else { Ok(content) }
 }
 
-/// The path itself, or the files of the folder it is, by name.
+/// Returns the path itself or, if it is a folder, the files in it, sorted by name.
 fn expand(path: &Path) -> Result<Vec<PathBuf>, TlsError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);

@@ -1,4 +1,4 @@
-//! Handshakes that failed: why, in words for an operator.
+//! Says in plain words why a handshake failed.
 
 pub mod peer_failure;
 pub mod refused;

@@ -1,10 +1,10 @@
-//! What a failed handshake with another node means, in words for an operator.
+//! Says why a handshake with another node failed, in words for an operator.
 
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Why the handshake failed; none when TLS had no part in it.
+/// Says why the handshake failed. Returns `None` if the error does not come from TLS.
 pub fn handshake_failure(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<Error>()? {
         Error::AlertReceived(alert) => Some(format!("it refuses this node's certificate: {}", meaning(*alert))),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_side_of_a_refused_certificate_has_words_of_its_own() {
+    fn the_text_says_which_side_refused_the_certificate() {
         let shown = |error| handshake_failure(&io::Error::new(io::ErrorKind::InvalidData, error)).unwrap();
         let theirs = shown(Error::InvalidCertificate(CertificateError::UnknownIssuer));
         assert_eq!(theirs, "this node refuses its certificate: it is not from the CA in cluster.tls.ca");

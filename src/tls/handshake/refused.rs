@@ -1,4 +1,4 @@
-//! Handshakes that were refused: why, in words that say what to do, and at most one line a second in the log.
+//! The connections that a port refused. The log says why and what to do, in at most one line a second.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,43 +11,43 @@ use tokio::time::sleep;
 
 use crate::tls::certificate::identity::CertificateError;
 
-/// Between two lines about refused handshakes of one port.
+/// The time between two log lines about refused connections of one port.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Which port a handshake was for.
+/// The port that a client connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
     /// The public API.
     Api,
-    /// The one for the other nodes.
+    /// The port for the other nodes.
     Peer,
 }
 
-/// Why a handshake was refused.
+/// Why a port refused a connection.
 #[derive(Debug)]
 pub enum Refused {
     /// The client spoke HTTP without TLS, or another protocol of text.
     PlainText,
-    /// It took too long.
+    /// The handshake took longer than this limit.
     Slow(Duration),
-    /// The client left without a word; this is not logged.
+    /// The client left before it sent anything. The log does not mention this.
     Silent,
     /// The handshake failed.
     Failed(io::Error),
-    /// It succeeded, and the certificates that the client sent are nobody's.
+    /// The handshake succeeded, but the client's certificates do not identify a client.
     Nobody(CertificateError),
-    /// There is no room for the connection.
+    /// A limit of connections was reached; the text says which.
     Full(String),
 }
 
-/// The log of one port's refused handshakes.
+/// Logs the connections that one port refused.
 pub struct RefusedLog {
     port: Port,
-    /// None while a line may be logged at once.
+    /// What was refused since the last line. `None` while a line may be logged at once.
     waiting: Mutex<Option<SinceLastLine>>,
 }
 
-/// What was refused since the last line.
+/// The refused connections since the last line.
 #[derive(Default)]
 struct SinceLastLine {
     first: Option<(SocketAddr, String)>,
@@ -61,7 +61,7 @@ impl From<io::Error> for Refused {
 }
 
 impl Refused {
-    /// The reason, for whoever reads the log of the node.
+    /// Says why, for the operator who reads the log of the node.
     pub fn explain(&self, port: Port) -> String {
         match self {
             Self::PlainText if port == Port::Api => "it speaks HTTP without TLS: use https:// in its URL".to_owned(),
@@ -69,7 +69,7 @@ impl Refused {
                 "it does not speak TLS: this port is for the other nodes of the cluster alone".to_owned()
             }
             Self::Slow(limit) => format!("it did not finish the handshake within {limit:?}"),
-            Self::Silent => "it closed the connection without a word".to_owned(),
+            Self::Silent => "it closed the connection before it sent anything".to_owned(),
             Self::Failed(error) => failed(error, port),
             Self::Nobody(error) => nobody(*error).to_owned(),
             Self::Full(cap) => cap.clone(),
@@ -78,15 +78,15 @@ impl Refused {
 }
 
 impl RefusedLog {
-    /// Nothing refused yet.
+    /// Makes a log for this port.
     pub fn new(port: Port) -> Arc<Self> {
         Arc::new(Self { port, waiting: Mutex::default() })
     }
 
-    /// Logs that the handshake of a client was refused: at once, or with the next line, which says how many there were.
+    /// Logs a refused connection: at once, or in the next line, which says how many more there were.
     pub fn add(self: &Arc<Self>, from: SocketAddr, why: &Refused) {
         if matches!(why, Refused::Silent) {
-            return tracing::debug!(client = %from, "a connection was closed without a word");
+            return tracing::debug!(client = %from, "a client closed its connection before it sent anything");
         }
         let mut waiting = self.waiting.lock();
         if let Some(waiting) = &mut *waiting {
@@ -109,8 +109,8 @@ impl RefusedLog {
         });
     }
 
-    /// What is to be logged after a period: the first that was refused in it, and how many more were. When none was, the
-    /// next one is logged at once.
+    /// Returns the line for the period that has ended: the first refused connection in it, and how many more there
+    /// were. Returns `None` if the port refused nothing. The next refusal is then logged at once.
     fn next(&self) -> Option<(SocketAddr, String, u64)> {
         let mut waiting = self.waiting.lock();
         let SinceLastLine { first, count } = waiting.take()?;
@@ -122,8 +122,8 @@ impl RefusedLog {
     fn log(&self, from: SocketAddr, why: &str, more: u64) {
         let more = (more > 0).then_some(more);
         match self.port {
-            Port::Api => tracing::warn!(client = %from, more, "a client was refused: {why}"),
-            Port::Peer => tracing::warn!(client = %from, more, "a connection to the peer port was refused: {why}"),
+            Port::Api => tracing::warn!(client = %from, more, "the node refused a client: {why}"),
+            Port::Peer => tracing::warn!(client = %from, more, "the node refused a connection to its peer port: {why}"),
         }
     }
 }
@@ -152,7 +152,7 @@ fn tls(error: &Tls, port: Port) -> String {
             return format!("it offers nothing that this node accepts ({what:?}): it must speak {versions}");
         }
         Tls::NoApplicationProtocol if port == Port::Api => "it offers neither HTTP/2 nor HTTP/1.1 (ALPN)",
-        Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => "what it sent is not TLS",
+        Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => "it sent something that is not TLS",
         other => return format!("the handshake failed: {other}"),
     }
     .to_owned()
@@ -178,14 +178,14 @@ fn certificate(bad: &Bad, port: Port) -> String {
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => {
             "its certificate is not a node's: a node's names both serverAuth and clientAuth as extended key usages"
         }
-        Bad::Other(OtherError(error)) => return odd_certificate(error.downcast_ref()),
+        Bad::Other(OtherError(error)) => return x509_fault(error.downcast_ref()),
         other => return format!("its certificate cannot be used: {other}"),
     }
     .to_owned()
 }
 
-/// What is wrong with a certificate by the rules of X.509 that only webpki has a name for.
-fn odd_certificate(error: Option<&webpki::Error>) -> String {
+/// Says which rule of X.509 the certificate breaks, for rules that only webpki has a name for.
+fn x509_fault(error: Option<&webpki::Error>) -> String {
     use webpki::Error as Odd;
     match error {
         Some(Odd::UnsupportedCriticalExtension) => {
@@ -199,7 +199,8 @@ fn odd_certificate(error: Option<&webpki::Error>) -> String {
     .to_owned()
 }
 
-/// Whether no trusted CA issued the certificate. One that has the name of a trusted CA and another key signed it wrongly.
+/// Whether no trusted CA issued the certificate. If the issuer has the name of a trusted CA and another key, the
+/// signature is wrong.
 fn is_of_unknown_issuer(bad: &Bad) -> bool {
     match bad {
         Bad::UnknownIssuer | Bad::BadSignature => true,
@@ -210,7 +211,7 @@ fn is_of_unknown_issuer(bad: &Bad) -> bool {
     }
 }
 
-/// The client is the one who refuses.
+/// Says what to do when the client refused this node.
 fn alerted(alert: AlertDescription, port: Port) -> String {
     use AlertDescription as Alert;
     let (files, names) = match port {
@@ -225,20 +226,20 @@ fn alerted(alert: AlertDescription, port: Port) -> String {
         | Alert::UnsupportedCertificate => format!(
             "it does not accept this node's certificate ({alert:?}): check that it trusts the CA of {files}{names}"
         ),
-        other => format!("it broke the handshake off ({other:?})"),
+        other => format!("it ended the handshake with the TLS alert {other:?}"),
     }
 }
 
 fn nobody(error: CertificateError) -> &'static str {
     match error {
         CertificateError::Authority => {
-            "it sent a CA certificate (CA:TRUE), which stands for no client, so that its requests are answered `tls: \
-             client certificate is required`: make it a certificate with CA:FALSE"
+            "it sent a CA certificate (CA:TRUE), which cannot identify a client, so the node answers its requests with \
+             `tls: client certificate is required`: issue it a certificate with CA:FALSE"
         }
         CertificateError::Several => {
             "it sent more than one certificate that is not a CA's: let it send its own, and the CAs that issued it"
         }
-        CertificateError::Malformed => "a certificate that it sent cannot be read: make it a new one",
+        CertificateError::Malformed => "this node cannot read a certificate that it sent: issue it a new one",
     }
 }
 
@@ -266,8 +267,8 @@ mod tests {
         PublicTls::load(&config, false).unwrap()
     }
 
-    /// What the log of a node says of a client that sends this certificate.
-    async fn told(tls: &PublicTls, leaf: Option<&Leaf>) -> String {
+    /// Returns what the node's log says about a client with this certificate.
+    async fn logged(tls: &PublicTls, leaf: Option<&Leaf>) -> String {
         let chain = leaf.iter().map(|leaf| leaf.der()).collect();
         let client = testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12]);
         let (near, far) = pair().await;
@@ -290,13 +291,13 @@ mod tests {
             (Some(&usage), "lack clientAuth: issue one for this client"),
             (Some(&critical), "has a critical extension that this node does not know: issue it without"),
         ] {
-            let told = told(&tls, leaf).await;
-            assert!(told.contains(part), "{told}");
+            let text = logged(&tls, leaf).await;
+            assert!(text.contains(part), "{text}");
         }
     }
 
-    /// What the log of a node says of bytes that are no handshake it accepts.
-    async fn told_of_bytes(bytes: &[u8]) -> String {
+    /// Returns what the node's log says about a client that sends these bytes.
+    async fn logged_of_bytes(bytes: &[u8]) -> String {
         use tokio::io::AsyncWriteExt;
         let tls = public(&Authority::new());
         let (mut near, far) = pair().await;
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_tls_or_too_old_or_cut_off_is_told_apart() {
+    async fn the_log_tells_other_protocols_old_versions_and_cut_handshakes_apart() {
         // A hello of TLS 1.1: version 3.2, a random, no session, one cipher suite, no compression, no extensions.
         let body = [&[3, 2][..], &[7; 32], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
         let length = u8::try_from(body.len()).unwrap();
@@ -314,15 +315,15 @@ mod tests {
         for (bytes, part) in [
             (&hello[..], "it must speak TLS 1.2 or 1.3"),
             (&hello[..20], "it closed the connection in the middle of the handshake"),
-            (&[0x80; 40][..], "what it sent is not TLS"),
+            (&[0x80; 40][..], "it sent something that is not TLS"),
         ] {
-            let told = told_of_bytes(bytes).await;
-            assert!(told.contains(part), "{told}");
+            let text = logged_of_bytes(bytes).await;
+            assert!(text.contains(part), "{text}");
         }
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_trust_the_node_is_named_as_such() {
+    async fn the_log_says_that_a_client_does_not_trust_the_node() {
         let tls = public(&Authority::new());
         let (folder, ..) = testing::write(&Leaf::self_signed(), None);
         let trust = crate::tls::Trust::Ca(folder.path().join("ca"));
@@ -331,15 +332,15 @@ mod tests {
             crate::tls::ClientTls::new(&crate::tls::Credentials::Nothing, &trust, crate::tls::Alpn::Either).unwrap();
         let (near, far) = pair().await;
         let (accepted, _) = tokio::join!(tls.accept(far), client.connect("localhost", near));
-        let told = Refused::from(accepted.map(drop).expect_err("the client ends it")).explain(Port::Api);
+        let text = Refused::from(accepted.map(drop).expect_err("the client ends it")).explain(Port::Api);
         assert!(
-            told.contains("it does not accept this node's certificate") && told.contains("CA of tls.cert"),
-            "{told}"
+            text.contains("it does not accept this node's certificate") && text.contains("CA of tls.cert"),
+            "{text}"
         );
     }
 
     #[tokio::test]
-    async fn the_peer_port_speaks_of_nodes() {
+    async fn the_reasons_of_the_peer_port_speak_of_nodes() {
         let authority = Authority::new();
         let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
         let tls = PeerTls::load(&cert, &key, &ca).unwrap();
@@ -355,16 +356,16 @@ mod tests {
             let client = testing::client(chain, leaf.as_ref().map(Leaf::key), None, &[&TLS13]);
             let (near, far) = pair().await;
             let (accepted, _) = tokio::join!(tls.accept(far), testing::connect(client, near));
-            let told = Refused::from(accepted.map(drop).expect_err("it is refused")).explain(Port::Peer);
-            assert!(told.contains(part.trim_start_matches("it is ")), "{told}");
+            let text = Refused::from(accepted.map(drop).expect_err("it is refused")).explain(Port::Peer);
+            assert!(text.contains(part.trim_start_matches("it is ")), "{text}");
         }
         assert!(Refused::PlainText.explain(Port::Peer).contains("does not speak TLS"));
     }
 
     #[test]
-    fn a_ca_certificate_alone_is_explained() {
-        let told = Refused::Nobody(CertificateError::Authority).explain(Port::Api);
-        assert!(told.contains("CA:TRUE") && told.contains("make it a certificate with CA:FALSE"), "{told}");
+    fn the_log_explains_a_ca_certificate_alone() {
+        let text = Refused::Nobody(CertificateError::Authority).explain(Port::Api);
+        assert!(text.contains("CA:TRUE") && text.contains("issue it a certificate with CA:FALSE"), "{text}");
     }
 
     #[tokio::test]
@@ -373,7 +374,7 @@ mod tests {
         let log = RefusedLog::new(Port::Api);
         let from = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
         log.add(from(1), &Refused::PlainText);
-        assert_eq!(log.next(), None, "the first line was logged at once, and none waits");
+        assert_eq!(log.next(), None, "the first line was logged at once, and nothing waits");
         log.add(from(2), &Refused::PlainText);
         for port in 3..10 {
             log.add(from(port), &Refused::Slow(PERIOD));
@@ -384,6 +385,6 @@ mod tests {
         log.add(from(10), &Refused::PlainText);
         assert_eq!(log.next().unwrap().2, 0);
         log.add(from(11), &Refused::Silent);
-        assert_eq!(log.next(), None, "who says nothing is no line");
+        assert_eq!(log.next(), None, "the log skips a client that sent nothing");
     }
 }

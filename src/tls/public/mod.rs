@@ -1,4 +1,4 @@
-//! TLS of the public API: the acceptor, and who a connection is.
+//! The TLS acceptor of the public API, and the identity of each client.
 
 pub mod proxied;
 pub mod verifier;
@@ -24,7 +24,7 @@ use super::files::material::{self, Material};
 use super::files::{self, Fingerprint};
 use super::peer::PeerTls;
 use super::reload::{Reload, follow};
-use super::verify::{now, verify_chain};
+use super::verify::{now, verify_client_chain};
 use crate::config::TlsConfig;
 use crate::policy::Identity;
 
@@ -35,20 +35,20 @@ pub type PublicStream<S = TcpStream> = tokio_rustls::server::TlsStream<S>;
 pub struct Accepted<S = TcpStream> {
     /// The connection.
     pub stream: PublicStream<S>,
-    /// Who the client is: nobody, where the handshake lets clients without a certificate in.
+    /// Who the client is. `None` for a client without a certificate, if the settings let those in.
     pub client: Result<Option<Identity>, CertificateError>,
-    /// Whether the two agreed on HTTP/2; on HTTP/1.1 otherwise.
+    /// Whether both sides agreed on HTTP/2. Otherwise they speak HTTP/1.1.
     pub h2: bool,
 }
 
-/// The TLS settings of the public listener; they follow their files and can be replaced while it serves.
+/// The TLS settings of the public listener. The node can replace them, and reads their files again when they change.
 pub struct PublicTls {
     sources: Mutex<PublicSettings>,
     current: ArcSwap<PublicHandshake>,
     peers: Option<Arc<PeerTls>>,
 }
 
-/// Where the settings come from.
+/// The settings, and a fingerprint of their files.
 #[derive(Clone)]
 struct PublicSettings {
     config: TlsConfig,
@@ -64,15 +64,17 @@ struct PublicHandshake {
 }
 
 impl PublicTls {
-    /// Reads the files of `config`. Once a route skips authentication, clients without a certificate are let in.
+    /// Reads the files of `config`. If any route skips authentication, the handshake also accepts clients without a
+    /// certificate.
     ///
     /// # Errors
-    /// A file that cannot be read or used.
+    /// A file cannot be read or used.
     pub fn load(config: &TlsConfig, skip_auth_somewhere: bool) -> Result<Self, SettingError> {
         Self::load_beside(config, skip_auth_somewhere, None)
     }
 
-    /// The same, refusing certificates that the peers' CA issued to a node: those are for the peer listener.
+    /// Does the same as [`PublicTls::load`], and refuses certificates that the peers' CA issued to a node: those are
+    /// for the peer port.
     ///
     /// # Errors
     /// As for [`PublicTls::load`].
@@ -86,14 +88,14 @@ impl PublicTls {
         Ok(Self { sources: Mutex::new(sources), current, peers })
     }
 
-    /// The certificates in use here and among peers, with their dates.
+    /// Returns the certificates in use here and among peers, with their dates.
     pub fn certificates(&self) -> Vec<DatedCertificate> {
         let mut all = self.current.load().certificates.clone();
         all.extend(self.peers.iter().flat_map(|peers| peers.certificates()));
         all
     }
 
-    /// Reads the files again; open connections stay, and on an error so does everything else.
+    /// Reads the files again. Open connections stay. On an error everything stays as it was.
     ///
     /// # Errors
     /// As for [`PublicTls::load`].
@@ -102,7 +104,7 @@ impl PublicTls {
         self.reconfigure(&config, skip_auth_somewhere)
     }
 
-    /// Goes over to another configuration; open connections stay, and on an error so does everything else.
+    /// Takes over another configuration. Open connections stay. On an error everything stays as it was.
     ///
     /// # Errors
     /// As for [`PublicTls::load`].
@@ -119,7 +121,7 @@ impl PublicTls {
         follow(self, "public").await;
     }
 
-    /// Logs each day which certificates, here and among peers, must be renewed. Never ends.
+    /// Logs each day which certificates, here and among peers, an operator must renew. Never ends.
     pub async fn warn_daily(self: Arc<Self>) {
         loop {
             tokio::time::sleep(DAY).await;
@@ -127,10 +129,10 @@ impl PublicTls {
         }
     }
 
-    /// Shakes hands with a client. Takes as long as the client does: the caller sets the limit.
+    /// Shakes hands with a client. The caller must limit the time, since the client sets the pace.
     ///
     /// # Errors
-    /// The handshake failed, such as for want of a client certificate.
+    /// The handshake failed, for example because the client sent no certificate.
     pub async fn accept<S>(&self, tcp: S) -> io::Result<Accepted<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -143,15 +145,16 @@ impl PublicTls {
         Ok(Accepted { stream, client, h2 })
     }
 
-    /// The identity of the certificate that a proxy forwards, verified as if the client had connected itself.
+    /// Verifies the certificate that a proxy forwards as if the client had connected itself, and returns its identity.
     ///
     /// # Errors
-    /// The header holds no certificate, or one that `tls.auth: on` refuses.
+    /// The header does not hold a certificate, or holds one that `tls.auth: on` refuses.
     pub fn forwarded_identity(&self, header: &[u8]) -> Result<Identity, ForwardedError> {
         let chain = proxied::chain(header)?;
         if let Some(roots) = &self.current.load().roots {
             let algorithms = provider().signature_verification_algorithms;
-            verify_chain(roots, &algorithms, &chain[0], &chain[1..], now()).map_err(|_| ForwardedError::Untrusted)?;
+            verify_client_chain(roots, &algorithms, &chain[0], &chain[1..], now())
+                .map_err(|_| ForwardedError::Untrusted)?;
         }
         identity_of(&chain).map_err(ForwardedError::Nobody)
     }
@@ -246,12 +249,12 @@ mod tests {
     }
 
     impl Server {
-        /// What the server makes of a client that shows this.
-        async fn meets(&self, chain: Vec<CertificateDer<'static>>, leaf: Option<&Leaf>) -> io::Result<Accepted> {
-            self.meets_with(testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12])).await
+        /// Connects a client with this certificate and key.
+        async fn meet(&self, chain: Vec<CertificateDer<'static>>, leaf: Option<&Leaf>) -> io::Result<Accepted> {
+            self.meet_with(testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12])).await
         }
 
-        async fn meets_with(&self, client: Arc<rustls::ClientConfig>) -> io::Result<Accepted> {
+        async fn meet_with(&self, client: Arc<rustls::ClientConfig>) -> io::Result<Accepted> {
             let (near, far) = pair().await;
             let (accepted, _client) = tokio::join!(self.tls.accept(far), testing::connect(client, near));
             accepted
@@ -259,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_kind_of_key_is_taken_in_both_versions() {
+    async fn the_server_accepts_every_kind_of_key_in_both_versions() {
         use SignatureScheme as S;
         let server = server(None, false);
         let kinds: [(&SignatureAlgorithm, &[SignatureScheme]); 4] = [
@@ -276,7 +279,7 @@ mod tests {
                         continue;
                     }
                     let client = testing::client(vec![leaf.der()], Some(leaf.key()), Some(*scheme), &[version]);
-                    let accepted = server.meets_with(client).await.unwrap();
+                    let accepted = server.meet_with(client).await.unwrap();
                     assert_eq!(accepted.client, Ok(Some(leaf.identity())), "{scheme:?} in {version:?}");
                 }
             }
@@ -295,18 +298,18 @@ mod tests {
             let leaf = Leaf::of(&PKCS_ED25519, odd);
             for version in [&TLS12, &TLS13] {
                 let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
-                assert_eq!(server.meets_with(client).await.unwrap().client, Ok(Some(leaf.identity())));
+                assert_eq!(server.meet_with(client).await.unwrap().client, Ok(Some(leaf.identity())));
             }
         }
     }
 
     #[tokio::test]
-    async fn the_key_of_someone_else_proves_nothing() {
+    async fn a_client_cannot_use_the_certificate_of_another() {
         let server = server(None, true);
         let (thief, victim) = (Leaf::self_signed(), Leaf::self_signed());
         for version in [&TLS12, &TLS13] {
             let client = testing::client(vec![victim.der()], Some(thief.key()), None, &[version]);
-            assert!(server.meets_with(client).await.is_err());
+            assert!(server.meet_with(client).await.is_err());
         }
     }
 
@@ -317,11 +320,11 @@ mod tests {
         let good = authority.client();
         let expired = authority.issue(Odd { expired: true, ..Odd::default() });
         let stranger = Leaf::self_signed();
-        assert_eq!(server.meets(vec![good.der()], Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
+        assert_eq!(server.meet(vec![good.der()], Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
         let chain = vec![good.der(), authority.der()];
-        assert_eq!(server.meets(chain, Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
-        assert!(server.meets(vec![expired.der()], Some(&expired)).await.is_err());
-        assert!(server.meets(vec![stranger.der()], Some(&stranger)).await.is_err());
+        assert_eq!(server.meet(chain, Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
+        assert!(server.meet(vec![expired.der()], Some(&expired)).await.is_err());
+        assert!(server.meet(vec![stranger.der()], Some(&stranger)).await.is_err());
     }
 
     #[tokio::test]
@@ -338,7 +341,7 @@ mod tests {
         for version in [&TLS12, &TLS13] {
             let meets = async |(certificate, leaf): &(CertificateDer<'static>, Leaf)| {
                 let client = testing::client(vec![certificate.clone()], Some(leaf.key()), None, &[version]);
-                server.meets_with(client).await.map(|accepted| accepted.client)
+                server.meet_with(client).await.map(|accepted| accepted.client)
             };
             for client in &good {
                 assert_eq!(meets(client).await.unwrap(), Ok(Some(client.1.identity())));
@@ -359,7 +362,7 @@ mod tests {
         for version in [&TLS12, &TLS13] {
             let meets = async |server: &Server, leaf: &Leaf| {
                 let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
-                server.meets_with(client).await.map(|accepted| accepted.client)
+                server.meet_with(client).await.map(|accepted| accepted.client)
             };
             for ca in [None, Some(&authority)] {
                 let met = meets(&server(ca, false), &issue(false)).await;
@@ -375,16 +378,16 @@ mod tests {
     async fn two_client_certificates_are_one_too_many() {
         let server = server(None, false);
         let (one, two) = (Leaf::self_signed(), Leaf::self_signed());
-        let accepted = server.meets(vec![one.der(), two.der()], Some(&one)).await.unwrap();
+        let accepted = server.meet(vec![one.der(), two.der()], Some(&one)).await.unwrap();
         assert_eq!(accepted.client, Err(CertificateError::Several));
     }
 
     #[tokio::test]
     async fn nobody_is_let_in_only_where_some_route_skips_authentication() {
-        assert!(server(None, false).meets(Vec::new(), None).await.is_err());
-        assert_eq!(server(None, true).meets(Vec::new(), None).await.unwrap().client, Ok(None));
+        assert!(server(None, false).meet(Vec::new(), None).await.is_err());
+        assert_eq!(server(None, true).meet(Vec::new(), None).await.unwrap().client, Ok(None));
         let authority = Authority::new();
-        assert_eq!(server(Some(&authority), true).meets(Vec::new(), None).await.unwrap().client, Ok(None));
+        assert_eq!(server(Some(&authority), true).meet(Vec::new(), None).await.unwrap().client, Ok(None));
     }
 
     #[tokio::test]
@@ -393,7 +396,7 @@ mod tests {
         for (offer, h2) in [(vec![H2], true), (vec![HTTP_1_1], false), (vec![HTTP_1_1, H2], true), (vec![], false)] {
             let mut client = testing::client(Vec::new(), None, None, &[&TLS13]);
             Arc::get_mut(&mut client).unwrap().alpn_protocols = offer.iter().map(|name| name.to_vec()).collect();
-            assert_eq!(server.meets_with(client).await.unwrap().h2, h2);
+            assert_eq!(server.meet_with(client).await.unwrap().h2, h2);
         }
     }
 
@@ -405,9 +408,9 @@ mod tests {
         let peers = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());
         let mut server = server(None, false);
         server.tls = PublicTls::load_beside(&server.config, false, Some(peers)).unwrap();
-        assert!(server.meets(vec![node.der()], Some(&node)).await.is_err());
+        assert!(server.meet(vec![node.der()], Some(&node)).await.is_err());
         let client = authority.client();
-        assert!(server.meets(vec![client.der()], Some(&client)).await.is_ok());
+        assert!(server.meet(vec![client.der()], Some(&client)).await.is_ok());
     }
 
     #[tokio::test]
@@ -419,7 +422,7 @@ mod tests {
         assert!(server.tls.reload_if_changed().is_err());
         assert!(!server.tls.reload_if_changed().unwrap(), "a broken file is reported once");
         assert!(Arc::ptr_eq(&before, &server.tls.current.load_full()));
-        assert!(server.meets(Vec::new(), None).await.is_ok());
+        assert!(server.meet(Vec::new(), None).await.is_ok());
 
         let renewed = Leaf::self_signed();
         std::fs::write(&server.config.cert, renewed.pem()).unwrap();

@@ -8,14 +8,14 @@ use rustls::pki_types::pem::PemObject;
 use crate::policy::Identity;
 use crate::tls::certificate::identity::{CertificateError, identity_of};
 
-/// Why a forwarded certificate gives no identity.
+/// Why a forwarded certificate does not identify a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardedError {
-    /// The header is no URL-escaped PEM certificate.
+    /// The header is not a PEM certificate in URL encoding.
     Unreadable,
     /// The certificate does not chain to a trusted root, or is out of date.
     Untrusted,
-    /// The chain is nobody's.
+    /// The chain does not identify a client.
     Nobody(CertificateError),
 }
 
@@ -27,14 +27,14 @@ pub fn proxied_identity(header: &[u8]) -> Result<Identity, ForwardedError> {
     identity_of(&chain(header)?).map_err(ForwardedError::Nobody)
 }
 
-/// The certificates in the header; at least one.
+/// Reads the certificates in the header; at least one.
 pub fn chain(header: &[u8]) -> Result<Vec<CertificateDer<'static>>, ForwardedError> {
     let pem = with_spaces(unescape(header).ok_or(ForwardedError::Unreadable)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or(ForwardedError::Unreadable)
 }
 
-/// The same with the spaces of its first and last line, which a proxy may have escaped as a form does: as `+`.
+/// Restores the spaces of the first and last line, which a proxy may have escaped as `+`, as in a form.
 fn with_spaces(mut pem: Vec<u8>) -> Vec<u8> {
     const ESCAPED: [&[u8]; 2] = [b"BEGIN+CERTIFICATE", b"END+CERTIFICATE"];
     for escaped in ESCAPED {
@@ -45,7 +45,7 @@ fn with_spaces(mut pem: Vec<u8>) -> Vec<u8> {
     pem
 }
 
-/// Undoes percent-encoding; `+` stays, since base64 has it.
+/// Undoes percent-encoding. A `+` stays, because base64 uses it.
 fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Which client certificates the public listener takes (wire contract, "Identity and TLS").
+//! Decides which client certificates the public listener accepts (wire contract, "Identity and TLS").
 
 use std::sync::Arc;
 
@@ -10,18 +10,19 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 
 use crate::tls::certificate;
 use crate::tls::peer::PeerTls;
-use crate::tls::verify::{signature, verify_chain};
+use crate::tls::verify::{signature, verify_client_chain};
 
-/// Takes any certificate as proof of its key, or, with roots, those that chain to one; nodes' own never.
+/// Accepts any certificate as proof of its key. With roots it accepts only those that chain to one. It never accepts
+/// the certificate of a node.
 #[derive(Debug)]
 pub struct PublicVerifier {
-    /// Whether a client without a certificate fails in the handshake.
+    /// Whether the handshake fails for a client without a certificate.
     pub mandatory: bool,
-    /// With `tls.auth: on`, what chains must end in.
+    /// The roots that chains must end in, with `tls.auth: on`.
     pub roots: Option<Arc<RootCertStore>>,
-    /// Whose certificates are refused here.
+    /// The nodes, whose certificates this verifier refuses.
     pub peers: Option<Arc<PeerTls>>,
-    /// The signatures offered and accepted.
+    /// The signature algorithms that the server offers and accepts.
     pub algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -30,7 +31,7 @@ impl ClientCertVerifier for PublicVerifier {
         self.mandatory
     }
 
-    /// None, ever: a client that is told names withholds a certificate that none of them issued.
+    /// Sends no names of CAs: a client that received some would withhold a certificate that another CA issued.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -44,11 +45,11 @@ impl ClientCertVerifier for PublicVerifier {
         for certificate in intermediates {
             certificate::read(certificate)?;
         }
-        if self.peers.as_ref().is_some_and(|peers| peers.issued(client, intermediates, now)) {
+        if self.peers.as_ref().is_some_and(|peers| peers.issued_to_node(client, intermediates, now)) {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         if let Some(roots) = &self.roots {
-            verify_chain(roots, &self.algorithms, client, intermediates, now)?;
+            verify_client_chain(roots, &self.algorithms, client, intermediates, now)?;
         }
         Ok(ClientCertVerified::assertion())
     }

@@ -1,8 +1,8 @@
-//! Chains whose first certificate has a form that webpki refuses: X.509 before version 3, or a CA's (CA:TRUE).
+//! Verifies chains whose first certificate webpki refuses: of X.509 before version 3, or of a CA (CA:TRUE).
 //!
-//! Go, and so KES, takes such a certificate from a client or a server all the same. Only the first certificate may be
-//! odd. Whatever issued it must be a root, or an intermediate that meets every rule for CAs. What this file does not
-//! understand it refuses: name constraints for one, and every critical extension that it does not check.
+//! Go, and so KES, accepts such a certificate from a client or a server. Only the first certificate may have that form.
+//! Its issuer must be a root, or an intermediate that meets every rule for CAs. This file refuses everything that it
+//! does not understand, such as name constraints, and every critical extension that it does not check.
 
 use std::time::Duration;
 
@@ -21,23 +21,24 @@ use crate::tls::certificate::MalformedCertificate;
 
 /// How many intermediates may stand between the first certificate and a root, as in webpki.
 const MAX_INTERMEDIATES: usize = 6;
-/// How many signatures are verified before a chain is given up: whoever sends it chooses what there is to try.
+/// How many signatures it verifies before it gives a chain up. The sender chooses how many there are to try.
 const MAX_SIGNATURES: usize = 100;
 
-/// What chains are verified against.
+/// What a chain must meet.
 #[derive(Clone, Copy)]
 pub struct ChainRules<'a> {
-    /// What they must end in.
+    /// The roots, in one of which the chain must end.
     pub roots: &'a RootCertStore,
-    /// The signatures accepted.
+    /// The signature algorithms that count.
     pub algorithms: &'a WebPkiSupportedAlgorithms,
-    /// What the first certificate must be good for.
+    /// What the first certificate must be usable for.
     pub purpose: CertificatePurpose,
     /// The wall time.
     pub now: UnixTime,
 }
 
-/// Verifies that `first` is in date, good for its purpose, and issued by a root or below one.
+/// Verifies that the dates of `first` are valid, that it may be used for its purpose, and that its chain ends in a
+/// root.
 pub fn verify(
     rules: ChainRules<'_>,
     first: &CertificateDer<'_>,
@@ -45,13 +46,13 @@ pub fn verify(
 ) -> Result<(), Error> {
     let first = read(first)?;
     check_first(&first, rules.purpose, rules.now)?;
-    // What cannot be read issued nothing.
+    // An intermediate that cannot be read cannot have issued anything.
     let intermediates: Vec<_> = intermediates.iter().filter_map(|der| read(der).ok()).collect();
     let mut search = Search { rules, intermediates: &intermediates, signatures_left: MAX_SIGNATURES };
     if search.is_issued(&first, 0) { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
 }
 
-/// Verifies a certificate that is trusted as it is, so that nobody need have issued it: dates and purpose only.
+/// Verifies the dates and the purpose of a certificate that is itself trusted, so that its issuer does not matter.
 pub fn verify_trusted(first: &CertificateDer<'_>, purpose: CertificatePurpose, now: UnixTime) -> Result<(), Error> {
     check_first(&read(first)?, purpose, now)
 }
@@ -64,7 +65,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Whether a root, or an intermediate below one, issued this; so many intermediates are below it.
+    /// Whether a root, or an intermediate below one, issued this certificate. `below` counts the intermediates below
+    /// it.
     fn is_issued(&mut self, subject: &X509Certificate<'_>, below: usize) -> bool {
         self.is_issued_by_root(subject) || (below < MAX_INTERMEDIATES && self.is_issued_by_intermediate(subject, below))
     }
@@ -88,7 +90,7 @@ impl Search<'_> {
         })
     }
 
-    /// Whether this key signed it.
+    /// Whether this key signed the certificate.
     fn is_signed(&mut self, subject: &X509Certificate<'_>, key: &SubjectPublicKeyInfoDer<'_>) -> bool {
         let Some(left) = self.signatures_left.checked_sub(1) else { return false };
         self.signatures_left = left;
@@ -109,7 +111,7 @@ fn read<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Malforme
     }
 }
 
-/// What is asked of the first certificate, whatever its form.
+/// Checks what even the first certificate must meet.
 fn check_first(first: &X509Certificate<'_>, purpose: CertificatePurpose, now: UnixTime) -> Result<(), Error> {
     check_dates(first, now)?;
     if !understood(first) {
@@ -133,12 +135,12 @@ fn check_dates(certificate: &X509Certificate<'_>, time: UnixTime) -> Result<(), 
     }
 }
 
-/// The time, or 1970 for those before it.
+/// Converts the time; one before 1970 becomes 1970.
 fn unix_time(time: ASN1Time) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or_default()))
 }
 
-/// Whether this file reads every extension that the certificate says must be read, and no extension is broken.
+/// Whether this file understands every critical extension of the certificate, and can read all others.
 fn understood(certificate: &X509Certificate<'_>) -> bool {
     // Only version 3 has extensions.
     let may_have = certificate.version() == X509Version::V3;
@@ -151,7 +153,7 @@ fn understood(certificate: &X509Certificate<'_>) -> bool {
                 | ParsedExtension::SubjectAlternativeName(_)
         )
     };
-    // The map refuses an extension that comes twice.
+    // The map refuses a certificate with the same extension twice.
     certificate.extensions_map().is_ok()
         && certificate.iter_extensions().all(|extension| {
             let parsed = extension.parsed_extension();
@@ -159,7 +161,7 @@ fn understood(certificate: &X509Certificate<'_>) -> bool {
         })
 }
 
-/// Whether an intermediate may issue certificates, with so many intermediates below it.
+/// Whether an intermediate may issue certificates. `below` counts the intermediates below it.
 fn may_issue(issuer: &X509Certificate<'_>, below: usize, purpose: CertificatePurpose, now: UnixTime) -> bool {
     let is_ca = issuer.basic_constraints().ok().flatten().is_some_and(|constraints| {
         let room = constraints
@@ -179,12 +181,12 @@ fn may_issue(issuer: &X509Certificate<'_>, below: usize, purpose: CertificatePur
         && check_first(issuer, purpose, now).is_ok()
 }
 
-/// The content of a certificate's signature algorithm, when it says the same of it inside and outside.
+/// Returns the content of a certificate's signature algorithm, if its signed part names the same one.
 fn signature_algorithm(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
     if certificate.signature_algorithm != certificate.tbs_certificate.signature {
         return None;
     }
-    // The certificate is a sequence of what is signed, the algorithm and the signature.
+    // The certificate is a sequence of the signed part, the algorithm and the signature.
     let (_, whole) = Sequence::from_der(certificate.as_raw()).ok()?;
     let after = whole.content.get(certificate.tbs_certificate.as_ref().len()..)?;
     let (_, algorithm) = Sequence::from_der(after).ok()?;

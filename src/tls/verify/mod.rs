@@ -1,4 +1,4 @@
-//! Verifying what the other side of a handshake shows: its chain, its purpose, and its signature.
+//! Verifies what the other side of a handshake shows: the certificate chain, its purpose, and the signature.
 
 pub mod lenient_chain;
 pub mod peers;
@@ -18,9 +18,9 @@ use self::purpose::CertificatePurpose;
 use super::certificate;
 use crate::clock;
 
-/// Verifies that a chain ends in one of the roots, is in date, and may be used by a client. Its first certificate may
-/// also be of X.509 before version 3, or a CA's, which then stands for no client.
-pub fn verify_chain(
+/// Verifies that a client's chain ends in one of the roots, that its dates are valid, and that a client may use it. The
+/// first certificate may also be of X.509 before version 3, or belong to a CA (which then does not identify a client).
+pub fn verify_client_chain(
     roots: &RootCertStore,
     algorithms: &WebPkiSupportedAlgorithms,
     client: &CertificateDer<'_>,
@@ -37,11 +37,11 @@ pub fn verify_chain(
     match verify_for(CertificatePurpose::Client, roots, algorithms, client, intermediates, now) {
         Err(webpki::Error::UnsupportedCertVersion) if certificate::is_old(client) => odd(),
         Err(webpki::Error::CaUsedAsEndEntity) => odd(),
-        verified => verified.map_err(refusal),
+        verified => verified.map_err(rejection),
     }
 }
 
-/// The same for a usage of the caller's choice, and by the rules of webpki alone.
+/// Verifies a chain for any usage, by the rules of webpki alone.
 pub fn verify_for(
     usage: impl ExtendedKeyUsageValidator,
     roots: &RootCertStore,
@@ -54,8 +54,8 @@ pub fn verify_for(
     leaf.verify_for_usage(algorithms.all, &roots.roots, intermediates, now, usage, None, None).map(drop)
 }
 
-/// The reason as the TLS alert carries it.
-pub fn refusal(error: webpki::Error) -> Error {
+/// Converts a reason of webpki to that of rustls, which chooses the TLS alert by it.
+pub fn rejection(error: webpki::Error) -> Error {
     Error::InvalidCertificate(match error {
         webpki::Error::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
         webpki::Error::CertNotValidYet { time, not_before } => {
@@ -70,7 +70,7 @@ pub fn refusal(error: webpki::Error) -> Error {
     })
 }
 
-/// The wall time in the form that chains are verified with.
+/// Returns the wall time in the form that verification takes.
 pub fn now() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_nanos(clock::unix_ns().unsigned_abs()))
 }

@@ -1,7 +1,7 @@
-//! Which certificates nodes take from each other: issued by the peers' CA, in date, for both usages.
+//! Decides which certificates nodes accept from each other: of the peers' CA, with valid dates, for both usages.
 //!
-//! Names are not looked at. A node is bound to its certificate's key by membership (design, "Nodes, clusters and
-//! keys"), which is checked on every call, and says more than a name would.
+//! It does not look at names. The membership binds a node to its certificate's key (design, "Nodes, clusters and
+//! keys"). The nodes check that on every call, and it says more than a name would.
 
 use std::sync::Arc;
 
@@ -11,32 +11,32 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::{refusal, verify_for};
+use super::{rejection, verify_for};
 use crate::tls::certificate;
 use crate::tls::common::provider;
 
-/// The same check in both roles.
+/// Verifies the other node, as the server and as the client of a connection.
 #[derive(Debug, Clone)]
 pub struct PeerVerifier {
     /// The peers' CA.
     pub roots: Arc<RootCertStore>,
-    /// The signatures offered and accepted.
+    /// The signature algorithms that the node offers and accepts.
     pub algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl PeerVerifier {
-    /// The check against these roots.
+    /// Verifies against these roots.
     pub fn new(roots: RootCertStore) -> Self {
         Self { roots: Arc::new(roots), algorithms: provider().signature_verification_algorithms }
     }
 
-    /// Whether this is a node's certificate.
+    /// Checks that the peers' CA issued this certificate to a node.
     pub fn check(&self, leaf: &CertificateDer<'_>, between: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
         if !certificate::read(leaf)?.for_peers {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         for usage in [webpki::KeyUsage::server_auth(), webpki::KeyUsage::client_auth()] {
-            verify_for(usage, &self.roots, &self.algorithms, leaf, between, now).map_err(refusal)?;
+            verify_for(usage, &self.roots, &self.algorithms, leaf, between, now).map_err(rejection)?;
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
-//! What a certificate is to be used for, and whether its extended key usages allow that.
+//! The purpose of a certificate, and whether its extended key usages allow it.
 
 use webpki::{Error, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, KeyUsage};
 use x509_parser::certificate::X509Certificate;
 
-/// The side that a certificate is shown by on the public API.
+/// The side of the public API that shows a certificate.
 ///
-/// A certificate without extended key usages may be used for anything, and so may one that names
-/// `anyExtendedKeyUsage`: Go, and so KES, take both.
+/// A certificate without extended key usages is good for both, and so is one that names `anyExtendedKeyUsage`. Go, and
+/// so KES, accept both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificatePurpose {
     /// A client shows it to a server.
@@ -21,7 +21,7 @@ const SERVER: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3
 const CLIENT: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
 
 impl CertificatePurpose {
-    /// The same check on a certificate that webpki does not parse.
+    /// Whether the certificate allows this purpose. This also works for a certificate that webpki does not parse.
     pub fn allowed_by(self, certificate: &X509Certificate<'_>) -> bool {
         match certificate.extended_key_usage() {
             Ok(None) => true,
@@ -43,7 +43,7 @@ impl CertificatePurpose {
         }
     }
 
-    /// What webpki's own check asks for.
+    /// Returns the usage that webpki's own check asks for.
     fn strict(self) -> KeyUsage {
         match self {
             Self::Client => KeyUsage::client_auth(),

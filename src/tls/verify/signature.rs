@@ -1,7 +1,8 @@
-//! Handshake signatures, verified with nothing but the public key, so that an odd certificate still proves its key.
+//! Verifies handshake signatures with the public key alone, so that a certificate that webpki refuses still proves its
+//! key.
 //!
-//! rustls's own helpers parse the whole certificate strictly first; with `tls.auth: off` a certificate is only the
-//! envelope of a key (wire contract, "Identity and TLS").
+//! rustls's own helpers first parse the whole certificate strictly. With `tls.auth: off` a certificate only carries a
+//! key (wire contract, "Identity and TLS").
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
@@ -21,7 +22,7 @@ pub fn verify_tls13(
     verify_tls13_signature_with_raw_key(message, &certificate::public_key(certificate)?, signed, algorithms)
 }
 
-/// Verifies a TLS 1.2 handshake signature; a scheme stands for several algorithms there, and the key's is tried.
+/// Verifies a TLS 1.2 handshake signature. There a scheme stands for several algorithms, and it tries those of the key.
 pub fn verify_tls12(
     message: &[u8],
     certificate: &CertificateDer<'_>,
