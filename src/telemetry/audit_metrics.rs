@@ -20,16 +20,16 @@ struct AuditFamilies(AuditFigures);
 impl Collector for AuditFamilies {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         let (f, out) = (&self.0, &mut out);
-        counter(out, "keyraft_audit_records_total", "Requests recorded.", f.records)?;
-        counter(out, "keyraft_audit_given_up_total", "Records given up because the queue was full.", f.given_up)?;
-        counter(out, "keyraft_audit_unwritten_total", "Records that no sink took.", f.unwritten)?;
-        let help = "Whether requests are refused for want of a sink: 1 or 0.";
+        counter(out, "keyraft_audit_records_total", "Requests that the node recorded in its audit trail.", f.records)?;
+        counter(out, "keyraft_audit_given_up_total", "Audit records lost because the queue was full.", f.given_up)?;
+        counter(out, "keyraft_audit_unwritten_total", "Audit records lost because no sink took them.", f.unwritten)?;
+        let help = "1 while the node refuses requests because no sink takes their audit records, else 0.";
         gauge(out, "keyraft_audit_refusing", help, u64::from(f.refusing))?;
-        let up = ("keyraft_audit_sink_up", "Whether the sink takes records: 1 or 0.");
+        let up = ("keyraft_audit_sink_up", "1 if the sink takes audit records, else 0.");
         self.each_sink(out, up, MetricType::Gauge, |sink| u64::from(sink.up))?;
-        let failures = ("keyraft_audit_sink_failures_total", "How often the sink failed.");
+        let failures = ("keyraft_audit_sink_failures_total", "How often the audit sink failed.");
         self.each_sink(out, failures, MetricType::Counter, |sink| sink.failures)?;
-        let lost = ("keyraft_audit_sink_lost_total", "Records that the sink did not take.");
+        let lost = ("keyraft_audit_sink_lost_total", "Audit records that the sink missed.");
         self.each_sink(out, lost, MetricType::Counter, |sink| sink.lost)
     }
 }

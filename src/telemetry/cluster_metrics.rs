@@ -1,4 +1,4 @@
-//! `/v1/cluster/metrics`: consensus and storage of this node, in families of our own.
+//! The part of `/v1/cluster/metrics` about consensus and storage of this node.
 
 use std::fmt;
 
@@ -14,39 +14,39 @@ use crate::clock;
 pub struct ClusterFigures {
     /// This node's id.
     pub id: u64,
-    /// The leader's id, when known.
+    /// The leader's id, if this node knows it.
     pub leader: Option<u64>,
     /// The current term.
     pub term: u64,
     /// Index of the last entry in the log.
     pub last: u64,
-    /// Index of the last committed entry known.
+    /// Index of the last entry that this node knows to be committed.
     pub committed: u64,
-    /// Index of the last applied entry.
+    /// Index of the last entry that this node applied.
     pub applied: u64,
-    /// How far each peer lags, where this node knows (the leader does).
+    /// How far each peer lags. Only the leader knows.
     pub lags: Vec<PeerLag>,
-    /// Keys held.
+    /// Keys that the node holds.
     pub keys: u64,
-    /// Log flushes so far.
+    /// Flushes of the log to disk so far.
     pub fsyncs: u64,
-    /// Time spent in them, in nanoseconds.
+    /// Time that these flushes took, in nanoseconds.
     pub fsync_ns: u64,
-    /// Unix time of the newest snapshot in nanoseconds, when there is one.
+    /// Unix time of the newest snapshot in nanoseconds, if there is one.
     pub snapshot_at: Option<i64>,
-    /// Bytes on disk in the data folder.
+    /// Bytes that the data folder takes on disk.
     pub disk_bytes: u64,
-    /// Revocations that this node waited for until all members held to them.
+    /// How often this node waited until all members held to a revocation.
     pub fence_waits: u64,
-    /// Time spent in that, in nanoseconds.
+    /// Time that it waited, in nanoseconds.
     pub fence_ns: u64,
-    /// Members whose lease was waited out meanwhile, since they had not applied the revocation.
+    /// Members that had not applied a revocation, so that the node waited until their leases ended.
     pub members_waited_out: u64,
-    /// Until when the node's lease runs, in nanoseconds of `CLOCK_BOOTTIME`; 0 before the first.
+    /// When the node's lease ends, in nanoseconds of `CLOCK_BOOTTIME`. 0 before the first lease.
     pub lease_until_ns: i64,
     /// Whether the node holds a lease.
     pub has_lease: bool,
-    /// For how long it has been serving without one, in seconds.
+    /// For how long the node has been serving without a lease, in seconds.
     pub seconds_offline: f64,
 }
 
@@ -55,7 +55,7 @@ pub struct ClusterFigures {
 pub struct PeerLag {
     /// The peer's name.
     pub name: String,
-    /// Log entries it has yet to hold.
+    /// Log entries that the peer has yet to receive.
     pub entries: u64,
 }
 
@@ -84,22 +84,27 @@ impl ClusterFamilies {
     fn consensus(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let f = &self.figures;
         let is_leader = u64::from(f.leader == Some(f.id));
-        gauge(out, "keyraft_raft_is_leader", "Whether this node leads: 1 or 0.", is_leader)?;
-        gauge(out, "keyraft_raft_has_leader", "Whether a leader is known: 1 or 0.", u64::from(f.leader.is_some()))?;
+        gauge(out, "keyraft_raft_is_leader", "1 if this node leads, else 0.", is_leader)?;
+        gauge(out, "keyraft_raft_has_leader", "1 if this node knows a leader, else 0.", u64::from(f.leader.is_some()))?;
         if let Some(leader) = f.leader {
-            gauge(out, "keyraft_raft_leader_id", "Id of the leader; absent while none is known.", leader)?;
+            gauge(out, "keyraft_raft_leader_id", "Id of the leader; absent while this node knows no leader.", leader)?;
         }
         gauge(out, "keyraft_raft_term", "The current term.", f.term)?;
         gauge(out, "keyraft_raft_last_index", "Index of the last entry in the log.", f.last)?;
-        gauge(out, "keyraft_raft_committed_index", "Index of the last committed entry known.", f.committed)?;
-        gauge(out, "keyraft_raft_applied_index", "Index of the last applied entry.", f.applied)
+        gauge(
+            out,
+            "keyraft_raft_committed_index",
+            "Index of the last entry that this node knows to be committed.",
+            f.committed,
+        )?;
+        gauge(out, "keyraft_raft_applied_index", "Index of the last entry that this node applied.", f.applied)
     }
 
     fn lags(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         if self.figures.lags.is_empty() {
             return Ok(());
         }
-        let help = "Log entries a peer has yet to hold, as the leader knows.";
+        let help = "Log entries that a peer has yet to receive; only the leader knows.";
         let mut family = out.encode_descriptor("keyraft_raft_peer_lag_entries", help, None, MetricType::Gauge)?;
         for lag in &self.figures.lags {
             family.encode_family(&[("peer", lag.name.as_str())])?.encode_gauge(&lag.entries)?;
@@ -109,10 +114,15 @@ impl ClusterFamilies {
 
     fn lease(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let f = &self.figures;
-        gauge(out, "keyraft_lease_held", "Whether this node holds a lease: 1 or 0.", u64::from(f.has_lease))?;
-        gauge(out, "keyraft_lease_offline_seconds", "Seconds of serving known keys without one.", f.seconds_offline)?;
+        gauge(out, "keyraft_lease_held", "1 if this node holds a lease, else 0.", u64::from(f.has_lease))?;
+        gauge(
+            out,
+            "keyraft_lease_offline_seconds",
+            "Seconds for which this node has been serving known keys without a lease.",
+            f.seconds_offline,
+        )?;
         let until = seconds(f.lease_until_ns.max(0).unsigned_abs());
-        gauge(out, "keyraft_lease_until_seconds", "Until when the lease runs, since this machine booted.", until)
+        gauge(out, "keyraft_lease_until_seconds", "When the lease ends, in seconds since this machine booted.", until)
     }
 
     fn fences(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -120,25 +130,35 @@ impl ClusterFamilies {
         counter(
             out,
             "keyraft_fence_waits_total",
-            "Revocations waited for until all nodes held to them.",
+            "How often this node waited until all nodes held to a revocation.",
             f.fence_waits,
         )?;
-        seconds_counter(out, "keyraft_fence_wait_seconds_total", "Seconds spent waiting for that.", f.fence_ns)?;
-        let help = "Nodes whose lease was waited out meanwhile, since they had not applied the revocation.";
+        seconds_counter(
+            out,
+            "keyraft_fence_wait_seconds_total",
+            "Seconds that this node waited for that.",
+            f.fence_ns,
+        )?;
+        let help = "Nodes that had not applied a revocation, so that this node waited until their leases ended.";
         counter(out, "keyraft_fence_waited_out_total", help, f.members_waited_out)
     }
 
     fn storage(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let f = &self.figures;
-        gauge(out, "keyraft_keys", "Keys held.", f.keys)?;
+        gauge(out, "keyraft_keys", "Keys that this node holds.", f.keys)?;
         counter(out, "keyraft_log_fsyncs_total", "Flushes of the log to disk.", f.fsyncs)?;
-        let help = "Seconds spent flushing the log to disk.";
+        let help = "Seconds that flushes of the log to disk took.";
         seconds_counter(out, "keyraft_log_fsync_seconds_total", help, f.fsync_ns)?;
         if let Some(at) = f.snapshot_at {
             let age = seconds(self.now_ns.saturating_sub(at).max(0).unsigned_abs());
-            gauge(out, "keyraft_snapshot_age_seconds", "Age of the newest snapshot; absent while none is.", age)?;
+            gauge(
+                out,
+                "keyraft_snapshot_age_seconds",
+                "Age of the newest snapshot; absent before the first one.",
+                age,
+            )?;
         }
-        gauge(out, "keyraft_disk_used_bytes", "Bytes on disk in the data folder.", f.disk_bytes)
+        gauge(out, "keyraft_disk_used_bytes", "Bytes that the data folder takes on disk.", f.disk_bytes)
     }
 }
 

@@ -39,7 +39,7 @@ impl ErrorLog {
     }
 }
 
-/// Hears error events wherever they are traced.
+/// Receives every error event that the process traces.
 pub(super) struct ErrorLayer(pub(super) std::sync::Arc<ErrorLog>);
 
 impl<S: Subscriber> Layer<S> for ErrorLayer {
@@ -54,7 +54,7 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
     }
 }
 
-/// What an event says, and after it the fields it says it with.
+/// The text of an event, and its other fields.
 #[derive(Default)]
 struct Message {
     text: String,

@@ -1,4 +1,4 @@
-//! Metrics as Prometheus text 0.0.4, which the metrics crate does not write: its text is `OpenMetrics`.
+//! Writes metrics as Prometheus text 0.0.4. The metrics crate writes `OpenMetrics` only.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(super) fn render(families: impl Collector) -> String {
     to_text_0_0_4(&open_metrics)
 }
 
-/// Writes a family of one counter. A name that shall end in `_total` is given with it.
+/// Writes a family of one counter. A name that must end in `_total` has to be passed with it.
 pub(super) fn counter(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> std::fmt::Result {
     let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
     metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
@@ -32,8 +32,8 @@ pub(super) fn gauge(
     out.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
 }
 
-/// Translates what the metrics crate writes: samples of a counter bear their family's name (`OpenMetrics` adds
-/// `_total`), `1.0` as a bucket's bound is `1`, and there is no end mark.
+/// Converts the text of the metrics crate in three ways: a counter's samples have their family's name (`OpenMetrics`
+/// adds `_total`), a bucket's bound is `1` and not `1.0`, and the end mark goes away.
 fn to_text_0_0_4(open_metrics: &str) -> String {
     let mut counter = None;
     let mut out = String::with_capacity(open_metrics.len());
@@ -51,7 +51,7 @@ fn to_text_0_0_4(open_metrics: &str) -> String {
     out
 }
 
-/// The line of a bucket with its bound as `1` instead of `1.0`; any other line as it is.
+/// Writes the bound of a bucket's line as `1` instead of `1.0`. Leaves other lines as they are.
 fn bound_without_fraction(line: &str) -> Cow<'_, str> {
     let of_bucket = line.contains("{le=\"") || line.contains(",le=\"");
     if of_bucket { line.replace(".0\"}", "\"}").into() } else { line.into() }

@@ -1,5 +1,5 @@
-//! A live feed of events to any number of listeners, each of which may be slow without slowing anybody else, and the
-//! last events for those who come late.
+//! A live feed of events to any number of listeners. A slow listener does not slow the others, and a late one can begin
+//! with the last events.
 
 use std::collections::VecDeque;
 
@@ -8,31 +8,31 @@ use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError, error::TryRecvError};
 
-/// Lines kept for a listener that lags; beyond it the listener loses the oldest.
+/// Lines that the feed keeps for a listener that lags. A listener that lags further loses the oldest.
 const BACKLOG: usize = 4096;
-/// Lines go out together while they take fewer bytes than this.
+/// The feed sends lines together until they take this many bytes.
 const CHUNK: usize = 64 * 1024;
-/// Events kept for listeners to begin with.
+/// Events that the feed keeps, for listeners to begin with.
 pub const RECENT: usize = 256;
 
-/// Where events are published. They are kept as they are, and made into lines only when somebody wants them.
+/// A feed of events. It keeps them as they are, and formats lines only if somebody listens.
 pub struct Feed<E> {
     lines: broadcast::Sender<Bytes>,
     recent: Mutex<VecDeque<E>>,
     form: LineFormat<E>,
 }
 
-/// How events become lines, which have no end yet.
+/// How to format events as lines, without the `\n` at the end.
 pub(super) struct LineFormat<E> {
-    /// The line of an event.
+    /// Formats an event.
     pub event: fn(&E) -> String,
-    /// The line that tells a listener how many it lost.
+    /// Formats the line that says how many events a listener lost.
     pub loss: fn(u64) -> String,
 }
 
 /// One listener of a [`Feed`].
 pub struct Listener {
-    /// What it begins with.
+    /// The last events before it joined.
     tail: VecDeque<Bytes>,
     lines: broadcast::Receiver<Bytes>,
     loss: fn(u64) -> String,
@@ -50,14 +50,14 @@ impl<E: Clone> Feed<E> {
 
     /// Publishes events, the oldest first.
     pub(super) fn publish(&self, events: impl ExactSizeIterator<Item = E>) {
-        // Held throughout, so that whoever joins meanwhile gets each event once, from before or from now on.
+        // Hold the lock throughout, so that a listener that joins meanwhile gets each event exactly once.
         let mut recent = self.recent.lock();
-        // A heard feed makes every line; else what would be pushed out again is not even moved.
+        // Without listeners, skip the events that the later ones would push out of `recent` anyway.
         let heard = self.lines.receiver_count() > 0;
-        let unseen = if heard { 0 } else { events.len().saturating_sub(RECENT) };
-        for event in events.skip(unseen) {
+        let skipped = if heard { 0 } else { events.len().saturating_sub(RECENT) };
+        for event in events.skip(skipped) {
             if heard {
-                // Fails when nobody listens any more, which is no failure.
+                // This fails when the last listener has just left, and that is fine.
                 let _ = self.lines.send(ended((self.form.event)(&event)));
             }
             if recent.len() == RECENT {
@@ -67,12 +67,12 @@ impl<E: Clone> Feed<E> {
         }
     }
 
-    /// Tells those who listen of events that nobody will see.
+    /// Reports to the listeners that events were lost.
     pub(super) fn publish_loss(&self, lost: u64) {
         let _ = self.lines.send(ended((self.form.loss)(lost)));
     }
 
-    /// Joins the feed: the listener gets up to `tail` of the last events, and what is published from now on.
+    /// Joins the feed. The listener gets up to `tail` of the last events, and all further ones.
     pub fn listen(&self, tail: usize) -> Listener {
         let recent = self.recent.lock();
         let lines = self.lines.subscribe();
@@ -81,7 +81,7 @@ impl<E: Clone> Feed<E> {
         Listener { tail: self.lines_of(&events), lines, loss: self.form.loss }
     }
 
-    /// The lines of up to `count` of the last events.
+    /// Returns the lines of up to `count` of the last events.
     pub fn tail(&self, count: usize) -> VecDeque<Bytes> {
         let events = last(&self.recent.lock(), count);
         self.lines_of(&events)
@@ -93,8 +93,8 @@ impl<E: Clone> Feed<E> {
 }
 
 impl Listener {
-    /// The next line with its `\n`; in place of lines that were lost, one line that tells how many. None when the
-    /// feed has ended. Nothing is lost by dropping this future.
+    /// Returns the next line with its `\n`. In place of lost lines it returns one that says how many there were.
+    /// Returns `None` when the feed has ended. Dropping this future loses nothing.
     pub async fn next(&mut self) -> Option<Bytes> {
         if let Some(line) = self.tail.pop_front() {
             return Some(line);
@@ -106,8 +106,8 @@ impl Listener {
         }
     }
 
-    /// The lines as a stream that ends with the feed: those at hand together, so that a reader who was slow catches
-    /// up in larger steps.
+    /// Returns the lines as a stream that ends with the feed. It joins the lines that are ready, so that a slow reader
+    /// catches up in larger steps.
     pub fn into_stream(self) -> BoxStream<'static, Bytes> {
         let gathered = stream::unfold(self, |mut listener| async move {
             let first = listener.next().await?;
@@ -117,19 +117,19 @@ impl Listener {
     }
 
     fn gather(&mut self, first: Bytes) -> Bytes {
-        let Some(second) = self.next_at_hand() else { return first };
+        let Some(second) = self.next_ready() else { return first };
         let mut lines = BytesMut::from(first);
         lines.extend_from_slice(&second);
         while lines.len() < CHUNK
-            && let Some(line) = self.next_at_hand()
+            && let Some(line) = self.next_ready()
         {
             lines.extend_from_slice(&line);
         }
         lines.freeze()
     }
 
-    /// The next line when it is there at once.
-    fn next_at_hand(&mut self) -> Option<Bytes> {
+    /// Returns the next line if it is ready.
+    fn next_ready(&mut self) -> Option<Bytes> {
         if let Some(line) = self.tail.pop_front() {
             return Some(line);
         }
@@ -141,7 +141,7 @@ impl Listener {
     }
 }
 
-/// Lines in one piece.
+/// Joins lines to one piece.
 pub fn joined(lines: VecDeque<Bytes>) -> Bytes {
     lines.into_iter().flatten().collect()
 }
@@ -176,7 +176,7 @@ mod tests {
             seen.push(slow.next().await.unwrap());
         }
         assert_eq!(seen, ["6 lost\n", "6\n", "7\n", "8\n", "9\n"]);
-        assert_eq!(slow.next_at_hand(), None);
+        assert_eq!(slow.next_ready(), None);
     }
 
     #[tokio::test]
@@ -189,7 +189,7 @@ mod tests {
         feed.publish([1000].into_iter());
         feed.publish_loss(3);
         let mut seen = Vec::new();
-        while let Some(line) = late.next_at_hand() {
+        while let Some(line) = late.next_ready() {
             seen.push(line);
         }
         assert_eq!(seen, [format!("{}\n", RECENT + 6).as_str(), "1000\n", "3 lost\n"]);

@@ -1,4 +1,4 @@
-//! What is counted of every request, without a lock: a few relaxed atomic additions.
+//! Counts requests without a lock, by a few relaxed atomic additions.
 
 use crate::clock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,7 +26,7 @@ const STATUSES: usize = 500;
 pub struct HttpMetrics {
     started: AtomicU64,
     by_status: [AtomicU64; STATUSES],
-    /// One for each bucket, and one for what took longer; not cumulative.
+    /// Requests in each bucket, and those that took longer than all. Not cumulative.
     by_time: [AtomicU64; BUCKETS.len() + 1],
     time_ns: AtomicU64,
 }
@@ -34,13 +34,13 @@ pub struct HttpMetrics {
 /// The counts at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HttpCounts {
-    /// Requests begun and not finished.
+    /// Requests that the node is serving.
     pub(super) active: u64,
-    /// Requests by status, those that occurred only.
+    /// Requests by status, without statuses that did not occur.
     pub(super) by_status: Vec<(u16, u64)>,
-    /// Requests by time taken, not cumulative; the last is beyond all buckets.
+    /// Requests by the time they took, not cumulative. The last count is of those beyond all buckets.
     pub(super) by_time: [u64; BUCKETS.len() + 1],
-    /// Time taken by all of them, in seconds.
+    /// The time that all requests took together, in seconds.
     pub(super) seconds: f64,
 }
 
@@ -56,12 +56,12 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// A request came.
+    /// Counts a request that arrived.
     pub fn started(&self) {
         self.started.fetch_add(1, Relaxed);
     }
 
-    /// It was answered; once for every [`HttpMetrics::started`], also when its client is gone.
+    /// Counts an answered request. Call it once for every [`HttpMetrics::started`], even if the client has gone.
     pub fn finished(&self, status: u16, took: Duration) {
         let index = usize::from(status.clamp(100, 599)) - 100;
         self.by_status[index].fetch_add(1, Relaxed);
@@ -69,7 +69,7 @@ impl HttpMetrics {
         self.time_ns.fetch_add(clock::nanos(took), Relaxed);
     }
 
-    /// The counts now. Requests that come meanwhile may be in one count and not yet in another.
+    /// Returns the counts. A request that arrives meanwhile may be in one of them and not yet in another.
     pub(super) fn counts(&self) -> HttpCounts {
         let by_status: Vec<_> = (100..).zip(&self.by_status).map(|(code, n)| (code, n.load(Relaxed))).collect();
         let finished: u64 = by_status.iter().map(|(_, n)| n).sum();

@@ -1,5 +1,5 @@
-//! `/v1/metrics`: exactly the families of wire contract, "Streams, metrics and status", for the KES SDK reads them by
-//! name.
+//! `/v1/metrics`: exactly the families of wire contract, "Streams, metrics and status", because the KES SDK reads them
+//! by name.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -33,19 +33,29 @@ struct KesFamilies {
 impl Collector for KesFamilies {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         let out = &mut out;
-        self.requests(out, "kes_http_request_success", "Requests answered with a status below 400.", 100..=399)?;
-        self.requests(out, "kes_http_request_error", "Requests refused with a status of 4xx.", 400..=499)?;
-        self.requests(out, "kes_http_request_failure", "Requests failed with a status of 5xx.", 500..=599)?;
-        gauge(out, "kes_http_request_active", "Requests being served.", self.http.active)?;
+        self.requests(
+            out,
+            "kes_http_request_success",
+            "Requests that the node answered with a status below 400.",
+            100..=399,
+        )?;
+        self.requests(
+            out,
+            "kes_http_request_error",
+            "Requests that the node refused with a status of 4xx.",
+            400..=499,
+        )?;
+        self.requests(out, "kes_http_request_failure", "Requests that failed with a status of 5xx.", 500..=599)?;
+        gauge(out, "kes_http_request_active", "Requests that the node is serving.", self.http.active)?;
         self.response_time(out)?;
-        counter(out, "kes_log_audit_events", "Requests audited.", self.audit_events)?;
-        counter(out, "kes_log_error_events", "Errors logged.", self.error_events)?;
+        counter(out, "kes_log_audit_events", "Requests that the node recorded in its audit trail.", self.audit_events)?;
+        counter(out, "kes_log_error_events", "Errors that the node logged.", self.error_events)?;
         self.system(out)
     }
 }
 
 impl KesFamilies {
-    /// One of the three families by status. The family is always named; a series appears when it is first counted.
+    /// Writes one of the three families by status. The family always appears, and a status once a request had it.
     fn requests(
         &self,
         out: &mut DescriptorEncoder<'_>,
@@ -74,10 +84,10 @@ impl KesFamilies {
         let process = &self.process;
         gauge(out, "kes_system_up_time", "Seconds since the process started.", process.uptime_s)?;
         gauge(out, "kes_system_num_cpu", "Logical CPUs the process may run on.", process.num_cpu)?;
-        gauge(out, "kes_system_num_cpu_used", "CPUs' worth of time it may use.", process.num_cpu_used)?;
+        gauge(out, "kes_system_num_cpu_used", "CPUs' worth of time that the process may use.", process.num_cpu_used)?;
         gauge(out, "kes_system_num_threads", "Threads of the process.", process.threads)?;
         gauge(out, "kes_system_mem_heap_used", "Bytes of anonymous memory in use.", process.heap_used)?;
-        gauge(out, "kes_system_mem_heap_objects", "Always 0: objects are not counted here.", 0_u64)?;
+        gauge(out, "kes_system_mem_heap_objects", "Always 0: Keyraft does not count objects.", 0_u64)?;
         gauge(out, "kes_system_mem_stack_used", "Bytes of the main thread's stack.", process.stack_used)
     }
 }

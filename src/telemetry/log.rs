@@ -1,4 +1,4 @@
-//! Structured logs on the standard error, with a filter that a changed configuration replaces.
+//! Structured logs on the standard error, with a filter that SIGHUP can change.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -28,9 +28,9 @@ pub struct Logging {
 /// Why the log could not be started or changed.
 #[derive(Debug)]
 pub enum LogError {
-    /// This part of the configured level is no level, nor a target with one.
+    /// This part of the configured level is neither a level nor a target with one.
     Level(String),
-    /// The process has a log already.
+    /// The process already has a log.
     Started,
 }
 
@@ -45,24 +45,24 @@ impl Logging {
         Ok(logging)
     }
 
-    /// Takes over the level, and whether errors are shown; the format stays until a restart.
+    /// Takes over the level, and whether the log shows errors. The format stays until a restart.
     ///
     /// # Errors
-    /// The level does not parse; nothing changes.
+    /// The level does not parse. Then nothing changes.
     pub fn reload(&self, config: &LogConfig) -> Result<(), LogError> {
         let filter = ConsoleFilter::new(config)?;
-        // Fails when the log's subscriber is gone, and with it what could be filtered.
+        // This fails only if the log's subscriber is gone, and then there is nothing left to filter.
         let _ = self.filter.reload(filter);
         Ok(())
     }
 
-    /// The error log, which hears errors whatever is shown.
+    /// Returns the error log, which receives errors even if the console does not show them.
     pub fn errors(&self) -> &Arc<ErrorLog> {
         &self.errors
     }
 }
 
-/// What is shown: by level and target, and errors only when the configuration has `log.error` on (as in KES).
+/// Decides what the console shows: by level and target, and errors only with `log.error` on, as in KES.
 struct ConsoleFilter {
     targets: Targets,
     errors: bool,
@@ -93,8 +93,8 @@ impl<S> Filter<S> for ConsoleFilter {
     }
 }
 
-/// Parses a filter such as `info,keyraft=debug`. A word alone must be a level: the library would take a misspelt one
-/// for a target, and show nothing else.
+/// Parses a filter such as `info,keyraft=debug`. A word alone must be a level. The library would take a misspelt level
+/// for a target, and then show nothing else.
 fn targets(level: &str) -> Result<Targets, LogError> {
     let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
     let is_directive = |part: &&str| match part.split_once('=') {
@@ -110,8 +110,8 @@ fn targets(level: &str) -> Result<Targets, LogError> {
     }
 }
 
-/// Without the libraries below consensus and storage, unless everything is to be seen. They log every vote and every
-/// flush, and each of their layers logs the same failed disk as an error; this crate logs what an operator needs, once.
+/// Silences the libraries below consensus and storage, except at level debug or trace. They log every vote and every
+/// flush, and several of their layers log the same failed disk as an error. Keyraft logs what an operator needs, once.
 fn quietened(targets: Targets) -> Targets {
     let shown = targets.default_level().unwrap_or(LevelFilter::OFF);
     let most = if shown >= LevelFilter::DEBUG { shown } else { LevelFilter::OFF };
@@ -160,9 +160,12 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Level(part) => {
-                write!(f, "log.level: `{part}` is no level or target=level, as in `info` or `info,keyraft=debug`")
+                write!(
+                    f,
+                    "log.level: `{part}` is neither a level nor `target=level`: write `info` or `info,keyraft=debug`, for example"
+                )
             }
-            Self::Started => f.write_str("this process has a log already"),
+            Self::Started => f.write_str("this process already has a log"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Seeing it: structured logs, the audit trail, and metrics.
+//! What an operator sees of a node: structured logs, the audit trail, and metrics.
 //!
-//! Whatever a request costs here it pays in a few atomic additions and one push; formatting, writing and
-//! streaming happen elsewhere. Wire contract, "Streams, metrics and status".
+//! A request pays a few atomic additions and one push here. Other threads format, write and stream (wire contract,
+//! "Streams, metrics and status").
 
 mod audit;
 mod audit_metrics;

@@ -1,4 +1,4 @@
-//! The part of `/v1/cluster/metrics` about what runs: the build, and until when its certificates are valid.
+//! The part of `/v1/cluster/metrics` about the build, and about the dates of the node's certificates.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use prometheus_client::metrics::MetricType;
 
 use super::exposition::render;
 
-/// What runs.
+/// The build that runs, and its certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeFigures {
     /// The version of the program.
     pub version: &'static str,
-    /// The commit that it was built from.
+    /// The commit from which it was built.
     pub commit: &'static str,
-    /// Every certificate that it uses.
+    /// Every certificate that the node uses.
     pub certificates: Vec<CertificateExpiry>,
 }
 
-/// Until when a certificate is valid.
+/// When a certificate expires.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CertificateExpiry {
-    /// What it is used for.
+    /// What the node uses it for.
     pub usage: &'static str,
     /// Its place among the certificates of this usage, from 1.
     pub number: usize,
@@ -51,7 +51,7 @@ impl Collector for NodeFamilies {
         if certificates.is_empty() {
             return Ok(());
         }
-        let (name, help) = ("keyraft_certificate_expiry_seconds", "Until when a certificate is valid, in Unix time.");
+        let (name, help) = ("keyraft_certificate_expiry_seconds", "When a certificate expires, in Unix time.");
         let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for CertificateExpiry { usage, number, subject, file, not_after_s } in certificates {
             let number = number.to_string();

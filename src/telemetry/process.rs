@@ -1,23 +1,23 @@
-//! Figures of this process, read from `/proc/self`; zero on systems without it.
+//! Figures of this process from `/proc/self`. They are zero on systems without it.
 
 use std::fs;
 use std::thread;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Ticks a second in which Linux states times in `/proc`, on every architecture Rust serves it on.
+/// The ticks a second in which Linux gives times in `/proc`, on every architecture that Rust supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What this process uses.
+/// What this process uses of its machine.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ProcessFigures {
-    /// Seconds since it started.
+    /// Seconds since the process started.
     pub uptime_s: f64,
-    /// Logical CPUs it may run on.
+    /// Logical CPUs that the process may run on.
     pub num_cpu: u64,
-    /// CPUs' worth of time it may use, which a control group may hold below that.
+    /// CPUs' worth of time that the process may use. A control group may allow less than `num_cpu`.
     pub num_cpu_used: u64,
-    /// Its threads.
+    /// Threads of the process.
     pub threads: u64,
     /// Bytes of anonymous memory in use: the heap, and the other threads' stacks.
     pub heap_used: u64,
@@ -25,7 +25,7 @@ pub struct ProcessFigures {
     pub stack_used: u64,
 }
 
-/// The figures now.
+/// Reads the figures.
 pub fn process_figures() -> ProcessFigures {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -49,7 +49,7 @@ fn kib(value: &str) -> Option<u64> {
     value.strip_suffix(" kB")?.parse().ok().map(|n: u64| n * 1024)
 }
 
-/// How many numbers a list such as `0-3,8` holds.
+/// Counts the numbers in a list such as `0-3,8`.
 fn list_len(list: &str) -> u64 {
     let span = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -58,9 +58,10 @@ fn list_len(list: &str) -> u64 {
     list.split(',').filter_map(span).sum()
 }
 
-/// Seconds from the start that `/proc/self/stat` states to `now_s`, both since the machine's boot.
+/// Returns the seconds from the process's start, which `/proc/self/stat` has, to `now_s`. Both count from the boot.
 fn uptime_s(stat: &str, now_s: f64) -> Option<f64> {
-    // The second field, the program's name in parentheses, may hold anything; the start is the 22nd (proc(5)).
+    // The second field is the program's name in parentheses and may hold any character. The start is the 22nd
+    // (proc(5)).
     let after_name = stat.rsplit_once(')')?.1;
     let start_ticks: f64 = after_name.split_whitespace().nth(22 - 3)?.parse().ok()?;
     Some((now_s - start_ticks / TICKS_PER_SECOND).max(0.0))

@@ -1,7 +1,7 @@
-//! A bounded queue of many writers and one reader, which takes whatever has gathered in one go.
+//! A bounded queue of many writers and one reader, which takes all gathered items at once.
 //!
-//! Waking a reader for each item costs more than the item (design, "Speed of writes"), so writers wake it only when it
-//! sleeps because there was nothing to do. Writers on different threads push to different shards.
+//! Waking the reader for each item costs more than the item (design, "Speed of writes"). So writers wake it only when
+//! it sleeps because the queue was empty. Writers on different threads push to different shards.
 
 use std::cell::Cell;
 use std::mem;
@@ -16,10 +16,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// Shards of a queue; a few more than the cores of most machines that serve.
+/// The shards of a queue: a few more than the cores of most servers.
 const SHARDS: usize = 16;
 
-/// The queue. An item counts against its capacity until the reader has released it.
+/// The queue. An item counts against its capacity until the reader releases it.
 pub(super) struct Queue<T> {
     room: Semaphore,
     shards: [Shard<T>; SHARDS],
@@ -28,7 +28,7 @@ pub(super) struct Queue<T> {
     reader: OnceLock<Thread>,
 }
 
-/// Its own cache lines, so that writers on different threads do not share any.
+/// A shard has cache lines of its own, so that writers on different threads share none.
 #[repr(align(128))]
 struct Shard<T>(Mutex<ShardContent<T>>);
 
@@ -49,7 +49,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Pushes when there is room and nobody waits for it; gives the item back otherwise.
+    /// Pushes the item if there is room and nobody waits for it. Otherwise gives it back.
     pub(super) fn try_push(&self, item: T) -> Result<(), T> {
         match self.room.try_acquire() {
             Ok(permit) => {
@@ -61,7 +61,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Pushes, waiting in line while the queue is full. A caller that gives up waiting is counted as abandoned.
+    /// Pushes the item, and waits in line while the queue is full. Counts a caller that gives up as abandoned.
     pub(super) async fn push(&self, item: T) {
         let abandoned = CountOnDrop(&self.abandoned);
         if let Ok(permit) = self.room.acquire().await {
@@ -71,7 +71,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Moves everything that has gathered to the end of `batch`.
+    /// Moves all gathered items to the end of `batch`.
     pub(super) fn take(&self, batch: &mut Vec<T>) {
         let mut spare = Vec::new();
         for Shard(gathered) in &self.shards {
@@ -80,32 +80,32 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Makes room again for `count` items that were taken.
+    /// Makes room again for `count` items that the reader took.
     pub(super) fn release(&self, count: usize) {
         self.room.add_permits(count);
     }
 
-    /// Items whose writers gave up waiting since the last call.
+    /// Returns how many writers gave up since the last call.
     pub(super) fn take_abandoned(&self) -> u64 {
         self.abandoned.swap(0, Relaxed)
     }
 
-    /// Items pushed so far.
+    /// Returns how many items were pushed so far.
     pub(super) fn pushed(&self) -> u64 {
         self.shards.iter().map(|Shard(gathered)| gathered.lock().pushed).sum()
     }
 
-    /// Counts an item whose writer did not even begin to wait.
+    /// Counts an item whose writer did not wait at all.
     pub(super) fn abandon(&self) {
         self.abandoned.fetch_add(1, Relaxed);
     }
 
-    /// Puts the calling thread, the one reader, to sleep until something is pushed or somebody unparks it, or until
-    /// this instant.
+    /// Puts the calling thread, the only reader, to sleep until a writer pushes, somebody unparks it, or `until` has
+    /// come.
     pub(super) fn sleep_while_empty(&self, until: Option<Instant>) {
         self.reader.get_or_init(thread::current);
         self.reader_idle.store(true, Release);
-        // A push that this look misses takes the shard's lock after it, hence sees that the reader is idle.
+        // If this look misses a push, the push takes the shard's lock later, and so sees that the reader is idle.
         if self.shards.iter().all(|Shard(gathered)| gathered.lock().items.is_empty()) {
             match until {
                 Some(until) => thread::park_timeout(until.saturating_duration_since(Instant::now())),
@@ -130,7 +130,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Counts a caller that was dropped while it waited.
+/// Counts a caller whose future was dropped while it waited.
 struct CountOnDrop<'a>(&'a AtomicU64);
 
 impl CountOnDrop<'_> {

@@ -1,4 +1,4 @@
-//! The audit record of one request, and the line that tells it (wire contract, "Streams, metrics and status").
+//! The audit record of one request, and its line (wire contract, "Streams, metrics and status").
 
 use std::fmt::{self, Write};
 use std::net::IpAddr;
@@ -7,31 +7,32 @@ use std::time::Duration;
 use crate::clock;
 use crate::policy::Identity;
 
-/// The longest path kept, in bytes: every route with a name fits several times, and a hostile one cannot fill memory.
+/// The longest path in a record, in bytes. Every route with a name fits several times, and a hostile path cannot fill
+/// the memory.
 const MAX_PATH: usize = 1024;
 
-/// One answered request.
+/// The record of one answered request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
-    /// When it came, as Unix time in nanoseconds.
+    /// When the request arrived, as Unix time in nanoseconds.
     pub time_ns: i64,
-    /// Where it came from, when known.
+    /// The client's address, if known.
     pub ip: Option<IpAddr>,
-    /// Its decoded path, or the raw one when it does not decode.
+    /// The decoded path, or the raw one if it cannot be decoded.
     pub path: String,
-    /// Who sent it; none without a certificate.
+    /// Who sent the request. `None` without a certificate.
     pub identity: Option<Identity>,
-    /// Whether that is the admin whom this node's configuration file names.
+    /// Whether the client is the admin that this node's configuration file names.
     pub file_admin: bool,
-    /// Whether the node held no lease then: a revocation it had not heard of may be missing.
+    /// Whether the node had lost its lease then, so that it may have missed a revocation.
     pub isolated: bool,
-    /// For a revocation that some nodes had not applied when it was acknowledged: which.
+    /// The nodes that had not applied a revocation when the node acknowledged it.
     pub not_applied: Option<Box<NotApplied>>,
-    /// The status it was answered with.
+    /// The status of the answer.
     pub status: u16,
-    /// From its arrival to its answer.
+    /// The time from the request's arrival to its answer.
     pub took: Duration,
-    /// The id under which the node's log speaks of it.
+    /// The id of the request, which the node's log has too.
     pub request_id: u64,
 }
 
@@ -40,14 +41,14 @@ pub struct AuditRecord {
 pub struct NotApplied(pub Vec<String>);
 
 impl AuditRecord {
-    /// Cuts a path that no route has, so that a full queue stays small.
+    /// Cuts a path that is longer than any route, so that a full queue stays small.
     pub(super) fn bounded(mut self) -> Self {
         self.path = cut(self.path, MAX_PATH);
         self
     }
 }
 
-/// Cuts a text that is longer than `most` bytes, and lets that show.
+/// Cuts a text that is longer than `most` bytes, and marks the cut with `…`.
 pub(super) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rfind(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -58,7 +59,7 @@ pub(super) fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-/// Appends the record as one line, without its end.
+/// Appends the record as one line, without `\n`.
 pub(super) fn write_record(out: &mut String, record: &AuditRecord) {
     let time = clock::rfc3339(Some(record.time_ns));
     let ip = OrEmpty(record.ip.map(|ip| ip.to_canonical()));
@@ -71,7 +72,7 @@ pub(super) fn write_record(out: &mut String, record: &AuditRecord) {
     );
 }
 
-/// Appends the line that tells of `lost` records that nobody will see here.
+/// Appends the line that reports `lost` records.
 fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
     let time = clock::rfc3339(Some(time_ns));
     let request = r#"{"ip":"","path":"","identity":""}"#;
@@ -81,14 +82,14 @@ fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
     );
 }
 
-/// Gives the line that `out` ends with one more field, which live streams show: the id of the request. It stands where
-/// the console and the sinks have it, too.
+/// Adds the id of the request to the line at the end of `out`, for live streams. Console and sinks have it in the same
+/// place.
 fn write_request_id(out: &mut String, record: &AuditRecord) {
     out.pop();
     append(out, format_args!(r#","keyraft":{{"request_id":"{:016x}"}}}}"#, record.request_id));
 }
 
-/// The line of a record in live streams, without its end.
+/// Returns the line of a record for live streams, without `\n`.
 pub(super) fn stream_line(record: &AuditRecord) -> String {
     let mut line = String::new();
     write_record(&mut line, record);
@@ -96,15 +97,15 @@ pub(super) fn stream_line(record: &AuditRecord) -> String {
     line
 }
 
-/// The line about `lost` records, without its end.
+/// Returns the line that reports `lost` records, without `\n`.
 pub(super) fn loss_line(lost: u64) -> String {
     let mut line = String::new();
     write_loss(&mut line, clock::unix_ns(), lost);
     line
 }
 
-/// Gives the line that `out` ends with one more field, which only the console and the sinks show: the record's number on this
-/// node, without gaps since it started, and what the contract's shape has no place for.
+/// Adds a field to the line at the end of `out`, for the console and the sinks: the record's number on this node,
+/// without gaps since it started, and what the shape of the wire contract cannot hold.
 pub(super) fn write_extension(out: &mut String, number: u64, record: &AuditRecord) {
     out.pop();
     let (request_id, file_admin, isolated) = (record.request_id, record.file_admin, record.isolated);
@@ -122,13 +123,13 @@ pub(super) fn write_extension(out: &mut String, number: u64, record: &AuditRecor
     out.push_str("}}");
 }
 
-/// Appends a JSON string that stands on one line on every terminal, whatever `text` holds.
+/// Appends a JSON string that stays on one line on every terminal, even for a hostile text.
 pub(super) fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')?;
     for c in text.chars() {
         match c {
             '"' | '\\' => write!(out, "\\{c}")?,
-            // Beyond what JSON asks for.
+            // JSON alone would not ask for this.
             c if steers(c) => write!(out, "\\u{:04x}", u32::from(c))?,
             c => out.write_char(c)?,
         }
@@ -136,8 +137,8 @@ pub(super) fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result
     out.write_char('"')
 }
 
-/// Whether a character does something to a terminal or a reader, rather than being shown: controls, of which C1 steer
-/// terminals, too; what some readers end a line at; and what changes the direction of the text around it.
+/// Whether a character controls a terminal or a reader instead of being shown: control characters (C1 too), line ends
+/// of some readers, and changes of the direction of the text.
 pub(super) fn steers(c: char) -> bool {
     let lines = matches!(c, '\u{2028}' | '\u{2029}');
     let directions =
@@ -204,7 +205,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_an_empty_string() {
+    fn an_unknown_field_is_an_empty_string() {
         let record = AuditRecord { ip: None, identity: None, ..record("/") };
         let value: Value = serde_json::from_str(&line(&record)).unwrap();
         assert_eq!(value["request"], json!({"ip": "", "path": "/", "identity": ""}));
@@ -258,7 +259,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_console_shows_a_record_and_what_is_ours() {
+    fn the_console_shows_a_record_and_our_own_fields() {
         let record = record("/");
         let mut out = line(&record);
         write_extension(&mut out, 3, &record);

@@ -1,51 +1,51 @@
-//! The hash chain of an audit file: every line carries its number and the SHA-256 of the line before it, and
-//! checkpoints are signed.
+//! The hash chain of an audit file: every line has its number and the SHA-256 of the line before it, and checkpoints
+//! are signed.
 //!
-//! A line is one JSON object. Its last field is `chain`, save that a checkpoint has its `signature` after it, over
-//! every byte before. Whoever changes, removes, adds or moves a line before a checkpoint needs the key to hide it.
+//! A line is one JSON object. Its last field is `chain`. In a checkpoint, `signature` follows, over every byte before
+//! it. Nobody without the key can change, remove, add or move a line before a checkpoint and hide it.
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::{SigningKey, VerifyingKey};
 
-/// What a checkpoint's signature is over begins with this, so that it can stand for nothing else.
+/// The signed bytes of a checkpoint begin with this, so that its signature cannot be used for anything else.
 const SIGNED: &[u8] = b"keyraft audit checkpoint v1\n";
-/// Between what is signed and the signature.
+/// Separates the signed bytes from the signature.
 const SIGNATURE: &str = r#","signature":""#;
 
-/// The SHA-256 of a line, without its end.
+/// The SHA-256 of a line without its `\n`.
 pub type LineHash = [u8; 32];
 
-/// A line's place: its number, and its hash.
+/// The number and the hash of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainLink {
-    /// Counts from 1.
+    /// The number, from 1.
     pub number: u64,
-    /// Of the line.
+    /// The hash of the line.
     pub hash: LineHash,
 }
 
-/// Before the first line.
+/// The link before the first line.
 pub const START: ChainLink = ChainLink { number: 0, hash: [0; 32] };
 
-/// What a line says of the chain; the rest of it is covered by its hash.
+/// The fields of a line that the chain needs. The hash covers all others.
 #[derive(Debug, Deserialize)]
 pub struct ChainLine {
-    /// When it was written, in RFC 3339.
+    /// When the node wrote the line, in RFC 3339.
     #[serde(default)]
     pub time: String,
-    /// Its place.
+    /// Its position in the chain.
     pub chain: ChainPosition,
-    /// It is a request's record, and this is what the client got.
+    /// In the record of a request: the answer.
     pub response: Option<ResponseField>,
-    /// It begins a file, or a node's writing.
+    /// In a line with which a node begins to write.
     pub opened: Option<OpenedRecord>,
-    /// It tells of bytes before it that are no line.
+    /// In a line that records torn bytes before it.
     pub torn: Option<TornRecord>,
-    /// It tells that what the node had written before is not what it found.
+    /// In a line that records that the file does not end as the node had left it.
     pub broken: Option<BrokenRecord>,
-    /// It is a checkpoint.
+    /// In a checkpoint.
     pub checkpoint: Option<CheckpointRecord>,
     /// The checkpoint's signature, in hexadecimal.
     pub signature: Option<String>,
@@ -54,15 +54,15 @@ pub struct ChainLine {
 /// The answer to a request.
 #[derive(Debug, Deserialize)]
 pub struct ResponseField {
-    /// How long it took, in nanoseconds.
+    /// How long the request took, in nanoseconds.
     #[serde(default)]
     pub time: u64,
 }
 
-/// Where a line stands.
+/// The position of a line in the chain.
 #[derive(Debug, Deserialize)]
 pub struct ChainPosition {
-    /// Its number.
+    /// The line's number.
     pub number: u64,
     /// The hash of the line before it, in hexadecimal.
     pub prev: String,
@@ -71,50 +71,50 @@ pub struct ChainPosition {
 /// Why a node began to write here.
 #[derive(Debug, Deserialize)]
 pub struct OpenedRecord {
-    /// Its name.
+    /// The node's name.
     pub node: String,
-    /// What came before.
+    /// What happened before, such as `start` or `rotation`.
     pub after: String,
-    /// The file held no line before.
+    /// Whether the file held no line before.
     #[serde(default)]
     pub begins: bool,
 }
 
-/// Bytes that a crash or a full disk left of a line.
+/// Bytes of a line that a crash or a full disk cut off.
 #[derive(Debug, Deserialize)]
 pub struct TornRecord {
-    /// How many.
+    /// Their number.
     pub bytes: u64,
     /// Their hash, in hexadecimal.
     pub sha256: String,
 }
 
-/// What a node had last made durable, and did not find.
+/// A line that the node had made durable, and did not find again.
 #[derive(Debug, Deserialize)]
 pub struct BrokenRecord {
-    /// The number of that line.
+    /// The number of the line.
     pub expected: u64,
     /// The last line that it found.
     pub found: u64,
 }
 
-/// A signed place.
+/// A signed position in the chain.
 #[derive(Debug, Deserialize)]
 pub struct CheckpointRecord {
-    /// Checks the signature, in hexadecimal.
+    /// The key that verifies the signature, in hexadecimal.
     pub key: String,
 }
 
 impl ChainLink {
-    /// Ends `out`, which begins with the object that is to be the next line, as that line; and goes on to it.
+    /// Makes the object at the end of `out` the next line of the chain, and moves on to it.
     ///
-    /// `start` is where the object begins; it has at least one field, and its closing brace.
+    /// The object begins at `start`. It must have at least one field and its closing brace.
     pub fn append(&mut self, out: &mut String, start: usize) {
         self.place(out);
         self.end(out, start);
     }
 
-    /// The same for a checkpoint, which `key` signs.
+    /// Does the same for a checkpoint, and signs it with `key`.
     pub fn append_signed(&mut self, out: &mut String, start: usize, key: &SigningKey) {
         self.place(out);
         out.pop();
@@ -134,32 +134,32 @@ impl ChainLink {
         out.push('\n');
     }
 
-    /// Whether a line that says so of itself follows this one.
+    /// Whether a line at that position follows this one.
     pub fn is_followed_by(&self, place: &ChainPosition) -> bool {
         place.number == self.number + 1 && place.prev == hex::encode(self.hash)
     }
 }
 
-/// The hash of a line, given without its end.
+/// Hashes a line, which must come without its `\n`.
 pub fn hash(line: &[u8]) -> LineHash {
     Sha256::digest(line).into()
 }
 
-/// What a line says of the chain; none when it is no line.
+/// Parses a line. Returns `None` for bytes that are not a line of an audit file.
 pub fn parse(line: &[u8]) -> Option<ChainLine> {
     serde_json::from_slice(line).ok()
 }
 
 impl ChainLine {
-    /// The line's own place.
+    /// Returns the link that the next line must refer to.
     pub fn link(&self, line: &[u8]) -> ChainLink {
         ChainLink { number: self.chain.number, hash: hash(line) }
     }
 
-    /// The key of a checkpoint that it signed, every byte of it; none for a record.
+    /// Verifies a checkpoint, every byte of it, and returns the key that signed it. Returns `None` for any other line.
     ///
     /// # Errors
-    /// It is a checkpoint that is not signed by the key it names.
+    /// The key that the checkpoint names did not sign it.
     pub fn signed_by(&self, line: &[u8]) -> Result<Option<VerifyingKey>, BadSignature> {
         let (key, signature) = match (&self.checkpoint, &self.signature) {
             (None, None) => return Ok(None),
@@ -177,7 +177,7 @@ impl ChainLine {
     }
 }
 
-/// A checkpoint whose signature is not of its key.
+/// The key that a checkpoint names did not make its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadSignature;
 

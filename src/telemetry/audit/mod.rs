@@ -1,4 +1,7 @@
-//! The audit trail: every request is recorded, and one thread writes the records to the sinks and to live feeds.
+//! The audit trail: requests leave records, and one thread writes them to the sinks and to live feeds.
+//!
+//! `trail` is what requests see, `writer` is the thread, `sinks` and `file` are where it writes, and `verify`
+//! checks the files afterwards. `chain` is the format of their lines.
 
 mod chain;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where audit records are written: console, file and syslog, each of which may fail and come back.
+//! The sinks of audit records: file, syslog and console. Each may fail and come back.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use crate::config::{AuditConfig, Config};
 use crate::crypto::SigningKey;
 use crate::telemetry::record::loss_line;
 
-/// Between two attempts at a sink that failed.
+/// The time between two attempts at a sink that failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What the sinks are.
+/// The sinks that the configuration asks for.
 #[derive(Debug, Clone)]
 pub struct SinkSettings {
-    /// Whether the console is one.
+    /// Whether the console is a sink.
     pub console: bool,
-    /// The others.
+    /// The other sinks.
     pub config: AuditConfig,
     /// This node's name.
     pub node: String,
@@ -28,55 +28,55 @@ pub struct SinkSettings {
     pub folder: PathBuf,
 }
 
-/// The sinks, in the order in which they get a record: those that block, last.
+/// The sinks, in the order in which they get a record. Those that can block come last.
 pub struct Sinks {
     wanted: SinkSettings,
     key: Option<Arc<SigningKey>>,
     file: Slot<AuditFile>,
     syslog: Slot<Syslog>,
     console: Slot<Box<dyn Write + Send>>,
-    /// The standard output, or what stands for it in a test; taken while it is no sink.
+    /// The standard output, or a stand-in of a test, while the console is not a sink.
     spare_console: Option<Box<dyn Write + Send>>,
 }
 
-/// What is counted of each sink.
+/// The counters of one sink.
 #[derive(Debug, Default)]
 pub struct SinkCounters {
-    /// Whether there is such a sink.
+    /// Whether the configuration asks for the sink.
     pub wanted: AtomicBool,
-    /// Whether it failed and has not come back.
+    /// Whether the sink failed and has not come back.
     pub down: AtomicBool,
-    /// How often it failed.
+    /// How often the sink failed.
     pub failures: AtomicU64,
-    /// Records that it did not take.
+    /// Records that the sink missed.
     pub lost: AtomicU64,
 }
 
-/// What is counted of a sink.
+/// The counts of one sink at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkFigures {
     /// Its name.
     pub name: &'static str,
-    /// Whether it takes records.
+    /// Whether the sink takes records.
     pub up: bool,
-    /// How often it failed.
+    /// How often the sink failed.
     pub failures: u64,
-    /// Records that it did not take.
+    /// Records that the sink missed.
     pub lost: u64,
 }
 
-/// The figures of all sinks.
+/// The counters of all sinks.
 #[derive(Debug, Default)]
 pub struct AllSinkCounters {
-    /// Of the file.
+    /// The counters of the file.
     pub file: SinkCounters,
-    /// Of syslog.
+    /// The counters of syslog.
     pub syslog: SinkCounters,
-    /// Of the console.
+    /// The counters of the console.
     pub console: SinkCounters,
 }
 
-/// A sink, if it is wanted, and its outage.
+/// A sink, if the configuration asks for it, and its outage.
 struct Slot<S> {
     name: &'static str,
     /// The file or the server, as the configuration names it.
@@ -87,12 +87,12 @@ struct Slot<S> {
 
 struct Outage {
     retry_at: Instant,
-    /// Records not taken since it failed, which it is told of when it comes back.
+    /// Records that the sink missed since it failed. It gets their number when it comes back.
     lost: u64,
 }
 
 impl SinkSettings {
-    /// The sinks of a configuration.
+    /// Takes the sinks from a configuration.
     pub fn of(config: &Config) -> Self {
         Self {
             console: config.log.audit,
@@ -104,7 +104,7 @@ impl SinkSettings {
 }
 
 impl SinkCounters {
-    /// The counts at this moment.
+    /// Returns the counts at this moment.
     pub fn figures(&self, name: &'static str) -> SinkFigures {
         let (up, failures, lost) = (!self.down.load(Relaxed), self.failures.load(Relaxed), self.lost.load(Relaxed));
         SinkFigures { name, up, failures, lost }
@@ -112,7 +112,7 @@ impl SinkCounters {
 }
 
 impl Sinks {
-    /// The sinks as wanted; nothing is opened yet.
+    /// Makes the sinks, and does not open them yet.
     pub fn new(console: Box<dyn Write + Send>, wanted: SinkSettings, figures: &AllSinkCounters) -> Self {
         let mut sinks = Self {
             file: Slot::none("file"),
@@ -126,7 +126,7 @@ impl Sinks {
         sinks
     }
 
-    /// Goes over to other sinks; those that stay the same stay open.
+    /// Takes over other sinks. Those that stay the same stay open.
     pub fn reconfigure(&mut self, wanted: SinkSettings, figures: &AllSinkCounters) {
         let config = &wanted.config;
         match (&mut self.file.sink, &config.file) {
@@ -156,7 +156,7 @@ impl Sinks {
         self.wanted = wanted;
     }
 
-    /// Whether there are none.
+    /// Whether the configuration asks for no sink at all.
     pub fn is_empty(&self) -> bool {
         self.file.sink.is_none() && self.syslog.sink.is_none() && self.console.sink.is_none()
     }
@@ -170,9 +170,9 @@ impl Sinks {
         }
     }
 
-    /// Writes lines to every sink; whether one of them took them. While none does and `required` is set the lines
-    /// will come again, hence are not lost.
-    pub fn tell(&mut self, lines: &[&str], figures: &AllSinkCounters) -> bool {
+    /// Writes lines to every sink. Returns whether at least one took them. If none did and `required` is set, the
+    /// caller will offer the lines again, so they do not count as lost.
+    pub fn write(&mut self, lines: &[&str], figures: &AllSinkCounters) -> bool {
         let each = || lines.iter().copied();
         let required = self.wanted.config.required;
         let took = [
@@ -190,19 +190,19 @@ impl Sinks {
         taken
     }
 
-    /// When there is something to do though nothing happens.
+    /// Returns when [`Sinks::tick`] has something to do.
     pub fn due(&self) -> Option<Instant> {
         self.file.sink.as_ref().and_then(AuditFile::due)
     }
 
-    /// Does what is due.
+    /// Writes a checkpoint if one is due.
     pub fn tick(&mut self, figures: &AllSinkCounters) {
         if self.due().is_some_and(|due| due <= Instant::now()) {
             self.file.offer(&figures.file, |file, _| file.tick());
         }
     }
 
-    /// Ends them.
+    /// Closes the sinks.
     pub fn close(&mut self) {
         self.file.sink.iter_mut().for_each(AuditFile::close);
     }
@@ -213,7 +213,7 @@ impl<S> Slot<S> {
         Self { name, to: "standard output".to_owned(), sink: None, outage: None }
     }
 
-    /// Forgets its outage, since it may have been settled; whether it is wanted.
+    /// Allows an attempt at once, because the new configuration may end the outage. Returns whether the sink is wanted.
     fn restarted(&mut self) -> bool {
         if let Some(outage) = &mut self.outage {
             outage.retry_at = Instant::now();
@@ -221,8 +221,8 @@ impl<S> Slot<S> {
         self.sink.is_some()
     }
 
-    /// Lets the sink write, unless it failed a moment ago; whether it did. One that comes back is told first what it
-    /// missed.
+    /// Lets the sink write, unless it failed a moment ago. Returns whether it wrote. A sink that comes back first gets
+    /// the number of records that it missed.
     fn offer(&mut self, figures: &SinkCounters, write: impl FnOnce(&mut S, Option<&str>) -> io::Result<()>) -> bool {
         let Some(sink) = &mut self.sink else { return false };
         if self.outage.as_ref().is_some_and(|outage| outage.retry_at > Instant::now()) {
@@ -255,7 +255,7 @@ impl<S> Slot<S> {
                     sink = self.name,
                     to = self.to,
                     %error,
-                    "the audit sink takes no records; the node tries again, twice a second"
+                    "the audit sink does not take records; the node tries again twice a second"
                 );
                 self.outage = Some(Outage { retry_at, lost: 0 });
             }

@@ -1,4 +1,4 @@
-//! Audit records to a syslog server: the machine's own, or one in the network (RFC 5424).
+//! Sends audit records to a syslog server: the machine's own, or one in the network (RFC 5424).
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::config::{SyslogAddress, SyslogConfig};
 
-/// A server that takes longer has failed: a syslog sink never holds up the others for more than this.
+/// A server that takes longer counts as failed, so that syslog holds the other sinks up for this long at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Severity "informational" (RFC 5424, section 6.2.1).
 const INFORMATIONAL: u8 = 6;
 
-/// A syslog server that records are sent to.
+/// A syslog server that gets records.
 pub struct Syslog {
     config: SyslogConfig,
     node: String,
     connection: Option<SyslogConnection>,
-    /// What the resolver was asked and has not answered yet.
-    asked: Option<mpsc::Receiver<io::Result<SocketAddr>>>,
+    /// The question to the resolver that is still open.
+    resolving: Option<mpsc::Receiver<io::Result<SocketAddr>>>,
 }
 
 enum SyslogConnection {
@@ -32,17 +32,17 @@ enum SyslogConnection {
 }
 
 impl Syslog {
-    /// The server as configured; nothing is connected yet.
+    /// Takes the server as configured, and does not connect yet.
     pub fn new(config: SyslogConfig, node: &str) -> Self {
-        Self { config, node: node.to_owned(), connection: None, asked: None }
+        Self { config, node: node.to_owned(), connection: None, resolving: None }
     }
 
-    /// What it was made with.
+    /// Returns the configuration of the server.
     pub fn config(&self) -> &SyslogConfig {
         &self.config
     }
 
-    /// Sends records, one after the other. When it fails the first of them may have been sent.
+    /// Sends records, one after the other. If it fails, the server may have some of them.
     ///
     /// # Errors
     /// The server is gone or takes too long.
@@ -55,7 +55,7 @@ impl Syslog {
         for line in lines {
             message.clear();
             self.fill(&mut message, line, matches!(connection, SyslogConnection::Unix(_)))?;
-            // All of them together: a server that takes each one slowly would hold up the other sinks, too.
+            // One limit for all records: a server that takes each one slowly would hold up the other sinks.
             let left = by.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -74,18 +74,18 @@ impl Syslog {
         }
     }
 
-    /// The server's address. A resolver may take as long as it likes, so it is asked on a thread of its own, one at a
-    /// time, and an answer that comes too late is for the next attempt.
+    /// Returns the server's address. A resolver may take any time, so a thread of its own asks it, one at a time. If
+    /// the answer comes too late, the next attempt uses it.
     fn resolved(&mut self, server: String) -> io::Result<SocketAddr> {
-        let answer = match self.asked.take() {
+        let answer = match self.resolving.take() {
             Some(answer) => answer,
-            None => asked(server)?,
+            None => resolve(server)?,
         };
         match answer.recv_timeout(PATIENCE) {
             Ok(address) => address,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                self.asked = Some(answer);
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the name of the server is not resolved in time"))
+                self.resolving = Some(answer);
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the name of the server did not resolve in time"))
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(io::ErrorKind::NotFound.into()),
         }
@@ -94,10 +94,10 @@ impl Syslog {
     fn fill(&self, message: &mut Vec<u8>, line: &str, local: bool) -> io::Result<()> {
         let (priority, process) = (self.config.facility.number() * 8 + INFORMATIONAL, std::process::id());
         if local {
-            // The older form, which every daemon reads from its socket; it notes the time itself.
+            // The older form, which every daemon reads from its socket. The daemon adds the time itself.
             return write!(message, "<{priority}>keyraft[{process}]: {line}");
         }
-        // No finer than microseconds (RFC 5424, section 6.2.3).
+        // RFC 5424, section 6.2.3, allows microseconds at the finest.
         let time = clock::rfc3339(Some(clock::unix_ns() / 1_000 * 1_000));
         write!(message, "<{priority}>1 {time} {} keyraft {process} audit - {line}", self.node)
     }
@@ -138,16 +138,16 @@ impl SyslogConnection {
     }
 }
 
-/// Asks the resolver on a thread that ends with its answer, whoever still waits for it.
-fn asked(server: String) -> io::Result<mpsc::Receiver<io::Result<SocketAddr>>> {
-    let (answer, asked) = mpsc::sync_channel(1);
+/// Asks the resolver on a thread of its own, which ends with the answer.
+fn resolve(server: String) -> io::Result<mpsc::Receiver<io::Result<SocketAddr>>> {
+    let (answer, receiver) = mpsc::sync_channel(1);
     thread::Builder::new().name("audit-resolver".to_owned()).spawn(move || {
         let none = || io::Error::new(io::ErrorKind::NotFound, format!("{server} has no address"));
         let first = server.to_socket_addrs().and_then(|mut addresses| addresses.next().ok_or_else(none));
-        // Fails when the sink is another one by now.
+        // This fails if the configuration has another server by now.
         let _ = answer.send(first);
     })?;
-    Ok(asked)
+    Ok(receiver)
 }
 
 #[cfg(test)]
@@ -204,8 +204,8 @@ mod tests {
     fn a_resolver_that_is_slow_holds_up_one_attempt_for_a_moment_and_serves_the_next() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut udp = syslog(SyslogAddress::Udp("never asked".to_owned()));
-        let (answer, asked) = mpsc::sync_channel(1);
-        udp.asked = Some(asked);
+        let (answer, receiver) = mpsc::sync_channel(1);
+        udp.resolving = Some(receiver);
         assert_eq!(udp.write(["{}"].into_iter()).unwrap_err().kind(), io::ErrorKind::TimedOut);
         answer.send(server.local_addr()).unwrap();
         udp.write(["{}"].into_iter()).unwrap();

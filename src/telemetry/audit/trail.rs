@@ -14,63 +14,63 @@ use crate::telemetry::feed::{Feed, LineFormat};
 use crate::telemetry::queue::Queue;
 use crate::telemetry::record::{AuditRecord, loss_line, stream_line};
 
-/// A write that takes longer has a sink that is stuck.
+/// A write that takes longer than this means that a sink is stuck.
 const STUCK: Duration = Duration::from_secs(5);
-/// How long a request waits for room in the queue when its record may be lost.
+/// How long a request waits for room in the queue if its record may be lost.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
-/// And when it may not: then the request is answered with an error.
+/// How long a request waits if its record must not be lost. After that it fails.
 const LONG_WAIT: Duration = Duration::from_secs(10);
 
-/// Where requests are recorded.
+/// The audit trail, to which requests hand their records.
 ///
-/// A record goes to every sink, and is lost only where no sink takes it and `audit.required` is off; that is counted
-/// and told. With `audit.required` it is kept and offered again, and the node refuses requests meanwhile. A sink that
-/// fails is tried again, and is told what it missed. A sink that blocks (a pipe nobody reads) blocks the writing
-/// thread, the queue fills, and requests wait for room: for a second, or with `audit.required` until they fail.
-/// Listeners of the [`Feed`] never hold up anything.
+/// A record goes to every sink. If no sink takes it, `audit.required` decides. Without it, the record is lost, and the
+/// node counts and reports that. With it, the node keeps the record, offers it again, and refuses requests meanwhile.
+/// The node retries a sink that failed, and then writes how many records it missed. A sink that blocks (a pipe that
+/// nobody reads) blocks the writing thread, the queue fills, and requests wait for room: for a second, or with
+/// `audit.required` until they fail. Listeners of the [`Feed`] never hold anything up.
 pub struct Audit {
     pub(super) queue: Queue<AuditRecord>,
     pub(super) feed: Feed<AuditRecord>,
     pub(super) stopping: AtomicBool,
-    /// The thread is to end and to write nothing more, as in a crash.
+    /// Makes the thread end without writing anything more, as in a crash.
     pub(super) killed: AtomicBool,
     pub(super) changes: Mutex<PendingChanges>,
     pub(super) required: AtomicBool,
-    /// No sink took the last records that were offered.
+    /// Whether no sink took the last records.
     blocked: AtomicBool,
-    /// Requests are refused.
+    /// Whether the node refuses requests.
     refusing: AtomicBool,
-    /// Since when the thread is writing: milliseconds after `began`, and one; 0 while it is not.
+    /// When the thread began to write: milliseconds after `began`, plus one. 0 while it does not write.
     writing_since: AtomicU64,
     began: Instant,
     pub(super) thread: OnceLock<Thread>,
     pub(super) sinks: AllSinkCounters,
-    /// Given up by their requests.
+    /// Records whose requests stopped waiting for room in the queue.
     pub(super) lost: AtomicU64,
-    /// Taken by no sink.
+    /// Records that no sink took.
     pub(super) unwritten: AtomicU64,
 }
 
-/// A request that must not be answered, since its record could not be taken.
+/// The node must not answer a request, because the audit trail could not take its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unrecorded;
 
-/// What the audit trail counts.
+/// The counts of the audit trail at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditFigures {
-    /// Requests recorded.
+    /// Requests that left a record.
     pub records: u64,
-    /// Records given up because the queue was full.
+    /// Records lost because the queue was full.
     pub given_up: u64,
     /// Records that no sink took.
     pub unwritten: u64,
-    /// Whether requests are refused for want of a sink.
+    /// Whether the node refuses requests because no sink takes records.
     pub refusing: bool,
-    /// Each sink there is.
+    /// The counts of each sink.
     pub sinks: Vec<SinkFigures>,
 }
 
-/// What the thread is to do differently from now on.
+/// New settings that the thread has yet to take over.
 #[derive(Default)]
 pub(super) struct PendingChanges {
     pub(super) sinks: Option<SinkSettings>,
@@ -78,7 +78,7 @@ pub(super) struct PendingChanges {
 }
 
 impl Audit {
-    /// The trail before its thread runs.
+    /// Makes a trail, whose thread does not run yet.
     pub(super) fn new(required: bool, capacity: usize) -> Self {
         Self {
             queue: Queue::new(capacity.max(1)),
@@ -98,19 +98,19 @@ impl Audit {
         }
     }
 
-    /// Records a request unless the queue is full; then it gives the record back, for [`Audit::record`].
+    /// Takes a record unless the queue is full.
     ///
     /// # Errors
-    /// The record, when there is no room.
+    /// The queue is full. The caller gets the record back, for [`Audit::record`].
     pub fn try_record(&self, record: AuditRecord) -> Result<(), AuditRecord> {
         self.queue.try_push(record.bounded())
     }
 
-    /// Records a request, waiting in line while the queue is full, though not for ever: a record that is given up is
-    /// told of as a loss.
+    /// Takes a record, and waits in line for a limited time while the queue is full. After that the record is lost,
+    /// which the trail reports.
     ///
     /// # Errors
-    /// It was given up, and every request must have a record.
+    /// The record is lost, and `audit.required` says that every request must have one.
     pub async fn record(&self, record: AuditRecord) -> Result<(), Unrecorded> {
         let required = self.required.load(Relaxed);
         let wait = if required { LONG_WAIT } else { SHORT_WAIT };
@@ -123,30 +123,31 @@ impl Audit {
         if required { Err(Unrecorded) } else { Ok(()) }
     }
 
-    /// Whether requests are to be refused: every one must have a record, and no sink takes any. One load.
+    /// Whether the node must refuse requests, because each must have a record and no sink takes any. Costs one atomic
+    /// load.
     pub fn refuses(&self) -> bool {
         self.refusing.load(Relaxed)
     }
 
-    /// Whether the node may serve as far as its audit trail goes; to be asked now and then, since a thread that is
-    /// stuck cannot tell.
+    /// Whether the audit trail lets the node serve. The node must ask now and then, since a stuck thread cannot report
+    /// itself.
     pub fn lets_serve(&self) -> bool {
         let refusing = self.required.load(Relaxed) && (self.blocked.load(Relaxed) || self.has_written_for(STUCK));
         self.refusing.store(refusing, Relaxed);
         !refusing
     }
 
-    /// Requests recorded so far.
+    /// Returns how many requests left a record so far.
     pub fn events(&self) -> u64 {
         self.queue.pushed()
     }
 
-    /// The live feed of records.
+    /// Returns the live feed of records.
     pub fn feed(&self) -> &Feed<AuditRecord> {
         &self.feed
     }
 
-    /// Goes over to the sinks of a changed configuration.
+    /// Takes over the sinks of a changed configuration.
     pub fn reload(&self, config: &Config) {
         self.required.store(config.audit.required, Relaxed);
         self.changes.lock().sinks = Some(SinkSettings::of(config));
@@ -159,7 +160,7 @@ impl Audit {
         self.wake();
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub fn figures(&self) -> AuditFigures {
         let all = [("file", &self.sinks.file), ("syslog", &self.sinks.syslog), ("console", &self.sinks.console)];
         let wanted = all.into_iter().filter(|(_, sink)| sink.wanted.load(Relaxed));
@@ -179,9 +180,9 @@ impl Audit {
     }
 
     /// Notes whether a sink took the last records.
-    pub(super) fn note(&self, told: bool) {
-        self.blocked.store(!told, Relaxed);
-        self.refusing.store(!told && self.required.load(Relaxed), Relaxed);
+    pub(super) fn note_taken(&self, taken: bool) {
+        self.blocked.store(!taken, Relaxed);
+        self.refusing.store(!taken && self.required.load(Relaxed), Relaxed);
     }
 
     /// Notes when the thread began to write, or that it has ended.

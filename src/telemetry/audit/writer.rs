@@ -1,4 +1,4 @@
-//! The thread that writes what was recorded, to the sinks and to live feeds.
+//! The thread that writes records to the sinks and to live feeds.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -18,17 +18,17 @@ use crate::telemetry::record::{AuditRecord, loss_line, write_extension, write_re
 const PERIOD: Duration = Duration::from_millis(5);
 /// How long a record that no sink took waits before it is offered again.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Records that are written together, however many more there are.
+/// How many records the thread writes together at most.
 const AT_A_TIME: usize = 128;
 
-/// The thread that writes what was recorded.
+/// The handle of the thread that writes records.
 pub struct AuditWriter {
     audit: Arc<Audit>,
-    /// How many records it left unwritten.
+    /// Gets how many records the thread left unwritten.
     outcome: oneshot::Receiver<u64>,
 }
 
-/// Why records were left unwritten.
+/// Why the thread left records unwritten.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unwritten {
     /// A sink blocked for longer than the caller's patience.
@@ -39,16 +39,17 @@ pub enum Unwritten {
     Panicked,
 }
 
-/// What the thread holds.
+/// The state of the thread.
 struct RecordWriter {
     audit: Arc<Audit>,
     sinks: Sinks,
-    /// Taken from the queue and not yet written.
+    /// Records from the queue that are yet to be written.
     batch: VecDeque<AuditRecord>,
-    /// Given up by their requests and not yet told.
+    /// Lost records that are yet to be reported.
     lost: u64,
     number: u64,
-    /// The sinks are new, and were offered nothing yet: one that cannot be opened shows before the first request.
+    /// Whether the sinks are new and untried. The thread tries them at once, so that a sink that cannot be opened shows
+    /// before the first request.
     untried: bool,
 }
 
@@ -70,7 +71,7 @@ impl Audit {
         let (ended, outcome) = oneshot::channel();
         let writer = RecordWriter::new(Arc::clone(&audit), Sinks::new(console, wanted, &audit.sinks));
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            // Fails when the handle was dropped: then nobody asks how it ended.
+            // This fails if the handle was dropped, and then nobody asks how the thread ended.
             let _ = ended.send(writer.run());
         })?;
         audit.thread.get_or_init(|| thread.thread().clone());
@@ -79,8 +80,8 @@ impl Audit {
 }
 
 impl AuditWriter {
-    /// Completes when the thread has panicked, and never otherwise. The node stops then: what it would go on to do
-    /// could not be audited.
+    /// Completes if the thread panics, and never otherwise. The node must stop then, because it could not audit
+    /// anything more.
     pub async fn failed(&mut self) -> io::Error {
         match (&mut self.outcome).await {
             Ok(_) => std::future::pending().await,
@@ -88,10 +89,10 @@ impl AuditWriter {
         }
     }
 
-    /// Writes all that was recorded before this call and ends; call it when no more requests are served.
+    /// Writes all records from before this call, and ends the thread. Call it when the node serves no more requests.
     ///
     /// # Errors
-    /// Records are left unwritten because no sink took them, or one blocked longer than `patience`.
+    /// Records stay unwritten, because no sink took them or one blocked longer than `patience`.
     pub async fn stop(mut self, patience: Duration) -> Result<(), Unwritten> {
         self.audit.stopping.store(true, Relaxed);
         self.audit.wake();
@@ -105,8 +106,8 @@ impl AuditWriter {
 }
 
 impl Drop for AuditWriter {
-    /// Without [`AuditWriter::stop`] nothing more is written: a node that is started in this process after it must find
-    /// the file to itself.
+    /// Ends the thread without writing anything more, unless [`AuditWriter::stop`] came first. A node that starts in
+    /// this process afterwards must have the file to itself.
     fn drop(&mut self) {
         self.audit.killed.store(true, Relaxed);
         self.audit.wake();
@@ -118,10 +119,10 @@ impl RecordWriter {
         Self { audit, sinks, batch: VecDeque::new(), lost: 0, number: 0, untried: true }
     }
 
-    /// Writes until told to stop; how many records are left unwritten then.
+    /// Writes until the trail stops. Returns how many records it left unwritten.
     fn run(mut self) -> u64 {
         loop {
-            // Looked at before the queue, so that all that came before it is still written.
+            // Look at this before the queue, so that all earlier records are still written.
             let stopping = self.audit.stopping.load(Relaxed);
             if self.audit.killed.load(Relaxed) {
                 return self.batch.len() as u64 + self.lost;
@@ -132,12 +133,12 @@ impl RecordWriter {
             if self.batch.is_empty() {
                 self.take();
             }
-            let (had_some, told) = (!self.batch.is_empty() || self.lost > 0, self.tell());
-            self.audit.note(told);
+            let (had_some, taken) = (!self.batch.is_empty() || self.lost > 0, self.write_all());
+            self.audit.note_taken(taken);
             self.audit.note_writing(true);
             self.sinks.tick(&self.audit.sinks);
             self.audit.note_writing(false);
-            match (stopping, told) {
+            match (stopping, taken) {
                 (true, true) if !had_some => break,
                 (true, false) => break,
                 (true, true) => {}
@@ -173,8 +174,8 @@ impl RecordWriter {
         self.lost += self.audit.queue.take_abandoned();
     }
 
-    /// Tells of what was taken, wherever somebody looks; false when it must be told again.
-    fn tell(&mut self) -> bool {
+    /// Writes the batch to the sinks and the feed. Returns false if it must be written again.
+    fn write_all(&mut self) -> bool {
         if self.untried && !self.sinks.is_empty() && !self.offer(&[]) {
             return false;
         }
@@ -188,10 +189,10 @@ impl RecordWriter {
             self.audit.feed.publish(self.batch.drain(..count));
             self.audit.queue.release(count);
         }
-        self.tell_loss()
+        self.write_loss()
     }
 
-    /// Writes the first of the batch; false when they must be written again.
+    /// Writes the first records of the batch. Returns false if they must be written again.
     fn write(&mut self, count: usize) -> bool {
         if self.sinks.is_empty() {
             return !self.audit.required.load(Relaxed);
@@ -207,24 +208,25 @@ impl RecordWriter {
         self.offer(&lines)
     }
 
-    fn tell_loss(&mut self) -> bool {
+    /// Reports lost records. Returns false if it must do so again.
+    fn write_loss(&mut self) -> bool {
         if self.lost == 0 {
             return true;
         }
         if !self.sinks.is_empty() && !self.offer(&[&loss_line(self.lost)]) {
             return false;
         }
-        tracing::warn!(lost = self.lost, "requests were given up while they waited to be audited");
+        tracing::warn!(lost = self.lost, "the queue of audit records was full, and requests went without a record");
         self.audit.feed.publish_loss(self.lost);
         self.audit.lost.fetch_add(self.lost, Relaxed);
         self.number += std::mem::take(&mut self.lost);
         true
     }
 
-    /// Offers lines to the sinks; false when they must be offered again.
+    /// Offers lines to the sinks. Returns false if they must be offered again.
     fn offer(&mut self, lines: &[&str]) -> bool {
         self.audit.note_writing(true);
-        let taken = self.sinks.tell(lines, &self.audit.sinks);
+        let taken = self.sinks.write(lines, &self.audit.sinks);
         self.audit.note_writing(false);
         if !taken && !self.audit.required.load(Relaxed) {
             self.audit.unwritten.fetch_add(lines.len() as u64, Relaxed);

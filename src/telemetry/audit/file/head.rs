@@ -1,4 +1,4 @@
-//! A note beside the node's data of how far its audit file goes, so that a file which was cut meanwhile is noticed.
+//! A note in the data folder of how far the audit file goes, so that the node notices if somebody cuts the file.
 
 use std::fs;
 use std::io;
@@ -22,18 +22,19 @@ struct HeadNote {
 }
 
 impl Head {
-    /// The note in `folder` on the audit file at `file`.
+    /// Returns the note in `folder` about the audit file at `file`.
     pub fn of(folder: &Path, file: &Path) -> Self {
         Self { note: folder.join("audit.head"), file: file.to_owned() }
     }
 
-    /// The line that was the last at the last checkpoint; none when nothing, or another file, is noted.
+    /// Returns the last line as of the last checkpoint. Returns `None` if there is no note, or it is about another
+    /// file.
     pub fn read(&self) -> Option<ChainLink> {
         let noted = HeadNote::read(&self.note).ok()?;
         (noted.file == self.file).then(|| noted.link().ok()).flatten()
     }
 
-    /// Notes the last line, in place of what was noted.
+    /// Replaces the note by one about this last line.
     ///
     /// # Errors
     /// The disk does not take it.
@@ -58,10 +59,10 @@ impl HeadNote {
     }
 }
 
-/// The line that a note speaks of, whichever file that is in.
+/// Returns the line that a note names, in any file.
 ///
 /// # Errors
-/// The note cannot be read, or is none.
+/// The note cannot be read or parsed.
 pub fn noted_at(note: &Path) -> io::Result<ChainLink> {
     HeadNote::read(note)?.link()
 }

@@ -22,55 +22,56 @@ use crate::config::AuditFileConfig;
 use crate::crypto::SigningKey;
 use crate::telemetry::record::write_json_string;
 
-/// A checkpoint follows a record after this time at the latest.
+/// The longest time from a record to the next checkpoint.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
-/// Or after this many records, though not sooner than [`CHECKPOINT_PAUSE`] after the last one: each costs a sync.
+/// A checkpoint also follows this many records, but at least [`CHECKPOINT_PAUSE`] after the last one, since each costs
+/// a sync.
 const CHECKPOINT_RECORDS: u64 = 1000;
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
-/// Or at once after this many: no longer end is left unsigned, and `audit verify` counts on it.
+/// A checkpoint follows this many records at once. `audit verify` relies on this bound for the unsigned end of a trail.
 pub(super) const CHECKPOINT_AT_ONCE: u64 = 100_000;
-/// Between two attempts to move a file away that is due for it.
+/// The time between two attempts to rotate a file that could not be moved.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 
-/// The file that a node's audit records go to.
+/// The file that holds a node's audit records.
 pub struct AuditFile {
     config: AuditFileConfig,
     node: String,
     head: Head,
-    /// The last note in its place failed, which was told.
+    /// Whether the last attempt to write `head` failed, which the node logs once.
     head_failed: bool,
     key: Option<Arc<SigningKey>>,
-    /// The last line written, wherever that was.
+    /// The last line that the node wrote, in this file or in another.
     last: Option<ChainLink>,
     open: Option<OpenFile>,
-    /// What the next `opened` line says.
+    /// The field `after` of the next `opened` line.
     after: &'static str,
 }
 
-/// The file while it can be written.
+/// The open file.
 struct OpenFile {
     file: File,
     bytes: u64,
-    /// When its first line was written: Unix nanoseconds.
+    /// When the file's first line was written, as Unix time in nanoseconds.
     began_ns: i64,
     first: u64,
-    /// When it could not be rotated; it is written on meanwhile.
+    /// When the last rotation failed. The node keeps writing to the file meanwhile.
     stuck_at: Option<Instant>,
     /// Lines since the last checkpoint.
     unsigned: u64,
-    /// When the first of them was written, and the last checkpoint.
+    /// When the first of these lines was written.
     unsigned_since: Instant,
     signed_at: Option<Instant>,
 }
 
 impl AuditFile {
-    /// The file as configured; nothing is opened yet. `folder` keeps a note of how far it goes.
+    /// Takes the file as configured, and does not open it yet. `folder` gets a note of how far the file goes.
     pub fn new(config: AuditFileConfig, node: &str, folder: PathBuf, key: Option<Arc<SigningKey>>) -> Self {
         let (node, head) = (node.to_owned(), Head::of(&folder, &config.path));
         Self { config, node, head, head_failed: false, key, last: None, open: None, after: "start" }
     }
 
-    /// Goes over to other settings. Another path is another file, in which the chain goes on.
+    /// Takes over other settings. If the path is another one, the chain goes on in that file.
     pub fn reconfigure(&mut self, config: AuditFileConfig, folder: &std::path::Path) {
         if config.path != self.config.path {
             self.close();
@@ -79,17 +80,17 @@ impl AuditFile {
         self.config = config;
     }
 
-    /// Signs checkpoints from now on, the first at once: it covers what was written before.
+    /// Signs checkpoints from now on. The first follows at once and covers all earlier lines.
     pub fn sign_with(&mut self, key: Arc<SigningKey>) {
         self.key = Some(key);
         self.checkpoint_or_close();
     }
 
-    /// Writes lines, all of them or none. Each is an object without its end. What fails after they are written is no
-    /// error: they would be written again, or told as lost.
+    /// Writes lines, either all or nothing. Each is a JSON object without `\n`. If a checkpoint fails after the lines
+    /// are written, that is not an error: the caller would write the lines again, or report them as lost.
     ///
     /// # Errors
-    /// The disk is full, or does not take them for another reason; none of them is in the file.
+    /// The disk is full, or does not take the lines for another reason. Then the file holds none of them.
     pub fn write<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
         let written = self.ready().and_then(|()| {
             self.append(|link, out| {
@@ -108,13 +109,13 @@ impl AuditFile {
         written
     }
 
-    /// When the next checkpoint is due, if any is.
+    /// Returns when the next checkpoint is due, if lines are unsigned.
     pub fn due(&self) -> Option<Instant> {
         let open = self.open.as_ref().filter(|open| open.unsigned > 0)?;
         Some(open.unsigned_since + CHECKPOINT_AFTER)
     }
 
-    /// Makes a checkpoint if one is due.
+    /// Writes a checkpoint if one is due.
     ///
     /// # Errors
     /// The disk does not take it.
@@ -126,7 +127,7 @@ impl AuditFile {
         made
     }
 
-    /// Makes a last checkpoint and closes the file.
+    /// Writes a last checkpoint and closes the file.
     pub fn close(&mut self) {
         if self.open.as_ref().is_some_and(|open| open.unsigned > 0) {
             self.checkpoint_or_close();
@@ -134,10 +135,14 @@ impl AuditFile {
         self.open = None;
     }
 
-    /// Makes a checkpoint; where that fails the file is opened anew for the next lines, and signed then.
+    /// Writes a checkpoint. If that fails, the node opens the file again for the next lines, and signs it then.
     fn checkpoint_or_close(&mut self) {
         if let Err(error) = self.checkpoint() {
-            tracing::error!(%error, file = %self.config.path.display(), "a checkpoint of the audit file failed");
+            tracing::error!(
+                %error,
+                file = %self.config.path.display(),
+                "the node could not write a checkpoint to the audit file, and tries again with the next record"
+            );
             self.give_up(&error);
         }
     }
@@ -151,10 +156,13 @@ impl AuditFile {
         })
     }
 
-    /// Opens the file, again if it was moved away or removed, and rotates it when it is time.
+    /// Opens the file, also after somebody has moved or removed it, and rotates it when it is time.
     fn ready(&mut self) -> io::Result<()> {
         if self.open.as_ref().is_some_and(|open| !open.is_at(&self.config.path)) {
-            tracing::warn!(file = %self.config.path.display(), "the audit file was moved, removed or changed; it is opened anew");
+            tracing::warn!(
+                file = %self.config.path.display(),
+                "somebody moved, removed or changed the audit file; the node opens it again"
+            );
             (self.open, self.after) = (None, "moved");
         }
         if self.open.is_none() {
@@ -191,7 +199,8 @@ impl AuditFile {
         let (before, after) = (self.last.replace(found), self.after);
         let begun = self.begin(&end, noted);
         if begun.is_err() {
-            // What was begun here is begun again, so that a sick disk does not fill up with beginnings.
+            // Remove the lines of this attempt: the next one writes them again, and a failing disk would fill up with
+            // them.
             if let Some(open) = self.open.take() {
                 let _ = open.file.set_len(bytes);
             }
@@ -200,9 +209,9 @@ impl AuditFile {
         begun
     }
 
-    /// Writes what comes before any record, and signs it.
+    /// Writes the lines that come before any record, and signs them.
     fn begin(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
-        self.tell_what_was_found(end, noted)?;
+        self.record_findings(end, noted)?;
         let (node, after) = (self.node.clone(), std::mem::replace(&mut self.after, "failure"));
         self.append_one(|out| {
             out.push_str(r#","opened":{"node":"#);
@@ -213,21 +222,26 @@ impl AuditFile {
         if self.key.is_some() { self.checkpoint() } else { Ok(()) }
     }
 
-    /// Ends a torn line, and records it; records that the file is not what this node left behind.
-    fn tell_what_was_found(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
+    /// Ends a torn line and records it. Records that the file is not as this node left it.
+    fn record_findings(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
         if end.unterminated {
             self.raw(b"\n")?;
         }
         if !end.torn.is_empty() {
-            tracing::warn!(bytes = end.torn.len(), "the audit file ended in a torn line, which is recorded");
+            tracing::warn!(bytes = end.torn.len(), "the audit file ended in a torn line; the node records that");
             self.raw(b"\n")?;
             let (bytes, hash) = (end.torn.len(), hex::encode(chain::hash(&end.torn)));
             self.append_one(|out| out.push_str(&format!(r#","torn":{{"bytes":{bytes},"sha256":"{hash}"}}"#)))?;
         }
-        // Without any line the file is a new one: the old one was moved, or this is another path.
+        // A file without any line is a new one, because the old one was moved or this is another path.
         if let Some(expected) = noted.filter(|noted| end.last.is_some() && !end.holds(*noted)) {
             let (expected, found) = (expected.number, end.last.map_or(0, |last| last.number));
-            tracing::error!(expected, found, "the audit file was cut or changed while nobody wrote it");
+            tracing::error!(
+                expected,
+                found,
+                "somebody cut or changed the audit file while the node was not writing it; check it with `keyraft audit \
+                 verify`"
+            );
             let broken = format!(r#","broken":{{"expected":{expected},"found":{found}}}"#);
             self.append_one(|out| out.push_str(&broken))?;
         }
@@ -238,20 +252,24 @@ impl AuditFile {
         self.checkpoint()?;
         let Some(open) = &mut self.open else { return Ok(()) };
         if let Err(error) = rotation::move_away(&self.config.path, open.first) {
-            tracing::error!(%error, file = %self.config.path.display(), "the audit file cannot be rotated and grows on");
+            tracing::error!(
+                %error,
+                file = %self.config.path.display(),
+                "the node cannot rotate the audit file, which keeps growing; it tries again every minute"
+            );
             open.stuck_at = Some(Instant::now());
             return Ok(());
         }
         (self.open, self.after) = (None, "rotation");
         for path in rotation::beyond(&self.config.path, self.config.keep) {
             if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(%error, file = %path.display(), "an old audit file cannot be removed");
+                tracing::warn!(%error, file = %path.display(), "the node cannot remove an old audit file");
             }
         }
         self.open_file()
     }
 
-    /// Signs what was written so far, makes it durable, and notes how far it goes.
+    /// Signs all lines so far, makes them durable, and notes how far the file goes.
     fn checkpoint(&mut self) -> io::Result<()> {
         if self.open.is_none() {
             return Ok(());
@@ -272,13 +290,18 @@ impl AuditFile {
         Ok(())
     }
 
-    /// Notes how far the file goes. That is another disk's business, maybe: when it fails the file is as good.
+    /// Notes how far the file goes. A failure is only logged: the note may lie on another disk, and the audit file is
+    /// fine.
     fn note_head(&mut self, last: ChainLink) {
         let noted = self.head.write(last);
         if let Err(error) = &noted
             && !self.head_failed
         {
-            tracing::warn!(%error, "how far the audit file goes cannot be noted in the data folder: a cut may not show");
+            tracing::warn!(
+                %error,
+                "the node cannot note in its data folder how far the audit file goes: `keyraft audit verify --head` may \
+                 miss a cut"
+            );
         }
         self.head_failed = noted.is_err();
     }
@@ -293,7 +316,7 @@ impl AuditFile {
         })
     }
 
-    /// Appends what `fill` makes, or nothing of it.
+    /// Appends the lines that `fill` writes, either all or nothing.
     fn append(&mut self, fill: impl FnOnce(&mut ChainLink, &mut String)) -> io::Result<()> {
         let (mut link, mut text) = (self.last.unwrap_or(chain::START), String::new());
         let before = link.number;
@@ -312,7 +335,7 @@ impl AuditFile {
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         let open = self.open.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         if let Err(error) = open.file.write_all(bytes) {
-            // Where even this fails, the torn line is found and recorded when the file is opened again.
+            // If even this fails, the node finds and records the torn line when it opens the file again.
             let _ = open.file.set_len(open.bytes);
             return Err(error);
         }
@@ -321,20 +344,20 @@ impl AuditFile {
     }
 
     fn give_up(&mut self, error: &io::Error) {
-        tracing::debug!(%error, "the audit file is closed until it can be written again");
+        tracing::debug!(%error, "the node closes the audit file until it can write it again");
         self.open = None;
     }
 }
 
 impl OpenFile {
-    /// Whether the file is still where it was, and as long as this node left it.
+    /// Whether the file is still at this path, and as long as this node left it.
     fn is_at(&self, path: &std::path::Path) -> bool {
         let (Ok(here), Ok(there)) = (self.file.metadata(), fs::metadata(path)) else { return false };
         (here.dev(), here.ino(), self.bytes) == (there.dev(), there.ino(), there.len())
     }
 }
 
-/// The beginning of a line of this file's own.
+/// Begins a line that is not a request's record.
 fn begun() -> String {
     format!(r#"{{"time":"{}""#, clock::rfc3339(Some(clock::unix_ns())))
 }

@@ -1,21 +1,21 @@
-//! How far an audit file goes that somebody wrote before: its last line, and whatever a crash left after it.
+//! Reads the end of an existing audit file: its last line, and the torn bytes that a crash left after it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::telemetry::audit::chain::{self, ChainLine, ChainLink};
 
-/// How much of a file's end is looked at: far more than is written between two checkpoints of a busy node.
+/// How much of a file's end it reads. A busy node writes far less between two checkpoints.
 const WINDOW: u64 = 8 << 20;
 
 /// The end of an audit file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct End {
-    /// The last whole line; none in a file without any.
+    /// The last complete line, if the file has one.
     pub last: Option<ChainLink>,
-    /// Bytes after it that are no line.
+    /// Bytes after the last line that are not a line.
     pub torn: Vec<u8>,
-    /// The last line lacks its `\n` alone.
+    /// Whether the last line is complete but for its `\n`.
     pub unterminated: bool,
     /// The lines at the end, the oldest first.
     lines: Vec<ChainLink>,
@@ -25,14 +25,14 @@ impl End {
     /// Reads the end of a file.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The file cannot be read.
     pub fn read(file: &mut File) -> io::Result<Self> {
         let length = file.seek(SeekFrom::End(0))?;
         let from = length.saturating_sub(WINDOW);
         file.seek(SeekFrom::Start(from))?;
         let mut window = Vec::new();
         file.by_ref().take(WINDOW).read_to_end(&mut window)?;
-        // Where the window cuts a line, its rest is none.
+        // Skip the rest of a line that the window cuts.
         let skipped = if from == 0 { 0 } else { window.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
         Ok(Self::of(&window[skipped..]))
     }
@@ -54,7 +54,7 @@ impl End {
         Self { last: lines.last().copied(), torn: bytes[end..].to_vec(), unterminated, lines }
     }
 
-    /// Whether the file holds a line that was written before: there, or so far back that nobody looks any more.
+    /// Whether the file holds a line that the node wrote before. It assumes so for a line before the window.
     pub fn holds(&self, link: ChainLink) -> bool {
         let Some(first) = self.lines.first() else { return link == chain::START };
         let found = self.lines.iter().find(|line| line.number == link.number);

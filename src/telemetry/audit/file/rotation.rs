@@ -1,4 +1,4 @@
-//! Rotated audit files: `audit.log` is moved to `audit.log.000000000042`, 42 being the number of its first line.
+//! Rotates audit files: it moves `audit.log` to `audit.log.000000000042`, where 42 is the number of its first line.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,20 +9,21 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::telemetry::audit::chain;
 
-/// The longest line that is one: several times what the longest path and the names of all nodes take.
+/// The longest line of an audit file: several times what the longest path and the names of all nodes take.
 pub const MAX_LINE: u64 = 64 * 1024;
-/// Digits of a number in a name: sorted by name, files are sorted by their records.
+/// The digits of the number in a name. They make the order of names the order of records.
 const DIGITS: usize = 12;
 
 /// The first line of an audit file.
 pub struct FirstLine {
     /// Its number.
     pub number: u64,
-    /// When it was written: Unix nanoseconds.
+    /// When it was written, as Unix time in nanoseconds.
     pub time_ns: i64,
 }
 
-/// The first line of a file, after what may be torn before it; none when its first kilobytes have none that is whole.
+/// Returns the first complete line of a file, after torn bytes if there are any. Returns `None` if the first kilobytes
+/// hold no complete line.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -37,13 +38,13 @@ pub fn first_line(path: &Path) -> io::Result<Option<FirstLine>> {
     Ok(None)
 }
 
-/// Moves a file whose first line has this number out of the way.
+/// Moves a file to the name for the number of its first line.
 ///
 /// # Errors
-/// It cannot be moved.
+/// The file cannot be moved.
 pub fn move_away(path: &Path, first: u64) -> io::Result<()> {
     let mut target = with_suffix(path, &format!("{first:0DIGITS$}"));
-    // Never over another file: a chain that was begun anew repeats its numbers.
+    // Never move it over another file: a chain that began anew repeats its numbers.
     for again in 1.. {
         if !target.try_exists()? {
             break;
@@ -53,7 +54,7 @@ pub fn move_away(path: &Path, first: u64) -> io::Result<()> {
     fs::rename(path, target)
 }
 
-/// The rotated files beyond the newest `keep`.
+/// Returns the rotated files except the newest `keep`.
 pub fn beyond(path: &Path, keep: usize) -> Vec<PathBuf> {
     let mut rotated = rotated(path);
     rotated.sort();

@@ -1,4 +1,4 @@
-//! Whether the audit file can be written, found out without writing: records come only once clients do.
+//! Checks that the node can write its audit file, without writing. Otherwise the first client would find out.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -6,15 +6,15 @@ use std::path::Path;
 
 use rustix::fs::Access;
 
-/// Looks whether audit records could be written to this file, and changes nothing.
+/// Checks that this process could write audit records to this file, and changes nothing.
 ///
 /// # Errors
-/// It is not a regular file, there is no folder above it, or this process may not write there.
+/// The path is not a regular file, the folder above it does not exist, or this process may not write there.
 pub fn check_audit_file(path: &Path) -> io::Result<()> {
     match path.metadata() {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if found.is_file() => OpenOptions::new().append(true).read(true).open(path).map(drop),
-        // Its last record is read back, and its bytes are made durable: no pipe or device can do both.
+        // The node reads the last record back, and makes its bytes durable. Pipes and devices cannot do both.
         Ok(_) => Err(io::Error::other("it is a pipe, a socket or a device; name a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => check_folder_above(path),
         Err(error) => Err(error),

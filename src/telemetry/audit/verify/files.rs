@@ -1,4 +1,4 @@
-//! The audit files that a check is given, in the order of their lines.
+//! Sorts the audit files that a user names by the numbers of their lines, and reads files that still grow.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -10,23 +10,23 @@ use std::time::Duration;
 
 use crate::telemetry::audit::file::rotation;
 
-/// Between two looks at a file that ends in the middle of a line, and how many there are.
+/// The pause between two reads of a file that ends in the middle of a line, and the number of these reads.
 const PAUSE: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 10;
 
-/// Audit files to check.
+/// Audit files to verify.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct AuditFiles {
-    /// Each once, by the numbers of their first lines.
+    /// Each file once, sorted by the numbers of their first lines.
     pub ordered: Vec<PathBuf>,
-    /// Given again, by this name or another.
+    /// Files that the user named again, by the same name or another.
     pub repeated: Vec<PathBuf>,
 }
 
 /// Sorts audit files by the numbers of their first lines.
 ///
 /// # Errors
-/// One of them cannot be read.
+/// One of the files cannot be read.
 pub fn in_order(files: &[PathBuf]) -> Result<AuditFiles, (PathBuf, io::Error)> {
     let (mut numbered, mut repeated, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for file in files {
@@ -37,14 +37,14 @@ pub fn in_order(files: &[PathBuf]) -> Result<AuditFiles, (PathBuf, io::Error)> {
             continue;
         }
         let first = rotation::first_line(file).map_err(failed)?;
-        // A file without a first line has a fault that its check tells; it comes last.
+        // A file without a first line comes last. Verifying it reports the fault.
         numbered.push((first.map_or(u64::MAX, |first| first.number), file.clone()));
     }
     numbered.sort();
     Ok(AuditFiles { ordered: numbered.into_iter().map(|(_, file)| file).collect(), repeated })
 }
 
-/// A file that a node may write to meanwhile: a line that has no end yet is waited for, for a moment.
+/// A file that a node may be writing to. It waits a moment for the end of an incomplete line.
 pub struct Growing {
     file: File,
     ended: bool,

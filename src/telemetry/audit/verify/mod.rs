@@ -1,4 +1,4 @@
-//! Checking audit files offline: every line in its place, and every checkpoint signed.
+//! Verifies audit files offline: every line must be in its place, and every checkpoint must be signed.
 
 pub mod files;
 pub mod report;
@@ -18,42 +18,42 @@ use super::file::rotation::MAX_LINE;
 use crate::clock;
 use crate::crypto::VerifyingKey;
 
-/// Findings of each kind that are kept: a hostile file could fill the memory with them.
+/// How many faults, and how many notes, it keeps. A hostile file could fill the memory with them.
 const FINDINGS_MOST: usize = 10_000;
 
-/// What is known of an audit trail beforehand.
+/// What the user knows of an audit trail beforehand.
 #[derive(Debug, Clone, Default)]
 pub struct ExpectedTrail {
-    /// The keys that may sign; any, as long as it is one and the same, when there are none.
+    /// The keys that may sign. If empty, any one key may sign, and always the same.
     pub keys: Vec<VerifyingKey>,
-    /// The files begin with the node's first line.
+    /// Whether the files begin with the node's first line.
     pub whole: bool,
-    /// They end as a crash leaves them, or a copy that was made while the node ran: not signed, however long ago.
+    /// Whether the files may end unsigned: after a crash, or in a copy that was made while the node ran.
     pub unfinished: bool,
 }
 
-/// Checks files as they come, in the order of their lines.
+/// Verifies files one after the other, in the order of their lines.
 pub struct AuditVerifier {
     expected: ExpectedTrail,
-    /// What the node has noted, and whether it was seen.
+    /// The line that the node has noted, and whether the files hold it.
     head: Option<(ChainLink, bool)>,
-    /// Whether a line was seen that may begin a file, or its lack was told.
+    /// Whether it has checked how the files begin.
     begun: bool,
     last: Option<ChainLink>,
-    /// Where `last` stands.
+    /// The file and line of `last`.
     place: (PathBuf, u64),
-    /// Who wrote the lines before, as the last of them that tells says.
+    /// The node that wrote the lines so far, as their last `opened` line says.
     node: String,
-    /// The last key that should not have signed, and the file in which that was told.
-    stranger: Option<(PathBuf, VerifyingKey)>,
-    /// What comes after the last checkpoint.
+    /// The last unexpected key, and the file in which it was reported.
+    unexpected_key: Option<(PathBuf, VerifyingKey)>,
+    /// The lines after the last checkpoint.
     unsigned_end: Option<UnsignedEnd>,
     torn_bytes: Option<TornBytes>,
     report: AuditReport,
 }
 
 impl AuditVerifier {
-    /// A check of a trail.
+    /// Begins to verify a trail.
     pub fn new(expected: ExpectedTrail) -> Self {
         let last = expected.whole.then_some(chain::START);
         Self {
@@ -63,14 +63,14 @@ impl AuditVerifier {
             last,
             place: (PathBuf::new(), 0),
             node: String::new(),
-            stranger: None,
+            unexpected_key: None,
             unsigned_end: None,
             torn_bytes: None,
             report: AuditReport::default(),
         }
     }
 
-    /// Looks for the line that a node has noted in its `audit.head`, too.
+    /// Also looks for the line that a node has noted in its `audit.head`.
     ///
     /// # Errors
     /// The note cannot be read.
@@ -79,15 +79,15 @@ impl AuditVerifier {
         Ok(())
     }
 
-    /// Notes a file that is given again.
+    /// Notes that the user named a file twice.
     pub fn repeated(&mut self, path: &Path) {
         self.note((path.to_owned(), 0), FindingKind::Repeated);
     }
 
-    /// Checks a file, and says after each line, or piece of a long one, how many bytes that was.
+    /// Verifies a file. After each line, or piece of a long line, it reports how many bytes that had.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The file cannot be read.
     pub fn file(&mut self, path: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
         self.lines(path, BufReader::with_capacity(1 << 18, Growing::open(path)?), progress)
     }
@@ -99,7 +99,7 @@ impl AuditVerifier {
         progress: &mut dyn FnMut(u64),
     ) -> io::Result<()> {
         let (mut piece, mut number, mut begins) = (Vec::new(), 0, true);
-        // A longer line is none, and is taken in pieces.
+        // Bytes without a line end within this limit are not a line. Take them in pieces.
         while from.by_ref().take(MAX_LINE).read_until(b'\n', &mut piece)? > 0 {
             number += u64::from(begins);
             progress(piece.len() as u64);
@@ -123,13 +123,13 @@ impl AuditVerifier {
         Ok(())
     }
 
-    /// The report, when all files were checked.
+    /// Returns the report, once all files were verified.
     pub fn finish(self) -> AuditReport {
         self.finish_at(clock::unix_ns())
     }
 
     pub(super) fn finish_at(mut self, now_ns: i64) -> AuditReport {
-        self.settle();
+        self.report_unrecorded_bytes();
         let now_ns = (!self.expected.unfinished).then_some(now_ns);
         if let Some(end) = self.unsigned_end.take()
             && let Some(what) = end.fault(self.report.signed.is_some(), &self.place.0, now_ns)
@@ -146,12 +146,12 @@ impl AuditVerifier {
 
     fn line(&mut self, place: (PathBuf, u64), line: &ChainLine, bytes: &[u8]) {
         match (&line.torn, self.torn_bytes.take()) {
-            (Some(torn), Some(torn_bytes)) if torn_bytes.is(torn) => {
+            (Some(torn), Some(torn_bytes)) if torn_bytes.are_recorded_by(torn) => {
                 self.note(torn_bytes.place, FindingKind::Torn { bytes: torn.bytes });
             }
             (_, torn_bytes) => {
                 self.torn_bytes = torn_bytes;
-                self.settle();
+                self.report_unrecorded_bytes();
             }
         }
         self.begin(&place, line);
@@ -181,10 +181,10 @@ impl AuditVerifier {
         (self.last, self.place) = (Some(link), place);
     }
 
-    /// Checks that the first file begins with the node's first line, or with one that says so.
+    /// Checks that the first file begins with the node's first line, or with one that begins a file.
     fn begin(&mut self, place: &(PathBuf, u64), line: &ChainLine) {
         let begins = line.chain.number == 1 || line.opened.as_ref().is_some_and(|opened| opened.begins);
-        // What was torn may be the only thing before the line that tells.
+        // The record of torn bytes may come before the line that begins the file.
         if self.begun || (line.torn.is_some() && !begins) {
             return;
         }
@@ -195,7 +195,7 @@ impl AuditVerifier {
         }
     }
 
-    /// Checks that a line follows the last one; after a fault the chain goes on from it.
+    /// Checks that a line follows the last one. After a fault it goes on from this line.
     fn link(&mut self, place: &(PathBuf, u64), line: &ChainLine) {
         let Some(last) = self.last.or((line.chain.number == 1).then_some(chain::START)) else { return };
         let (expected, found) = (last.number + 1, line.chain.number);
@@ -203,7 +203,7 @@ impl AuditVerifier {
             return;
         }
         let begins = self.report.first.is_none();
-        // A node may be renamed; but then its chain goes on.
+        // A renamed node goes on with its chain. So a new name at the beginning of a chain means another node.
         if let Some(opened) = line.opened.as_ref().filter(|opened| opened.begins && opened.node != self.node)
             && !self.node.is_empty()
         {
@@ -221,7 +221,7 @@ impl AuditVerifier {
         }
     }
 
-    /// Checks a signature if there is one; whether it is a checkpoint by a key that may sign.
+    /// Verifies a signature, if there is one. Returns whether a key that may sign made a checkpoint here.
     fn sign(&mut self, place: &(PathBuf, u64), line: &ChainLine, bytes: &[u8]) -> bool {
         let key = match line.signed_by(bytes) {
             Ok(None) => return false,
@@ -240,15 +240,15 @@ impl AuditVerifier {
         if may {
             self.report.checkpoints += 1;
             self.report.signed = Some(line.chain.number);
-        } else if self.stranger.as_ref() != Some(&(place.0.clone(), key)) {
-            self.stranger = Some((place.0.clone(), key));
+        } else if self.unexpected_key.as_ref() != Some(&(place.0.clone(), key)) {
+            self.unexpected_key = Some((place.0.clone(), key));
             self.fault(place.clone(), FindingKind::Key(key));
         }
         may
     }
 
-    /// What was torn_bytes is no line.
-    fn settle(&mut self) {
+    /// Reports bytes as a fault if no line has recorded them as torn.
+    fn report_unrecorded_bytes(&mut self) {
         if let Some(torn_bytes) = self.torn_bytes.take() {
             self.fault(torn_bytes.place, FindingKind::NoLine);
         }

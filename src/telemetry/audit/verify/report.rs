@@ -1,4 +1,4 @@
-//! What a check of audit files found, and how it is told.
+//! The report about verified audit files, and the texts of its findings.
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::crypto::VerifyingKey;
 use crate::telemetry::record::steers;
 
-/// What a check found.
+/// What the verification found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct AuditReport {
     /// The first line's number.
@@ -17,149 +17,149 @@ pub struct AuditReport {
     pub lines: u64,
     /// Checkpoints among them.
     pub checkpoints: u64,
-    /// The last line that a checkpoint vouches for: it, or the line before it.
+    /// The number of the last checkpoint, which covers every line before it.
     pub signed: Option<u64>,
     /// The keys that signed.
     pub keys: Vec<VerifyingKey>,
-    /// What is odd and has an innocent reason.
+    /// Findings with an innocent reason.
     pub notes: Vec<AuditFinding>,
-    /// What is wrong.
+    /// Findings that mean that something is wrong.
     pub faults: Vec<AuditFinding>,
-    /// How much more is.
+    /// How many faults there are beyond those in `faults`.
     pub more_faults: u64,
 }
 
-/// Something found at a line.
+/// A fault or a note at one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFinding {
     /// The file.
     pub file: PathBuf,
     /// The line in it, from 1.
     pub line: u64,
-    /// What.
+    /// The kind of finding.
     pub what: FindingKind,
 }
 
-/// What was found.
+/// The kinds of faults and notes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FindingKind {
-    /// Fault: it is no line of an audit file.
+    /// Fault: this is not a line of an audit file.
     NoLine,
-    /// Fault: the numbers go on with a gap.
+    /// Fault: the numbers have a gap.
     Removed {
         /// The line that should follow.
         expected: u64,
-        /// The line that does.
+        /// The line that follows.
         found: u64,
     },
     /// Fault: the numbers go back.
     OutOfPlace {
         /// The line that should follow.
         expected: u64,
-        /// The line that does.
+        /// The line that follows.
         found: u64,
     },
-    /// Fault: the next line has another hash for this one.
+    /// Fault: the next line holds another hash of this one.
     Altered {
         /// Its number.
         number: u64,
     },
-    /// Fault: the signature of a checkpoint is not of its key, or over something else.
+    /// Fault: the key of a checkpoint did not make its signature, or made it over other bytes.
     Signature,
-    /// Fault: a checkpoint is signed by a key that is none of those expected.
+    /// Fault: an unexpected key signed a checkpoint.
     Key(VerifyingKey),
-    /// Fault: the node found that what it had written was gone or changed.
+    /// Fault: the node recorded that lines it had written were gone or changed.
     Broken {
-        /// The line that it had written.
+        /// The last line that the node had written.
         expected: u64,
-        /// The last line that it found.
+        /// The last line that the node found.
         found: u64,
     },
-    /// Fault: the last line is torn, and no node went on after it.
+    /// Fault: the last line is torn, and the node did not record that.
     TornEnd,
-    /// Fault: there is nothing before this line, and there should be.
+    /// Fault: the lines before this one are missing.
     NoBeginning {
         /// Its number.
         number: u64,
     },
-    /// Fault: another node's file follows.
+    /// Fault: a file of another node follows.
     OtherNode {
-        /// Whose.
+        /// The node that wrote this file.
         node: String,
-        /// Whose the lines before are.
+        /// The node that wrote the lines before.
         before: String,
     },
     /// Fault: the first file does not begin as a node begins one.
     NoHead {
-        /// The number of the first line there is.
+        /// The number of the first line.
         number: u64,
     },
-    /// Fault: the file is empty, and a node begins one with a line.
+    /// Fault: the file is empty, but a node begins each file with a line.
     Empty,
-    /// Fault: the end is not signed, and no node leaves it so.
+    /// Fault: no checkpoint covers the end, and a node would have signed it.
     Unsigned {
-        /// How many lines.
+        /// The number of lines without a checkpoint.
         lines: u64,
-        /// Why none does.
+        /// Why a node would not leave them so.
         why: Unsigned,
     },
     /// Fault: the files end before the line that the node has noted in `audit.head`.
     Cut {
         /// The line noted.
         noted: u64,
-        /// The last line there is.
+        /// The last line in the files.
         last: u64,
     },
-    /// Fault: the line that the node has noted is another one here, or is not here.
+    /// Fault: the line that the node has noted is missing, or differs.
     NotNoted {
         /// The line noted.
         noted: u64,
     },
     /// Note: a crash or a full disk left a torn line, which the node recorded.
     Torn {
-        /// Its bytes.
+        /// How many bytes are torn.
         bytes: u64,
     },
-    /// Note: the file was given before, by this name or another.
+    /// Note: the user named this file twice, by the same name or another.
     Repeated,
-    /// Note: the file was begun since the one before it was moved or removed.
+    /// Note: the node began this file because the one before it was moved or removed.
     Begun {
-        /// By which node.
+        /// The node that began the file.
         node: String,
     },
 }
 
-/// What is wrong with an end that no checkpoint covers.
+/// Why a node would not leave an end without a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsigned {
-    /// There is no checkpoint by a key that may sign.
+    /// The files hold no checkpoint by a key that may sign.
     Everything,
-    /// It began in a file that was rotated since, and each of those ends with a checkpoint.
+    /// The end begins in a file that was rotated since, and a node signs the end of each file.
     AuditFiles,
-    /// It has more lines than are ever left unsigned.
+    /// The end has more lines than a node leaves unsigned.
     Lines,
-    /// It took longer to write than a node waits.
+    /// The lines span more time than a node waits.
     Span {
-        /// How long.
+        /// The span.
         seconds: u64,
     },
-    /// It was written longer ago than a node waits, or is to be written yet.
+    /// The time of the lines is further from now than a node waits, in the past or in the future.
     Age {
-        /// How long ago.
+        /// The distance from now.
         seconds: u64,
     },
 }
 
-/// A text that somebody else wrote, without what would steer a terminal.
+/// A text from a file, without characters that control a terminal.
 struct Shown<'a>(&'a str);
 
 impl AuditReport {
-    /// How much is wrong.
+    /// Returns how many faults there are.
     pub fn fault_count(&self) -> u64 {
         self.faults.len() as u64 + self.more_faults
     }
 
-    /// Lines after the last one that a checkpoint vouches for: nothing proves that they are all, and unchanged.
+    /// Returns how many lines follow the last checkpoint. Nothing proves that these are complete and unchanged.
     pub fn unsigned(&self) -> u64 {
         match (self.last, self.signed) {
             (Some(last), Some(signed)) => last.saturating_sub(signed),
@@ -183,54 +183,64 @@ impl fmt::Display for AuditFinding {
 impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLine => write!(f, "this is no line of an audit file: it was altered or inserted"),
+            Self::NoLine => write!(f, "this is not a line of an audit file: somebody altered or inserted it"),
             Self::Removed { expected, found } if *found == expected + 1 => write!(f, "record {expected} is missing"),
             Self::Removed { expected, found } => write!(f, "records {expected} to {} are missing", found - 1),
-            Self::OutOfPlace { expected, found } => {
-                write!(f, "record {found} stands where {expected} should: reordered, repeated or inserted")
-            }
+            Self::OutOfPlace { expected, found } => write!(
+                f,
+                "record {found} stands where record {expected} belongs: somebody reordered, repeated or \
+                 inserted lines"
+            ),
             Self::Altered { number } => {
-                write!(f, "record {number} or the next was altered: the next has another hash for this one")
+                write!(f, "somebody altered record {number} or the next one, which holds another hash of it")
             }
-            Self::Signature => write!(f, "the checkpoint's signature is not of its key: it was altered or forged"),
-            Self::Key(key) => {
-                write!(
-                    f,
-                    "checkpoints of this file are signed by another key: {key}; another node's file, or a forged one"
-                )
+            Self::Signature => {
+                write!(f, "the checkpoint's key did not make its signature: somebody altered or forged the checkpoint")
             }
+            Self::Key(key) => write!(
+                f,
+                "another key signed checkpoints of this file: {key}; this is another node's file, or \
+                 somebody forged it"
+            ),
             Self::Broken { expected, found } => write!(
                 f,
-                "the node had written up to record {expected} and found another end, at record {found}: the file was \
-                 cut or altered while the node was not writing"
+                "the node had written up to record {expected} and later found the end at record {found}: somebody cut \
+                 or altered the file while the node was not writing"
             ),
-            Self::TornEnd => write!(f, "the file ends in a torn line: a crash, or a cut"),
+            Self::TornEnd => write!(f, "the file ends in a torn line: the node crashed, or somebody cut the file"),
             Self::NoBeginning { number } => write!(f, "the chain begins with record {number}, not with 1"),
             Self::OtherNode { node, before } => write!(
                 f,
-                "a file of {} follows one of {}: each node has a trail of its own, to be verified by itself",
+                "a file of {} follows one of {}: verify the files of each node by themselves",
                 Shown(node),
                 Shown(before)
             ),
-            Self::NoHead { number } => {
-                write!(f, "the file begins with record {number} in the middle: what came before it was removed")
-            }
-            Self::Empty => write!(f, "the file is empty, and a node begins each with a record"),
-            Self::Unsigned { lines, why } => {
-                write!(f, "no checkpoint signs the last {lines} lines, {why}: altered, or their checkpoint was removed")
-            }
-            Self::Cut { noted, last } => {
-                write!(f, "the end was cut: the node had written up to record {noted}, and {last} is the last here")
-            }
-            Self::NotNoted { noted } => {
-                write!(f, "record {noted} is not here as the node has noted it: altered, or the note is another node's")
-            }
+            Self::NoHead { number } => write!(
+                f,
+                "the file begins with record {number}, in the middle of a trail: somebody removed the \
+                 lines before it"
+            ),
+            Self::Empty => write!(f, "the file is empty, but a node begins each file with a record"),
+            Self::Unsigned { lines, why } => write!(
+                f,
+                "no checkpoint covers the last {lines} lines, {why}: somebody altered them or removed their \
+                 checkpoint"
+            ),
+            Self::Cut { noted, last } => write!(
+                f,
+                "somebody cut the end: the node had written up to record {noted}, and the last one here is {last}"
+            ),
+            Self::NotNoted { noted } => write!(
+                f,
+                "record {noted} is missing or differs from what the node noted: somebody altered it, or the note is \
+                 another node's"
+            ),
             Self::Torn { bytes } => {
                 write!(f, "a crash or a full disk left a torn line of {bytes} bytes; the node recorded it")
             }
-            Self::Repeated => write!(f, "the file is given twice, and was checked once"),
+            Self::Repeated => write!(f, "you named this file twice; it was checked once"),
             Self::Begun { node } => {
-                write!(f, "{} began this file since the one before it was moved, removed or changed", Shown(node))
+                write!(f, "{} began this file because the one before it was moved, removed or changed", Shown(node))
             }
         }
     }
@@ -239,13 +249,14 @@ impl fmt::Display for FindingKind {
 impl fmt::Display for Unsigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Everything => write!(f, "which are all, and a node signs once it is unsealed"),
-            Self::AuditFiles => write!(f, "which begin in another file, and a node signs the end of each"),
-            Self::Lines => write!(f, "and a node signs after fewer"),
-            Self::Span { seconds } => write!(f, "of {seconds} s, and a node signs after five"),
+            Self::Everything => write!(f, "which are all lines, but a node signs once it is unsealed"),
+            Self::AuditFiles => write!(f, "which begin in an earlier file, but a node signs the end of each file"),
+            Self::Lines => write!(f, "but a node signs after fewer lines"),
+            Self::Span { seconds } => write!(f, "which span {seconds} s, but a node signs after 5 s"),
             Self::Age { seconds } => write!(
                 f,
-                "{seconds} s from now, and a node signs within five and when it stops, unless it crashes (--unfinished)"
+                "whose time is {seconds} s from now, but a node signs within 5 s and when it stops (after a crash, add \
+                 --unfinished)"
             ),
         }
     }
@@ -259,7 +270,7 @@ mod tests {
     fn what_a_file_holds_steers_no_terminal() {
         let node = "node\u{1b}[2J\u{202e}\n".to_owned();
         let finding = AuditFinding { file: "a\u{9b}1m".into(), line: 1, what: FindingKind::Begun { node } };
-        let begun = "began this file since the one before it was moved, removed or changed";
+        let begun = "began this file because the one before it was moved, removed or changed";
         assert_eq!(finding.to_string(), format!("a\\u{{9b}}1m:1: node\\u{{1b}}[2J\\u{{202e}}\\u{{a}} {begun}"));
     }
 }

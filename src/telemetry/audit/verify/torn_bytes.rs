@@ -1,4 +1,4 @@
-//! Bytes in an audit file that are no line, and may yet be recorded as what a crash left of one.
+//! Bytes in an audit file that are not a line. A later line may record them as torn by a crash.
 
 use std::path::PathBuf;
 
@@ -6,23 +6,23 @@ use sha2::{Digest, Sha256};
 
 use crate::telemetry::audit::chain::TornRecord;
 
-/// Bytes that are no line, in pieces.
+/// The length and hash of such bytes, which arrive in pieces.
 pub struct TornBytes {
-    /// Where the first of them stands.
+    /// The file and line of the first byte.
     pub place: (PathBuf, u64),
     hash: Sha256,
     bytes: u64,
-    /// The last piece had an end, which belongs to them only if more comes.
+    /// Whether the last piece ended with `\n`. That byte belongs to the torn bytes only if another piece follows.
     ended: bool,
 }
 
 impl TornBytes {
-    /// None yet.
+    /// Begins here, without any byte.
     pub fn new(place: (PathBuf, u64)) -> Self {
         Self { place, hash: Sha256::new(), bytes: 0, ended: false }
     }
 
-    /// Some more, up to the end of a line or of what is read at a time.
+    /// Adds a piece, which ends with a line or with the reader's buffer.
     pub fn add(&mut self, piece: &[u8]) {
         let body = piece.strip_suffix(b"\n").unwrap_or(piece);
         if self.ended {
@@ -33,8 +33,8 @@ impl TornBytes {
         self.ended = body.len() < piece.len();
     }
 
-    /// Whether a line speaks of these.
-    pub fn is(&self, torn: &TornRecord) -> bool {
+    /// Whether a line records exactly these bytes.
+    pub fn are_recorded_by(&self, torn: &TornRecord) -> bool {
         torn.bytes == self.bytes && torn.sha256 == hex::encode(self.hash.clone().finalize())
     }
 }

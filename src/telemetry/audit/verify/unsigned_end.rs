@@ -1,4 +1,4 @@
-//! The end of an audit trail that no checkpoint covers yet: how much a node may leave so, and what it never does.
+//! The end of an audit trail that no checkpoint covers yet, and the limits that every node keeps there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::clock;
 use crate::telemetry::audit::chain::ChainLine;
 use crate::telemetry::audit::file::CHECKPOINT_AT_ONCE;
 
-/// A node signs within five seconds; a slow disk, or a request that was under way for long, may add to it.
+/// A node signs within five seconds. A slow disk or a long request may add to that.
 const AGE_MOST: Duration = Duration::from_secs(30);
-/// A node signs at once after so many lines, and after what it was writing then.
+/// A node signs at once after this many lines, which includes what it writes together with the last one.
 const LINES_MOST: u64 = CHECKPOINT_AT_ONCE + 1_000;
 
-/// Lines that no checkpoint follows.
+/// The lines after the last checkpoint.
 pub struct UnsignedEnd {
-    /// Where the first of them stands.
+    /// The file and line of the first one.
     pub place: (PathBuf, u64),
     lines: u64,
     oldest_ns: i64,
@@ -23,24 +23,24 @@ pub struct UnsignedEnd {
 }
 
 impl UnsignedEnd {
-    /// A tail that begins here.
+    /// Begins here.
     pub fn new(place: (PathBuf, u64)) -> Self {
         Self { place, lines: 0, oldest_ns: i64::MAX, newest_ns: i64::MIN }
     }
 
-    /// One more line. One without a time is as old as can be.
+    /// Adds a line. A line without a time counts as infinitely old.
     pub fn add(&mut self, line: &ChainLine) {
         let took = line.response.as_ref().map_or(0, |response| response.time);
         let began_ns = clock::from_rfc3339(&line.time).unwrap_or(i64::MIN);
-        // A request's time is when it came, and its line is written once it is answered.
+        // The time of a record is when the request arrived, but the node writes the line after the answer.
         let written_ns = began_ns.saturating_add(i64::try_from(took).unwrap_or(i64::MAX));
         self.lines += 1;
         self.oldest_ns = self.oldest_ns.min(written_ns);
         self.newest_ns = self.newest_ns.max(written_ns);
     }
 
-    /// Why no node leaves such an end; none where one may. `signed` tells whether there is a checkpoint before it, and
-    /// without `now_ns` its age counts for nothing: the node crashed, or this is a copy from then.
+    /// Returns what is wrong with the end, if no node would leave it so. `signed` says whether a checkpoint precedes
+    /// it. Without `now_ns` its age does not matter, because the node crashed or this is an old copy.
     pub fn fault(&self, signed: bool, last_file: &Path, now_ns: Option<i64>) -> Option<FindingKind> {
         let seconds = |from: i64, to: i64| from.abs_diff(to) / 1_000_000_000;
         let span = seconds(self.oldest_ns, self.newest_ns);
