@@ -1,4 +1,4 @@
-//! The one source of wall time, and of time that neither steps nor stops while the machine sleeps.
+//! The only source of wall time, and of a time that never steps and goes on while the machine sleeps.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,31 +6,32 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Nanoseconds since the Unix epoch, by this machine's wall clock.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
 pub fn unix_ns() -> i64 {
     signed_nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-/// Nanoseconds since this machine booted, sleep included (`CLOCK_BOOTTIME`): what leases are measured by.
+/// Nanoseconds since this machine booted, sleep included (`CLOCK_BOOTTIME`). Leases are measured by it.
 pub fn boot_ns() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }
 
-/// A duration in nanoseconds, as counters and messages hold it; one of more than 584 years is cut short.
+/// A duration in nanoseconds, for counters and messages. It cuts a duration of more than 584 years short.
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The same for sums with [`boot_ns`] and [`unix_ns`]; cut short at 292 years.
+/// A duration in nanoseconds, for sums with [`boot_ns`] and [`unix_ns`]. It cuts a duration of more than 292 years
+/// short.
 pub fn signed_nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The date of what nobody knows the date of: the zero date of wire contract, "Ciphertexts".
+/// The date that stands for an unknown one: the zero date of wire contract, "Ciphertexts".
 pub const UNKNOWN_DATE: &str = "0001-01-01T00:00:00Z";
 
-/// A Unix time in nanoseconds as RFC 3339 in UTC; an unknown one is [`UNKNOWN_DATE`].
+/// Formats a Unix time in nanoseconds as RFC 3339 in UTC. `None` becomes [`UNKNOWN_DATE`].
 pub fn rfc3339(unix_ns: Option<i64>) -> String {
     unix_ns
         .and_then(|ns| OffsetDateTime::from_unix_timestamp_nanos(i128::from(ns)).ok())
@@ -38,7 +39,7 @@ pub fn rfc3339(unix_ns: Option<i64>) -> String {
         .unwrap_or_else(|| UNKNOWN_DATE.to_owned())
 }
 
-/// The Unix time in nanoseconds that an RFC 3339 text tells.
+/// Parses an RFC 3339 text to a Unix time in nanoseconds.
 pub fn from_rfc3339(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos()).ok()

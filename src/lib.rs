@@ -1,8 +1,8 @@
 //! Keyraft: a key management server that speaks the KES HTTP API and replicates its keys, policies and identities
 //! with Raft.
 //!
-//! A request flows one way: a [`tls`] peer makes an [`http`] request; [`policy`] permits it; [`kms`] does it with
-//! [`crypto`], reading the [`store`] or writing through [`raft`], which applies [`state`].
+//! A request flows one way: it arrives over [`tls`] and [`http`], and [`policy`] permits it. Then [`kms`] carries it
+//! out with [`crypto`]. It reads from the [`store`], or writes through [`raft`], which applies commands with [`state`].
 
 #![forbid(unsafe_code)]
 

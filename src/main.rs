@@ -1,4 +1,4 @@
-//! The `keyraft` program: parse, run, exit code.
+//! The `keyraft` program: it parses the command line, runs the command and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -37,19 +37,19 @@ pub enum NodeError {
     Io(io::Error),
     /// An invariant broke, or the disk failed: going on could lose or leak a key.
     Failed(String),
-    /// The audit trail cannot be written any more.
+    /// The node cannot write its audit trail any more.
     Audit(io::Error),
-    /// A part of it panicked.
+    /// A part of the node panicked.
     Panicked(String),
 }
 
 impl NodeError {
-    /// Whether the configuration file names something that cannot be used, so that a restart alone does not help.
+    /// Whether the configuration names something that the node cannot use, so that a restart alone does not help.
     pub fn is_of_files(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::File { .. })
     }
 
-    /// Whether it is about one setting of the configuration file.
+    /// Whether the error is about one setting of the configuration file.
     pub fn is_of_a_setting(&self) -> bool {
         self.is_of_files() || matches!(self, Self::Listen { .. } | Self::Start(StartError::Store { .. }))
     }
@@ -87,7 +87,7 @@ impl fmt::Display for NodeError {
             Self::Start(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Failed(reason) => f.write_str(reason),
-            Self::Audit(error) => write!(f, "the audit trail cannot be written: {error}"),
+            Self::Audit(error) => write!(f, "the node cannot write its audit trail: {error}"),
             Self::Panicked(what) => write!(f, "a part of the node panicked: {what}"),
         }
     }
@@ -95,12 +95,12 @@ impl fmt::Display for NodeError {
 
 impl std::error::Error for NodeError {}
 
-/// Which file or folder cannot be used, why, and what to do about it.
+/// Says which file or folder the node cannot use, why, and what to do about it.
 pub(super) fn unusable(path: &Path, error: &io::Error) -> String {
     format!("cannot use {}: {error}{}", path.display(), file_advice(error.kind()))
 }
 
-/// What to do about a file or folder that cannot be used.
+/// Says what to do about a file or folder that the node cannot use.
 fn file_advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::PermissionDenied => "; give the user of this process access to it",
@@ -112,7 +112,7 @@ fn file_advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// What to do about an address that cannot be listened on.
+/// Says what to do about an address that the node cannot listen on.
 fn address_advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::AddrInUse => "; stop the process that listens there, or choose another port",

@@ -1,4 +1,4 @@
-//! Files with secrets that more users of the machine can read or change than need to.
+//! Files with secrets that too many users of the machine can read or change.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -9,55 +9,56 @@ use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::config::{Config, SealConfig};
 
-/// The user, and the group, that may do anything.
+/// The number of the user, and of the group, that may do everything.
 const ROOT: u32 = 0;
 const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;
 
-/// A file that more users than need to can read or change; its display is a sentence for an operator.
+/// A file that too many users can read or change. Its display says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExposedFile {
-    /// What names it: a setting, or the configuration itself.
+    /// The setting that names the file, or the configuration itself.
     pub what: &'static str,
     /// The file.
     pub path: PathBuf,
     /// The permission bits of its mode.
     pub mode: u32,
-    /// Whom it is open to.
+    /// Who can read or change it.
     pub to: Exposure,
-    /// The group of this process, when that reads the file only as any user can.
+    /// The group of this process, if the process reads the file only because every user can.
     pub needed_by: Option<u32>,
 }
 
-/// Whom a file is open to.
+/// Who can read or change a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
     /// The members of its group.
     Group,
     /// Every user of the machine.
     Others,
-    /// Both.
+    /// The members of its group, and every user of the machine.
     GroupAndOthers,
 }
 
-/// The configuration file, root key and private keys that are open to others. A key must not be open to a group either,
-/// unless the group is root's or one that this process is in: a secret that is mounted for a service often is.
+/// Returns which of the configuration file, the root key and the private keys are open to others. A key must not be
+/// open to a group either, unless it is the group of root or one of this process. A secret that is mounted for a
+/// service often has such a group.
 pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
     let keys = [("tls.key", config.tls.key.as_path()), ("cluster.tls.key", &config.cluster.key)];
     let root = match &config.seal {
         SealConfig::File(path) => Some(("seal.file", path.as_path())),
         SealConfig::Env(_) => None,
     };
-    let reader = ThisProcess::this_process();
+    let reader = ThisProcess::current();
     let trusted: Vec<_> = reader.groups.iter().copied().chain([ROOT]).collect();
     let of_keys = keys.into_iter().chain(root).filter_map(|(what, path)| exposed(what, path, Some(&trusted), &reader));
     exposed("the configuration", file, None, &reader).into_iter().chain(of_keys).collect()
 }
 
-/// Whom a file is open to, if anyone; groups count only where it is said which are trusted. What reads a
-/// file reports one that cannot be looked at.
+/// Returns the file if it is open to others. Its group counts only if `trusted` lists the groups that may read it. It
+/// skips a file that it cannot look at, because reading that file reports the error.
 fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>, reader: &ThisProcess) -> Option<ExposedFile> {
-    // Devices such as /dev/null belong to the system.
+    // Skip devices such as /dev/null, which belong to the system.
     let found = path.metadata().ok().filter(Metadata::is_file)?;
     let mode = found.mode() & 0o777;
     let to_group = mode & GROUP != 0 && trusted.is_some_and(|groups| !groups.contains(&found.gid()));
@@ -67,28 +68,28 @@ fn exposed(what: &'static str, path: &Path, trusted: Option<&[u32]>, reader: &Th
         (false, true) => Exposure::Others,
         (true, true) => Exposure::GroupAndOthers,
     };
-    let needed_by = (mode & OTHERS != 0 && reader.is_anybody_to(&found)).then_some(reader.group);
+    let needed_by = (mode & OTHERS != 0 && reader.reads_as_others(&found)).then_some(reader.group);
     Some(ExposedFile { what, path: path.to_owned(), mode, to, needed_by })
 }
 
-/// Who reads the files.
+/// The user and the groups of this process.
 struct ThisProcess {
     user: u32,
     group: u32,
-    /// All its groups.
+    /// All groups of the process.
     groups: Vec<u32>,
 }
 
 impl ThisProcess {
-    fn this_process() -> Self {
+    fn current() -> Self {
         let group = getegid().as_raw();
         let further = getgroups().unwrap_or_default();
         let groups = [group].into_iter().chain(further.into_iter().map(rustix::process::Gid::as_raw)).collect();
         Self { user: geteuid().as_raw(), group, groups }
     }
 
-    /// Whether it reads a file only as any user can.
-    fn is_anybody_to(&self, found: &Metadata) -> bool {
+    /// Whether the process can read the file only because every user can.
+    fn reads_as_others(&self, found: &Metadata) -> bool {
         self.user != ROOT && self.user != found.uid() && !self.groups.contains(&found.gid())
     }
 }
@@ -105,7 +106,7 @@ impl fmt::Display for ExposedFile {
         write!(f, "{what}: {path} is open to {whom} (mode {mode:04o}): run ")?;
         match needed_by {
             None => write!(f, "`chmod {change} {path}`"),
-            // Without this the node could not read it any more.
+            // Without the change of group, the node could not read the file any more.
             Some(group) => {
                 write!(f, "`chgrp {group} {path} && chmod g=r,o= {path}` as root, so that only the node reads it")
             }
@@ -148,7 +149,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let ours = [path.metadata().unwrap().gid()];
         let nobody: &[u32] = &[];
-        let reader = ThisProcess::this_process();
+        let reader = ThisProcess::current();
         let cases = [
             (0o600, Some(nobody), None),
             (0o400, Some(nobody), None),

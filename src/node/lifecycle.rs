@@ -1,4 +1,4 @@
-//! The life of a node: it takes part, unseals, serves while it may, and drains.
+//! The life of a node: it takes part in consensus, unseals, serves while it may, and drains.
 
 use std::io;
 use std::pin::pin;
@@ -23,13 +23,13 @@ use crate::raft::{CATCHING_UP, Cluster, PeerListener, ShownRootKey, Standing};
 use crate::store::StoreId;
 use crate::telemetry::AuditWriter;
 
-/// Between two looks at whether the node may serve.
+/// The time between two checks of whether the node may serve.
 const STANDING_CHECK: Duration = Duration::from_millis(50);
-/// How long a stopping node waits for its audit records to be written.
+/// How long a stopping node waits until its audit records are written.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a stopping node may take to tell the others which keys were used on it.
-const LAST_WORDS: Duration = Duration::from_millis(300);
-/// How long the API's address may still be taken when the node starts.
+/// How long a stopping node may take to report to the others which keys it used.
+const LAST_USES_PATIENCE: Duration = Duration::from_millis(300);
+/// How long a starting node waits for the API's address to become free.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 /// A sealed node campaigns only after this many election timeouts without a leader.
 const SEALED_PATIENCE: u32 = 10;
@@ -40,7 +40,7 @@ pub(super) struct Lifecycle {
     consensus: Handle,
     stop: CancellationToken,
     serves: watch::Sender<bool>,
-    /// End with the node.
+    /// Tasks that end with the node.
     tasks: JoinSet<()>,
 }
 
@@ -54,7 +54,7 @@ impl Lifecycle {
         Self { parts, consensus, stop, serves, tasks: JoinSet::new() }
     }
 
-    /// Runs until told to stop, or until the node must.
+    /// Runs until somebody stops the node, or it must end.
     pub(super) async fn run(mut self) -> Result<(), NodeError> {
         self.parts.log_start();
         let mut audit_writer = self.parts.audit_writer.lock().take();
@@ -65,12 +65,12 @@ impl Lifecycle {
             reason = parts.failure.reported() => Err(NodeError::Failed(reason)),
             error = audit_failed(audit_writer.as_mut()) => Err(NodeError::Audit(error)),
         };
-        // A node that fails has answered requests too.
+        // A node that fails has answered requests too, and their records must not be lost.
         if !matches!(result, Err(NodeError::Audit(_)))
             && let Some(writer) = audit_writer
             && let Err(unwritten) = writer.stop(AUDIT_PATIENCE).await
         {
-            tracing::error!(?unwritten, "audit records were left unwritten");
+            tracing::error!(?unwritten, "the node ended before all audit records were written");
         }
         result
     }
@@ -85,7 +85,11 @@ impl Lifecycle {
         self.tasks.spawn(async move {
             let shown = Arc::clone(&parts);
             let served = serve_local(&socket, Arc::new(move || local_status::status(&shown))).await;
-            tracing::warn!(?served, socket = %socket.display(), "the local socket cannot be served");
+            tracing::warn!(
+                ?served,
+                socket = %socket.display(),
+                "the node cannot serve its local socket, which `keyraft cluster status` reads"
+            );
         });
     }
 
@@ -103,14 +107,14 @@ impl Lifecycle {
         }
         self.stop.cancelled().await;
         self.parts.local.set(NodeState::Draining, None);
-        // Which keys were used is worth telling, not waiting for.
-        drop(tokio::time::timeout(LAST_WORDS, kms.replicate_uses_now()).await);
+        // The node reports the last uses of keys if that is quick; they are not worth a long wait.
+        drop(tokio::time::timeout(LAST_USES_PATIENCE, kms.replicate_uses_now()).await);
         cluster.stop().await;
         self.parts.cluster.store(None);
         Ok(())
     }
 
-    /// Joins consensus, on its own runtime. A blank node without a root key changes nothing: it waits for one.
+    /// Joins consensus, on its own runtime. A blank node without a root key first waits for one.
     async fn take_part(&self, config: &Config) -> Result<(Cluster, Result<RootKey, SealError>), NodeError> {
         let shown = ShownRootKey::default();
         let root_key = shown.clone();
@@ -122,7 +126,7 @@ impl Lifecycle {
             async move { PeerListener::open(&cluster_config, tls, store_id, root_key, failure, logs, waits).await };
         let listener = joined(self.consensus.spawn(opened).await)??;
         if let Some(damage) = listener.damage() {
-            tracing::error!(%damage, "the keystore was damaged and is rebuilt from snapshot and log");
+            tracing::error!(%damage, "the keystore is damaged; the node rebuilds it from a snapshot and the log");
             self.parts.local.set(NodeState::Rebuilding, None);
         }
         let mut root = if listener.is_blank() { Ok(self.available_root_key().await) } else { self.root_key() };
@@ -131,7 +135,7 @@ impl Lifecycle {
             root.iter().for_each(|root| shown.show(root.fingerprint()));
             tokio::select! {
                 taken = &mut taking => return Ok((joined(taken)??, root)),
-                // A new cluster begins once all nodes hold the same root key: this node may get another.
+                // A new cluster begins once all nodes hold the same root key, so SIGHUP may bring another one.
                 () = self.parts.seal_asked.notified() => root = self.root_key().or(root),
             }
         }
@@ -141,7 +145,7 @@ impl Lifecycle {
         seal::root_key(&self.parts.config.load().seal)
     }
 
-    /// The root key, once there is one.
+    /// Waits until there is a root key.
     async fn available_root_key(&self) -> RootKey {
         let mut pauses = Pauses::new();
         loop {
@@ -175,8 +179,8 @@ impl Lifecycle {
         kms
     }
 
-    /// Opens the key ring. A node that cannot open it replicates and votes, but does not serve, and leads only in need;
-    /// it tries again now and then, and when it is asked to.
+    /// Opens the key ring. Until that succeeds the node replicates and votes, does not serve, and leads only if nobody
+    /// else does. It tries again after each pause, and at once on SIGHUP.
     async fn unseal(&self, config: &Config, kms: &Kms, cluster: &Arc<Cluster>, mut root: Result<RootKey, SealError>) {
         let mut hands_over = pin!(hand_over(cluster, config.cluster.timing.election_max * SEALED_PATIENCE));
         let mut pauses = Pauses::new();
@@ -205,11 +209,11 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Opens the listener while the node may serve, and closes it while it may not.
+    /// Opens the listener while the node may serve, and closes it otherwise.
     async fn serve(&self, config: &Config, kms: &Arc<Kms>, cluster: &Arc<Cluster>) -> Result<(), NodeError> {
         let parts = &self.parts;
         let ready = async {
-            parts.waits.step(Some("what the cluster has committed, which this node has yet to apply".to_owned()));
+            parts.waits.step(Some("entries that the cluster has committed and this node has yet to apply".to_owned()));
             kms.caught_up().await;
             kms.keys_exist(&config.keys, &parts.waits).await;
             parts.waits.step(None);
@@ -228,7 +232,7 @@ impl Lifecycle {
             .map_or(config.limits, |files| ConnectionBudget::of(config, files).bound(config.limits));
         loop {
             if !may_serve(cluster, parts) {
-                self.say_why_not(cluster);
+                self.show_why_not(cluster);
             }
             if !self.wait_until(|| may_serve(cluster, parts)).await {
                 return Ok(());
@@ -238,7 +242,7 @@ impl Lifecycle {
             parts.local.set(NodeState::Serving, None);
             self.serves.send_replace(true);
             if self.wait_until(|| !may_serve(cluster, parts)).await {
-                self.say_why_not(cluster);
+                self.show_why_not(cluster);
             } else {
                 parts.local.set(NodeState::Draining, None);
             }
@@ -246,13 +250,13 @@ impl Lifecycle {
         }
     }
 
-    fn say_why_not(&self, cluster: &Cluster) {
+    fn show_why_not(&self, cluster: &Cluster) {
         let (state, reason) = match cluster.standing() {
             // A node that has just started waits for its first lease.
             Standing::Over if cluster.lease_until_ns() == 0 => return,
             Standing::Over => (NodeState::Offline, "no leader has answered for longer than consistency.offline"),
             Standing::Behind(_) => {
-                (NodeState::Offline, "the node has yet to apply a revocation that the leader told it of")
+                (NodeState::Offline, "the node has yet to apply a revocation that the leader reported")
             }
             Standing::Held | Standing::Offline(_) => {
                 (NodeState::Unaudited, "audit.required: no sink takes records; the log says why")
@@ -261,7 +265,7 @@ impl Lifecycle {
         self.parts.local.set(state, Some(reason.to_owned()));
     }
 
-    /// Waits until something holds; false when the node must stop before.
+    /// Waits until the condition holds. Returns false if the node must stop before.
     async fn wait_until(&self, holds: impl Fn() -> bool) -> bool {
         let waited = self.stop.run_until_cancelled(async {
             while !holds() {
@@ -272,20 +276,20 @@ impl Lifecycle {
     }
 }
 
-/// Whether clients may be answered: this node has, or had a moment ago, a leader; and requests can be audited.
+/// Whether the node may answer clients: it heard of a leader recently enough, and it can audit requests.
 fn may_serve(cluster: &Cluster, parts: &Parts) -> bool {
-    // Both are looked at each time: the audit trail learns by it that its thread is stuck.
+    // Ask the audit trail each time, even if the lease says no: only this call notices that its thread is stuck.
     let audited = parts.audit.lets_serve();
     audited
         && match cluster.standing() {
             Standing::Held | Standing::Offline(_) => true,
-            // Requests are held for as long.
+            // Requests wait for the revocation that long.
             Standing::Behind(since) => since < CATCHING_UP,
             Standing::Over => false,
         }
 }
 
-/// Completes when the audit trail cannot be written any more, and never otherwise.
+/// Completes if the node cannot write its audit trail any more, and never otherwise.
 async fn audit_failed(writer: Option<&mut AuditWriter>) -> io::Error {
     match writer {
         Some(writer) => writer.failed().await,
@@ -293,12 +297,12 @@ async fn audit_failed(writer: Option<&mut AuditWriter>) -> io::Error {
     }
 }
 
-/// Lets a sealed node lead only when nobody else does for long, and then hand over. Never ends.
+/// Lets a sealed node campaign only after a long time without a leader, and then hand the leadership over. Never ends.
 async fn hand_over(cluster: &Cluster, patience: Duration) {
     loop {
         tokio::time::sleep(patience).await;
         if cluster.leads() {
-            // Round and round: sealed nodes do not know of each other, and one of the others may be able to serve.
+            // Each sealed leader hands over to the next node, because it does not know which of the others are sealed.
             cluster.hand_to_next().await;
         } else if cluster.linearize(Instant::now() + patience).await.is_err() {
             cluster.campaign().await;
@@ -315,8 +319,9 @@ fn in_address(config: &Config) -> impl FnOnce(io::Error) -> NodeError {
     move |error| NodeError::Listen { setting: "address", address, error }
 }
 
-/// Looks whether the API can listen before the node takes part: otherwise an address that is taken would show only once
-/// the node has joined and caught up. What this process ended a moment ago may still hold the address.
+/// Checks that the API can listen before the node takes part. Otherwise an address in use would show only after the
+/// node has joined and caught up. A node that this process stopped a moment ago may still hold the address for a short
+/// time.
 async fn address_is_free(config: &Config) -> Result<(), NodeError> {
     let deadline = Instant::now() + ADDRESS_PATIENCE;
     loop {

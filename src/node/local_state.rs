@@ -6,17 +6,17 @@ use arc_swap::ArcSwapOption;
 
 use crate::kms::{Kms, NodeState, StateCell};
 
-/// What the local socket shows.
+/// What the local socket shows of the node's state.
 #[derive(Default)]
 pub(super) struct LocalState {
     pub state: Arc<StateCell>,
-    /// Why the node does not serve, for whoever must act.
+    /// Why the node does not serve, for the operator who must act.
     pub reason: ArcSwapOption<String>,
     pub kms: ArcSwapOption<Kms>,
 }
 
 impl LocalState {
-    /// Notes a state and, when the node does not serve, why; logs each change once.
+    /// Sets the state and, if the node does not serve, the reason. Logs each change once.
     pub(super) fn set(&self, state: NodeState, reason: Option<String>) {
         let before = self.state.now();
         self.state.set(state);
@@ -26,7 +26,7 @@ impl LocalState {
         }
         let (before, now) = (before.name(), state.name());
         match (state, &reason) {
-            // Somebody must act.
+            // An operator must act.
             (NodeState::Sealed | NodeState::Unaudited, Some(reason)) => {
                 tracing::error!(before, state = now, reason, "the node does not serve");
             }

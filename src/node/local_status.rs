@@ -1,11 +1,12 @@
-//! What a node tells on its own machine, whatever state it is in.
+//! The status that a node shows on its local socket, in every state.
 
 use serde_json::{Value, json};
 
 use super::parts::Parts;
 use crate::http::status_json;
 
-/// The status as JSON: the cluster's once there is one, and the reason when the node does not serve.
+/// Returns the status as JSON: with the cluster's part once the node has joined, and with the reason if it does not
+/// serve.
 pub(super) fn status(parts: &Parts) -> Value {
     let local = &parts.local;
     let mut status = match local.kms.load().as_deref() {

@@ -1,4 +1,4 @@
-//! What this node's peers may have of its logs.
+//! The logs of this node, for its peers to follow.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::parts::Parts;
 use crate::raft::LogSource;
 use crate::telemetry::joined;
 
-/// Streams of this node's own events.
+/// Returns the source from which peers stream this node's own events.
 pub(super) fn source(parts: &Parts) -> LogSource {
     let (audit, errors) = (Arc::clone(&parts.audit), Arc::clone(&parts.errors));
     Arc::new(move |asked| match (asked.errors, asked.follow) {

@@ -1,4 +1,4 @@
-//! The composition root: builds every part of a node, serves, and drains.
+//! The composition root: it builds every part of a node, runs it, and stops it.
 
 mod check;
 mod error;
@@ -33,14 +33,14 @@ use crate::telemetry::ErrorLog;
 use lifecycle::Lifecycle;
 use parts::Parts;
 
-/// How long consensus may take to let go of its files.
-const LET_GO: Duration = Duration::from_secs(5);
+/// How long consensus may take to close its files.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub struct Node {
     address: SocketAddr,
     parts: Arc<Parts>,
-    /// Consensus runs apart, so that requests cannot starve its heartbeats.
+    /// Consensus has a runtime of its own, so that requests cannot delay its heartbeats.
     consensus: Consensus,
     stop: CancellationToken,
     serving: watch::Receiver<bool>,
@@ -48,11 +48,11 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node in this process. It serves as soon as it can; [`Node::serving`] waits for that.
+    /// Starts a node in this process. It serves as soon as it can, and [`Node::serving`] waits for that.
     ///
     /// # Errors
     /// The node cannot run as configured.
-    #[expect(clippy::unused_async, reason = "it must be called within a runtime, which its tasks then live on")]
+    #[expect(clippy::unused_async, reason = "the caller must be in a runtime, on which the node's tasks then run")]
     pub async fn start(config: Config) -> Result<Self, NodeError> {
         Self::start_with(config, Arc::new(ErrorLog::default()))
     }
@@ -72,29 +72,29 @@ impl Node {
         Ok(Self { address, parts, consensus, stop, serving, ended })
     }
 
-    /// Where the API listens.
+    /// Returns the address of the API.
     pub fn api_address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The API that it serves; none before it does.
+    /// Returns the API, once the node has begun to serve.
     pub fn api(&self) -> Option<Arc<Api>> {
         self.parts.api.load_full()
     }
 
     /// Waits until the node serves, or has ended.
     pub async fn serving(&self) {
-        // The sender goes when the node ends.
+        // This fails when the node has ended, because that drops the sender.
         drop(self.serving.clone().wait_for(|serves| *serves).await);
     }
 
-    /// Takes over a configuration that was read again, as far as that goes while running. Returns the settings that
-    /// wait for a restart.
+    /// Takes over the settings of a configuration that can change while the node runs. Returns those that need a
+    /// restart.
     pub fn reconfigure(&self, config: Config) -> Vec<&'static str> {
         self.parts.reconfigure(config)
     }
 
-    /// Lets a sealed node try its seal at once; an unsealed one has nothing to do.
+    /// Makes a sealed node try its seal at once. An unsealed node does nothing.
     pub fn try_seal(&self) {
         self.parts.seal_asked.notify_one();
     }
@@ -110,28 +110,29 @@ impl Node {
         }
     }
 
-    /// Closes the listeners, finishes what is in flight, hands over leadership, and ends.
+    /// Closes the listeners, finishes the requests in flight, hands over leadership, and ends.
     ///
     /// # Errors
-    /// What went wrong meanwhile; it has ended all the same.
+    /// What went wrong on the way. The node has ended even so.
     pub async fn stop(mut self) -> Result<(), NodeError> {
         self.stop.cancel();
         let ended = self.ended().await;
-        self.let_go().await;
+        self.shut_down_consensus().await;
         ended
     }
 
-    /// Ends the node as a crash would: nothing is finished or handed over. Its files can be opened again afterwards.
+    /// Ends the node as a crash would: it finishes nothing and hands over nothing. Afterwards its files can be opened
+    /// again.
     pub async fn kill(mut self) {
         self.ended.abort();
         self.parts.kill().await;
-        self.let_go().await;
+        self.shut_down_consensus().await;
     }
 
-    async fn let_go(&mut self) {
+    async fn shut_down_consensus(&mut self) {
         if let Some(consensus) = self.consensus.0.take() {
-            // Fails only when the blocking pool is gone, and then so is this node.
-            drop(tokio::task::spawn_blocking(move || consensus.shutdown_timeout(LET_GO)).await);
+            // This fails only when the runtime of this node ends, and then its tasks have ended too.
+            drop(tokio::task::spawn_blocking(move || consensus.shutdown_timeout(SHUTDOWN_PATIENCE)).await);
         }
     }
 }
@@ -142,8 +143,10 @@ impl Drop for Node {
     }
 }
 
-/// The runtime of consensus; none once it has ended. Tokio panics when a runtime is dropped in a task of another one,
-/// so that every way out, such as an error while the node is being built, must go through this type.
+/// The runtime of consensus. `None` once it has ended.
+///
+/// Tokio panics when a task of one runtime drops another runtime. So every way out must go through this type, even an
+/// error while the node is being built.
 struct Consensus(Option<Runtime>);
 
 impl Consensus {

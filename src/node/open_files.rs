@@ -1,44 +1,44 @@
-//! How many connections the process's limit of open files leaves room for.
+//! How many connections the node can take under the process's limit of open files.
 
 use crate::config::{Config, LimitsConfig};
 
-/// What the limit of open files makes of `limits.connections`.
+/// How many connections of `limits.connections` the limit of open files allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ConnectionBudget {
     /// Files that the process may open.
     files: usize,
-    /// Those that are kept for the disk, the log and peers.
+    /// Files that the node keeps for the disk, the log and peers.
     reserved: usize,
     /// Connections that the configuration asks for.
     asked: usize,
-    /// Connections that are taken at most.
+    /// Connections that the node takes at most.
     connections: usize,
 }
 
 impl ConnectionBudget {
-    /// The room that a process which may open `files` files has for connections.
+    /// Computes the budget of a process that may open `files` files.
     pub fn of(config: &Config, files: u64) -> Self {
         let files = usize::try_from(files).unwrap_or(usize::MAX);
         let peers = usize::try_from(config.cluster.connections).unwrap_or(usize::MAX);
         let reserved = config.limits.reserved_files.saturating_add(peers);
-        // With less than the reserve a node still answers somebody, in a quarter of what there is.
+        // If there are fewer files than the reserve, the node still uses a quarter of them for connections.
         let left = files.saturating_sub(reserved).max(files / 4).max(1);
         let asked = config.limits.connections;
         Self { files, reserved, asked, connections: asked.min(left) }
     }
 
-    /// The limits with as many connections as there is room for.
+    /// Lowers the connections in these limits to what the budget allows.
     pub fn bound(self, limits: LimitsConfig) -> LimitsConfig {
         LimitsConfig { connections: self.connections, ..limits }
     }
 
-    /// Logs a warning when fewer connections are taken than the configuration asks for.
+    /// Logs a warning if the node takes fewer connections than the configuration asks for.
     pub fn warn_if_lowered(self) {
         let Self { files, reserved, asked, connections } = self;
         if connections < asked {
             tracing::warn!(
-                "limits.connections is lowered from {asked} to {connections}: this process may open {files} files, and \
-                 {reserved} of them are kept for the disk, the log and the peers (limits.reserved_files and \
+                "the node lowers limits.connections from {asked} to {connections}: this process may open {files} files, \
+                 and the node keeps {reserved} of them for the disk, the log and the peers (limits.reserved_files and \
                  cluster.connections); raise the limit of open files (LimitNOFILE= of the service, or `ulimit -n`) to \
                  {}, or set limits.connections to {connections}",
                 asked.saturating_add(reserved)

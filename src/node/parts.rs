@@ -1,4 +1,4 @@
-//! The parts of a node that live as long as it does, from its configuration.
+//! The parts of a node that live as long as it does, built from its configuration.
 
 use std::io;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::store::make_usable_folder;
 use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics, check_audit_file};
 use crate::tls::{PeerTls, PublicTls, log_date_warnings};
 
-/// What a node is made of before it takes part.
+/// The parts that a node has before it takes part in consensus.
 pub(super) struct Parts {
     pub config: ArcSwap<Config>,
     pub peer_tls: Arc<PeerTls>,
@@ -31,14 +31,14 @@ pub(super) struct Parts {
     pub failure: Failure,
     pub waits: Waits,
     pub local: LocalState,
-    /// A sealed node is to try its seal again.
+    /// Wakes a sealed node, so that it tries its seal again.
     pub seal_asked: Notify,
     pub cluster: ArcSwapOption<Cluster>,
     pub api: ArcSwapOption<Api>,
 }
 
 impl Parts {
-    /// Reads certificates, then makes the data folder; nothing listens yet.
+    /// Reads the certificates, makes the data folder, and starts the audit trail. The node does not listen yet.
     pub(super) fn build(config: Config, errors: Arc<ErrorLog>) -> Result<Self, NodeError> {
         let peer_tls = Arc::new(PeerTls::load(&config.cluster.cert, &config.cluster.key, &config.cluster.ca)?);
         let beside = Some(Arc::clone(&peer_tls));
@@ -70,7 +70,7 @@ impl Parts {
         let config = self.config.load();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            // Not `level`: JSON lines have that already.
+            // Not `level`, because JSON lines already have a field of that name.
             feature_level = FEATURE_LEVEL,
             node = config.cluster.name,
             api = %config.address,
@@ -80,26 +80,26 @@ impl Parts {
         );
     }
 
-    /// The node's name and data folder.
+    /// Returns the node's name and data folder.
     pub(super) fn place(&self) -> Place {
         let config = self.config.load();
         Place { name: config.cluster.name.clone(), data: config.cluster.data.clone() }
     }
 
-    /// Takes over what can change while running; returns the settings that wait for a restart.
+    /// Takes over the settings that can change while the node runs, and returns those that need a restart.
     ///
-    /// A file that cannot be used is logged, and what it would replace stays in use.
+    /// If it cannot use a file, it logs that and keeps what it has.
     pub(super) fn reconfigure(&self, new: Config) -> Vec<&'static str> {
         let old = self.config.load_full();
         let mut config = old.take_over(&new);
         if self.local.kms.load().as_deref().is_none_or(|kms| kms.audit_key().is_none()) {
-            // Nothing came of the old seal yet.
+            // The node is still sealed, so it may take another seal.
             config.seal = new.seal.clone();
         }
         let waiting = config.needs_restart(&new);
         self.reload_certificates(&old, &mut config);
         if let Some(Err(error)) = config.audit.file.as_ref().map(usable_audit_file) {
-            tracing::error!("{error}. The audit settings stay as they were");
+            tracing::error!("{error}. The node keeps the old audit settings");
             config.audit = old.audit.clone();
         }
         self.audit.reload(&config);
@@ -117,11 +117,11 @@ impl Parts {
 
     fn reload_certificates(&self, old: &Config, config: &mut Config) {
         if let Err(error) = self.public_tls.reconfigure(&config.tls, skips_auth(config)) {
-            tracing::error!("{error}. The API keeps its certificates and the other tls settings");
+            tracing::error!("{error}. The API keeps its old certificates and the other old tls settings");
             config.tls = old.tls.clone();
         }
         if let Err(error) = self.peer_tls.reload() {
-            tracing::error!("{error}. The node keeps the certificates that it shows its peers");
+            tracing::error!("{error}. The node keeps the old certificates that it shows its peers");
         }
         log_date_warnings(&self.public_tls.certificates());
     }

@@ -1,11 +1,11 @@
-//! Protecting the process: no core file, no other process may look into its memory, and no other user into its files.
+//! Protects the process: it leaves no core file, others cannot read its memory, and other users cannot read its files.
 
 use std::io;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
 
-/// Makes the process leave no core file and forbids others to trace it.
+/// Turns core files off and forbids other processes to trace this one.
 ///
 /// # Errors
 /// The system refused.
@@ -15,13 +15,13 @@ pub(super) fn process() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes every file that the process makes from now on its user's alone: log and keystore are written by libraries
-/// that ask for no mode of their own.
+/// Closes every file that the process creates from now on to other users. The libraries that write log and keystore set
+/// no mode of their own.
 pub(super) fn new_files() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Raises the limit of open files to what the system allows: connections count against it.
+/// Raises the limit of open files as far as the system allows, because connections count as open files.
 ///
 /// # Errors
 /// The system refused.
@@ -29,7 +29,7 @@ pub(super) fn raise_open_files() -> io::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX).map(drop)
 }
 
-/// How many files this process may open.
+/// Returns how many files this process may open.
 ///
 /// # Errors
 /// The system does not say.

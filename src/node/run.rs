@@ -1,4 +1,4 @@
-//! Running one node as a process of its own: log, signals, exit.
+//! Runs one node as a process of its own, with its log and its signals.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::telemetry::{LogError, Logging};
 pub enum RunError {
     /// The configuration has problems.
     Config(Problems),
-    /// The log cannot be started.
+    /// The process cannot start its log.
     Log(LogError),
     /// The node cannot run, or has ended.
     Node {
@@ -26,7 +26,7 @@ pub enum RunError {
     },
 }
 
-/// Runs the node that a configuration file and the command line describe, until it is told to stop.
+/// Runs the node that a configuration file and the command line describe, until a signal stops it.
 ///
 /// # Errors
 /// Why it cannot run, or why it ended.
@@ -40,14 +40,14 @@ pub fn run(path: &Path, overrides: &[Override]) -> Result<(), RunError> {
         tracing::info!("{given}");
     }
     if let Err(error) = protect::process() {
-        tracing::warn!(%error, "core files and tracing of this process cannot be forbidden");
+        tracing::warn!(%error, "the node cannot turn off core files and tracing of its process");
     }
     if let Err(error) = protect::raise_open_files() {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
+        tracing::warn!(%error, "the node cannot raise its limit of open files");
     }
     match protect::open_files() {
         Ok(files) => ConnectionBudget::of(&config, files).warn_if_lowered(),
-        Err(error) => tracing::warn!(%error, "the limit of open files cannot be read"),
+        Err(error) => tracing::warn!(%error, "the node cannot read its limit of open files"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("keyraft")
@@ -57,7 +57,7 @@ pub fn run(path: &Path, overrides: &[Override]) -> Result<(), RunError> {
     runtime.block_on(serve((path, overrides), config, &logging)).map_err(ended)
 }
 
-/// Logs what was odd in the file, and which files with secrets are open to more users than need them.
+/// Logs the warnings about the configuration, and which files with secrets are open to too many users.
 fn log_warnings(path: &Path, config: &Config, warnings: &[Warning]) {
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -75,7 +75,7 @@ async fn serve(source: (&Path, &[Override]), config: Config, logging: &Logging) 
         tokio::select! {
             ended = node.ended() => return ended,
             () = any(&mut stop) => {
-                tracing::info!("told to stop");
+                tracing::info!("the node received a signal to stop");
                 return node.stop().await;
             }
             () = any(&mut reload) => {
@@ -86,7 +86,7 @@ async fn serve(source: (&Path, &[Override]), config: Config, logging: &Logging) 
     }
 }
 
-/// On any problem everything stays as it was.
+/// Reads the configuration again. On any problem the node keeps the old one.
 fn read_again((path, overrides): (&Path, &[Override]), node: &Node, logging: &Logging) {
     let (config, warnings) = match Config::load_with(path, overrides) {
         Ok(loaded) => loaded,
@@ -95,17 +95,18 @@ fn read_again((path, overrides): (&Path, &[Override]), node: &Node, logging: &Lo
                 tracing::error!("{problem}");
             }
             tracing::error!(
-                "the changed configuration has problems, and everything stays as it was: correct it and send SIGHUP again"
+                "the changed configuration has problems, and the node keeps the old one: correct the file and send SIGHUP \
+                 again"
             );
             return;
         }
     };
     log_warnings(path, &config, &warnings);
     if let Err(error) = logging.reload(&config.log) {
-        tracing::error!(%error, "the log level stays as it was");
+        tracing::error!(%error, "the node keeps its log level");
     }
     let waiting = node.reconfigure(config);
-    tracing::info!(wait_for_a_restart = ?waiting, "the configuration was read again");
+    tracing::info!(wait_for_a_restart = ?waiting, "the node read the configuration again");
 }
 
 fn signals<const N: usize>(kinds: [SignalKind; N]) -> Result<Vec<Signal>, NodeError> {

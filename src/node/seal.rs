@@ -10,10 +10,10 @@ use crate::crypto::RootKey;
 use crate::file::{self, Named};
 use crate::kms::SealError;
 
-/// The first pause of a sealed node; each is twice as long as the one before.
+/// The first pause of a sealed node. Each further one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// What Windows puts before text in UTF-8.
+/// The byte order mark that Windows puts before text in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 const ROOT_KEY_BYTES: usize = 32;
 
@@ -26,9 +26,9 @@ impl Pauses {
         Self(FIRST_PAUSE)
     }
 
-    /// Waits for the next attempt; `asked` brings it at once.
+    /// Waits until the next attempt. A notification of `asked` ends the pause at once.
     pub async fn wait(&mut self, asked: &Notify) {
-        // Either way it is time.
+        // Either way the node tries again.
         drop(tokio::time::timeout(self.next(), asked.notified()).await);
     }
 
@@ -39,10 +39,10 @@ impl Pauses {
     }
 }
 
-/// The root key that the configuration names.
+/// Reads the root key that the configuration names.
 ///
 /// # Errors
-/// It is not there, or is no root key; the node stays sealed and says so.
+/// The root key is missing or malformed. The node stays sealed and says so.
 pub(super) fn root_key(seal: &SealConfig) -> Result<RootKey, SealError> {
     let content = match seal {
         SealConfig::File(path) => file::read(path, Named::BySetting).map_err(|error| missing(error.to_string()))?,
@@ -54,26 +54,26 @@ pub(super) fn root_key(seal: &SealConfig) -> Result<RootKey, SealError> {
     text.parse().map_err(|_| missing(format!("{} {}", source(seal), instead(&content))))
 }
 
-/// What there is in place of a root key; nothing of it is shown.
+/// Says what stands in place of a root key, without showing any of it.
 fn instead(content: &[u8]) -> &'static str {
     let content = content.trim_ascii();
     if content.is_empty() {
         "is empty"
     } else if content.starts_with(b"kes:") {
-        "holds an API key and no root key"
+        "holds an API key instead of a root key"
     } else if content.starts_with(b"-----BEGIN ") {
-        "holds PEM and no root key, which is 32 bytes in base64"
+        "holds PEM instead of a root key, which is 32 bytes in base64"
     } else if content.len() == ROOT_KEY_BYTES && std::str::from_utf8(content).is_err() {
         "holds 32 bytes as they are: a root key is those bytes in base64, as `base64` writes them"
     } else {
-        "holds no root key, which is 32 bytes in base64"
+        "does not hold a root key, which is 32 bytes in base64"
     }
 }
 
-/// What a sealed node says: the setting, what is wrong, and what to do.
+/// Says why a node is sealed: the setting, what is wrong, and what to do.
 pub(super) fn reason(seal: &SealConfig, error: &SealError) -> String {
     match seal {
-        // A file that is there holds something of worth, perhaps: it must not be written over.
+        // Never advise to overwrite a file that exists: its content may be needed.
         SealConfig::File(path) if path.symlink_metadata().is_ok() => format!(
             "seal.file: {error}. In seal.file, name the file that holds the root key of this cluster instead of {}, and \
              send SIGHUP",
@@ -144,13 +144,13 @@ mod tests {
         assert!(said(&file).contains(words), "{}", said(&file));
         let table: [(&[u8], &str); 8] = [
             (b"\n", "is empty."),
-            (b"\xef\xbb\xbf", "holds no root key, which is 32 bytes in base64."),
-            (b"c2hvcnQ=", "holds no root key, which is 32 bytes in base64."),
-            (b"\xff\xfe", "holds no root key, which is 32 bytes in base64."),
-            (b"kes:v1:x", "holds an API key and no root key."),
-            (b"-----BEGIN PRIVATE KEY-----\n", "holds PEM and no root key, which is 32 bytes in base64."),
+            (b"\xef\xbb\xbf", "does not hold a root key, which is 32 bytes in base64."),
+            (b"c2hvcnQ=", "does not hold a root key, which is 32 bytes in base64."),
+            (b"\xff\xfe", "does not hold a root key, which is 32 bytes in base64."),
+            (b"kes:v1:x", "holds an API key instead of a root key."),
+            (b"-----BEGIN PRIVATE KEY-----\n", "holds PEM instead of a root key, which is 32 bytes in base64."),
             (&[0xff; 32], "holds 32 bytes as they are: a root key is those bytes in base64, as `base64` writes them."),
-            (&[b'x'; 32], "holds no root key, which is 32 bytes in base64."),
+            (&[b'x'; 32], "does not hold a root key, which is 32 bytes in base64."),
         ];
         for (bad, why) in table {
             fs::write(&path, bad).unwrap();

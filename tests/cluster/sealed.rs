@@ -53,7 +53,7 @@ fn wrong_seals(cluster: &TestCluster) -> [(SealConfig, &'static str); 4] {
     [
         (file("other.key", &other), "root key"),
         (SealConfig::File(cluster.certificates().file("nowhere.key")), "nowhere.key: No such file"),
-        (file("short.key", "c2hvcnQ="), "short.key holds no root key"),
+        (file("short.key", "c2hvcnQ="), "short.key does not hold a root key"),
         (SealConfig::Env("KEYRAFT_TEST_UNSET".into()), "the variable KEYRAFT_TEST_UNSET is not set"),
     ]
 }

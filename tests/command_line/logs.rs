@@ -102,7 +102,7 @@ async fn errors_of_a_node_are_shown_alone_and_with_those_of_all() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{text}\nstrange: section\n")).unwrap();
     cluster.signal(0, Signal::HUP);
-    let refused = "the changed configuration has problems, and everything stays as it was";
+    let refused = "the changed configuration has problems, and the node keeps the old one";
     status::wait_for("an error", &[cluster.data(0)], async || cluster.log(0).contains(refused).then_some(())).await;
 
     let has_error = |events: &[Value]| events.iter().any(|event| event.to_string().contains(refused));

@@ -139,16 +139,16 @@ async fn files_that_cannot_be_used_are_named_and_leave_the_node_as_it_is() {
         config.audit.file = Some(AuditFileConfig { path: folder.clone(), max_size, max_age, keep: 1 });
     });
     let log = node.reload("audit.file.path: cannot use").await;
-    assert!(log.contains("name a file. The audit settings stay as they were"), "{log}");
+    assert!(log.contains("name a file. The node keeps the old audit settings"), "{log}");
     let key = node.config.cluster.key.clone();
     let kept = fs::read(&key).expect("`dev` writes it");
     node.write(|_| {});
     fs::write(&key, "").expect("the folder is writable");
     let log = node.reload("cluster.tls.key: ").await;
-    assert!(log.contains("peer.key is empty. The node keeps the certificates that it shows its peers"), "{log}");
+    assert!(log.contains("peer.key is empty. The node keeps the old certificates that it shows its peers"), "{log}");
     fs::write(&key, kept).expect("the folder is writable");
     fs::write(&node.file, "version: v1\nadres: x\n").expect("the folder is writable");
-    let log = node.reload("everything stays as it was").await;
+    let log = node.reload("the node keeps the old one").await;
     assert!(log.contains("config.yml:2: unknown setting `adres`"), "{log}");
     admin.json(&["key", "create", "last", "--server", &admin.server()]);
 }

@@ -23,7 +23,7 @@ async fn idle_connections_beyond_the_limit_of_open_files_do_not_kill_the_node() 
     processes.stop(0).await;
     processes.begin_with_files(0, FILES);
     status::wait_for_state(&processes.data(0), "serving").await;
-    let lowered = "limits.connections is lowered from 10000 to 144: this process may open 400 files";
+    let lowered = "the node lowers limits.connections from 10000 to 144: this process may open 400 files";
     assert!(processes.log(0).contains(lowered), "{}", processes.log(0));
 
     let admin = processes.admin();

@@ -14,7 +14,7 @@ async fn a_node_says_that_it_rebuilds_and_that_it_must_not_come_back() {
     fs::remove_dir_all(processes.data(1).join("keystore")).expect("the folder is there");
     processes.start_all().await;
     user.assert_decrypts(1, &keys).await;
-    assert!(processes.log(1).contains("the keystore was damaged and is rebuilt"), "{}", processes.log(1));
+    assert!(processes.log(1).contains("the keystore is damaged; the node rebuilds it"), "{}", processes.log(1));
     status::assert_equal_digests(&processes.data_folders()).await;
 
     processes.kill(2);

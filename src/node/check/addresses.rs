@@ -1,4 +1,4 @@
-//! Addresses: whether the node can listen on its own, and whether the names of others resolve.
+//! Checks that the node can listen on its addresses, and that the names of others resolve.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,8 +36,12 @@ fn listening(setting: &str, address: SocketAddr, report: &mut CheckReport<'_>) {
         }
         Err(error) => {
             let (why, what) = match error.kind() {
-                io::ErrorKind::AddrInUse => ("another program does", "stop that or choose another port"),
-                io::ErrorKind::AddrNotAvailable => ("this machine does not have that address", "write one that it has"),
+                io::ErrorKind::AddrInUse => {
+                    ("another program already does", "stop that program or choose another port")
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    ("this machine does not have that address", "choose one that it has")
+                }
                 io::ErrorKind::PermissionDenied => ("this user may not", "choose a port from 1024 on"),
                 _ => return report.problem(setting, format!("the node cannot listen on {address}: {error}")),
             };
@@ -74,6 +78,6 @@ async fn resolved(address: &str) -> io::Result<()> {
     let found = timeout(PATIENCE, lookup_host(address)).await;
     match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.next() {
         Some(_) => Ok(()),
-        None => Err(io::Error::new(io::ErrorKind::NotFound, "there is no such name")),
+        None => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
     }
 }

@@ -1,11 +1,11 @@
-//! Certificates against their keys, their CAs, their dates, and the name that clients use.
+//! Checks certificates: their keys, CAs and dates, and the name that clients use.
 
 use super::CheckReport;
 use crate::clock;
 use crate::config::Config;
 use crate::tls::{date_warnings, inspect_api, inspect_peer, is_for_host};
 
-/// Checks what the sections `tls` and `cluster.tls` name.
+/// Checks the files that the sections `tls` and `cluster.tls` name.
 pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let now_s = clock::unix_ns() / 1_000_000_000;
     for inspection in [inspect_api(&config.tls), inspect_peer(&config.cluster)] {
@@ -21,12 +21,12 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     names(config, report);
 }
 
-/// Clients know a node by the address that its peers list.
+/// Checks that the API's certificate names the address under which clients know the node: that in `cluster.peers`.
 fn names(config: &Config, report: &mut CheckReport<'_>) {
     let own = config.cluster.peers.iter().find(|peer| peer.name == config.cluster.name);
     let Some((host, _)) = own.and_then(|own| own.api_address.rsplit_once(':')) else { return };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    // A node without peers lists the address at which it listens, which may stand for all of the machine's.
+    // A node without peers lists the address that it listens on, which may stand for all addresses of the machine.
     let stands_for_all = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
     if !stands_for_all && is_for_host(&config.tls.cert, host) == Some(false) {
         report.warn(

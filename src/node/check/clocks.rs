@@ -1,4 +1,4 @@
-//! This machine's clocks: whether they run, and whether the wall clock was set back.
+//! Checks that this machine's clocks run, and that nobody set the wall clock back.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,15 +8,15 @@ use super::CheckReport;
 use crate::clock;
 use crate::config::Config;
 
-/// A file may be newer than the clock by so many seconds: file systems may lie on other machines.
+/// A file may be newer than the clock by this much, because file systems may lie on other machines.
 const TOLERANCE_S: i64 = 60;
-/// How far down the newest file is looked for: `keystore/sled-1/db`.
+/// How many folders deep the check looks for the newest file: `keystore/sled-1/db`.
 const DEPTH: usize = 3;
 
-/// Checks the wall clock against files, and that the clock of leases runs.
+/// Checks the wall clock against the files, and that the clock of leases runs.
 pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     if clock::boot_ns() <= 0 {
-        report.problem("consistency.lease", "this machine has no CLOCK_BOOTTIME, by which leases are measured");
+        report.problem("consistency.lease", "this machine lacks CLOCK_BOOTTIME, by which the node measures leases");
     }
     let now_s = clock::unix_ns() / 1_000_000_000;
     let own = modified(report.file).map(|modified_s| (modified_s, report.file.to_owned()));
@@ -28,8 +28,8 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
         report.warn(
             "cluster.data",
             format!(
-                "this machine's clock says {}, but {} was written at {}: the clock was set back, and certificates and \
-                 dates are judged by it; check its time synchronisation",
+                "this machine's clock says {}, but {} was written at {}: the clock was set back, and the node \
+                 judges certificates and dates by it; check the time synchronisation",
                 date(now_s),
                 path.display(),
                 date(modified_s)
@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     }
 }
 
-/// The newest file below a folder, and when it was written.
+/// Returns the newest file below a folder, and when it was written.
 fn newest(folder: &Path, depth: usize) -> Option<(i64, PathBuf)> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     let each = entries.filter_map(|entry| {

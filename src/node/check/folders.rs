@@ -1,4 +1,4 @@
-//! The data folder and the audit file: whether they can be used, and whether there is room.
+//! Checks that the node can use its data folder and its audit file, and that the disk has room.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -11,9 +11,9 @@ use crate::config::{Config, SyslogAddress};
 use crate::node::error::unusable;
 use crate::telemetry::check_audit_file;
 
-/// With less room than this a node cannot work.
+/// A node cannot work with less room than this.
 const LEAST_ROOM: u64 = 64 << 20;
-/// With less room than this, and what the log may take, it will not work for long.
+/// The check warns if there is less room than this plus what the log may take.
 const LITTLE_ROOM: u64 = 1 << 30;
 
 /// Checks the folders and files that the node writes.
@@ -36,7 +36,7 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     }
 }
 
-/// A sink that takes no records keeps the node from serving only where records are required.
+/// Reports a sink that cannot take records. It keeps the node from serving only with `audit.required`.
 pub(super) fn report_sink(config: &Config, report: &mut CheckReport<'_>, message: &str) {
     if config.audit.required {
         report.problem("audit.syslog.address", message);
@@ -45,12 +45,12 @@ pub(super) fn report_sink(config: &Config, report: &mut CheckReport<'_>, message
     }
 }
 
-/// Whether this user can work in the folder, or make it.
+/// Checks that this user can work in the folder, or create it.
 fn usable_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?);
     }
-    // Nothing but a folder may stand there, not even a link to nothing.
+    // Only a folder may stand there, not even a link that leads nowhere.
     if folder.symlink_metadata().is_ok() {
         folder
             .metadata()
@@ -64,7 +64,7 @@ fn usable_folder(folder: &Path) -> io::Result<()> {
     Ok(access(above, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Whether a syslog server may listen there, or else what stands there.
+/// Checks that a syslog server may listen there. Otherwise says what stands there.
 fn is_syslog(path: &Path) -> Result<(), &'static str> {
     match path.metadata() {
         Ok(found) if found.file_type().is_socket() => Ok(()),
@@ -73,7 +73,7 @@ fn is_syslog(path: &Path) -> Result<(), &'static str> {
     }
 }
 
-/// The nearest folder above that exists.
+/// Returns the nearest existing folder above.
 fn nearest(folder: &Path) -> &Path {
     let above = parent(folder);
     if above.exists() || above == folder { above } else { nearest(above) }

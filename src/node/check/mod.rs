@@ -1,4 +1,4 @@
-//! Everything that can be found wrong with a node before it starts, without changing anything.
+//! Checks a node before it starts, without changing anything.
 
 mod addresses;
 mod certificates;
@@ -14,26 +14,26 @@ use crate::config::{self, Config, Finding, Lines};
 use crate::http::LOCAL_SOCKET;
 use crate::node::exposed_files;
 
-/// What was found.
+/// The findings of a check.
 #[derive(Debug, Default)]
 pub struct Checked {
-    /// What keeps the node from starting or from serving.
+    /// Problems that keep the node from starting or from serving.
     pub problems: Vec<Finding>,
-    /// What needs attention.
+    /// Things that need attention.
     pub warnings: Vec<Finding>,
-    /// What could not be checked, and why.
+    /// What the check could not look at, and why.
     pub notes: Vec<Finding>,
 }
 
-/// Checks a configuration file and everything that it names. Nothing is started, made or changed.
+/// Checks a configuration file and everything that it names. It starts, makes and changes nothing.
 pub async fn check(file: &Path) -> Checked {
-    // The file may be a pipe, which can be read once.
+    // Read the file once only, because it may be a pipe.
     let read = config::read_text(file)
         .and_then(|text| Config::parse(file, &text, &config::process_variable).map(|read| (read, Lines::of(&text))));
     let ((config, warnings), lines) = match read {
         Ok(read) => read,
         Err(problems) => {
-            let note = "files, addresses and data are not checked before the configuration can be read";
+            let note = "the check skipped files, addresses and data, because it needs a configuration without problems";
             let notes = vec![Finding { file: file.to_owned(), line: 0, message: note.to_owned() }];
             return Checked { problems: problems.0, notes, ..Checked::default() };
         }
@@ -54,7 +54,7 @@ pub async fn check(file: &Path) -> Checked {
     report.finish()
 }
 
-/// Whether another node than the one that is checked runs on the data folder.
+/// Reports a node of another name that runs on the data folder.
 async fn another_node(config: &Config, report: &mut CheckReport<'_>) {
     let (data, own) = (&config.cluster.data, &config.cluster.name);
     if report.runs
@@ -70,7 +70,7 @@ async fn another_node(config: &Config, report: &mut CheckReport<'_>) {
     }
 }
 
-/// Files with secrets that more users than need to can read or change.
+/// Reports files with secrets that too many users can read or change.
 fn exposed(config: &Config, report: &mut CheckReport<'_>) {
     for exposed in exposed_files(report.file, config) {
         let (file, line) = (report.file.to_owned(), report.lines.line(exposed.what));
@@ -78,7 +78,7 @@ fn exposed(config: &Config, report: &mut CheckReport<'_>) {
     }
 }
 
-/// What was found so far, by the settings of one file.
+/// Collects the findings about the settings of one file.
 struct CheckReport<'a> {
     file: &'a Path,
     lines: Lines,
@@ -88,26 +88,26 @@ struct CheckReport<'a> {
 }
 
 impl CheckReport<'_> {
-    /// Notes what keeps the node from starting or serving.
+    /// Adds a problem that keeps the node from starting or serving.
     fn problem(&mut self, setting: &str, message: impl AsRef<str>) {
         let finding = self.finding(setting, message.as_ref());
         self.found.problems.push(finding);
     }
 
-    /// Notes what needs attention.
+    /// Adds a warning about something that needs attention.
     fn warn(&mut self, setting: &str, message: impl AsRef<str>) {
         let finding = self.finding(setting, message.as_ref());
         self.found.warnings.push(finding);
     }
 
-    /// Notes what could not be checked.
+    /// Adds a note about something that the check could not look at.
     fn note(&mut self, setting: &str, message: impl AsRef<str>) {
         let finding = self.finding(setting, message.as_ref());
         self.found.notes.push(finding);
     }
 
     fn finding(&self, setting: &str, message: &str) -> Finding {
-        // The place in a list is for finding the line; people know the list's items by their names.
+        // The index in a list only serves to find the line. People know the items by their names.
         let name = setting.split('[').next().unwrap_or(setting);
         let (file, line) = (self.file.to_owned(), self.lines.line(setting));
         Finding { file, line, message: format!("{name}: {message}") }

@@ -1,4 +1,4 @@
-//! The root key, and whether it opens what the data folder holds.
+//! Checks that the root key can be read, and that it opens the key ring in the data folder.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ use crate::node::seal::root_key;
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1 << 20;
-/// What of a data folder is searched for the key ring.
+/// The parts of a data folder in which the check looks for the key ring.
 const FOLDERS: [&str; 3] = ["log", "keystore", "snapshots"];
 
-/// Checks that the root key can be read, and that it is the one of the data.
+/// Checks that the root key can be read, and that it belongs to the data.
 pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let setting = match &config.seal {
         SealConfig::File(_) => "seal.file",
@@ -49,8 +49,8 @@ fn compare(setting: &str, root: &RootKey, found: &BTreeSet<[u8; 32]>, data: &Pat
     }
 }
 
-/// The fingerprints of the root keys that wrap the key rings in the files of a data folder. The files are only read,
-/// also while a node runs.
+/// Returns the fingerprints of the root keys that wrap the key rings in the files of a data folder. It only reads the
+/// files, so a node may run meanwhile.
 fn wrapped_by(data: &Path) -> Result<BTreeSet<[u8; 32]>, (PathBuf, io::Error)> {
     let mut found = BTreeSet::new();
     for folder in FOLDERS {
@@ -74,7 +74,7 @@ fn search_folder(folder: &Path, found: &mut BTreeSet<[u8; 32]>) -> Result<(), (P
             search_folder(&path, found)?;
         } else {
             match search_file(&path, found) {
-                // A running node removes files.
+                // A running node may have removed the file.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((path, error)),
                 _ => {}
             }
