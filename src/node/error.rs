@@ -1,45 +1,56 @@
 //! Why a node cannot run, or has ended.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 use crate::raft::StartError;
 use crate::tls::SettingError;
 
 /// Why a node cannot run, or has ended.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum NodeError {
     /// A setting names a certificate, key or CA that cannot be used.
-    Tls(SettingError),
+    #[error(transparent)]
+    Tls(#[from] SettingError),
     /// A setting names another file or folder that cannot be used.
+    #[error("{setting}: {}", unusable(path, error))]
     File {
         /// The setting.
         setting: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// Why it cannot be used.
+        #[source]
         error: io::Error,
     },
     /// A setting names an address that the node cannot listen on.
+    #[error("{setting}: cannot listen on {address}: {error}{}", address_advice(error.kind()))]
     Listen {
         /// The setting.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
+        #[source]
         error: io::Error,
     },
     /// It cannot take part in its cluster.
+    #[error(transparent)]
     Start(StartError),
     /// The system refused something else.
-    Io(io::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// An invariant broke, or the disk failed: going on could lose or leak a key.
+    #[error("{0}")]
     Failed(String),
     /// The node cannot write its audit trail any more.
-    Audit(io::Error),
+    #[error("the node cannot write its audit trail: {0}")]
+    Audit(#[source] io::Error),
     /// A part of the node panicked.
+    #[error("a part of the node panicked: {0}")]
     Panicked(String),
 }
 
@@ -55,12 +66,6 @@ impl NodeError {
     }
 }
 
-impl From<SettingError> for NodeError {
-    fn from(error: SettingError) -> Self {
-        Self::Tls(error)
-    }
-}
-
 impl From<StartError> for NodeError {
     fn from(error: StartError) -> Self {
         match error {
@@ -69,31 +74,6 @@ impl From<StartError> for NodeError {
         }
     }
 }
-
-impl From<io::Error> for NodeError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for NodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tls(error) => error.fmt(f),
-            Self::File { setting, path, error } => write!(f, "{setting}: {}", unusable(path, error)),
-            Self::Listen { setting, address, error } => {
-                write!(f, "{setting}: cannot listen on {address}: {error}{}", address_advice(error.kind()))
-            }
-            Self::Start(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-            Self::Failed(reason) => f.write_str(reason),
-            Self::Audit(error) => write!(f, "the node cannot write its audit trail: {error}"),
-            Self::Panicked(what) => write!(f, "a part of the node panicked: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for NodeError {}
 
 /// Says which file or folder the node cannot use, why, and what to do about it.
 pub(super) fn unusable(path: &Path, error: &io::Error) -> String {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::open_files::ConnectionBudget;
@@ -11,17 +12,21 @@ use crate::config::{Config, Override, Problems, Warning};
 use crate::telemetry::{LogError, Logging};
 
 /// Why the process ends with an error.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum RunError {
     /// The configuration has problems.
+    #[error(transparent)]
     Config(Problems),
     /// The process cannot start its log.
+    #[error(transparent)]
     Log(LogError),
     /// The node cannot run, or has ended.
+    #[error("{}{error}", file_of_setting(file, error))]
     Node {
         /// The configuration file.
         file: PathBuf,
         /// Why.
+        #[source]
         error: Box<NodeError>,
     },
 }
@@ -118,15 +123,7 @@ async fn any(signals: &mut [Signal]) {
     futures::future::select_all(next).await;
 }
 
-impl std::fmt::Display for RunError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Config(problems) => problems.fmt(f),
-            Self::Log(error) => error.fmt(f),
-            Self::Node { file, error } if error.is_of_a_setting() => write!(f, "{}: {error}", file.display()),
-            Self::Node { error, .. } => error.fmt(f),
-        }
-    }
+/// Returns the configuration file as the beginning of the text, if the error is about one of its settings.
+fn file_of_setting(file: &Path, error: &NodeError) -> String {
+    if error.is_of_a_setting() { format!("{}: ", file.display()) } else { String::new() }
 }
-
-impl std::error::Error for RunError {}

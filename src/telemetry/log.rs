@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
+use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
@@ -26,11 +27,15 @@ pub struct Logging {
 }
 
 /// Why the log could not be started or changed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum LogError {
     /// This part of the configured level is neither a level nor a target with one.
+    #[error(
+        "log.level: `{0}` is neither a level nor `target=level`: write `info` or `info,keyraft=debug`, for example"
+    )]
     Level(String),
     /// The process already has a log.
+    #[error("this process already has a log")]
     Started,
 }
 
@@ -155,22 +160,6 @@ impl FormatTime for WallTime {
         out.write_str(&clock::rfc3339(Some(clock::unix_ns())))
     }
 }
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Level(part) => {
-                write!(
-                    f,
-                    "log.level: `{part}` is neither a level nor `target=level`: write `info` or `info,keyraft=debug`, for example"
-                )
-            }
-            Self::Started => f.write_str("this process already has a log"),
-        }
-    }
-}
-
-impl std::error::Error for LogError {}
 
 #[cfg(test)]
 mod tests {

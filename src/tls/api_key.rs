@@ -10,6 +10,7 @@ use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
     SerialNumber,
 };
+use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -41,13 +42,16 @@ pub struct ClientCertificate {
 }
 
 /// Why a text is not an API key, or why the node cannot use one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ApiKeyError {
     /// The text is not `kes:v1:` and the base64 of 33 bytes.
+    #[error("not an API key: an API key is 'kes:v1:' and 44 characters of base64")]
     Malformed,
     /// The key has a type that this version does not know.
+    #[error("an API key of the unknown type {0}: this version reads type 0 only")]
     UnknownType(u8),
     /// The cryptographic library refused to make or use a key.
+    #[error("the cryptographic library refused the API key")]
     Unusable,
 }
 
@@ -144,20 +148,6 @@ impl fmt::Debug for ClientCertificate {
         f.write_str("ClientCertificate(…)")
     }
 }
-
-impl fmt::Display for ApiKeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed => f.write_str("not an API key: an API key is 'kes:v1:' and 44 characters of base64"),
-            Self::UnknownType(number) => {
-                write!(f, "an API key of the unknown type {number}: this version reads type 0 only")
-            }
-            Self::Unusable => f.write_str("the cryptographic library refused the API key"),
-        }
-    }
-}
-
-impl std::error::Error for ApiKeyError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
 //! A certificate authority for `keyraft dev`. Its key stays in memory, and is gone once the cluster is made.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Extended, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber,
 };
+use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -32,8 +32,9 @@ pub struct Issued {
 }
 
 /// The cryptographic library could not make a key or a certificate.
-#[derive(Debug)]
-pub struct AuthorityError(String);
+#[derive(Debug, Error)]
+#[error("cannot make a certificate: {0}")]
+pub struct AuthorityError(#[from] rcgen::Error);
 
 impl Authority {
     /// Makes an authority of this name.
@@ -41,11 +42,11 @@ impl Authority {
     /// # Errors
     /// The cryptographic library cannot make a key or a certificate.
     pub fn new(name: &str) -> Result<Self, AuthorityError> {
-        let key = KeyPair::generate().map_err(failed)?;
+        let key = KeyPair::generate()?;
         let mut params = parameters(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate_pem = params.self_signed(&key).map_err(failed)?.pem();
+        let certificate_pem = params.self_signed(&key)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), certificate_pem })
     }
 
@@ -63,19 +64,19 @@ impl Authority {
     /// As for [`Authority::new`], and if a certificate cannot hold the name.
     pub fn issue_peer(&self, node: &str) -> Result<Issued, AuthorityError> {
         let mut names = local_names()?;
-        names.push(SanType::DnsName(node.try_into().map_err(failed)?));
+        names.push(SanType::DnsName(node.try_into()?));
         self.issue(node, names, vec![Extended::ServerAuth, Extended::ClientAuth])
     }
 
     fn issue(&self, name: &str, names: Vec<SanType>, usages: Vec<Extended>) -> Result<Issued, AuthorityError> {
-        let key = KeyPair::generate().map_err(failed)?;
+        let key = KeyPair::generate()?;
         let mut params = parameters(name);
         params.subject_alt_names = names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
     }
 }
@@ -92,20 +93,8 @@ fn parameters(name: &str) -> CertificateParams {
 
 fn local_names() -> Result<Vec<SanType>, AuthorityError> {
     Ok(vec![
-        SanType::DnsName("localhost".try_into().map_err(failed)?),
+        SanType::DnsName("localhost".try_into()?),
         SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
     ])
 }
-
-fn failed(error: rcgen::Error) -> AuthorityError {
-    AuthorityError(error.to_string())
-}
-
-impl fmt::Display for AuthorityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot make a certificate: {}", self.0)
-    }
-}
-
-impl std::error::Error for AuthorityError {}

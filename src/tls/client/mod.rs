@@ -12,6 +12,7 @@ use rustls::client::{ClientConfig, WantsClientCert};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ConfigBuilder, InconsistentKeys};
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -69,14 +70,17 @@ pub enum Alpn {
 }
 
 /// Why a client's TLS cannot be set up.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum ClientTlsError {
     /// A file cannot be used, or the system has no roots.
-    Files(TlsError),
+    #[error("{}", without_settings(.0))]
+    Files(#[source] TlsError),
     /// The API key cannot be used.
+    #[error(transparent)]
     ApiKey(ApiKeyError),
     /// The certificate and the private key cannot be used.
-    Credentials(rustls::Error),
+    #[error("the client certificate and key cannot be used: {0}")]
+    Credentials(#[source] rustls::Error),
 }
 
 /// A client's TLS settings; cheap to clone.
@@ -178,25 +182,18 @@ fn api_key_credentials(
     Ok((vec![certificate], key))
 }
 
-impl std::fmt::Display for ClientTlsError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            // The text of the server names a setting, which a client does not have.
-            Self::Files(TlsError::NoSystemRoots) => f.write_str("the system has no trusted root certificates"),
-            Self::Files(TlsError::PasswordNeeded(path)) => write!(
-                f,
-                "{0} is encrypted, and commands take no password: write an unencrypted copy with `openssl pkey -in {0} \
-                 -out NEW-FILE`, and use that",
-                path.display()
-            ),
-            Self::Files(error) => error.fmt(f),
-            Self::ApiKey(error) => error.fmt(f),
-            Self::Credentials(error) => write!(f, "the client certificate and key cannot be used: {error}"),
-        }
+/// Says what is wrong with a file. The texts of [`TlsError`] name settings, which a command does not have.
+fn without_settings(error: &TlsError) -> String {
+    match error {
+        TlsError::NoSystemRoots => "the system has no trusted root certificates".to_owned(),
+        TlsError::PasswordNeeded(path) => format!(
+            "{0} is encrypted, and commands take no password: write an unencrypted copy with `openssl pkey -in {0} -out \
+             NEW-FILE`, and use that",
+            path.display()
+        ),
+        error => error.to_string(),
     }
 }
-
-impl std::error::Error for ClientTlsError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,60 +1,96 @@
 //! Why certificates and keys cannot be used, each naming the file to look at.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+
+use rustls::CertificateError;
+use thiserror::Error;
 
 use super::content::Content;
 use crate::file::Unread;
 use crate::tls::certificate::dates;
 
 /// A setting that names a file which TLS cannot use.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{setting}: {error}")]
 pub struct SettingError {
     /// The setting, by its name in the configuration file.
     pub setting: &'static str,
     /// What is wrong with the file.
+    #[source]
     pub error: TlsError,
 }
 
 /// Why TLS cannot be set up.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum TlsError {
     /// The file or folder cannot be read.
+    #[error(transparent)]
     Read(Unread),
     /// The file or folder holds nothing.
+    #[error("{} is empty", .0.display())]
     Empty(PathBuf),
     /// A folder of CA certificates holds another file, too.
+    #[error(
+        "{} holds no readable PEM certificate: the folder {} must hold CA certificates and nothing else, so move the \
+         file to another place",
+        file.display(),
+        folder.display()
+    )]
     NotOnlyCertificates {
         /// The folder.
         folder: PathBuf,
         /// The other file.
         file: PathBuf,
     },
-    /// The file holds no certificate in PEM, or a broken one.
+    /// The file does not hold a certificate in PEM, or holds a damaged one.
+    #[error("{}", holds.in_place_of_certificate(path))]
     NoCertificate {
         /// The file.
         path: PathBuf,
         /// What it holds instead.
         holds: Content,
     },
-    /// The file holds no private key in PEM that can be read.
+    /// The file does not hold a readable private key in PEM.
+    #[error("{}", holds.in_place_of_key(path))]
     NoPrivateKey {
         /// The file.
         path: PathBuf,
         /// What it holds instead.
         holds: Content,
     },
-    /// The private key is encrypted and no password is configured.
+    /// The private key is encrypted, and the configuration has no password.
+    #[error("{} is encrypted: set tls.password", .0.display())]
     PasswordNeeded(PathBuf),
-    /// The password does not open the private key.
+    /// The password does not decrypt the private key.
+    #[error("tls.password does not decrypt {}: correct the password, or name the file that it is for", .0.display())]
     WrongPassword(PathBuf),
     /// The private key is encrypted with an algorithm that Keyraft does not read.
+    #[error(
+        "{path} is encrypted with an algorithm that Keyraft does not read: convert it with `openssl pkcs8 -topk8 -v2 \
+         aes-256-cbc -in {path} -out NEW-FILE`",
+        path = .0.display()
+    )]
     UnknownEncryption(PathBuf),
-    /// A peer's private key is encrypted, and peers' keys have no password.
+    /// The private key for peers is encrypted, and `cluster.tls` has no setting for a password.
+    #[error(
+        "{path} is encrypted, and cluster.tls has no password: write an unencrypted copy with `openssl pkey -in {path} \
+         -out NEW-FILE`",
+        path = .0.display()
+    )]
     EncryptedPeerKey(PathBuf),
-    /// The private key is of a kind, or a length, that TLS does not use.
+    /// TLS does not use private keys of this kind or length.
+    #[error(
+        "{} holds a private key that TLS cannot use: make an ECDSA (P-256 or P-384), Ed25519 or RSA key (2048 bits or \
+         more) and a certificate for it",
+        .0.display()
+    )]
     UnusableKey(PathBuf),
     /// The private key belongs to another certificate.
+    #[error(
+        "{} holds the private key of another certificate than {}: name the two files that belong together",
+        key.display(),
+        cert.display()
+    )]
     OtherKey {
         /// The certificate's file.
         cert: PathBuf,
@@ -62,6 +98,12 @@ pub enum TlsError {
         key: PathBuf,
     },
     /// The private key belongs to a certificate that is not the first of its file.
+    #[error(
+        "{} begins with another certificate than that of {}, which is the one at place {place}: put that one first, and \
+         the CA certificates after it",
+        path.display(),
+        key.display()
+    )]
     WrongOrder {
         /// The certificates' file.
         path: PathBuf,
@@ -71,23 +113,34 @@ pub enum TlsError {
         place: usize,
     },
     /// The operating system has no trusted roots.
+    #[error("the system has no trusted root certificates: set tls.ca")]
     NoSystemRoots,
-    /// A peer certificate that other nodes would refuse.
+    /// The other nodes would refuse the peer certificate.
+    #[error("the other nodes would refuse {}: {}", path.display(), why_nodes_refuse(error))]
     NotForPeers {
-        /// Its file.
+        /// The certificate's file.
         path: PathBuf,
-        /// Why they would.
+        /// Why they would refuse it.
+        #[source]
         error: rustls::Error,
     },
-    /// The peer certificate file does not begin with this node's certificate, or holds that of another node, too.
+    /// The peer certificate file does not begin with this node's certificate, or also holds that of another node.
+    #[error("{} must begin with the certificate of this node; only CA certificates may follow", .0.display())]
     NotOneNode(PathBuf),
-    /// A peer certificate with another key than the one the membership records.
+    /// The peer certificate has another key than the membership records.
+    #[error(
+        "{} has another key than before: the other nodes know this node by its key, so renew the certificate with the \
+         same key",
+        .0.display()
+    )]
     OtherPeerKey(PathBuf),
-    /// Certificate and key do not fit together, or cannot be used for TLS.
+    /// Certificate and key do not fit together, or TLS cannot use them.
+    #[error("cannot use {} with its key: {error}", path.display())]
     Unusable {
         /// The certificate's file.
         path: PathBuf,
         /// Why not.
+        #[source]
         error: rustls::Error,
     },
 }
@@ -99,120 +152,27 @@ impl TlsError {
     }
 }
 
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(error) => error.fmt(f),
-            Self::Empty(path) => write!(f, "{} is empty", path.display()),
-            Self::NotOnlyCertificates { folder, file } => write!(
-                f,
-                "{} holds no readable PEM certificate: the folder {} must hold CA certificates and nothing else, so \
-                 move the file to another place",
-                file.display(),
-                folder.display()
-            ),
-            Self::NoCertificate { path, holds } => f.write_str(&holds.in_place_of_certificate(path)),
-            Self::NoPrivateKey { path, holds } => f.write_str(&holds.in_place_of_key(path)),
-            Self::UnusableKey(path) => write!(
-                f,
-                "{} holds a private key that TLS cannot use: make an ECDSA (P-256 or P-384), Ed25519 or RSA key (2048 \
-                 bits or more) and a certificate for it",
-                path.display()
-            ),
-            Self::OtherKey { cert, key } => write!(
-                f,
-                "{} holds the private key of another certificate than {}: name the two files that belong together",
-                key.display(),
-                cert.display()
-            ),
-            Self::WrongOrder { path, key, place } => write!(
-                f,
-                "{} begins with another certificate than that of {}, which is the one at place {place}: put that one \
-                 first, and the CA certificates after it",
-                path.display(),
-                key.display()
-            ),
-            Self::PasswordNeeded(path) => write!(f, "{} is encrypted: set tls.password", path.display()),
-            Self::WrongPassword(path) => write!(f, "tls.password does not open {}", path.display()),
-            Self::UnknownEncryption(path) => write!(
-                f,
-                "{0} is encrypted with an algorithm that Keyraft does not read: convert it with `openssl pkcs8 -topk8 \
-                 -v2 aes-256-cbc -in {0} -out NEW-FILE`",
-                path.display()
-            ),
-            Self::EncryptedPeerKey(path) => write!(
-                f,
-                "{0} is encrypted, and cluster.tls has no password: write an unencrypted copy with `openssl pkey -in \
-                 {0} -out NEW-FILE`",
-                path.display()
-            ),
-            Self::OtherPeerKey(path) => write!(
-                f,
-                "{} has another key than before: the other nodes know this node by its key, so renew the certificate \
-                 with the same key",
-                path.display()
-            ),
-            Self::NoSystemRoots => f.write_str("the system has no trusted root certificates: set tls.ca"),
-            Self::NotOneNode(path) => write!(
-                f,
-                "{} must begin with the certificate of this node; only CA certificates may follow",
-                path.display()
-            ),
-            Self::NotForPeers { path, error } => {
-                write!(f, "the other nodes would refuse {}: {}", path.display(), Refusal(error))
-            }
-            Self::Unusable { path, error } => write!(f, "cannot use {} with its key: {error}", path.display()),
+/// Says why the other nodes would refuse a certificate, and what to do.
+fn why_nodes_refuse(error: &rustls::Error) -> String {
+    use CertificateError as Why;
+    let rustls::Error::InvalidCertificate(why) = error else { return error.to_string() };
+    match why {
+        Why::ExpiredContext { not_after, .. } => {
+            format!("it expired on {}; renew it with the same key", dates::date(dates::unix_s(*not_after)))
         }
-    }
-}
-
-/// Why the other nodes would refuse a certificate, and what to do.
-struct Refusal<'a>(&'a rustls::Error);
-
-impl fmt::Display for Refusal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use rustls::CertificateError as E;
-        let rustls::Error::InvalidCertificate(why) = self.0 else { return self.0.fmt(f) };
-        match why {
-            E::ExpiredContext { not_after, .. } => {
-                write!(f, "it expired on {}; renew it with the same key", dates::date(dates::unix_s(*not_after)))
-            }
-            E::NotValidYetContext { not_before, .. } => write!(
-                f,
-                "it is not valid before {}; check this machine's clock, or issue it again with the same key",
-                dates::date(dates::unix_s(*not_before))
-            ),
-            E::UnknownIssuer | E::BadSignature => f.write_str(
-                "no CA in cluster.tls.ca signed it; name the CA that signed the certificates of all nodes, and add the \
-                 certificates between that CA and this one to the file",
-            ),
-            E::InvalidPurpose => f.write_str(
-                "it lacks an extended key usage; issue it again with the same key and with both serverAuth and \
-                 clientAuth",
-            ),
-            other => write!(f, "{other:?}"),
+        Why::NotValidYetContext { not_before, .. } => format!(
+            "it is not valid before {}; check this machine's clock, or issue it again with the same key",
+            dates::date(dates::unix_s(*not_before))
+        ),
+        Why::UnknownIssuer | Why::BadSignature => {
+            "no CA in cluster.tls.ca signed it; name the CA that signed the certificates of all nodes, and add the \
+             certificates between that CA and this one to the file"
+                .to_owned()
         }
-    }
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.setting, self.error)
-    }
-}
-
-impl std::error::Error for SettingError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-impl std::error::Error for TlsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Read(error) => Some(error),
-            Self::NotForPeers { error, .. } | Self::Unusable { error, .. } => Some(error),
-            _ => None,
+        Why::InvalidPurpose => {
+            "it lacks an extended key usage; issue it again with the same key and with both serverAuth and clientAuth"
+                .to_owned()
         }
+        other => format!("{other:?}"),
     }
 }

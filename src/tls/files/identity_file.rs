@@ -1,8 +1,7 @@
 //! Finds the identity of a client in a certificate file, or says what is wrong with the file.
 
-use std::fmt;
-
 use rustls::pki_types::CertificateDer;
+use thiserror::Error;
 
 use super::content::{Content, without_mark};
 use crate::policy::Identity;
@@ -18,15 +17,25 @@ pub struct CertificateIdentity {
 }
 
 /// Why a file gives no identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NoIdentity {
     /// The file holds CA certificates only.
+    #[error(
+        "it holds a CA certificate only, and servers skip those: make the client's certificate with CA:FALSE (openssl \
+         req -x509 … -addext basicConstraints=critical,CA:FALSE)"
+    )]
     AuthoritiesOnly,
     /// The file holds this many certificates of clients.
+    #[error(
+        "it holds {0} certificates that are not CA certificates, and a server refuses more than one: keep the client's own \
+         certificate, and the CA certificates above it"
+    )]
     Several(usize),
     /// A certificate in the file is damaged.
+    #[error("a certificate in it is cut off or damaged: copy the file again")]
     Broken,
     /// The file holds this in place of a certificate.
+    #[error("{}", in_place_of_client(.0))]
     Other(Content),
 }
 
@@ -62,30 +71,14 @@ fn identity_of(chain: &[CertificateDer<'_>]) -> Result<CertificateIdentity, NoId
     }
 }
 
-impl fmt::Display for NoIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AuthoritiesOnly => f.write_str(
-                "it holds a CA certificate only, and servers skip those: make the client's certificate with CA:FALSE \
-                 (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE)",
-            ),
-            Self::Several(count) => write!(
-                f,
-                "it holds {count} certificates that are not CA certificates, and a server refuses more than one: keep \
-                 the client's own certificate, and the CA certificates above it"
-            ),
-            Self::Broken => f.write_str("a certificate in it is cut off or damaged: copy the file again"),
-            Self::Other(Content::Nothing) => f.write_str("it is empty"),
-            Self::Other(Content::Other) => f.write_str("it holds no certificate in PEM or DER, and no API key"),
-            Self::Other(Content::Request) => {
-                f.write_str("it holds a certificate request: name the certificate that the CA issued for it")
-            }
-            Self::Other(content) => write!(f, "it holds {content}: name the file with the certificate"),
-        }
+fn in_place_of_client(content: &Content) -> String {
+    match content {
+        Content::Nothing => "it is empty".to_owned(),
+        Content::Other => "it holds no certificate in PEM or DER, and no API key".to_owned(),
+        Content::Request => "it holds a certificate request: name the certificate that the CA issued for it".to_owned(),
+        content => format!("it holds {content}: name the file with the certificate"),
     }
 }
-
-impl std::error::Error for NoIdentity {}
 
 #[cfg(test)]
 mod tests {

@@ -1,21 +1,23 @@
 //! The certificate that a TLS proxy forwards in a header, as URL-escaped PEM (wire contract, "Identity and TLS").
 
-use std::fmt;
-
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use thiserror::Error;
 
 use crate::policy::Identity;
 use crate::tls::certificate::identity::{CertificateError, identity_of};
 
 /// Why a forwarded certificate does not identify a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ForwardedError {
     /// The header is not a PEM certificate in URL encoding.
+    #[error("tls: the forwarded client certificate cannot be read")]
     Unreadable,
     /// The certificate does not chain to a trusted root, or is out of date.
+    #[error("tls: the forwarded client certificate is not trusted")]
     Untrusted,
     /// The chain does not identify a client.
+    #[error("{}", nobody(.0))]
     Nobody(CertificateError),
 }
 
@@ -67,18 +69,12 @@ fn hex_byte(high: u8, low: u8) -> Option<u8> {
     Some(byte[0])
 }
 
-impl fmt::Display for ForwardedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreadable => "tls: the forwarded client certificate cannot be read",
-            Self::Untrusted => "tls: the forwarded client certificate is not trusted",
-            Self::Nobody(CertificateError::Several) => "tls: received more than one client certificate",
-            Self::Nobody(_) => "tls: client certificate is required",
-        })
+fn nobody(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::Several => "tls: received more than one client certificate",
+        CertificateError::Authority | CertificateError::Malformed => "tls: client certificate is required",
     }
 }
-
-impl std::error::Error for ForwardedError {}
 
 #[cfg(test)]
 mod tests {
