@@ -8,8 +8,8 @@ use futures::future::join_all;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::CheckReport;
 use super::folders::report_sink;
+use super::report::CheckReport;
 use crate::config::{Config, SyslogAddress};
 use crate::socket::try_address;
 

@@ -1,6 +1,6 @@
 //! Checks certificates: their keys, CAs and dates, and the name that clients use.
 
-use super::CheckReport;
+use super::report::CheckReport;
 use crate::clock;
 use crate::config::Config;
 use crate::tls::{date_warnings, inspect_api, inspect_peer, is_for_host};

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::CheckReport;
+use super::report::CheckReport;
 use crate::clock;
 use crate::config::Config;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::CheckReport;
+use super::report::CheckReport;
 use crate::config::{Config, SyslogAddress};
 use crate::node::error::unusable;
 use crate::telemetry::check_audit_file;

@@ -4,26 +4,18 @@ mod addresses;
 mod certificates;
 mod clocks;
 mod folders;
+mod report;
 mod seal;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use self::report::CheckReport;
+pub use self::report::Checked;
 use crate::client::local_cluster_status;
 use crate::config::{self, Config, Finding, Lines};
 use crate::http::LOCAL_SOCKET;
 use crate::node::exposed_files;
-
-/// The findings of a check.
-#[derive(Debug, Default)]
-pub struct Checked {
-    /// Problems that keep the node from starting or from serving.
-    pub problems: Vec<Finding>,
-    /// Things that need attention.
-    pub warnings: Vec<Finding>,
-    /// What the check could not look at, and why.
-    pub notes: Vec<Finding>,
-}
 
 /// Checks a configuration file and everything that it names. It starts, makes and changes nothing.
 pub async fn check(file: &Path) -> Checked {
@@ -75,49 +67,5 @@ fn exposed(config: &Config, report: &mut CheckReport<'_>) {
     for exposed in exposed_files(report.file, config) {
         let (file, line) = (report.file.to_owned(), report.lines.line(exposed.what));
         report.found.warnings.push(Finding { file, line, message: exposed.to_string() });
-    }
-}
-
-/// Collects the findings about the settings of one file.
-struct CheckReport<'a> {
-    file: &'a Path,
-    lines: Lines,
-    /// Whether a node runs on the data folder.
-    runs: bool,
-    found: Checked,
-}
-
-impl CheckReport<'_> {
-    /// Adds a problem that keeps the node from starting or serving.
-    fn problem(&mut self, setting: &str, message: impl AsRef<str>) {
-        let finding = self.finding(setting, message.as_ref());
-        self.found.problems.push(finding);
-    }
-
-    /// Adds a warning about something that needs attention.
-    fn warn(&mut self, setting: &str, message: impl AsRef<str>) {
-        let finding = self.finding(setting, message.as_ref());
-        self.found.warnings.push(finding);
-    }
-
-    /// Adds a note about something that the check could not look at.
-    fn note(&mut self, setting: &str, message: impl AsRef<str>) {
-        let finding = self.finding(setting, message.as_ref());
-        self.found.notes.push(finding);
-    }
-
-    fn finding(&self, setting: &str, message: &str) -> Finding {
-        // The index in a list only serves to find the line. People know the items by their names.
-        let name = setting.split('[').next().unwrap_or(setting);
-        let (file, line) = (self.file.to_owned(), self.lines.line(setting));
-        Finding { file, line, message: format!("{name}: {message}") }
-    }
-
-    fn finish(mut self) -> Checked {
-        let Checked { problems, warnings, notes } = &mut self.found;
-        for findings in [problems, warnings, notes] {
-            findings.sort_by_key(|finding| finding.line);
-        }
-        self.found
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::CheckReport;
+use super::report::CheckReport;
 use crate::config::{Config, SealConfig};
 use crate::crypto::{RootKey, UnwrapError};
 use crate::kms::{LONGEST_WRAP, root_keys_in};
