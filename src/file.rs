@@ -1,4 +1,5 @@
-//! Reading whole files that a setting or an argument names, whatever stands at that path.
+//! Reads whole files that a setting or an argument names. It never waits for a path that leads to something without an
+//! end.
 
 use std::fmt;
 use std::fs::{File, FileType, Metadata, OpenOptions};
@@ -11,13 +12,13 @@ use rustix::termios::isatty;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// More bytes than any certificate, key or configuration has.
+/// The largest file that it reads: larger than any certificate, key or configuration.
 pub const MAX_BYTES: u64 = 16 << 20;
 
 /// Who names the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
-    /// A setting. The file is read again and again, and so it must be a regular one.
+    /// A setting. Keyraft reads the file again and again, so it must be a regular one.
     BySetting,
     /// An argument of a command. It may be a pipe or a terminal too, as in `keyraft check <(…)`.
     ByArgument,
@@ -26,26 +27,26 @@ pub enum Named {
 /// A file that cannot be read. Its display names the file, the reason, and what to do.
 #[derive(Debug, Error)]
 #[error("cannot read {}{}: {why}{}", path.display(), looked_in(path), home_advice(path))]
-pub struct Unread {
+pub struct UnreadableFile {
     /// The file.
     pub path: PathBuf,
     /// Why it cannot be read.
     #[source]
-    pub why: Unreadable,
+    pub why: UnreadableReason,
 }
 
 /// Why a file cannot be read.
 #[derive(Debug, Error)]
-pub enum Unreadable {
-    /// The system refused.
+pub enum UnreadableReason {
+    /// The system refused to read it.
     #[error("{}{}", .0, advice(.0.kind()))]
     Io(#[from] io::Error),
-    /// It is a link, and nothing is where the link leads.
-    #[error("it is a link to {}, and there is no such file; correct the link", .0.display())]
+    /// It is a link to a path that does not exist.
+    #[error("it is a link to {}, which does not exist; correct the link", .0.display())]
     LeadsNowhere(PathBuf),
-    /// It is not a file with an end.
+    /// It is not a regular file.
     #[error("it is {0}; name a regular file")]
-    Kind(Kind),
+    Kind(FileKind),
     /// It is a pipe that ended before the first byte.
     #[error("it is a pipe, and nothing was written into it; name a regular file")]
     EmptyPipe,
@@ -56,7 +57,7 @@ pub enum Unreadable {
 
 /// What a path can lead to in place of a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A folder.
     Folder,
     /// A pipe, with or without a name.
@@ -70,62 +71,62 @@ pub enum Kind {
 /// Reads a whole file, and never waits for one that has no end. `/dev/null` is an empty file.
 ///
 /// # Errors
-/// There is no such file, this process may not read it, or it is something else than a file.
-pub fn read(path: &Path, named: Named) -> Result<Zeroizing<Vec<u8>>, Unread> {
-    read_limited(path, named, MAX_BYTES).map_err(|why| Unread { path: path.to_owned(), why })
+/// The file does not exist, this process may not read it, or it is not a file.
+pub fn read(path: &Path, named: Named) -> Result<Zeroizing<Vec<u8>>, UnreadableFile> {
+    read_limited(path, named, MAX_BYTES).map_err(|why| UnreadableFile { path: path.to_owned(), why })
 }
 
-fn read_limited(path: &Path, named: Named, limit: u64) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
-    // Opening some devices has effects; a link of `/dev/fd` is followed as any other.
+fn read_limited(path: &Path, named: Named, limit: u64) -> Result<Zeroizing<Vec<u8>>, UnreadableReason> {
+    // Look before opening, because opening some devices has effects. This follows links, also those in `/dev/fd`.
     let found = path.metadata().map_err(|error| not_found(path, error))?;
-    refuse(&found, named)?;
-    // A pipe without a writer would keep `open` waiting.
+    check_kind(&found, named)?;
+    // Without this flag, `open` would wait for a writer of a pipe.
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     let opened = file.metadata()?;
-    refuse(&opened, named)?;
+    check_kind(&opened, named)?;
     if is_null(&opened) {
         return Ok(Zeroizing::default());
     }
     let is_pipe = opened.file_type().is_fifo();
     if opened.file_type().is_char_device() && !isatty(&file) {
-        return Err(Unreadable::Kind(Kind::Device));
+        return Err(UnreadableReason::Kind(FileKind::Device));
     }
     if !opened.is_file() {
         fcntl_setfl(&file, OFlags::empty()).map_err(io::Error::from)?;
     }
     let content = up_to(file, opened.len(), limit)?;
-    if is_pipe && content.is_empty() { Err(Unreadable::EmptyPipe) } else { Ok(content) }
+    if is_pipe && content.is_empty() { Err(UnreadableReason::EmptyPipe) } else { Ok(content) }
 }
 
-fn up_to(file: File, expected: u64, limit: u64) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+fn up_to(file: File, expected: u64, limit: u64) -> Result<Zeroizing<Vec<u8>>, UnreadableReason> {
     let room = usize::try_from(expected.min(limit)).unwrap_or_default().saturating_add(1);
-    // A vector that grows leaves copies of a secret behind.
+    // Allocate once: a vector that grows leaves copies of a secret behind.
     let mut content = Zeroizing::new(Vec::with_capacity(room));
     file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
-    if content.len() as u64 > limit { Err(Unreadable::TooLarge) } else { Ok(content) }
+    if content.len() as u64 > limit { Err(UnreadableReason::TooLarge) } else { Ok(content) }
 }
 
-fn not_found(path: &Path, error: io::Error) -> Unreadable {
+fn not_found(path: &Path, error: io::Error) -> UnreadableReason {
     match path.read_link() {
-        Ok(target) if error.kind() == io::ErrorKind::NotFound => Unreadable::LeadsNowhere(target),
-        _ => Unreadable::Io(error),
+        Ok(target) if error.kind() == io::ErrorKind::NotFound => UnreadableReason::LeadsNowhere(target),
+        _ => UnreadableReason::Io(error),
     }
 }
 
-fn refuse(found: &Metadata, named: Named) -> Result<(), Unreadable> {
-    let Some(kind) = Kind::of(found.file_type()) else { return Ok(()) };
+fn check_kind(found: &Metadata, named: Named) -> Result<(), UnreadableReason> {
+    let Some(kind) = FileKind::of(found.file_type()) else { return Ok(()) };
     let may_be_read = match kind {
-        Kind::Folder | Kind::Socket => false,
-        // Terminals are devices, and can be told apart only once they are open.
-        Kind::Pipe => named == Named::ByArgument,
-        Kind::Device => is_null(found) || (named == Named::ByArgument && found.file_type().is_char_device()),
+        FileKind::Folder | FileKind::Socket => false,
+        // A terminal is a device, and only an open one shows whether it is a terminal.
+        FileKind::Pipe => named == Named::ByArgument,
+        FileKind::Device => is_null(found) || (named == Named::ByArgument && found.file_type().is_char_device()),
     };
-    if may_be_read { Ok(()) } else { Err(Unreadable::Kind(kind)) }
+    if may_be_read { Ok(()) } else { Err(UnreadableReason::Kind(kind)) }
 }
 
-impl Kind {
-    /// What it is, when it is not a regular file.
+impl FileKind {
+    /// Returns the kind, if it is not a regular file.
     fn of(file_type: FileType) -> Option<Self> {
         if file_type.is_dir() {
             Some(Self::Folder)
@@ -141,20 +142,20 @@ impl Kind {
     }
 }
 
-/// Whether it is `/dev/null`, by the numbers that Linux gives that device.
+/// Whether it is `/dev/null`, by the numbers of that device in Linux.
 fn is_null(found: &Metadata) -> bool {
     let device = found.rdev();
     found.file_type().is_char_device() && (major(device), minor(device)) == (1, 3)
 }
 
-impl Unread {
-    /// A file that the system refused to read.
+impl UnreadableFile {
+    /// The system refused to read the file.
     pub fn of_io(path: &Path, error: io::Error) -> Self {
-        Self { path: path.to_owned(), why: Unreadable::Io(error) }
+        Self { path: path.to_owned(), why: UnreadableReason::Io(error) }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Folder => "a folder",
@@ -174,7 +175,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// Where the process looked for a relative path.
+/// Says where the process looked for a relative path.
 fn looked_in(path: &Path) -> String {
     let folder = path.is_relative().then(|| std::env::current_dir().ok()).flatten();
     folder.map(|folder| format!(" in the working directory {}", folder.display())).unwrap_or_default()
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_is_named_and_never_waited_for() {
+    fn reading_never_waits_for_a_file_without_an_end() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -244,15 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_missing_or_has_no_end_in_sight_says_what_to_do() {
+    fn the_error_for_a_missing_or_endless_file_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("file"), folder.path().join("link"));
         let missing = says(&path, Named::BySetting);
         assert!(missing.contains("No such file") && missing.ends_with("put the file there, or correct the path"));
         symlink("/nowhere", &link).unwrap();
         assert!(
-            says(&link, Named::BySetting)
-                .ends_with("it is a link to /nowhere, and there is no such file; correct the link")
+            says(&link, Named::BySetting).ends_with("it is a link to /nowhere, which does not exist; correct the link")
         );
         let relative = says(Path::new("no.such.file"), Named::BySetting);
         assert!(relative.starts_with("cannot read no.such.file in the working directory /"), "{relative}");

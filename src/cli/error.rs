@@ -7,7 +7,7 @@ use super::dev::DevError;
 use super::escape::quoted;
 use crate::client;
 use crate::config::{Finding, Problems};
-use crate::file::Unread;
+use crate::file::UnreadableFile;
 use crate::node;
 use crate::tls::{ApiKeyError, ClientTlsError, TlsError};
 
@@ -44,7 +44,7 @@ pub enum Error {
     ApiKey(ApiKeyError),
     /// A file that an argument names cannot be read.
     #[error(transparent)]
-    Unread(Unread),
+    Unread(UnreadableFile),
     /// Reading or writing a file failed.
     #[error("{}: {source}", path.display())]
     File {

@@ -94,7 +94,7 @@ impl Prepared {
             ),
             (folder, ["it is a folder; name a regular file"; 2]),
             (circle, both("symbolic links")),
-            (dangling, both("it is a link to /nowhere, and there is no such file; correct the link")),
+            (dangling, both("it is a link to /nowhere, which does not exist; correct the link")),
             (pipe, both("it is a pipe; name a regular file")),
             (socket, both("it is a socket; name a regular file")),
             ("/dev/zero".into(), both("it is a device; name a regular file")),

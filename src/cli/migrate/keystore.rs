@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::source::{KeySource, SourceKey, Unusable};
 use super::stored_key;
 use crate::cli::Error;
-use crate::file::Unread;
+use crate::file::UnreadableFile;
 use crate::policy::KeyName;
 
 /// The largest file that is read. A stored key is far smaller.
@@ -23,7 +23,7 @@ enum FolderEntry {
 
 /// Reads every key of the folder.
 pub fn read(dir: &Path) -> Result<KeySource, Error> {
-    let failed = |source: io::Error| Error::Unread(Unread::of_io(dir, source));
+    let failed = |source: io::Error| Error::Unread(UnreadableFile::of_io(dir, source));
     let mut source = KeySource::default();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;

@@ -6,7 +6,7 @@ use rustls::CertificateError;
 use thiserror::Error;
 
 use super::content::Content;
-use crate::file::Unread;
+use crate::file::UnreadableFile;
 use crate::tls::certificate::dates;
 
 /// A setting that names a file which TLS cannot use.
@@ -25,7 +25,7 @@ pub struct SettingError {
 pub enum TlsError {
     /// The file or folder cannot be read.
     #[error(transparent)]
-    Read(Unread),
+    Read(UnreadableFile),
     /// The file or folder holds nothing.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),

@@ -19,7 +19,7 @@ use self::encrypted_key::{EncryptedKey, EncryptedKeyError};
 use self::error::TlsError;
 use super::certificate;
 use crate::config::Password;
-use crate::file::{self, Named, Unread};
+use crate::file::{self, Named, UnreadableFile};
 
 /// SHA-256 over the content of some files.
 pub type Fingerprint = [u8; 32];
@@ -141,7 +141,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, TlsError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|error| TlsError::Read(Unread::of_io(path, error)))?;
+    let entries = std::fs::read_dir(path).map_err(|error| TlsError::Read(UnreadableFile::of_io(path, error)))?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     Ok(files)
