@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_advice_takes_a_file_from_the_node_that_reads_it() {
+    fn the_node_can_still_read_a_file_after_the_advice() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.key");
         fs::write(&path, "").unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_exposed_to_others_and_to_groups_that_nobody_trusts() {
+    fn a_file_is_exposed_to_other_users_and_untrusted_groups() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.key");
         fs::write(&path, "").unwrap();
@@ -174,7 +174,7 @@ mod tests {
             }
         }
         assert_eq!(exposed("tls.key", &folder.path().join("missing"), None, &reader), None);
-        // `chmod` on it would break the machine.
+        // The advice must not be `chmod` on a device: that would break the machine.
         assert_eq!(exposed("tls.key", Path::new("/dev/null"), Some(nobody), &reader), None);
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_is_asked_for_comes_at_once() {
+    async fn a_notification_ends_the_pause() {
         let (mut pauses, asked) = (Pauses::new(), Notify::new());
         assert!(pauses.wait(&asked).now_or_never().is_none());
         asked.notify_one();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_key_may_come_with_the_marks_of_windows() {
+    fn a_root_key_may_begin_with_a_byte_order_mark() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root.key");
         fs::write(&path, [MARK, b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"].concat()).unwrap();

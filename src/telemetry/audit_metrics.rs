@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sink_is_told_of_and_none_where_there_is_none() {
+    fn only_configured_sinks_have_metrics() {
         let sink = |name, up| SinkFigures { name, up, failures: 2, lost: 3 };
         let sinks = vec![sink("file", false), sink("syslog", true)];
         let figures = AuditFigures { records: 9, given_up: 1, unwritten: 4, refusing: true, sinks };

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_is_told() {
+    fn every_figure_has_a_metric() {
         let lags = [("node-2", 0), ("node-3", 17)].map(|(name, entries)| PeerLag { name: name.to_owned(), entries });
         let found = samples(ClusterFigures {
             id: 1,
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_absent_rather_than_zero() {
+    fn an_unknown_figure_is_absent_instead_of_zero() {
         let found = samples(ClusterFigures { id: 1, ..ClusterFigures::default() });
         assert_eq!(found["keyraft_raft_has_leader"], 0.0);
         for absent in ["keyraft_raft_leader_id", "keyraft_snapshot_age_seconds"] {

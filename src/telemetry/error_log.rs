@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_a_message() {
+    fn the_error_log_reports_lost_events() {
         assert_eq!(loss(3), r#"{"message":"3 events lost"}"#);
     }
 }

@@ -59,14 +59,14 @@ fn bound_without_fraction(line: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 pub(super) mod parse {
-    //! A strict reader of the text, for tests.
+    //! Parses the text strictly, for tests.
 
     use std::collections::BTreeMap;
 
     /// A family of metrics.
     #[derive(Debug, PartialEq)]
     pub(in crate::telemetry) struct Family {
-        /// Its type.
+        /// The type of the family.
         pub(in crate::telemetry) kind: String,
         /// Values by name and labels.
         pub(in crate::telemetry) samples: BTreeMap<String, f64>,

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_listener_is_told_how_many_lines_it_lost_and_holds_up_nobody() {
+    async fn a_slow_listener_gets_its_loss_count_and_delays_nobody() {
         let feed = feed(4);
         let (mut slow, mut fast) = (feed.listen(0), feed.listen(0));
         for n in 0..10 {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_comes_late_gets_the_last_events_and_then_the_new_ones() {
+    async fn a_late_listener_gets_the_last_events_and_then_new_ones() {
         let feed = feed(4);
         feed.publish(0..RECENT + 7);
         assert_eq!(feed.tail(usize::MAX).len(), RECENT);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_made_for_those_who_listen_alone() {
+    fn the_feed_formats_lines_only_for_listeners() {
         use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let event = |_: &u8| {

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_holds_what_took_at_most_its_bound() {
+    fn a_bucket_counts_requests_up_to_its_bound() {
         for (i, (bound, seconds)) in BUCKETS.into_iter().enumerate() {
             assert!((bound.as_secs_f64() - seconds).abs() < f64::EPSILON);
             let metrics = HttpMetrics::default();

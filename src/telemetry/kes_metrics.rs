@@ -104,7 +104,7 @@ mod tests {
     const PROCESS: ProcessFigures =
         ProcessFigures { uptime_s: 1.5, num_cpu: 2, num_cpu_used: 1, threads: 7, heap_used: 4096, stack_used: 8192 };
 
-    /// A family's name and type, and its samples by what follows the name.
+    /// A family's name and type, and its samples by the rest of their names.
     type Expected<'a> = (&'a str, &'a str, Vec<(&'a str, f64)>);
 
     fn audit() -> std::sync::Arc<Audit> {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_appears_when_it_is_first_counted() {
+    fn a_status_appears_once_a_request_had_it() {
         let http = HttpMetrics::default();
         let codes = |http| {
             let families = scrape(http);

@@ -186,7 +186,7 @@ mod tests {
         LogConfig { error, audit: false, level: level.to_owned(), format }
     }
 
-    /// What the console shows of what `trace` does.
+    /// Returns what the console shows while `trace` runs.
     fn shown(config: &LogConfig, trace: impl FnOnce(&Logging)) -> String {
         let console = Console::default();
         let writer = console.clone();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_is_no_filter_is_refused() {
+    fn an_invalid_level_is_refused() {
         for (level, part) in [("inof", "inof"), ("info,keyraft=loud", "keyraft=loud"), ("", ""), ("info,", "")] {
             assert!(matches!(targets(level), Err(LogError::Level(bad)) if bad == part), "{level}");
         }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_certificate_is_a_sample_of_its_own_whatever_it_is_called() {
+    fn every_certificate_has_a_sample_of_its_own() {
         let expiry = |usage, number, file: &str| CertificateExpiry {
             usage,
             number,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn without_certificates_there_is_the_build_alone() {
+    fn without_certificates_only_the_build_has_a_metric() {
         let text = render_node_metrics(NodeFigures { version: "1", commit: "unknown", certificates: Vec::new() });
         assert_eq!(families(&text).keys().collect::<Vec<_>>(), ["keyraft_build_info"]);
     }

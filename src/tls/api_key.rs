@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_malformed_key_is_refused() {
         let other = BASE64_STANDARD.encode([[1u8].as_slice(), &[7; 32]].concat());
         assert_eq!(other.parse::<ApiKey>().unwrap_err(), ApiKeyError::UnknownType(1));
         for bad in ["", "kes:v1:", "kes:v2:AGaV", "AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NA", "AAAA"] {

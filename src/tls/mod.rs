@@ -32,5 +32,5 @@ pub use files::material::{Inspection, inspect_api, inspect_peer, is_for_host};
 pub use handshake::peer_failure::handshake_failure;
 pub use handshake::refused::{Port, Refused, RefusedLog};
 pub use peer::{PeerStream, PeerTls};
-pub use public::proxied::{ForwardedError, proxied_identity};
+pub use public::proxied::ForwardedError;
 pub use public::{Accepted, PublicStream, PublicTls};

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_no_node_is_refused() {
+    async fn the_peer_port_refuses_other_certificates() {
         let authority = Authority::new();
         let node = node(&authority, authority.node()).tls.unwrap();
         let usages = |usages: &[_]| Odd { usages: Some(usages.to_vec()), ..Odd::default() };
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_key_has_no_password_to_ask_for() {
+    fn an_encrypted_peer_key_is_refused() {
         let authority = Authority::new();
         let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
         std::fs::copy("tests/vectors/encrypted_keys/ec-aes256.key", &key).unwrap();

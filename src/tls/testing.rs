@@ -1,4 +1,4 @@
-//! Certificates and handshakes for the tests of this module and of the server on top.
+//! Certificates and handshakes for tests of this module and of the server.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use super::certificate;
 use super::common::provider;
 use crate::policy::Identity;
 
-/// A CA of a test.
+/// A CA for a test.
 pub struct Authority {
     certificate: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
@@ -34,7 +34,7 @@ pub struct Leaf {
     key: KeyPair,
 }
 
-/// How a leaf differs from a client's certificate of today.
+/// How a leaf differs from an ordinary client certificate.
 #[derive(Default)]
 pub struct Odd {
     pub usages: Option<Vec<ExtendedKeyUsagePurpose>>,
@@ -60,18 +60,18 @@ impl Authority {
         self.certificate.pem()
     }
 
-    /// A client's certificate.
+    /// Issues a client's certificate.
     pub fn client(&self) -> Leaf {
         self.issue(Odd::default())
     }
 
-    /// A node's certificate.
+    /// Issues a node's certificate.
     pub fn node(&self) -> Leaf {
         let usages = Some(vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]);
         self.issue(Odd { usages, ..Odd::default() })
     }
 
-    /// A CA below this one, which the caller may make odd.
+    /// Makes a CA below this one. The caller may change its parameters.
     pub fn intermediate(&self, odd: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "an intermediate");
@@ -82,7 +82,7 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate of X.509 version 1 with the names and the key of this one, signed by this authority.
+    /// Makes a certificate of X.509 version 1 with the names and the key of `like`, and signs it.
     pub fn old(&self, like: &CertificateDer<'_>) -> CertificateDer<'static> {
         self.resign(like, |fields| {
             fields.pop();
@@ -90,7 +90,7 @@ impl Authority {
         })
     }
 
-    /// The certificate with other fields, signed by this authority. The fields are those of RFC 5280, section 4.1.
+    /// Changes the fields of a certificate and signs it. The fields are those of RFC 5280, section 4.1.
     pub fn resign(&self, like: &CertificateDer<'_>, edit: impl FnOnce(&mut Vec<Vec<u8>>)) -> CertificateDer<'static> {
         let parts = elements(like);
         let mut fields = elements(&parts[0]);
@@ -157,7 +157,7 @@ impl Leaf {
     }
 }
 
-/// The elements of a DER sequence, each with its tag and length.
+/// Splits a DER sequence into its elements, each with its tag and length.
 pub fn elements(sequence: &[u8]) -> Vec<Vec<u8>> {
     let (_, whole) = Any::from_der(sequence).unwrap();
     let mut rest = whole.data;
@@ -170,7 +170,7 @@ pub fn elements(sequence: &[u8]) -> Vec<Vec<u8>> {
     elements
 }
 
-/// A DER sequence of this content.
+/// Makes a DER sequence of this content.
 pub fn sequence(content: &[u8]) -> Vec<u8> {
     element(0x30, content)
 }
@@ -185,7 +185,7 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     [vec![tag], length, content.to_vec()].concat()
 }
 
-/// Writes the certificate and key of a server (or node) into a new folder.
+/// Writes the certificate and key of a server or node to a new folder.
 pub fn write(leaf: &Leaf, ca: Option<&str>) -> (TempDir, PathBuf, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -196,7 +196,7 @@ pub fn write(leaf: &Leaf, ca: Option<&str>) -> (TempDir, PathBuf, PathBuf, PathB
     (folder, cert, key, roots)
 }
 
-/// A client that trusts any server, shows `chain` with `key`, and signs with `scheme` only when one is given.
+/// Makes a client that trusts any server and shows `chain` with `key`. If `scheme` is given, it signs with that only.
 pub fn client(
     chain: Vec<CertificateDer<'static>>,
     key: Option<PrivateKeyDer<'static>>,
@@ -223,14 +223,14 @@ pub fn client(
     Arc::new(config)
 }
 
-/// A client without a certificate that offers one protocol.
+/// Makes a client without a certificate that offers one protocol.
 pub fn anonymous(alpn: &[u8]) -> Arc<ClientConfig> {
     let mut config = Arc::unwrap_or_clone(client(Vec::new(), None, None, &[&rustls::version::TLS13]));
     config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
 }
 
-/// Two ends of a TCP connection.
+/// Opens a TCP connection and returns both ends.
 pub async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
@@ -283,7 +283,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// A key that signs in one scheme only.
+/// A key that signs with one scheme only.
 #[derive(Debug)]
 struct Only {
     key: Arc<dyn SigningKey>,

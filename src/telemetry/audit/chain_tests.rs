@@ -1,4 +1,4 @@
-//! Whatever is done to an audit file is found, and what crashes leave is told from it.
+//! Verification finds every change to an audit file, and does not mistake the traces of a crash for one.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use super::verify::{AuditVerifier, ExpectedTrail};
 use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};
 
-/// A node's audit file in a folder that goes away with it.
+/// A node's audit file, in a temporary folder.
 pub(super) struct Trail {
     node: &'static str,
     folder: TempDir,
@@ -36,12 +36,12 @@ impl Trail {
         &self.config.path
     }
 
-    /// A node begins to write.
+    /// Begins to write as a node does.
     pub(super) fn open(&self) -> AuditFile {
         AuditFile::new(self.config.clone(), self.node, self.folder.path().into(), Some(Arc::clone(&self.key)))
     }
 
-    /// A node writes and stops.
+    /// Writes as a node does, and stops.
     fn run(&self, records: std::ops::Range<u32>) {
         let mut file = self.open();
         records.for_each(|n| write(&mut file, n));
@@ -57,7 +57,7 @@ impl Trail {
         files.filter(|path| !path.to_str().unwrap().contains("audit.head")).collect()
     }
 
-    /// What is found, in files that the shell sorts as it likes.
+    /// Verifies all files, in the order of a shell.
     fn verify(&self, keys: &[VerifyingKey]) -> AuditReport {
         let mut verifier = AuditVerifier::new(ExpectedTrail { keys: keys.to_vec(), ..ExpectedTrail::default() });
         for file in in_order(&self.files()).unwrap().ordered {
@@ -79,7 +79,7 @@ pub(super) fn write(file: &mut AuditFile, n: u32) {
         .unwrap();
 }
 
-/// What is found in one file of these bytes.
+/// Verifies one file with these bytes.
 fn check(bytes: &[u8], key: VerifyingKey, whole: bool) -> AuditReport {
     let expected = ExpectedTrail { keys: vec![key], whole, ..ExpectedTrail::default() };
     let mut verifier = AuditVerifier::new(expected);
@@ -87,7 +87,7 @@ fn check(bytes: &[u8], key: VerifyingKey, whole: bool) -> AuditReport {
     verifier.finish()
 }
 
-/// What is wrong with an end that is not signed.
+/// Returns the reasons why the report objects to an unsigned end.
 fn unsigned(report: &AuditReport) -> Vec<Unsigned> {
     let why = |fault: &AuditFinding| if let FindingKind::Unsigned { why, .. } = fault.what { Some(why) } else { None };
     report.faults.iter().filter_map(why).collect()
@@ -114,7 +114,7 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn every_line_that_is_removed_repeated_or_swapped_is_found_where_it_is() {
+fn verification_finds_removed_repeated_and_swapped_lines() {
     let trail = Trail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
@@ -139,7 +139,7 @@ fn every_line_that_is_removed_repeated_or_swapped_is_found_where_it_is() {
 }
 
 #[test]
-fn an_end_that_loses_its_checkpoint_is_found_by_its_age_and_by_the_node() {
+fn a_removed_last_checkpoint_shows_by_age_and_at_the_next_start() {
     let trail = Trail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
@@ -148,7 +148,7 @@ fn an_end_that_loses_its_checkpoint_is_found_by_its_age_and_by_the_node() {
     let report = check(&cut, key, true);
     assert!(matches!(unsigned(&report)[..], [Unsigned::Age { .. }]) && report.unsigned() == 3, "{report:?}");
     assert_eq!(unsigned(&check(whole[0], key, true)), [Unsigned::Everything]);
-    // The node knows how far it had come, and records it.
+    // The node knows how far it had written, and records the difference.
     fs::write(trail.path(), cut).unwrap();
     trail.run(6..8);
     let report = trail.verify(&[key]);
@@ -156,12 +156,12 @@ fn an_end_that_loses_its_checkpoint_is_found_by_its_age_and_by_the_node() {
 }
 
 #[test]
-fn records_that_are_written_anew_without_the_key_are_found() {
+fn verification_finds_a_chain_that_was_rewritten_without_the_key() {
     let trail = Trail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
     let whole = lines(&bytes);
-    // From the first record on: what comes before is the `opened` line and its checkpoint.
+    // Begin with the first record, after the `opened` line and its checkpoint.
     for signed in [0, 2] {
         let mut forged = String::from_utf8(whole[..signed].concat()).unwrap();
         let before = signed.checked_sub(1).map(|at| whole[at].strip_suffix(b"\n").unwrap());
@@ -177,7 +177,7 @@ fn records_that_are_written_anew_without_the_key_are_found() {
 }
 
 #[test]
-fn what_the_node_has_noted_proves_where_the_trail_ends() {
+fn the_head_note_proves_where_the_trail_ends() {
     let trail = Trail::new();
     trail.run(0..6);
     let (bytes, note) = (trail.text(), trail.folder.path().join("audit.head"));
@@ -189,7 +189,7 @@ fn what_the_node_has_noted_proves_where_the_trail_ends() {
         verifier.finish().faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
     };
     assert_eq!(faults(&bytes), []);
-    // It ends with a checkpoint, so that nothing else tells.
+    // The trail ends with a checkpoint, so that no other fault shows.
     assert_eq!(faults(&whole[..2].concat()), [FindingKind::Cut { noted: 9, last: 2 }]);
     let other = Trail::new();
     other.run(0..7);
@@ -199,10 +199,10 @@ fn what_the_node_has_noted_proves_where_the_trail_ends() {
 }
 
 #[test]
-fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() {
+fn verification_finds_a_removed_beginning_and_allows_rotated_files() {
     let mut trail = Trail::new();
     trail.run(0..3);
-    // A file goes on here: its line says so, and is no beginning.
+    // The `opened` line of this file says that it continues a trail.
     trail.run(3..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
     let whole = lines(&bytes);
@@ -214,7 +214,7 @@ fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() 
     for whole in [false, true] {
         assert_eq!(check(b"", key, whole).faults[0].what, FindingKind::Empty);
     }
-    // The file was moved, and another begun: it may be all that there still is.
+    // Somebody moved the file, and the node began another. That may be all that is left.
     fs::remove_file(trail.path()).unwrap();
     trail.run(6..8);
     assert_eq!(trail.verify(&[key]).faults, []);
@@ -223,10 +223,10 @@ fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() 
     let mut files = in_order(&trail.files()).unwrap().ordered;
     fs::remove_file(files.remove(0)).unwrap();
     assert_eq!(trail.verify(&[key]).faults, []);
-    // An emptied file in place of the last.
+    // Somebody emptied the last file.
     fs::write(files.pop().unwrap(), "").unwrap();
     assert!(trail.verify(&[key]).faults.iter().any(|fault| fault.what == FindingKind::Empty));
-    // A torn line is all that was there before the first.
+    // Only a torn line comes before the first line.
     fs::remove_file(trail.path()).unwrap();
     fs::write(trail.path(), "torn").unwrap();
     trail.run(9..10);
@@ -234,7 +234,7 @@ fn a_beginning_that_was_removed_is_found_and_one_that_was_rotated_away_is_not() 
 }
 
 #[test]
-fn another_key_does_not_stand_in_for_the_nodes() {
+fn reload_refuses_another_key() {
     let (trail, forged) = (Trail::new(), Trail::new());
     trail.run(0..2);
     forged.run(0..2);
@@ -243,7 +243,7 @@ fn another_key_does_not_stand_in_for_the_nodes() {
         (forged.key.verifying_key(), |fault: &&AuditFinding| matches!(fault.what, FindingKind::Key(_)));
     assert!(report.faults.iter().filter(keys).all(|fault| fault.what == FindingKind::Key(forger)), "{report:?}");
     assert_eq!((unsigned(&report), report.checkpoints), (vec![Unsigned::Everything], 0));
-    assert_eq!(forged.verify(&[]).faults, [], "without a key to expect, nothing tells");
+    assert_eq!(forged.verify(&[]).faults, [], "without an expected key, the forgery does not show");
     let both = [trail.text(), forged.text()].concat();
     assert_ne!(check(&both, trail.key.verifying_key(), true).faults, []);
 }
@@ -275,7 +275,7 @@ fn the_chain_goes_on_over_restarts_rotations_and_moves() {
 }
 
 #[test]
-fn only_as_many_rotated_files_are_kept_as_are_wanted() {
+fn rotation_keeps_the_configured_number_of_files() {
     let mut trail = Trail::new();
     (trail.config.max_size, trail.config.keep) = (1000, 2);
     trail.run(0..30);
@@ -289,7 +289,7 @@ fn only_as_many_rotated_files_are_kept_as_are_wanted() {
 }
 
 #[test]
-fn a_torn_line_is_recorded_and_no_other_garbage_passes_for_one() {
+fn only_recorded_torn_bytes_are_excused() {
     let trail = Trail::new();
     trail.run(0..2);
     for torn in [&b"{\"time\":\"20"[..], b"\0\0\0", b"a\n\nb\n"] {
@@ -307,7 +307,7 @@ fn a_torn_line_is_recorded_and_no_other_garbage_passes_for_one() {
 }
 
 #[test]
-fn files_of_two_nodes_are_told_apart_from_tampering() {
+fn files_of_two_nodes_are_not_reported_as_tampering() {
     let trails = [Trail::new(), Trail { node: "node-2", ..Trail::new() }];
     trails.iter().for_each(|trail| trail.run(0..3));
     let files = in_order(&trails.each_ref().map(|trail| trail.path().to_owned())).unwrap();
@@ -322,7 +322,7 @@ fn files_of_two_nodes_are_told_apart_from_tampering() {
 }
 
 #[test]
-fn a_line_that_is_longer_than_any_is_none_and_may_be_torn() {
+fn an_overlong_line_is_invalid_and_may_be_torn() {
     let trail = Trail::new();
     trail.run(0..2);
     let long = vec![b'x'; 200_000];
@@ -357,7 +357,7 @@ fn findings_do_not_fill_the_memory() {
 }
 
 #[test]
-fn a_line_without_its_end_is_a_line() {
+fn a_line_without_its_newline_counts() {
     let trail = Trail::new();
     trail.run(0..2);
     let mut bytes = trail.text();
@@ -368,7 +368,7 @@ fn a_line_without_its_end_is_a_line() {
 }
 
 #[test]
-fn what_was_written_before_the_key_came_is_signed_once_it_is_there() {
+fn the_first_checkpoint_covers_records_from_before_the_key() {
     let trail = Trail::new();
     let mut file = AuditFile::new(trail.config.clone(), "node-1", trail.folder.path().into(), None);
     write(&mut file, 0);

@@ -286,7 +286,7 @@ mod tests {
     use crate::config::{AuditFileConfig, SyslogConfig};
 
     #[test]
-    fn every_sink_is_named_with_what_it_writes_to() {
+    fn the_log_names_each_sink_and_its_target() {
         let file = AuditFileConfig {
             path: "/var/log/audit.log".into(),
             max_size: 1 << 20,

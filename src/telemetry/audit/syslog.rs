@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_own_daemon_gets_the_older_form_and_comes_back() {
+    fn the_local_daemon_gets_the_older_form_and_may_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let mut syslog = syslog(SyslogAddress::Unix(path.clone()));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_gets_rfc_5424() {
+    fn a_remote_server_gets_rfc_5424() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut udp = syslog(SyslogAddress::Udp(server.local_addr().unwrap().to_string()));
         udp.write([r#"{"a":1}"#].into_iter()).unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolver_that_is_slow_holds_up_one_attempt_for_a_moment_and_serves_the_next() {
+    fn a_late_answer_of_the_resolver_serves_the_next_attempt() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut udp = syslog(SyslogAddress::Udp("never asked".to_owned()));
         let (answer, receiver) = mpsc::sync_channel(1);

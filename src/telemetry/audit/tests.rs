@@ -1,4 +1,4 @@
-//! What becomes of records while sinks block, fail and come back.
+//! The audit trail keeps or counts every record while sinks block, fail and come back.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::writer::Unwritten;
 use crate::config::{AuditConfig, AuditFileConfig, SyslogAddress, SyslogConfig};
 use crate::telemetry::record::tests::record;
 
-/// A console that passes on what is written to it, at the pace at which it is taken.
+/// A console that blocks until the test reads what was written to it.
 struct Pipe(mpsc::SyncSender<Vec<u8>>);
 
 impl Write for Pipe {
@@ -30,7 +30,7 @@ impl Write for Pipe {
     }
 }
 
-/// A console that fails while it is told to.
+/// A console that fails while `fails` is set.
 #[derive(Clone, Default)]
 struct Flaky {
     fails: Arc<AtomicBool>,
@@ -61,7 +61,7 @@ fn wanted(console: bool, required: bool) -> SinkSettings {
     SinkSettings { console, config, node: "node-1".to_owned(), folder: PathBuf::new() }
 }
 
-/// An audit trail that goes nowhere.
+/// An audit trail without sinks.
 pub(in crate::telemetry) fn silent(capacity: usize) -> Arc<Audit> {
     Audit::start_on(Box::new(io::sink()), wanted(false, false), capacity).unwrap().0
 }
@@ -84,7 +84,7 @@ async fn a_blocked_console_makes_requests_wait_and_loses_nothing() {
     let (console, read) = pipe();
     let (audit, writer) = Audit::start_on(console, wanted(true, true), 8).unwrap();
     let mut sent = 0;
-    // The console takes nothing, so the queue fills up, however fast the thread is.
+    // The console takes nothing, so the queue fills up even if the thread is fast.
     while audit.try_record(record(&format!("/{sent}"))).is_ok() {
         sent += 1;
     }
@@ -101,7 +101,7 @@ async fn a_blocked_console_makes_requests_wait_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_given_up_while_it_waits_is_a_loss_that_is_told() {
+async fn a_request_that_ends_while_it_waits_is_reported_as_a_loss() {
     let (console, read) = pipe();
     let (audit, writer) = Audit::start_on(console, wanted(true, true), 1).unwrap();
     audit.try_record(record("/0")).unwrap();
@@ -133,7 +133,7 @@ async fn listeners_hear_of_every_record_while_there_is_no_sink() {
 }
 
 #[tokio::test]
-async fn without_required_a_failed_sink_costs_records_and_is_told_how_many() {
+async fn without_required_a_failed_sink_loses_records_and_gets_their_count() {
     let console = Flaky::default();
     let (audit, writer) = Audit::start_on(Box::new(console.clone()), wanted(true, false), 8).unwrap();
     console.fails.store(true, Relaxed);
@@ -143,7 +143,7 @@ async fn without_required_a_failed_sink_costs_records_and_is_told_how_many() {
     until(|| audit.figures().unwritten == 5).await;
     assert!(audit.lets_serve() && !audit.figures().sinks[0].up);
     console.fails.store(false, Relaxed);
-    // One after the other, until one is taken.
+    // Send records until the console takes one.
     let mut more = 0;
     while console.written.lock().is_empty() {
         audit.record(record("/more")).await.unwrap();
@@ -175,13 +175,13 @@ async fn with_required_requests_are_refused_until_a_sink_takes_what_was_kept() {
     until(|| audit.lets_serve()).await;
     writer.stop(LONG).await.unwrap();
     let text = String::from_utf8(console.written.lock().clone()).unwrap();
-    let (told, lost): (Vec<_>, Vec<_>) = text.lines().partition(|line| !line.contains("\"lost\""));
-    assert_eq!(paths(told.join("\n").as_bytes()), ["/0", "/1", "/2", "/3"]);
+    let (records, lost): (Vec<_>, Vec<_>) = text.lines().partition(|line| !line.contains("\"lost\""));
+    assert_eq!(paths(records.join("\n").as_bytes()), ["/0", "/1", "/2", "/3"]);
     assert!(lost.len() == 1 && lost[0].ends_with("\"lost\":1}"), "{lost:?}");
 }
 
 #[tokio::test]
-async fn one_sink_that_takes_records_is_enough_and_a_full_disk_is_none() {
+async fn one_working_sink_is_enough_and_a_full_disk_does_not_work() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("log");
     let mut wanted = SinkSettings { folder: folder.path().to_owned(), ..wanted(false, true) };
@@ -203,7 +203,7 @@ async fn one_sink_that_takes_records_is_enough_and_a_full_disk_is_none() {
         figures.sinks.iter().map(|sink| (sink.name, sink.up)).collect::<Vec<_>>(),
         [("file", false), ("syslog", true)]
     );
-    // The daemon goes: nobody is left.
+    // The daemon goes, and no sink is left.
     drop(daemon);
     audit.record(record("/b")).await.unwrap();
     until(|| audit.refuses()).await;
@@ -216,7 +216,7 @@ async fn one_sink_that_takes_records_is_enough_and_a_full_disk_is_none() {
     assert_eq!((written.contains("\"path\":\"/a\""), written.contains("\"path\":\"/b\"")), (false, true), "{written}");
     assert!(
         written.contains("\"lost\":1}") || written.contains("\"lost\":1,"),
-        "what the file missed is told: {written}"
+        "the file gets the number of records that it missed: {written}"
     );
 }
 
@@ -229,7 +229,7 @@ async fn a_stuck_console_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn records_are_counted_while_nobody_looks() {
+async fn records_are_counted_without_sinks_and_listeners() {
     let (audit, writer) = Audit::start_on(Box::new(io::sink()), wanted(false, false), 4).unwrap();
     for _ in 0..100 {
         audit.record(record("/")).await.unwrap();

@@ -113,7 +113,7 @@ mod tests {
     use crate::tls::common::provider;
     use crate::tls::testing::Authority;
 
-    /// As `openssl req -x509` makes it: self-signed, and a CA's.
+    /// Makes a certificate like `openssl req -x509`: self-signed, and of a CA.
     fn like_openssl(names: &[&str], odd: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -122,7 +122,7 @@ mod tests {
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
     }
 
-    /// What a client that trusts `trusted` makes of a server that shows `chain`.
+    /// Verifies a server that shows `chain`, as a client that trusts `trusted`.
     fn verified(trusted: &CertificateDer<'static>, chain: &[CertificateDer<'_>], name: &str) -> Result<(), Error> {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).unwrap();
@@ -140,7 +140,7 @@ mod tests {
         verified(trusted, chain, name).map_err(|error| CertificateRefusal::of(&error).unwrap())
     }
 
-    /// What a client makes of a server that shows the very certificate that the client trusts.
+    /// Verifies a server that shows the certificate that the client itself trusts.
     fn itself(certificate: &CertificateDer<'static>, name: &str) -> Result<(), CertificateRefusal> {
         outcome(certificate, slice::from_ref(certificate), name)
     }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_trusted_is_still_dated_and_for_servers() {
+    fn a_trusted_server_certificate_needs_valid_dates_and_usage() {
         let expired = like_openssl(&["a"], |params| {
             (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2001, 4, 1));
         });
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_common_name_is_no_name() {
+    fn a_common_name_does_not_count() {
         let nameless = like_openssl(&[], |_| {});
         assert_eq!(itself(&nameless, "a"), Err(CertificateRefusal::NoName));
         let authority = Authority::new();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_has_words_of_its_own() {
+    fn each_refusal_has_a_plain_text() {
         let refused = |certificate: &CertificateDer<'_>, trusted: &CertificateDer<'static>| {
             CertificateRefusal::words(&verified(trusted, slice::from_ref(certificate), "a").unwrap_err())
         };

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_the_key_does_not_matter() {
+    fn only_the_key_in_a_file_counts() {
         let plain = PrivateKeyDer::from_pem_slice(&file("ec")).unwrap();
         let parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
         let text = b"Key of the server, \xe9dition 2\n";
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_algorithm_and_a_broken_block_are_told_apart() {
+    fn errors_distinguish_an_unknown_algorithm_from_a_damaged_block() {
         assert_eq!(opened(&file("ec-unknown"), PASSWORD), Err(EncryptedKeyError::UnknownAlgorithm));
         assert_eq!(opened(&file("pkcs8-unknown"), PASSWORD), Err(EncryptedKeyError::UnknownAlgorithm));
         for name in ["ec-aes256", "pkcs8-aes256"] {

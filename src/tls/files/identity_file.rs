@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gives_no_identity_is_told_apart() {
+    fn each_reason_for_a_missing_identity_is_distinct() {
         let authority = Authority::new();
         let (one, two) = (Leaf::self_signed(), authority.client());
         let says = |file: &[u8]| certificate_identity(file).unwrap_err();

@@ -370,7 +370,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_line_a_second_says_how_many_more_there_were() {
-        // Nothing is awaited here, so that the task which logs what waits never runs.
+        // This test awaits nothing, so the task that logs later lines never runs.
         let log = RefusedLog::new(Port::Api);
         let from = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
         log.add(from(1), &Refused::PlainText);

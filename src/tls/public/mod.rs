@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_auth_on_the_forms_that_openssl_makes_are_taken() {
+    async fn with_auth_on_certificates_made_by_openssl_are_accepted() {
         use rcgen::ExtendedKeyUsagePurpose::{Any, ServerAuth};
         let authority = Authority::new();
         let server = server(Some(&authority), false);
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ca_certificate_of_a_trusted_chain_is_let_in_as_nobody() {
+    async fn a_trusted_ca_certificate_connects_and_does_not_identify_a_client() {
         let authority = Authority::new();
         let issue = |expired| authority.issue(Odd { is_ca: true, expired, ..Odd::default() });
         let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, Odd { is_ca: true, ..Odd::default() });
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_let_in_only_where_some_route_skips_authentication() {
+    async fn clients_without_a_certificate_connect_only_if_a_route_skips_authentication() {
         assert!(server(None, false).meet(Vec::new(), None).await.is_err());
         assert_eq!(server(None, true).meet(Vec::new(), None).await.unwrap().client, Ok(None));
         let authority = Authority::new();

@@ -4,8 +4,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
-use crate::policy::Identity;
-use crate::tls::certificate::identity::{CertificateError, identity_of};
+use crate::tls::certificate::identity::CertificateError;
 
 /// Why a forwarded certificate does not identify a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -19,14 +18,6 @@ pub enum ForwardedError {
     /// The chain does not identify a client.
     #[error("{}", nobody(.0))]
     Nobody(CertificateError),
-}
-
-/// The identity of the certificate in a proxy's header; the chain is not verified.
-///
-/// # Errors
-/// The header holds no certificate, or one that is nobody's.
-pub fn proxied_identity(header: &[u8]) -> Result<Identity, ForwardedError> {
-    identity_of(&chain(header)?).map_err(ForwardedError::Nobody)
 }
 
 /// Reads the certificates in the header; at least one.
@@ -79,7 +70,13 @@ fn nobody(error: &CertificateError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Identity;
+    use crate::tls::certificate::identity::identity_of;
     use crate::tls::testing::{Authority, Leaf};
+
+    fn identity(header: &[u8]) -> Result<Identity, ForwardedError> {
+        identity_of(&chain(header)?).map_err(ForwardedError::Nobody)
+    }
 
     fn escaped(pem: &str) -> String {
         pem.bytes().fold(String::new(), |text, byte| match byte {
@@ -92,19 +89,19 @@ mod tests {
     fn a_forwarded_certificate_has_its_identity() {
         let client = Leaf::self_signed();
         let escaped = escaped(&client.pem());
-        assert_eq!(proxied_identity(escaped.as_bytes()), Ok(client.identity()));
+        assert_eq!(identity(escaped.as_bytes()), Ok(client.identity()));
         let as_in_forms = escaped.replace("%20", "+");
         assert_ne!(as_in_forms, escaped);
-        assert_eq!(proxied_identity(as_in_forms.as_bytes()), Ok(client.identity()));
+        assert_eq!(identity(as_in_forms.as_bytes()), Ok(client.identity()));
     }
 
     #[test]
-    fn what_is_no_single_certificate_is_refused() {
+    fn the_header_must_hold_exactly_one_client_certificate() {
         for bad in ["", "x", "%", "%zz", "-----BEGIN CERTIFICATE-----", "%00%ff"] {
-            assert_eq!(proxied_identity(bad.as_bytes()), Err(ForwardedError::Unreadable), "{bad}");
+            assert_eq!(identity(bad.as_bytes()), Err(ForwardedError::Unreadable), "{bad}");
         }
         let authority = Authority::new();
         let two = escaped(&(authority.client().pem() + &authority.client().pem()));
-        assert_eq!(proxied_identity(two.as_bytes()), Err(ForwardedError::Nobody(CertificateError::Several)));
+        assert_eq!(identity(two.as_bytes()), Err(ForwardedError::Nobody(CertificateError::Several)));
     }
 }

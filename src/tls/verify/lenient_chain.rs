@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_certificate_is_no_authority() {
+    fn an_old_certificate_cannot_issue_others() {
         let root = Authority::new();
         let between = root.intermediate(|_| {});
         let first = between.old(&between.client().der());
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_no_longer_than_its_authorities_allow() {
+    fn a_chain_keeps_to_the_path_length_of_its_cas() {
         let root = Authority::new();
         let upper = root.intermediate(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
         let direct = upper.old(&upper.client().der());
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_with_constraints_on_names_issues_no_odd_certificate() {
+    fn a_root_with_name_constraints_is_refused() {
         let root = Authority::new();
         let constrained = root.intermediate(|params| {
             let excluded_subtrees = vec![GeneralSubtree::DnsName("example.org".to_owned())];
@@ -350,10 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_is_of_the_algorithm_that_is_signed() {
+    fn the_signed_part_must_name_the_same_algorithm() {
         let root = Authority::new();
         let old = root.old(&root.client().der());
-        // ECDSA with SHA-384 inside, and with SHA-256 outside.
+        // The signed part names ECDSA with SHA-384, and the certificate names it with SHA-256.
         let forged = root.resign(&old, |fields| *fields[1].last_mut().unwrap() = 3);
         assert_eq!(outcome(&root, &forged, &[]), unknown());
         assert_eq!(elements(&forged)[1], elements(&old)[1]);
@@ -363,7 +363,7 @@ mod tests {
     fn a_chain_that_leads_in_circles_ends() {
         let (root, other) = (Authority::new(), Authority::new());
         let circle = other.intermediate(|_| {});
-        // Signed by itself, under one name: each is the issuer of all, and no root is.
+        // All certificates have one name and sign themselves, so each may be the issuer of all. None is a root.
         let like: Vec<_> = (0..50).map(|_| circle.resign(&circle.intermediate(|_| {}).der(), |_| ())).collect();
         let first = circle.old(&circle.client().der());
         let itself = circle.resign(&circle.der(), |fields| fields[3] = fields[5].clone());
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_trusted_as_it_is_must_be_good_for_its_purpose() {
+    fn a_directly_trusted_certificate_must_fit_its_purpose() {
         let now = now();
         let leaf = |usages: &[Usage]| {
             let odd = Odd { usages: Some(usages.to_vec()), ..Odd::default() };

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_found_wherever_a_crash_cut() {
+    fn recovery_finds_the_end_after_a_cut_at_any_byte() {
         let (text, links) = lines(3);
         let whole = text.len();
         let second = text.find('\n').unwrap() + 1;

@@ -1,4 +1,4 @@
-//! What becomes of records while the file, or what is noted of it, has no room.
+//! No record is lost or repeated while the disk of the audit file, or of the head note, is full.
 
 use std::process::Command;
 
@@ -7,20 +7,20 @@ use rlimit::Resource;
 use super::*;
 use crate::telemetry::audit::chain_tests::{Trail, write};
 
-/// Bytes in which a record or an `opened` line has room, but no checkpoint.
+/// Room for a record or an `opened` line, but not for a checkpoint.
 const ROOM: u64 = 300;
 
 fn length(trail: &Trail) -> u64 {
     fs::metadata(trail.path()).unwrap().len()
 }
 
-/// No file of this process gets longer than this one may.
+/// Limits the size of every file of this process.
 fn limit(trail: &Trail, room: Option<u64>) {
     let most = room.map_or(u64::MAX, |room| length(trail) + room);
     Resource::FSIZE.set(most, u64::MAX).unwrap();
 }
 
-/// Each of these records once, in a trail without faults.
+/// Checks that a trail without faults holds each of these records once.
 #[track_caller]
 fn assert_written(trail: &Trail, records: u32) -> String {
     trail.assert_whole();
@@ -32,11 +32,12 @@ fn assert_written(trail: &Trail, records: u32) -> String {
 }
 
 #[test]
-fn a_checkpoint_that_finds_no_room_costs_no_record_and_repeats_none() {
+fn a_checkpoint_without_room_loses_and_repeats_no_record() {
     const AGAIN: &str = "KEYRAFT_TEST_WITHOUT_ROOM";
     if std::env::var_os(AGAIN).is_none() {
-        // In a process of its own, since the limit is one of processes; beyond it a write fails, without the signal.
-        let name = "a_checkpoint_that_finds_no_room_costs_no_record_and_repeats_none";
+        // Run in a process of its own, because the limit is one of processes. Ignore the signal, so that the write
+        // fails.
+        let name = "a_checkpoint_without_room_loses_and_repeats_no_record";
         let test = format!("{}::{name}", module_path!().split_once("::").unwrap().1);
         let mut again = Command::new("sh");
         again.args(["-c", r#"trap "" XFSZ; exec "$0" --exact "$1""#]).arg(std::env::current_exe().unwrap()).arg(test);
@@ -64,7 +65,7 @@ fn a_checkpoint_that_finds_no_room_costs_no_record_and_repeats_none() {
 }
 
 #[test]
-fn a_note_that_cannot_be_written_costs_nothing() {
+fn a_failed_head_note_loses_no_record() {
     let trail = Trail::new();
     let gone = trail.path().with_file_name("gone");
     let mut file = AuditFile::new(trail.config.clone(), "node-1", gone, Some(Arc::clone(&trail.key)));

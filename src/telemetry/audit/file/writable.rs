@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_could_be_made_or_written_is_good_and_nothing_is_made() {
+    fn the_check_accepts_a_file_that_it_could_create_and_creates_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         check_audit_file(&path).unwrap();
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_become_a_file_is_refused() {
+    fn the_check_refuses_paths_that_cannot_become_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_being_written_is_read_whole() {
+    fn the_reader_waits_for_the_end_of_a_line_that_a_node_is_writing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut writer = fs::OpenOptions::new().append(true).open(file.path()).unwrap();
         writer.write_all(b"first\nsec").unwrap();

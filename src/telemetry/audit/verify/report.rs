@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_file_holds_steers_no_terminal() {
+    fn a_finding_escapes_characters_that_control_a_terminal() {
         let node = "node\u{1b}[2J\u{202e}\n".to_owned();
         let finding = AuditFinding { file: "a\u{9b}1m".into(), line: 1, what: FindingKind::Begun { node } };
         let begun = "began this file because the one before it was moved, removed or changed";

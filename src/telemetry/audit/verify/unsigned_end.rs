@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_leaves_a_few_seconds_unsigned_in_one_file_and_no_more() {
+    fn an_unsigned_end_has_limits_of_time_lines_and_files() {
         let live = [line(NOW - 4 * SECOND, 0), line(NOW - SECOND, 60 * SECOND), line(NOW, 0)];
         assert_eq!(why(&live, true, "audit.log", Some(NOW)), None);
         assert_eq!(why(&live, false, "audit.log", Some(NOW)), Some(Unsigned::Everything));
