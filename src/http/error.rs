@@ -11,7 +11,7 @@ use super::wire::query::BadQuery;
 use crate::clock;
 use crate::error_code::{ErrorCode, ErrorCode as Code};
 use crate::kms::{self, Cipher, CipherError};
-use crate::policy::{BadName, Denied, IdentityError, NameError, PatternError, PrefixError};
+use crate::policy::{BadName, Denied, IdentityError, NameError, PatternError, PermitError, PrefixError};
 use crate::tls::{CertificateError, ForwardedError};
 
 /// Why the server did not do what a request asks for, or does not say that it did.
@@ -210,6 +210,16 @@ impl From<Denied> for ApiError {
 impl From<BadJson> for ApiError {
     fn from(BadJson: BadJson) -> Self {
         Self::Body
+    }
+}
+
+impl From<PermitError> for ApiError {
+    fn from(error: PermitError) -> Self {
+        match error {
+            PermitError::OtherAction => Self::Denied,
+            PermitError::Name(error) => error.into(),
+            PermitError::Identity(error) => error.into(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Error, Kms};
+use crate::policy::permitted::{DescribeIdentity, DescribePolicy, ListIdentities, ListPolicies, ReadPolicy};
 use crate::policy::{Author, Identity, Permit, PolicyEntry, PolicyName, Prefix, Role, Rules};
 
 /// Who a client is and what it may do, for self-describe and identity describe.
@@ -25,16 +26,23 @@ impl Kms {
         self.cluster.view().rules()
     }
 
+    /// The origin of a policy.
+    ///
+    /// # Errors
+    /// [`Error::PolicyNotFound`], or that no leader answered.
+    pub async fn describe_policy(&self, permit: &Permit<'_, DescribePolicy>, by: Instant) -> Result<Author, Error> {
+        Ok(self.policy(permit.target(), by).await?.author)
+    }
+
     /// A policy and its origin.
     ///
     /// # Errors
     /// [`Error::PolicyNotFound`], or that no leader answered.
-    pub async fn policy(
-        &self,
-        _permit: &Permit<'_>,
-        name: &PolicyName,
-        by: Instant,
-    ) -> Result<Arc<PolicyEntry>, Error> {
+    pub async fn read_policy(&self, permit: &Permit<'_, ReadPolicy>, by: Instant) -> Result<Arc<PolicyEntry>, Error> {
+        self.policy(permit.target(), by).await
+    }
+
+    async fn policy(&self, name: &PolicyName, by: Instant) -> Result<Arc<PolicyEntry>, Error> {
         self.linearize(by).await?;
         self.rules().policies.get(name).cloned().ok_or(Error::PolicyNotFound)
     }
@@ -45,8 +53,7 @@ impl Kms {
     /// That no leader answered.
     pub async fn policy_names(
         &self,
-        _permit: &Permit<'_>,
-        prefix: Prefix<'_>,
+        permit: &Permit<'_, ListPolicies>,
         from: Option<&str>,
         limit: usize,
         by: Instant,
@@ -54,14 +61,15 @@ impl Kms {
         self.linearize(by).await?;
         let rules = self.rules();
         let names = rules.policies.keys().map(|name| name.as_str().to_owned());
-        Ok(page(names, prefix, from, limit))
+        Ok(page(names, *permit.target(), from, limit))
     }
 
     /// What is known of an identity; the file's admin included.
     ///
     /// # Errors
     /// [`Error::IdentityNotFound`], or that no leader answered.
-    pub async fn identity(&self, _permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<Client, Error> {
+    pub async fn identity(&self, permit: &Permit<'_, DescribeIdentity>, by: Instant) -> Result<Client, Error> {
+        let identity = permit.target().ok_or(Error::IdentityNotFound)?;
         self.linearize(by).await?;
         self.client(identity).ok_or(Error::IdentityNotFound)
     }
@@ -72,8 +80,7 @@ impl Kms {
     /// That no leader answered.
     pub async fn identity_names(
         &self,
-        _permit: &Permit<'_>,
-        prefix: Prefix<'_>,
+        permit: &Permit<'_, ListIdentities>,
         from: Option<&str>,
         limit: usize,
         by: Instant,
@@ -84,7 +91,7 @@ impl Kms {
         identities.extend(self.file_admin());
         identities.sort_unstable();
         identities.dedup();
-        Ok(page(identities.into_iter().map(|identity| identity.to_string()), prefix, from, limit))
+        Ok(page(identities.into_iter().map(|identity| identity.to_string()), *permit.target(), from, limit))
     }
 
     /// What the client itself is; none for a stranger. Needs a certificate but no permit.

@@ -3,91 +3,113 @@
 use std::time::Instant;
 
 use super::{Behind, Error, Kms};
-use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permit, Policy, PolicyEntry, PolicyName, Role};
-use crate::state::{AccessChange, Operation, Replaces, encode_policy};
+use crate::policy::permitted::{AssignPolicy, CreateIdentity, CreatePolicy, DeleteIdentity, DeletePolicy, WritePolicy};
+use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permission, Permit, Policy, PolicyEntry, PolicyName, Role};
+use crate::state::{AccessChange, Operation, PolicyTag, Replaces, encode_policy};
 
 impl Kms {
-    /// Makes a policy; replaces one that it may.
+    /// Makes a policy.
     ///
     /// # Errors
-    /// [`Error::PolicyExists`], [`Error::PolicyChanged`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or that the write could not be done.
-    pub async fn put_policy(
+    /// [`Error::PolicyExists`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or why the write was not done.
+    pub async fn create_policy(
         &self,
-        permit: &Permit<'_>,
-        name: PolicyName,
+        permit: &Permit<'_, CreatePolicy>,
         policy: Policy,
-        replaces: Replaces,
         by: Instant,
     ) -> Result<Behind, Error> {
-        // As large as it will be stored, whoever writes it and when.
-        let author = Author { created_at: Some(0), created_by: Some(Identity::from_bytes([0; Identity::LEN])) };
-        let entry = PolicyEntry { policy, author };
-        if encode_policy(&name, &entry).len() > MAX_POLICY_BYTES {
-            return Err(Error::PolicyTooLarge);
-        }
-        self.change(permit, AccessChange::PutPolicy { name, policy: entry.policy, replaces }, by).await
+        let change = put_policy(permit.target(), policy, Replaces::Nothing)?;
+        self.change(permit.permission(), change, by).await
     }
 
-    /// Deletes a policy; whoever is assigned to it loses access.
+    /// Makes a policy, or replaces it: any policy of this name, or only the one with this tag.
     ///
     /// # Errors
-    /// [`Error::PolicyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
-    pub async fn delete_policy(&self, permit: &Permit<'_>, name: PolicyName, by: Instant) -> Result<Behind, Error> {
-        self.change(permit, AccessChange::DeletePolicy { name }, by).await
+    /// [`Error::PolicyChanged`], [`Error::PolicyTooLarge`], [`Error::NotEverywhere`], or why the write was not done.
+    pub async fn write_policy(
+        &self,
+        permit: &Permit<'_, WritePolicy>,
+        policy: Policy,
+        only: Option<PolicyTag>,
+        by: Instant,
+    ) -> Result<Behind, Error> {
+        let change = put_policy(permit.target(), policy, only.map_or(Replaces::Anything, Replaces::Only))?;
+        self.change(permit.permission(), change, by).await
     }
 
-    /// Assigns an identity to a policy, away from any other.
+    /// Deletes a policy. Identities that are assigned to it lose access.
     ///
     /// # Errors
-    /// [`Error::PolicyNotFound`], [`Error::IdentityIsAdmin`], [`Error::Denied`] to oneself, [`Error::NotEverywhere`], or that the
-    /// write could not be done.
+    /// [`Error::PolicyNotFound`], [`Error::NotEverywhere`], or why the write was not done.
+    pub async fn delete_policy(&self, permit: &Permit<'_, DeletePolicy>, by: Instant) -> Result<Behind, Error> {
+        let change = AccessChange::DeletePolicy { name: permit.target().clone() };
+        self.change(permit.permission(), change, by).await
+    }
+
+    /// Assigns a policy to an identity, in place of its former policy.
+    ///
+    /// # Errors
+    /// [`Error::PolicyNotFound`], [`Error::IdentityIsAdmin`], [`Error::Denied`] if the client assigns it to itself,
+    /// [`Error::NotEverywhere`], or why the write was not done.
     pub async fn assign_policy(
         &self,
-        permit: &Permit<'_>,
-        policy: PolicyName,
+        permit: &Permit<'_, AssignPolicy>,
         identity: Identity,
         by: Instant,
     ) -> Result<Behind, Error> {
-        if self.file_admin() == Some(identity) && permit.identity() != Some(identity) {
+        let (policy, permission) = (permit.target().clone(), permit.permission());
+        if self.file_admin() == Some(identity) && permission.identity() != Some(identity) {
             self.linearize(by).await?;
             let known = self.rules().policies.contains_key(&policy);
             return Err(if known { Error::IdentityIsAdmin } else { Error::PolicyNotFound });
         }
-        self.change(permit, AccessChange::AssignPolicy { policy, identity }, by).await
+        self.change(permission, AccessChange::AssignPolicy { policy, identity }, by).await
     }
 
-    /// Makes an identity known: bound to a policy, or an admin, which only an admin makes.
+    /// Gives an unknown identity a role. Only an admin makes an admin.
     ///
     /// # Errors
-    /// [`Error::IdentityExists`], [`Error::PolicyNotFound`], [`Error::Denied`], [`Error::NotEverywhere`], or that the write could not be done.
+    /// [`Error::IdentityExists`], [`Error::PolicyNotFound`], [`Error::Denied`], [`Error::NotEverywhere`], or why the write
+    /// was not done.
     pub async fn create_identity(
         &self,
-        permit: &Permit<'_>,
-        identity: Identity,
+        permit: &Permit<'_, CreateIdentity>,
         role: Role,
         by: Instant,
     ) -> Result<Behind, Error> {
+        let identity = *permit.target();
         if self.file_admin() == Some(identity) {
             return Err(Error::IdentityExists);
         }
-        self.change(permit, AccessChange::CreateIdentity { identity, role }, by).await
+        self.change(permit.permission(), AccessChange::CreateIdentity { identity, role }, by).await
     }
 
-    /// Forgets an identity.
+    /// Takes the role of an identity away.
     ///
     /// # Errors
     /// [`Error::IdentityNotFound`], [`Error::LastAdmin`], [`Error::AdminOfFile`], [`Error::Denied`],
-    /// [`Error::NotEverywhere`], or that the write could not be done.
-    pub async fn delete_identity(&self, permit: &Permit<'_>, identity: Identity, by: Instant) -> Result<Behind, Error> {
+    /// [`Error::NotEverywhere`], or why the write was not done.
+    pub async fn delete_identity(&self, permit: &Permit<'_, DeleteIdentity>, by: Instant) -> Result<Behind, Error> {
+        let identity = permit.target().ok_or(Error::IdentityNotFound)?;
         let replicated = self.rules().identities.contains_key(&identity);
         if self.file_admin() == Some(identity) && !replicated {
             return Err(Error::AdminOfFile);
         }
-        self.change(permit, AccessChange::DeleteIdentity { identity }, by).await
+        self.change(permit.permission(), AccessChange::DeleteIdentity { identity }, by).await
     }
 
     /// Every change of access counts as a revocation, grants too.
-    async fn change(&self, permit: &Permit<'_>, change: AccessChange, by: Instant) -> Result<Behind, Error> {
-        self.revoke(permit, Operation::Access(change), by).await
+    async fn change(&self, permission: Permission, change: AccessChange, by: Instant) -> Result<Behind, Error> {
+        self.revoke(permission, Operation::Access(change), by).await
     }
+}
+
+fn put_policy(name: &PolicyName, policy: Policy, replaces: Replaces) -> Result<AccessChange, Error> {
+    // It is stored with an author and a time, whose encoding has always the same size.
+    let author = Author { created_at: Some(0), created_by: Some(Identity::from_bytes([0; Identity::LEN])) };
+    let entry = PolicyEntry { policy, author };
+    if encode_policy(name, &entry).len() > MAX_POLICY_BYTES {
+        return Err(Error::PolicyTooLarge);
+    }
+    Ok(AccessChange::PutPolicy { name: name.clone(), policy: entry.policy, replaces })
 }

@@ -5,7 +5,11 @@ use futures::stream::BoxStream;
 use super::Kms;
 use crate::crypto::SigningKey;
 use crate::policy::Permit;
+use crate::policy::permitted::{ReadAuditLog, ReadErrorLog};
 use crate::raft::{FollowLog, PeerLog};
+
+/// The name of a node, and its log.
+pub type NamedLog = (String, BoxStream<'static, PeerLog>);
 
 impl Kms {
     /// The key that signs this node's audit trail, from the key ring; none while the node is sealed.
@@ -19,8 +23,13 @@ impl Kms {
         &self.place.name
     }
 
-    /// The logs of all other nodes, each with its name, for a client that may read this node's.
-    pub fn peer_logs(&self, _: &Permit<'_>, asked: FollowLog) -> Vec<(String, BoxStream<'static, PeerLog>)> {
-        self.cluster.peer_logs(asked)
+    /// The audit trails of all other nodes, each with the name of its node.
+    pub fn peer_audit_trails(&self, _: &Permit<'_, ReadAuditLog>, tail: usize, follow: bool) -> Vec<NamedLog> {
+        self.cluster.peer_logs(FollowLog { errors: false, tail, follow })
+    }
+
+    /// The error logs of all other nodes, each with the name of its node.
+    pub fn peer_error_logs(&self, _: &Permit<'_, ReadErrorLog>, tail: usize, follow: bool) -> Vec<NamedLog> {
+        self.cluster.peer_logs(FollowLog { errors: true, tail, follow })
     }
 }

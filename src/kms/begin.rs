@@ -8,9 +8,7 @@ use super::ring::{self, SealError};
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
-use crate::policy::{
-    ActionKind, Actor, Assignment, Author, Identity, KeyAction, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role,
-};
+use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role};
 use crate::raft::Waits;
 use crate::state::{Command, Init, Operation, RequestId};
 
@@ -59,9 +57,9 @@ impl Kms {
     /// Creates the keys of the configuration file that do not exist, and returns once all do.
     pub async fn keys_exist(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
-            let permit = Permit::for_node(ActionKind::Key(KeyAction::Create).on(name.as_str()));
+            let permit = Permit::for_node(name);
             loop {
-                match self.create_key(&permit, name, Instant::now() + ATTEMPT).await {
+                match self.create_key(&permit, Instant::now() + ATTEMPT).await {
                     Ok(()) | Err(Error::KeyExists) => break,
                     Err(Error::KeyWaiting { .. }) => {
                         tracing::warn!(

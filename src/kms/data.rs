@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Error, Kms};
 use crate::crypto::{Ciphertext, FIRST_VERSION, OpenedKey, candidates, random};
+use crate::policy::permitted::{BulkDecrypt, Decrypt, Encrypt, Generate, Hmac};
 use crate::policy::{KeyName, Permit};
 use crate::state::CreationId;
 
@@ -31,27 +32,18 @@ struct Sealed<'a> {
 }
 
 impl Kms {
-    /// Finds out whether there is such a key, and nothing else.
-    ///
-    /// # Errors
-    /// [`Error::KeyNotFound`].
-    pub async fn look_up(&self, _permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
-        self.key(name, None, by).await.map(drop)
-    }
-
     /// Makes a data key bound to `context`, sealed under `version` of the key or its newest.
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`].
     pub async fn generate(
         &self,
-        _permit: &Permit<'_>,
-        name: KeyName<'_>,
+        permit: &Permit<'_, Generate>,
         version: Option<u32>,
         context: &[u8],
         by: Instant,
     ) -> Result<DataKey, Error> {
-        let key = self.key(name, version, by).await?;
+        let key = self.key(*permit.target(), version, by).await?;
         let mut plaintext = Zeroizing::new([0; 32]);
         random::fill(&mut *plaintext);
         let ciphertext = key.seal(&*plaintext, context);
@@ -64,14 +56,13 @@ impl Kms {
     /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`].
     pub async fn encrypt(
         &self,
-        _permit: &Permit<'_>,
-        name: KeyName<'_>,
+        permit: &Permit<'_, Encrypt>,
         version: Option<u32>,
         plaintext: &[u8],
         context: &[u8],
         by: Instant,
     ) -> Result<Vec<u8>, Error> {
-        Ok(self.key(name, version, by).await?.seal(plaintext, context))
+        Ok(self.key(*permit.target(), version, by).await?.seal(plaintext, context))
     }
 
     /// Opens a ciphertext of any form, made by any version of the key (or by `version` only).
@@ -80,7 +71,38 @@ impl Kms {
     /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`], [`Error::NotAuthentic`].
     pub async fn decrypt(
         &self,
-        _permit: &Permit<'_>,
+        permit: &Permit<'_, Decrypt>,
+        version: Option<u32>,
+        ciphertext: &[u8],
+        context: &[u8],
+        by: Instant,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.decrypt_one(*permit.target(), version, ciphertext, context, by).await
+    }
+
+    /// Decrypts ciphertexts, each with its context, in their order. The first error ends it.
+    ///
+    /// # Errors
+    /// As for [`Kms::decrypt`]. Without ciphertexts, [`Error::KeyNotFound`].
+    pub async fn bulk_decrypt<T: AsRef<[u8]>>(
+        &self,
+        permit: &Permit<'_, BulkDecrypt>,
+        ciphertexts: &[(T, T)],
+        by: Instant,
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Error> {
+        let name = *permit.target();
+        if ciphertexts.is_empty() {
+            self.key(name, None, by).await?;
+        }
+        let mut plaintexts = Vec::with_capacity(ciphertexts.len());
+        for (ciphertext, context) in ciphertexts {
+            plaintexts.push(self.decrypt_one(name, None, ciphertext.as_ref(), context.as_ref(), by).await?);
+        }
+        Ok(plaintexts)
+    }
+
+    async fn decrypt_one(
+        &self,
         name: KeyName<'_>,
         version: Option<u32>,
         ciphertext: &[u8],
@@ -157,13 +179,12 @@ impl Kms {
     /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionDisabled`], [`Error::NoHmac`].
     pub async fn hmac(
         &self,
-        _permit: &Permit<'_>,
-        name: KeyName<'_>,
+        permit: &Permit<'_, Hmac>,
         version: Option<u32>,
         message: &[u8],
         by: Instant,
     ) -> Result<[u8; 32], Error> {
-        self.key(name, version, by).await?.hmac(message).ok_or(Error::NoHmac)
+        self.key(*permit.target(), version, by).await?.hmac(message).ok_or(Error::NoHmac)
     }
 
     /// Lets the ciphertext lead to its version: masked in its iv, or the first one for an imported ciphertext.

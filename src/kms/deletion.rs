@@ -7,7 +7,8 @@ use super::versions::seen;
 use super::write::done;
 use super::{Behind, Error, Kms};
 use crate::clock;
-use crate::policy::{ActionKind, KeyAction, KeyName, Permit};
+use crate::policy::permitted::{DeleteKey, PurgeKey, RestoreKey};
+use crate::policy::{KeyName, Permit};
 use crate::state::{KeyRecord, KeySeen, Operation};
 
 /// How long one attempt of a node to write by itself may take.
@@ -37,8 +38,8 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
-    pub async fn delete_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<Behind, Error> {
-        let (key, _) = match self.seen(name, by).await {
+    pub async fn delete_key(&self, permit: &Permit<'_, DeleteKey>, by: Instant) -> Result<Behind, Error> {
+        let (key, _) = match self.seen(*permit.target(), by).await {
             Ok(seen) => seen,
             Err(error) => return self.refused(error, by).await,
         };
@@ -46,25 +47,25 @@ impl Kms {
             0 => 0,
             window => window.saturating_add(clock::nanos(ADDED)),
         };
-        self.revoke(permit, Operation::DeleteKey { key, window_ns }, by).await
+        self.revoke(permit.permission(), Operation::DeleteKey { key, window_ns }, by).await
     }
 
     /// Takes a deleted key back that can still be restored.
     ///
     /// # Errors
     /// [`Error::NothingWaiting`], or that the write could not be done.
-    pub async fn restore_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
-        let key = self.waiting_key(name, by).await?;
-        done(self.write(permit, Operation::RestoreKey(key), by).await?)
+    pub async fn restore_key(&self, permit: &Permit<'_, RestoreKey>, by: Instant) -> Result<(), Error> {
+        let key = self.waiting_key(*permit.target(), by).await?;
+        done(self.write(permit.permission(), Operation::RestoreKey(key), by).await?)
     }
 
     /// Removes a deleted key for good that could still be restored.
     ///
     /// # Errors
     /// [`Error::NothingWaiting`], [`Error::NotEverywhere`], or that the write could not be done.
-    pub async fn purge_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<Behind, Error> {
-        match self.waiting_key(name, by).await {
-            Ok(key) => self.revoke(permit, Operation::PurgeKey(key), by).await,
+    pub async fn purge_key(&self, permit: &Permit<'_, PurgeKey>, by: Instant) -> Result<Behind, Error> {
+        match self.waiting_key(*permit.target(), by).await {
+            Ok(key) => self.revoke(permit.permission(), Operation::PurgeKey(key), by).await,
             Err(error) => self.refused(error, by).await,
         }
     }
@@ -149,8 +150,8 @@ impl Kms {
         for name in self.cluster.view().waiting() {
             let Ok(name) = KeyName::parse(&name) else { continue };
             if self.delete_at(name).is_some_and(|delete_at| delete_at <= now) {
-                let permit = Permit::for_node(ActionKind::Key(KeyAction::Purge).on(name.as_str()));
-                if let Err(error) = self.purge_key(&permit, name, Instant::now() + ATTEMPT).await {
+                let permit = Permit::for_node(name);
+                if let Err(error) = self.purge_key(&permit, Instant::now() + ATTEMPT).await {
                     tracing::debug!(key = name.as_str(), %error, "a deleted key is not removed yet");
                 } else {
                     tracing::info!(key = name.as_str(), "removed a deleted key: its time to be restored is over");

@@ -9,7 +9,8 @@ use super::write::done;
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, RecordKind, Secret, random};
-use crate::policy::{Author, KeyName, Permit, Prefix};
+use crate::policy::permitted::{CreateKey, DescribeKey, ImportKey, ListKeys};
+use crate::policy::{Author, KeyName, Permission, Permit};
 use crate::state::{CreationId, KeyRecord, Operation, Outcome};
 
 /// What describe tells of a key.
@@ -48,22 +49,16 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::KeyExists`], or that the write could not be done.
-    pub async fn create_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<(), Error> {
-        self.put_key(permit, name, &KeyMaterial::random(Cipher::Aes256), None, by).await
+    pub async fn create_key(&self, permit: &Permit<'_, CreateKey>, by: Instant) -> Result<(), Error> {
+        self.put_key(permit.permission(), *permit.target(), &KeyMaterial::random(Cipher::Aes256), None, by).await
     }
 
     /// Makes a key of the given material.
     ///
     /// # Errors
     /// As for [`Kms::create_key`]; [`Error::Denied`] when somebody but an admin says who made it.
-    pub async fn import_key(
-        &self,
-        permit: &Permit<'_>,
-        name: KeyName<'_>,
-        import: Import,
-        by: Instant,
-    ) -> Result<(), Error> {
-        if import.author.is_some() && !self.rules().acts_as_admin(permit.actor()) {
+    pub async fn import_key(&self, permit: &Permit<'_, ImportKey>, import: Import, by: Instant) -> Result<(), Error> {
+        if import.author.is_some() && !self.rules().acts_as_admin(permit.permission().actor()) {
             return Err(Error::Denied);
         }
         let mut material = KeyMaterial::imported(import.cipher, Secret::from_bytes(&import.key));
@@ -72,19 +67,15 @@ impl Kms {
             ImportedHmac::Absent => material.hmac = None,
             ImportedHmac::Given(key) => material.hmac = Some(Secret::from_bytes(&key)),
         }
-        self.put_key(permit, name, &material, import.author, by).await
+        self.put_key(permit.permission(), *permit.target(), &material, import.author, by).await
     }
 
     /// Tells what is known of a key without opening it.
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], or that no leader answered.
-    pub async fn describe_key(
-        &self,
-        _permit: &Permit<'_>,
-        name: KeyName<'_>,
-        by: Instant,
-    ) -> Result<KeyDescription, Error> {
+    pub async fn describe_key(&self, permit: &Permit<'_, DescribeKey>, by: Instant) -> Result<KeyDescription, Error> {
+        let name = *permit.target();
         self.linearize(by).await?;
         self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
         let record = self.readable(name, FIRST_VERSION, by).await.map_err(Error::of_whole_key)?;
@@ -97,29 +88,28 @@ impl Kms {
     /// That no leader answered.
     pub async fn key_names(
         &self,
-        _permit: &Permit<'_>,
-        prefix: Prefix<'_>,
+        permit: &Permit<'_, ListKeys>,
         from: Option<&str>,
         limit: usize,
         by: Instant,
     ) -> Result<Vec<String>, Error> {
         self.linearize(by).await?;
-        Ok(self.cluster.view().names(prefix, from, limit))
+        Ok(self.cluster.view().names(*permit.target(), from, limit))
     }
 
     async fn put_key(
         &self,
-        permit: &Permit<'_>,
+        permission: Permission,
         name: KeyName<'_>,
         material: &KeyMaterial,
         author: Option<Author>,
         by: Instant,
     ) -> Result<(), Error> {
-        let author = author.unwrap_or_else(|| author_of(permit));
+        let author = author.unwrap_or_else(|| author_of(permission));
         loop {
             let record = self.sealed_record(name, CreationId(random::bytes()), FIRST_VERSION, material, author)?;
             let operation = Operation::CreateKey { name: name.as_str().to_owned(), record: record.encode().into() };
-            match self.write(permit, operation, by).await? {
+            match self.write(permission, operation, by).await? {
                 Outcome::RingInactive => self.follow_ring(by).await?,
                 Outcome::KeyWaiting => return Err(self.waiting(name)),
                 outcome => return done(outcome),
@@ -206,8 +196,8 @@ impl Kms {
 }
 
 /// Whoever was permitted, now.
-pub(super) fn author_of(permit: &Permit<'_>) -> Author {
-    Author { created_at: Some(clock::unix_ns()), created_by: permit.identity() }
+pub(super) fn author_of(permission: Permission) -> Author {
+    Author { created_at: Some(clock::unix_ns()), created_by: permission.identity() }
 }
 
 /// A record that cannot be read or opened here; whether that is this key's fault or this node's is found out later.

@@ -27,6 +27,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 pub use crate::crypto::{Cipher, CipherError};
 pub use crate::raft::{FenceFigures, FollowLog, PeerLog, RaftStatus, Standing};
 pub use access::Client;
+pub use audit::NamedLog;
 pub use begin::FilePolicies;
 pub use data::DataKey;
 pub use error::Error;

@@ -6,6 +6,7 @@ use super::keys::author_of;
 use super::write::done;
 use super::{Behind, Error, Kms};
 use crate::crypto::{FIRST_VERSION, KeyMaterial, Secret};
+use crate::policy::permitted::{DisableVersion, EnableVersion, ListVersions, RotateKey};
 use crate::policy::{Author, KeyName, Permit};
 use crate::state::{CreationId, KeySeen, Operation, Outcome};
 
@@ -34,15 +35,16 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::TooManyVersions`], or that the write could not be done.
-    pub async fn rotate_key(&self, permit: &Permit<'_>, name: KeyName<'_>, by: Instant) -> Result<u32, Error> {
+    pub async fn rotate_key(&self, permit: &Permit<'_, RotateKey>, by: Instant) -> Result<u32, Error> {
+        let (name, permission) = (*permit.target(), permit.permission());
         loop {
             let (seen, newest) = self.seen(name, by).await?;
             let version = newest + 1;
             let record = self.readable(name, newest, by).await.map_err(Error::of_whole_key)?;
             let material = KeyMaterial { encryption: Secret::random(), ..self.openable(name, &record, by).await? };
-            let record = self.sealed_record(name, seen.creation_id, version, &material, author_of(permit))?;
+            let record = self.sealed_record(name, seen.creation_id, version, &material, author_of(permission))?;
             let operation = Operation::RotateKey { name: seen.name, record: record.encode().into() };
-            match self.write(permit, operation, by).await? {
+            match self.write(permission, operation, by).await? {
                 Outcome::RingInactive => self.follow_ring(by).await?,
                 // Somebody else rotated it meanwhile: this one comes after that.
                 Outcome::VersionTaken => {}
@@ -55,12 +57,8 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], or that no leader answered.
-    pub async fn key_versions(
-        &self,
-        _permit: &Permit<'_>,
-        name: KeyName<'_>,
-        by: Instant,
-    ) -> Result<KeyVersions, Error> {
+    pub async fn key_versions(&self, permit: &Permit<'_, ListVersions>, by: Instant) -> Result<KeyVersions, Error> {
+        let name = *permit.target();
         let (seen, newest) = self.seen(name, by).await?;
         let mut versions = Vec::new();
         let mut noted = None;
@@ -72,25 +70,34 @@ impl Kms {
         Ok(KeyVersions { versions, last_used: noted.max(self.opened.uses.noted(&seen)) })
     }
 
-    /// Disables a version of a key, or enables it again. What it sealed cannot be opened meanwhile.
+    /// Disables a version of a key. Until it is enabled again, its ciphertexts cannot be decrypted.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionNewest`], or that the write could not be
-    /// done.
-    pub async fn set_key_version(
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], [`Error::VersionNewest`], [`Error::NotEverywhere`], or why the
+    /// write was not done.
+    pub async fn disable_version(
         &self,
-        permit: &Permit<'_>,
-        name: KeyName<'_>,
+        permit: &Permit<'_, DisableVersion>,
         version: u32,
-        disabled: bool,
         by: Instant,
     ) -> Result<Behind, Error> {
-        let (key, _) = self.seen(name, by).await?;
-        let operation = Operation::SetVersion { key, version, disabled };
-        if disabled {
-            return self.revoke(permit, operation, by).await;
-        }
-        done(self.write(permit, operation, by).await?).map(|()| Behind::default())
+        let (key, _) = self.seen(*permit.target(), by).await?;
+        self.revoke(permit.permission(), Operation::SetVersion { key, version, disabled: true }, by).await
+    }
+
+    /// Enables a disabled version of a key.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`], [`Error::VersionNotFound`], or why the write was not done.
+    pub async fn enable_version(
+        &self,
+        permit: &Permit<'_, EnableVersion>,
+        version: u32,
+        by: Instant,
+    ) -> Result<(), Error> {
+        let (key, _) = self.seen(*permit.target(), by).await?;
+        let operation = Operation::SetVersion { key, version, disabled: false };
+        done(self.write(permit.permission(), operation, by).await?)
     }
 
     /// The key that is now under a name, and its newest version.

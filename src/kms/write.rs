@@ -5,13 +5,18 @@ use std::time::Instant;
 use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::crypto::random;
-use crate::policy::{ActionKind, Actor, Permit};
+use crate::policy::{ActionKind, Actor, Permission};
 use crate::state::{Command, Operation, Outcome, RequestId};
 
 impl Kms {
-    /// Writes what a client was permitted. Retries on the way carry the same bytes.
-    pub(super) async fn write(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Outcome, Error> {
-        self.write_as(permit.actor(), Some(permit.action().kind()), operation, by).await
+    /// Writes what an actor may do. Retries on the way carry the same bytes.
+    pub(super) async fn write(
+        &self,
+        permission: Permission,
+        operation: Operation,
+        by: Instant,
+    ) -> Result<Outcome, Error> {
+        self.write_as(permission.actor(), Some(permission.kind()), operation, by).await
     }
 
     /// Writes what this node does by itself, and no client may do.
@@ -39,8 +44,13 @@ impl Kms {
     }
 
     /// The same for what takes something away, or changes a policy or an identity: it holds everywhere afterwards.
-    pub(super) async fn revoke(&self, permit: &Permit<'_>, operation: Operation, by: Instant) -> Result<Behind, Error> {
-        match done(self.write(permit, operation, by).await?) {
+    pub(super) async fn revoke(
+        &self,
+        permission: Permission,
+        operation: Operation,
+        by: Instant,
+    ) -> Result<Behind, Error> {
+        match done(self.write(permission, operation, by).await?) {
             Ok(()) => self.everywhere(by).await,
             Err(error) => self.refused(error, by).await,
         }

@@ -8,6 +8,7 @@ mod identity;
 mod name;
 mod pattern;
 mod permit;
+pub mod permitted;
 mod rules;
 
 pub use action::{
@@ -17,5 +18,6 @@ pub use action::{
 pub use identity::{Identity, IdentityError};
 pub use name::{KeyName, NameError, NameKind, PolicyName, Prefix, PrefixError};
 pub use pattern::{Pattern, PatternError, Unmatchable};
-pub use permit::{Actor, Denied, Permit};
+pub use permit::{Actor, Allowed, Denied, Permission, Permit};
+pub use permitted::{PermitError, PermittedAction};
 pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Action, Actor, Denied, Identity, Pattern, Permit, PolicyName};
+use super::{Action, Actor, Allowed, Denied, Identity, Pattern, PolicyName};
 
 /// The largest policy as stored, in bytes (wire contract, "Errors").
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
@@ -84,7 +84,7 @@ impl Rules {
         identity: Identity,
         file_admin: Option<Identity>,
         action: Action<'a>,
-    ) -> Result<Permit<'a>, Denied> {
+    ) -> Result<Allowed<'a>, Denied> {
         self.permit_actor(Actor::Client { identity, file_admin: file_admin == Some(identity) }, action)
     }
 
@@ -92,10 +92,10 @@ impl Rules {
     ///
     /// # Errors
     /// [`Denied`] when it may not.
-    pub fn permit_actor<'a>(&self, actor: Actor, action: Action<'a>) -> Result<Permit<'a>, Denied> {
+    pub fn permit_actor<'a>(&self, actor: Actor, action: Action<'a>) -> Result<Allowed<'a>, Denied> {
         match actor {
-            Actor::Node | Actor::Client { file_admin: true, .. } => Ok(Permit::new(actor, action)),
-            Actor::Client { identity, .. } if self.allows(identity, action) => Ok(Permit::new(actor, action)),
+            Actor::Node | Actor::Client { file_admin: true, .. } => Ok(Allowed::new(actor, action)),
+            Actor::Client { identity, .. } if self.allows(identity, action) => Ok(Allowed::new(actor, action)),
             Actor::Client { .. } => Err(Denied),
         }
     }

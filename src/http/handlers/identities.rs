@@ -10,7 +10,8 @@ use super::request::AuthorisedRequest;
 use crate::http::error::ApiError;
 use crate::http::wire::access_bodies;
 use crate::http::wire::answers::{self, Answer};
-use crate::kms::{self, Client, Kms};
+use crate::kms::{Client, Kms};
+use crate::policy::permitted::{CreateIdentity, DeleteIdentity, DescribeIdentity};
 use crate::policy::{Author, Identity, IdentityAction, PolicyName};
 
 /// Does what the action says with an identity, or lists identities.
@@ -32,22 +33,21 @@ pub async fn handle(
 }
 
 async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let identity: Identity = request.action.name().parse()?;
+    let permit = request.caller.permit::<CreateIdentity>()?;
     let role = access_bodies::role(&request.body)?;
-    let behind = kms.create_identity(request.caller.permit()?, identity, role, request.deadline.act_by).await?;
+    let behind = kms.create_identity(&permit, role, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
-    let behind = kms.delete_identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<DeleteIdentity>()?;
+    let behind = kms.delete_identity(&permit, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
-/// A valid name that is not an identity is 404.
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let identity: Identity = request.action.name().parse().map_err(|_| kms::Error::IdentityNotFound)?;
-    let client = kms.identity(request.caller.permit()?, identity, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<DescribeIdentity>()?;
+    let client = kms.identity(&permit, request.deadline.act_by).await?;
     Ok(answers::json(&Described::new(&client)))
 }
 

@@ -15,6 +15,9 @@ use crate::http::wire::import_body::read_import;
 use crate::http::wire::json::{self, BadJson, non_empty};
 use crate::http::wire::key_version;
 use crate::kms::{KeyDescription, Kms};
+use crate::policy::permitted::{
+    BulkDecrypt, CreateKey, Decrypt, DeleteKey, DescribeKey, Encrypt, Generate, Hmac, ImportKey, PurgeKey, RestoreKey,
+};
 use crate::policy::{KeyAction, KeyName};
 
 /// Does what the action says with a key, or lists keys.
@@ -34,8 +37,8 @@ pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedReque
         KeyAction::Delete => Box::pin(delete(kms, request)).await,
         KeyAction::Rotate => Box::pin(versions::rotate(kms, request)).await,
         KeyAction::Versions => Box::pin(versions::list(kms, request)).await,
-        KeyAction::Disable => Box::pin(versions::set(kms, request, true)).await,
-        KeyAction::Enable => Box::pin(versions::set(kms, request, false)).await,
+        KeyAction::Disable => Box::pin(versions::disable(kms, request)).await,
+        KeyAction::Enable => Box::pin(versions::enable(kms, request)).await,
         KeyAction::Restore => Box::pin(restore(kms, request)).await,
         KeyAction::Purge => Box::pin(purge(kms, request)).await,
         KeyAction::List => Box::pin(listing::handle(Listing::Keys, kms, request)).await,
@@ -43,50 +46,50 @@ pub async fn handle(action: KeyAction, kms: &Arc<Kms>, request: &AuthorisedReque
 }
 
 async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    kms.create_key(request.caller.permit()?, name, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<CreateKey>()?;
+    kms.create_key(&permit, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
 async fn import(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
+    let permit = request.caller.permit::<ImportKey>()?;
     let import = read_import(&request.body)?;
-    kms.import_key(request.caller.permit()?, name, import, request.deadline.act_by).await?;
+    kms.import_key(&permit, import, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
 async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    let behind = kms.delete_key(request.caller.permit()?, name, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<DeleteKey>()?;
+    let behind = kms.delete_key(&permit, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 async fn restore(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    kms.restore_key(request.caller.permit()?, name, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<RestoreKey>()?;
+    kms.restore_key(&permit, request.deadline.act_by).await?;
     Ok(answers::empty())
 }
 
 async fn purge(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    let behind = kms.purge_key(request.caller.permit()?, name, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<PurgeKey>()?;
+    let behind = kms.purge_key(&permit, request.deadline.act_by).await?;
     Ok(answers::revoked(behind))
 }
 
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    let found = kms.describe_key(request.caller.permit()?, name, request.deadline.act_by).await?;
-    Ok(answers::json(&Described::new(name, &found)))
+    let permit = request.caller.permit::<DescribeKey>()?;
+    let found = kms.describe_key(&permit, request.deadline.act_by).await?;
+    Ok(answers::json(&Described::new(*permit.target(), &found)))
 }
 
 async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
+    let permit = request.caller.permit::<Generate>()?;
     let is_absent = request.body.is_empty() && is_declared_empty(request.parts.version, &request.parts.headers);
     let [context, version] =
         if is_absent { [None, None] } else { json::object(&request.body, ["context", "version"])? };
     let (context, number) = (json::bytes(context.as_ref())?, key_version::number(version.as_ref()));
     let by = request.deadline.act_by;
-    let key = kms.generate(request.caller.permit()?, name, number, &context, by).await?;
+    let key = kms.generate(&permit, number, &context, by).await?;
     let mut answer = JsonWriter::object(&[key.plaintext.len(), key.ciphertext.len()]);
     answer.base64("plaintext", &*key.plaintext);
     answer.base64("ciphertext", &key.ciphertext);
@@ -95,11 +98,11 @@ async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 }
 
 async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
+    let permit = request.caller.permit::<Encrypt>()?;
     let [plaintext, context, version] = json::object(&request.body, ["plaintext", "context", "version"])?;
     let (plaintext, context) = (json::bytes(plaintext.as_ref())?, json::bytes(context.as_ref())?);
     let (number, by) = (key_version::number(version.as_ref()), request.deadline.act_by);
-    let ciphertext = kms.encrypt(request.caller.permit()?, name, number, &plaintext, &context, by).await?;
+    let ciphertext = kms.encrypt(&permit, number, &plaintext, &context, by).await?;
     let mut answer = JsonWriter::object(&[ciphertext.len()]);
     answer.base64("ciphertext", &ciphertext);
     answer.version(non_empty(version.as_ref()));
@@ -107,31 +110,23 @@ async fn encrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, A
 }
 
 async fn decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
+    let permit = request.caller.permit::<Decrypt>()?;
     let [ciphertext, context, version] = json::object(&request.body, ["ciphertext", "context", "version"])?;
     let (ciphertext, context) = (json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?);
     let (number, by) = (key_version::number(version.as_ref()), request.deadline.act_by);
-    let plaintext = kms.decrypt(request.caller.permit()?, name, number, &ciphertext, &context, by).await?;
+    let plaintext = kms.decrypt(&permit, number, &ciphertext, &context, by).await?;
     let mut answer = JsonWriter::object(&[plaintext.len()]);
     answer.base64("plaintext", &plaintext);
     Ok(answers::secret_json(answer.finish()))
 }
 
 async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    let permit = request.caller.permit()?;
-    let sealed = json::objects(&request.body, ["ciphertext", "context"])?
+    let permit = request.caller.permit::<BulkDecrypt>()?;
+    let ciphertexts = json::objects(&request.body, ["ciphertext", "context"])?
         .iter()
         .map(|[ciphertext, context]| Ok((json::bytes(ciphertext.as_ref())?, json::bytes(context.as_ref())?)))
         .collect::<Result<Vec<_>, BadJson>>()?;
-    if sealed.is_empty() {
-        kms.look_up(permit, name, request.deadline.act_by).await?;
-    }
-    let mut plaintexts = Vec::with_capacity(sealed.len());
-    for (ciphertext, context) in &sealed {
-        let by = request.deadline.act_by;
-        plaintexts.push(kms.decrypt(permit, name, None, ciphertext, context, by).await?);
-    }
+    let plaintexts = kms.bulk_decrypt(&permit, &ciphertexts, request.deadline.act_by).await?;
     let mut answer = JsonWriter::array(plaintexts.len(), plaintexts.iter().map(|plaintext| plaintext.len()).sum());
     for plaintext in &plaintexts {
         answer.base64("plaintext", plaintext);
@@ -141,11 +136,11 @@ async fn bulk_decrypt(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answ
 }
 
 async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
+    let permit = request.caller.permit::<Hmac>()?;
     let [message, version] = json::object(&request.body, ["message", "version"])?;
     let (message, number) = (json::bytes(message.as_ref())?, key_version::number(version.as_ref()));
     let by = request.deadline.act_by;
-    let hmac = kms.hmac(request.caller.permit()?, name, number, &message, by).await?;
+    let hmac = kms.hmac(&permit, number, &message, by).await?;
     let mut answer = JsonWriter::object(&[hmac.len()]);
     answer.base64("hmac", &hmac);
     answer.version(non_empty(version.as_ref()));

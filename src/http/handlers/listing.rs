@@ -18,7 +18,8 @@ use crate::http::pipeline::deadline::Deadline;
 use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::query;
 use crate::kms::Kms;
-use crate::policy::{Action, ActionKind, Identity, IdentityAction, KeyAction, Permit, PolicyAction, Prefix};
+use crate::policy::permitted::{ListIdentities, ListKeys, ListPolicies};
+use crate::policy::{Action, ActionKind, Allowed, Identity, IdentityAction, KeyAction, PolicyAction};
 
 /// Every answer is shorter than this, which is the most that the SDK reads.
 const MAX_ANSWER: usize = 1 << 20;
@@ -109,8 +110,8 @@ impl RemainingNames {
         }
         let kms = &self.kms;
         let rules = kms.rules_in_force().await?;
-        let permit = rules.permit(self.identity, kms.file_admin(), self.action())?;
-        let mut names = self.fetch(&permit, from.as_deref(), wanted + 1, deadline).await?;
+        let allowed = rules.permit(self.identity, kms.file_admin(), self.action())?;
+        let mut names = self.fetch(allowed, from.as_deref(), wanted + 1, deadline).await?;
         // The rules may have changed while the names were read, so they must still permit it.
         kms.rules().permit(self.identity, kms.file_admin(), self.action())?;
         self.next = names.split_off(wanted.min(names.len())).pop().map_or(Next::Done, |name| Next::From(Some(name)));
@@ -120,16 +121,16 @@ impl RemainingNames {
 
     async fn fetch(
         &self,
-        permit: &Permit<'_>,
+        allowed: Allowed<'_>,
         from: Option<&str>,
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<String>, ApiError> {
-        let (kms, prefix, by) = (&self.kms, Prefix::parse(&self.prefix)?, deadline.act_by);
+        let (kms, by) = (&self.kms, deadline.act_by);
         Ok(match self.kind {
-            Listing::Keys => kms.key_names(permit, prefix, from, limit, by).await?,
-            Listing::Policies => kms.policy_names(permit, prefix, from, limit, by).await?,
-            Listing::Identities => kms.identity_names(permit, prefix, from, limit, by).await?,
+            Listing::Keys => kms.key_names(&allowed.permit::<ListKeys>()?, from, limit, by).await?,
+            Listing::Policies => kms.policy_names(&allowed.permit::<ListPolicies>()?, from, limit, by).await?,
+            Listing::Identities => kms.identity_names(&allowed.permit::<ListIdentities>()?, from, limit, by).await?,
         })
     }
 

@@ -13,9 +13,10 @@ use crate::clock;
 use crate::http::error::ApiError;
 use crate::http::wire::access_bodies;
 use crate::http::wire::answers::{self, Answer};
-use crate::kms::{self, Behind, Kms};
-use crate::policy::{Author, Pattern, PolicyAction, PolicyEntry, PolicyName};
-use crate::state::{PolicyTag, Replaces};
+use crate::kms::{self, Kms};
+use crate::policy::permitted::{AssignPolicy, CreatePolicy, DeletePolicy, DescribePolicy, ReadPolicy, WritePolicy};
+use crate::policy::{Author, Pattern, Policy, PolicyAction, PolicyEntry, PolicyName};
+use crate::state::PolicyTag;
 
 /// Does what the action says with a policy, or lists policies.
 ///
@@ -24,56 +25,74 @@ use crate::state::{PolicyTag, Replaces};
 pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     match action {
         PolicyAction::List => listing::handle(Listing::Policies, kms, request).await,
-        action => on_one(action, kms, request).await,
+        PolicyAction::Describe => describe(kms, request).await,
+        PolicyAction::Read => read(kms, request).await,
+        PolicyAction::Create => create(kms, request).await,
+        PolicyAction::Write => write(kms, request).await,
+        PolicyAction::Assign => assign(kms, request).await,
+        PolicyAction::Delete => delete(kms, request).await,
     }
 }
 
-async fn on_one(action: PolicyAction, kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = PolicyName::parse(request.action.name())?;
-    let (kms, permit, by) = (kms, request.caller.permit()?, request.deadline.act_by);
-    let behind = match action {
-        PolicyAction::List => return Err(ApiError::UnknownPath),
-        PolicyAction::Describe => {
-            let entry = kms.policy(permit, &name, by).await?;
-            return Ok(answers::json(&Described { name: name.as_str(), origin: Origin::of(&entry.author) }));
-        }
-        PolicyAction::Read => {
-            let entry = kms.policy(permit, &name, by).await?;
-            let mut answer = answers::json(&Read::new(&name, &entry));
-            answer.headers_mut().insert(ETAG, etag(PolicyTag::of(&name, &entry)));
-            return Ok(answer);
-        }
-        PolicyAction::Create => put(kms, request, name, Replaces::Nothing).await?,
-        PolicyAction::Write => put(kms, request, name, replaces(&request.parts.headers)?).await?,
-        PolicyAction::Assign => kms.assign_policy(permit, name, access_bodies::assigned(&request.body)?, by).await?,
-        PolicyAction::Delete => kms.delete_policy(permit, name, by).await?,
-    };
+async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<DescribePolicy>()?;
+    let author = kms.describe_policy(&permit, request.deadline.act_by).await?;
+    Ok(answers::json(&Described { name: permit.target().as_str(), origin: Origin::of(&author) }))
+}
+
+async fn read(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<ReadPolicy>()?;
+    let (name, entry) = (permit.target(), kms.read_policy(&permit, request.deadline.act_by).await?);
+    let mut answer = answers::json(&Read::new(name, &entry));
+    answer.headers_mut().insert(ETAG, etag(PolicyTag::of(name, &entry)));
+    Ok(answer)
+}
+
+async fn create(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<CreatePolicy>()?;
+    let policy = access_bodies::policy(&request.body)?;
+    let unreached = unreached_patterns(&policy);
+    let behind = kms.create_policy(&permit, policy, request.deadline.act_by).await?;
+    warn_of(&unreached, permit.target(), request.request_id);
     Ok(answers::revoked(behind))
 }
 
-/// Creates or replaces a policy. Keeps patterns that no request can match, and logs a warning (wire contract,
-/// "Policies").
-async fn put(
-    kms: &Kms,
-    request: &AuthorisedRequest<'_>,
-    name: PolicyName,
-    replaces: Replaces,
-) -> Result<Behind, ApiError> {
+async fn write(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<WritePolicy>()?;
+    let only = wanted_tag(&request.parts.headers)?;
     let policy = access_bodies::policy(&request.body)?;
-    let patterns = policy.allow.iter().chain(&policy.deny);
-    let unreached: Vec<_> = patterns.filter(|pattern| !pattern.is_reached()).cloned().collect();
-    let text = name.as_str().to_owned();
-    let behind = kms.put_policy(request.caller.permit()?, name, policy, replaces, request.deadline.act_by).await?;
+    let unreached = unreached_patterns(&policy);
+    let behind = kms.write_policy(&permit, policy, only, request.deadline.act_by).await?;
+    warn_of(&unreached, permit.target(), request.request_id);
+    Ok(answers::revoked(behind))
+}
+
+async fn assign(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<AssignPolicy>()?;
+    let identity = access_bodies::assigned(&request.body)?;
+    Ok(answers::revoked(kms.assign_policy(&permit, identity, request.deadline.act_by).await?))
+}
+
+async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<DeletePolicy>()?;
+    Ok(answers::revoked(kms.delete_policy(&permit, request.deadline.act_by).await?))
+}
+
+/// Patterns that no request can match. The node keeps them, and logs a warning (wire contract, "Policies").
+fn unreached_patterns(policy: &Policy) -> Vec<Pattern> {
+    policy.allow.iter().chain(&policy.deny).filter(|pattern| !pattern.is_reached()).cloned().collect()
+}
+
+fn warn_of(unreached: &[Pattern], policy: &PolicyName, request_id: u64) {
     if !unreached.is_empty() {
-        let request_id = format_args!("{:016x}", request.request_id);
+        let request_id = format_args!("{request_id:016x}");
         tracing::warn!(
             %request_id,
-            policy = text,
+            policy = policy.as_str(),
             patterns = ?unreached,
             "no request to this server can match these patterns of the policy; the node keeps them"
         );
     }
-    Ok(behind)
 }
 
 /// The entity tag of a policy, with which a client replaces exactly this policy (RFC 9110, section 8.8.3).
@@ -81,14 +100,14 @@ fn etag(PolicyTag(tag): PolicyTag) -> HeaderValue {
     HeaderValue::try_from(format!("\"{}\"", hex::encode(tag))).expect("digits in quotes are a header's value")
 }
 
-/// Which policy a write may replace: any, or the one that `If-Match` names (RFC 9110, section 13.1.1).
-fn replaces(headers: &HeaderMap) -> Result<Replaces, ApiError> {
-    let Some(wanted) = headers.get(IF_MATCH) else { return Ok(Replaces::Anything) };
+/// The tag of the only policy that a write may replace, if `If-Match` names one (RFC 9110, section 13.1.1).
+fn wanted_tag(headers: &HeaderMap) -> Result<Option<PolicyTag>, ApiError> {
+    let Some(wanted) = headers.get(IF_MATCH) else { return Ok(None) };
     let digits = wanted.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));
     let mut tag = [0; 32];
     // A header that is not one of this server's tags matches no policy.
     let read = digits.and_then(|digits| hex::decode_to_slice(digits, &mut tag).ok());
-    read.map(|()| Replaces::Only(PolicyTag(tag))).ok_or(ApiError::Kms(kms::Error::PolicyChanged))
+    read.map(|()| Some(PolicyTag(tag))).ok_or(ApiError::Kms(kms::Error::PolicyChanged))
 }
 
 /// Patterns as the API shows them: the keys of an object.
@@ -155,7 +174,6 @@ pub fn patterns(patterns: &[Pattern]) -> PatternMap<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Policy;
 
     #[test]
     fn a_policy_shows_its_patterns_as_objects_and_leaves_out_empty_lists() {

@@ -57,7 +57,10 @@ pub async fn handle(
     let mut lines = own_lines(feeds, wanted);
     if cluster {
         let own = tagged(kms.name().to_owned(), log, lines.map(PeerLog::Lines).boxed());
-        let peers = kms.peer_logs(request.caller.permit()?, wanted);
+        let peers = match log {
+            LogAction::Audit => kms.peer_audit_trails(&request.caller.permit()?, tail, follow),
+            LogAction::Error => kms.peer_error_logs(&request.caller.permit()?, tail, follow),
+        };
         lines = merged(own, peers, log, follow).boxed().await;
         if !follow {
             lines = stream::iter([in_order(lines.collect().await)]).boxed();

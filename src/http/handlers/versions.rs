@@ -10,7 +10,7 @@ use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::json::{self, non_empty};
 use crate::http::wire::key_version;
 use crate::kms::{KeyVersion, KeyVersions, Kms};
-use crate::policy::KeyName;
+use crate::policy::permitted::{DisableVersion, EnableVersion, ListVersions, RotateKey};
 
 const MINUTE_NS: i64 = 60_000_000_000;
 
@@ -19,8 +19,8 @@ const MINUTE_NS: i64 = 60_000_000_000;
 /// # Errors
 /// The error to answer with.
 pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    let version = kms.rotate_key(request.caller.permit()?, name, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<RotateKey>()?;
+    let version = kms.rotate_key(&permit, request.deadline.act_by).await?;
     Ok(answers::json(&Rotated { version: format!("v{version}") }))
 }
 
@@ -29,23 +29,35 @@ pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer
 /// # Errors
 /// The error to answer with.
 pub async fn list(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
-    let found = kms.key_versions(request.caller.permit()?, name, request.deadline.act_by).await?;
+    let permit = request.caller.permit::<ListVersions>()?;
+    let found = kms.key_versions(&permit, request.deadline.act_by).await?;
     Ok(answers::json(&Versions::new(&found)))
 }
 
-/// Disables the version that the body names, or enables it.
+/// Disables the version that the body names.
 ///
 /// # Errors
 /// The error to answer with.
-pub async fn set(kms: &Kms, request: &AuthorisedRequest<'_>, disabled: bool) -> Result<Answer, ApiError> {
-    let name = KeyName::parse(request.action.name())?;
+pub async fn disable(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<DisableVersion>()?;
+    let behind = kms.disable_version(&permit, named_version(request)?, request.deadline.act_by).await?;
+    Ok(answers::revoked(behind))
+}
+
+/// Enables the version that the body names.
+///
+/// # Errors
+/// The error to answer with.
+pub async fn enable(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
+    let permit = request.caller.permit::<EnableVersion>()?;
+    kms.enable_version(&permit, named_version(request)?, request.deadline.act_by).await?;
+    Ok(answers::empty())
+}
+
+fn named_version(request: &AuthorisedRequest<'_>) -> Result<u32, ApiError> {
     let [version] = json::object(&request.body, ["version"])?;
     non_empty(version.as_ref()).ok_or(ApiError::Body)?;
-    let version = key_version::number(version.as_ref()).unwrap_or_default();
-    let by = request.deadline.act_by;
-    let behind = kms.set_key_version(request.caller.permit()?, name, version, disabled, by).await?;
-    Ok(answers::revoked(behind))
+    Ok(key_version::number(version.as_ref()).unwrap_or_default())
 }
 
 #[derive(Serialize)]

@@ -9,14 +9,14 @@ use super::settings::Settings;
 use crate::http::error::ApiError;
 use crate::http::listener::client::ConnectedClient;
 use crate::kms::{self, Kms};
-use crate::policy::{Action, Identity, Permit, Rules};
+use crate::policy::{Action, Allowed, Identity, Permit, PermittedAction, Rules};
 use crate::tls::CertificateError;
 
 /// A client that the guard let pass, and its permit.
 #[derive(Debug, Clone)]
 pub struct Caller<'p> {
     identity: Option<Identity>,
-    permit: Option<Permit<'p>>,
+    allowed: Option<Allowed<'p>>,
     /// The rules that permitted the request.
     rules: Option<Arc<Rules>>,
 }
@@ -30,12 +30,13 @@ impl<'p> Caller<'p> {
         self.identity.ok_or(ApiError::NoCertificate)
     }
 
-    /// The client's permit.
+    /// The client's permit of the action `A`.
     ///
     /// # Errors
-    /// The route does not check a policy, so it has no permit.
-    pub fn permit(&self) -> Result<&Permit<'p>, ApiError> {
-        self.permit.as_ref().ok_or(ApiError::NoCertificate)
+    /// The route does not check a policy, so nothing is permitted. Or the request asks for another action, or its name is
+    /// not the name of such a thing.
+    pub fn permit<A: PermittedAction>(&self) -> Result<Permit<'p, A>, ApiError> {
+        Ok(self.allowed.ok_or(ApiError::NoCertificate)?.permit()?)
     }
 
     /// Checks the policy again if the rules may have changed since.
@@ -95,15 +96,15 @@ pub async fn check<'p>(
         return Err(ApiError::Method { got, want, allowed });
     }
     if settings.route(matched.index).skip_auth {
-        return Ok(Caller { identity: identity.ok().flatten(), permit: None, rules: None });
+        return Ok(Caller { identity: identity.ok().flatten(), allowed: None, rules: None });
     }
     let identity = identity?.ok_or(ApiError::NoCertificate)?;
     if route.auth == Auth::Certificate {
-        return Ok(Caller { identity: Some(identity), permit: None, rules: None });
+        return Ok(Caller { identity: Some(identity), allowed: None, rules: None });
     }
     let rules = rules().await?;
-    let permit = rules.permit(identity, file_admin, matched.action)?;
-    Ok(Caller { identity: Some(identity), permit: Some(permit), rules: Some(rules) })
+    let allowed = rules.permit(identity, file_admin, matched.action)?;
+    Ok(Caller { identity: Some(identity), allowed: Some(allowed), rules: Some(rules) })
 }
 
 #[cfg(test)]
@@ -138,7 +139,7 @@ mod tests {
         check(&settings, Some(ADMIN), async || rules(), &matched, &method, identity)
             .now_or_never()
             .expect("the rules are at hand")
-            .map(|caller| caller.permit().is_ok())
+            .map(|caller| caller.allowed.is_some())
             .map_err(|refusal| refusal.answer().0.as_u16())
     }
 

@@ -1,6 +1,6 @@
 //! The table of actions: every path by which a client can ask for one.
 
-use super::{ActionKind, ClusterAction, IdentityAction, KeyAction, LogAction, PolicyAction, SystemAction};
+use super::kind::{ActionKind, ClusterAction, IdentityAction, KeyAction, LogAction, PolicyAction, SystemAction};
 use crate::policy::NameKind;
 
 /// A row of the table: a path, up to where a name follows, and the action that it asks for.
