@@ -10,6 +10,7 @@ mod pattern;
 mod permit;
 pub mod permitted;
 mod rules;
+mod siblings;
 
 pub use action::{
     Action, ActionKind, ActionPath, BadName, ClusterAction, IdentityAction, KeyAction, LogAction, NameInPath, PATHS,
@@ -21,3 +22,4 @@ pub use pattern::{Pattern, PatternError, Unmatchable};
 pub use permit::{Actor, Allowed, Denied, Permission, Permit};
 pub use permitted::{PermitError, PermittedAction};
 pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};
+pub use siblings::{OpenSibling, open_siblings, siblings};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::action::{self, Action, ActionPath, NameInPath};
+use super::action::{self, Action, ActionKind, ActionPath, NameInPath};
 use super::name::{self, KeyName, MAX_NAME, Prefix};
 
 /// A pattern, in the form that it must have to match anything.
@@ -113,6 +113,26 @@ impl Pattern {
         match Action::parse(path) {
             Some(action) => self.matches(action),
             None => self.matches_path(path, ""),
+        }
+    }
+
+    /// The one of two patterns that matches what both match, if anything. It is always one of the two: of two prefixes,
+    /// one begins with the other, or no path has both.
+    pub fn narrower<'p>(&'p self, other: &'p Self) -> Option<&'p Self> {
+        match () {
+            () if self.covers(other) => Some(other),
+            () if other.covers(self) => Some(self),
+            () => None,
+        }
+    }
+
+    /// The names for which the pattern matches an action, as the end of a pattern: a name, or the beginning of names and
+    /// `*`. `None` if it does not match the action for any name.
+    pub(super) fn names(&self, kind: ActionKind) -> Option<String> {
+        let (literal, open) = self.parts();
+        match literal.strip_prefix(kind.path()) {
+            Some(name) => Some([name, if open { "*" } else { "" }].concat()),
+            None => (open && kind.path().starts_with(literal)).then(|| "*".to_owned()),
         }
     }
 
