@@ -249,15 +249,15 @@ mod tests {
     use super::*;
     use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
 
-    struct Node {
+    struct TestNode {
         tls: Result<PeerTls, SettingError>,
         leaf: Leaf,
         _folder: TempDir,
     }
 
-    fn node(authority: &Authority, leaf: Leaf) -> Node {
+    fn node(authority: &Authority, leaf: Leaf) -> TestNode {
         let (folder, cert, key, ca) = testing::write(&leaf, Some(&authority.pem()));
-        Node { tls: PeerTls::load(&cert, &key, &ca), leaf, _folder: folder }
+        TestNode { tls: PeerTls::load(&cert, &key, &ca), leaf, _folder: folder }
     }
 
     async fn refuses(node: &PeerTls, client: Arc<ClientConfig>) -> bool {

@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     names(config, report);
 }
 
-/// Checks that the API's certificate names the address under which clients know the node: that in `cluster.peers`.
+/// Checks that the API's certificate names this node's API address in `cluster.peers`, by which clients know it.
 fn names(config: &Config, report: &mut CheckReport<'_>) {
     let own = config.cluster.peers.iter().find(|peer| peer.name == config.cluster.name);
     let Some((host, _)) = own.and_then(|own| own.api_address.rsplit_once(':')) else { return };

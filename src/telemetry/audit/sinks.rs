@@ -82,10 +82,10 @@ struct Slot<S> {
     /// The file or the server, as the configuration names it.
     to: String,
     sink: Option<S>,
-    outage: Option<Outage>,
+    outage: Option<SinkOutage>,
 }
 
-struct Outage {
+struct SinkOutage {
     retry_at: Instant,
     /// Records that the sink missed since it failed. It gets their number when it comes back.
     lost: u64,
@@ -231,7 +231,7 @@ impl<S> Slot<S> {
         let loss = self.outage.as_ref().filter(|outage| outage.lost > 0).map(|outage| loss_line(outage.lost));
         match write(sink, loss.as_deref()) {
             Ok(()) => {
-                if let Some(Outage { lost, .. }) = self.outage.take() {
+                if let Some(SinkOutage { lost, .. }) = self.outage.take() {
                     tracing::warn!(sink = self.name, lost, "the audit sink takes records again");
                     figures.down.store(false, Relaxed);
                 }
@@ -257,7 +257,7 @@ impl<S> Slot<S> {
                     %error,
                     "the audit sink does not take records; the node tries again twice a second"
                 );
-                self.outage = Some(Outage { retry_at, lost: 0 });
+                self.outage = Some(SinkOutage { retry_at, lost: 0 });
             }
         }
     }

@@ -99,8 +99,8 @@ pub enum TlsError {
     },
     /// The private key belongs to a certificate that is not the first of its file.
     #[error(
-        "{} begins with another certificate than that of {}, which is the one at place {place}: put that one first, and \
-         the CA certificates after it",
+        "{} must begin with the certificate of {}, which is the one at place {place}: put that one first, and the CA \
+         certificates after it",
         path.display(),
         key.display()
     )]

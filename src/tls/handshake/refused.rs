@@ -215,7 +215,7 @@ fn is_of_unknown_issuer(bad: &Bad) -> bool {
 fn alerted(alert: AlertDescription, port: Port) -> String {
     use AlertDescription as Alert;
     let (files, names) = match port {
-        Port::Api => ("tls.cert", ", and that the client connects by a name which that certificate has"),
+        Port::Api => ("tls.cert", ", and that the client connects by a name in that certificate"),
         Port::Peer => ("cluster.tls.cert", ""),
     };
     match alert {

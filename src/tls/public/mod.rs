@@ -227,13 +227,13 @@ mod tests {
     use crate::config::Password;
     use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
 
-    struct Server {
+    struct TestServer {
         tls: PublicTls,
         config: TlsConfig,
         _folder: TempDir,
     }
 
-    fn server(ca: Option<&Authority>, skip_auth_somewhere: bool) -> Server {
+    fn server(ca: Option<&Authority>, skip_auth_somewhere: bool) -> TestServer {
         let pem = ca.map(Authority::pem);
         let (folder, cert, key, roots) = testing::write(&Leaf::self_signed(), pem.as_deref());
         let config = TlsConfig {
@@ -245,10 +245,10 @@ mod tests {
             proxies: Vec::new(),
             proxy_header: None,
         };
-        Server { tls: PublicTls::load(&config, skip_auth_somewhere).unwrap(), config, _folder: folder }
+        TestServer { tls: PublicTls::load(&config, skip_auth_somewhere).unwrap(), config, _folder: folder }
     }
 
-    impl Server {
+    impl TestServer {
         /// Connects a client with this certificate and key.
         async fn meet(&self, chain: Vec<CertificateDer<'static>>, leaf: Option<&Leaf>) -> io::Result<Accepted> {
             self.meet_with(testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12])).await
@@ -360,7 +360,7 @@ mod tests {
         let issue = |expired| authority.issue(Odd { is_ca: true, expired, ..Odd::default() });
         let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, Odd { is_ca: true, ..Odd::default() });
         for version in [&TLS12, &TLS13] {
-            let meets = async |server: &Server, leaf: &Leaf| {
+            let meets = async |server: &TestServer, leaf: &Leaf| {
                 let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
                 server.meet_with(client).await.map(|accepted| accepted.client)
             };
@@ -443,7 +443,7 @@ mod tests {
         assert_eq!(refused.setting, "tls.key");
     }
 
-    fn refused(server: &Server) -> TlsError {
+    fn refused(server: &TestServer) -> TlsError {
         PublicTls::load(&server.config, true).err().unwrap().error
     }
 

@@ -37,8 +37,7 @@ pub struct ChainRules<'a> {
     pub now: UnixTime,
 }
 
-/// Verifies that the dates of `first` are valid, that it may be used for its purpose, and that its chain ends in a
-/// root.
+/// Verifies the dates of `first`, its purpose, and its chain up to a root.
 pub fn verify(
     rules: ChainRules<'_>,
     first: &CertificateDer<'_>,

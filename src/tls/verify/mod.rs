@@ -18,8 +18,8 @@ use self::purpose::CertificatePurpose;
 use super::certificate;
 use crate::clock;
 
-/// Verifies that a client's chain ends in one of the roots, that its dates are valid, and that a client may use it. The
-/// first certificate may also be of X.509 before version 3, or belong to a CA (which then does not identify a client).
+/// Verifies a client's chain up to one of the roots, its dates, and that a client may use it. The first certificate may
+/// also be of X.509 before version 3, or belong to a CA (which then does not identify a client).
 pub fn verify_client_chain(
     roots: &RootCertStore,
     algorithms: &WebPkiSupportedAlgorithms,

@@ -27,8 +27,7 @@ impl Head {
         Self { note: folder.join("audit.head"), file: file.to_owned() }
     }
 
-    /// Returns the last line as of the last checkpoint. Returns `None` if there is no note, or it is about another
-    /// file.
+    /// Returns the last line as of the last checkpoint. Returns `None` without a note, or if it is about another file.
     pub fn read(&self) -> Option<ChainLink> {
         let noted = HeadNote::read(&self.note).ok()?;
         (noted.file == self.file).then(|| noted.link().ok()).flatten()
