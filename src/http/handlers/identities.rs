@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::listing::{self, Listing};
-use super::policies::{Origin, PatternMap, patterns};
+use super::listing;
 use super::request::AuthorisedRequest;
 use crate::http::error::ApiError;
 use crate::http::wire::access_bodies;
 use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::authorship::Authorship;
+use crate::http::wire::listing::Listing;
+use crate::http::wire::pattern_map::{PatternMap, patterns};
 use crate::kms::{Client, Kms};
 use crate::policy::permitted::{CreateIdentity, DeleteIdentity, DescribeIdentity};
 use crate::policy::{Author, Identity, IdentityAction, PolicyName};
@@ -67,7 +69,7 @@ struct Described<'a> {
     policy: Option<&'a str>,
     admin: bool,
     #[serde(flatten)]
-    origin: Origin,
+    origin: Authorship,
 }
 
 #[derive(Serialize)]
@@ -75,7 +77,7 @@ struct SelfDescribed<'a> {
     identity: String,
     admin: bool,
     #[serde(flatten)]
-    origin: Origin,
+    origin: Authorship,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
     #[serde(skip_serializing_if = "PatternMap::is_empty")]
@@ -89,7 +91,7 @@ impl<'a> Described<'a> {
         Self {
             policy: client.policy.as_ref().map(PolicyName::as_str),
             admin: client.admin,
-            origin: Origin::of(&client.author),
+            origin: Authorship::of(&client.author),
         }
     }
 }
@@ -100,7 +102,7 @@ impl<'a> SelfDescribed<'a> {
         Self {
             identity: identity.to_string(),
             admin: client.admin,
-            origin: Origin::of(&client.author),
+            origin: Authorship::of(&client.author),
             policy: client.policy.as_ref().map(PolicyName::as_str),
             allow: policy.map(|policy| patterns(&policy.allow)).unwrap_or_default(),
             deny: policy.map(|policy| patterns(&policy.deny)).unwrap_or_default(),

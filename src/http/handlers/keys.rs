@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::listing::{self, Listing};
+use super::listing;
 use super::request::AuthorisedRequest;
 use super::versions;
 use crate::clock;
@@ -14,6 +14,7 @@ use crate::http::wire::answers::{self, Answer, JsonWriter};
 use crate::http::wire::import_body::read_import;
 use crate::http::wire::json::{self, BadJson, non_empty};
 use crate::http::wire::key_version;
+use crate::http::wire::listing::Listing;
 use crate::kms::{KeyDescription, Kms};
 use crate::policy::permitted::{
     BulkDecrypt, CreateKey, Decrypt, DeleteKey, DescribeKey, Encrypt, Generate, Hmac, ImportKey, PurgeKey, RestoreKey,

@@ -1,21 +1,22 @@
 //! Policies: reading and changing them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
-use super::listing::{self, Listing};
+use super::listing;
 use super::request::AuthorisedRequest;
-use crate::clock;
 use crate::http::error::ApiError;
 use crate::http::wire::access_bodies;
 use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::authorship::Authorship;
+use crate::http::wire::listing::Listing;
+use crate::http::wire::pattern_map::{PatternMap, patterns};
 use crate::kms::{self, Kms};
 use crate::policy::permitted::{AssignPolicy, CreatePolicy, DeletePolicy, DescribePolicy, ReadPolicy, WritePolicy};
-use crate::policy::{Author, Pattern, Policy, PolicyAction, PolicyEntry, PolicyName};
+use crate::policy::{Pattern, Policy, PolicyAction, PolicyEntry, PolicyName};
 use crate::state::PolicyTag;
 
 /// Does what the action says with a policy, or lists policies.
@@ -37,7 +38,7 @@ pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRe
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<DescribePolicy>()?;
     let author = kms.describe_policy(&permit, request.deadline.act_by).await?;
-    Ok(answers::json(&Described { name: permit.target().as_str(), origin: Origin::of(&author) }))
+    Ok(answers::json(&Described { name: permit.target().as_str(), origin: Authorship::of(&author) }))
 }
 
 async fn read(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
@@ -110,48 +111,22 @@ fn wanted_tag(headers: &HeaderMap) -> Result<Option<PolicyTag>, ApiError> {
     read.map(|()| Some(PolicyTag(tag))).ok_or(ApiError::Kms(kms::Error::PolicyChanged))
 }
 
-/// Patterns as the API shows them: the keys of an object.
-pub type PatternMap<'a> = BTreeMap<&'a str, EmptyObject>;
-
-/// The value of a pattern: `{}`.
-#[derive(Serialize)]
-pub struct EmptyObject {}
-
-/// When and by whom something was created. An unknown value is left out.
-#[derive(Serialize)]
-pub struct Origin {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Described<'a> {
     name: &'a str,
     #[serde(flatten)]
-    origin: Origin,
+    origin: Authorship,
 }
 
 #[derive(Serialize)]
 struct Read<'a> {
     name: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "PatternMap::is_empty")]
     allow: PatternMap<'a>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "PatternMap::is_empty")]
     deny: PatternMap<'a>,
     #[serde(flatten)]
-    origin: Origin,
-}
-
-impl Origin {
-    /// The origin by its author.
-    pub fn of(author: &Author) -> Self {
-        Self {
-            created_at: author.created_at.map(|time| clock::rfc3339(Some(time))),
-            created_by: author.created_by.map(|identity| identity.to_string()),
-        }
-    }
+    origin: Authorship,
 }
 
 impl<'a> Read<'a> {
@@ -161,19 +136,15 @@ impl<'a> Read<'a> {
             name: name.as_str(),
             allow: patterns(&policy.allow),
             deny: patterns(&policy.deny),
-            origin: Origin::of(&entry.author),
+            origin: Authorship::of(&entry.author),
         }
     }
-}
-
-/// Patterns as the keys of an object.
-pub fn patterns(patterns: &[Pattern]) -> PatternMap<'_> {
-    patterns.iter().map(|pattern| (pattern.as_str(), EmptyObject {})).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Author;
 
     #[test]
     fn a_policy_shows_its_patterns_as_objects_and_leaves_out_empty_lists() {

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::policies::Origin;
 use super::request::AuthorisedRequest;
 use crate::clock;
 use crate::http::error::ApiError;
 use crate::http::wire::answers::{self, Answer};
+use crate::http::wire::authorship::Authorship;
 use crate::http::wire::json::{self, non_empty};
 use crate::http::wire::key_version;
 use crate::kms::{KeyVersion, KeyVersions, Kms};
@@ -76,7 +76,7 @@ struct Versions {
 struct Version {
     version: String,
     #[serde(flatten)]
-    origin: Origin,
+    origin: Authorship,
     state: &'static str,
 }
 
@@ -90,7 +90,7 @@ impl Versions {
 impl Version {
     fn new(found: &KeyVersion) -> Self {
         let state = if found.disabled { "disabled" } else { "enabled" };
-        Self { version: format!("v{}", found.version), origin: Origin::of(&found.author), state }
+        Self { version: format!("v{}", found.version), origin: Authorship::of(&found.author), state }
     }
 }
 

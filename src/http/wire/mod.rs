@@ -2,8 +2,11 @@
 
 pub mod access_bodies;
 pub mod answers;
+pub mod authorship;
 pub mod cluster_status;
 pub mod import_body;
 pub mod json;
 pub mod key_version;
+pub mod listing;
+pub mod pattern_map;
 pub mod query;
