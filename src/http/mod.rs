@@ -19,7 +19,7 @@ mod wire;
 pub use api::Api;
 pub use listener::client::ConnectedClient;
 pub use listener::local_socket::{LOCAL_SOCKET, LocalStatus, serve_local};
-pub use listener::server::Server;
+pub use listener::server::ApiServer;
 pub use pipeline::routes::{Auth, Method, ROUTES, Route};
 pub use wire::answers::{Answer, AnswerBody};
 pub use wire::cluster_status::status_json;

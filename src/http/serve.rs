@@ -9,12 +9,12 @@ use futures::FutureExt;
 use super::api::Api;
 use super::listener::client::ConnectedClient;
 use super::listener::connection::MalformedRequests;
-use super::listener::server::Server;
+use super::listener::server::ApiServer;
 use super::unanswered::UnansweredRequest;
 use crate::config::LimitsConfig;
 use crate::tls::PublicTls;
 
-impl Server {
+impl ApiServer {
     /// Opens a listener and serves the API on it.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use super::seal::{self, Pauses};
 use super::{local_status, log_source, protect};
 use crate::config::Config;
 use crate::crypto::{RootKey, random};
-use crate::http::{Api, Server, serve_local};
+use crate::http::{Api, ApiServer, serve_local};
 use crate::kms::{Kms, NodeState, SealError};
 use crate::raft::{CATCHING_UP, Cluster, PeerListener, ShownRootKey, Standing};
 use crate::store::StoreId;
@@ -237,7 +237,7 @@ impl Lifecycle {
             if !self.wait_until(|| may_serve(cluster, parts)).await {
                 return Ok(());
             }
-            let server = Server::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), limits)
+            let server = ApiServer::bind(config.address, Arc::clone(&api), Arc::clone(&parts.public_tls), limits)
                 .map_err(in_address(config))?;
             parts.local.set(NodeState::Serving, None);
             self.serves.send_replace(true);
@@ -325,7 +325,7 @@ fn in_address(config: &Config) -> impl FnOnce(io::Error) -> NodeError {
 async fn address_is_free(config: &Config) -> Result<(), NodeError> {
     let deadline = Instant::now() + ADDRESS_PATIENCE;
     loop {
-        match Server::probe(config.address) {
+        match ApiServer::probe(config.address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
                 tokio::time::sleep(STANDING_CHECK).await;
             }

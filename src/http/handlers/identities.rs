@@ -50,7 +50,7 @@ async fn delete(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Ap
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<DescribeIdentity>()?;
     let client = kms.identity(&permit, request.deadline.act_by).await?;
-    Ok(answers::json(&Described::new(&client)))
+    Ok(answers::json(&DescribedIdentity::new(&client)))
 }
 
 async fn self_describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
@@ -64,7 +64,7 @@ fn nobody() -> Client {
 }
 
 #[derive(Serialize)]
-struct Described<'a> {
+struct DescribedIdentity<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a str>,
     admin: bool,
@@ -86,7 +86,7 @@ struct SelfDescribed<'a> {
     deny: PatternMap<'a>,
 }
 
-impl<'a> Described<'a> {
+impl<'a> DescribedIdentity<'a> {
     fn new(client: &'a Client) -> Self {
         Self {
             policy: client.policy.as_ref().map(PolicyName::as_str),
@@ -134,6 +134,9 @@ mod tests {
         assert_eq!(shown["policy"], "app");
         assert_eq!(shown["deny"], serde_json::json!({"/v1/status": {}}));
         assert!(shown.get("allow").is_none());
-        assert_eq!(serde_json::to_string(&Described::new(&client)).unwrap(), r#"{"policy":"app","admin":false}"#);
+        assert_eq!(
+            serde_json::to_string(&DescribedIdentity::new(&client)).unwrap(),
+            r#"{"policy":"app","admin":false}"#
+        );
     }
 }

@@ -80,7 +80,7 @@ async fn purge(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, Api
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<DescribeKey>()?;
     let found = kms.describe_key(&permit, request.deadline.act_by).await?;
-    Ok(answers::json(&Described::new(*permit.target(), &found)))
+    Ok(answers::json(&DescribedKey::new(*permit.target(), &found)))
 }
 
 async fn generate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
@@ -150,7 +150,7 @@ async fn hmac(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiE
 
 /// The answer of describe.
 #[derive(Serialize)]
-struct Described<'a> {
+struct DescribedKey<'a> {
     name: &'a str,
     algorithm: &'static str,
     created_at: String,
@@ -158,7 +158,7 @@ struct Described<'a> {
     created_by: Option<String>,
 }
 
-impl<'a> Described<'a> {
+impl<'a> DescribedKey<'a> {
     fn new(name: KeyName<'a>, found: &KeyDescription) -> Self {
         Self {
             name: name.as_str(),
@@ -179,7 +179,8 @@ mod tests {
     fn a_description_leaves_out_an_unknown_creator_but_not_the_date() {
         let name = KeyName::parse("a").unwrap();
         let described = |author| {
-            serde_json::to_string(&Described::new(name, &KeyDescription { cipher: Cipher::ChaCha20, author })).unwrap()
+            serde_json::to_string(&DescribedKey::new(name, &KeyDescription { cipher: Cipher::ChaCha20, author }))
+                .unwrap()
         };
         let unknown = r#"{"name":"a","algorithm":"ChaCha20","created_at":"0001-01-01T00:00:00Z"}"#;
         assert_eq!(described(Author::default()), unknown);

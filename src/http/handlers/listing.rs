@@ -14,7 +14,7 @@ use super::request::AuthorisedRequest;
 use crate::http::error::ApiError;
 use crate::http::pipeline::deadline::Deadline;
 use crate::http::wire::answers::{self, Answer};
-use crate::http::wire::listing::{Listing, Page, as_lines, wants_lines};
+use crate::http::wire::listing::{Listing, ListingPage, as_lines, wants_lines};
 use crate::http::wire::query;
 use crate::kms::Kms;
 use crate::policy::permitted::{ListIdentities, ListKeys, ListPolicies};
@@ -41,7 +41,7 @@ pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'
         let first = names.batch(request.deadline).await?;
         return Ok(answers::lines(lines(kind, first, names)));
     }
-    let mut page = Page::new(kind);
+    let mut page = ListingPage::new(kind);
     while page.has_room() {
         let batch = names.batch(request.deadline).await?;
         if batch.is_empty() {

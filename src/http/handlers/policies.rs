@@ -38,13 +38,13 @@ pub async fn handle(action: PolicyAction, kms: &Arc<Kms>, request: &AuthorisedRe
 async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<DescribePolicy>()?;
     let author = kms.describe_policy(&permit, request.deadline.act_by).await?;
-    Ok(answers::json(&Described { name: permit.target().as_str(), origin: Authorship::of(&author) }))
+    Ok(answers::json(&DescribedPolicy { name: permit.target().as_str(), origin: Authorship::of(&author) }))
 }
 
 async fn read(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<ReadPolicy>()?;
     let (name, entry) = (permit.target(), kms.read_policy(&permit, request.deadline.act_by).await?);
-    let mut answer = answers::json(&Read::new(name, &entry));
+    let mut answer = answers::json(&FullPolicy::new(name, &entry));
     answer.headers_mut().insert(ETAG, etag(PolicyTag::of(name, &entry)));
     Ok(answer)
 }
@@ -112,14 +112,14 @@ fn wanted_tag(headers: &HeaderMap) -> Result<Option<PolicyTag>, ApiError> {
 }
 
 #[derive(Serialize)]
-struct Described<'a> {
+struct DescribedPolicy<'a> {
     name: &'a str,
     #[serde(flatten)]
     origin: Authorship,
 }
 
 #[derive(Serialize)]
-struct Read<'a> {
+struct FullPolicy<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "PatternMap::is_empty")]
     allow: PatternMap<'a>,
@@ -129,7 +129,7 @@ struct Read<'a> {
     origin: Authorship,
 }
 
-impl<'a> Read<'a> {
+impl<'a> FullPolicy<'a> {
     fn new(name: &'a PolicyName, entry: &'a PolicyEntry) -> Self {
         let policy = &entry.policy;
         Self {
@@ -152,7 +152,7 @@ mod tests {
         let pattern = |text| Pattern::parse(text).unwrap();
         let policy = Policy::new([pattern("/v1/status"), pattern("/v1/key/create/my-*")], []);
         let author = Author { created_at: Some(0), created_by: None };
-        let shown = serde_json::to_string(&Read::new(&name, &PolicyEntry { policy, author })).unwrap();
+        let shown = serde_json::to_string(&FullPolicy::new(&name, &PolicyEntry { policy, author })).unwrap();
         let expected = concat!(
             r#"{"name":"app","allow":{"/v1/key/create/my-*":{},"/v1/status":{}},"#,
             r#""created_at":"1970-01-01T00:00:00Z"}"#

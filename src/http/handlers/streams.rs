@@ -78,7 +78,7 @@ pub async fn handle(
     let action = request.action.kind().on("");
     rules.permit(identity, file_admin, action)?;
     let (kms, draining) = (Arc::clone(kms), request.draining.clone());
-    let following = Following { lines, kms, identity, action, rules, file_admin, check, draining };
+    let following = FollowingStream { lines, kms, identity, action, rules, file_admin, check, draining };
     let lines = stream::unfold(following, |mut following| async move {
         let lines = following.next().await?;
         Some((io::Result::Ok(Frame::data(lines)), following))
@@ -96,7 +96,7 @@ fn own_lines(feeds: Feeds<'_>, FollowLog { errors, tail, follow }: FollowLog) ->
 }
 
 /// A stream that goes on with new events.
-struct Following {
+struct FollowingStream {
     lines: BoxStream<'static, Bytes>,
     kms: Arc<Kms>,
     identity: Identity,
@@ -109,7 +109,7 @@ struct Following {
     draining: CancellationToken,
 }
 
-impl Following {
+impl FollowingStream {
     /// The next lines. `None` if the client may no longer read the log, or if the node drains.
     async fn next(&mut self) -> Option<Bytes> {
         loop {

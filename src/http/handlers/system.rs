@@ -25,9 +25,11 @@ const COMMIT: Option<&str> = option_env!("KEYRAFT_BUILD_COMMIT");
 pub fn answer(action: SystemAction, services: &Services) -> Answer {
     let Services { kms, audit, metrics, errors, settings, .. } = services;
     match action {
-        SystemAction::Version => answers::json(&Version { version: VERSION, commit: COMMIT.unwrap_or("unknown") }),
+        SystemAction::Version => {
+            answers::json(&ProgramVersion { version: VERSION, commit: COMMIT.unwrap_or("unknown") })
+        }
         SystemAction::Ready => answers::empty(),
-        SystemAction::Status => answers::json(&Status::new(&process_figures(), &kms.cluster_status())),
+        SystemAction::Status => answers::json(&NodeStatus::new(&process_figures(), &kms.cluster_status())),
         SystemAction::Api => answers::json(&routes(&settings.load())),
         SystemAction::OpenApi => answers::written_json(openapi::document()),
         SystemAction::Metrics => answers::metrics(render_kes_metrics(metrics, audit, errors, &process_figures())),
@@ -59,13 +61,13 @@ fn node_figures(certificates: &[DatedCertificate]) -> NodeFigures {
 }
 
 #[derive(Serialize)]
-struct Version {
+struct ProgramVersion {
     version: &'static str,
     commit: &'static str,
 }
 
 #[derive(Serialize)]
-struct RouteShown {
+struct ListedRoute {
     method: &'static str,
     path: &'static str,
     max_body: usize,
@@ -73,9 +75,9 @@ struct RouteShown {
     timeout: u64,
 }
 
-fn routes(settings: &Settings) -> Vec<RouteShown> {
+fn routes(settings: &Settings) -> Vec<ListedRoute> {
     let listed = ROUTES.iter().enumerate().filter(|(_, route)| route.listed);
-    let shown = listed.map(|(index, route)| RouteShown {
+    let shown = listed.map(|(index, route)| ListedRoute {
         method: route.method.as_str(),
         path: route.path,
         max_body: route.max_body,
@@ -86,7 +88,7 @@ fn routes(settings: &Settings) -> Vec<RouteShown> {
 
 /// The answer of `/v1/status`, in the units of KES.
 #[derive(Serialize)]
-struct Status {
+struct NodeStatus {
     version: &'static str,
     os: &'static str,
     arch: &'static str,
@@ -106,7 +108,7 @@ struct Status {
     keystore_unavailable: bool,
 }
 
-impl Status {
+impl NodeStatus {
     fn new(process: &ProcessFigures, cluster: &ClusterStatus) -> Self {
         // Without a lease the node still serves known keys, but it reaches no leader. These flags say so to clients.
         let unreachable = cluster.standing != Standing::Held;

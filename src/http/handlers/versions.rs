@@ -21,7 +21,7 @@ const MINUTE_NS: i64 = 60_000_000_000;
 pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<RotateKey>()?;
     let version = kms.rotate_key(&permit, request.deadline.act_by).await?;
-    Ok(answers::json(&Rotated { version: format!("v{version}") }))
+    Ok(answers::json(&NewVersion { version: format!("v{version}") }))
 }
 
 /// Lists all versions.
@@ -31,7 +31,7 @@ pub async fn rotate(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer
 pub async fn list(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let permit = request.caller.permit::<ListVersions>()?;
     let found = kms.key_versions(&permit, request.deadline.act_by).await?;
-    Ok(answers::json(&Versions::new(&found)))
+    Ok(answers::json(&VersionList::new(&found)))
 }
 
 /// Disables the version that the body names.
@@ -61,33 +61,33 @@ fn named_version(request: &AuthorisedRequest<'_>) -> Result<u32, ApiError> {
 }
 
 #[derive(Serialize)]
-struct Rotated {
+struct NewVersion {
     version: String,
 }
 
 #[derive(Serialize)]
-struct Versions {
-    versions: Vec<Version>,
+struct VersionList {
+    versions: Vec<VersionEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Version {
+struct VersionEntry {
     version: String,
     #[serde(flatten)]
     origin: Authorship,
     state: &'static str,
 }
 
-impl Versions {
+impl VersionList {
     fn new(found: &KeyVersions) -> Self {
         let last_used = found.last_used.map(|minute| clock::rfc3339(Some(i64::from(minute) * MINUTE_NS)));
-        Self { versions: found.versions.iter().map(Version::new).collect(), last_used }
+        Self { versions: found.versions.iter().map(VersionEntry::new).collect(), last_used }
     }
 }
 
-impl Version {
+impl VersionEntry {
     fn new(found: &KeyVersion) -> Self {
         let state = if found.disabled { "disabled" } else { "enabled" };
         Self { version: format!("v{}", found.version), origin: Authorship::of(&found.author), state }
@@ -105,7 +105,7 @@ mod tests {
         let versions =
             vec![KeyVersion { version: 1, author, disabled: true }, KeyVersion { version: 2, author, disabled: false }];
         let shown = |last_used| {
-            serde_json::to_string(&Versions::new(&KeyVersions { versions: versions.clone(), last_used })).unwrap()
+            serde_json::to_string(&VersionList::new(&KeyVersions { versions: versions.clone(), last_used })).unwrap()
         };
         let v = |n, state| format!(r#"{{"version":"v{n}","created_at":"1970-01-01T00:00:00Z","state":"{state}"}}"#);
         let both = format!("{},{}", v(1, "disabled"), v(2, "enabled"));

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::ConnectedClient;
-use super::connections::{OpenConnection, RequestInFlight};
+use super::connections::{RequestInFlight, TrackedConnection};
 use super::error_headers::ErrorHeaders;
 use super::monitored_socket::MonitoredSocket;
 use super::monitored_stream::MonitoredStream;
@@ -67,7 +67,7 @@ pub async fn serve<H, F>(
     from: SocketAddr,
     (tls, draining): (Arc<PublicTls>, CancellationToken),
     limits: &LimitsConfig,
-    connection: OpenConnection,
+    connection: TrackedConnection,
     (handler, malformed): (H, MalformedRequests),
 ) where
     H: Fn(Arc<ConnectedClient>, Request<Incoming>) -> F + Clone,
@@ -87,7 +87,7 @@ pub async fn serve<H, F>(
     connection.handshake_ended(h2);
     let (of_client, of_connection) = (Arc::clone(&client), Arc::clone(&connection));
     let service = service_fn(move |request| {
-        let in_flight = OpenConnection::begin_request(&of_connection);
+        let in_flight = TrackedConnection::begin_request(&of_connection);
         // Awaiting this in an async block would reserve room for the handler's future twice.
         handler(Arc::clone(&of_client), request).map(track(in_flight, h2))
     });
@@ -113,7 +113,7 @@ pub async fn serve<H, F>(
 async fn shake_hands(
     tcp: TcpStream,
     tls: &PublicTls,
-    connection: &Arc<OpenConnection>,
+    connection: &Arc<TrackedConnection>,
 ) -> Result<Accepted<MonitoredSocket>, Refused> {
     match socket::opening(&tcp).await? {
         Opening::Tls => Ok(tls.accept(MonitoredSocket::new(tcp, Arc::clone(connection))).await?),
@@ -138,7 +138,7 @@ fn track(in_flight: RequestInFlight, h2: bool) -> impl FnOnce(Answer) -> Result<
 
 async fn serve_http1<S>(
     stream: PublicStream<MonitoredSocket>,
-    connection: &Arc<OpenConnection>,
+    connection: &Arc<TrackedConnection>,
     last_status: &Arc<AtomicU16>,
     (add_headers, service): (impl FnOnce(MonitoredStream) -> ErrorHeaders<MonitoredStream>, S),
 ) -> Option<hyper::Result<()>>
@@ -156,7 +156,7 @@ where
 async fn serve_http2<S>(
     stream: PublicStream<MonitoredSocket>,
     limits: &LimitsConfig,
-    connection: &Arc<OpenConnection>,
+    connection: &Arc<TrackedConnection>,
     service: S,
 ) where
     S: HttpService<Incoming, ResBody = TrackedBody, Error = Infallible>,
@@ -181,7 +181,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::http::listener::server::Server;
+    use crate::http::listener::server::ApiServer;
     use crate::http::testing::{LIMITS, connect, tls};
     use crate::http::wire::answers;
 
@@ -189,15 +189,20 @@ mod tests {
     const REQUEST: &[u8] = b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
 
     /// A server with these limits, for one connection at a time, which answers with `length` bytes.
-    fn server(limits: LimitsConfig, length: usize) -> Server {
+    fn server(limits: LimitsConfig, length: usize) -> ApiServer {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let limits = LimitsConfig { connections: 1, drain_timeout: SHORT, ..limits };
-        Server::bind_with(here, tls().0, limits, move |_, _| async move { answers::written_json(vec![b'1'; length]) })
-            .unwrap()
+        ApiServer::bind_with(
+            here,
+            tls().0,
+            limits,
+            move |_, _| async move { answers::written_json(vec![b'1'; length]) },
+        )
+        .unwrap()
     }
 
     /// Waits until the server has room for a connection again, so its only connection is over.
-    async fn is_free(server: &Server) {
+    async fn is_free(server: &ApiServer) {
         while connect(server.local_address(), true).await.is_err() {
             tokio::time::sleep(SHORT / 8).await;
         }
@@ -290,7 +295,7 @@ mod tests {
     async fn a_stream_outlasts_idle_timeout_and_age() {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let limits = LimitsConfig { idle_timeout: SHORT, max_age: SHORT, ..LIMITS };
-        let server = Server::bind_with(here, tls().0, limits, |_, _| async {
+        let server = ApiServer::bind_with(here, tls().0, limits, |_, _| async {
             let ticks = futures::stream::unfold(0, |tick| async move {
                 tokio::time::sleep(SHORT / 2).await;
                 (tick < 20).then(|| (Ok(hyper::body::Frame::data("tick\n".into())), tick + 1))

@@ -24,17 +24,17 @@ pub struct Connections {
 }
 
 /// One of the open connections. Dropping this makes room for another one.
-pub struct OpenConnection {
+pub struct TrackedConnection {
     number: u64,
     state: Arc<ConnectionState>,
     connections: Arc<Connections>,
 }
 
 /// A request that is in flight until this is dropped.
-pub struct RequestInFlight(Arc<OpenConnection>);
+pub struct RequestInFlight(Arc<TrackedConnection>);
 
 /// An answer that is a stream, until this is dropped.
-pub struct StreamInFlight(Arc<OpenConnection>);
+pub struct StreamInFlight(Arc<TrackedConnection>);
 
 impl Connections {
     /// An empty set, for at most as many connections as the limits allow.
@@ -50,7 +50,7 @@ impl Connections {
     }
 
     /// Adds a connection. Returns `None` if as many are open as may be.
-    pub fn open(self: &Arc<Self>) -> Option<OpenConnection> {
+    pub fn open(self: &Arc<Self>) -> Option<TrackedConnection> {
         let mut open = self.open.lock();
         if open.len() >= self.max_open {
             return None;
@@ -58,7 +58,7 @@ impl Connections {
         let number = self.next_number.fetch_add(1, Relaxed);
         let state = Arc::new(ConnectionState::new(self.sweeps.load(Relaxed)));
         open.insert(number, Arc::clone(&state));
-        Some(OpenConnection { number, state, connections: Arc::clone(self) })
+        Some(TrackedConnection { number, state, connections: Arc::clone(self) })
     }
 
     /// The log of refused connections.
@@ -105,7 +105,7 @@ impl Connections {
     }
 }
 
-impl OpenConnection {
+impl TrackedConnection {
     /// The connection's state.
     pub fn state(&self) -> &ConnectionState {
         &self.state
@@ -147,7 +147,7 @@ impl OpenConnection {
     }
 }
 
-impl Drop for OpenConnection {
+impl Drop for TrackedConnection {
     fn drop(&mut self) {
         self.connections.open.lock().remove(&self.number);
     }
@@ -161,7 +161,7 @@ impl RequestInFlight {
 
     /// A second holder: the request is in flight until both are dropped.
     pub fn share(&self) -> Self {
-        OpenConnection::begin_request(&self.0)
+        TrackedConnection::begin_request(&self.0)
     }
 
     /// Notes that the answer is a stream.
@@ -218,9 +218,9 @@ mod tests {
             Connections::new(&LimitsConfig { header_timeout: Duration::from_secs(4), ..LimitsConfig::default() });
         let [slow, idle, busy] = std::array::from_fn(|_| Arc::new(connections.open().unwrap()));
         slow.bytes_arrived();
-        drop(OpenConnection::begin_request(&idle));
-        let _working = OpenConnection::begin_request(&busy);
-        let is_over = |connection: &Arc<OpenConnection>| {
+        drop(TrackedConnection::begin_request(&idle));
+        let _working = TrackedConnection::begin_request(&busy);
+        let is_over = |connection: &Arc<TrackedConnection>| {
             let connection = Arc::clone(connection);
             async move { connection.state().run_before_http(std::future::ready(())).await.is_none() }
         };

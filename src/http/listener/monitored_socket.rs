@@ -8,18 +8,18 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::connections::OpenConnection;
+use super::connections::TrackedConnection;
 
 /// A socket below TLS. Only here does it show whether the client takes any bytes.
 pub struct MonitoredSocket {
     tcp: TcpStream,
-    connection: Arc<OpenConnection>,
+    connection: Arc<TrackedConnection>,
     is_blocked: bool,
 }
 
 impl MonitoredSocket {
     /// Monitors the socket of a connection.
-    pub fn new(tcp: TcpStream, connection: Arc<OpenConnection>) -> Self {
+    pub fn new(tcp: TcpStream, connection: Arc<TrackedConnection>) -> Self {
         Self { tcp, connection, is_blocked: false }
     }
 

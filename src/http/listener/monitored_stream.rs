@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::OpenConnection;
+use super::connections::TrackedConnection;
 use super::monitored_socket::MonitoredSocket;
 use crate::tls::PublicStream;
 
@@ -19,7 +19,7 @@ const PREFACE: usize = 24;
 /// over HTTP/2 the end of the preface.
 pub struct MonitoredStream {
     stream: PublicStream<MonitoredSocket>,
-    connection: Arc<OpenConnection>,
+    connection: Arc<TrackedConnection>,
     /// The status of the last answer, or zero when bytes arrived after it. `None` over HTTP/2.
     last_status: Option<Arc<AtomicU16>>,
     /// How many bytes of the preface are still missing.
@@ -30,14 +30,14 @@ impl MonitoredStream {
     /// A stream for HTTP/1.1, which writes the status of each answer to `last_status`.
     pub fn http1(
         stream: PublicStream<MonitoredSocket>,
-        connection: Arc<OpenConnection>,
+        connection: Arc<TrackedConnection>,
         last_status: Arc<AtomicU16>,
     ) -> Self {
         Self { stream, connection, last_status: Some(last_status), preface_left: 0 }
     }
 
     /// A stream for HTTP/2.
-    pub fn http2(stream: PublicStream<MonitoredSocket>, connection: Arc<OpenConnection>) -> Self {
+    pub fn http2(stream: PublicStream<MonitoredSocket>, connection: Arc<TrackedConnection>) -> Self {
         Self { stream, connection, last_status: None, preface_left: PREFACE }
     }
 

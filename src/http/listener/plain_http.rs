@@ -37,7 +37,7 @@ mod tests {
     use super::*;
     use crate::error_code::{self, ErrorCode};
     use crate::http::listener::client::ConnectedClient;
-    use crate::http::listener::server::Server;
+    use crate::http::listener::server::ApiServer;
     use crate::http::testing::{LIMITS, connect, tls};
     use crate::http::wire::answers;
 
@@ -52,7 +52,7 @@ mod tests {
     #[tokio::test]
     async fn plain_http_is_answered_for_every_method_and_tls_still_works() {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::bind_with(here, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
+        let server = ApiServer::bind_with(here, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
         let address = server.local_address();
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PRI", "PATCH", "X-ODD", "get"] {
             let request = format!("{method} /v1/ready HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n");
@@ -81,7 +81,7 @@ mod tests {
     async fn a_client_over_ipv4_has_an_ipv4_address_on_every_listener() {
         let (sender, mut seen) = mpsc::channel(1);
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-        let server = Server::bind_with(any, tls().0, LIMITS, move |client: Arc<_>, _| {
+        let server = ApiServer::bind_with(any, tls().0, LIMITS, move |client: Arc<_>, _| {
             let client: &ConnectedClient = &client;
             sender.try_send(client.ip).unwrap();
             async { answers::empty() }

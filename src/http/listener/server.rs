@@ -26,7 +26,7 @@ use crate::tls::{PublicTls, Refused};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// An open listener and its connections. Dropping it breaks all of them off.
-pub struct Server {
+pub struct ApiServer {
     local_address: SocketAddr,
     stop: DropGuard,
     accepting: JoinHandle<()>,
@@ -44,7 +44,7 @@ impl Drop for CloseOnDrop {
     }
 }
 
-impl Server {
+impl ApiServer {
     /// Opens a listener to see whether that works, and closes it.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ mod tests {
 
     /// A server whose requests wait until the test lets them end.
     struct Slow {
-        server: Server,
+        server: ApiServer,
         /// One permit for each request that has begun.
         begun: Arc<Semaphore>,
         /// One permit for each request that may end.
@@ -198,7 +198,7 @@ mod tests {
     fn slow(limits: LimitsConfig) -> Slow {
         let (begun, may_end) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let (begins, ends) = (Arc::clone(&begun), Arc::clone(&may_end));
-        let server = Server::bind_with(HERE, tls().0, limits, move |_, _| {
+        let server = ApiServer::bind_with(HERE, tls().0, limits, move |_, _| {
             let (begins, ends) = (Arc::clone(&begins), Arc::clone(&ends));
             async move {
                 begins.add_permits(1);
@@ -305,7 +305,7 @@ mod tests {
         let mut client = h2_client(address).await;
         client.send_request(request()).await.unwrap().into_body().collect().await.unwrap();
         server.drain().await;
-        let again = Server::bind_with(address, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
+        let again = ApiServer::bind_with(address, tls().0, LIMITS, |_, _| async { answers::empty() }).unwrap();
         assert_eq!(h2_client(again.local_address()).await.send_request(request()).await.unwrap().status(), 200);
     }
 
@@ -337,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_its_connection_only() {
         let calls = Arc::new(AtomicU32::new(0));
-        let server = Server::bind_with(HERE, tls().0, LIMITS, move |_, _| {
+        let server = ApiServer::bind_with(HERE, tls().0, LIMITS, move |_, _| {
             let first = calls.fetch_add(1, SeqCst) == 0;
             async move {
                 assert!(!first, "the first request fails");

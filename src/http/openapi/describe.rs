@@ -15,9 +15,9 @@ pub struct Description {
     /// What the line leaves open. May be empty.
     pub details: &'static str,
     /// Its request body.
-    pub request: Request,
+    pub request: RequestSchema,
     /// Its answer with status 200.
-    pub answer: Answer,
+    pub answer: AnswerSchema,
     /// The errors of the operation itself, beside those that every route may answer.
     pub errors: &'static [Example],
 }
@@ -27,7 +27,7 @@ pub type Example = fn() -> ApiError;
 
 /// A request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
+pub enum RequestSchema {
     /// None. The server reads and ignores a body.
     None,
     /// JSON of this schema. The client may leave it out.
@@ -38,7 +38,7 @@ pub enum Request {
 
 /// The body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum AnswerSchema {
     /// None.
     Empty,
     /// JSON of this schema.
@@ -95,55 +95,68 @@ pub const fn describe(action: ActionKind) -> Description {
 
 const fn system(action: SystemAction) -> Description {
     match action {
-        SystemAction::Version => get("Shows version and commit.", Answer::Json("Version"), &[]),
+        SystemAction::Version => get("Shows version and commit.", AnswerSchema::Json("Version"), &[]),
         SystemAction::Ready => Description {
             details: "A node that is not ready does not listen, so this is the only answer.",
-            ..get("Answers when the node is ready.", Answer::Empty, &[])
+            ..get("Answers when the node is ready.", AnswerSchema::Empty, &[])
         },
-        SystemAction::Status => get("Shows figures of the process and the keystore.", Answer::Json("Status"), &[]),
-        SystemAction::Api => get("Lists every route, sorted by path.", Answer::Json("Routes"), &[]),
-        SystemAction::OpenApi => get("Describes this API.", Answer::OpenApi, &[]),
-        SystemAction::Metrics => get("Shows the metrics that KES has, too.", Answer::Metrics, &[]),
+        SystemAction::Status => {
+            get("Shows figures of the process and the keystore.", AnswerSchema::Json("Status"), &[])
+        }
+        SystemAction::Api => get("Lists every route, sorted by path.", AnswerSchema::Json("Routes"), &[]),
+        SystemAction::OpenApi => get("Describes this API.", AnswerSchema::OpenApi, &[]),
+        SystemAction::Metrics => get("Shows the metrics that KES has, too.", AnswerSchema::Metrics, &[]),
     }
 }
 
 const fn cluster(action: ClusterAction) -> Description {
     match action {
-        ClusterAction::Status => get("Shows the cluster as this node sees it.", Answer::Json("ClusterStatus"), &[]),
-        ClusterAction::Metrics => get("Shows metrics of Raft and storage.", Answer::Metrics, &[]),
+        ClusterAction::Status => {
+            get("Shows the cluster as this node sees it.", AnswerSchema::Json("ClusterStatus"), &[])
+        }
+        ClusterAction::Metrics => get("Shows metrics of Raft and storage.", AnswerSchema::Metrics, &[]),
     }
 }
 
 const fn key(action: KeyAction) -> Description {
     match action {
-        KeyAction::List => list("Lists keys.", Answer::JsonOrLines("KeyNames", "NameLine")),
-        KeyAction::Create => put("Creates a key.", Request::None, Answer::Empty, CREATE),
+        KeyAction::List => list("Lists keys.", AnswerSchema::JsonOrLines("KeyNames", "NameLine")),
+        KeyAction::Create => put("Creates a key.", RequestSchema::None, AnswerSchema::Empty, CREATE),
         KeyAction::Import => Description {
             details: "Only an admin may set `created_at` and `created_by`.",
-            ..put("Creates a key from given material.", Request::Json("KeyImport"), Answer::Empty, IMPORT)
+            ..put("Creates a key from given material.", RequestSchema::Json("KeyImport"), AnswerSchema::Empty, IMPORT)
         },
-        KeyAction::Describe => {
-            get("Shows a key's cipher, and when and by whom it was created.", Answer::Json("KeyDescription"), ORIGIN)
-        }
+        KeyAction::Describe => get(
+            "Shows a key's cipher, and when and by whom it was created.",
+            AnswerSchema::Json("KeyDescription"),
+            ORIGIN,
+        ),
         KeyAction::Delete => Description {
             details: "Its ciphertexts cannot be decrypted afterwards, unless a client restores the key within \
                 `keys.deletion_window`.",
-            ..get("Deletes a key.", Answer::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
+            ..get("Deletes a key.", AnswerSchema::Empty, &[NO_KEY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
         KeyAction::Generate => Description {
             details: "A client may leave out the body only if the request itself says that it has none.",
-            ..put("Generates a data key.", Request::Optional("Generate"), Answer::Json("DataKey"), USE)
+            ..put("Generates a data key.", RequestSchema::Optional("Generate"), AnswerSchema::Json("DataKey"), USE)
         },
-        KeyAction::Encrypt => put("Encrypts a plaintext.", Request::Json("Encrypt"), Answer::Json("Ciphertext"), USE),
+        KeyAction::Encrypt => {
+            put("Encrypts a plaintext.", RequestSchema::Json("Encrypt"), AnswerSchema::Json("Ciphertext"), USE)
+        }
         KeyAction::Decrypt => {
-            put("Decrypts a ciphertext.", Request::Json("Decrypt"), Answer::Json("Plaintext"), DECRYPT)
+            put("Decrypts a ciphertext.", RequestSchema::Json("Decrypt"), AnswerSchema::Json("Plaintext"), DECRYPT)
         }
         KeyAction::BulkDecrypt => Description {
             details: "The answer has the order of the request. The first error fails the whole request.",
-            ..put("Decrypts many ciphertexts.", Request::Json("BulkDecrypt"), Answer::Json("Plaintexts"), DECRYPT)
+            ..put(
+                "Decrypts many ciphertexts.",
+                RequestSchema::Json("BulkDecrypt"),
+                AnswerSchema::Json("Plaintexts"),
+                DECRYPT,
+            )
         },
         KeyAction::Hmac => {
-            put("Computes the HMAC of a message.", Request::Json("HmacRequest"), Answer::Json("Hmac"), HMAC)
+            put("Computes the HMAC of a message.", RequestSchema::Json("HmacRequest"), AnswerSchema::Json("Hmac"), HMAC)
         }
         KeyAction::Rotate
         | KeyAction::Versions
@@ -159,17 +172,17 @@ const fn life(action: KeyAction) -> Description {
     match action {
         KeyAction::Rotate => Description {
             details: "The server uses it from then on. Ciphertexts of older versions still decrypt.",
-            ..put("Creates a new version of a key.", Request::None, Answer::Json("NewVersion"), ROTATE)
+            ..put("Creates a new version of a key.", RequestSchema::None, AnswerSchema::Json("NewVersion"), ROTATE)
         },
-        KeyAction::Versions => get("Lists the versions of a key.", Answer::Json("KeyVersions"), ORIGIN),
-        KeyAction::Disable => put("Disables a version of a key.", VERSION, Answer::Empty, DISABLE),
-        KeyAction::Enable => put("Enables a disabled version of a key.", VERSION, Answer::Empty, ENABLE),
-        KeyAction::Restore => put("Restores a deleted key.", Request::None, Answer::Empty, WAITING),
-        _ => get("Removes a deleted key for good.", Answer::Empty, WAITING),
+        KeyAction::Versions => get("Lists the versions of a key.", AnswerSchema::Json("KeyVersions"), ORIGIN),
+        KeyAction::Disable => put("Disables a version of a key.", VERSION, AnswerSchema::Empty, DISABLE),
+        KeyAction::Enable => put("Enables a disabled version of a key.", VERSION, AnswerSchema::Empty, ENABLE),
+        KeyAction::Restore => put("Restores a deleted key.", RequestSchema::None, AnswerSchema::Empty, WAITING),
+        _ => get("Removes a deleted key for good.", AnswerSchema::Empty, WAITING),
     }
 }
 
-const VERSION: Request = Request::Json("VersionChoice");
+const VERSION: RequestSchema = RequestSchema::Json("VersionChoice");
 
 const KEY_EXISTS: Example = || ApiError::Kms(Error::KeyExists);
 
@@ -207,22 +220,29 @@ const WAITING: &[Example] = &[|| ApiError::Kms(Error::NothingWaiting), NO_LEADER
 
 const fn policy(action: PolicyAction) -> Description {
     match action {
-        PolicyAction::List => list("Lists policies.", Answer::JsonOrLines("PolicyNames", "NameLine")),
+        PolicyAction::List => list("Lists policies.", AnswerSchema::JsonOrLines("PolicyNames", "NameLine")),
         PolicyAction::Describe => {
-            get("Shows when and by whom a policy was created.", Answer::Json("PolicyDescription"), POLICY_READ)
+            get("Shows when and by whom a policy was created.", AnswerSchema::Json("PolicyDescription"), POLICY_READ)
         }
-        PolicyAction::Read => get("Shows a policy with its patterns.", Answer::Json("Policy"), POLICY_READ),
-        PolicyAction::Create => put("Creates a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_CREATE),
+        PolicyAction::Read => get("Shows a policy with its patterns.", AnswerSchema::Json("Policy"), POLICY_READ),
+        PolicyAction::Create => {
+            put("Creates a policy.", RequestSchema::Json("PolicyRules"), AnswerSchema::Empty, POLICY_CREATE)
+        }
         PolicyAction::Write => {
-            put("Creates or replaces a policy.", Request::Json("PolicyRules"), Answer::Empty, POLICY_WRITE)
+            put("Creates or replaces a policy.", RequestSchema::Json("PolicyRules"), AnswerSchema::Empty, POLICY_WRITE)
         }
         PolicyAction::Assign => Description {
             details: "A client cannot assign a policy to itself.",
-            ..put("Assigns a policy to an identity.", Request::Json("PolicyAssignment"), Answer::Empty, POLICY_ASSIGN)
+            ..put(
+                "Assigns a policy to an identity.",
+                RequestSchema::Json("PolicyAssignment"),
+                AnswerSchema::Empty,
+                POLICY_ASSIGN,
+            )
         },
         PolicyAction::Delete => Description {
             details: "Identities that have it lose access at once.",
-            ..get("Deletes a policy.", Answer::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
+            ..get("Deletes a policy.", AnswerSchema::Empty, &[NO_POLICY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE])
         },
     }
 }
@@ -260,23 +280,23 @@ const fn identity(action: IdentityAction) -> Description {
     match action {
         IdentityAction::Describe => get(
             "Shows whether an identity is an admin, or its policy.",
-            Answer::Json("IdentityDescription"),
+            AnswerSchema::Json("IdentityDescription"),
             &[NO_IDENTITY, NO_LEADER],
         ),
-        IdentityAction::List => list("Lists identities.", Answer::JsonOrLines("Identities", "IdentityLine")),
+        IdentityAction::List => list("Lists identities.", AnswerSchema::JsonOrLines("Identities", "IdentityLine")),
         IdentityAction::DescribeSelf => {
-            get("Shows the client's own identity and policy.", Answer::Json("SelfDescription"), &[NO_LEADER])
+            get("Shows the client's own identity and policy.", AnswerSchema::Json("SelfDescription"), &[NO_LEADER])
         }
         IdentityAction::Create => Description {
             details: "Only an admin can create an admin.",
             ..put(
                 "Creates an identity, as an admin or with a policy.",
-                Request::Json("NewIdentity"),
-                Answer::Empty,
+                RequestSchema::Json("NewIdentity"),
+                AnswerSchema::Empty,
                 IDENTITY_CREATE,
             )
         },
-        IdentityAction::Delete => get("Deletes an identity.", Answer::Empty, IDENTITY_DELETE),
+        IdentityAction::Delete => get("Deletes an identity.", AnswerSchema::Empty, IDENTITY_DELETE),
     }
 }
 
@@ -294,7 +314,7 @@ const IDENTITY_CREATE: &[Example] = &[
 const IDENTITY_DELETE: &[Example] =
     &[|| ApiError::Kms(Error::LastAdmin), IDENTITY_OF_FILE, NO_IDENTITY, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const fn list(summary: &'static str, answer: Answer) -> Description {
+const fn list(summary: &'static str, answer: AnswerSchema) -> Description {
     Description { details: LISTING, ..get(summary, answer, LIST) }
 }
 
@@ -312,7 +332,7 @@ const fn stream(log: LogAction) -> Description {
         LogAction::Audit => ("Streams a record of every request.", "AuditEvent"),
         LogAction::Error => ("Streams the errors of the node.", "ErrorEvent"),
     };
-    Description { details: STREAM, ..get(summary, Answer::Lines(line), &[BAD_TAIL, BAD_SWITCH]) }
+    Description { details: STREAM, ..get(summary, AnswerSchema::Lines(line), &[BAD_TAIL, BAD_SWITCH]) }
 }
 
 const BAD_TAIL: Example = || bad_parameter("tail", "a number of events");
@@ -326,10 +346,15 @@ fn bad_parameter(name: &'static str, want: &'static str) -> ApiError {
 const STREAM: &str = "One event a line, without an end. The headers come at once. A reader that is too slow gets an \
     event that says how many it lost. The path also works with a slash at its end.";
 
-const fn get(summary: &'static str, answer: Answer, errors: &'static [Example]) -> Description {
-    put(summary, Request::None, answer, errors)
+const fn get(summary: &'static str, answer: AnswerSchema, errors: &'static [Example]) -> Description {
+    put(summary, RequestSchema::None, answer, errors)
 }
 
-const fn put(summary: &'static str, request: Request, answer: Answer, errors: &'static [Example]) -> Description {
+const fn put(
+    summary: &'static str,
+    request: RequestSchema,
+    answer: AnswerSchema,
+    errors: &'static [Example],
+) -> Description {
     Description { summary, details: "", request, answer, errors }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use self::describe::{
-    Answer, Description, INVALID_IDENTITY_NAME, INVALID_KEY_NAME, INVALID_POLICY_NAME, Request, describe,
+    AnswerSchema, Description, INVALID_IDENTITY_NAME, INVALID_KEY_NAME, INVALID_POLICY_NAME, RequestSchema, describe,
 };
 use crate::error_code::ErrorCode;
 use crate::http::error::ApiError;
@@ -112,9 +112,9 @@ fn operation(route: &Route, id: &str, with_name: bool) -> Value {
         operation["description"] = described.details.into();
     }
     match described.request {
-        Request::None => {}
-        Request::Optional(schema) => operation["requestBody"] = body(schema, false),
-        Request::Json(schema) => operation["requestBody"] = body(schema, true),
+        RequestSchema::None => {}
+        RequestSchema::Optional(schema) => operation["requestBody"] = body(schema, false),
+        RequestSchema::Json(schema) => operation["requestBody"] = body(schema, true),
     }
     operation
 }
@@ -218,17 +218,17 @@ fn error(status: u16, texts: &[String]) -> Value {
     response
 }
 
-fn answer(answer: Answer) -> Value {
+fn answer(answer: AnswerSchema) -> Value {
     let content = match answer {
-        Answer::Empty => return json!({"description": "Done. The answer has no body.", "headers": headers()}),
-        Answer::Json(schema) => json!({"application/json": {"schema": reference("schemas", schema)}}),
-        Answer::JsonOrLines(schema, line) => json!({
+        AnswerSchema::Empty => return json!({"description": "Done. The answer has no body.", "headers": headers()}),
+        AnswerSchema::Json(schema) => json!({"application/json": {"schema": reference("schemas", schema)}}),
+        AnswerSchema::JsonOrLines(schema, line) => json!({
             "application/json": {"schema": reference("schemas", schema)},
             "application/x-ndjson": {"schema": reference("schemas", line)},
         }),
-        Answer::Lines(line) => json!({"application/x-ndjson": {"schema": reference("schemas", line)}}),
-        Answer::Metrics => json!({"text/plain; version=0.0.4; charset=utf-8": {"schema": {"type": "string"}}}),
-        Answer::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
+        AnswerSchema::Lines(line) => json!({"application/x-ndjson": {"schema": reference("schemas", line)}}),
+        AnswerSchema::Metrics => json!({"text/plain; version=0.0.4; charset=utf-8": {"schema": {"type": "string"}}}),
+        AnswerSchema::OpenApi => json!({"application/json": {"schema": {"type": "object"}}}),
     };
     json!({"description": "Done.", "headers": headers(), "content": content})
 }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 pub const MAX_BULK: usize = 1000;
 
 /// The values of the wanted fields, in the wanted order.
-pub type Fields<'a, const N: usize> = [Option<Cow<'a, str>>; N];
+pub type FieldTexts<'a, const N: usize> = [Option<Cow<'a, str>>; N];
 
 /// The body is not the JSON, or a text not the base64, that the route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct BadJson;
 ///
 /// # Errors
 /// The body is anything else, or a named field is not a string.
-pub fn object<'a, const N: usize>(body: &'a [u8], names: [&'static str; N]) -> Result<Fields<'a, N>, BadJson> {
+pub fn object<'a, const N: usize>(body: &'a [u8], names: [&'static str; N]) -> Result<FieldTexts<'a, N>, BadJson> {
     whole(body, Object { names: &names, value: Text, or_null: true })
 }
 
@@ -40,14 +40,17 @@ pub fn raw_object<'a, const N: usize>(
     body: &'a [u8],
     names: [&'static str; N],
 ) -> Result<[Option<&'a RawValue>; N], BadJson> {
-    whole(body, Object { names: &names, value: Raw, or_null: false })
+    whole(body, Object { names: &names, value: RawField, or_null: false })
 }
 
 /// Reads the named fields of each object in an array of at most [`MAX_BULK`].
 ///
 /// # Errors
 /// The body is anything else, or a named field is not a string.
-pub fn objects<'a, const N: usize>(body: &'a [u8], names: [&'static str; N]) -> Result<Vec<Fields<'a, N>>, BadJson> {
+pub fn objects<'a, const N: usize>(
+    body: &'a [u8],
+    names: [&'static str; N],
+) -> Result<Vec<FieldTexts<'a, N>>, BadJson> {
     whole(body, Objects { names: &names })
 }
 
@@ -126,7 +129,7 @@ struct Objects<'n, const N: usize> {
 }
 
 impl<'de, const N: usize> DeserializeSeed<'de> for Objects<'_, N> {
-    type Value = Vec<Fields<'de, N>>;
+    type Value = Vec<FieldTexts<'de, N>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -134,7 +137,7 @@ impl<'de, const N: usize> DeserializeSeed<'de> for Objects<'_, N> {
 }
 
 impl<'de, const N: usize> Visitor<'de> for Objects<'_, N> {
-    type Value = Vec<Fields<'de, N>>;
+    type Value = Vec<FieldTexts<'de, N>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "an array of at most {MAX_BULK} objects")
@@ -212,9 +215,9 @@ impl<'de> Visitor<'de> for Text {
 
 /// Reads any value as raw JSON. `null` is `None`.
 #[derive(Clone, Copy)]
-struct Raw;
+struct RawField;
 
-impl<'de> DeserializeSeed<'de> for Raw {
+impl<'de> DeserializeSeed<'de> for RawField {
     type Value = Option<&'de RawValue>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {

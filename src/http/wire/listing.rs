@@ -33,13 +33,13 @@ pub fn wants_lines(headers: &HeaderMap) -> bool {
 }
 
 /// A JSON answer in the making.
-pub struct Page {
+pub struct ListingPage {
     kind: Listing,
     out: Vec<u8>,
     cut: Option<String>,
 }
 
-impl Page {
+impl ListingPage {
     /// Begins an answer.
     pub fn new(kind: Listing) -> Self {
         let opening = match kind {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn page(kind: Listing, names: &[&str], rest: Option<&str>) -> String {
-        let mut page = Page::new(kind);
+        let mut page = ListingPage::new(kind);
         page.add(names.iter().map(|name| (*name).to_owned()).collect());
         String::from_utf8(page.finish(rest.map(str::to_owned))).unwrap()
     }
@@ -129,7 +129,7 @@ mod tests {
     fn an_answer_stays_below_the_limit_and_loses_no_name() {
         for length in [1, 20, 80] {
             let names: Vec<_> = (0..600_000).map(|number| format!("{number:0length$}")).collect();
-            let mut page = Page::new(Listing::Keys);
+            let mut page = ListingPage::new(Listing::Keys);
             for batch in names.chunks(4096) {
                 if page.has_room() {
                     page.add(batch.to_vec());
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn forty_thousand_short_names_fit() {
-        let mut page = Page::new(Listing::Keys);
+        let mut page = ListingPage::new(Listing::Keys);
         page.add((0..40_000).map(|number| format!("minio-bucket-key-{number:06}")[..20].to_owned()).collect());
         assert!(page.has_room());
     }
