@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use super::aead::{NONCE, TAG};
 use super::mask::{IV, Mask};
-use super::{Cipher, NotAuthentic, older};
+use super::older::{self, OlderForm};
+use super::{Cipher, NotAuthentic};
 
 /// The bytes that a raw ciphertext has more than its plaintext.
 pub(super) const OVERHEAD: usize = TAG + IV + NONCE;
@@ -34,7 +35,7 @@ impl<'a> Ciphertext<'a> {
             Some(0x95) => older::message_pack(bytes),
             _ => None,
         };
-        older.or_else(|| Self::raw(bytes)).unwrap_or(Self::UNOPENABLE)
+        older.map(Self::from).or_else(|| Self::raw(bytes)).unwrap_or(Self::UNOPENABLE)
     }
 
     /// The version in its iv, under the name's mask. Anybody can write an iv, so only opening proves the version.
@@ -54,6 +55,12 @@ impl<'a> Ciphertext<'a> {
         let (bytes, nonce) = bytes.split_last_chunk()?;
         let (sealed, iv) = bytes.split_last_chunk()?;
         Some(Self { claimed: None, iv: *iv, nonce: *nonce, sealed: Cow::Borrowed(sealed) })
+    }
+}
+
+impl<'a> From<OlderForm<'a>> for Ciphertext<'a> {
+    fn from(older: OlderForm<'a>) -> Self {
+        Self { claimed: Some(older.cipher), iv: older.iv, nonce: older.nonce, sealed: older.sealed }
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`OpenedKey`], which seals and opens for clients. Everything here is pure, except that it draws random bytes.
 
 mod aead;
+mod binding;
 mod cipher;
 mod ciphertext;
 mod dek_info;
@@ -21,12 +22,13 @@ mod signing;
 mod vectors;
 
 pub use aead::NotAuthentic;
+pub use binding::{Binding, RecordKind};
 pub use cipher::{Cipher, CipherError};
 pub use ciphertext::Ciphertext;
 pub use dek_info::{DekInfo, DekInfoError};
 pub use key::{KeyMaterial, OpenedKey};
 pub use mask::{FIRST_VERSION, Mask, candidates};
-pub use record::{Binding, RecordKind, RecordOpenError};
+pub use record::RecordOpenError;
 pub use ring::{Ring, RingWrap, UnwrapError};
 pub use root::{RootKey, RootKeyError};
 pub use secret::Secret;

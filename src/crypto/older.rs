@@ -7,31 +7,41 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::Cipher;
 use super::aead::NONCE;
 use super::mask::IV;
-use super::{Cipher, Ciphertext};
+
+/// The parts of a ciphertext of an older form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OlderForm<'a> {
+    pub cipher: Cipher,
+    pub iv: [u8; IV],
+    pub nonce: [u8; NONCE],
+    /// The encrypted text and its tag.
+    pub sealed: Cow<'a, [u8]>,
+}
 
 /// Reads `{aead, id, iv, nonce, bytes}`, and returns `None` for anything else.
-pub(super) fn json(bytes: &[u8]) -> Option<Ciphertext<'_>> {
+pub(super) fn json(bytes: &[u8]) -> Option<OlderForm<'_>> {
     let fields: Fields = serde_json::from_slice(bytes).ok()?;
-    Some(Ciphertext {
-        claimed: Some(json_cipher(&fields.aead?)?),
+    Some(OlderForm {
+        cipher: json_cipher(&fields.aead?)?,
         iv: binary(fields.iv)?.try_into().ok()?,
         nonce: binary(fields.nonce)?.try_into().ok()?,
         sealed: Cow::Owned(binary(fields.bytes)?),
     })
 }
 
-/// Reads the array of algorithm, id, iv, nonce and bytes; `None` when it is anything else.
-pub(super) fn message_pack(bytes: &[u8]) -> Option<Ciphertext<'_>> {
+/// Reads the array of algorithm, id, iv, nonce and bytes, and returns `None` for anything else.
+pub(super) fn message_pack(bytes: &[u8]) -> Option<OlderForm<'_>> {
     let rest = bytes.strip_prefix(&[0x95])?;
     let (algorithm, rest) = text(rest)?;
     let (_id, rest) = text(rest)?;
     let (iv, rest) = bin(rest)?;
     let (nonce, rest) = bin(rest)?;
     let (sealed, rest) = bin(rest)?;
-    rest.is_empty().then_some(Ciphertext {
-        claimed: Some(Cipher::named(std::str::from_utf8(algorithm).ok()?)?),
+    rest.is_empty().then_some(OlderForm {
+        cipher: Cipher::named(std::str::from_utf8(algorithm).ok()?)?,
         iv: <[u8; IV]>::try_from(iv).ok()?,
         nonce: <[u8; NONCE]>::try_from(nonce).ok()?,
         sealed: Cow::Borrowed(sealed),
@@ -141,7 +151,7 @@ mod tests {
         let packed = packed();
         let from_json = json(JSON.as_bytes()).unwrap();
         assert_eq!(Some(&from_json), message_pack(&packed).as_ref());
-        assert_eq!((from_json.claimed, &from_json.sealed[..]), (Some(Cipher::Aes256), &[1, 2][..]));
+        assert_eq!((from_json.cipher, &from_json.sealed[..]), (Cipher::Aes256, &[1, 2][..]));
     }
 
     #[test]

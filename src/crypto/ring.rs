@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::aead::{self, NONCE, TAG};
+use super::binding::{RecordKind, associated_data};
 use super::hmac::Hmac;
 use super::mask::FIRST_VERSION;
-use super::record::{RecordKind, associated_data};
 use super::{Cipher, RootKey, Secret, SigningKey, random};
 
 /// The opened ring. Its active version seals new records. Older versions open older records.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::command::DecodeError;
+use super::decode_error::DecodeError;
 use super::rules::{encode_policy, identity_from_wire, policy_from_wire, policy_to_wire, role_from_text, role_to_text};
 use super::wire::{self, command::Operation as Wire};
 use crate::policy::{Author, Identity, Policy, PolicyEntry, PolicyName, Role};

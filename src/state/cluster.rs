@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message;
 
-use super::command::DecodeError;
+use super::decode_error::DecodeError;
 use super::wire;
 
 /// 128 random bits that tell one cluster from another.

@@ -1,13 +1,12 @@
 //! A command: one replicated change, with everything that deciding it needs.
 
-use bytes::Bytes;
-use prost::Message;
-use thiserror::Error;
-
-use super::Operation;
+use super::decode_error::DecodeError;
+use super::operation::Operation;
 use super::rules::identity_from_wire;
 use super::wire;
 use crate::policy::{ActionKind, Actor};
+use bytes::Bytes;
+use prost::Message;
 
 /// 128 random bits that make a command take effect once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,17 +29,6 @@ pub struct Command {
     pub file_names_admin: bool,
     /// What to change.
     pub operation: Operation,
-}
-
-/// Why bytes cannot be read as a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum DecodeError {
-    /// This field is missing, or has an impossible value.
-    #[error("malformed {0}")]
-    Malformed(&'static str),
-    /// A later version of this program knows the operation or the action. The command must not be skipped.
-    #[error("an operation that this version does not know")]
-    UnknownOperation,
 }
 
 impl Command {

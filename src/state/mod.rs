@@ -5,8 +5,10 @@
 
 mod access_change;
 mod apply;
+mod change;
 mod cluster;
 mod command;
+mod decode_error;
 mod digest;
 mod memory;
 mod operation;
@@ -16,9 +18,11 @@ mod rules;
 mod wire;
 
 pub use access_change::{AccessChange, PolicyTag, Replaces};
-pub use apply::{Change, Current, apply};
+pub use apply::apply;
+pub use change::{Change, Current};
 pub use cluster::{ClusterId, ClusterState, RingVersion};
-pub use command::{Command, DecodeError, RequestId};
+pub use command::{Command, RequestId};
+pub use decode_error::DecodeError;
 pub use digest::Digest;
 pub use memory::{Memory, Remembered};
 pub use operation::{Init, KeySeen, Operation, Use};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::command::DecodeError;
+use super::decode_error::DecodeError;
 use super::rules::{assignment_from_wire, assignment_to_wire, policy_from_wire, policy_to_wire};
 use super::wire::{self, command::Operation as Wire};
 use super::{AccessChange, ClusterState, CreationId};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::command::DecodeError;
+use super::decode_error::DecodeError;
 use super::wire;
 use crate::policy::{Assignment, Author, Identity, Pattern, Policy, PolicyEntry, PolicyName, Role};
 

@@ -1,10 +1,10 @@
 //! Deciding changes of policies and identities.
 
-use super::{Change, Decision};
 use crate::policy::{
     ActionKind, Actor, Assignment, Author, Identity, IdentityAction, MAX_POLICY_BYTES, PolicyAction, PolicyEntry,
     PolicyName, Role, Rules,
 };
+use crate::state::change::{Change, Decision};
 use crate::state::{AccessChange, Command, Outcome, PolicyTag, Replaces, encode_policy};
 
 pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) -> Decision {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Change, Current, Decision};
 use crate::policy::Actor;
+use crate::state::change::{Change, Current, Decision};
 use crate::state::{ClusterState, CreationId, KeyRecord, KeySeen, Outcome, Use};
 
 /// Above any record that is sealed here; what is larger was not made by a node of this cluster.

@@ -1,10 +1,16 @@
 //! Tables of commands and states, with what must come of them.
 
+use bytes::Bytes;
+
 use super::keys::{MAX_RECORD_BYTES, MAX_VERSIONS};
 use super::*;
 use crate::crypto::Cipher;
-use crate::policy::{Author, IdentityAction, Pattern, Policy, PolicyAction, Role};
-use crate::state::{AccessChange, ClusterId, CreationId, KeySeen, PolicyTag, Remembered, Replaces, RequestId, Use};
+use crate::policy::{
+    Assignment, Author, Identity, IdentityAction, Pattern, Policy, PolicyAction, PolicyEntry, PolicyName, Role,
+};
+use crate::state::{
+    AccessChange, ClusterId, CreationId, KeyRecord, KeySeen, Memory, PolicyTag, Remembered, Replaces, RequestId, Use,
+};
 
 const ROOT: Identity = Identity::from_bytes([1; 32]);
 const APP: Identity = Identity::from_bytes([2; 32]);

@@ -1,0 +1,69 @@
+//! What deciding a command reads from the state, and the changes that it comes to.
+
+use bytes::Bytes;
+
+use super::{ClusterState, KeyRecord, Memory, Outcome};
+use crate::policy::{Assignment, Identity, PolicyEntry, PolicyName, Rules};
+
+/// The part of the state that deciding one command needs.
+#[derive(Clone, Copy)]
+pub struct Current<'a> {
+    /// The cluster, once initialised.
+    pub cluster: Option<&'a ClusterState>,
+    /// The rules in force.
+    pub rules: &'a Rules,
+    /// The record of a version of a key, or of its newest one, whether the key waits for deletion or not.
+    pub record: &'a dyn Fn(&str, Option<u32>) -> Option<KeyRecord>,
+    /// What was done once.
+    pub memory: &'a Memory,
+}
+
+/// One change to the state, in the order to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Sets the facts about the cluster.
+    SetCluster(ClusterState),
+    /// Puts a policy.
+    PutPolicy(PolicyName, PolicyEntry),
+    /// Removes a policy.
+    RemovePolicy(PolicyName),
+    /// Puts an assignment.
+    PutAssignment(Identity, Assignment),
+    /// Removes an assignment.
+    RemoveAssignment(Identity),
+    /// Puts the record of a key's version.
+    PutKey {
+        /// The key.
+        name: String,
+        /// The version.
+        version: u32,
+        /// The record, encoded.
+        record: Bytes,
+        /// Whether something could be used before that cannot be now.
+        revokes: bool,
+    },
+    /// Removes every version of a key.
+    RemoveKey {
+        /// The key.
+        name: String,
+    },
+}
+
+impl Change {
+    /// Whether somebody may lose something by it: a deletion, a disabled version, and every change of policy or
+    /// identity, grants too.
+    pub fn revokes(&self) -> bool {
+        match self {
+            Self::RemoveKey { .. }
+            | Self::PutPolicy(..)
+            | Self::RemovePolicy(_)
+            | Self::PutAssignment(..)
+            | Self::RemoveAssignment(_) => true,
+            Self::SetCluster(_) => false,
+            Self::PutKey { revokes, .. } => *revokes,
+        }
+    }
+}
+
+/// What a command comes to: its changes, or the outcome that refuses it.
+pub(super) type Decision = Result<Vec<Change>, Outcome>;
