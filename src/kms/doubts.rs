@@ -55,7 +55,7 @@ impl Kms {
                 Error::KeyUnopenable
             }
             Comparison::Different { peer } => {
-                self.cluster.distrust(&format!(
+                self.cluster.report_damage(&format!(
                     "invariant broken: the record of key '{key}', version {version}, does not open, and is another on \
                      node {peer}"
                 ));

@@ -184,8 +184,8 @@ async fn a_cut_off_node_that_may_be_offline_serves_on_and_delays_only_one_deleti
     cluster.assert_equal_digests().await;
 }
 
-/// A client that learns that something is gone already, or that removes the last of it, may rely on that as much as the
-/// client that removed it first.
+/// A client may learn that something is gone already, or remove the last of it. It may rely on that as much as the client
+/// whose request came first.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_client_learns_of_a_deletion_before_it_holds_everywhere() {
     let (cluster, ways, alone) = with_ways(Duration::ZERO).await;

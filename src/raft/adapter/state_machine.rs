@@ -18,7 +18,7 @@ use crate::raft::protocol::types::{
 use crate::state::{self, Command, Current, DecodeError, KeyRecord, Outcome, Remembered, RequestId};
 use crate::store::{self, Checkpoint, Keystore, SnapshotBuild, Snapshots, View};
 
-/// Entries applied before they are written and answered.
+/// How many entries the state machine applies before it writes and answers them.
 const BATCH: usize = 1024;
 
 /// The state machine as openraft sees it.
@@ -49,7 +49,7 @@ impl StateMachine {
             self.keystore.advance(to_store_id(&entry.log_id));
         }
         if self.keystore.may_wait() {
-            // Sled takes its time for so much; heartbeats go on meanwhile.
+            // sled may take long for this much. Heartbeats go on meanwhile.
             tokio::task::block_in_place(|| self.keystore.commit())?;
         } else {
             self.keystore.commit()?;
@@ -66,7 +66,7 @@ impl StateMachine {
             }
             EntryPayload::Normal(proposal) => match Command::decode(&proposal.command()) {
                 Ok(command) => Ok(Some((command.request_id, self.apply_command(entry.index(), &command)))),
-                // Refused before proposing; in a log all the same, it does nothing, on every node alike.
+                // No node proposes such a command. If a log has one all the same, every node skips it.
                 Err(DecodeError::Malformed(_)) => Ok(None),
                 // Skipping it would let this node's state differ from the others'.
                 Err(error @ DecodeError::UnknownOperation) => Err(io::Error::other(format!(
@@ -77,7 +77,7 @@ impl StateMachine {
         }
     }
 
-    /// Has `state` decide a command, and makes its changes, so that the next command is decided by them.
+    /// Has `state` decide a command, and makes its changes at once, so that the next command sees them.
     fn apply_command(&mut self, index: u64, command: &Command) -> Outcome {
         let view = self.keystore.view();
         let (cluster, rules) = (view.cluster(), view.rules());
@@ -132,14 +132,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: store::Snapshot) -> io::Result<()> {
         let begun = Instant::now();
-        // A million keys take seconds to fill in; heartbeats go on meanwhile.
+        // Filling in a million keys takes seconds. Heartbeats go on meanwhile.
         tokio::task::block_in_place(|| {
             let snapshot = self.snapshots.accept(&snapshot.path, None).map_err(io::Error::other)?;
             self.keystore.install(&snapshot).map_err(io::Error::other)
         })?;
         let index = meta.last_log_id.map_or(0, |id| id.index);
         tracing::info!(index, ms = clock::nanos(begun.elapsed()) / 1_000_000, "installed a snapshot from the leader");
-        // Whoever waits for a command that the snapshot jumped over learns its outcome from the memory in it.
+        // The snapshot may cover commands for which callers wait. The memory in it has their outcomes.
         let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome));
         let outcomes: Vec<_> = self.pending.ids().into_iter().filter_map(remembered).collect();
         self.pending.answer(outcomes);
@@ -160,7 +160,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let begun = Instant::now();
         let built = tokio::task::spawn_blocking(move || {
             let snapshot = build.run(&snapshots)?;
-            // The log may now be purged up to the snapshot: by then the keystore on disk must reach as far.
+            // After this, openraft may purge the log up to the snapshot. By then the keystore on disk must reach as far.
             checkpoint.run()?;
             Ok::<_, io::Error>(snapshot)
         });
@@ -182,7 +182,7 @@ fn record(view: &View, name: &str, version: Option<u32>) -> Option<KeyRecord> {
     Some(KeyRecord::decode(&encoded).expect("`state` decodes a record before it decides to keep it"))
 }
 
-/// A snapshot with what openraft wants to know of it.
+/// A snapshot with the metadata that openraft needs.
 pub(in crate::raft) fn as_openraft(snapshot: store::Snapshot) -> io::Result<Snapshot> {
     let last_membership = decode_stored(&snapshot.header.membership)
         .ok_or_else(|| io::Error::other("the membership in a snapshot cannot be read"))?;
@@ -237,7 +237,7 @@ mod tests {
         command(0, None, Operation::Init(Box::new(init)))
     }
 
-    /// Creates the key `a`; its creation has the command's number.
+    /// Creates the key `a`. Its creation id has the command's number.
     fn create(number: u8) -> Command {
         let record = KeyRecord {
             creation_id: CreationId([number; 16]),
@@ -270,7 +270,7 @@ mod tests {
             (create(1), done, 1),
             (create(2), Outcome::KeyExists, 1),
             (delete(3, 1), done, 0),
-            // Its outcome is remembered, so that it does not create the key again.
+            // The memory has its outcome, so that it does not create the key again.
             (create(1), done, 0),
             (create(4), done, 1),
             (delete(3, 1), done, 1),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::digest_check::distrust;
+use super::digest_check::report_damage;
 use crate::policy::KeyName;
 use crate::raft::cluster::Cluster;
 use crate::raft::forwarding::leader::Leader;
@@ -57,8 +57,8 @@ impl Cluster {
     }
 
     /// Marks this node's keystore as damaged and stops the node. The next start rebuilds the keystore.
-    pub fn distrust(&self, reason: &str) {
-        distrust(&self.checkpoint, &self.failure, reason);
+    pub fn report_damage(&self, reason: &str) {
+        report_damage(&self.checkpoint, &self.failure, reason);
     }
 
     async fn compare_once(&self, name: KeyName<'_>, version: u32, by: Instant) -> Comparison {

@@ -48,7 +48,7 @@ pub(in crate::raft) async fn check(
         let Disagreement { index, own, leaders } = disagreement;
         let others = digests_of_others(&leadership, index).await;
         if !leader_is_alone(own, leaders, &others) {
-            return distrust(
+            return report_damage(
                 &checkpoint,
                 &failure,
                 &format!(
@@ -70,7 +70,7 @@ pub(in crate::raft) async fn check(
 }
 
 /// Marks the keystore as damaged and stops the node. The next start rebuilds the keystore.
-pub(in crate::raft) fn distrust(checkpoint: &Checkpoint, failure: &Failure, reason: &str) {
+pub(in crate::raft) fn report_damage(checkpoint: &Checkpoint, failure: &Failure, reason: &str) {
     let next = match checkpoint.mark_damaged() {
         Ok(()) => "the next start rebuilds the keystore".to_owned(),
         Err(error) => format!(

@@ -170,7 +170,7 @@ mod tests {
         to: usize,
         applied: u64,
         sent_ns: i64,
-        /// When it arrived, by the clock of that node, and the term which that node leads.
+        /// When it arrived, by the clock of the asked node, and the term of that node.
         arrived: Option<(i64, u64)>,
         /// The index that the node has to apply, once a quorum has confirmed that it still leads.
         confirmed: Option<u64>,
