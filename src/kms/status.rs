@@ -40,7 +40,7 @@ pub enum NodeState {
 pub struct StateCell(AtomicU8);
 
 /// A member of the cluster as this node sees it.
-pub type Member = crate::raft::MemberStatus;
+pub type Member = crate::raft::RaftMemberStatus;
 
 /// The state of the cluster as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::adapter::metrics::Raft;
 use super::failure::Failure;
 use super::forwarding::leader::{Leader, Leadership};
-use super::forwarding::writes::{WriteError, Writes};
+use super::forwarding::writes::{WriteError, WriteQueue};
 use super::leases::fence::{Fence, FenceFigures};
 use super::leases::held::{HeldLease, Standing};
 use super::leases::reads::Reads;
@@ -28,7 +28,7 @@ pub struct Cluster {
     pub(super) view: Arc<View>,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) leadership: Arc<Leadership>,
-    pub(super) writes: Writes,
+    pub(super) writes: WriteQueue,
     pub(super) reads: Reads,
     pub(super) lease: Arc<HeldLease>,
     pub(super) fence: Fence,

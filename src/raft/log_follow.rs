@@ -87,20 +87,20 @@ impl Cluster {
         let links = self.leadership.links();
         let members = links.members();
         let others = members.iter().filter(|(id, _)| **id != links.owner.node_id);
-        let stream = |member: &Member| Following::new(Arc::clone(links), member.clone(), asked).stream();
+        let stream = |member: &Member| FollowedLog::new(Arc::clone(links), member.clone(), asked).stream();
         others.map(|(_, member)| (member.name.clone(), stream(member))).collect()
     }
 }
 
 /// Follows one peer's log, also over restarts of the peer.
-struct Following {
+struct FollowedLog {
     links: Arc<Links>,
     member: Member,
     asked: FollowLog,
-    state: State,
+    state: FollowState,
 }
 
-enum State {
+enum FollowState {
     /// The peer is asked next. `away` says whether the stream has reported that the peer does not answer.
     Asking {
         away: bool,
@@ -109,9 +109,9 @@ enum State {
     Done,
 }
 
-impl Following {
+impl FollowedLog {
     fn new(links: Arc<Links>, member: Member, asked: FollowLog) -> Self {
-        Self { links, member, asked, state: State::Asking { away: false } }
+        Self { links, member, asked, state: FollowState::Asking { away: false } }
     }
 
     fn stream(self) -> BoxStream<'static, PeerLog> {
@@ -121,21 +121,21 @@ impl Following {
     async fn next(&mut self) -> Option<PeerLog> {
         loop {
             match &mut self.state {
-                State::Done => return None,
-                State::Reading(lines) => match lines.message().await {
+                FollowState::Done => return None,
+                FollowState::Reading(lines) => match lines.message().await {
                     Ok(Some(LogLines { lines })) => return Some(PeerLog::Lines(lines)),
                     Ok(None) if !self.asked.follow => return None,
                     Ok(None) => return Some(self.away("it has ended the stream")),
                     Err(status) => return Some(self.away(status.message())),
                 },
-                State::Asking { away } => {
+                FollowState::Asking { away } => {
                     let away = *away;
                     if away {
                         sleep(RETRY).await;
                     }
                     match self.ask().await {
                         Ok(lines) => {
-                            self.state = State::Reading(Box::new(lines));
+                            self.state = FollowState::Reading(Box::new(lines));
                             // After a break, do not send the last events again.
                             self.asked.tail = 0;
                             return Some(if away { PeerLog::Back } else { PeerLog::Here });
@@ -149,7 +149,7 @@ impl Following {
     }
 
     fn away(&mut self, why: &str) -> PeerLog {
-        self.state = if self.asked.follow { State::Asking { away: true } } else { State::Done };
+        self.state = if self.asked.follow { FollowState::Asking { away: true } } else { FollowState::Done };
         PeerLog::Away(why.to_owned())
     }
 

@@ -17,7 +17,7 @@ use super::adapter::state_machine::StateMachine;
 use super::cluster::Cluster;
 use super::failure::Failure;
 use super::forwarding::leader::Leadership;
-use super::forwarding::writes::Writes;
+use super::forwarding::writes::WriteQueue;
 use super::integrity::digest_check;
 use super::integrity::rebuild;
 use super::joining::boot::{self, Beginning, BootError};
@@ -215,7 +215,7 @@ impl PeerListener {
         running.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
         Ok(Cluster {
             raft,
-            writes: Writes::start(Arc::clone(&leadership), Arc::clone(&view), pending),
+            writes: WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending),
             view,
             progress,
             fence: Fence::new(Arc::clone(&leadership), grants),

@@ -28,12 +28,12 @@ pub struct RaftStatus {
     /// The digest of the state at `applied`, in hexadecimal.
     pub digest: String,
     /// Every member, by id.
-    pub members: Vec<MemberStatus>,
+    pub members: Vec<RaftMemberStatus>,
 }
 
 /// A member as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberStatus {
+pub struct RaftMemberStatus {
     /// Its id.
     pub id: NodeId,
     /// Its name.
@@ -81,7 +81,7 @@ fn members(
     leader: Option<NodeId>,
     last: u64,
     away: &BTreeMap<NodeId, Away>,
-) -> Vec<MemberStatus> {
+) -> Vec<RaftMemberStatus> {
     let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
     let lag = |id: NodeId| {
         let held = metrics.replication.as_ref()?.get(&id)?;
@@ -93,7 +93,7 @@ fn members(
         () if voters.contains(&id) => "follower",
         () => "learner",
     };
-    let members = metrics.membership_config.nodes().map(|(id, member)| MemberStatus {
+    let members = metrics.membership_config.nodes().map(|(id, member)| RaftMemberStatus {
         id: *id,
         name: member.name.clone(),
         role: role(*id),

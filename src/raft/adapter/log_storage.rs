@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::raft::protocol::entry::{decode_entry, encode_payload};
 use crate::raft::protocol::types::{
-    Entry, LogId, TypeConfig, Vote, from_store_id, from_store_vote, to_store_id, to_store_vote,
+    Entry, RaftLogId, RaftVote, TypeConfig, from_store_id, from_store_vote, to_store_id, to_store_vote,
 };
 use crate::store::{LogStore, OnDurable};
 
@@ -49,7 +49,7 @@ impl RaftLogReader<TypeConfig> for LogStorage {
         entries.into_iter().map(decode).collect()
     }
 
-    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+    async fn read_vote(&mut self) -> io::Result<Option<RaftVote>> {
         Ok(self.log.state()?.vote.map(from_store_vote))
     }
 
@@ -79,17 +79,17 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         self.clone()
     }
 
-    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+    async fn save_vote(&mut self, vote: &RaftVote) -> io::Result<()> {
         let (sender, durable) = oneshot::channel();
         self.log.save_vote(to_store_vote(vote), Box::new(move |result| drop(sender.send(result))))?;
         durable.await.map_err(|_| io::Error::other("the log was closed before the vote was durable"))?
     }
 
-    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+    async fn save_committed(&mut self, committed: Option<RaftLogId>) -> io::Result<()> {
         committed.map_or(Ok(()), |id| self.log.commit(to_store_id(&id)))
     }
 
-    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+    async fn read_committed(&mut self) -> io::Result<Option<RaftLogId>> {
         Ok(self.log.state()?.committed.map(from_store_id))
     }
 
@@ -103,11 +103,11 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         self.log.append(entries, on_durable)
     }
 
-    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+    async fn truncate_after(&mut self, last_log_id: Option<RaftLogId>) -> io::Result<()> {
         blocking(&self.log, move |log| log.truncate_after(last_log_id.map(|id| to_store_id(&id)))).await
     }
 
-    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+    async fn purge(&mut self, log_id: RaftLogId) -> io::Result<()> {
         blocking(&self.log, move |log| log.purge(to_store_id(&log_id))).await
     }
 }

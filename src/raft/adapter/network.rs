@@ -23,7 +23,7 @@ use crate::raft::peers::snapshot_stream;
 use crate::raft::protocol::rpc::{
     append_reply, append_request, stream_reply, transfer_reply, transfer_request, vote_reply, vote_request,
 };
-use crate::raft::protocol::types::{Member, NodeId, Snapshot, TypeConfig, Vote};
+use crate::raft::protocol::types::{Member, NodeId, RaftSnapshot, RaftVote, TypeConfig};
 use crate::raft::protocol::wire;
 use crate::store;
 
@@ -181,8 +181,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
 
     async fn full_snapshot(
         &mut self,
-        vote: Vote,
-        snapshot: Snapshot,
+        vote: RaftVote,
+        snapshot: RaftSnapshot,
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::policy::KeyName;
 use crate::raft::protocol::membership::{decode_stored, encode_membership};
 use crate::raft::protocol::types::{
-    Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, from_store_id, to_store_id,
+    Entry, RaftLogId, RaftSnapshot, SnapshotMeta, StoredMembership, TypeConfig, from_store_id, to_store_id,
 };
 use crate::state::{self, Command, Current, DecodeError, KeyRecord, Outcome, Remembered, RequestId};
 use crate::store::{self, Checkpoint, Keystore, SnapshotBuild, Snapshots, View};
@@ -100,7 +100,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = store::Snapshot;
     type SnapshotBuilder = SnapshotBuilder;
 
-    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+    async fn applied_state(&mut self) -> io::Result<(Option<RaftLogId>, StoredMembership)> {
         let membership = decode_stored(self.keystore.membership())
             .ok_or_else(|| io::Error::other("invariant broken: the stored membership can be read"))?;
         Ok((self.keystore.last_applied().map(from_store_id), membership))
@@ -146,7 +146,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
         self.snapshots.newest()?.map(as_openraft).transpose()
     }
 }
@@ -154,7 +154,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     type SnapshotData = store::Snapshot;
 
-    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+    async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let build = self.build.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
         let (snapshots, checkpoint) = (self.snapshots.clone(), self.checkpoint.clone());
         let begun = Instant::now();
@@ -183,11 +183,11 @@ fn record(view: &View, name: &str, version: Option<u32>) -> Option<KeyRecord> {
 }
 
 /// A snapshot with the metadata that openraft needs.
-pub(in crate::raft) fn as_openraft(snapshot: store::Snapshot) -> io::Result<Snapshot> {
+pub(in crate::raft) fn as_openraft(snapshot: store::Snapshot) -> io::Result<RaftSnapshot> {
     let last_membership = decode_stored(&snapshot.header.membership)
         .ok_or_else(|| io::Error::other("the membership in a snapshot cannot be read"))?;
     let last_log_id = snapshot.header.applied.last.map(from_store_id);
-    Ok(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot })
+    Ok(RaftSnapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot })
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub enum WriteError {
 
 /// Takes writes from this node's operations. All clones share one queue.
 #[derive(Clone)]
-pub(in crate::raft) struct Writes {
+pub(in crate::raft) struct WriteQueue {
     pending: Pending,
     queue: mpsc::Sender<Outgoing>,
 }
@@ -48,7 +48,7 @@ struct Outgoing {
     command: Bytes,
 }
 
-impl Writes {
+impl WriteQueue {
     /// Starts the task that sends.
     pub(in crate::raft) fn start(leadership: Arc<Leadership>, view: Arc<View>, pending: Pending) -> Self {
         let (queue, outgoing) = mpsc::channel(QUEUE);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::{ClusterConfig, PeerConfig};
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
-use crate::raft::peers::trouble::Trouble;
+use crate::raft::peers::trouble::PeerTrouble;
 use crate::raft::protocol::membership::members_from_wire;
 use crate::raft::protocol::types::Member;
 use crate::raft::protocol::wire::{FetchRequest, Greeting};
@@ -43,31 +43,31 @@ impl Rebuild<'_> {
         }
     }
 
-    async fn ask_peer(&self, peer: &PeerConfig, snapshots: &Snapshots, purged: u64) -> Result<Keystore, Trouble> {
+    async fn ask_peer(&self, peer: &PeerConfig, snapshots: &Snapshots, purged: u64) -> Result<Keystore, PeerTrouble> {
         let member = self.member_at(peer).await?;
-        let mut client = self.links.client(&member).map_err(|error| Trouble::of_io(&error))?;
+        let mut client = self.links.client(&member).map_err(|error| PeerTrouble::of_io(&error))?;
         let parts = client.fetch_snapshot(FetchRequest { at_least: purged }).await;
-        let parts = parts.map_err(|status| Trouble::of(&status))?.into_inner();
+        let parts = parts.map_err(|status| PeerTrouble::of(&status))?.into_inner();
         let received = snapshot_stream::receive(snapshots, None, parts).await;
-        let (snapshot, _) = received.map_err(|error| Trouble::of_io(&error))?;
+        let (snapshot, _) = received.map_err(|error| PeerTrouble::of_io(&error))?;
         let (dir, owner) = (self.config.data.clone(), self.owner);
         let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged)).await;
-        let rebuilt = rebuilt.map_err(|panic| Trouble::NotReady(panic.to_string()))?;
-        rebuilt.map_err(|damage| Trouble::NotReady(format!("its snapshot cannot be used: {damage}")))
+        let rebuilt = rebuilt.map_err(|panic| PeerTrouble::NotReady(panic.to_string()))?;
+        rebuilt.map_err(|damage| PeerTrouble::NotReady(format!("its snapshot cannot be used: {damage}")))
     }
 
     /// The member at a peer's address, if its membership names this store, too.
-    async fn member_at(&self, peer: &PeerConfig) -> Result<Member, Trouble> {
+    async fn member_at(&self, peer: &PeerConfig) -> Result<Member, PeerTrouble> {
         let greeter = self.links.greeter(&peer.peer_address).await;
-        let (mut client, _) = greeter.map_err(|error| Trouble::of_io(&error))?;
-        let reply = client.greet(Greeting::default()).await.map_err(|status| Trouble::of(&status))?.into_inner();
+        let (mut client, _) = greeter.map_err(|error| PeerTrouble::of_io(&error))?;
+        let reply = client.greet(Greeting::default()).await.map_err(|status| PeerTrouble::of(&status))?.into_inner();
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         self.links.set_members(members.clone());
         let knows_us = members.values().any(|member| member.store_id == self.owner.store_id);
         let member = members.into_values().find(|member| member.name == peer.name);
         member
             .filter(|_| knows_us)
-            .ok_or_else(|| Trouble::NotReady("its membership does not name this node's data folder yet".to_owned()))
+            .ok_or_else(|| PeerTrouble::NotReady("its membership does not name this node's data folder yet".to_owned()))
     }
 }
 

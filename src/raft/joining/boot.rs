@@ -7,7 +7,7 @@ use super::greeting::Greeter;
 use crate::config::PeerConfig;
 use crate::policy::Identity;
 use crate::raft::peers::links::Links;
-use crate::raft::peers::trouble::Trouble;
+use crate::raft::peers::trouble::PeerTrouble;
 use crate::raft::protocol::membership::members_from_wire;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::{Greeting, GreetingReply};
@@ -121,18 +121,18 @@ async fn greet_all(links: &Links, greeter: &Greeter, peers: &[PeerConfig]) -> Ve
         match tokio::time::timeout(GREETING_TIMEOUT, greet(links, greeter, peer)).await {
             Ok(Ok((reply, key))) => understand(greeter, peers, peer, reply, key),
             Ok(Err(trouble)) => Reply::NotYet(trouble.to_string()),
-            Err(_) => Reply::NotYet(Trouble::TimedOut.to_string()),
+            Err(_) => Reply::NotYet(PeerTrouble::TimedOut.to_string()),
         }
     });
     futures::future::join_all(greetings).await
 }
 
-async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Result<(GreetingReply, Identity), Trouble> {
+async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Result<(GreetingReply, Identity), PeerTrouble> {
     let connected = links.greeter(&peer.peer_address).await;
-    let (mut client, key) = connected.map_err(|error| Trouble::of_io(&error))?;
+    let (mut client, key) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
     let greeting =
         Greeting { name: greeter.name.clone(), store_id: bytes::Bytes::copy_from_slice(&greeter.store_id.0) };
-    let reply = client.greet(greeting).await.map_err(|status| Trouble::of(&status))?;
+    let reply = client.greet(greeting).await.map_err(|status| PeerTrouble::of(&status))?;
     Ok((reply.into_inner(), key))
 }
 

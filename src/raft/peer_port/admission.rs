@@ -33,7 +33,7 @@ struct Counts {
 }
 
 /// A connection's place under the limits. Dropping it frees the place.
-pub(in crate::raft) struct Place {
+pub(in crate::raft) struct ConnectionPlace {
     admission: Arc<Admission>,
     from: IpAddr,
     handshake: Option<Handshake>,
@@ -77,7 +77,7 @@ impl Admission {
     ///
     /// # Errors
     /// The limit that it would exceed.
-    pub fn enter(self: &Arc<Self>, from: IpAddr) -> Result<Place, Full> {
+    pub fn enter(self: &Arc<Self>, from: IpAddr) -> Result<ConnectionPlace, Full> {
         let is_stranger = !self.peers.load().contains(&from);
         let mut counts = self.counts.lock();
         let held = counts.by_address.get(&from).copied().unwrap_or(0);
@@ -86,7 +86,7 @@ impl Admission {
         counts.handshakes += 1;
         counts.strangers += u32::from(is_stranger);
         counts.by_address.insert(from, held + 1);
-        Ok(Place { admission: Arc::clone(self), from, handshake: Some(Handshake { is_stranger }) })
+        Ok(ConnectionPlace { admission: Arc::clone(self), from, handshake: Some(Handshake { is_stranger }) })
     }
 
     /// Addresses that are not in `cluster.peers` get a quarter of the handshakes together and an eighth each. The
@@ -138,7 +138,7 @@ impl Admission {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Ends the handshake. The connection keeps its place.
     pub fn handshake_done(&mut self) {
         if let Some(handshake) = self.handshake.take() {
@@ -147,7 +147,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.handshake_done();
         self.admission.counts.lock().connections -= 1;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     /// Admits connections until one is refused.
-    fn fill(admission: &Arc<Admission>, from: IpAddr) -> (Vec<Place>, Full) {
+    fn fill(admission: &Arc<Admission>, from: IpAddr) -> (Vec<ConnectionPlace>, Full) {
         let mut places = Vec::new();
         loop {
             match admission.enter(from) {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-use super::admission::Place;
+use super::admission::ConnectionPlace;
 use crate::policy::Identity;
 use crate::tls::PeerStream;
 
@@ -20,11 +20,11 @@ pub(in crate::raft) struct PeerConnection {
     stream: PeerStream,
     identity: Identity,
     /// Freed when the connection ends.
-    _place: Place,
+    _place: ConnectionPlace,
 }
 
 impl PeerConnection {
-    pub(in crate::raft) fn new(stream: PeerStream, identity: Identity, place: Place) -> Self {
+    pub(in crate::raft) fn new(stream: PeerStream, identity: Identity, place: ConnectionPlace) -> Self {
         Self { stream, identity, _place: place }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
-use super::admission::{Admission, Place};
+use super::admission::{Admission, ConnectionPlace};
 use super::connection::PeerConnection;
 use super::service::PeerService;
 use crate::raft::peers::links::MAX_MESSAGE_BYTES;
@@ -86,7 +86,7 @@ async fn accept(
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: Place) -> Result<PeerConnection, Refused> {
+async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: ConnectionPlace) -> Result<PeerConnection, Refused> {
     tcp.set_nodelay(true)?;
     match socket::opening(&tcp).await? {
         Opening::Tls => {}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-use super::trouble::Trouble;
+use super::trouble::PeerTrouble;
 use crate::raft::protocol::types::NodeId;
 
 /// How long calls must fail before a peer counts as lost. Some calls fail whenever a node restarts.
@@ -30,21 +30,21 @@ pub(in crate::raft) struct Contacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Away {
     /// The reason.
-    pub trouble: Trouble,
+    pub trouble: PeerTrouble,
     /// How long that has lasted.
     pub since: Duration,
 }
 
 /// What changed with a peer.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::raft) enum Change {
-    Lost(Trouble),
+pub(in crate::raft) enum ContactChange {
+    Lost(PeerTrouble),
     Back(Duration),
 }
 
 #[derive(Default)]
 struct Contact {
-    trouble: Option<(Trouble, Instant)>,
+    trouble: Option<(PeerTrouble, Instant)>,
     is_lost: bool,
 }
 
@@ -71,21 +71,26 @@ pub(in crate::raft) struct Missing {
 
 impl Contacts {
     /// Notes how a call to a peer ended at this time. Returns what this changed.
-    pub(in crate::raft) fn heard(&self, peer: NodeId, outcome: Result<(), Trouble>, now: Instant) -> Option<Change> {
+    pub(in crate::raft) fn heard(
+        &self,
+        peer: NodeId,
+        outcome: Result<(), PeerTrouble>,
+        now: Instant,
+    ) -> Option<ContactChange> {
         let mut peers = self.peers.lock();
         let contact = peers.entry(peer).or_default();
         match outcome {
             Ok(()) => {
                 let was_lost = std::mem::take(&mut contact.is_lost);
                 let trouble = contact.trouble.take();
-                trouble.filter(|_| was_lost).map(|(_, since)| Change::Back(now.saturating_duration_since(since)))
+                trouble.filter(|_| was_lost).map(|(_, since)| ContactChange::Back(now.saturating_duration_since(since)))
             }
             Err(trouble) => {
                 let since = contact.trouble.as_ref().map_or(now, |(_, since)| *since);
                 contact.trouble = Some((trouble.clone(), since));
                 let was_lost =
                     std::mem::replace(&mut contact.is_lost, now.saturating_duration_since(since) >= PATIENCE);
-                (contact.is_lost && !was_lost).then_some(Change::Lost(trouble))
+                (contact.is_lost && !was_lost).then_some(ContactChange::Lost(trouble))
             }
         }
     }
@@ -190,7 +195,7 @@ impl Acknowledged {
     fn lost(&self) -> Option<Away> {
         let progress = self.0.lock();
         let since = progress.lost?.elapsed();
-        Some(Away { trouble: Trouble::LostEntries { acknowledged: progress.index }, since })
+        Some(Away { trouble: PeerTrouble::LostEntries { acknowledged: progress.index }, since })
     }
 }
 
@@ -202,25 +207,25 @@ mod tests {
     fn each_loss_and_each_return_of_a_peer_is_reported_once() {
         let (contacts, begin) = (Contacts::default(), Instant::now());
         let heard = |outcome, after| contacts.heard(2, outcome, begin + after);
-        let refused = || Err(Trouble::ConnectionRefused);
+        let refused = || Err(PeerTrouble::ConnectionRefused);
         assert_eq!(heard(Ok(()), Duration::ZERO), None);
         assert_eq!(heard(refused(), Duration::ZERO), None);
         assert_eq!(heard(refused(), PATIENCE / 2), None, "a restart takes as long");
-        assert_eq!(heard(refused(), PATIENCE), Some(Change::Lost(Trouble::ConnectionRefused)));
-        assert_eq!(heard(Err(Trouble::TimedOut), 2 * PATIENCE), None);
-        assert_eq!(contacts.away()[&2].trouble, Trouble::TimedOut, "the newest reason counts");
-        assert_eq!(heard(Ok(()), 3 * PATIENCE), Some(Change::Back(3 * PATIENCE)));
+        assert_eq!(heard(refused(), PATIENCE), Some(ContactChange::Lost(PeerTrouble::ConnectionRefused)));
+        assert_eq!(heard(Err(PeerTrouble::TimedOut), 2 * PATIENCE), None);
+        assert_eq!(contacts.away()[&2].trouble, PeerTrouble::TimedOut, "the newest reason counts");
+        assert_eq!(heard(Ok(()), 3 * PATIENCE), Some(ContactChange::Back(3 * PATIENCE)));
         assert_eq!((heard(Ok(()), 3 * PATIENCE), contacts.away().len()), (None, 0));
     }
 
     #[test]
     fn a_peer_that_restarts_is_not_lost() {
         let (contacts, begin) = (Contacts::default(), Instant::now());
-        assert_eq!(contacts.heard(2, Err(Trouble::ConnectionRefused), begin), None);
+        assert_eq!(contacts.heard(2, Err(PeerTrouble::ConnectionRefused), begin), None);
         assert!(contacts.failed(2) && contacts.lost().is_empty());
         assert_eq!(contacts.heard(2, Ok(()), begin + PATIENCE / 2), None);
         assert!(!contacts.failed(2));
-        assert_eq!(contacts.heard(2, Err(Trouble::TimedOut), begin + 2 * PATIENCE), None, "the time begins anew");
+        assert_eq!(contacts.heard(2, Err(PeerTrouble::TimedOut), begin + 2 * PATIENCE), None, "the time begins anew");
     }
 
     #[test]
@@ -233,7 +238,7 @@ mod tests {
         assert_eq!(peer.conflicts(1, 6), None);
         assert!(contacts.away().is_empty());
         assert_eq!((peer.conflicts(1, 5), peer.conflicts(1, 5)), (Some(5), None), "it is news once");
-        assert_eq!(contacts.away()[&3].trouble, Trouble::LostEntries { acknowledged: 5 });
+        assert_eq!(contacts.away()[&3].trouble, PeerTrouble::LostEntries { acknowledged: 5 });
         peer.matched(1, Some(2));
         assert!(contacts.away().is_empty());
         assert_eq!(peer.conflicts(2, 5), None);

@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::contacts::Contacts;
-use super::trouble::Trouble;
+use super::trouble::PeerTrouble;
 use crate::policy::Identity;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::peer_client::PeerClient;
@@ -249,26 +249,26 @@ fn endpoint(address: &str) -> io::Result<Endpoint> {
 /// Connects to the node at `address` and returns its key. With a `key`, refuses a node that has another.
 async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Result<(PeerStream, Identity)> {
     let by = Instant::now() + CONNECT_TIMEOUT;
-    let tcp = dial(address, by).await.map_err(Trouble::into_io)?;
+    let tcp = dial(address, by).await.map_err(PeerTrouble::into_io)?;
     // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
     tcp.set_nodelay(true)?;
     let shaken = timeout_at(by, tls.connect(tcp)).await;
     let (stream, identity) =
-        shaken.map_err(|_| Trouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
+        shaken.map_err(|_| PeerTrouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
     if key.is_some_and(|key| key != identity) {
-        return Err(Trouble::OtherKey.into_io());
+        return Err(PeerTrouble::OtherKey.into_io());
     }
     Ok((stream, identity))
 }
 
 /// Resolves the name and connects, as two steps, so that the error says which one failed.
-async fn dial(address: &str, by: Instant) -> Result<TcpStream, Trouble> {
+async fn dial(address: &str, by: Instant) -> Result<TcpStream, PeerTrouble> {
     let resolved = timeout_at(by, lookup_host(address)).await;
-    let resolved = resolved.map_err(|_| Trouble::NameNotResolved(format!("no answer in {CONNECT_TIMEOUT:?}")))?;
-    let resolved = resolved.map_err(|error| Trouble::NameNotResolved(error.to_string()))?;
+    let resolved = resolved.map_err(|_| PeerTrouble::NameNotResolved(format!("no answer in {CONNECT_TIMEOUT:?}")))?;
+    let resolved = resolved.map_err(|error| PeerTrouble::NameNotResolved(error.to_string()))?;
     let addresses: Vec<SocketAddr> = resolved.collect();
-    let connected = timeout_at(by, TcpStream::connect(&addresses[..])).await.map_err(|_| Trouble::TimedOut)?;
-    connected.map_err(|error| Trouble::of_io(&error))
+    let connected = timeout_at(by, TcpStream::connect(&addresses[..])).await.map_err(|_| PeerTrouble::TimedOut)?;
+    connected.map_err(|error| PeerTrouble::of_io(&error))
 }
 
 #[cfg(test)]

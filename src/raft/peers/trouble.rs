@@ -9,7 +9,7 @@ use crate::tls::handshake_failure;
 
 /// Why another node does not work with this one. The text continues a sentence that begins with the node's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum PeerTrouble {
     /// It refused the call, in these words.
     #[error("refuses this node: {0}")]
     Refuses(String),
@@ -42,8 +42,8 @@ pub enum Trouble {
     },
 }
 
-impl Trouble {
-    /// An I/O error in which [`Trouble::of`] finds this value again, below the layers of the client.
+impl PeerTrouble {
+    /// An I/O error in which [`PeerTrouble::of`] finds this value again, below the layers of the client.
     pub(in crate::raft) fn into_io(self) -> io::Error {
         let kind = match &self {
             Self::ConnectionRefused => io::ErrorKind::ConnectionRefused,
@@ -109,18 +109,18 @@ mod tests {
 
     #[test]
     fn the_cause_is_found_under_the_layers_of_the_client() {
-        let layered = |error: io::Error| Trouble::of(&Status::from_error(Box::new(io::Error::other(error))));
-        assert_eq!(layered(Trouble::OtherKey.into_io()), Trouble::OtherKey);
-        assert_eq!(layered(io::ErrorKind::ConnectionRefused.into()), Trouble::ConnectionRefused);
-        assert_eq!(layered(io::ErrorKind::TimedOut.into()), Trouble::TimedOut);
-        assert_eq!(layered(io::Error::other("odd")), Trouble::Broken("odd".to_owned()));
+        let layered = |error: io::Error| PeerTrouble::of(&Status::from_error(Box::new(io::Error::other(error))));
+        assert_eq!(layered(PeerTrouble::OtherKey.into_io()), PeerTrouble::OtherKey);
+        assert_eq!(layered(io::ErrorKind::ConnectionRefused.into()), PeerTrouble::ConnectionRefused);
+        assert_eq!(layered(io::ErrorKind::TimedOut.into()), PeerTrouble::TimedOut);
+        assert_eq!(layered(io::Error::other("odd")), PeerTrouble::Broken("odd".to_owned()));
     }
 
     #[test]
     fn a_refusal_keeps_the_words_of_the_node_that_refuses() {
-        let refused = Trouble::of(&Status::permission_denied("node 3 belongs to another cluster"));
+        let refused = PeerTrouble::of(&Status::permission_denied("node 3 belongs to another cluster"));
         assert_eq!(refused.to_string(), "refuses this node: node 3 belongs to another cluster");
-        let starting = Trouble::of(&Status::unavailable("it does not take part yet"));
+        let starting = PeerTrouble::of(&Status::unavailable("it does not take part yet"));
         assert_eq!(starting.to_string(), "is not ready: it does not take part yet");
     }
 }

@@ -8,7 +8,7 @@ use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 
 use super::membership::{decode_membership, encode_membership};
-use super::types::{Entry, LogId, Proposal};
+use super::types::{Entry, Proposal, RaftLogId};
 use crate::state::{FEATURE_LEVEL, FIRST_LEVEL};
 
 const FORMAT: u8 = 1;
@@ -45,7 +45,7 @@ pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
 ///
 /// # Errors
 /// The payload has a later level, or is damaged.
-pub(in crate::raft) fn decode_entry(id: LogId, framed: Bytes) -> Result<Entry, EntryError> {
+pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entry, EntryError> {
     let mut payload = framed.clone();
     if payload.len() < FRAME_BYTES || payload.get_u8() != FORMAT {
         return Err(EntryError::Damaged);
@@ -92,8 +92,8 @@ mod tests {
     use super::*;
     use crate::raft::protocol::types::LeaderId;
 
-    fn id() -> LogId {
-        LogId::new(LeaderId { term: 3, node_id: 2 }, 9)
+    fn id() -> RaftLogId {
+        RaftLogId::new(LeaderId { term: 3, node_id: 2 }, 9)
     }
 
     #[test]

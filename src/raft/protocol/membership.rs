@@ -5,20 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use prost::Message;
 
-use super::types::{LogId, Member, Membership, NodeId, StoredMembership};
+use super::types::{Member, Membership, NodeId, RaftLogId, StoredMembership};
 use super::wire;
 use crate::policy::Identity;
 use crate::store::StoreId;
 
 /// Encodes a membership, with its position in the log if that is known.
-pub(in crate::raft) fn encode_membership(log_id: Option<&LogId>, membership: &Membership) -> Vec<u8> {
+pub(in crate::raft) fn encode_membership(log_id: Option<&RaftLogId>, membership: &Membership) -> Vec<u8> {
     membership_to_wire(log_id, membership).encode_to_vec()
 }
 
 /// Decodes what [`encode_membership`] made. `None` when it is damaged.
-pub(in crate::raft) fn decode_membership(bytes: &[u8]) -> Option<(Option<LogId>, Membership)> {
+pub(in crate::raft) fn decode_membership(bytes: &[u8]) -> Option<(Option<RaftLogId>, Membership)> {
     let wire = wire::Membership::decode(bytes).ok()?;
-    let log_id = wire.log_id.map(LogId::from);
+    let log_id = wire.log_id.map(RaftLogId::from);
     Some((log_id, membership_from_wire(wire)?))
 }
 
@@ -30,7 +30,7 @@ pub(in crate::raft) fn decode_stored(bytes: &[u8]) -> Option<StoredMembership> {
     decode_membership(bytes).map(|(log_id, membership)| StoredMembership::new(log_id, membership))
 }
 
-pub(in crate::raft) fn membership_to_wire(log_id: Option<&LogId>, membership: &Membership) -> wire::Membership {
+pub(in crate::raft) fn membership_to_wire(log_id: Option<&RaftLogId>, membership: &Membership) -> wire::Membership {
     let configs = membership.get_joint_config().iter();
     wire::Membership {
         log_id: log_id.map(|id| (*id).into()),

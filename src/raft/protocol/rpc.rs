@@ -97,7 +97,7 @@ pub(in crate::raft) fn vote_reply_of(response: &VoteResponse<TypeConfig>) -> wir
 }
 
 pub(in crate::raft) fn vote_reply(wire: wire::VoteReply) -> Option<VoteResponse<TypeConfig>> {
-    let vote: super::types::Vote = wire.vote?.into();
+    let vote: super::types::RaftVote = wire.vote?.into();
     Some(VoteResponse::new(vote, wire.last.map(Into::into), wire.granted))
 }
 
@@ -128,7 +128,7 @@ pub(in crate::raft) fn transfer_reply_of(response: Result<(), TransferLeaderErro
 /// Why the other node refused to take over. `None` when it accepted.
 pub(in crate::raft) fn transfer_reply(wire: wire::TransferReply) -> Option<TransferLeaderError<TypeConfig>> {
     if let Some(vote) = wire.vote_changed_to {
-        let actual: super::types::Vote = vote.into();
+        let actual: super::types::RaftVote = vote.into();
         return Some(TransferLeaderError::VoteChanged { expected: actual, actual });
     }
     let actual = wire.flushed.map(Into::into);

@@ -19,14 +19,14 @@ openraft::declare_raft_types!(
 
 /// The id of a node.
 pub type NodeId = u64;
-pub(in crate::raft) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+pub(in crate::raft) type RaftLogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 pub(in crate::raft) type LeaderId = openraft::type_config::alias::LeaderIdOf<TypeConfig>;
-pub(in crate::raft) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
+pub(in crate::raft) type RaftVote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub(in crate::raft) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(in crate::raft) type Membership = openraft::Membership<NodeId, Member>;
 pub(in crate::raft) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(in crate::raft) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
-pub(in crate::raft) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, store::Snapshot>;
+pub(in crate::raft) type RaftSnapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, store::Snapshot>;
 
 /// A command on its way through the log: the bytes of its entry, which the nodes send and store as they are.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,41 +73,41 @@ impl fmt::Display for Proposal {
     }
 }
 
-pub(in crate::raft) fn to_store_id(id: &LogId) -> store::LogId {
+pub(in crate::raft) fn to_store_id(id: &RaftLogId) -> store::LogId {
     store::LogId { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }
 }
 
-pub(in crate::raft) fn from_store_id(id: store::LogId) -> LogId {
-    LogId::new(LeaderId { term: id.term, node_id: id.node }, id.index)
+pub(in crate::raft) fn from_store_id(id: store::LogId) -> RaftLogId {
+    RaftLogId::new(LeaderId { term: id.term, node_id: id.node }, id.index)
 }
 
-pub(in crate::raft) fn to_store_vote(vote: &Vote) -> store::Vote {
+pub(in crate::raft) fn to_store_vote(vote: &RaftVote) -> store::Vote {
     store::Vote { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed }
 }
 
-pub(in crate::raft) fn from_store_vote(vote: store::Vote) -> Vote {
-    Vote { leader_id: LeaderId { term: vote.term, node_id: vote.node }, committed: vote.committed }
+pub(in crate::raft) fn from_store_vote(vote: store::Vote) -> RaftVote {
+    RaftVote { leader_id: LeaderId { term: vote.term, node_id: vote.node }, committed: vote.committed }
 }
 
-impl From<LogId> for wire::LogPosition {
-    fn from(id: LogId) -> Self {
+impl From<RaftLogId> for wire::LogPosition {
+    fn from(id: RaftLogId) -> Self {
         Self { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }
     }
 }
 
-impl From<wire::LogPosition> for LogId {
+impl From<wire::LogPosition> for RaftLogId {
     fn from(id: wire::LogPosition) -> Self {
         Self::new(LeaderId { term: id.term, node_id: id.node }, id.index)
     }
 }
 
-impl From<Vote> for wire::VoteState {
-    fn from(vote: Vote) -> Self {
+impl From<RaftVote> for wire::VoteState {
+    fn from(vote: RaftVote) -> Self {
         Self { term: vote.leader_id.term, node: vote.leader_id.node_id, committed: vote.committed }
     }
 }
 
-impl From<wire::VoteState> for Vote {
+impl From<wire::VoteState> for RaftVote {
     fn from(vote: wire::VoteState) -> Self {
         Self { leader_id: LeaderId { term: vote.term, node_id: vote.node }, committed: vote.committed }
     }

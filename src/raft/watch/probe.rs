@@ -11,8 +11,8 @@ use super::situation::Situation;
 use super::waits::Waits;
 use crate::raft::forwarding::leader::Leadership;
 use crate::raft::leases::held::{HeldLease, Standing};
-use crate::raft::peers::contacts::Change;
-use crate::raft::peers::trouble::Trouble;
+use crate::raft::peers::contacts::ContactChange;
+use crate::raft::peers::trouble::PeerTrouble;
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::DigestRequest;
 
@@ -54,14 +54,14 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
     // Any call does. The peer checks each one as it checks those of consensus.
     let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest { index: 0 })).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(status)) => Err(Trouble::of(&status)),
-        Err(_) => Err(Trouble::TimedOut),
+        Ok(Err(status)) => Err(PeerTrouble::of(&status)),
+        Err(_) => Err(PeerTrouble::TimedOut),
     };
     let change = leadership.links().contacts().heard(peer, outcome, Instant::now());
     let name = leadership.name_of(peer);
     match change {
-        Some(Change::Lost(why)) => tracing::warn!(peer = name, why = why.to_string(), "lost a peer"),
-        Some(Change::Back(after)) => {
+        Some(ContactChange::Lost(why)) => tracing::warn!(peer = name, why = why.to_string(), "lost a peer"),
+        Some(ContactChange::Back(after)) => {
             tracing::info!(peer = name, away_ms = millis(after), "a peer is back");
         }
         None => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::raft::forwarding::leader::Leadership;
 use crate::raft::peers::contacts::Away;
-use crate::raft::peers::trouble::Trouble;
+use crate::raft::peers::trouble::PeerTrouble;
 use crate::raft::protocol::types::{Member, NodeId};
 
 /// How long a leader may take to find the end of this node's log.
@@ -130,7 +130,7 @@ impl Situation {
     fn peer(&self, id: NodeId) -> Option<String> {
         let Away { trouble, .. } = self.away.get(&id)?;
         // A node whose data folder is an older copy answers. It waits, and this one does not.
-        let waits = !matches!(trouble, Trouble::LostEntries { .. });
+        let waits = !matches!(trouble, PeerTrouble::LostEntries { .. });
         let at = self.members.get(&id).map_or("?", |(_, address)| address.as_str());
         waits.then(|| format!("{} ({at}) {trouble}", self.name(id)))
     }
@@ -148,7 +148,7 @@ impl Situation {
 mod tests {
     use super::*;
 
-    fn three(away: &[(NodeId, Trouble)]) -> Situation {
+    fn three(away: &[(NodeId, PeerTrouble)]) -> Situation {
         let members = (1..=3).map(|id| (id, (format!("node-{id}"), format!("10.0.0.{id}:7473"))));
         let away = away.iter().map(|(id, trouble)| (*id, Away { trouble: trouble.clone(), since: Duration::ZERO }));
         Situation {
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn a_node_without_a_quorum_says_whose_votes_are_missing_and_why() {
-        let unresolved = Trouble::NameNotResolved("no such name".to_owned());
-        let waits = three(&[(2, Trouble::ConnectionRefused), (3, unresolved)]).waits();
+        let unresolved = PeerTrouble::NameNotResolved("no such name".to_owned());
+        let waits = three(&[(2, PeerTrouble::ConnectionRefused), (3, unresolved)]).waits();
         assert_eq!(
             waits,
             [
@@ -180,14 +180,14 @@ mod tests {
     #[test]
     fn a_node_that_the_others_refuse_repeats_their_words() {
         let words = "it belongs to another cluster";
-        let refused = || Trouble::Refuses(words.to_owned());
+        let refused = || PeerTrouble::Refuses(words.to_owned());
         let waits = three(&[(2, refused()), (3, refused())]).waits();
         assert!(waits[1..].iter().all(|wait| wait.ends_with(&format!("refuses this node: {words}"))), "{waits:?}");
     }
 
     #[test]
     fn a_node_that_works_waits_for_nothing() {
-        let working = Situation { has_lease: true, ..three(&[(2, Trouble::TimedOut)]) };
+        let working = Situation { has_lease: true, ..three(&[(2, PeerTrouble::TimedOut)]) };
         assert!(working.waits().is_empty());
     }
 
