@@ -9,15 +9,15 @@ const RETIRED: [(&str, &str, &str); 7] = [
     ("", "enclave", "Keyraft does not have enclaves: move its `admin`, `policy` and `keys` to the top of the file"),
     ("policy.NAME", "paths", "write `allow`; old KES releases called it `paths`"),
     ("keys", "name", "write the keys to create as a list: `keys: [{name: my-key}]`"),
-    ("cluster", "keystore", "remove it: Keyraft keeps the keys itself, in the folder `cluster.data`"),
+    ("cluster", "keystore", "remove this setting: Keyraft keeps the keys itself, in the folder `cluster.data`"),
 ];
 
 /// The keystores of KES. In releases up to v0.17 they were in the section `keys`, which today lists names of keys.
 pub const KEYSTORES: [&str; 12] =
     ["fs", "mem", "etcd", "generic", "kes", "vault", "fortanix", "aws", "gemalto", "gcp", "azure", "entrust"];
 const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES releases, and today lists the keys to \
-                                create: remove the keystore, since Keyraft keeps the keys itself; \
-                                `keyraft migrate --help` says how to bring its keys over";
+                                create: remove this setting, because Keyraft keeps the keys itself; \
+                                `keyraft migrate --help` shows how to copy the keystore's keys";
 
 /// Settings that people look for in other sections. `NAME` stands for a name that the user chose.
 const PLACES: [&str; 54] = [
@@ -87,7 +87,8 @@ pub(super) fn unknown(section: &str, name: &str, known: &[&str]) -> String {
     }
     let nearest = known.iter().map(|k| (distance(name, k), *k)).min();
     let near = nearest.filter(|(distance, _)| *distance <= 1 + name.len() / 4).map(|(_, known)| known);
-    meant(section, name, near).unwrap_or_else(|| format!("remove it; the settings here are {}", known.join(", ")))
+    meant(section, name, near)
+        .unwrap_or_else(|| format!("remove it; the settings at this level are {}", known.join(", ")))
 }
 
 /// Asks whether a similar setting of this section was meant, or one of the same name in another section.
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(top("adress"), "did you mean `address`?");
         assert_eq!(top("Keys"), "did you mean `keys`?");
         assert_eq!(top("key"), "did you mean `keys` or `cluster.tls.key` or `tls.key`?");
-        assert!(top("something").starts_with("remove it; the settings here are address, "));
+        assert!(top("something").starts_with("remove it; the settings at this level are address, "));
     }
 
     #[test]

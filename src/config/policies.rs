@@ -32,7 +32,7 @@ fn policy(name: &str, section: &Section<'_>) -> Policy {
     let size = encoded_size(&policy);
     if size > MAX_POLICY_BYTES {
         let message = format!(
-            "policy.{name}: its patterns take {size} bytes, and a policy may have {MAX_POLICY_BYTES}; \
+            "policy.{name}: its patterns take {size} bytes, and a policy may have at most {MAX_POLICY_BYTES}; \
              replace patterns with the same beginning by one that ends in '*'"
         );
         section.problem(section.line, message);
@@ -49,7 +49,7 @@ fn pattern(section: &Section<'_>, text: &SettingText) -> Option<Pattern> {
     let pattern = section.parse(text, parse)?;
     if !pattern.is_reached() {
         let message = format!(
-            "{}: no request to this server matches '{}'; the node keeps the pattern as it is",
+            "{}: no request to this server matches '{}'; the policy keeps the pattern as it is: check its spelling",
             text.path,
             text.shown()
         );
@@ -90,7 +90,8 @@ impl<'a> Assigned<'a> {
         identity: Identity,
     ) -> Option<Identity> {
         if Some(identity) == self.admin {
-            let message = format!("{}: {identity} is the admin, who may do everything; remove it here", text.path);
+            let message =
+                format!("{}: {identity} is the admin, who may do everything; remove it from this policy", text.path);
             section.problem(text.line, message);
             return None;
         }

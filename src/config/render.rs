@@ -21,10 +21,7 @@ pub fn render(config: &Config) -> String {
 }
 
 fn write(out: &mut String, config: &Config) -> fmt::Result {
-    writeln!(
-        out,
-        "# The configuration of one Keyraft node. Values may contain ${{NAME}}, a variable of the environment.\n"
-    )?;
+    writeln!(out, "# The configuration of one Keyraft node. Values may contain ${{NAME}}, an environment variable.\n")?;
     writeln!(out, "version: v1\n\n# Where the HTTPS API listens.\naddress: {}\n", quoted(config.address))?;
     writeln!(
         out,

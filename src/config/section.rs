@@ -264,8 +264,8 @@ impl<'a> Section<'a> {
         if let YamlValue::Text(written) = &node.value {
             if let Some(form) = environment::shell_form(written) {
                 let message = format!(
-                    "{}: Keyraft does not replace `{form}`, but only the form `${{NAME}}`; write that form and set the \
-                     variable before the start, or write `$${{` to mean `${{` itself",
+                    "{}: Keyraft does not replace `{form}`, only `${{NAME}}` without a default: write that and set the \
+                     variable before the start, or write `$${{` where you mean the text `${{`",
                     self.path_of(key)
                 );
                 self.problem(node.line, message);

@@ -94,7 +94,10 @@ fn node(source: &str, raw: Spanned<Raw>) -> Result<YamlNode, YamlError> {
 fn entry(source: &str, (key, value): (Spanned<Raw>, Spanned<Raw>)) -> Result<YamlEntry, YamlError> {
     let key = node(source, key)?;
     let YamlValue::Text(name) = key.value else {
-        return Err(YamlError { line: key.line, message: "the name of a setting must be a text".to_owned() });
+        return Err(YamlError {
+            line: key.line,
+            message: "the name of a setting must be text, not a list or a map".to_owned(),
+        });
     };
     Ok(YamlEntry { key: name, line: key.line, value: node(source, value)? })
 }

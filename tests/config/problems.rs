@@ -94,7 +94,7 @@ log: {}                                       #!
         "unknown setting `api./v1/status.timout`: did you mean `timeout`?",
         "policy.app.allow: '/v1/*/create' can never match: '*' has a meaning at the end only",
         "policy.app.identities: 'nobody' is not an identity: an identity is 64 lower-case hexadecimal digits",
-        "is the admin, who may do everything; remove it here",
+        "is the admin, who may do everything; remove it from this policy",
         "already has the policy 'app' (line 25); an identity can have only one",
         "cache.expiry.any: '5' is not a duration; write it like 10ms, 30s, 5m or 1h30m",
         "cluster.name: 'node-9' is not among the peers (node-1, node-1, node-4); add this node to them",
@@ -172,7 +172,7 @@ fn settings_of_old_kes_releases_are_refused_with_what_to_write_now() {
             "keys:\n  vault: {endpoint: 'http://vault:8200'} #!\n",
             "`keys.vault`: `keys` was the keystore section of old",
         ),
-        ("keys:\n  fs: {path: keys} #!\n", "remove the keystore, since Keyraft keeps the keys itself"),
+        ("keys:\n  fs: {path: keys} #!\n", "remove this setting, because Keyraft keeps the keys itself"),
         ("unseal: {environment: {name: KEY}} #!\n", "`unseal`: write `seal: {file: root.key}`"),
         ("enclave: {default: {}} #!\n", "`enclave`: Keyraft does not have enclaves"),
         ("system: {admin: {identity: x}} #!\n", "`system`: write `admin: {identity: …}`"),
@@ -189,10 +189,7 @@ fn settings_of_old_kes_releases_are_refused_with_what_to_write_now() {
 #[test]
 fn only_plain_references_to_the_environment_are_read() {
     let cases = [
-        (
-            "address: ${HOST:-0.0.0.0:7373} #!\n",
-            "address: Keyraft does not replace `${HOST:-…}`, but only the form `${NAME}`",
-        ),
+        ("address: ${HOST:-0.0.0.0:7373} #!\n", "address: Keyraft does not replace `${HOST:-…}`, only `${NAME}`"),
         ("address: 0.0.0.0:${PORT-7373} #!\n", "address: Keyraft does not replace `${PORT-…}`"),
         ("log: {audit: '${AUDIT:=on}'} #!\n", "log.audit: Keyraft does not replace `${AUDIT:=…}`"),
         ("keys: [{name: '${KEY:?is not set}'}] #!\n", "keys.name: Keyraft does not replace `${KEY:?…}`"),
@@ -293,7 +290,7 @@ fn a_policy_has_at_most_64_kib() {
     assert_eq!(with(&policy(1000)).policies["big"].0.allow.len(), 1000);
     refused(
         &format!("{NEEDED}{}", policy(1200)),
-        &["policy.big: its patterns take 71056 bytes, and a policy may have 65536"],
+        &["policy.big: its patterns take 71056 bytes, and a policy may have at most 65536"],
     );
 }
 
