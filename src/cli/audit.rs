@@ -36,7 +36,7 @@ enum Action {
         /// The node's note of its last record: `audit.head` in its data folder
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
-        /// Accept up to 30 s of unsigned records at the end, however old: after a crash, in a copy of a running node's file
+        /// Accept up to 30 s of unsigned records at the end, however old: for use after a crash, or with a copy of a running node's file
         #[arg(long)]
         unfinished: bool,
     },
@@ -49,17 +49,17 @@ Examples:
   keyraft audit verify --key 3d40…660c --head /var/lib/keyraft/audit.head audit.log*
   keyraft cluster status --json | jq -r .node.audit_key          the key, from a running node
 
-Every record has a number and the hash of the record before it. The node signs checkpoints: within
-five seconds, at the end of a rotated file, and when it stops. A checkpoint that the node's key
-signed proves every record before it. It is a fault if the files have no checkpoint, if more than
-30 s of records follow the last one, or if unsigned records are older than 30 s. After a crash this
-stays so until the node runs again; --unfinished accepts it.
+Every record has a number and the hash of the record before it. The node signs a checkpoint within
+five seconds after a record, at the end of a rotated file, and when it stops. A checkpoint that the
+node's key signed proves every record before it. It is a fault if the files have no checkpoint, if
+more than 30 s of records follow the last one, or if unsigned records are older than 30 s. After a
+crash, records stay unsigned until the node runs again; --unfinished accepts up to 30 s of them.
 
 What the command cannot prove, and reports as not proven:
-  - the records after the last checkpoint: somebody may have changed those of the last seconds.
+  - the records after the last checkpoint: somebody may have changed these latest records.
   - where the trail ended, without --head: somebody who can write the file can cut it after a
-    checkpoint. The note proves the end, unless they can write its folder, too. A node that goes
-    on with a cut file records that.
+    checkpoint. `audit.head` proves the end, unless they can write its folder, too. A node that
+    goes on with a cut file records that.
   - who signed, without --key: somebody who can write the file can sign a new one with a key of
     their own.
   - that nothing came before the first record, without --whole: rotation removes old files.
@@ -67,7 +67,7 @@ What the command cannot prove, and reports as not proven:
 If the node rotates a file while this runs, the command may miss it and report it as removed: run
 it again.
 
-Exit codes: 0 without a fault, 1 with one or if a file cannot be read.";
+Exit codes: 0 without a fault, 1 with one or if the command cannot read a file.";
 
 /// How many findings the text shows; it counts the others.
 const SHOWN: usize = 50;

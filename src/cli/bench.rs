@@ -24,7 +24,7 @@ pub struct Args {
     /// Clients that send requests at the same time
     #[arg(short, long, default_value_t = 64, value_parser = positive)]
     clients: usize,
-    /// Connections that they share, over HTTP/2 [default: one for eight clients]
+    /// Connections that the clients share, over HTTP/2 [default: one for eight clients]
     #[arg(long, value_name = "N", value_parser = positive)]
     connections: Option<usize>,
     /// Version of HTTP: 1 (each client has a connection of its own) or 2
@@ -33,19 +33,19 @@ pub struct Args {
     /// How long to measure
     #[arg(short, long, default_value = "10s", value_parser = time)]
     duration: Duration,
-    /// How long to warm up before that
+    /// How long to warm up before the measurement
     #[arg(long, default_value = "2s", value_parser = time)]
     warm_up: Duration,
-    /// Requests a second in all, sent on time whether or not the server keeps up [default: as many as it takes]
+    /// Requests a second in all, sent on time whether or not the server keeps up [default: as many as the server takes]
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
-    /// How long an answer or a connection may take; after that it counts as an error, and the next server is tried
+    /// How long an answer or a connection may take; after that it counts as an error, and the client tries the next server
     #[arg(long, default_value = "10s", value_parser = limit, value_name = "TIME")]
     timeout: Duration,
-    /// How many keys to use; they are created before and deleted after
+    /// How many keys to use; the test creates them first and deletes them at the end
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive)]
     keys: usize,
-    /// Keep these keys
+    /// Do not delete these keys at the end
     #[arg(long)]
     keep: bool,
     /// Server processes on this machine, to report their CPU time per request
@@ -64,11 +64,12 @@ Examples:
   keyraft bench -s kms-1,kms-2,kms-3 --duration 60s --timeout 1s  a fail-over: stop a node meanwhile
 
 A request counts when the server answers it with 200 within the measured time. With --rate, a request that had to wait
-for the one before counts from when it was due. Keys are named bench-…; Ctrl-C ends early, reports and cleans up.
+for the one before counts from when it was due. The keys have names like bench-…. Ctrl-C ends the test early; it still
+prints its report and deletes its keys.
 
-When a connection breaks, the test connects again: to the next server of the list if the first is away or answers
-503. It counts errors by kind and goes on to its end. The longest gap is the longest time without a good answer. The
-test fails only when no server answers at all.";
+When a connection breaks, the test connects again: to the next server of the list if the first does not answer or
+answers 503. It counts errors by kind and goes on to its end. The longest gap is the longest time without a good
+answer. The test fails only when no server answers at all.";
 
 /// Runs the load test and prints its report.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {

@@ -169,9 +169,9 @@ impl CredentialSource {
                 Err(error) => wrong(api_key, error.to_string()),
             },
             (None, Some(certificate), Some(key)) => Ok(Some(Credentials::Files { certificate, key })),
-            (None, Some(_), None) => wrong(certificate, format!("needs {key} too")),
-            (None, None, Some(_)) => wrong(key, format!("needs {certificate} too")),
-            (Some(_), _, _) => wrong(api_key, format!("cannot go together with {certificate} and {key}")),
+            (None, Some(_), None) => wrong(certificate, format!("it needs {key}, too")),
+            (None, None, Some(_)) => wrong(key, format!("it needs {certificate}, too")),
+            (Some(_), _, _) => wrong(api_key, format!("give either this or {certificate} and {key}, not both")),
         }
     }
 }
@@ -247,12 +247,14 @@ mod tests {
     fn a_wrong_setting_is_named_and_no_secret_is_shown() {
         let none = Connect::default();
         let half = resolve(&none, &[("MINIO_KES_CERT_FILE", "c")]).unwrap_err().to_string();
-        assert_eq!(half, "MINIO_KES_CERT_FILE: needs MINIO_KES_KEY_FILE too");
+        assert_eq!(half, "MINIO_KES_CERT_FILE: it needs MINIO_KES_KEY_FILE, too");
         let bad = resolve(&none, &[("KES_API_KEY", "kes:v1:secret")]).unwrap_err().to_string();
         assert!(bad.starts_with("KES_API_KEY: ") && !bad.contains("secret"), "{bad}");
         let by_key = ConnectByKey { api_key: Some(KEY.into()), ..ConnectByKey::default() };
         let both = Connect { by_key, cert: Some("c".into()), key: None };
-        assert!(resolve(&both, &[]).unwrap_err().to_string().starts_with("--api-key: cannot go together"));
+        assert!(
+            resolve(&both, &[]).unwrap_err().to_string().starts_with("--api-key: give either this or --cert and --key")
+        );
     }
 
     #[test]

@@ -43,27 +43,27 @@ fn advice(path: &str, own: &SelfEntry) -> String {
     let (identity, policy) = (quoted(&own.identity), quoted(&own.policy));
     let assigns = Action::parse(path).is_some_and(|action| action.kind() == ActionKind::Policy(PolicyAction::Assign));
     if assigns && may(path, own) {
-        return "nobody gives a policy to themselves: ask another admin".to_owned();
+        return "nobody can give a policy to themselves: ask another admin".to_owned();
     }
     if own.admin || may(path, own) {
-        return "your policy allows it, and yet it is for admins only, or was changed just now".to_owned();
+        return "your rights allow this request now: they may have changed just now, so try again; if that fails, too, only an admin may send it".to_owned();
     }
     if own.policy.is_empty() {
         return format!(
-            "your identity has no policy; an admin gives it one:\n  keyraft policy assign POLICY {identity}"
+            "your identity has no policy; an admin can give it one:\n  keyraft policy assign POLICY {identity}"
         );
     }
     let name = printable(&own.policy);
     match hit(path, &own.deny) {
         Some(pattern) => format!(
-            "your policy '{name}' denies it: the pattern \"{}\" hits {}, and deny comes before allow; \
-             an admin takes it out:\n  keyraft policy edit {policy} --drop {}",
+            "your policy '{name}' denies this: its deny pattern \"{}\" matches {}, and deny wins over allow; \
+             an admin can remove the pattern:\n  keyraft policy edit {policy} --drop {}",
             printable(pattern),
             printable(path),
             quoted(pattern)
         ),
         None => format!(
-            "your policy '{name}' does not allow {}; an admin adds it{}:\n  keyraft policy edit {policy} --allow {}",
+            "your policy '{name}' does not allow {}; an admin can add that{}:\n  keyraft policy edit {policy} --allow {}",
             printable(path),
             wider(path).map_or_else(String::new, |wider| format!(", or \"{}\"", printable(&wider))),
             quoted(path)
@@ -115,7 +115,7 @@ mod tests {
             "{missing}"
         );
         let denied = advice(path, &own("app", &["/v1/*"], &["/v1/key/delete/*", "/v1/key/create/my-*"]));
-        assert!(denied.contains("the pattern \"/v1/key/create/my-*\" hits"), "{denied}");
+        assert!(denied.contains("deny pattern \"/v1/key/create/my-*\" matches"), "{denied}");
         assert!(denied.contains("--drop '/v1/key/create/my-*'"), "{denied}");
     }
 
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn a_listing_is_allowed_by_either_form() {
         let listed = advice("/v1/key/list/", &own("app", &["/v1/key/list"], &[]));
-        assert!(listed.contains("your policy allows it"), "{listed}");
+        assert!(listed.contains("your rights allow this request"), "{listed}");
     }
 
     #[test]
-    fn an_admin_is_told_why_an_admin_may_not() {
+    fn an_admin_learns_why_an_admin_may_not() {
         let admin = SelfEntry { admin: true, ..SelfEntry::default() };
         assert!(advice("/v1/policy/assign/app", &admin).contains("to themselves"));
     }

@@ -81,7 +81,7 @@ pub enum Error {
         /// The refusal.
         #[source]
         error: Box<Error>,
-        /// What is missing, and how an admin adds it.
+        /// What is missing, and how an admin can add it.
         advice: String,
     },
     /// The command does not delete a key that was used in the last day, unless `--force` is given.
@@ -114,7 +114,7 @@ pub enum Error {
     },
     /// The command cannot follow a log any further.
     #[error(
-        "the connection to {lost} is lost, and events after that are not shown: {reason}\nNo server can be followed now: {error}"
+        "the connection to {lost} is lost, and events after that are not shown: {reason}\nThe command cannot follow another server: {error}"
     )]
     NotFollowed {
         /// The server that it followed last.
@@ -166,7 +166,7 @@ pub enum Error {
     #[error("the output cannot be written: {0}")]
     Output(#[source] io::Error),
     /// The async runtime did not start.
-    #[error("the async runtime does not start: {0}")]
+    #[error("the command cannot start its async runtime: {0}")]
     Runtime(#[source] io::Error),
     /// The node cannot run, or ended with an error.
     #[error(transparent)]
@@ -182,11 +182,11 @@ const EXIT_NOT_FOUND: u8 = 5;
 const EXIT_DIFFERS: u8 = 6;
 
 /// What to do if the command cannot find out whether a key is in use.
-pub const FORCE_SKIPS_CHECK: &str = "--force deletes it without this check";
+pub const FORCE_SKIPS_CHECK: &str = "--force deletes the key without this check, even if somebody uses it";
 const FOLLOW_AGAIN: &str = "`keyraft cluster status` shows which nodes are up";
-const FOLLOW_SEVERAL: &str = "name several servers in MINIO_KES_SERVER (or --server), and the command goes on at the next \
-                              one when it loses one";
-const SET_CREDENTIALS: &str = "a server needs to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
+const FOLLOW_SEVERAL: &str = "with several servers in MINIO_KES_SERVER (or --server), the command goes on at the next one when \
+                              it loses one";
+const SET_CREDENTIALS: &str = "the server needs to know who you are: set MINIO_KES_API_KEY (or --api-key), or MINIO_KES_CERT_FILE \
                       and MINIO_KES_KEY_FILE (or --cert and --key)";
 
 impl Error {
@@ -233,8 +233,8 @@ impl Error {
             Self::NotFollowed { error: client::Error::NoServer(_), .. } => Some(FOLLOW_AGAIN.to_owned()),
             Self::NotFollowed { .. } => Some(format!("{FOLLOW_AGAIN}; {FOLLOW_SEVERAL}")),
             Self::RecentlyUsed { name, .. } => Some(format!(
-                "without this key, nobody can decrypt what it has encrypted; --force deletes it all the same, for good unless the \
-                 server has a deletion window: until that ends, `keyraft key restore {}` brings the key back",
+                "without this key, nobody can decrypt what it has encrypted. --force deletes it all the same. Only if the server has \
+                 a deletion window, `keyraft key restore {}` brings the key back, until that window ends",
                 quoted(name)
             )),
             Self::Stopped { error, .. } => error.hint(),
@@ -251,7 +251,7 @@ impl Error {
     fn fixed_hint(&self) -> Option<&str> {
         match self {
             Self::OldServer(_) => Some(
-                "check its address in --verify, and your credentials there in KEYRAFT_VERIFY_API_KEY or --verify-cert",
+                "check the address in --verify, and your credentials for the old server in KEYRAFT_VERIFY_API_KEY or --verify-cert",
             ),
             Self::Dev(error) => error.hint(),
             Self::Denied { advice, .. } => Some(advice),

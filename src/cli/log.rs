@@ -31,7 +31,7 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Options {
-    /// Then show new events as they happen, until you stop the command
+    /// Also show new events as they happen, until you stop the command
     #[arg(short, long)]
     follow: bool,
     /// Begin with this many of the last events; with --cluster, of each node. A node keeps 256 [default: all; 10 with --follow]
@@ -49,7 +49,7 @@ Examples:
   keyraft log audit --follow | jq 'select(.response.code >= 400)'
 
 If you read too slowly, a line says how many events were lost. When the command loses its server, it follows
-the next one of several and says so. A node's audit file holds all events.";
+the next server of the list and says so. A node's audit file holds all events.";
 
 const ERROR_EXAMPLES: &str = "\
 Examples:

@@ -205,7 +205,7 @@ mod tests {
         let bench = bench.unwrap();
         assert!(bench.contains("op create \\-\\-clients 64\n.fi\n.RS 4\ndurable writes\n.RE\n.nf\n"), "{bench}");
         let prose = bench.lines().find(|line| line.starts_with("A request counts")).unwrap();
-        assert!(prose.contains("within the measured time. With") && prose.ends_with("cleans up."), "{bench}");
+        assert!(prose.contains("within the measured time. With") && prose.ends_with("deletes its keys."), "{bench}");
         let extra = pages.iter().filter(|(_, page)| String::from_utf8_lossy(page).contains(".SH EXTRA"));
         assert_eq!(extra.count(), 0);
     }

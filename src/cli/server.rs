@@ -64,7 +64,7 @@ Examples:
 
 Signals:
   SIGHUP            reads the configuration again
-  SIGTERM, SIGINT   finishes open requests, hands over leadership and ends";
+  SIGTERM, SIGINT   finishes requests in flight, hands over leadership and ends";
 
 /// Runs a node until a signal stops it.
 pub fn run(args: &Args) -> Result<(), Error> {
@@ -97,8 +97,8 @@ impl Retired {
                 "leave it out: to keep keys out of swap, turn swap off for this process, as with `MemorySwapMax=0` in \
                  its systemd unit",
             ),
-            ("--dev", self.dev, "run `keyraft dev` instead, which makes a cluster to try things out with"),
-            ("--enclave", self.enclave.is_some(), "leave it out: Keyraft has no enclaves"),
+            ("--dev", self.dev, "run `keyraft dev` instead, which makes and runs a test cluster on this machine"),
+            ("--enclave", self.enclave.is_some(), "leave it out: Keyraft does not have enclaves"),
             ("--quiet", self.quiet, "leave it out: `log: {level: error}` in the file keeps the log short"),
             ("--port", self.port.is_some(), "write --addr 0.0.0.0:PORT instead"),
         ];

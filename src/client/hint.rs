@@ -34,7 +34,9 @@ impl Error {
             }
             Self::Transport { source, .. } => Some(transport_hint(source.as_ref()).to_owned()),
             Self::TimedOut { sent: true, .. } => Some(UNKNOWN.to_owned()),
-            Self::TimedOut { .. } => Some("is it running? MINIO_KES_SERVER (or --server) names the servers".to_owned()),
+            Self::TimedOut { .. } => {
+                Some("is the server running? MINIO_KES_SERVER (or --server) names the servers".to_owned())
+            }
             Self::Malformed { .. } => {
                 Some("check the address: the server there does not seem to be compatible with KES".to_owned())
             }
@@ -92,7 +94,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
         ErrorCode::KeyNotFound => "`keyraft key ls` lists the keys".to_owned(),
         ErrorCode::PolicyNotFound => "`keyraft policy ls` lists the policies".to_owned(),
         ErrorCode::IdentityNotFound => "`keyraft identity ls` lists the identities".to_owned(),
-        ErrorCode::KeyVersionNotFound => format!("`keyraft key versions {name}` lists its versions"),
+        ErrorCode::KeyVersionNotFound => format!("`keyraft key versions {name}` lists the key's versions"),
         ErrorCode::DeletedKeyNotFound if path.starts_with("/v1/key/purge/") => {
             format!("only a deleted key can be purged; `keyraft key info {name}` shows whether the key exists")
         }
@@ -113,7 +115,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
              its access"
         ),
         ErrorCode::KeyVersionDisabled => format!(
-            "`keyraft key versions {name}` lists its versions; `keyraft key enable {name} VERSION` enables one again"
+            "`keyraft key versions {name}` lists the key's versions; `keyraft key enable {name} VERSION` enables one again"
         ),
         ErrorCode::BodyTooLarge if path.starts_with("/v1/policy/") => {
             "the policy is too large; one pattern that ends in '*' can stand for many".to_owned()
@@ -156,16 +158,18 @@ fn transport_hint(source: &(dyn std::error::Error + 'static)) -> &'static str {
             "issue the server's certificate with its names: openssl req … -addext subjectAltName=DNS:HOST,IP:ADDRESS"
         }
         Some(CertificateRefusal::NotForServers) => {
-            "issue the server's certificate with serverAuth among its extended key usages, or without such usages"
+            "issue the server's certificate with serverAuth among its extended key usages, or without any extended key usage"
         }
         Some(CertificateRefusal::WrongName) => {
-            "the server's certificate is for other names: use one of these names as its address"
+            "the server's certificate is for other names: use one of those names as the server's address"
         }
         Some(CertificateRefusal::Expired) => {
             "the server's certificate is not valid now: renew it, or correct the clock of this machine"
         }
         Some(CertificateRefusal::ClientCertificate) => NO_CERTIFICATE,
-        None => "is it running? MINIO_KES_SERVER (or --server) names the servers; `keyraft dev` starts a test cluster",
+        None => {
+            "is the server running? MINIO_KES_SERVER (or --server) names the servers; `keyraft dev` starts a test cluster"
+        }
     }
 }
 
@@ -238,9 +242,9 @@ mod tests {
         let refusing = |port| away(port, io::ErrorKind::ConnectionRefused);
         let leaderless = (at(3), refused("/v1/key/create/k", 503, Some(ErrorCode::NoLeader), false));
         let hint = Error::NoServer(vec![refusing(1), refusing(2), leaderless]).hint().unwrap();
-        assert!(hint.contains("cluster status") && !hint.contains("is it running"), "{hint}");
+        assert!(hint.contains("cluster status") && !hint.contains("is the server running"), "{hint}");
         let hint = Error::NoServer(vec![refusing(1), refusing(2)]).hint().unwrap();
-        assert!(hint.contains("is it running"), "{hint}");
+        assert!(hint.contains("is the server running"), "{hint}");
         assert!(!refusing(1).1.may_want_a_certificate());
         let (_, closed) = away(1, io::ErrorKind::UnexpectedEof);
         assert!(closed.may_want_a_certificate() && closed.to_string().ends_with("the server closed the connection"));

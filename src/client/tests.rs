@@ -176,7 +176,7 @@ async fn hints_differ_for_a_server_that_is_not_trusted_and_one_that_is_not_runni
     assert!(error.hint().unwrap().contains("KEYRAFT_CA"), "{error}: {:?}", error.hint());
 
     let error = server.client(vec![closed()], Alpn::Either).version().await.unwrap_err();
-    assert!(error.hint().unwrap().contains("is it running"));
+    assert!(error.hint().unwrap().contains("is the server running"));
 }
 
 #[tokio::test]

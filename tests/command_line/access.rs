@@ -40,7 +40,7 @@ async fn policies_are_managed_and_refusals_say_what_is_missing() {
     assert_eq!(missing.code, 4);
     assert!(missing.error.contains("policy 'my-app' does not allow /v1/key/list/"), "{missing:?}");
     let denied = app.run(&["key", "create", "my-own"]);
-    assert!(denied.error.contains("the pattern \"/v1/key/create/my-own\" hits"), "{denied:?}");
+    assert!(denied.error.contains("deny pattern \"/v1/key/create/my-own\" matches"), "{denied:?}");
 
     // The advised command works.
     admin.json(&["policy", "edit", "my-app", "--allow", "/v1/key/list/", "--drop", "/v1/key/create/my-own"]);

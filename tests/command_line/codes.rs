@@ -66,11 +66,14 @@ async fn missing_credentials_are_reported_first() {
     for words in [&["key", "ls"][..], &["identity", "info"], &["cluster", "status"], &["log", "error"]] {
         let ended = nobody.run(words);
         assert!(ended.error.starts_with("Error: no API key and no certificate is set: "), "{words:?}: {ended:?}");
-        assert!(ended.error.contains("MINIO_KES_CERT_FILE") && !ended.error.contains("is it running"), "{ended:?}");
+        assert!(
+            ended.error.contains("MINIO_KES_CERT_FILE") && !ended.error.contains("is the server running"),
+            "{ended:?}"
+        );
         assert!(ended.code == 3 || ended.code == 1, "{words:?}: {ended:?}");
     }
     let away = Shell::of_nobody().run(&["key", "ls"]);
-    assert!(away.error.contains("MINIO_KES_API_KEY") && away.error.contains("is it running"), "{away:?}");
+    assert!(away.error.contains("MINIO_KES_API_KEY") && away.error.contains("is the server running"), "{away:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

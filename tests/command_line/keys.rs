@@ -33,7 +33,7 @@ async fn a_key_is_rotated_and_deleted_only_by_force_while_in_use() {
     let (_, cleaner) = admin.someone(&["--policy", "cleaner"]);
     let blind = cleaner.run(&["key", "rm", "k"]);
     assert_eq!((blind.code, blind.error.contains("does not allow /v1/key/versions/k")), (4, true), "{blind:?}");
-    assert!(blind.error.contains("--force deletes it"), "{blind:?}");
+    assert!(blind.error.contains("--force deletes the key without this check"), "{blind:?}");
     cleaner.json(&["key", "rm", "k", "--force"]);
     assert_eq!(admin.json(&["key", "ls"])["names"], serde_json::json!([]));
     assert_eq!(admin.run(&["key", "restore", "k"]).code, 5);

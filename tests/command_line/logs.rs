@@ -88,7 +88,7 @@ async fn following_goes_on_at_the_next_server_while_the_caller_may() {
     cluster.kill(1);
     let ended = follower.wait_with_output().unwrap();
     let error = String::from_utf8(ended.stderr).unwrap();
-    assert!(error.contains("events after that are not shown") && !error.contains("is it running"), "{error}");
+    assert!(error.contains("events after that are not shown") && !error.contains("is the server running"), "{error}");
     assert_eq!(ended.status.code(), Some(3), "{error}");
 }
 

@@ -142,7 +142,7 @@ async fn an_old_server_verifies_keys_or_ends_the_migration() {
     let report = known.json(&verify);
     let rotated = outcome(&report, "key-00");
     assert_eq!((&rotated["outcome"], &rotated["verified"]), (&json!("there already"), &json!(true)), "{rotated}");
-    assert!(rotated["reason"].as_str().unwrap().starts_with("rotated here since"), "{rotated}");
+    assert!(rotated["reason"].as_str().unwrap().starts_with("rotated on the new server"), "{rotated}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +178,7 @@ async fn other_files_in_the_keystore_are_skipped_or_fail() {
     ] {
         assert_eq!(outcome(&report, name)["outcome"], expected, "{name}: {report}");
     }
-    assert!(outcome(&report, "by-nobody")["reason"].as_str().unwrap().contains("its maker"), "{report}");
+    assert!(outcome(&report, "by-nobody")["reason"].as_str().unwrap().contains("its creator"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

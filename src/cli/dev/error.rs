@@ -59,7 +59,7 @@ pub enum DevError {
     #[error("cannot start a node: {0}")]
     Spawn(#[source] io::Error),
     /// A node ended before it served.
-    #[error("{node} ended ({status}) before it served\n{log}")]
+    #[error("{node} ended ({status}) before it served. The last lines of its log:\n{log}")]
     EndedEarly {
         /// Its name.
         node: String,
@@ -86,9 +86,9 @@ impl DevError {
             Self::NotOurs(_) => Some("choose another --dir"),
             Self::Differs { .. } => Some("leave that option out, or choose another --dir"),
             Self::TooDeep(_) => Some("choose a shorter --dir, such as one under /tmp"),
-            Self::PortsTaken(_) => {
-                Some("if `keyraft dev` is running already, use that cluster; otherwise choose another --port and --dir")
-            }
+            Self::PortsTaken(_) => Some(
+                "if another `keyraft dev` uses these ports, use its cluster; otherwise choose another --port and --dir",
+            ),
             Self::NotServing(_) | Self::AllEnded => Some("each node's keyraft.log says why"),
             _ => None,
         }

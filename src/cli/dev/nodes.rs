@@ -114,7 +114,8 @@ impl Nodes {
             () = self.stop.received() => false,
         };
         if !outcome {
-            self.output.warn(&format!("killing {} nodes that did not stop in time", self.running.len()));
+            let left: Vec<_> = self.running.keys().map(|number| self.layout.node_name(*number)).collect();
+            self.output.warn(&format!("killing the nodes that still run: {}", left.join(", ")));
             self.signal_all(Signal::KILL);
             all_ended(&mut self.ends, &mut self.running).await;
         }

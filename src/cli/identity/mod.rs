@@ -27,10 +27,10 @@ enum Action {
     /// Make an API key, with which a client shows who it is
     #[command(after_help = NEW_EXAMPLES)]
     New {
-        /// Write its certificate to this file too, in PEM
+        /// Also write its certificate to this file, in PEM
         #[arg(long, value_name = "FILE", requires = "key")]
         cert: Option<PathBuf>,
-        /// Write the certificate's private key to this file
+        /// Also write the certificate's private key to this file
         #[arg(long, value_name = "FILE", requires = "cert")]
         key: Option<PathBuf>,
         #[command(flatten)]
@@ -79,7 +79,7 @@ enum Action {
         #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
         prefix: String,
     },
-    /// Remove identities from the server; they lose all access
+    /// Delete identities from the server; they lose all access
     #[command(after_help = "Example:\n  keyraft identity rm $(keyraft identity of app.crt)")]
     Rm {
         #[command(flatten)]
@@ -109,26 +109,26 @@ impl RoleArgs {
 
 const NEW_EXAMPLES: &str = "\
 Examples:
-  keyraft identity new                                  makes a key, and sends nothing to a server
+  keyraft identity new                                  makes an API key, and sends nothing to a server
   keyraft identity new --policy my-app                  also adds the identity to the server, with a policy
   keyraft identity new --admin                          also adds it, as an admin
   keyraft identity new --cert app.crt --key app.key     also writes files, for curl and other clients
   export MINIO_KES_API_KEY=$(keyraft identity new --policy my-app --bare)
 
-The server knows only the identity. Keep the API key, and keep it secret: nobody can show it again.";
+The server stores only the identity. Keep the API key, and keep it secret: nobody can show it again.";
 const OF_EXAMPLES: &str = "\
 Examples:
   keyraft identity of                                   your own, from MINIO_KES_API_KEY or MINIO_KES_CERT_FILE
   keyraft identity of client.crt
   keyraft identity of - < api-key.txt
 
-The command prints only the digits, also into a pipe. --json prints JSON.";
+The command prints only the 64 digits, also into a pipe. With --json it prints JSON.";
 const CREATE_EXAMPLES: &str = "\
 Examples:
   keyraft identity create $(keyraft identity of app.crt) --policy my-app
   keyraft identity create $(keyraft identity of ops.crt) --admin
 
-To give another policy to an identity of the server, use `keyraft policy assign`.";
+To give another policy to an identity that the server already has, use `keyraft policy assign`.";
 
 /// Runs the command.
 pub async fn run(args: &Args, output: Output) -> Result<(), Error> {

@@ -71,8 +71,8 @@ async fn undone(client: &ApiClient, identity: Identity, error: Error) -> Error {
         Err(refused) => Error::Denied {
             error: Box::new(error),
             advice: format!(
-                "the server has the new identity {identity}, but its API key is lost, and removing the identity failed: \
-                 {refused}\nAn admin can remove it:\n  keyraft identity rm {identity}"
+                "the server has the new identity {identity}, but its API key is lost, and deleting the identity failed: \
+                 {refused}\nAn admin can delete it:\n  keyraft identity rm {identity}"
             ),
         },
     }
@@ -95,7 +95,7 @@ async fn add_to_server(client: &ApiClient, identity: Identity, role: &NewRole) -
 fn print(made: &ApiKey, role: Option<&NewRole>, output: Output) -> Result<(), Error> {
     let (api_key, identity) = (made.expose(), made.identity().to_string());
     let (shown, next) = match role {
-        None => (String::new(), format!("\nTo give it access: keyraft policy assign POLICY {identity}")),
+        None => (String::new(), format!("\nTo give the identity access: keyraft policy assign POLICY {identity}")),
         Some(NewRole::Admin) => ("admin".to_owned(), String::new()),
         Some(NewRole::Policy(name)) => (format!("policy {name}"), String::new()),
     };
@@ -116,10 +116,8 @@ fn write_files(made: &ApiKey, (certificate, key): (&Path, &Path)) -> Result<(), 
 fn write_new(option: &str, path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Error> {
     let wrong = |error: &io::Error| {
         let advice = match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                "; name another file, or remove this one, because keyraft does not overwrite it"
-            }
-            io::ErrorKind::NotFound => "; make its folder first",
+            io::ErrorKind::AlreadyExists => "; name another file, because keyraft does not overwrite this one",
+            io::ErrorKind::NotFound => "; create its folder first",
             _ => "",
         };
         Error::Setting { name: option.to_owned(), reason: format!("{}: {error}{advice}", path.display()) }
@@ -176,7 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (made, at) = (ApiKey::generate().unwrap(), |name: &str| folder.path().join(name));
         std::fs::write(at("there"), b"x").unwrap();
-        for (certificate, advice) in [(at("there"), "remove this one"), (at("none/crt"), "make its folder")] {
+        for (certificate, advice) in [(at("there"), "name another file"), (at("none/crt"), "create its folder")] {
             let error = write_files(&made, (&certificate, &at("key"))).unwrap_err();
             assert!(matches!(error, Error::Setting { .. }) && error.to_string().contains(advice), "{error}");
             assert!(!at("key").exists());

@@ -37,7 +37,7 @@ pub async fn import(
     output.done("imported", name)
 }
 
-/// Shows a key's cipher, date and maker.
+/// Shows a key's cipher, and who created it and when.
 pub async fn describe(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
     let key = client.describe_key(name).await?;
     output.either(&key, || {

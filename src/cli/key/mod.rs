@@ -11,7 +11,7 @@ use super::connect::Connect;
 use super::denial::explained;
 use super::{Error, Output};
 
-/// Make keys, use them, rotate and delete them
+/// Create keys, use them, rotate and delete them
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -22,14 +22,14 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make new keys
+    /// Create new keys
     #[command(after_help = "Examples:\n  keyraft key create my-key\n  keyraft key create tenant-1 tenant-2")]
     Create {
         /// Names: 1 to 80 of A–Z a–z 0–9 _ -
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Make a key from key material of your own
+    /// Create a key from key material of your own
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
         /// The key's name
@@ -41,7 +41,7 @@ enum Action {
         #[arg(long, value_parser = ciphers(), hide_possible_values = true)]
         cipher: Option<String>,
     },
-    /// Show a key's cipher, date and maker
+    /// Show a key's cipher, and who created it and when
     #[command(after_help = "Example:\n  keyraft key info my-key")]
     Info {
         /// The key's name

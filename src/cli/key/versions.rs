@@ -55,7 +55,7 @@ pub async fn enable(client: &ApiClient, name: &str, version: &str, output: Outpu
 
 fn render(versions: &KeyVersions) -> String {
     let rows = table(["VERSION", "STATE", "CREATED AT", "CREATED BY"], versions.versions.iter().map(row));
-    let last_used = if versions.last_used.is_empty() { "not known" } else { &versions.last_used };
+    let last_used = if versions.last_used.is_empty() { "unknown" } else { &versions.last_used };
     format!("{rows}\n\n{}", fields([("last used", printable(last_used))]))
 }
 

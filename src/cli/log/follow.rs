@@ -21,7 +21,7 @@ pub async fn follow(
     let query = LogQuery { tail: 0, ..query };
     loop {
         let lost = events.endpoint().clone();
-        let reason = end.map_or_else(|| "it ended the stream".to_owned(), |error| error.reason());
+        let reason = end.map_or_else(|| "the server ended the stream".to_owned(), |error| error.reason());
         tokio::time::sleep(PAUSE).await;
         // Every server would refuse a caller whose permission was withdrawn, so this ends the command.
         events = match client.log_after(&lost, log, query).await {
@@ -31,7 +31,7 @@ pub async fn follow(
         };
         output.warn(&format!(
             "the connection to {lost} is lost: {reason}\n\
-             Following {} now. Events in between are not shown.",
+             The command now follows {}. It does not show the events in between.",
             events.endpoint()
         ));
         end = events::show(&mut events, output).await?;

@@ -62,14 +62,14 @@ fn reason(section: &str, kinds: &[&str]) -> String {
             "`keyraft migrate keystore FOLDER` copies its keys; FOLDER is what its `path` names".to_owned()
         }
         ("keystore" | "keys", ["mem"]) => {
-            "the KES server holds these keys in its memory only, so Keyraft cannot copy them".to_owned()
+            "the KES server has these keys only in its memory, so Keyraft cannot copy them".to_owned()
         }
         ("keystore" | "keys", [first, rest @ ..]) if !kinds.contains(&"fs") => {
             let names = rest.iter().fold((*first).to_owned(), |names, name| format!("{names} or {name}"));
             format!("its keys are in {names}, which Keyraft cannot read: {COPY}")
         }
         ("keys", []) => {
-            "a new cluster makes them from `keys:` in its nodes' configuration; in a running one, use `keyraft key create`"
+            "a new cluster creates them from `keys:` in its nodes' configuration; in a running one, use `keyraft key create`"
                 .to_owned()
         }
         ("keystore" | "keys", _) => {
@@ -106,7 +106,7 @@ mod tests {
                 assert!(why.contains("kes migrate --from OLD.yml --to FS.yml"), "{text}: {why}");
             }
         }
-        assert!(why("keystore:\n  mem: {}\n").contains("memory only"));
+        assert!(why("keystore:\n  mem: {}\n").contains("only in its memory"));
         assert!(why("keystore:\n  vault: {}\n  aws: {}\n").contains("are in vault or aws"));
         for unclear in ["keystore:\n", "keystore: {}\n", "keystore:\n  fs: {}\n  aws: {}\n", "keystore:\n  new: {}\n"] {
             let why = why(unclear);

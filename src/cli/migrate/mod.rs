@@ -130,7 +130,7 @@ async fn migrate_keys(
     let keeps_origin = is_admin(&client).await?;
     if !keeps_origin && !source.keys.is_empty() {
         output.warn(
-            "only an admin can keep the dates and makers of keys: these keys get today's date, and you as their maker",
+            "only an admin can keep the dates and creators of keys: these keys get today's date, and you as their creator",
         );
     }
     let (report, outcome) = transfer::run(&TransferPlan { client, old, dry_run, keeps_origin }, source).await?;

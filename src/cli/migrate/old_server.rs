@@ -90,7 +90,7 @@ pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result
     let (old, new, name) = (Side::Old(old), Side::New(new), key.name.as_str());
     match exchange(old, new, key).await? {
         ProbeResult::Failed(reason) => {
-            return Ok(Agreement::Disagree(format!("a ciphertext made by the old server: {reason}")));
+            return Ok(Agreement::Disagree(reason));
         }
         ProbeResult::NoKey => return Ok(Agreement::Absent),
         ProbeResult::Opened | ProbeResult::OtherVersion => {}
@@ -98,13 +98,19 @@ pub async fn verify(old: &ApiClient, new: &ApiClient, key: &SourceKey) -> Result
     let agreed = match exchange(new, old, key).await? {
         ProbeResult::Opened => Agreement::Agree,
         ProbeResult::OtherVersion => Agreement::Rotated,
-        ProbeResult::NoKey => return Ok(Agreement::Disagree("this server does not have it any more".to_owned())),
-        ProbeResult::Failed(reason) => return Ok(Agreement::Disagree(format!("a ciphertext made here: {reason}"))),
+        ProbeResult::NoKey => {
+            return Ok(Agreement::Disagree("the new server does not have the key any more".to_owned()));
+        }
+        ProbeResult::Failed(reason) => return Ok(Agreement::Disagree(reason)),
     };
     let message = random::bytes::<32>();
     match (hmac(old, name, &message).await?, hmac(new, name, &message).await?) {
-        (Some(old), Some(new)) if old != new => Ok(Agreement::Disagree("their HMACs differ".to_owned())),
-        (Some(_), None) => Ok(Agreement::Disagree("the old server makes HMACs with it, this one does not".to_owned())),
+        (Some(old), Some(new)) if old != new => {
+            Ok(Agreement::Disagree("the HMACs of the two servers differ".to_owned()))
+        }
+        (Some(_), None) => {
+            Ok(Agreement::Disagree("the old server makes HMACs with this key, the new one does not".to_owned()))
+        }
         _ => Ok(agreed),
     }
 }
@@ -125,13 +131,17 @@ async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result
     let sealed = match sealer.client().encrypt(&key.name, &probe, CONTEXT).await {
         Ok(sealed) => sealed,
         Err(error) if error.is_status(404) => return Ok(ProbeResult::NoKey),
-        Err(error) => return sealer.refused("the server cannot make one", error).map(ProbeResult::Failed),
+        Err(error) => {
+            let what = format!("{} cannot encrypt with this key", sealer.name());
+            return sealer.refused(&what, error).map(ProbeResult::Failed);
+        }
     };
+    let what = |clause: &str| format!("{} {clause} what {} encrypts", opener.name(), sealer.name());
     match opener.client().decrypt(&key.name, &sealed, CONTEXT).await {
         Ok(opened) if opened[..] == probe => Ok(ProbeResult::Opened),
-        Ok(_) => Ok(ProbeResult::Failed("it decrypts to other bytes".to_owned())),
+        Ok(_) => Ok(ProbeResult::Failed(what("decrypts to other bytes"))),
         Err(error) => {
-            let reason = opener.refused("the other server cannot decrypt it", error)?;
+            let reason = opener.refused(&what("cannot decrypt"), error)?;
             // This server has the file's key, as was proven before, so only a rotation explains another key. Reading the
             // key's versions would show it, too, but needs one more permission.
             let is_rotated = matches!(sealer, Side::New(_)) && !is_sealed_by(key, &sealed);
@@ -156,6 +166,13 @@ async fn hmac(server: Side<'_>, name: &str, message: &[u8]) -> Result<Option<Vec
 }
 
 impl<'a> Side<'a> {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Old(_) => "the old server",
+            Self::New(_) => "the new server",
+        }
+    }
+
     fn client(self) -> &'a ApiClient {
         match self {
             Self::Old(client) | Self::New(client) => client,
@@ -244,9 +261,9 @@ mod tests {
         };
         assert_eq!(verdict(&one, &one).await, Agreement::Agree);
         assert_eq!(verdict(&plain, &one).await, Agreement::Agree, "HMACs are compared where both have them");
-        says(verdict(&one, &other).await, "HMACs differ");
-        says(verdict(&one, &plain).await, "this one does not");
-        says(verdict(&one, &blind).await, "made by the old server: the other server cannot");
+        says(verdict(&one, &other).await, "HMACs of the two servers differ");
+        says(verdict(&one, &plain).await, "the new one does not");
+        says(verdict(&one, &blind).await, "the new server cannot decrypt what the old server encrypts");
         assert_eq!(verdict(&blind, &one).await, Agreement::Rotated, "the file's key did not seal it");
     }
 }

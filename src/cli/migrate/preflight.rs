@@ -65,8 +65,8 @@ fn with_advice(error: client::Error) -> Error {
 }
 
 fn advice(error: &client::Error) -> Option<String> {
-    const WHO: &str = "set your credentials there with KEYRAFT_VERIFY_API_KEY or --verify-cert; without them, the command uses those \
-                       for the new server";
+    const WHO: &str = "set your credentials for the old server with KEYRAFT_VERIFY_API_KEY or --verify-cert; without them, \
+                       the command uses those for the new server";
     match error {
         client::Error::Status { status: 401 | 403, path, .. } => {
             Some(format!("nothing was changed; at the old server, your policy must allow {path}\n{WHO}"))

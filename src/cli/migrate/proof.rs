@@ -45,8 +45,10 @@ pub async fn difference(client: &ApiClient, key: &SourceKey) -> Result<Option<Ke
 impl fmt::Display for KeyDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Key => "the server has another key of this name, and the command does not change it",
-            Self::Hmac => "the server has this key with another HMAC key; MinIO would derive other credentials from it",
+            Self::Key => "the new server has another key of this name, and the command does not change it",
+            Self::Hmac => {
+                "the new server has this key with another HMAC key, so MinIO would derive other credentials from it"
+            }
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::output::{DIM, GOOD, WARN, table};
 
 /// Up to this many keys, the text names each one. With more, it names those that need a look.
 const MAX_LISTED: usize = 20;
-const ROTATED: &str = "rotated here since: the old server cannot decrypt what this one encrypts now";
+const ROTATED: &str = "rotated on the new server: the old server cannot decrypt what the new server encrypts now";
 
 /// The outcome for one key or file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,7 +60,10 @@ fn parse(text: &[u8], cipher: Cipher) -> Result<KeySource, Error> {
             KeyLine::File(path) => {
                 for (inner, line) in lines(&of_file(Path::new(path))?)? {
                     let KeyLine::Key(text) = line else {
-                        return Err(wrong(number, "the file that it names must hold a key, and names a file instead"));
+                        return Err(wrong(
+                            number,
+                            "the file that this line names must hold a key, but it names another file",
+                        ));
                     };
                     add(&mut source, inner, text, cipher)?;
                 }
@@ -68,7 +71,7 @@ fn parse(text: &[u8], cipher: Cipher) -> Result<KeySource, Error> {
         }
     }
     if source.keys.is_empty() {
-        let reason = "it holds no key; write one as NAME:BASE64, as in MINIO_KMS_SECRET_KEY".to_owned();
+        let reason = "it does not hold a key; write one as NAME:BASE64, as in MINIO_KMS_SECRET_KEY".to_owned();
         return Err(Error::Input { what: WHAT, reason });
     }
     Ok(source)
@@ -174,7 +177,7 @@ mod tests {
         assert_eq!(names(&text), ["my-key"]);
         std::fs::write(&path, &text).unwrap();
         let circle = parse(text.as_bytes(), Cipher::Aes256).unwrap_err().to_string();
-        assert!(circle.contains("line 2: the file that it names must hold a key"), "{circle}");
+        assert!(circle.contains("line 2: the file that this line names must hold a key"), "{circle}");
         assert!(matches!(parse(b"MINIO_KMS_SECRET_KEY_FILE=/none", Cipher::Aes256), Err(Error::Unread(_))));
     }
 

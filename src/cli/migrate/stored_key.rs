@@ -17,10 +17,10 @@ use crate::policy::Identity;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoredError {
     /// Neither JSON nor base64.
-    #[error("not a key of KES: neither JSON nor base64; a keystore may have encrypted it")]
+    #[error("not a KES key: neither JSON nor base64; a keystore may have encrypted it")]
     Encoding,
     /// The fields are not those of a stored key.
-    #[error("not a key of KES: it lacks the fields of one")]
+    #[error("not a KES key: it lacks the fields of one")]
     Fields,
     /// An unknown cipher, by number or name.
     #[error("its cipher '{0}' is not supported")]
@@ -111,7 +111,7 @@ fn protobuf(name: &str, base64: &[u8]) -> Result<SourceKey, StoredError> {
     let created_at = stored.created_at.map(|at| {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos))
     });
-    let (created_by, remark) = maker(&stored.created_by);
+    let (created_by, remark) = creator(&stored.created_by);
     Ok(SourceKey {
         name: name.to_owned(),
         material: KeyMaterial { hmac, ..KeyMaterial::imported(cipher, secret(&key.bytes)?) },
@@ -130,7 +130,7 @@ fn json(name: &str, bytes: &[u8]) -> Result<SourceKey, StoredError> {
     let key = BASE64_STANDARD.decode(stored.bytes.as_bytes()).map(Zeroizing::new).map_err(|_| StoredError::Encoding)?;
     let created_at =
         stored.created_at.filter(|text| !text.is_empty()).map(|text| OffsetDateTime::parse(&text, &Rfc3339));
-    let (created_by, remark) = maker(stored.created_by.as_deref().unwrap_or_default());
+    let (created_by, remark) = creator(stored.created_by.as_deref().unwrap_or_default());
     Ok(SourceKey {
         name: name.to_owned(),
         material: KeyMaterial { hmac: None, ..KeyMaterial::imported(cipher, secret(&key)?) },
@@ -144,11 +144,11 @@ fn secret(bytes: &[u8]) -> Result<Secret<32>, StoredError> {
     bytes.try_into().map(Secret::from_bytes).map_err(|_| StoredError::Length(bytes.len()))
 }
 
-/// The maker, and a remark if the text is not an identity.
-fn maker(text: &str) -> (Option<Identity>, Option<&'static str>) {
-    let maker = text.parse().ok();
-    let is_lost = maker.is_none() && !text.is_empty();
-    (maker, is_lost.then_some("its maker is not an identity, so the imported key has no maker"))
+/// The creator, and a remark if the text is not an identity.
+fn creator(text: &str) -> (Option<Identity>, Option<&'static str>) {
+    let creator = text.parse().ok();
+    let is_lost = creator.is_none() && !text.is_empty();
+    (creator, is_lost.then_some("its creator is not an identity, so the import leaves the creator out"))
 }
 
 /// A date in RFC 3339; `None` for the year 1, which KES writes if it does not know the date.

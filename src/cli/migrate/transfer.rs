@@ -29,7 +29,7 @@ pub struct TransferPlan {
     pub old: Option<ApiClient>,
     /// Change nothing.
     pub dry_run: bool,
-    /// Keep the dates and makers of keys.
+    /// Keep the dates and creators of keys.
     pub keeps_origin: bool,
 }
 

@@ -28,7 +28,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make a policy
+    /// Create a policy
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
         /// The policy's name
@@ -46,7 +46,7 @@ enum Action {
         #[arg(long)]
         replace: bool,
     },
-    /// Add patterns to a policy, or take some out
+    /// Add patterns to a policy, or remove some
     #[command(after_help = EDIT_EXAMPLES)]
     Edit {
         /// The policy's name
@@ -57,11 +57,11 @@ enum Action {
         /// Deny requests to these paths, even if another pattern allows them
         #[arg(long, value_name = "PATTERN")]
         deny: Vec<String>,
-        /// Remove this pattern from those that allow and deny
+        /// Remove this pattern from the policy, whether it allows or denies
         #[arg(long, value_name = "PATTERN")]
         drop: Vec<String>,
     },
-    /// Show who made a policy, and when
+    /// Show who created a policy, and when
     #[command(after_help = "Example:\n  keyraft policy info my-app")]
     Info {
         /// The policy's name
@@ -110,7 +110,7 @@ Examples:
   keyraft policy create ops --allow '/v1/*' --deny '/v1/key/delete/*'
   keyraft policy create my-app my-app.json --replace
 
-A pattern is a path, or the beginning of one and a '*'. If --allow and --deny both match a path, --deny wins.";
+A pattern is a path, or the beginning of a path and a '*'. If --allow and --deny both match a path, --deny wins.";
 const EDIT_EXAMPLES: &str = "\
 Examples:
   keyraft policy edit my-app --allow '/v1/key/list/*'

@@ -11,7 +11,7 @@ pub async fn warn(client: &ApiClient, patterns: impl IntoIterator<Item = &Patter
     let is_matched = |pattern: &Pattern| routes.iter().any(|route| pattern.reaches(route));
     for pattern in patterns.into_iter().filter(|pattern| !is_matched(pattern)) {
         output.warn(&format!(
-            "no request to this server matches '{}'; is it mistyped? The policy has it all the same",
+            "no request to this server matches '{}'; the policy keeps the pattern as it is: check its spelling",
             pattern.as_str()
         ));
     }

@@ -43,7 +43,7 @@ impl LoadError {
         match self {
             Self::Client(error) => error.hint(),
             Self::NoAnswer { .. } => Some(
-                "`keyraft cluster status` shows which nodes are up; MINIO_KES_SERVER (or --server) takes several"
+                "`keyraft cluster status` shows which nodes are up; MINIO_KES_SERVER (or --server) accepts several servers"
                     .to_owned(),
             ),
             _ => None,

@@ -58,10 +58,10 @@ fn bytes_that_are_not_a_key_are_refused_and_not_shown() {
 }
 
 #[test]
-fn a_maker_that_is_not_an_identity_is_remarked_and_the_key_is_read() {
-    let read = |maker: &str| {
+fn a_creator_that_is_not_an_identity_is_remarked_and_the_key_is_read() {
+    let read = |creator: &str| {
         let bytes = BASE64_STANDARD.encode([7; 32]);
-        decode("k", format!("{{\"bytes\": \"{bytes}\", \"created_by\": \"{maker}\"}}").as_bytes()).unwrap()
+        decode("k", format!("{{\"bytes\": \"{bytes}\", \"created_by\": \"{creator}\"}}").as_bytes()).unwrap()
     };
     let (nobody, somebody) = (read("root"), read(&"ab".repeat(32)));
     assert_eq!((nobody.created_by, nobody.remark.is_some()), (None, true));

@@ -35,7 +35,7 @@ pub struct Args {
 /// The examples in its `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  keyraft policy apply kes.yml --dry-run           shows what would change; exit code 6 when anything would
+  keyraft policy apply kes.yml --dry-run           shows what would change; exit code 6 if anything would
   keyraft policy apply kes.yml
   keyraft policy apply policies.yml --prune --yes  also deletes what is not in the file
 
@@ -100,7 +100,7 @@ pub async fn apply(client: &ApiClient, file: &PolicyFile, options: ApplyOptions,
     }
     outcome?;
     if !output.is_json() {
-        output.line(&format!("{GOOD}Applied{GOOD:#} {steps} changes."))?;
+        output.line(&format!("{GOOD}Applied{GOOD:#} all changes: {steps}."))?;
     }
     as_wanted(&plan)
 }

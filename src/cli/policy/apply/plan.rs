@@ -132,12 +132,15 @@ impl PolicyPlan {
         }
         let left = |reason| LeftAlone { policy: change.name.clone(), identity: text.clone(), reason };
         if had.is_some_and(|entry| entry.admin) {
-            self.left_alone.push(left("it is an admin of this server, and an admin has no policy"));
+            self.left_alone.push(left(
+                "it is an admin of this server, and an admin has no policy: remove it from this policy in the file",
+            ));
         } else if text == current.own_identity {
-            self.left_alone.push(left("it is your own identity, and nobody can give a policy to themselves"));
+            self.left_alone
+                .push(left("it is your own identity, and nobody can give a policy to themselves: ask another admin"));
         } else if change.name == self.own_policy && change.kind == ChangeKind::Changed && !change.lets_assign() {
             self.left_alone.push(left(
-                "this is your own policy, which changes last, and then it does not let you assign it any more",
+                "this is your own policy: it changes last, and then no longer lets you assign it; ask another admin",
             ));
         } else {
             change.assign.push((identity, had.map(|entry| entry.policy.clone())));

@@ -21,7 +21,7 @@ pub fn render(plan: &PolicyPlan, prune: bool) -> String {
     if plan.extra > 0 && !prune {
         let count = plan.extra;
         parts.push(format!(
-            "{DIM}{count} policies or assignments are not in the file and stay; --prune deletes them{DIM:#}"
+            "{DIM}not in the file, and kept: {count} policies or assignments. --prune deletes them.{DIM:#}"
         ));
     }
     parts.join("\n\n")
@@ -33,11 +33,11 @@ pub fn advice(admin: &FileAdmin) -> String {
     let create = format!("keyraft identity create {identity} --admin");
     match policy {
         None => format!(
-            "the file's admin is not an admin of this server, and this command does not change that. To make it one:\n  {create}"
+            "the file's admin is not an admin of this server, and this command does not change that. To make it an admin:\n  {create}"
         ),
         // The server refuses to create an identity that it has, so that must be removed first.
         Some(policy) => format!(
-            "the file's admin is not an admin of this server: it has the policy {}, and keeps it. To make it an admin:\n  \
+            "the file's admin is not an admin of this server. It has the policy {}, and this command does not change that. To make it an admin:\n  \
              keyraft identity rm {identity} && {create}",
             printable(policy)
         ),
