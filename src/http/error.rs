@@ -248,6 +248,8 @@ mod tests {
         let name = KeyName::parse("a b").unwrap_err();
         let cipher = "rot13".parse::<Cipher>().unwrap_err();
         let method = ApiError::Method { got: "POST".to_owned(), want: Method::Get, allowed: "GET" };
+        let parameter = BadParameter { name: "tail", value: "x".to_owned(), want: "a number of events" };
+        let parameter = BadQuery::Parameter(parameter);
         let table = [
             (ApiError::Denied, 403, "not authorized: insufficient permissions"),
             (K::Denied.into(), 403, "not authorized: insufficient permissions"),
@@ -273,6 +275,8 @@ mod tests {
             (ApiError::BodyTooLarge, 413, "request body too large"),
             (name.into(), 400, "key name 'a b' is empty, too long or contains invalid characters"),
             (ApiError::UnknownPath, 404, "404 page not found\n"),
+            (ApiError::BadPath, 400, BAD_PATH),
+            (parameter.into(), 400, "the parameter 'tail' cannot be 'x': write a number of events, or leave it out"),
         ];
         for (error, status, text) in table {
             let (found, _, message) = error.answer();

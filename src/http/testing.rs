@@ -17,7 +17,7 @@ use crate::policy::Identity;
 use crate::tls::PublicTls;
 use crate::tls::testing::{self, Leaf};
 
-/// Limits that no test runs into by chance.
+/// Limits that a test does not reach by accident.
 pub const LIMITS: LimitsConfig = LimitsConfig {
     connections: 100,
     reserved_files: 128,
@@ -67,7 +67,7 @@ pub fn config() -> Config {
     }
 }
 
-/// The TLS of a listener that lets clients without a certificate in, with its certificate and identity.
+/// The TLS of a listener that allows clients without a certificate, with its certificate and identity.
 pub fn tls() -> (Arc<PublicTls>, String, Identity) {
     let leaf = Leaf::self_signed();
     let (_folder, cert, key, _) = testing::write(&leaf, None);
@@ -75,7 +75,7 @@ pub fn tls() -> (Arc<PublicTls>, String, Identity) {
     (Arc::new(tls), leaf.pem(), leaf.identity())
 }
 
-/// A connection to a listener by a client without a certificate, on HTTP/2 if asked for.
+/// Connects to a listener as a client without a certificate, over HTTP/2 or HTTP/1.1.
 pub async fn connect(address: SocketAddr, h2: bool) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
     let client = testing::anonymous(if h2 { b"h2" } else { b"http/1.1" });
     testing::connect(client, TcpStream::connect(address).await?).await
