@@ -162,7 +162,7 @@ impl Kms {
     /// The same; one that cannot be read is compared with a peer's.
     pub(super) async fn readable(&self, name: KeyName<'_>, version: u32, by: Instant) -> Result<KeyRecord, Error> {
         match self.record(name, version) {
-            Err(Error::KeyUnopenable) => Err(self.unopenable(name, version, by).await),
+            Err(Error::KeyUnopenable) => Err(self.compared_with_peer(name, version, by).await),
             read => read,
         }
     }
@@ -175,7 +175,7 @@ impl Kms {
         by: Instant,
     ) -> Result<KeyMaterial, Error> {
         match self.open_record(name, record) {
-            Err(Error::KeyUnopenable) => Err(self.unopenable(name, record.version, by).await),
+            Err(Error::KeyUnopenable) => Err(self.compared_with_peer(name, record.version, by).await),
             opened => opened,
         }
     }

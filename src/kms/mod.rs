@@ -6,14 +6,15 @@ mod audit;
 mod begin;
 mod data;
 mod deletion;
-mod doubts;
 mod error;
 mod fence;
 mod file_policies;
 mod keys;
 mod opened;
+mod resolve;
 mod ring;
 mod status;
+mod unopenable;
 mod uses;
 mod versions;
 mod write;
@@ -41,9 +42,9 @@ use crate::config::CacheConfig;
 use crate::crypto::{Ring, RootKey};
 use crate::policy::Identity;
 use crate::raft::Cluster;
-use doubts::Doubts;
 use opened::OpenedKeys;
 use status::SeenOnDisk;
+use unopenable::UnopenableRecords;
 
 /// The key server's operations.
 ///
@@ -56,7 +57,7 @@ pub struct Kms {
     /// What opened it, for when it changes.
     root: ArcSwapOption<RootKey>,
     opened: OpenedKeys,
-    doubts: Doubts,
+    unopenable: UnopenableRecords,
     file_admin: ArcSwap<Option<Identity>>,
     /// How long a deleted key can be restored; 0 when it is gone at once.
     deletion_window_ns: AtomicU64,
@@ -79,7 +80,7 @@ impl Kms {
             ring: ArcSwapOption::empty(),
             root: ArcSwapOption::empty(),
             opened: OpenedKeys::new(cache),
-            doubts: Doubts::default(),
+            unopenable: UnopenableRecords::default(),
             file_admin: ArcSwap::from_pointee(file_admin),
             deletion_window_ns: AtomicU64::new(0),
             state,
