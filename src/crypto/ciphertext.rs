@@ -1,5 +1,5 @@
-//! The forms of a ciphertext: the raw one, which the node writes, and the older ones, which it only reads (wire contract,
-//! "Ciphertexts").
+//! The forms of a ciphertext: the raw one, which the node writes, and the older ones, which it only reads (wire
+//! contract, "Ciphertexts").
 
 use std::borrow::Cow;
 
@@ -23,8 +23,8 @@ pub struct Ciphertext<'a> {
 }
 
 impl<'a> Ciphertext<'a> {
-    /// Splits a ciphertext into its parts. Other bytes become a ciphertext that no key opens. So parsing never fails, and
-    /// the node can first answer whether the key exists.
+    /// Splits a ciphertext into its parts. Other bytes become a ciphertext that no key opens. So parsing never fails,
+    /// and the node can first answer whether the key exists.
     ///
     /// A raw ciphertext can begin like an older form by chance. It counts as an older form only if all of it parses: a
     /// known algorithm, an iv and a nonce of the right length, and no bytes after them. Random bytes parse with a

@@ -1,7 +1,7 @@
 //! The encryption of a PEM block with a `DEK-Info` header (RFC 1421), as OpenSSL writes it: CBC, and a key from MD5.
 //!
-//! It protects little: one round of MD5 makes the key, and nothing authenticates the block. Keyraft reads it because KES
-//! reads encrypted private keys in this form alone, and never writes it.
+//! It protects little: one round of MD5 makes the key, and nothing authenticates the block. Keyraft reads it because
+//! KES reads encrypted private keys in this form alone, and never writes it.
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::Decryptor;

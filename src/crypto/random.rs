@@ -1,4 +1,5 @@
-//! Random bytes: from a buffered generator for nonces, ids and data keys, and from the operating system for stored keys.
+//! Random bytes: from a buffered generator for nonces, ids and data keys, and from the operating system for stored
+//! keys.
 
 use rand::RngCore;
 

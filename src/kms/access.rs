@@ -1,4 +1,4 @@
-//! Reading policies and identities, and what a client is.
+//! Reading policies and identities.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,21 +7,21 @@ use super::{Error, Kms};
 use crate::policy::permitted::{DescribeIdentity, DescribePolicy, ListIdentities, ListPolicies, ReadPolicy};
 use crate::policy::{Author, Identity, Permit, PolicyEntry, PolicyName, Prefix, Role, Rules};
 
-/// Who a client is and what it may do, for self-describe and identity describe.
+/// What the cluster knows about an identity, for `self/describe` and `identity/describe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
+pub struct IdentityDescription {
     /// Whether it is an admin.
     pub admin: bool,
-    /// When and by whom it was assigned.
+    /// When somebody assigned it, and who did.
     pub author: Author,
-    /// Its policy's name, when it has one.
+    /// The name of its policy, if it has one.
     pub policy: Option<PolicyName>,
-    /// That policy, when it exists.
+    /// That policy, if it exists.
     pub entry: Option<Arc<PolicyEntry>>,
 }
 
 impl Kms {
-    /// The rules in force on this node, for the policy check.
+    /// The rules that this node has applied.
     pub fn rules(&self) -> Arc<Rules> {
         self.cluster.view().rules()
     }
@@ -47,7 +47,7 @@ impl Kms {
         self.rules().policies.get(name).cloned().ok_or(Error::PolicyNotFound)
     }
 
-    /// Policy names; as [`Kms::key_names`].
+    /// Policy names, as [`Kms::key_names`].
     ///
     /// # Errors
     /// That no leader answered.
@@ -64,17 +64,21 @@ impl Kms {
         Ok(page(names, *permit.target(), from, limit))
     }
 
-    /// What is known of an identity; the file's admin included.
+    /// Describes an identity, which may be the file's admin.
     ///
     /// # Errors
     /// [`Error::IdentityNotFound`], or that no leader answered.
-    pub async fn identity(&self, permit: &Permit<'_, DescribeIdentity>, by: Instant) -> Result<Client, Error> {
+    pub async fn identity(
+        &self,
+        permit: &Permit<'_, DescribeIdentity>,
+        by: Instant,
+    ) -> Result<IdentityDescription, Error> {
         let identity = permit.target().ok_or(Error::IdentityNotFound)?;
         self.linearize(by).await?;
-        self.client(identity).ok_or(Error::IdentityNotFound)
+        self.description(identity).ok_or(Error::IdentityNotFound)
     }
 
-    /// Identities as hexadecimal text, the file's admin among them; as [`Kms::key_names`].
+    /// Identities as hexadecimal text, with the file's admin. Otherwise as [`Kms::key_names`].
     ///
     /// # Errors
     /// That no leader answered.
@@ -94,21 +98,22 @@ impl Kms {
         Ok(page(identities.into_iter().map(|identity| identity.to_string()), *permit.target(), from, limit))
     }
 
-    /// What the client itself is; none for a stranger. Needs a certificate but no permit.
+    /// Describes the client's own identity, or returns `None` if the cluster does not know it. A client needs no permit
+    /// for this, only a certificate.
     ///
     /// # Errors
     /// That no leader answered.
-    pub async fn own_client(&self, identity: Identity, by: Instant) -> Result<Option<Client>, Error> {
+    pub async fn own_identity(&self, identity: Identity, by: Instant) -> Result<Option<IdentityDescription>, Error> {
         self.linearize(by).await?;
-        Ok(self.client(identity))
+        Ok(self.description(identity))
     }
 
-    fn client(&self, identity: Identity) -> Option<Client> {
+    fn description(&self, identity: Identity) -> Option<IdentityDescription> {
         if self.file_admin() == Some(identity) {
-            // It is an admin for as long as there is a cluster (wire contract, "Identity and TLS").
+            // It has been an admin since the cluster began (wire contract, "Identity and TLS").
             let created_at = self.cluster.view().cluster().and_then(|cluster| cluster.created_at);
             let author = Author { created_at, created_by: None };
-            return Some(Client { admin: true, author, policy: None, entry: None });
+            return Some(IdentityDescription { admin: true, author, policy: None, entry: None });
         }
         let rules = self.rules();
         let assignment = rules.identities.get(&identity)?;
@@ -117,7 +122,7 @@ impl Kms {
             Role::Policy(name) => Some(name.clone()),
         };
         let entry = policy.as_ref().and_then(|name| rules.policies.get(name)).cloned();
-        Some(Client { admin: policy.is_none(), author: assignment.author, policy, entry })
+        Some(IdentityDescription { admin: policy.is_none(), author: assignment.author, policy, entry })
     }
 }
 

@@ -98,7 +98,7 @@ impl Kms {
         self.change(permit.permission(), AccessChange::DeleteIdentity { identity }, by).await
     }
 
-    /// Every change of access counts as a revocation, grants too.
+    /// Writes a change. Each counts as a revocation, also one that grants access.
     async fn change(&self, permission: Permission, change: AccessChange, by: Instant) -> Result<Behind, Error> {
         self.revoke(permission, Operation::Access(change), by).await
     }

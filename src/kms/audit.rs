@@ -1,4 +1,4 @@
-//! What signs this node's audit trail, and what the other nodes tell of theirs.
+//! The key that signs this node's audit trail, and the logs of the other nodes.
 
 use futures::stream::BoxStream;
 
@@ -12,7 +12,7 @@ use crate::raft::{FollowLog, PeerLog};
 pub type NamedLog = (String, BoxStream<'static, PeerLog>);
 
 impl Kms {
-    /// The key that signs this node's audit trail, from the key ring; none while the node is sealed.
+    /// The key that signs this node's audit trail. It comes from the key ring, so a sealed node does not have it.
     pub fn audit_key(&self) -> Option<SigningKey> {
         let ring = self.ring.load();
         ring.as_ref().map(|ring| ring.audit_key(&self.cluster.store_id().0))

@@ -1,4 +1,5 @@
-//! Beginning: the cluster's first command, the key ring, and the keys of the configuration file.
+//! What a node does before it serves: the cluster's first command, the key ring, and the keys of the configuration
+//! file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy
 use crate::raft::Waits;
 use crate::state::{Command, Init, Operation, RequestId};
 
-/// How long one attempt to write may take before it is made again.
+/// How long one attempt to write may take before the node makes the next one.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -20,20 +21,20 @@ const RETRY: Duration = Duration::from_millis(20);
 pub type FilePolicies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
 
 impl Kms {
-    /// Returns once the cluster is initialised; whichever node leads until then proposes the first command.
+    /// Returns once the cluster is initialised. Until then, the node proposes the first command while it leads.
     pub async fn initialised(&self, root: &RootKey, policies: &FilePolicies) {
         let mut progress = self.cluster.progress();
         while self.cluster.view().cluster().is_none() {
             if self.cluster.leads() {
                 let command = self.first_command(root, policies);
-                // Of several first commands one takes effect; which does not matter here.
+                // Several nodes may propose one in turn. Only the first takes effect, and any of them will do.
                 let _ = self.cluster.write(&command, Instant::now() + ATTEMPT).await;
             }
             drop(tokio::time::timeout(RETRY, progress.changed()).await);
         }
     }
 
-    /// Opens the cluster's key ring; from now on keys can be used.
+    /// Opens the cluster's key ring. From then on this node can use keys.
     ///
     /// # Errors
     /// The root key does not open it.
@@ -45,16 +46,16 @@ impl Kms {
         Ok(())
     }
 
-    /// Opens the key ring again, after it changed.
+    /// Opens the key ring again after it has changed.
     pub(super) fn reopen_ring(&self) -> Result<(), Error> {
         let root = self.root.load_full().ok_or(Error::Stopping)?;
         self.unseal(&root).map_err(|error| {
-            tracing::error!(%error, "the changed key ring does not open");
+            tracing::error!(%error, "the root key does not open the changed key ring");
             Error::Stopping
         })
     }
 
-    /// Creates the keys of the configuration file that do not exist, and returns once all do.
+    /// Creates the missing keys of the configuration file, and returns once all exist.
     pub async fn keys_exist(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
             let permit = Permit::for_node(name);
@@ -64,7 +65,8 @@ impl Kms {
                     Err(Error::KeyWaiting { .. }) => {
                         tracing::warn!(
                             key = name.as_str(),
-                            "a key of the configuration file was deleted and waits to be removed: it is not made again"
+                            "a key of the configuration file was deleted and its deletion window is not over, so the node \
+                             does not create it; to use it again: keyraft key restore NAME"
                         );
                         break;
                     }
@@ -77,7 +79,7 @@ impl Kms {
         }
     }
 
-    /// Waits until this node has applied everything the cluster had committed when the call began.
+    /// Waits until this node has applied everything that the cluster had committed when the call began.
     pub async fn caught_up(&self) {
         while self.cluster.linearize(Instant::now() + ATTEMPT).await.is_err() {}
     }

@@ -1,4 +1,4 @@
-//! Deleting keys: at once or after a window, in which they can be restored.
+//! Deleting keys: at once, or after a window in which clients can restore them.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,30 +11,30 @@ use crate::policy::permitted::{DeleteKey, PurgeKey, RestoreKey};
 use crate::policy::{KeyName, Permit};
 use crate::state::{KeyRecord, KeySeen, Operation};
 
-/// How long one attempt of a node to write by itself may take.
+/// How long one attempt of the node to remove a key may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
-/// Between two advances of replicated time while nothing is deleted.
+/// How often the leader advances replicated time while clients delete no keys.
 const TICK: Duration = Duration::from_secs(4);
-/// The same for a while after a deletion; also what a tick may take longer than it is.
+/// The same for a while after a deletion. A tick may also take this much longer than planned.
 const SHORT_TICK: Duration = Duration::from_secs(1);
-/// What is added to each window: a deletion may come after the last look for one and before the time that a tick has
-/// counted, which then cuts its window by no more than the longest tick.
+/// The time that the node adds to each window. A key may be deleted during a tick, after the leader looked for
+/// deletions. The tick then counts for that key too, and shortens its window by at most the longest tick.
 const ADDED: Duration = TICK.saturating_add(SHORT_TICK);
 /// How long ticks stay short.
 const SHORT_FOR: Duration = Duration::from_secs(60);
 
-/// What came of letting time pass.
+/// The result of a tick.
 enum Tick {
-    /// It counts for every key that waits: replicated time is this, in nanoseconds.
+    /// The tick counts for all keys that wait. Replicated time is now this, in nanoseconds.
     Counted(u64),
-    /// A key was deleted meanwhile, for which it does not.
+    /// Somebody deleted a key during the tick, and the tick must not count for that key.
     Deleted,
-    /// This node cannot tell, or did not lead all the time.
+    /// This node is not sure that it led during the whole tick.
     Lost,
 }
 
 impl Kms {
-    /// Deletes a key with all its versions: at once, or, with a window, so that it can be restored for that long.
+    /// Deletes a key with all its versions. With a deletion window, a client can restore it for that long.
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
@@ -50,7 +50,7 @@ impl Kms {
         self.revoke(permit.permission(), Operation::DeleteKey { key, window_ns }, by).await
     }
 
-    /// Takes a deleted key back that can still be restored.
+    /// Restores a deleted key during its window.
     ///
     /// # Errors
     /// [`Error::NothingWaiting`], or that the write could not be done.
@@ -59,7 +59,7 @@ impl Kms {
         done(self.write(permit.permission(), Operation::RestoreKey(key), by).await?)
     }
 
-    /// Removes a deleted key for good that could still be restored.
+    /// Removes a deleted key for good before its window is over.
     ///
     /// # Errors
     /// [`Error::NothingWaiting`], [`Error::NotEverywhere`], or that the write could not be done.
@@ -70,13 +70,13 @@ impl Kms {
         }
     }
 
-    /// Takes over the window of a configuration file that was read again.
+    /// Sets the window that the configuration file names, after the node has read the file again.
     pub fn set_deletion_window(&self, window: Duration) {
         self.deletion_window_ns.store(clock::nanos(window), Ordering::Relaxed);
     }
 
-    /// While this node leads and deleted keys wait, advances replicated time by its monotonic clock and removes the
-    /// keys whose time has come. Never ends.
+    /// While this node leads and deleted keys wait, it advances replicated time by its monotonic clock, and removes the
+    /// keys whose window is over. Never ends.
     pub async fn remove_deleted_keys(&self) {
         let mut short_until = Instant::now();
         loop {
@@ -96,8 +96,8 @@ impl Kms {
         }
     }
 
-    /// Lets time pass, and finds out whether it counts for every key that waits now. What does not is given up: keys
-    /// wait longer then, never shorter.
+    /// Waits for a tick, and finds out whether it counts for all keys that wait now. If it does not, keys wait longer,
+    /// and never shorter.
     async fn tick(&self, tick: Duration) -> Tick {
         let mut progress = self.cluster.progress();
         let (begun, time_ns) = (Instant::now(), self.time_ns());
@@ -108,7 +108,7 @@ impl Kms {
         } else {
             tokio::time::sleep(tick).await;
         }
-        // Another leader may have counted the same time, or deleted a key, without this node having heard of it.
+        // Another leader may have counted the same time or deleted a key, and this node may not know that yet.
         if self.linearize(Instant::now() + SHORT_TICK).await.is_err() || !self.cluster.leads() {
             return Tick::Lost;
         }
@@ -120,14 +120,14 @@ impl Kms {
         }
     }
 
-    /// Why a name is taken though its key is deleted.
+    /// Why a client cannot use a name whose key is deleted.
     pub(super) fn waiting(&self, name: KeyName<'_>) -> Error {
         match self.delete_at(name) {
             Some(delete_at) => {
                 let left = i64::try_from(delete_at.saturating_sub(self.time_ns())).unwrap_or(i64::MAX);
                 Error::KeyWaiting { until: clock::unix_ns().saturating_add(left) }
             }
-            // Removed or restored since.
+            // Somebody removed or restored the key in the meantime.
             None => Error::KeyExists,
         }
     }
@@ -141,7 +141,7 @@ impl Kms {
 
     async fn advance_time(&self, time_ns: u64) {
         let operation = Operation::AdvanceTime { time_ns };
-        // Time that could not be noted is lost.
+        // If this fails, the tick does not count, and keys wait longer.
         drop(self.write_by_itself(operation, Instant::now() + SHORT_TICK).await);
     }
 
@@ -152,9 +152,9 @@ impl Kms {
             if self.delete_at(name).is_some_and(|delete_at| delete_at <= now) {
                 let permit = Permit::for_node(name);
                 if let Err(error) = self.purge_key(&permit, Instant::now() + ATTEMPT).await {
-                    tracing::debug!(key = name.as_str(), %error, "a deleted key is not removed yet");
+                    tracing::debug!(key = name.as_str(), %error, "the node could not remove a deleted key yet");
                 } else {
-                    tracing::info!(key = name.as_str(), "removed a deleted key: its time to be restored is over");
+                    tracing::info!(key = name.as_str(), "removed a deleted key, because its deletion window is over");
                 }
             }
         }

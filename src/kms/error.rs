@@ -1,74 +1,99 @@
-//! Why an operation was not done.
+//! Why an operation failed.
 
-use std::fmt;
+use thiserror::Error as ThisError;
 
 use crate::raft::WriteError;
 
-/// Why an operation was not done; one variant for each thing a caller can do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why an operation failed, with one variant for each thing that a caller can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum Error {
-    /// No key has this name, as the leader confirmed.
+    /// No key has this name. The leader has confirmed that.
+    #[error("key does not exist")]
     KeyNotFound,
     /// A key has this name already.
+    #[error("key already exists")]
     KeyExists,
     /// The key has no such version.
+    #[error("key version does not exist")]
     VersionNotFound,
     /// A deleted key of this name can still be restored.
+    #[error("a deleted key of this name can still be restored")]
     KeyWaiting {
-        /// Until when about, in Unix nanoseconds.
+        /// About until when, in Unix nanoseconds.
         until: i64,
     },
     /// No deleted key of this name can be restored.
+    #[error("no deleted key of this name can be restored")]
     NothingWaiting,
     /// This version of the key is disabled.
+    #[error("key version is disabled")]
     VersionDisabled,
     /// The newest version cannot be disabled.
+    #[error("the newest version of a key cannot be disabled")]
     VersionNewest,
     /// The key has as many versions as a key may have.
+    #[error("the key has too many versions")]
     TooManyVersions,
-    /// The ciphertext was not made by this key in this context, or was changed.
+    /// Another key or context made the ciphertext, or somebody changed it.
+    #[error("ciphertext is not authentic")]
     NotAuthentic,
     /// The key was imported without an HMAC key.
+    #[error("key does not support HMAC")]
     NoHmac,
-    /// The sealed record of this one key does not open, here and on a peer alike.
+    /// The sealed record of this key does not open, and a peer has the same record or did not answer.
+    #[error("key cannot be opened")]
     KeyUnopenable,
     /// No policy has this name.
+    #[error("policy does not exist")]
     PolicyNotFound,
     /// A policy has this name already.
+    #[error("policy already exists")]
     PolicyExists,
-    /// The policy is not the one that was to be replaced.
+    /// The policy is not the one that the client wanted to replace.
+    #[error("the policy was changed meanwhile")]
     PolicyChanged,
     /// The policy is larger than a policy may be.
+    #[error("the policy is too large")]
     PolicyTooLarge,
-    /// No identity is known by this text.
+    /// The cluster does not know this identity.
+    #[error("identity does not exist")]
     IdentityNotFound,
-    /// The identity is known already.
+    /// The cluster knows this identity already.
+    #[error("identity already exists")]
     IdentityExists,
-    /// The identity is an admin, which no policy binds.
+    /// The identity is an admin, and an admin cannot have a policy.
+    #[error("the identity is an admin")]
     IdentityIsAdmin,
-    /// Without this admin there would be none.
+    /// This is the last admin, and the cluster must keep one.
+    #[error("it is the last admin")]
     LastAdmin,
-    /// This admin is named by this node's configuration file, and only there.
+    /// Only this node's configuration file names this admin.
+    #[error("it is the admin of the configuration file")]
     AdminOfFile,
-    /// The rules at the moment of the write no longer permit it.
+    /// The rules at the moment of the write did not permit it.
+    #[error("insufficient permissions")]
     Denied,
-    /// No leader answered before the deadline, and nothing was written.
+    /// No leader answered before the deadline, and the node wrote nothing.
+    #[error("no leader answered in time, and nothing was written")]
     NoLeader,
-    /// The write was sent but no answer came before the deadline: it may or may not take effect.
+    /// The node sent the write, but got no answer before the deadline. The write may or may not take effect.
+    #[error("no answer came in time; the write may or may not take effect")]
     OutcomeUnknown,
-    /// The write took effect, but before the deadline not every node was known to hold to it.
+    /// The write took effect, but not every node had confirmed it by the deadline.
+    #[error("the change is made, but not every node is known to hold to it")]
     NotEverywhere,
     /// The node is stopping, or must not serve now.
+    #[error("the node does not serve now")]
     Stopping,
 }
 
 impl Error {
-    /// Whether it says that what was to be taken away does not exist.
+    /// Whether it says that the thing to remove does not exist.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::KeyNotFound | Self::NothingWaiting | Self::PolicyNotFound | Self::IdentityNotFound)
     }
 
-    /// The same, told to somebody who asked for a key and named no version of it: one without versions does not exist.
+    /// The error for a client that named no version: a key whose version is missing does not exist.
     pub(super) fn of_whole_key(self) -> Self {
         if self == Self::VersionNotFound { Self::KeyNotFound } else { self }
     }
@@ -83,37 +108,3 @@ impl From<WriteError> for Error {
         }
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::KeyNotFound => "key does not exist",
-            Self::KeyExists => "key already exists",
-            Self::VersionNotFound => "key version does not exist",
-            Self::KeyWaiting { .. } => "a deleted key of this name can still be restored",
-            Self::NothingWaiting => "no deleted key of this name can be restored",
-            Self::VersionDisabled => "key version is disabled",
-            Self::VersionNewest => "the newest version of a key cannot be disabled",
-            Self::TooManyVersions => "the key has too many versions",
-            Self::NotAuthentic => "ciphertext is not authentic",
-            Self::NoHmac => "key does not support HMAC",
-            Self::KeyUnopenable => "key cannot be opened",
-            Self::PolicyNotFound => "policy does not exist",
-            Self::IdentityNotFound => "identity does not exist",
-            Self::PolicyExists => "policy already exists",
-            Self::PolicyChanged => "the policy was changed meanwhile",
-            Self::PolicyTooLarge => "the policy is too large",
-            Self::IdentityExists => "identity already exists",
-            Self::IdentityIsAdmin => "the identity is an admin",
-            Self::LastAdmin => "it is the last admin",
-            Self::AdminOfFile => "it is the admin of the configuration file",
-            Self::Denied => "insufficient permissions",
-            Self::NoLeader => "no leader answered in time, and nothing was written",
-            Self::OutcomeUnknown => "no answer came in time; the write may or may not take effect",
-            Self::NotEverywhere => "the change is made, but not every node is known to hold to it",
-            Self::Stopping => "the node does not serve now",
-        })
-    }
-}
-
-impl std::error::Error for Error {}

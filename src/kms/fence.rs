@@ -1,4 +1,5 @@
-//! Revocations that hold: nothing is permitted or used without a lease, and none is acknowledged before all hold to it.
+//! Revocations: a node checks policies and uses keys under a lease, and acknowledges a revocation once it holds
+//! everywhere.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,14 +8,14 @@ use super::{Error, Kms};
 use crate::policy::Rules;
 use crate::raft::Standing;
 
-/// The names of the members that are not known to have applied a revocation. Their leases have run out: they serve
-/// nothing, or, isolated, what they knew.
+/// The names of the members that may not have applied a revocation. Their leases have run out, so they either do not
+/// serve, or, as isolated nodes, serve what they knew.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Behind(pub Vec<String>);
 
 impl Kms {
-    /// Waits until no member that holds a lease can do what was revoked here, so that the revocation may be
-    /// acknowledged. To be called after every write that takes something away or changes a policy or an identity.
+    /// Waits until each member has applied the last revocation or has no older lease. Then this node may acknowledge
+    /// it. To be called after every write that takes something away or changes a policy or an identity.
     ///
     /// # Errors
     /// [`Error::NotEverywhere`]
@@ -22,21 +23,22 @@ impl Kms {
         Ok(Behind(self.cluster.fence(by).await?))
     }
 
-    /// The rules to check a request by: those in force, and not ones that this node, without a lease, takes for such.
+    /// The rules for the policy check of a request. They are in force, because this node holds a lease or is isolated.
     ///
     /// # Errors
-    /// [`Error::Stopping`]: the node must not serve.
+    /// [`Error::Stopping`] if the node must not serve.
     pub async fn rules_in_force(&self) -> Result<Arc<Rules>, Error> {
         self.check_standing().await?;
         Ok(self.rules())
     }
 
-    /// Whether these rules are still in force; two comparisons, for every request.
+    /// Whether these rules are still in force. Each request calls this, and it only makes two comparisons.
     pub fn are_in_force(&self, rules: &Arc<Rules>) -> bool {
         self.cluster.holds_lease() && self.cluster.view().has_rules(rules)
     }
 
-    /// A node serves known keys under its lease, and, for a while, without one.
+    /// Fails unless the node holds a lease, or lost its leader so recently that it may still serve the keys that it
+    /// knows.
     pub(super) async fn check_standing(&self) -> Result<(), Error> {
         if self.cluster.holds_lease() {
             return Ok(());

@@ -1,10 +1,10 @@
-//! The policies of the configuration file beside those of the cluster, which are the ones in force.
+//! Comparing the policies of the configuration file with those of the cluster, which are in force.
 
 use super::Kms;
 use super::begin::FilePolicies;
 use crate::policy::{Identity, PolicyName, Role, Rules};
 
-/// How a file differs from what is in force.
+/// The policies and identities of a file that differ from those of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Difference {
     policies: Vec<PolicyName>,
@@ -12,8 +12,8 @@ struct Difference {
 }
 
 impl Kms {
-    /// Logs how the policies of a configuration file differ from those of the cluster. Once the cluster is initialised
-    /// they are no longer taken from there. What only the cluster has is no difference: the API made it.
+    /// Logs how the policies of a configuration file differ from those of the cluster. The cluster took them from the
+    /// file only when it began. Policies that only the cluster has do not count: clients made them through the API.
     pub fn compare_policies(&self, file: &FilePolicies) {
         let Difference { policies, identities } = difference(file, &self.rules());
         if policies.is_empty() && identities.is_empty() {
@@ -49,7 +49,7 @@ mod tests {
     use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry};
 
     #[test]
-    fn only_what_the_file_asks_for_and_the_cluster_lacks_differs() {
+    fn only_policies_of_the_file_count_as_differences() {
         let (app, other) = (PolicyName::parse("app").unwrap(), PolicyName::parse("other").unwrap());
         let policy = Policy::new([Pattern::parse("/v1/key/*").unwrap()], []);
         let identity = Identity::from_bytes([1; 32]);

@@ -13,7 +13,7 @@ use crate::policy::permitted::{CreateKey, DescribeKey, ImportKey, ListKeys};
 use crate::policy::{Author, KeyName, Permission, Permit};
 use crate::state::{CreationId, KeyRecord, Operation, Outcome};
 
-/// What describe tells of a key.
+/// The description of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDescription {
     /// Its cipher.
@@ -24,13 +24,13 @@ pub struct KeyDescription {
 
 /// Key material to import.
 pub struct Import {
-    /// The cipher it is for.
+    /// The cipher that the key is for.
     pub cipher: Cipher,
     /// The 32 bytes.
     pub key: Zeroizing<[u8; 32]>,
     /// The name's HMAC key.
     pub hmac: ImportedHmac,
-    /// Who made it elsewhere, and when; only an admin may say so.
+    /// Who made it elsewhere, and when. Only an admin may name another author.
     pub author: Option<Author>,
 }
 
@@ -38,7 +38,7 @@ pub struct Import {
 pub enum ImportedHmac {
     /// A new random one.
     Random,
-    /// None: this key never had one, and clients rely on that.
+    /// The key never had one, and clients rely on that.
     Absent,
     /// The 32 bytes it had.
     Given(Zeroizing<[u8; 32]>),
@@ -53,10 +53,10 @@ impl Kms {
         self.put_key(permit.permission(), *permit.target(), &KeyMaterial::random(Cipher::Aes256), None, by).await
     }
 
-    /// Makes a key of the given material.
+    /// Makes a key from the given material.
     ///
     /// # Errors
-    /// As for [`Kms::create_key`]; [`Error::Denied`] when somebody but an admin says who made it.
+    /// As [`Kms::create_key`], and [`Error::Denied`] if a client that is not an admin names another author.
     pub async fn import_key(&self, permit: &Permit<'_, ImportKey>, import: Import, by: Instant) -> Result<(), Error> {
         if import.author.is_some() && !self.rules().acts_as_admin(permit.permission().actor()) {
             return Err(Error::Denied);
@@ -70,7 +70,7 @@ impl Kms {
         self.put_key(permit.permission(), *permit.target(), &material, import.author, by).await
     }
 
-    /// Tells what is known of a key without opening it.
+    /// Describes a key without opening it.
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], or that no leader answered.
@@ -82,7 +82,7 @@ impl Kms {
         Ok(KeyDescription { cipher: record.cipher, author: record.author })
     }
 
-    /// At most `limit` key names that begin with `prefix`, sorted by bytes, from `from` on.
+    /// At most `limit` key names that begin with `prefix`, sorted by bytes and starting with `from`.
     ///
     /// # Errors
     /// That no leader answered.
@@ -117,13 +117,14 @@ impl Kms {
         }
     }
 
-    /// Another ring version became active meanwhile: what was sealed is sealed again under that one, as a new command.
+    /// Opens the key ring after another version of it became active. The caller then seals again under that version,
+    /// and writes a new command.
     pub(super) async fn follow_ring(&self, by: Instant) -> Result<(), Error> {
         self.linearize(by).await?;
         self.reopen_ring()
     }
 
-    /// A version's record: everything in it is chosen here, once.
+    /// A new record for a version. This node chooses everything in it once, before it sends the command.
     pub(super) fn sealed_record(
         &self,
         name: KeyName<'_>,
@@ -153,13 +154,13 @@ impl Kms {
         })
     }
 
-    /// The record of a version that this node has applied.
+    /// The record of a version, as this node has applied it.
     pub(super) fn record(&self, name: KeyName<'_>, version: u32) -> Result<KeyRecord, Error> {
         let record = self.cluster.view().record(name, version).ok_or(Error::VersionNotFound)?;
         KeyRecord::decode(&record).map_err(|error| does_not_open(name, &error))
     }
 
-    /// The same; one that cannot be read is compared with a peer's.
+    /// As [`Kms::record`]. If the node cannot read the record, it compares it with a peer's.
     pub(super) async fn readable(&self, name: KeyName<'_>, version: u32, by: Instant) -> Result<KeyRecord, Error> {
         match self.record(name, version) {
             Err(Error::KeyUnopenable) => Err(self.compared_with_peer(name, version, by).await),
@@ -167,7 +168,7 @@ impl Kms {
         }
     }
 
-    /// The material of a record; one that does not open is compared with a peer's.
+    /// As [`Kms::open_record`]. If the record does not open, the node compares it with a peer's.
     pub(super) async fn openable(
         &self,
         name: KeyName<'_>,
@@ -180,7 +181,7 @@ impl Kms {
         }
     }
 
-    /// The material of a version that this node has applied.
+    /// The material in a record.
     pub(super) fn open_record(&self, name: KeyName<'_>, record: &KeyRecord) -> Result<KeyMaterial, Error> {
         let (cluster, ring) = self.cluster_and_ring()?;
         let binding = Binding {
@@ -195,12 +196,12 @@ impl Kms {
     }
 }
 
-/// Whoever was permitted, now.
+/// The client with this permission, and the time now.
 pub(super) fn author_of(permission: Permission) -> Author {
     Author { created_at: Some(clock::unix_ns()), created_by: permission.identity() }
 }
 
-/// A record that cannot be read or opened here; whether that is this key's fault or this node's is found out later.
+/// Logs a record that this node cannot read or open. A comparison with a peer's then shows what is damaged.
 fn does_not_open(name: KeyName<'_>, error: &dyn Display) -> Error {
     tracing::warn!(key = name.as_str(), %error, "the sealed record of a key does not open");
     Error::KeyUnopenable

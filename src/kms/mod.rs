@@ -1,4 +1,4 @@
-//! The operations of the key server: each takes a permit, reads what this node has applied, or writes through Raft.
+//! The operations of the key server. Each takes a permit, and reads what this node has applied or writes through Raft.
 
 mod access;
 mod access_changes;
@@ -27,7 +27,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::crypto::{Cipher, CipherError};
 pub use crate::raft::{FenceFigures, FollowLog, PeerLog, RaftStatus, Standing};
-pub use access::Client;
+pub use access::IdentityDescription;
 pub use audit::NamedLog;
 pub use begin::FilePolicies;
 pub use data::DataKey;
@@ -48,18 +48,18 @@ use unopenable::UnopenableRecords;
 
 /// The key server's operations.
 ///
-/// Every one takes a [`Permit`](crate::policy::Permit) and a deadline; reads of known keys answer at once and
-/// locally, misses and everything else are linearizable (design, "Reads").
+/// Each takes a [`Permit`](crate::policy::Permit) and a deadline. A node answers at once from its own state when it
+/// knows the key. Everything else is linearizable (design, "Reads").
 pub struct Kms {
     cluster: Arc<Cluster>,
-    /// None while the node is sealed.
+    /// The key ring, or `None` while the node is sealed.
     ring: ArcSwapOption<Ring>,
-    /// What opened it, for when it changes.
+    /// The root key that opened the ring, and opens it again after it changes.
     root: ArcSwapOption<RootKey>,
     opened: OpenedKeys,
     unopenable: UnopenableRecords,
     file_admin: ArcSwap<Option<Identity>>,
-    /// How long a deleted key can be restored; 0 when it is gone at once.
+    /// How long a deleted key can be restored. With 0, a deletion removes the key at once.
     deletion_window_ns: AtomicU64,
     state: Arc<StateCell>,
     place: Place,
@@ -67,7 +67,7 @@ pub struct Kms {
 }
 
 impl Kms {
-    /// The operations on this cluster. They can be used once [`Kms::unseal`] has opened the key ring.
+    /// The operations on this cluster. They work once [`Kms::unseal`] has opened the key ring.
     pub fn new(
         cluster: Arc<Cluster>,
         cache: CacheConfig,
@@ -94,12 +94,12 @@ impl Kms {
         **self.file_admin.load()
     }
 
-    /// Takes over the admin of a configuration file that was read again.
+    /// Sets the admin that the configuration file names, after the node has read the file again.
     pub fn set_file_admin(&self, admin: Option<Identity>) {
         self.file_admin.store(Arc::new(admin));
     }
 
-    /// Drops opened keys that were held for too long. Never ends.
+    /// Drops opened keys that are old or unused from the cache. Never ends.
     pub async fn sweep_opened_keys(&self) {
         self.opened.sweep().await;
     }

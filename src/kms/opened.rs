@@ -1,4 +1,4 @@
-//! Opened keys: a bounded, wiped cache keyed by creation and version, never by name.
+//! Opened keys: a bounded cache by creation and version, never by name. Keys are wiped when they leave it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -13,19 +13,19 @@ use crate::crypto::OpenedKey;
 use crate::policy::KeyName;
 use crate::state::CreationId;
 
-/// Between two looks for keys that have been held for too long.
+/// The pause between two looks for keys that are old or unused.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Keys that are open. A name is always resolved through the view first, so one that fills the cache late cannot
-/// bring a deleted key back.
+/// The cache of opened keys. A request first looks in the view for the creation that has the name now. So a deleted key
+/// that another request puts into the cache late is never used again.
 pub(super) struct OpenedKeys {
     cache: Cache<(CreationId, u32), Arc<Held>>,
     config: CacheConfig,
-    /// When keys were used.
+    /// The last uses of keys that are not replicated yet.
     pub uses: Uses,
     /// The Unix minute of the last sweep.
     minute: AtomicU32,
-    /// The time of the last sweep: what `used_ns` is set to, so that a use reads no clock.
+    /// The time of the last sweep. A use takes it for `used_ns`, so that it does not have to read the clock.
     now_ns: AtomicI64,
 }
 
@@ -47,7 +47,7 @@ impl OpenedKeys {
         }
     }
 
-    /// A version that is open, for use under this name.
+    /// An opened version, for use under this name.
     pub(super) fn find(&self, name: KeyName<'_>, creation: CreationId, version: u32) -> Option<Arc<OpenedKey>> {
         let held = self.cache.get(&(creation, version))?;
         held.used_ns.store(self.now_ns.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -55,7 +55,7 @@ impl OpenedKeys {
         Some(Arc::clone(&held.key))
     }
 
-    /// Keeps a version that was opened for use under this name.
+    /// Keeps an opened version, for use under this name.
     pub(super) fn keep(&self, name: KeyName<'_>, creation: CreationId, key: Arc<OpenedKey>) {
         let now = self.now_ns.load(Ordering::Relaxed);
         let version = key.version();
@@ -64,7 +64,7 @@ impl OpenedKeys {
         self.cache.insert((creation, version), Arc::new(held));
     }
 
-    /// Drops keys that were held, or not used, for too long. Never ends.
+    /// Drops keys that are old or unused. Never ends.
     pub(super) async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;

@@ -18,7 +18,8 @@ pub(super) enum VersionChoice {
     Newest,
     /// The one that the client named. It must be enabled.
     Named(u32),
-    /// The one that a ciphertext may be from. It may be disabled, because that matters only once it opens the ciphertext.
+    /// The one that a ciphertext may be from. It may be disabled, because that matters only once it opens the
+    /// ciphertext.
     Carried(u32),
 }
 

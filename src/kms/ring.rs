@@ -1,8 +1,7 @@
-//! The cluster's key ring on this node: its wraps as stored, and opening it with the root key.
-
-use std::fmt;
+//! The cluster's key ring on this node: how its wraps are stored, and how a root key opens it.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use thiserror::Error;
 
 use crate::crypto::{Ring, RingWrap, RootKey, UnwrapError};
 use crate::state::{ClusterId, ClusterState, RingVersion};
@@ -10,20 +9,23 @@ use crate::state::{ClusterId, ClusterState, RingVersion};
 const FORMAT: u8 = 1;
 
 /// Why the key ring does not open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SealError {
-    /// There is no root key.
+    /// The node cannot get a root key, for this reason.
+    #[error("{0}")]
     NoRootKey(String),
-    /// The root key is not the one the ring was wrapped with, or a wrap is damaged.
-    Unwrap(UnwrapError),
-    /// A wrap is of a format this version does not know.
+    /// Another root key wrapped the ring, or a wrap is damaged.
+    #[error(transparent)]
+    Unwrap(#[from] UnwrapError),
+    /// A wrap has a format that this version of Keyraft does not know.
+    #[error("version {version} of the key ring is wrapped in a way that this version of Keyraft does not know")]
     UnknownWrap {
         /// The ring version.
         version: u32,
     },
 }
 
-/// The facts of a new cluster: a new id, when it is made, and a ring of one version wrapped by the root key.
+/// The facts about a new cluster: an id, the time, and a ring of one version that the root key wraps.
 pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> ClusterState {
     let id = ClusterId(crate::crypto::random::bytes());
     let ring = Ring::generate();
@@ -43,16 +45,16 @@ pub(super) fn open(cluster: &ClusterState, root: &RootKey) -> Result<Ring, SealE
     let wraps = cluster.ring.iter().flat_map(|version| version.wraps.iter().map(|wrap| (version.version, wrap)));
     let decoded = wraps.map(|(version, wrap)| decode(version, wrap).ok_or(SealError::UnknownWrap { version }));
     let wraps = decoded.collect::<Result<Vec<_>, _>>()?;
-    Ring::unwrap(&wraps, cluster.active_ring_version, root, &cluster.id.0).map_err(SealError::Unwrap)
+    Ok(Ring::unwrap(&wraps, cluster.active_ring_version, root, &cluster.id.0)?)
 }
 
-/// The most bytes from the beginning of a ring version, in a file, to the fingerprint of one of its root keys.
+/// The most bytes in a file from the beginning of a ring version to the end of a root key's fingerprint in it.
 pub const LONGEST_WRAP: usize = 256;
 
-/// The fingerprints of the root keys by which key rings in these bytes are wrapped, wherever in the bytes they stand.
+/// Searches these bytes for wraps of key rings, and returns the fingerprints of their root keys.
 ///
-/// A ring version is stored as `state` encodes it, in the log, in the keystore and in snapshots: its version as field 1,
-/// and each wrap as field 2. All of it is in the clear but the sealed key.
+/// The log, the keystore and snapshots have a ring version as `state` encodes it: the version as field 1 and each wrap
+/// as field 2. Only the ring key in a wrap is encrypted.
 pub fn root_keys_in(bytes: &[u8]) -> Vec<[u8; 32]> {
     let begins = |at: &usize| matches!(bytes[*at..], [0x08, _, WRAPS, WRAP_BYTES, FORMAT, ..]);
     (0..bytes.len()).filter(begins).flat_map(|at| wraps_at(&bytes[at + 2..])).collect()
@@ -63,7 +65,7 @@ const WRAPS: u8 = 0x12;
 /// The length of a wrap.
 const WRAP_BYTES: u8 = 93;
 
-/// The fingerprints in a row of wraps.
+/// The fingerprints in wraps that follow each other.
 fn wraps_at(mut bytes: &[u8]) -> Vec<[u8; 32]> {
     let mut found = Vec::new();
     while let [WRAPS, WRAP_BYTES, FORMAT, rest @ ..] = bytes
@@ -75,7 +77,7 @@ fn wraps_at(mut bytes: &[u8]) -> Vec<[u8; 32]> {
     found
 }
 
-/// Format `u8`, the root key's fingerprint `[32]`, nonce `[12]`, sealed `[48]`.
+/// Encodes a wrap: format `u8`, the root key's fingerprint `[32]`, nonce `[12]`, sealed `[48]`.
 fn encode(wrap: &RingWrap) -> Bytes {
     let mut bytes = BytesMut::with_capacity(93);
     bytes.put_u8(FORMAT);
@@ -91,23 +93,6 @@ fn decode(version: u32, bytes: &[u8]) -> Option<RingWrap> {
     let (nonce, rest) = rest.split_first_chunk()?;
     Some(RingWrap { version, root: *root, nonce: *nonce, sealed: rest.try_into().ok()? })
 }
-
-impl fmt::Display for SealError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRootKey(why) => f.write_str(why),
-            Self::Unwrap(error) => error.fmt(f),
-            Self::UnknownWrap { version } => {
-                write!(
-                    f,
-                    "version {version} of the key ring is wrapped in a way that this version of Keyraft does not know"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for SealError {}
 
 #[cfg(test)]
 mod tests {
@@ -125,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn root_keys_are_found_in_stored_bytes() {
+    fn stored_bytes_show_their_root_keys() {
         let (one, other) = (RootKey::random(), RootKey::random());
         let mut cluster = new_cluster(&one, 0);
         let around = |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.encode(), &[18, 93, 1]].concat();

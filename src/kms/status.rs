@@ -1,4 +1,4 @@
-//! The state of this node and of the cluster as it sees it.
+//! The state of this node, and of the cluster as this node sees it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,32 +10,32 @@ use super::Kms;
 use crate::raft::{Cluster, FenceFigures, Standing};
 use crate::store::folder_bytes;
 
-/// How long what was seen on the disk is told again: every look walks through the data folder.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the node shows the same figures of its disk, because each look walks through the data folder.
+const FIGURES_LAST: Duration = Duration::from_secs(1);
 
 /// What a node is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum NodeState {
-    /// On its way up: waiting for peers, the log, a leader, or the keys of its file.
+    /// Starting: it waits for peers, the log, a leader, or the keys of its configuration file.
     Starting,
-    /// Making its damaged state anew.
+    /// Rebuilding its damaged keystore.
     Rebuilding,
-    /// Without a root key that opens the key ring.
+    /// Sealed: it does not have the root key that opens the key ring.
     Sealed,
-    /// Answering clients.
+    /// Serving clients.
     Serving,
-    /// Answering clients with the keys it knows, though no leader has renewed its lease.
+    /// Serving clients with the keys that it knows, although no leader has renewed its lease.
     Isolated,
-    /// Without a leader for longer than it may serve.
+    /// Not serving, because it has been without a leader for too long.
     Offline,
-    /// Without a sink for audit records, while every request must have one.
+    /// Not serving, because no sink takes audit records and the configuration requires one.
     Unaudited,
-    /// Finishing what is in flight before it ends.
+    /// Finishing open requests before it ends.
     Draining,
 }
 
-/// The state of this node, shared by those who set it and those who show it.
+/// The state of this node. The node's lifecycle sets it, and the status shows it.
 #[derive(Debug, Default)]
 pub struct StateCell(AtomicU8);
 
@@ -45,7 +45,7 @@ pub type Member = crate::raft::RaftMemberStatus;
 /// The state of the cluster as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterStatus {
-    /// The cluster's id, in hexadecimal; none before its first command.
+    /// The cluster's id in hexadecimal, or `None` before the cluster's first command.
     pub cluster_id: Option<String>,
     /// This node's name.
     pub name: String,
@@ -53,11 +53,11 @@ pub struct ClusterStatus {
     pub state: NodeState,
     /// What it may do without asking the leader.
     pub standing: Standing,
-    /// Until when it may, in nanoseconds of `CLOCK_BOOTTIME`; 0 before its first lease.
+    /// The end of its lease, in nanoseconds of `CLOCK_BOOTTIME`, or 0 before its first lease.
     pub lease_until_ns: i64,
-    /// What waiting for revocations cost so far.
+    /// How many revocations this node has waited for, and for how long.
     pub fences: FenceFigures,
-    /// What checks the signatures in this node's audit file, in hexadecimal; none while it is sealed.
+    /// The key that checks the signatures in this node's audit file, in hexadecimal. A sealed node does not have it.
     pub audit_key: Option<String>,
     /// Consensus.
     pub raft: crate::raft::RaftStatus,
@@ -68,23 +68,23 @@ pub struct ClusterStatus {
 /// Figures of the storage for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StorageFigures {
-    /// Keys held.
+    /// The number of keys.
     pub keys: u64,
     /// Log flushes so far.
     pub fsyncs: u64,
     /// Time spent in them, in nanoseconds.
     pub fsync_ns: u64,
-    /// Unix time of the newest snapshot in nanoseconds, when there is one.
+    /// The time of the newest snapshot in Unix nanoseconds, if this node has one.
     pub snapshot_at: Option<i64>,
-    /// Bytes on disk in the data folder.
+    /// The bytes of all files in the data folder.
     pub disk_bytes: u64,
 }
 
-/// The figures that come from the disk, and when they were seen.
+/// The last figures of the disk, and the time of that look.
 #[derive(Debug, Default)]
 pub(super) struct SeenOnDisk(Mutex<Option<(Instant, StorageFigures)>>);
 
-/// What the status shows of a node besides consensus.
+/// The name and the data folder of this node.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// The node's name.
@@ -158,7 +158,7 @@ impl SeenOnDisk {
     fn figures(&self, cluster: &Cluster, place: &Place) -> StorageFigures {
         let mut seen = self.0.lock();
         match *seen {
-            Some((at, figures)) if at.elapsed() < LOOK_AGAIN => figures,
+            Some((at, figures)) if at.elapsed() < FIGURES_LAST => figures,
             _ => {
                 let (snapshot_at, disk_bytes) = (cluster.snapshot_at(), folder_bytes(&place.data));
                 let figures = StorageFigures { snapshot_at, disk_bytes, ..StorageFigures::default() };
@@ -169,7 +169,7 @@ impl SeenOnDisk {
     }
 }
 
-/// A node that serves without a lease says so.
+/// The state to show: a node that serves without a lease is isolated.
 fn state_under(state: NodeState, standing: Standing) -> NodeState {
     match (state, standing) {
         (NodeState::Serving, Standing::Offline(_) | Standing::Behind(_)) => NodeState::Isolated,

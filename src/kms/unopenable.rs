@@ -37,8 +37,8 @@ enum LastComparison {
 }
 
 impl Kms {
-    /// Why this node cannot use a version whose record does not open here. If a peer has the same record, the fault lies
-    /// in this key alone. If a peer has another record, this node is damaged: it stops, and rebuilds its keystore.
+    /// Why this node cannot use a version whose record does not open here. If a peer has the same record, the fault
+    /// lies in this key alone. If a peer has another record, this node is damaged: it stops, and rebuilds its keystore.
     pub(super) async fn compared_with_peer(&self, name: KeyName<'_>, version: u32, by: Instant) -> Error {
         let Some(record) = self.cluster.view().record(name, version) else { return Error::VersionNotFound };
         let record = self.unopenable.entry(name, version, &record);

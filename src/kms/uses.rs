@@ -1,4 +1,4 @@
-//! When keys were last used: noted in memory about once an hour for each key, and replicated at leisure.
+//! The last uses of keys: this node notes a key's use at most once an hour, and sends noted uses to the cluster later.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -11,29 +11,29 @@ use crate::clock;
 use crate::policy::KeyName;
 use crate::state::{CreationId, KeyRecord, KeySeen, Operation, Use};
 
-/// A use is noted when the one noted before is this many minutes old.
+/// This node notes a use when the last noted use of the key is this many minutes old.
 const EVERY_MINUTES: u32 = 60;
-/// Between two times that what was noted is replicated. Each key is noted once an hour, however short this is; until then
-/// other nodes take the key for unused.
+/// The pause between two times that this node sends noted uses. Until then the other nodes do not know of them. A
+/// shorter pause does not make more uses, because each key is noted once an hour.
 const REPLICATE_EVERY: Duration = Duration::from_secs(5);
-/// Uses in one command: some 50 KiB.
+/// Uses in one command, which are about 50 KiB.
 const AT_A_TIME: usize = 512;
-/// Keys whose use is held until it is replicated. Those beyond are noted at their next use.
+/// The most uses that this node holds. When it is full, a key's use is noted later, at another use.
 const HELD: usize = 100_000;
 const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// Uses that this node has seen and the cluster does not know of yet.
+/// Uses that this node has noted and the cluster does not know of yet.
 #[derive(Default)]
 pub(super) struct Uses {
     held: Mutex<HashMap<(String, CreationId), u32>>,
 }
 
-/// The minute of a key's last use that was noted; it stands beside the opened key, so that a use costs a comparison.
+/// The minute of a key's last noted use. It is stored beside the opened key, so that a use costs only a comparison.
 #[derive(Default)]
 pub(super) struct LastNoted(AtomicU32);
 
 impl Uses {
-    /// Notes a use in this minute, if it is worth it.
+    /// Notes a use in this minute, if the last noted one is old enough.
     pub(super) fn note(&self, name: KeyName<'_>, creation: CreationId, last: &LastNoted, minute: u32) {
         if minute.saturating_sub(last.0.load(Relaxed)) < EVERY_MINUTES {
             return;
@@ -45,7 +45,7 @@ impl Uses {
         }
     }
 
-    /// The minute of a use that is not replicated yet.
+    /// The minute of a noted use that the cluster does not know of yet.
     pub(super) fn noted(&self, key: &KeySeen) -> Option<u32> {
         self.held.lock().get(&(key.name.clone(), key.creation_id)).copied()
     }
@@ -66,7 +66,7 @@ impl Uses {
 }
 
 impl Kms {
-    /// Replicates the uses that this node has seen, again and again. Never ends.
+    /// Sends noted uses to the cluster, again and again. Never ends.
     pub async fn replicate_uses(&self) {
         loop {
             tokio::time::sleep(REPLICATE_EVERY).await;
@@ -74,7 +74,7 @@ impl Kms {
         }
     }
 
-    /// Replicates the uses that this node has seen and the cluster does not know of.
+    /// Sends noted uses to the cluster.
     pub async fn replicate_uses_now(&self) {
         let (news, known): (Vec<_>, Vec<_>) = self.opened.uses.all().into_iter().partition(|used| self.is_news(used));
         self.opened.uses.forget(&known);
@@ -82,13 +82,13 @@ impl Kms {
             let operation = Operation::RecordUse(batch.to_vec());
             match self.write_by_itself(operation, Instant::now() + ATTEMPT).await {
                 Ok(_) => self.opened.uses.forget(batch),
-                // They stay, for the next time.
+                // The uses stay for the next time.
                 Err(_) => return,
             }
         }
     }
 
-    /// Another node may have told of the same hour before.
+    /// Whether the cluster does not know of a use in the same hour. Another node may have sent one.
     fn is_news(&self, used: &Use) -> bool {
         let newest = KeyName::parse(&used.key.name).ok().and_then(|name| self.cluster.view().newest_record(name));
         let Some(record) = newest.and_then(|record| KeyRecord::decode(&record).ok()) else { return false };

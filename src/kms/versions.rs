@@ -1,4 +1,4 @@
-//! The versions of a key: making one, telling of them, disabling and enabling them.
+//! The versions of a key: rotating, listing, disabling and enabling.
 
 use std::time::Instant;
 
@@ -10,14 +10,14 @@ use crate::policy::permitted::{DisableVersion, EnableVersion, ListVersions, Rota
 use crate::policy::{Author, KeyName, Permit};
 use crate::state::{CreationId, KeySeen, Operation, Outcome};
 
-/// One version of a key, as it is told.
+/// The description of one version of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyVersion {
     /// Its number, from 1.
     pub version: u32,
     /// Who made it, and when.
     pub author: Author,
-    /// Whether it must not be used.
+    /// Whether it is disabled.
     pub disabled: bool,
 }
 
@@ -26,12 +26,12 @@ pub struct KeyVersion {
 pub struct KeyVersions {
     /// Every version.
     pub versions: Vec<KeyVersion>,
-    /// When the key was last used, about: Unix minutes.
+    /// About when the key was last used, in Unix minutes.
     pub last_used: Option<u32>,
 }
 
 impl Kms {
-    /// Makes a new version of a key, which is used from then on, and returns its number.
+    /// Makes a new version of a key, which becomes the newest, and returns its number.
     ///
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::TooManyVersions`], or that the write could not be done.
@@ -46,7 +46,7 @@ impl Kms {
             let operation = Operation::RotateKey { name: seen.name, record: record.encode().into() };
             match self.write(permission, operation, by).await? {
                 Outcome::RingInactive => self.follow_ring(by).await?,
-                // Somebody else rotated it meanwhile: this one comes after that.
+                // Another client has rotated the key meanwhile. This version comes after that one.
                 Outcome::VersionTaken => {}
                 outcome => return done(outcome).map(|()| version),
             }
@@ -100,7 +100,7 @@ impl Kms {
         done(self.write(permit.permission(), operation, by).await?)
     }
 
-    /// The key that is now under a name, and its newest version.
+    /// The creation that has this name now, and its newest version.
     pub(super) async fn seen(&self, name: KeyName<'_>, by: Instant) -> Result<(KeySeen, u32), Error> {
         self.linearize(by).await?;
         let (creation_id, newest) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;

@@ -1,4 +1,4 @@
-//! Writing: one command to the cluster, and what its outcome means to whoever asked.
+//! Writing: sending one command to the cluster, and translating its outcome for the caller.
 
 use std::time::Instant;
 
@@ -43,7 +43,8 @@ impl Kms {
         Ok(self.cluster.write(&command, by).await?)
     }
 
-    /// The same for what takes something away, or changes a policy or an identity: it holds everywhere afterwards.
+    /// As [`Kms::write`], for a command that takes something away or changes a policy or an identity. When this returns, the
+    /// change holds everywhere.
     pub(super) async fn revoke(
         &self,
         permission: Permission,
@@ -56,8 +57,8 @@ impl Kms {
         }
     }
 
-    /// The end of a revocation that was not done. That something does not exist may be somebody else's revocation, which
-    /// is not acknowledged yet: nobody is told of it before it holds everywhere.
+    /// Refuses a revocation. If the thing to remove does not exist, another client may have just removed it. Then this
+    /// waits too, until that revocation holds everywhere.
     pub(super) async fn refused(&self, error: Error, by: Instant) -> Result<Behind, Error> {
         if error.is_absence() {
             self.everywhere(by).await?;
@@ -66,7 +67,7 @@ impl Kms {
     }
 }
 
-/// What an outcome means that needs nothing else to be known.
+/// Translates an outcome into a result.
 pub(super) fn done(outcome: Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Done => Ok(()),
@@ -85,8 +86,8 @@ pub(super) fn done(outcome: Outcome) -> Result<(), Error> {
         Outcome::IdentityNotFound => Err(Error::IdentityNotFound),
         Outcome::IdentityIsAdmin => Err(Error::IdentityIsAdmin),
         Outcome::LastAdmin => Err(Error::LastAdmin),
-        // A node serves once the cluster is initialised, seals under the active ring version before it writes, and
-        // makes another version of a key, or tells until when one waits, where that can happen.
+        // These never reach a client. The node serves only once the cluster is initialised, and the callers that can
+        // get `RingInactive`, `VersionTaken` or `KeyWaiting` handle them before.
         Outcome::RingInactive
         | Outcome::AlreadyInitialised
         | Outcome::NotInitialised

@@ -38,7 +38,8 @@ pub(super) struct SharedLog {
     pub(super) written: AtomicU64,
 }
 
-/// Writers that wait for the next flush. At most one flush is in flight. Writes that arrive meanwhile share the next one.
+/// Writers that wait for the next flush. At most one flush is in flight. Writes that arrive meanwhile share the next
+/// one.
 #[derive(Default)]
 pub(super) struct FlushQueue {
     pub(super) waiting: Vec<OnDurable>,

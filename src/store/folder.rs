@@ -42,8 +42,8 @@ impl Folders {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Checks that the disk has as much room as opening a keystore may need. Opening fails on a full disk, and that must
-    /// not look like damage.
+    /// Checks that the disk has as much room as opening a keystore may need. Opening fails on a full disk, and that
+    /// must not look like damage.
     ///
     /// # Errors
     /// The disk does not have the room.
@@ -141,8 +141,8 @@ impl Folders {
 }
 
 impl OpenFolder {
-    /// Makes everything written so far durable, and notes the position. The file is synced here, because on Linux sled's
-    /// own flush does not sync it (`sync_file_range`).
+    /// Makes everything written so far durable, and notes the position. The file is synced here, because on Linux
+    /// sled's own flush does not sync it (`sync_file_range`).
     pub(super) fn sync(&self) -> io::Result<()> {
         let applied = self.db.get(APPLIED).map_err(io::Error::other)?;
         self.db.flush().map_err(io::Error::other)?;

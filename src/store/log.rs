@@ -53,7 +53,8 @@ impl LogStore {
         config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
         config.wal.flush_batch_wait = Some(Duration::ZERO);
         config.log_cache_capacity = Some(CACHE_BYTES);
-        // With a bound, an append that holds the log's lock could wait for the log's thread, which needs the lock to flush.
+        // With a bound, an append that holds the log's lock could wait for the log's thread, which needs the lock to
+        // flush.
         config.wal.flush_queue_max_bytes = Some(usize::MAX);
         Ok(Self { log: Arc::new(SharedLog::new(RaftLog::open(Arc::new(config))?)) })
     }

@@ -95,8 +95,8 @@ impl Store {
         Ok(Self { log, snapshots, owner, keystore })
     }
 
-    /// Makes an empty folder the store of `owner`. The log notes the owner first, so that a crash in between never leaves
-    /// a keystore without a log.
+    /// Makes an empty folder the store of `owner`. The log notes the owner first, so that a crash in between never
+    /// leaves a keystore without a log.
     fn claim(
         log: LogStore,
         snapshots: Snapshots,

@@ -25,7 +25,8 @@ const FORMAT: u32 = 1;
 /// How many snapshots the node keeps: the newest, and the one before in case the newest is damaged.
 const KEPT: usize = 2;
 const MAX_HEADER_BYTES: u32 = 1024 * 1024;
-/// More than any key or value has: an entry of the log has at most 64 KiB, and pages of remembered commands are smaller.
+/// More than any key or value has: an entry of the log has at most 64 KiB, and pages of remembered commands are
+/// smaller.
 const MAX_PART_BYTES: u32 = 1024 * 1024;
 
 /// The state that a snapshot holds, without its entries.
@@ -90,7 +91,8 @@ impl Snapshots {
         }))
     }
 
-    /// A new file for a snapshot that arrives from a peer, and its path. [`Snapshots::accept`] takes it once it is whole.
+    /// A new file for a snapshot that arrives from a peer, and its path. [`Snapshots::accept`] takes it once it is
+    /// whole.
     ///
     /// # Errors
     /// The file system refused.

@@ -1,7 +1,7 @@
 //! Staging: what this node has applied and not yet written to sled.
 //!
-//! Each batch costs sled two writes to the disk, however small it is. So whole batches gather here, and sled gets many as
-//! one. A crash only costs a replay, because the log already holds them.
+//! Each batch costs sled two writes to the disk, however small it is. So whole batches gather here, and sled gets many
+//! as one. A crash only costs a replay, because the log already holds them.
 
 use std::collections::HashMap;
 use std::io;

@@ -19,15 +19,16 @@ pub struct View {
     cluster: ArcSwapOption<ClusterState>,
 }
 
-/// Key versions. Each is one allocation: its version key and then its record. Their byte order is the order of listings.
+/// Key versions. Each is one allocation: its version key and then its record. Their byte order is the order of
+/// listings.
 #[derive(Default)]
 struct Keys {
     entries: BTreeSet<Box<[u8]>>,
     names: u64,
     /// The few names that are deleted and wait for their removal. Their entries are still there.
     waiting: BTreeSet<Box<str>>,
-    /// While a snapshot is built: the old form of each entry that has changed since, by version key. `None` stands for an
-    /// entry that is new.
+    /// While a snapshot is built: the old form of each entry that has changed since, by version key. `None` stands for
+    /// an entry that is new.
     before: Option<Before>,
 }
 

@@ -12,7 +12,7 @@ use crate::http::wire::answers::{self, Answer};
 use crate::http::wire::authorship::Authorship;
 use crate::http::wire::listing::Listing;
 use crate::http::wire::pattern_map::{PatternMap, patterns};
-use crate::kms::{Client, Kms};
+use crate::kms::{IdentityDescription, Kms};
 use crate::policy::permitted::{CreateIdentity, DeleteIdentity, DescribeIdentity};
 use crate::policy::{Author, Identity, IdentityAction, PolicyName};
 
@@ -55,12 +55,12 @@ async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 
 async fn self_describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity = request.caller.identity()?;
-    let client = kms.own_client(identity, request.deadline.act_by).await?.unwrap_or_else(nobody);
+    let client = kms.own_identity(identity, request.deadline.act_by).await?.unwrap_or_else(nobody);
     Ok(answers::json(&SelfDescribed::new(identity, &client)))
 }
 
-fn nobody() -> Client {
-    Client { admin: false, author: Author::default(), policy: None, entry: None }
+fn nobody() -> IdentityDescription {
+    IdentityDescription { admin: false, author: Author::default(), policy: None, entry: None }
 }
 
 #[derive(Serialize)]
@@ -87,7 +87,7 @@ struct SelfDescribed<'a> {
 }
 
 impl<'a> DescribedIdentity<'a> {
-    fn new(client: &'a Client) -> Self {
+    fn new(client: &'a IdentityDescription) -> Self {
         Self {
             policy: client.policy.as_ref().map(PolicyName::as_str),
             admin: client.admin,
@@ -97,7 +97,7 @@ impl<'a> DescribedIdentity<'a> {
 }
 
 impl<'a> SelfDescribed<'a> {
-    fn new(identity: Identity, client: &'a Client) -> Self {
+    fn new(identity: Identity, client: &'a IdentityDescription) -> Self {
         let policy = client.entry.as_ref().map(|entry| &entry.policy);
         Self {
             identity: identity.to_string(),
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_client_sees_the_name_and_the_patterns_of_its_policy() {
         let policy = Policy::new([], [Pattern::parse("/v1/status").unwrap()]);
-        let client = Client {
+        let client = IdentityDescription {
             policy: Some(PolicyName::parse("app").unwrap()),
             entry: Some(Arc::new(PolicyEntry { policy, author: Author::default() })),
             ..nobody()

@@ -1,4 +1,4 @@
-//! openraft's state machine on the keystore: applies what is committed, builds and installs snapshots.
+//! openraft's state machine on the keystore: it applies committed entries, and builds and installs snapshots.
 
 use std::io;
 use std::time::Instant;
@@ -41,7 +41,7 @@ impl StateMachine {
         Self { keystore, snapshots, pending }
     }
 
-    /// Applies entries and writes them in one transaction.
+    /// Applies entries, and stages their changes as part of one transaction.
     fn apply_batch(&mut self, entries: &[EntryResponder<TypeConfig>]) -> io::Result<Vec<(RequestId, Outcome)>> {
         let mut outcomes = Vec::with_capacity(entries.len());
         for (entry, _) in entries {
@@ -68,7 +68,7 @@ impl StateMachine {
                 Ok(command) => Ok(Some((command.request_id, self.apply_command(entry.index(), &command)))),
                 // No node proposes such a command. If a log has one all the same, every node skips it.
                 Err(DecodeError::Malformed(_)) => Ok(None),
-                // Skipping it would let this node's state differ from the others'.
+                // If this node skipped it, its state would differ from that of the others.
                 Err(error @ DecodeError::UnknownOperation) => Err(io::Error::other(format!(
                     "invariant broken: the entry at index {} holds {error}",
                     entry.index()
@@ -102,7 +102,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn applied_state(&mut self) -> io::Result<(Option<RaftLogId>, StoredMembership)> {
         let membership = decode_stored(self.keystore.membership())
-            .ok_or_else(|| io::Error::other("invariant broken: the stored membership can be read"))?;
+            .ok_or_else(|| io::Error::other("invariant broken: the stored membership cannot be read"))?;
         Ok((self.keystore.last_applied().map(from_store_id), membership))
     }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn openrafts_own_storage_checks_pass() {
+    async fn openrafts_storage_checks_pass() {
         Suite::test_all(Builder).await.unwrap();
     }
 }
