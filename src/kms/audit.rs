@@ -20,7 +20,7 @@ impl Kms {
 
     /// This node's name.
     pub fn name(&self) -> &str {
-        &self.place.name
+        &self.this_node.name
     }
 
     /// The audit trails of all other nodes, each with the name of its node.

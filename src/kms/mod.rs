@@ -26,7 +26,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::crypto::{Cipher, CipherError};
-pub use crate::raft::{FenceFigures, FollowLog, PeerLog, RaftStatus, Standing};
+pub use crate::raft::{FenceFigures, FollowLog, PeerLog, RaftMemberStatus, RaftStatus, Standing};
 pub use access::IdentityDescription;
 pub use audit::NamedLog;
 pub use begin::FilePolicies;
@@ -35,7 +35,7 @@ pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
 pub use ring::{LONGEST_WRAP, SealError, root_keys_in};
-pub use status::{ClusterStatus, Member, NodeState, Place, StateCell, StorageFigures};
+pub use status::{ClusterStatus, NodeState, StateCell, StorageFigures, ThisNode};
 pub use versions::{KeyVersion, KeyVersions};
 
 use crate::config::CacheConfig;
@@ -62,7 +62,7 @@ pub struct Kms {
     /// How long a deleted key can be restored. With 0, a deletion removes the key at once.
     deletion_window_ns: AtomicU64,
     state: Arc<StateCell>,
-    place: Place,
+    this_node: ThisNode,
     seen_on_disk: SeenOnDisk,
 }
 
@@ -73,7 +73,7 @@ impl Kms {
         cache: CacheConfig,
         file_admin: Option<Identity>,
         state: Arc<StateCell>,
-        place: Place,
+        this_node: ThisNode,
     ) -> Self {
         Self {
             cluster,
@@ -84,7 +84,7 @@ impl Kms {
             file_admin: ArcSwap::from_pointee(file_admin),
             deletion_window_ns: AtomicU64::new(0),
             state,
-            place,
+            this_node,
             seen_on_disk: SeenOnDisk::default(),
         }
     }

@@ -39,9 +39,6 @@ pub enum NodeState {
 #[derive(Debug, Default)]
 pub struct StateCell(AtomicU8);
 
-/// A member of the cluster as this node sees it.
-pub type Member = crate::raft::RaftMemberStatus;
-
 /// The state of the cluster as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterStatus {
@@ -86,7 +83,7 @@ pub(super) struct SeenOnDisk(Mutex<Option<(Instant, StorageFigures)>>);
 
 /// The name and the data folder of this node.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct ThisNode {
     /// The node's name.
     pub name: String,
     /// Its data folder.
@@ -137,7 +134,7 @@ impl Kms {
         let (flushes, standing) = (self.cluster.flush_figures(), self.cluster.standing());
         ClusterStatus {
             cluster_id: self.cluster.view().cluster().map(|cluster| cluster.id.to_string()),
-            name: self.place.name.clone(),
+            name: self.this_node.name.clone(),
             state: state_under(self.state.now(), standing),
             standing,
             lease_until_ns: self.cluster.lease_until_ns(),
@@ -148,19 +145,19 @@ impl Kms {
                 keys: self.cluster.view().key_count(),
                 fsyncs: flushes.count,
                 fsync_ns: flushes.total_ns,
-                ..self.seen_on_disk.figures(&self.cluster, &self.place)
+                ..self.seen_on_disk.figures(&self.cluster, &self.this_node)
             },
         }
     }
 }
 
 impl SeenOnDisk {
-    fn figures(&self, cluster: &Cluster, place: &Place) -> StorageFigures {
+    fn figures(&self, cluster: &Cluster, this_node: &ThisNode) -> StorageFigures {
         let mut seen = self.0.lock();
         match *seen {
             Some((at, figures)) if at.elapsed() < FIGURES_LAST => figures,
             _ => {
-                let (snapshot_at, disk_bytes) = (cluster.snapshot_at(), folder_bytes(&place.data));
+                let (snapshot_at, disk_bytes) = (cluster.snapshot_at(), folder_bytes(&this_node.data));
                 let figures = StorageFigures { snapshot_at, disk_bytes, ..StorageFigures::default() };
                 *seen = Some((Instant::now(), figures));
                 figures

@@ -169,7 +169,7 @@ impl Lifecycle {
 
     fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {
         let state = Arc::clone(&self.parts.local.state);
-        let kms = Arc::new(Kms::new(Arc::clone(cluster), config.cache, config.admin, state, self.parts.place()));
+        let kms = Arc::new(Kms::new(Arc::clone(cluster), config.cache, config.admin, state, self.parts.this_node()));
         kms.set_deletion_window(config.deletion_window);
         let (sweeping, removing, replicating) = (Arc::clone(&kms), Arc::clone(&kms), Arc::clone(&kms));
         self.tasks.spawn(async move { sweeping.sweep_opened_keys().await });

@@ -15,7 +15,7 @@ pub(super) fn status(parts: &Parts) -> Value {
             "cluster_id": null,
             "node": {
                 "id": null,
-                "name": parts.place().name,
+                "name": parts.this_node().name,
                 "version": env!("CARGO_PKG_VERSION"),
                 "state": local.state.now().name(),
             },

@@ -12,7 +12,7 @@ use super::error::NodeError;
 use super::local_state::LocalState;
 use crate::config::{AuditFileConfig, Config};
 use crate::http::Api;
-use crate::kms::Place;
+use crate::kms::ThisNode;
 use crate::raft::{Cluster, Failure, Waits};
 use crate::state::FEATURE_LEVEL;
 use crate::store::make_usable_folder;
@@ -81,9 +81,9 @@ impl Parts {
     }
 
     /// Returns the node's name and data folder.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn this_node(&self) -> ThisNode {
         let config = self.config.load();
-        Place { name: config.cluster.name.clone(), data: config.cluster.data.clone() }
+        ThisNode { name: config.cluster.name.clone(), data: config.cluster.data.clone() }
     }
 
     /// Takes over the settings that can change while the node runs, and returns those that need a restart.

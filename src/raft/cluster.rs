@@ -17,7 +17,7 @@ use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
 use crate::state::{Command, Outcome};
-use crate::store::{Checkpoint, LogStore, Progress, Snapshots, StoreId, View};
+use crate::store::{KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
 
 /// How long a node that hands leadership over waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub struct Cluster {
     pub(super) fence: Fence,
     pub(super) log: LogStore,
     pub(super) snapshots: Snapshots,
-    pub(super) checkpoint: Checkpoint,
+    pub(super) checkpoint: KeystoreCheckpoint,
     pub(super) failure: Failure,
     /// They end with this handle.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,

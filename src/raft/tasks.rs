@@ -12,7 +12,7 @@ use super::forwarding::leader::Leadership;
 use super::peers::links::Links;
 use super::watch::elections::ElectionState;
 use crate::config::SnapshotConfig;
-use crate::store::{Checkpoint, LogStore, Snapshots};
+use crate::store::{KeystoreCheckpoint, LogStore, Snapshots};
 
 /// The pause between two times that the node gives sled what it has applied.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Sn
 }
 
 /// Writes the keystore every second, and makes it durable after each `every`, off the write path.
-pub(super) async fn checkpoint_regularly(checkpoint: Checkpoint, every: Duration, failure: Failure) {
+pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: Duration, failure: Failure) {
     let mut durable_at = Instant::now();
     loop {
         tokio::time::sleep(WRITE_EVERY.min(every)).await;

@@ -72,7 +72,7 @@ impl SnapshotBuild {
         let _thaw = Thaw(Arc::clone(&self.view));
         let applied = self.header.applied.clone();
         let mut writer = snapshots.write(self.header)?;
-        let mut written = Written::default();
+        let mut written = WrittenDigest::default();
         for (key, value) in &self.copied {
             written.count(key, value);
             writer.entry(key, value)?;
@@ -97,11 +97,11 @@ impl SnapshotBuild {
 
 /// The digest of the written entries. A page of remembered commands counts command by command.
 #[derive(Default)]
-struct Written {
+struct WrittenDigest {
     digest: Digest,
 }
 
-impl Written {
+impl WrittenDigest {
     fn count(&mut self, key: &[u8], value: &[u8]) {
         if key.first() != Some(&MEMORY) {
             self.digest.add(key, value);

@@ -11,8 +11,8 @@ use crate::policy::Rules;
 use crate::state::{Change, Remembered, encode_assignment, encode_policy};
 
 /// The keystore keeps the digest at each multiple of this index, so that nodes can compare theirs.
-const MARK_EVERY: u64 = 1024;
-const MARKS_KEPT: usize = 64;
+const DIGEST_EVERY: u64 = 1024;
+const DIGESTS_KEPT: usize = 64;
 
 impl Keystore {
     /// Makes the changes of the command at `index`. Requests see them at once. They see the rules as they were before
@@ -58,10 +58,10 @@ impl Keystore {
     /// Notes that this node has applied the entry `id`.
     pub fn advance(&mut self, id: LogId) {
         self.applied.last = Some(id);
-        if id.index.is_multiple_of(MARK_EVERY) {
-            self.marks.push_back((id.index, self.applied.digest));
-            self.marks.drain(..self.marks.len().saturating_sub(MARKS_KEPT));
-            self.shown_marks = self.marks.iter().copied().collect();
+        if id.index.is_multiple_of(DIGEST_EVERY) {
+            self.digests.push_back((id.index, self.applied.digest));
+            self.digests.drain(..self.digests.len().saturating_sub(DIGESTS_KEPT));
+            self.shown_digests = self.digests.iter().copied().collect();
         }
     }
 

@@ -30,9 +30,9 @@ pub struct Keystore {
     pub(super) membership: Bytes,
     progress: watch::Sender<Progress>,
     pub(super) last_revocation: u64,
-    pub(super) marks: VecDeque<(u64, Digest)>,
+    pub(super) digests: VecDeque<(u64, Digest)>,
     /// The same for those who watch the progress. It seldom changes, but each batch sends it.
-    pub(super) shown_marks: Arc<[(u64, Digest)]>,
+    pub(super) shown_digests: Arc<[(u64, Digest)]>,
     pub(super) writes: Writes,
     /// Pages of remembered commands that differ from what is staged.
     pub(super) changed_pages: BTreeSet<u64>,
@@ -40,7 +40,7 @@ pub struct Keystore {
 
 /// Writes what a keystore has applied to sled and makes it durable, from another thread.
 #[derive(Clone)]
-pub struct Checkpoint {
+pub struct KeystoreCheckpoint {
     staging: Arc<Staging>,
     folders: Folders,
 }
@@ -86,7 +86,7 @@ impl Keystore {
         self.view.replace_with(image.view);
         (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
         self.last_revocation = self.applied.index();
-        (self.writes, self.marks, self.shown_marks) = (Writes::new(), VecDeque::new(), Arc::default());
+        (self.writes, self.digests, self.shown_digests) = (Writes::new(), VecDeque::new(), Arc::default());
         self.changed_pages.clear();
         self.publish();
         Ok(())
@@ -104,8 +104,8 @@ impl Keystore {
             // The node does not know the index of each revocation before its start, but none is later than this.
             last_revocation: image.applied.index(),
             applied: image.applied,
-            marks: VecDeque::new(),
-            shown_marks: Arc::default(),
+            digests: VecDeque::new(),
+            shown_digests: Arc::default(),
             writes: Writes::new(),
             changed_pages: BTreeSet::new(),
         };
@@ -144,8 +144,8 @@ impl Keystore {
     }
 
     /// A handle that writes to disk what the keystore has applied.
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { staging: Arc::clone(&self.staging), folders: self.folders.clone() }
+    pub fn checkpoint(&self) -> KeystoreCheckpoint {
+        KeystoreCheckpoint { staging: Arc::clone(&self.staging), folders: self.folders.clone() }
     }
 
     pub(super) fn publish(&self) {
@@ -153,12 +153,12 @@ impl Keystore {
             applied: self.applied.last,
             digest: self.applied.digest,
             last_revocation: self.last_revocation,
-            marks: Arc::clone(&self.shown_marks),
+            digests: Arc::clone(&self.shown_digests),
         });
     }
 }
 
-impl Checkpoint {
+impl KeystoreCheckpoint {
     /// Writes everything applied so far to sled.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub use build::SnapshotBuild;
 pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
 pub use flush::{FlushFigures, OnDurable};
 pub use image::{Applied, Damage};
-pub use keystore::{Checkpoint, Keystore};
+pub use keystore::{Keystore, KeystoreCheckpoint};
 pub use log::{LogState, LogStore};
 pub use log_types::{LogId, MAX_PAYLOAD_BYTES, Vote};
 pub use open::{FoundKeystore, OpenError, Store};

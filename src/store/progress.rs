@@ -15,7 +15,7 @@ pub struct Progress {
     /// The index of the last revocation: a deletion, a disabled version, or a changed policy or identity. At first 0.
     pub last_revocation: u64,
     /// The newest digests at multiples of 1,024: index and digest.
-    pub marks: Arc<[(u64, Digest)]>,
+    pub digests: Arc<[(u64, Digest)]>,
 }
 
 impl Progress {

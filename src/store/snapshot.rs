@@ -86,7 +86,7 @@ impl Snapshots {
     /// The folder cannot be read.
     pub fn newest(&self) -> io::Result<Option<Snapshot>> {
         Ok(self.by_age()?.into_iter().find_map(|path| {
-            let header = Reader::open(&path).map(|(header, _)| header);
+            let header = SnapshotReader::open(&path).map(|(header, _)| header);
             header.map(|header| Snapshot { path, header }).ok()
         }))
     }
@@ -184,7 +184,7 @@ pub(super) fn read_entries(
     path: &Path,
     mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), Damage>,
 ) -> Result<SnapshotHeader, Damage> {
-    let (header, mut reader) = Reader::open(path)?;
+    let (header, mut reader) = SnapshotReader::open(path)?;
     while let Some((key, value)) = reader.next()? {
         entry(&key, &value)?;
     }
@@ -192,11 +192,11 @@ pub(super) fn read_entries(
     Ok(header)
 }
 
-struct Reader {
+struct SnapshotReader {
     input: Hashing<BufReader<File>>,
 }
 
-impl Reader {
+impl SnapshotReader {
     fn open(path: &Path) -> Result<(SnapshotHeader, Self), Damage> {
         let file = File::open(path)?;
         let mut reader = Self { input: Hashing { inner: BufReader::new(file), hash: Sha256::new() } };

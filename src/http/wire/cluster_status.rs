@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kms::{ClusterStatus, Member, Standing};
+use crate::kms::{ClusterStatus, RaftMemberStatus, Standing};
 use crate::telemetry::{ClusterFigures, PeerLag};
 
 /// The answer of `GET /v1/cluster/status`.
@@ -28,7 +28,7 @@ pub fn status_json(status: &ClusterStatus) -> Value {
     })
 }
 
-fn member(member: &Member) -> Value {
+fn member(member: &RaftMemberStatus) -> Value {
     let mut shown = json!({
         "id": member.id,
         "name": member.name,
@@ -78,7 +78,7 @@ pub fn figures(status: &ClusterStatus) -> ClusterFigures {
     }
 }
 
-fn lag(member: &Member) -> Option<PeerLag> {
+fn lag(member: &RaftMemberStatus) -> Option<PeerLag> {
     member.lag.map(|entries| PeerLag { name: member.name.clone(), entries })
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use crate::kms::{FenceFigures, NodeState, RaftStatus, StorageFigures};
 
     fn status() -> ClusterStatus {
-        let member = |id, lag| Member {
+        let member = |id, lag| RaftMemberStatus {
             id,
             name: format!("node-{id}"),
             role: "follower",

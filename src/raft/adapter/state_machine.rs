@@ -16,7 +16,7 @@ use crate::raft::protocol::types::{
     Entry, RaftLogId, RaftSnapshot, SnapshotMeta, StoredMembership, TypeConfig, from_store_id, to_store_id,
 };
 use crate::state::{self, Command, Current, DecodeError, KeyRecord, Outcome, Remembered, RequestId};
-use crate::store::{self, Checkpoint, Keystore, SnapshotBuild, Snapshots, View};
+use crate::store::{self, Keystore, KeystoreCheckpoint, SnapshotBuild, Snapshots, View};
 
 /// How many entries the state machine applies before it writes and answers them.
 const BATCH: usize = 1024;
@@ -32,7 +32,7 @@ pub struct StateMachine {
 pub struct SnapshotBuilder {
     build: Option<SnapshotBuild>,
     snapshots: Snapshots,
-    checkpoint: Checkpoint,
+    checkpoint: KeystoreCheckpoint,
 }
 
 impl StateMachine {

@@ -15,7 +15,7 @@ use crate::raft::leases::read_index::LeaderDigest;
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::DigestRequest;
 use crate::state::Digest;
-use crate::store::{Checkpoint, Progress};
+use crate::store::{KeystoreCheckpoint, Progress};
 
 /// How long a member may take to answer with its digest.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ struct Disagreement {
 
 /// The digest of this node's state at an index. `None` when the node does not keep one for that index.
 pub(in crate::raft) fn digest_at(progress: &Progress, index: u64) -> Option<Digest> {
-    progress.marks.iter().find(|(marked, _)| *marked == index).map(|(_, digest)| *digest)
+    progress.digests.iter().find(|(marked, _)| *marked == index).map(|(_, digest)| *digest)
 }
 
 /// Compares each digest of the leader with this node's. If they differ and this node is alone with its digest, it marks
@@ -39,7 +39,7 @@ pub(in crate::raft) async fn check(
     mut leader_digests: mpsc::Receiver<LeaderDigest>,
     progress: watch::Receiver<Progress>,
     leadership: Arc<Leadership>,
-    checkpoint: Checkpoint,
+    checkpoint: KeystoreCheckpoint,
     failure: Failure,
 ) {
     let mut logged_at = 0;
@@ -70,7 +70,7 @@ pub(in crate::raft) async fn check(
 }
 
 /// Marks the keystore as damaged and stops the node. The next start rebuilds the keystore.
-pub(in crate::raft) fn report_damage(checkpoint: &Checkpoint, failure: &Failure, reason: &str) {
+pub(in crate::raft) fn report_damage(checkpoint: &KeystoreCheckpoint, failure: &Failure, reason: &str) {
     let next = match checkpoint.mark_damaged() {
         Ok(()) => "the next start rebuilds the keystore".to_owned(),
         Err(error) => format!(

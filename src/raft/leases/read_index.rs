@@ -30,7 +30,7 @@ pub(in crate::raft) struct ReadIndex {
 impl ReadIndex {
     /// The answer about an index of a leader that has got this far.
     pub(in crate::raft) fn at(index: u64, progress: &Progress, asked_at_ns: i64, lease: Duration) -> Self {
-        let newest = progress.marks.last();
+        let newest = progress.digests.last();
         let leader_digest = newest.map(|(index, digest)| LeaderDigest { index: *index, digest: *digest });
         Self { index, last_revocation: progress.last_revocation, leader_digest, asked_at_ns, lease }
     }
