@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::exchange::Call;
 use super::listing::path;
 use super::{ApiClient, Error, IdentityEntry, PolicyEntry, SelfEntry};
-use crate::policy::{Identity, Policy};
+use crate::policy::{Identity, IdentityAction, Policy, PolicyAction};
 
 /// The role of a new identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl ApiClient {
     /// # Errors
     /// Status 404 `policy does not exist`, 403, or no answer.
     pub async fn describe_policy(&self, name: &str) -> Result<PolicyEntry, Error> {
-        self.fetch(&Call::new(Method::GET, path("/v1/policy/describe/", name))).await
+        self.fetch(&Call::new(Method::GET, path(PolicyAction::Describe, name))).await
     }
 
     /// A policy with its patterns.
@@ -40,7 +40,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::describe_policy`].
     pub async fn read_tagged_policy(&self, name: &str) -> Result<(PolicyEntry, Option<String>), Error> {
-        let path = path("/v1/policy/read/", name);
+        let path = path(PolicyAction::Read, name);
         let answer = self.exchange(&Call::new(Method::GET, path.clone())).await?;
         Ok((answer.parse(&path)?, answer.tag))
     }
@@ -50,7 +50,7 @@ impl ApiClient {
     /// # Errors
     /// 403, or no answer.
     pub async fn list_policies(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.list("/v1/policy/list/", prefix).await
+        self.list(PolicyAction::List, prefix).await
     }
 
     /// The role and policy of an identity.
@@ -58,7 +58,7 @@ impl ApiClient {
     /// # Errors
     /// Status 404 `identity does not exist`, 403, or no answer.
     pub async fn describe_identity(&self, identity: &str) -> Result<IdentityEntry, Error> {
-        self.fetch(&Call::new(Method::GET, path("/v1/identity/describe/", identity))).await
+        self.fetch(&Call::new(Method::GET, path(IdentityAction::Describe, identity))).await
     }
 
     /// The identity, role and policy of this client.
@@ -66,7 +66,7 @@ impl ApiClient {
     /// # Errors
     /// No certificate, or no answer.
     pub async fn describe_self(&self) -> Result<SelfEntry, Error> {
-        self.fetch(&Call::new(Method::GET, "/v1/identity/self/describe")).await
+        self.fetch(&Call::new(Method::GET, path(IdentityAction::DescribeSelf, ""))).await
     }
 
     /// All identities that begin with `prefix`, sorted.
@@ -74,7 +74,7 @@ impl ApiClient {
     /// # Errors
     /// 403, or no answer.
     pub async fn list_identities(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.list("/v1/identity/list/", prefix).await
+        self.list(IdentityAction::List, prefix).await
     }
 
     /// Creates a policy.
@@ -82,7 +82,7 @@ impl ApiClient {
     /// # Errors
     /// Status 400 `policy already exists` or for a pattern that can never match, 413, 403, or no answer.
     pub async fn create_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
-        self.exchange(&Call::json(path("/v1/policy/create/", name), &patterns(policy))).await.map(drop)
+        self.exchange(&Call::json(path(PolicyAction::Create, name), &patterns(policy))).await.map(drop)
     }
 
     /// Creates a policy, or replaces the one of that name.
@@ -90,7 +90,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::create_policy`], except that the policy may exist.
     pub async fn write_policy(&self, name: &str, policy: &Policy) -> Result<(), Error> {
-        self.exchange(&Call::json(path("/v1/policy/write/", name), &patterns(policy))).await.map(drop)
+        self.exchange(&Call::json(path(PolicyAction::Write, name), &patterns(policy))).await.map(drop)
     }
 
     /// Replaces the policy if it still has this tag.
@@ -98,7 +98,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::write_policy`], and status 412 if the policy was changed since it was read.
     pub async fn replace_policy(&self, name: &str, policy: &Policy, tag: Option<String>) -> Result<(), Error> {
-        let call = Call { if_match: tag, ..Call::json(path("/v1/policy/write/", name), &patterns(policy)) };
+        let call = Call { if_match: tag, ..Call::json(path(PolicyAction::Write, name), &patterns(policy)) };
         self.exchange(&call).await.map(drop)
     }
 
@@ -108,7 +108,7 @@ impl ApiClient {
     /// Status 404 `policy does not exist`, 400 for an admin, 403 (also for the client's own identity), or no answer.
     pub async fn assign_policy(&self, name: &str, identity: Identity) -> Result<(), Error> {
         let body = json!({ "identity": identity.to_string() });
-        self.exchange(&Call::json(path("/v1/policy/assign/", name), &body)).await.map(drop)
+        self.exchange(&Call::json(path(PolicyAction::Assign, name), &body)).await.map(drop)
     }
 
     /// Deletes a policy; identities that had it lose access.
@@ -116,7 +116,7 @@ impl ApiClient {
     /// # Errors
     /// Status 404 `policy does not exist`, 403, or no answer.
     pub async fn delete_policy(&self, name: &str) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::DELETE, path("/v1/policy/delete/", name))).await.map(drop)
+        self.exchange(&Call::new(Method::DELETE, path(PolicyAction::Delete, name))).await.map(drop)
     }
 
     /// Creates an identity with a role.
@@ -128,7 +128,7 @@ impl ApiClient {
             NewRole::Admin => json!({ "admin": true }),
             NewRole::Policy(name) => json!({ "policy": name }),
         };
-        self.exchange(&Call::json(path("/v1/identity/create/", &identity.to_string()), &body)).await.map(drop)
+        self.exchange(&Call::json(path(IdentityAction::Create, &identity.to_string()), &body)).await.map(drop)
     }
 
     /// Takes all access from an identity.
@@ -136,7 +136,7 @@ impl ApiClient {
     /// # Errors
     /// Status 404 `identity does not exist`, 400 for the last admin, 403, or no answer.
     pub async fn delete_identity(&self, identity: &str) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::DELETE, path("/v1/identity/delete/", identity))).await.map(drop)
+        self.exchange(&Call::new(Method::DELETE, path(IdentityAction::Delete, identity))).await.map(drop)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use super::Error;
 use crate::error_code::ErrorCode;
+use crate::policy::{Action, ActionKind, IdentityAction, KeyAction, PolicyAction};
 use crate::tls::CertificateRefusal;
 
 const NO_CERTIFICATE: &str = "the server requires a client certificate: set MINIO_KES_API_KEY, or --cert and --key; a \
@@ -68,15 +69,21 @@ fn is_ended(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_none_or(|io| ENDED.contains(&io.kind()))
 }
 
-/// Whether a second request to this path finds nothing left to act on.
-fn ends_something(path: &str) -> bool {
-    const ENDS: [&str; 5] =
-        ["/v1/key/delete/", "/v1/key/purge/", "/v1/key/restore/", "/v1/policy/delete/", "/v1/identity/delete/"];
-    ENDS.iter().any(|end| path.starts_with(end))
+/// Whether a second request for this action finds nothing left to act on.
+fn ends_something(action: Option<ActionKind>) -> bool {
+    use ActionKind::{Identity, Key, Policy};
+    matches!(
+        action,
+        Some(
+            Key(KeyAction::Delete | KeyAction::Purge | KeyAction::Restore)
+                | Policy(PolicyAction::Delete)
+                | Identity(IdentityAction::Delete)
+        )
+    )
 }
 
 fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
-    let name = name_in(path);
+    let (name, action) = (name_in(path), Action::parse(path).map(|action| action.kind()));
     let hint = match code {
         ErrorCode::KeyExists | ErrorCode::PolicyExists | ErrorCode::IdentityExists if retried => {
             format!("{EARLIER} created it")
@@ -85,7 +92,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
         | ErrorCode::DeletedKeyNotFound
         | ErrorCode::PolicyNotFound
         | ErrorCode::IdentityNotFound
-            if retried && ends_something(path) =>
+            if retried && ends_something(action) =>
         {
             format!("{EARLIER} done it")
         }
@@ -95,7 +102,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
         ErrorCode::PolicyNotFound => "`keyraft policy ls` lists the policies".to_owned(),
         ErrorCode::IdentityNotFound => "`keyraft identity ls` lists the identities".to_owned(),
         ErrorCode::KeyVersionNotFound => format!("`keyraft key versions {name}` lists the key's versions"),
-        ErrorCode::DeletedKeyNotFound if path.starts_with("/v1/key/purge/") => {
+        ErrorCode::DeletedKeyNotFound if action == Some(KeyAction::Purge.into()) => {
             format!("only a deleted key can be purged; `keyraft key info {name}` shows whether the key exists")
         }
         ErrorCode::DeletedKeyNotFound => format!(
@@ -117,7 +124,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
         ErrorCode::KeyVersionDisabled => format!(
             "`keyraft key versions {name}` lists the key's versions; `keyraft key enable {name} VERSION` enables one again"
         ),
-        ErrorCode::BodyTooLarge if path.starts_with("/v1/policy/") => {
+        ErrorCode::BodyTooLarge if matches!(action, Some(ActionKind::Policy(_))) => {
             "the policy is too large; one pattern that ends in '*' can stand for many".to_owned()
         }
         ErrorCode::UnknownPath => "this server does not have that operation".to_owned(),

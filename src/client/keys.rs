@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::exchange::Call;
 use super::listing::path;
 use super::{ApiClient, DataKey, Error, KeyEntry};
-use crate::policy::Identity;
+use crate::policy::{Identity, KeyAction};
 
 /// Key material to import, and facts about it. The server chooses what is absent.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl ApiClient {
     /// # Errors
     /// Status 400 `key already exists`, 403, or no answer.
     pub async fn create_key(&self, name: &str) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::PUT, path("/v1/key/create/", name))).await.map(drop)
+        self.exchange(&Call::new(Method::PUT, path(KeyAction::Create, name))).await.map(drop)
     }
 
     /// Creates a key with the given material.
@@ -80,7 +80,7 @@ impl ApiClient {
     /// As [`ApiClient::create_key`], 406 for material of the wrong size, and 403 if a client that is not an admin sends
     /// `created_at` or `created_by`.
     pub async fn import_key(&self, name: &str, import: &Import<'_>) -> Result<(), Error> {
-        let call = Call { body: import.encoded(), ..Call::new(Method::PUT, path("/v1/key/import/", name)) };
+        let call = Call { body: import.encoded(), ..Call::new(Method::PUT, path(KeyAction::Import, name)) };
         self.exchange(&call).await.map(drop)
     }
 
@@ -89,7 +89,7 @@ impl ApiClient {
     /// # Errors
     /// Status 404 `key does not exist`, 403, or no answer.
     pub async fn describe_key(&self, name: &str) -> Result<KeyEntry, Error> {
-        self.fetch(&Call::new(Method::GET, path("/v1/key/describe/", name))).await
+        self.fetch(&Call::new(Method::GET, path(KeyAction::Describe, name))).await
     }
 
     /// Deletes a key. Nobody can then decrypt what it encrypted.
@@ -97,7 +97,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::describe_key`].
     pub async fn delete_key(&self, name: &str) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::DELETE, path("/v1/key/delete/", name))).await.map(drop)
+        self.exchange(&Call::new(Method::DELETE, path(KeyAction::Delete, name))).await.map(drop)
     }
 
     /// The names of all keys that begin with `prefix`, sorted.
@@ -105,7 +105,7 @@ impl ApiClient {
     /// # Errors
     /// 403, or no answer.
     pub async fn list_keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.list("/v1/key/list/", prefix).await
+        self.list(KeyAction::List, prefix).await
     }
 
     /// Generates a data key that is bound to `context`.
@@ -116,7 +116,7 @@ impl ApiClient {
         // Always send the context, also an empty one: an empty body can mean that the body got lost on the way (wire
         // contract, "Bodies and headers").
         let body = json!({ "context": BASE64_STANDARD.encode(context) });
-        let call = Call::json(path("/v1/key/generate/", name), &body);
+        let call = Call::json(path(KeyAction::Generate, name), &body);
         let output: KeyOutput = self.fetch(&call).await?;
         let plaintext = decode(&call, &output.plaintext)?;
         Ok(DataKey { plaintext: Zeroizing::new(plaintext), ciphertext: decode(&call, &output.ciphertext)? })
@@ -127,7 +127,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::describe_key`].
     pub async fn encrypt(&self, name: &str, plaintext: &[u8], context: &[u8]) -> Result<Vec<u8>, Error> {
-        let call = Call::json(path("/v1/key/encrypt/", name), &with_context("plaintext", plaintext, context));
+        let call = Call::json(path(KeyAction::Encrypt, name), &with_context("plaintext", plaintext, context));
         let output: KeyOutput = self.fetch(&call).await?;
         decode(&call, &output.ciphertext)
     }
@@ -137,7 +137,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::describe_key`], and 400 for a ciphertext of another key or context.
     pub async fn decrypt(&self, name: &str, ciphertext: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let call = Call::json(path("/v1/key/decrypt/", name), &with_context("ciphertext", ciphertext, context));
+        let call = Call::json(path(KeyAction::Decrypt, name), &with_context("ciphertext", ciphertext, context));
         let output: KeyOutput = self.fetch(&call).await?;
         decode(&call, &output.plaintext).map(Zeroizing::new)
     }
@@ -147,7 +147,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::describe_key`], and 409 for a key without an HMAC key.
     pub async fn hmac(&self, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
-        let call = Call::json(path("/v1/key/hmac/", name), &json!({ "message": BASE64_STANDARD.encode(message) }));
+        let call = Call::json(path(KeyAction::Hmac, name), &json!({ "message": BASE64_STANDARD.encode(message) }));
         let output: KeyOutput = self.fetch(&call).await?;
         decode(&call, &output.hmac)
     }

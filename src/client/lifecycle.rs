@@ -8,6 +8,7 @@ use serde_json::json;
 use super::exchange::Call;
 use super::listing::path;
 use super::{ApiClient, Error, KeyVersions};
+use crate::policy::KeyAction;
 
 #[derive(Deserialize)]
 struct Rotated {
@@ -22,7 +23,7 @@ impl ApiClient {
     /// Status 404 `key does not exist`, 403, or no answer. [`Error::may_be_done`] says whether the key may be rotated
     /// nevertheless.
     pub async fn rotate_key(&self, name: &str) -> Result<String, Error> {
-        let call = Call { once: true, ..Call::new(Method::PUT, path("/v1/key/rotate/", name)) };
+        let call = Call { once: true, ..Call::new(Method::PUT, path(KeyAction::Rotate, name)) };
         let rotated: Rotated = self.fetch(&call).await?;
         Ok(rotated.version)
     }
@@ -32,7 +33,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::rotate_key`].
     pub async fn key_versions(&self, name: &str) -> Result<KeyVersions, Error> {
-        self.fetch(&Call::new(Method::GET, path("/v1/key/versions/", name))).await
+        self.fetch(&Call::new(Method::GET, path(KeyAction::Versions, name))).await
     }
 
     /// The versions of a key from every server that answers. Each server knows its own uses of the key at once, and those of
@@ -41,7 +42,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::rotate_key`]. No answer means that none of the servers answered.
     pub async fn key_versions_everywhere(&self, name: &str) -> Result<Vec<KeyVersions>, Error> {
-        let call = Call::new(Method::GET, path("/v1/key/versions/", name));
+        let call = Call::new(Method::GET, path(KeyAction::Versions, name));
         let asked = self.servers.iter().map(|server| self.exchange_with(server, &call));
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
         for (server, outcome) in self.servers.iter().zip(join_all(asked).await) {
@@ -59,7 +60,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::rotate_key`]; 404 `key version does not exist`, and 400 for the newest version that is enabled.
     pub async fn disable_version(&self, name: &str, version: &str) -> Result<(), Error> {
-        self.exchange(&Call::json(path("/v1/key/disable/", name), &json!({ "version": version }))).await.map(drop)
+        self.exchange(&Call::json(path(KeyAction::Disable, name), &json!({ "version": version }))).await.map(drop)
     }
 
     /// Enables a disabled version.
@@ -67,7 +68,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::disable_version`].
     pub async fn enable_version(&self, name: &str, version: &str) -> Result<(), Error> {
-        self.exchange(&Call::json(path("/v1/key/enable/", name), &json!({ "version": version }))).await.map(drop)
+        self.exchange(&Call::json(path(KeyAction::Enable, name), &json!({ "version": version }))).await.map(drop)
     }
 
     /// Restores a deleted key within its deletion window.
@@ -75,7 +76,7 @@ impl ApiClient {
     /// # Errors
     /// Status 404 unless a deleted key of this name exists, 403, or no answer.
     pub async fn restore_key(&self, name: &str) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::PUT, path("/v1/key/restore/", name))).await.map(drop)
+        self.exchange(&Call::new(Method::PUT, path(KeyAction::Restore, name))).await.map(drop)
     }
 
     /// Deletes a deleted key for good, before its deletion window ends.
@@ -83,6 +84,6 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::restore_key`].
     pub async fn purge_key(&self, name: &str) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::DELETE, path("/v1/key/purge/", name))).await.map(drop)
+        self.exchange(&Call::new(Method::DELETE, path(KeyAction::Purge, name))).await.map(drop)
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::exchange::{Answer, Call};
 use super::{ApiClient, Error};
+use crate::policy::ActionKind;
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -25,16 +26,17 @@ struct Page {
 }
 
 impl ApiClient {
-    /// All names that begin with `prefix`, from a listing route.
+    /// All names that begin with `prefix`, from a listing.
     ///
     /// Keyraft sends them all as one stream of lines. Other servers send pages. Their continuation is the prefix of the
     /// next request (wire contract, "Names and listings").
-    pub(super) async fn list(&self, route: &str, prefix: &str) -> Result<Vec<String>, Error> {
+    pub(super) async fn list(&self, listing: impl Into<ActionKind>, prefix: &str) -> Result<Vec<String>, Error> {
+        let listing = listing.into();
         let prefix = prefix.strip_suffix('*').unwrap_or(prefix);
         let mut names = Vec::new();
         let mut from = prefix.to_owned();
         loop {
-            let call = Call { accept: NDJSON, ..Call::new(Method::GET, path(route, &from)) };
+            let call = Call { accept: NDJSON, ..Call::new(Method::GET, path(listing, &from)) };
             let answer = self.exchange(&call).await?;
             if answer.content_type.starts_with(NDJSON) {
                 return lines(&call, &answer);
@@ -58,9 +60,10 @@ fn lines(call: &Call, answer: &Answer) -> Result<Vec<String>, Error> {
         .map_err(|error| Error::Malformed { path: call.path.clone(), reason: error.to_string() })
 }
 
-/// A route followed by a name. Escapes every byte that could end the segment or change its meaning.
-pub fn path(route: &str, name: &str) -> String {
-    let mut path = route.to_owned();
+/// The path of a request for an action on a name, which is empty if no name follows the path. Escapes every byte that
+/// could end the segment or change its meaning.
+pub fn path(action: impl Into<ActionKind>, name: &str) -> String {
+    let mut path = action.into().path().to_owned();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             path.push(char::from(byte));
@@ -74,10 +77,11 @@ pub fn path(route: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::KeyAction;
 
     #[test]
     fn a_name_stays_one_segment() {
-        assert_eq!(path("/v1/key/create/", "my-key_1"), "/v1/key/create/my-key_1");
-        assert_eq!(path("/v1/key/list/", "a/b*ä?"), "/v1/key/list/a%2Fb%2A%C3%A4%3F");
+        assert_eq!(path(KeyAction::Create, "my-key_1"), "/v1/key/create/my-key_1");
+        assert_eq!(path(KeyAction::List, "a/b*ä?"), "/v1/key/list/a%2Fb%2A%C3%A4%3F");
     }
 }

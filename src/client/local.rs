@@ -9,7 +9,8 @@ use tokio::net::UnixStream;
 
 use super::connection::Connection;
 use super::exchange::{Answer, Call, read};
-use super::{ClusterStatus, Endpoint, Error};
+use super::{ClusterStatus, Endpoint, Error, listing};
+use crate::policy::ClusterAction;
 
 const SOCKET: &str = "keyraft.sock";
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// [`Error::Socket`] if no node answers there.
 pub async fn local_cluster_status(data: &Path) -> Result<ClusterStatus, Error> {
     let path = data.join(SOCKET);
-    let call = Call::new(Method::GET, "/v1/cluster/status");
+    let call = Call::new(Method::GET, listing::path(ClusterAction::Status, ""));
     let broken = |source| Error::Socket { path: path.clone(), source };
     let asked = tokio::time::timeout(TIMEOUT, ask(&path, &call)).await;
     asked.map_err(|_| broken(io::ErrorKind::TimedOut.into()))?.map_err(broken)??.parse(&call.path)

@@ -3,7 +3,9 @@
 use hyper::Method;
 
 use super::exchange::Call;
+use super::listing::path;
 use super::{ApiClient, ApiRoute, ClusterStatus, Error, Status, Version};
+use crate::policy::{ActionKind, ClusterAction, SystemAction};
 
 impl ApiClient {
     /// The server's version.
@@ -11,7 +13,7 @@ impl ApiClient {
     /// # Errors
     /// No certificate, or no answer.
     pub async fn version(&self) -> Result<Version, Error> {
-        self.fetch(&Call::new(Method::GET, "/version")).await
+        self.fetch(&Call::new(Method::GET, path(SystemAction::Version, ""))).await
     }
 
     /// Whether the server is ready to serve.
@@ -19,7 +21,7 @@ impl ApiClient {
     /// # Errors
     /// It is not ready, or gives no answer.
     pub async fn ready(&self) -> Result<(), Error> {
-        self.exchange(&Call::new(Method::GET, "/v1/ready")).await.map(drop)
+        self.exchange(&Call::new(Method::GET, path(SystemAction::Ready, ""))).await.map(drop)
     }
 
     /// The server's version, machine and load.
@@ -27,7 +29,7 @@ impl ApiClient {
     /// # Errors
     /// 403, or no answer.
     pub async fn status(&self) -> Result<Status, Error> {
-        self.fetch(&Call::new(Method::GET, "/v1/status")).await
+        self.fetch(&Call::new(Method::GET, path(SystemAction::Status, ""))).await
     }
 
     /// The server's routes.
@@ -35,7 +37,7 @@ impl ApiClient {
     /// # Errors
     /// 403, or no answer.
     pub async fn apis(&self) -> Result<Vec<ApiRoute>, Error> {
-        self.fetch(&Call::new(Method::GET, "/v1/api")).await
+        self.fetch(&Call::new(Method::GET, path(SystemAction::Api, ""))).await
     }
 
     /// The state of the cluster, as the node that answers sees it.
@@ -43,7 +45,7 @@ impl ApiClient {
     /// # Errors
     /// 404 from a server without a cluster, 403, or no answer.
     pub async fn cluster_status(&self) -> Result<ClusterStatus, Error> {
-        self.fetch(&Call::new(Method::GET, "/v1/cluster/status")).await
+        self.fetch(&Call::new(Method::GET, path(ClusterAction::Status, ""))).await
     }
 
     /// The server's metrics in the Prometheus text format: those that KES has, or those of the cluster and its storage.
@@ -51,9 +53,9 @@ impl ApiClient {
     /// # Errors
     /// 404 from a server without a cluster, 403, or no answer.
     pub async fn metrics(&self, of_cluster: bool) -> Result<String, Error> {
-        let path = if of_cluster { "/v1/cluster/metrics" } else { "/v1/metrics" };
-        let answer = self.exchange(&Call { accept: "*/*", ..Call::new(Method::GET, path) }).await?;
-        String::from_utf8(answer.body.to_vec())
-            .map_err(|error| Error::Malformed { path: path.to_owned(), reason: error.to_string() })
+        let metrics = if of_cluster { ClusterAction::Metrics.into() } else { ActionKind::from(SystemAction::Metrics) };
+        let path = path(metrics, "");
+        let answer = self.exchange(&Call { accept: "*/*", ..Call::new(Method::GET, path.as_str()) }).await?;
+        String::from_utf8(answer.body.to_vec()).map_err(|error| Error::Malformed { path, reason: error.to_string() })
     }
 }

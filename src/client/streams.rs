@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use super::api_client::Server;
 use super::connection::Connection;
 use super::exchange::{Call, read};
+use super::listing::path;
 use super::{ApiClient, Endpoint, Error};
+use crate::policy::LogAction;
 
 /// The longest line that the client reads. Events are far shorter.
 const MAX_LINE: usize = 1 << 20;
@@ -132,9 +134,9 @@ impl LogStream {
 }
 
 fn target(log: LogKind, LogQuery { tail, follow, cluster }: LogQuery) -> String {
-    let name = match log {
-        LogKind::Audit => "audit",
-        LogKind::Error => "error",
+    let action = match log {
+        LogKind::Audit => LogAction::Audit,
+        LogKind::Error => LogAction::Error,
     };
     // KES knows none of these parameters, so send only those that change something.
     let mut parameters = Vec::new();
@@ -148,7 +150,7 @@ fn target(log: LogKind, LogQuery { tail, follow, cluster }: LogQuery) -> String 
         parameters.push("cluster=true".to_owned());
     }
     let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
-    format!("/v1/log/{name}{query}")
+    path(action, "") + &query
 }
 
 #[cfg(test)]

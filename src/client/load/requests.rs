@@ -10,6 +10,7 @@ use hyper::{Method, Request, Uri};
 use super::bench_keys::{BenchKeys, CONTEXT};
 use super::{Http, LoadOperation, LoadPlan};
 use crate::client::Endpoint;
+use crate::policy::{ActionKind, KeyAction, SystemAction};
 
 /// The requests to one server.
 pub struct Requests {
@@ -55,7 +56,7 @@ impl Requests {
 
     /// The request that creates the `count`th key of a client.
     pub fn create(&self, worker: usize, count: u64) -> Request<Full<Bytes>> {
-        let path = format!("/v1/key/create/{}", BenchKeys::created_name(&self.prefix, worker, count));
+        let path = action(LoadOperation::Create).on(&BenchKeys::created_name(&self.prefix, worker, count)).path();
         self.request(&self.template(Method::PUT, &path, String::new()))
     }
 
@@ -68,11 +69,10 @@ impl Requests {
     }
 
     fn templates(&self, operation: LoadOperation, keys: &BenchKeys) -> Vec<Template> {
-        let keyless = |path: &str| vec![self.template(Method::GET, path, String::new())];
+        let once = |name| vec![self.template(Method::GET, &action(operation).on(name).path(), String::new())];
         match operation {
-            LoadOperation::Status => keyless("/v1/status"),
-            LoadOperation::Connect => keyless("/version"),
-            LoadOperation::List => keyless(&format!("/v1/key/list/{}", keys.prefix)),
+            LoadOperation::Status | LoadOperation::Connect => once(""),
+            LoadOperation::List => once(&keys.prefix),
             _ => keys.list.iter().map(|(name, ciphertext)| self.on_key(operation, name, ciphertext)).collect(),
         }
     }
@@ -90,12 +90,27 @@ impl Requests {
             _ => String::new(),
         };
         let method = if operation == LoadOperation::Describe { Method::GET } else { Method::PUT };
-        self.template(method, &format!("/v1/key/{}/{name}", operation.name()), body)
+        self.template(method, &action(operation).on(name).path(), body)
     }
 
     fn template(&self, method: Method, path: &str, body: String) -> Template {
         let uri =
             Uri::try_from(format!("{}{path}", self.base)).expect("names of bench keys and endpoints need no escapes");
         Template { method, uri, body: body.into() }
+    }
+}
+
+/// What the requests of an operation ask for.
+fn action(operation: LoadOperation) -> ActionKind {
+    match operation {
+        LoadOperation::Create => KeyAction::Create.into(),
+        LoadOperation::Generate => KeyAction::Generate.into(),
+        LoadOperation::Encrypt => KeyAction::Encrypt.into(),
+        LoadOperation::Decrypt => KeyAction::Decrypt.into(),
+        LoadOperation::Hmac => KeyAction::Hmac.into(),
+        LoadOperation::Describe => KeyAction::Describe.into(),
+        LoadOperation::List => KeyAction::List.into(),
+        LoadOperation::Status => SystemAction::Status.into(),
+        LoadOperation::Connect => SystemAction::Version.into(),
     }
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::error_code::{self, ErrorCode};
+use crate::policy::{ActionKind, ClusterAction};
 
 /// How long an earlier server may take to end.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -40,7 +41,7 @@ pub async fn serve_local(path: &Path, status: LocalStatus) -> io::Result<()> {
     let answer = move || async move { ([(CONTENT_TYPE, "application/json")], status().to_string()) };
     let refuse = |status, code: ErrorCode| async move { (status, [(error_code::HEADER, code.as_str())]) };
     let router = Router::new()
-        .route("/v1/cluster/status", get(answer))
+        .route(ActionKind::from(ClusterAction::Status).path(), get(answer))
         .fallback(move || refuse(StatusCode::NOT_FOUND, ErrorCode::UnknownPath))
         .method_not_allowed_fallback(move || refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed));
     wait_for_earlier_server(path).await?;

@@ -122,3 +122,23 @@ pub enum SystemAction {
     /// The metrics that KES has.
     Metrics,
 }
+
+/// Makes the actions of each kind into any action.
+macro_rules! into_action_kind {
+    ($($variant:ident($action:ident),)+) => {$(
+        impl From<$action> for ActionKind {
+            fn from(action: $action) -> Self {
+                Self::$variant(action)
+            }
+        }
+    )+};
+}
+
+into_action_kind! {
+    Key(KeyAction),
+    Policy(PolicyAction),
+    Identity(IdentityAction),
+    Log(LogAction),
+    Cluster(ClusterAction),
+    System(SystemAction),
+}
