@@ -27,7 +27,7 @@ enum Action {
     /// Make an API key, with which a client shows who it is
     #[command(after_help = NEW_EXAMPLES)]
     New {
-        /// Also write its certificate to this file, in PEM
+        /// Also write the API key's certificate to this file, in PEM
         #[arg(long, value_name = "FILE", requires = "key")]
         cert: Option<PathBuf>,
         /// Also write the certificate's private key to this file
@@ -93,10 +93,10 @@ enum Action {
 /// The role of a new identity.
 #[derive(Clone, clap::Args)]
 struct RoleArgs {
-    /// Give it this policy
+    /// Give the identity this policy
     #[arg(long, value_name = "NAME", conflicts_with = "admin")]
     policy: Option<String>,
-    /// Make it an admin, who may do everything
+    /// Make the identity an admin, who may do everything
     #[arg(long)]
     admin: bool,
 }

@@ -56,7 +56,7 @@ enum Action {
         #[arg(default_value = "", value_name = "PREFIX", hide_default_value = true)]
         prefix: String,
     },
-    /// Delete keys; nobody can decrypt what they have encrypted
+    /// Delete keys; after that, nobody can decrypt what they have encrypted
     #[command(after_help = RM_EXAMPLES)]
     Rm {
         /// The keys' names
@@ -80,7 +80,7 @@ enum Action {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Add a version to keys, which encrypts from then on
+    /// Add a new version to keys; it encrypts from then on
     #[command(after_help = ROTATE_EXAMPLES)]
     Rotate {
         /// The keys' names

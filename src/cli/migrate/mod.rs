@@ -82,8 +82,8 @@ Examples:
   keyraft migrate keystore /var/lib/kes/keys --verify https://old-kes:7373
   keyraft migrate keystore /var/lib/kes/keys --json | jq '.keys[] | select(.outcome == \"failed\")'
 
-The command proves every key after its import: the server must decrypt what the file's key encrypts, and HMACs
-must agree. It proves a key that the server already has in the same way, and never overwrites it. After a
+The command proves every key after its import: the new server must decrypt what the file's key encrypts, and HMACs
+must agree. It proves a key that the new server already has in the same way, and never overwrites it. After a
 failure, run the command again: it goes on where it stopped.";
 const STATIC_EXAMPLES: &str = "\
 Examples:

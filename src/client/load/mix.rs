@@ -64,7 +64,7 @@ pub struct Mix {
 
 /// A text that cannot be read as a mix. Its display says why, and how to write one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}; write a mix like 'generate=80,decrypt=20', of {}", .0, operation_names())]
+#[error("{}; write a mix like 'generate=80,decrypt=20' from the operations {}", .0, operation_names())]
 pub struct MixError(String);
 
 impl Mix {
