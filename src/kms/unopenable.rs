@@ -1,20 +1,14 @@
-//! Records that do not open: the node compares each with a peer's before it gives the key up (design, "Storage").
+//! The records that do not open, and the last comparison of each with a peer's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::{Error, Kms};
 use crate::policy::KeyName;
-use crate::raft::Comparison;
 
-/// How long a request waits for a comparison.
-const HOLD: Duration = Duration::from_secs(3);
-/// The pause before the next comparison of a record when no peer answered the last one.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Records that the node remembers. Beyond that it forgets all of them, and compares a record again when it is used.
 const MOST: usize = 10_000;
 
@@ -23,11 +17,11 @@ const MOST: usize = 10_000;
 pub(super) struct UnopenableRecords(Mutex<HashMap<[u8; 32], Arc<UnopenableRecord>>>);
 
 /// One record. It is locked during a comparison, so that other requests for it wait for the result.
-type UnopenableRecord = tokio::sync::Mutex<LastComparison>;
+pub(super) type UnopenableRecord = tokio::sync::Mutex<LastComparison>;
 
 /// The result of the last comparison of a record with a peer's.
 #[derive(Debug, Clone, Copy)]
-enum LastComparison {
+pub(super) enum LastComparison {
     /// The node has not compared the record yet.
     Never,
     /// A peer has the same record, so no node can open it.
@@ -36,44 +30,8 @@ enum LastComparison {
     Unanswered(Instant),
 }
 
-impl Kms {
-    /// Why this node cannot use a version whose record does not open here. If a peer has the same record, the fault
-    /// lies in this key alone. If a peer has another record, this node is damaged: it stops, and rebuilds its keystore.
-    pub(super) async fn compared_with_peer(&self, name: KeyName<'_>, version: u32, by: Instant) -> Error {
-        let Some(record) = self.cluster.view().record(name, version) else { return Error::VersionNotFound };
-        let record = self.unopenable.entry(name, version, &record);
-        let mut last = record.lock().await;
-        match *last {
-            LastComparison::Equal => return Error::KeyUnopenable,
-            LastComparison::Unanswered(at) if at.elapsed() < ASK_AGAIN => return Error::KeyUnopenable,
-            LastComparison::Unanswered(_) | LastComparison::Never => {}
-        }
-        let key = name.as_str();
-        match self.cluster.compare_record(name, version, by.min(Instant::now() + HOLD)).await {
-            Comparison::Equal { peer } => {
-                tracing::error!(key, version, peer, "a record that does not open is the same on a peer");
-                *last = LastComparison::Equal;
-                Error::KeyUnopenable
-            }
-            Comparison::Different { peer } => {
-                self.cluster.report_damage(&format!(
-                    "invariant broken: the record of key '{key}', version {version}, does not open, and is another on \
-                     node {peer}"
-                ));
-                Error::Stopping
-            }
-            Comparison::Changed => Error::Stopping,
-            Comparison::Unanswered => {
-                tracing::error!(key, version, "a record does not open, and no peer sent its own for a comparison");
-                *last = LastComparison::Unanswered(Instant::now());
-                Error::KeyUnopenable
-            }
-        }
-    }
-}
-
 impl UnopenableRecords {
-    fn entry(&self, name: KeyName<'_>, version: u32, record: &[u8]) -> Arc<UnopenableRecord> {
+    pub(super) fn entry(&self, name: KeyName<'_>, version: u32, record: &[u8]) -> Arc<UnopenableRecord> {
         let mut hash = Sha256::new();
         hash.update((name.as_str().len() as u64).to_be_bytes());
         hash.update(name.as_str());

@@ -1,26 +1,18 @@
-//! The last uses of keys: this node notes a key's use at most once an hour, and sends noted uses to the cluster later.
+//! The last uses of keys that this node has noted, at most one an hour for each key, until the cluster knows of them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::Kms;
 use crate::clock;
 use crate::policy::KeyName;
-use crate::state::{CreationId, KeyRecord, KeySeen, Operation, Use};
+use crate::state::{CreationId, KeySeen, Use};
 
 /// This node notes a use when the last noted use of the key is this many minutes old.
-const EVERY_MINUTES: u32 = 60;
-/// The pause between two times that this node sends noted uses. Until then the other nodes do not know of them. A
-/// shorter pause does not make more uses, because each key is noted once an hour.
-const REPLICATE_EVERY: Duration = Duration::from_secs(5);
-/// Uses in one command, which are about 50 KiB.
-const AT_A_TIME: usize = 512;
+pub(super) const EVERY_MINUTES: u32 = 60;
 /// The most uses that this node holds. When it is full, a key's use is noted later, at another use.
 const HELD: usize = 100_000;
-const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// Uses that this node has noted and the cluster does not know of yet.
 #[derive(Default)]
@@ -50,50 +42,18 @@ impl Uses {
         self.held.lock().get(&(key.name.clone(), key.creation_id)).copied()
     }
 
-    fn all(&self) -> Vec<Use> {
+    pub(super) fn all(&self) -> Vec<Use> {
         let held = self.held.lock();
         held.iter()
             .map(|((name, id), minute)| Use { key: KeySeen { name: name.clone(), creation_id: *id }, minute: *minute })
             .collect()
     }
 
-    fn forget(&self, uses: &[Use]) {
+    pub(super) fn forget(&self, uses: &[Use]) {
         let mut held = self.held.lock();
         for used in uses {
             held.remove(&(used.key.name.clone(), used.key.creation_id));
         }
-    }
-}
-
-impl Kms {
-    /// Sends noted uses to the cluster, again and again. Never ends.
-    pub async fn replicate_uses(&self) {
-        loop {
-            tokio::time::sleep(REPLICATE_EVERY).await;
-            self.replicate_uses_now().await;
-        }
-    }
-
-    /// Sends noted uses to the cluster.
-    pub async fn replicate_uses_now(&self) {
-        let (news, known): (Vec<_>, Vec<_>) = self.opened.uses.all().into_iter().partition(|used| self.is_news(used));
-        self.opened.uses.forget(&known);
-        for batch in news.chunks(AT_A_TIME) {
-            let operation = Operation::RecordUse(batch.to_vec());
-            match self.write_by_itself(operation, Instant::now() + ATTEMPT).await {
-                Ok(_) => self.opened.uses.forget(batch),
-                // The uses stay for the next time.
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Whether the cluster does not know of a use in the same hour. Another node may have sent one.
-    fn is_news(&self, used: &Use) -> bool {
-        let newest = KeyName::parse(&used.key.name).ok().and_then(|name| self.cluster.view().newest_record(name));
-        let Some(record) = newest.and_then(|record| KeyRecord::decode(&record).ok()) else { return false };
-        let known = record.last_used.unwrap_or(0);
-        record.creation_id == used.key.creation_id && used.minute.saturating_sub(known) >= EVERY_MINUTES
     }
 }
 
