@@ -8,13 +8,13 @@ use crate::raft::WriteError;
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum Error {
     /// No key has this name. The leader has confirmed that.
-    #[error("key does not exist")]
+    #[error("no key has this name")]
     KeyNotFound,
     /// A key has this name already.
-    #[error("key already exists")]
+    #[error("a key has this name already")]
     KeyExists,
     /// The key has no such version.
-    #[error("key version does not exist")]
+    #[error("the key has no such version")]
     VersionNotFound,
     /// A deleted key of this name can still be restored.
     #[error("a deleted key of this name can still be restored")]
@@ -44,10 +44,10 @@ pub enum Error {
     #[error("key cannot be opened")]
     KeyUnopenable,
     /// No policy has this name.
-    #[error("policy does not exist")]
+    #[error("no policy has this name")]
     PolicyNotFound,
     /// A policy has this name already.
-    #[error("policy already exists")]
+    #[error("a policy has this name already")]
     PolicyExists,
     /// The policy is not the one that the client wanted to replace.
     #[error("the policy was changed meanwhile")]
@@ -56,10 +56,10 @@ pub enum Error {
     #[error("the policy is too large")]
     PolicyTooLarge,
     /// The cluster does not know this identity.
-    #[error("identity does not exist")]
+    #[error("nobody knows this identity")]
     IdentityNotFound,
     /// The cluster knows this identity already.
-    #[error("identity already exists")]
+    #[error("the identity has a role already")]
     IdentityExists,
     /// The identity is an admin, and an admin cannot have a policy.
     #[error("the identity is an admin")]
