@@ -22,7 +22,7 @@ impl Retry {
         match self {
             Self::Safe => "yes",
             Self::Useless => "yes, but useless",
-            Self::LookFirst => "no: look first whether it was done",
+            Self::LookFirst => "no: check first whether it was done",
             Self::Done => "no: it was done",
         }
     }
@@ -69,7 +69,7 @@ error_codes! {
     TlsRequired, "tls-required", Useless, "The client sent plain HTTP to a port for HTTPS.";
     MalformedRequest, "malformed-request", Useless, "The bytes are not a request in HTTP/1.1.";
     RequestHeadTooLarge, "request-head-too-large", Useless, "The request line and the headers exceed 64 KiB.";
-    MalformedPath, "malformed-path", Useless, "The path has a `%` that is not an escape, or is not UTF-8.";
+    MalformedPath, "malformed-path", Useless, "The path has a `%` without two hexadecimal digits after it, or is not UTF-8.";
     UnknownPath, "unknown-path", Useless, "The server has no such path.";
     MethodNotAllowed, "method-not-allowed", Useless, "The path has another method, which the header `Allow` names.";
     CertificateRequired, "certificate-required", Useless, "The client shows no certificate of its own.";
@@ -112,10 +112,10 @@ error_codes! {
     TimedOut, "timed-out", Safe, "The request took longer than its path may, and nothing was changed.";
     AuditUnavailable, "audit-unavailable", Safe,
         "The node cannot write its audit trail, so it does not do what the request asks for.";
-    OutcomeUnknown, "outcome-unknown", LookFirst, "The node does not know in time whether the change was made.";
+    OutcomeUnknown, "outcome-unknown", LookFirst, "The node did not learn in time whether the change was made.";
     OutcomeNotRecorded, "outcome-not-recorded", LookFirst,
         "The node could not write the audit record of the request, so it withholds the answer.";
-    NotEverywhere, "not-everywhere", Done, "The change was made, and some nodes did not confirm it in time.";
+    NotEverywhere, "not-everywhere", Done, "The change was made, but some nodes did not confirm it in time.";
 }
 
 impl ErrorCode {

@@ -105,7 +105,7 @@ impl ApiError {
             Self::TimedOut { writes: true } => (
                 503,
                 Code::OutcomeUnknown,
-                "the request took too long: the outcome is unknown; look whether the change was made before you try \
+                "the request took too long: the outcome is unknown; check whether the change was made before you try \
                  again"
                     .into(),
             ),
@@ -115,7 +115,7 @@ impl ApiError {
             Self::Unaudited { done: true } => (
                 503,
                 Code::OutcomeNotRecorded,
-                "the node cannot write its audit trail: the outcome is unknown; look whether the change was made \
+                "the node cannot write its audit trail: the outcome is unknown; check whether the change was made \
                  before you try again"
                     .into(),
             ),
@@ -128,7 +128,7 @@ impl ApiError {
 /// A row of the table: the status, the code and the text.
 type Row = (u16, ErrorCode, Cow<'static, str>);
 
-const BAD_PATH: &str = "invalid request path: a '%' must begin two hexadecimal digits, and the result must be UTF-8";
+const BAD_PATH: &str = "invalid request path: two hexadecimal digits must follow a '%', and the result must be UTF-8";
 const BODY_TOO_LARGE: &str = "request body too large";
 const NOT_AUTHENTIC: &str = "decryption failed: ciphertext is not authentic";
 const VERSION_NEWEST: &str = "the newest version of a key cannot be disabled: rotate the key first";
@@ -137,7 +137,7 @@ const POLICY_CHANGED: &str = "somebody changed the policy after you read it: rea
 const IDENTITY_IS_ADMIN: &str = "the identity is an admin: no policy can be assigned to it";
 const ADMIN_OF_FILE: &str = "the identity is the admin of the configuration file: change it there";
 const OUTCOME_UNKNOWN: &str =
-    "the leader did not answer in time: the outcome is unknown; look whether the change was made before you try again";
+    "the leader did not answer in time: the outcome is unknown; check whether the change was made before you try again";
 const NOT_EVERYWHERE: &str = "the change is made, but some nodes did not confirm it in time: they may use the earlier \
     state until their leases end";
 

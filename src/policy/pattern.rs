@@ -231,16 +231,16 @@ impl fmt::Display for Unmatchable {
             Self::QuestionMark => f.write_str("'?' has no meaning in a pattern"),
             Self::NoSlash => f.write_str("every path begins with '/'"),
             Self::Escape(escape) => {
-                write!(f, "patterns are compared with the decoded path: write the character instead of '{escape}'")
+                write!(f, "the server compares patterns with the decoded path: write the character instead of '{escape}'")
             }
             Self::Character(' ') => f.write_str("no path and no name has a blank in it"),
             Self::Character(c) if c.is_control() => f.write_str("no path and no name has a control character in it"),
             Self::Character(c) => write!(f, "no path and no name has '{c}' in it; {WILDCARD}"),
             Self::Unclean => f.write_str(
-                "no path has '//', '/./' or '/../' in it, for paths are not rewritten; write the path itself",
+                "no path has '//', '/./' or '/../' in it, because the server does not rewrite paths; write the path itself",
             ),
             Self::NoName(route) => write!(f, "a name must follow '{route}'; write '{route}*' for every name"),
-            Self::NotInNames(c) => write!(f, "no name has '{c}' in it, but letters, digits, '_' and '-' only"),
+            Self::NotInNames(c) => write!(f, "a name has letters, digits, '_' and '-' only, and not '{c}'"),
             Self::LeadingDash => f.write_str("no name begins with '-'"),
             Self::TooLong => write!(f, "no name is longer than {MAX_NAME} characters"),
             Self::NotAName => f.write_str(

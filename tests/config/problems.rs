@@ -228,12 +228,12 @@ policy:
     let parts = [
         "policy.app.deny: '/v1/key/decrypt/app-[0-9]*' can never match: no path and no name has '[' in it; \
          the only wildcard is a '*' at the end",
-        "patterns are compared with the decoded path: write the character instead of '%2D'",
+        "the server compares patterns with the decoded path: write the character instead of '%2D'",
         "'/v1/key/decrypt/app prod*' can never match: no path and no name has a blank in it",
         "'/v1/key/decrypt/-app*' can never match: no name begins with '-'",
-        "no name has '.' in it, but letters, digits, '_' and '-' only",
+        "a name has letters, digits, '_' and '-' only, and not '.'",
         "a name must follow '/v1/key/decrypt/'; write '/v1/key/decrypt/*' for every name",
-        "no path has '//', '/./' or '/../' in it, for paths are not rewritten; write the path itself",
+        "no path has '//', '/./' or '/../' in it, because the server does not rewrite paths; write the path itself",
         "no path and no name has '@' in it",
     ];
     refused(&format!("{NEEDED}{text}"), &parts);

@@ -129,7 +129,7 @@ impl RemainingNames {
 fn lines(kind: Listing, first: Vec<String>, names: RemainingNames) -> BoxStream<'static, io::Result<Frame<Bytes>>> {
     let rest = stream::try_unfold(names, |mut names| async move {
         let batch = names.batch(Deadline::of_batch()).await.map_err(|refusal| {
-            tracing::warn!("a listing line by line broke off: {}", refusal.answer().2);
+            tracing::warn!("the node broke off a listing that it sends line by line: {}", refusal.answer().2);
             io::Error::other("the listing broke off")
         })?;
         Ok::<_, io::Error>(if batch.is_empty() { None } else { Some((batch, names)) })

@@ -147,7 +147,7 @@ where
             match accepted {
                 Ok((tcp, from)) => self.serve(tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
                 Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}");
+                    tracing::warn!("the node cannot accept a connection of a client: {error}");
                     sleep(PAUSE).await;
                 }
             }
@@ -162,7 +162,7 @@ where
             return self.connections.refused().add(from, &Refused::Full(full));
         };
         if let Err(error) = tcp.set_nodelay(true) {
-            return tracing::debug!(client = %from, "the connection is gone: {error}");
+            return tracing::debug!(client = %from, "the connection of a client broke: {error}");
         }
         let (tls, limits) = ((Arc::clone(&self.tls), self.draining.clone()), self.limits);
         let handlers = (self.handler.clone(), self.malformed.clone());

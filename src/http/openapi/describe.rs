@@ -98,14 +98,14 @@ const fn system(action: SystemAction) -> Description {
         SystemAction::Version => get("Shows version and commit.", AnswerSchema::Json("Version"), &[]),
         SystemAction::Ready => Description {
             details: "A node that is not ready does not listen, so this is the only answer.",
-            ..get("Answers when the node is ready.", AnswerSchema::Empty, &[])
+            ..get("Answers while the node is ready.", AnswerSchema::Empty, &[])
         },
         SystemAction::Status => {
             get("Shows figures of the process and the keystore.", AnswerSchema::Json("Status"), &[])
         }
         SystemAction::Api => get("Lists every route, sorted by path.", AnswerSchema::Json("Routes"), &[]),
         SystemAction::OpenApi => get("Describes this API.", AnswerSchema::OpenApi, &[]),
-        SystemAction::Metrics => get("Shows the metrics that KES has, too.", AnswerSchema::Metrics, &[]),
+        SystemAction::Metrics => get("Shows the metrics that KES has.", AnswerSchema::Metrics, &[]),
     }
 }
 
