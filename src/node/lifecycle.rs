@@ -68,9 +68,9 @@ impl Lifecycle {
         // A node that fails has answered requests too, and their records must not be lost.
         if !matches!(result, Err(NodeError::Audit(_)))
             && let Some(writer) = audit_writer
-            && let Err(unwritten) = writer.stop(AUDIT_PATIENCE).await
+            && let Err(error) = writer.stop(AUDIT_PATIENCE).await
         {
-            tracing::error!(?unwritten, "the node ended before all audit records were written");
+            tracing::error!(%error, "the node ends, but not all of its audit records were written");
         }
         result
     }
@@ -84,12 +84,13 @@ impl Lifecycle {
         self.tasks.spawn(Arc::clone(&parts.public_tls).warn_daily());
         self.tasks.spawn(async move {
             let shown = Arc::clone(&parts);
-            let served = serve_local(&socket, Arc::new(move || local_status::status(&shown))).await;
-            tracing::warn!(
-                ?served,
-                socket = %socket.display(),
-                "the node cannot serve its local socket, which `keyraft cluster status` reads"
-            );
+            if let Err(error) = serve_local(&socket, Arc::new(move || local_status::status(&shown))).await {
+                tracing::warn!(
+                    %error,
+                    socket = %socket.display(),
+                    "the node cannot serve its local socket, which `keyraft cluster status` reads"
+                );
+            }
         });
     }
 

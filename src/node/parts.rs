@@ -117,7 +117,7 @@ impl Parts {
 
     fn reload_certificates(&self, old: &Config, config: &mut Config) {
         if let Err(error) = self.public_tls.reconfigure(&config.tls, skips_auth(config)) {
-            tracing::error!("{error}. The API keeps its old certificates and the other old tls settings");
+            tracing::error!("{error}. The API keeps its old certificates and other old tls settings");
             config.tls = old.tls.clone();
         }
         if let Err(error) = self.peer_tls.reload() {

@@ -45,7 +45,7 @@ pub fn run(path: &Path, overrides: &[Override]) -> Result<(), RunError> {
         tracing::info!("{given}");
     }
     if let Err(error) = protect::process() {
-        tracing::warn!(%error, "the node cannot turn off core files and tracing of its process");
+        tracing::warn!(%error, "the node cannot turn off core dumps and tracing (ptrace) of its process");
     }
     if let Err(error) = protect::raise_open_files() {
         tracing::warn!(%error, "the node cannot raise its limit of open files");
@@ -108,7 +108,7 @@ fn read_again((path, overrides): (&Path, &[Override]), node: &Node, logging: &Lo
     };
     log_warnings(path, &config, &warnings);
     if let Err(error) = logging.reload(&config.log) {
-        tracing::error!(%error, "the node keeps its log level");
+        tracing::error!(%error, "the node cannot use the new log level and keeps the old one");
     }
     let waiting = node.reconfigure(config);
     tracing::info!(wait_for_a_restart = ?waiting, "the node read the configuration again");

@@ -209,7 +209,7 @@ impl Cluster {
     /// Hands leadership over, ends consensus on this node, and closes its files.
     pub async fn stop(&self) {
         if self.leads() && self.hand_over().await {
-            tracing::info!("handed leadership over");
+            tracing::info!("this node handed leadership over");
         }
         self.end_consensus().await;
         let (log, checkpoint) = (self.log.clone(), self.checkpoint.clone());
@@ -220,7 +220,7 @@ impl Cluster {
             written
         });
         if let Ok(Err(error)) = closed.await {
-            tracing::error!(%error, "the keystore could not be made durable; the next start replays the log");
+            tracing::error!(%error, "this node cannot make its keystore durable; its next start replays the log");
         }
     }
 

@@ -31,7 +31,7 @@ impl Failure {
     /// Reports that the log or the keystore failed, usually because of the disk.
     pub fn report_storage(&self, what: &str, error: &dyn std::fmt::Display) {
         self.report(&format!(
-            "{what} failed: {error}. The node stops before it could lose what it acknowledged. If the disk of \
+            "{what} failed: {error}. The node stops before it can lose what it acknowledged. If the disk of \
              cluster.data is full or broken, give it room or repair it, and start the node again"
         ));
     }

@@ -69,7 +69,7 @@ impl OwnLogs {
         asked: &FollowLogRequest,
     ) -> Result<BoxStream<'static, Result<LogLines, Status>>, Status> {
         let permit = Arc::clone(&self.streams).try_acquire_owned();
-        let permit = permit.map_err(|_| Status::resource_exhausted("too many streams of this node's log"))?;
+        let permit = permit.map_err(|_| Status::resource_exhausted("its log has too many readers already"))?;
         let tail = usize::try_from(asked.tail).unwrap_or(usize::MAX);
         let lines = (self.source)(FollowLog { errors: asked.errors, tail, follow: asked.follow });
         let held = lines.map(move |lines| {
@@ -125,7 +125,7 @@ impl FollowedLog {
                 FollowState::Reading(lines) => match lines.message().await {
                     Ok(Some(LogLines { lines })) => return Some(PeerLog::Lines(lines)),
                     Ok(None) if !self.asked.follow => return None,
-                    Ok(None) => return Some(self.away("it has ended the stream")),
+                    Ok(None) => return Some(self.away("it ended the stream")),
                     Err(status) => return Some(self.away(status.message())),
                 },
                 FollowState::Asking { away } => {

@@ -126,7 +126,7 @@ impl Folders {
         let marker = self.root.join(OPENING);
         let cut_short = fs::read(&marker).map_or(0, |marks| u32::try_from(marks.len()).unwrap_or(u32::MAX));
         if cut_short >= OPENINGS_CUT_SHORT {
-            return Err(Damage::Unreadable(format!("opening it was cut short {cut_short} times")));
+            return Err(Damage::Unreadable(format!("the last {cut_short} attempts to open it did not finish")));
         }
         let marks = vec![b'x'; cut_short as usize + 1];
         Ok(replace_file(&marker, &marks)?)

@@ -43,7 +43,7 @@ pub enum Damage {
     #[error("an entry is damaged: {0}")]
     Entry(String),
     /// The content differs from what the node noted when it wrote it.
-    #[error("its {what} is {found}, but {noted} was noted when it was written")]
+    #[error("its {what} is {found}, but the node that wrote it noted {noted}")]
     Disagreement {
         /// What differs: `entry count`, `digest` or `applied index`.
         what: &'static str,
@@ -92,7 +92,10 @@ impl ImageBuilder {
                 self.rules.identities.insert(identity, assignment);
             }
             _ if key == CLUSTER => self.view.set_cluster(ClusterState::decode(value).map_err(|e| damaged(&e))?),
-            _ => return Err(Damage::Entry(format!("its key begins with the unknown byte {:02x?}", key.first()))),
+            Some((first, _)) => {
+                return Err(Damage::Entry(format!("its key begins with the unknown byte {first:#04x}")));
+            }
+            None => return Err(Damage::Entry("its key is empty".to_owned())),
         }
         self.count(key, value);
         Ok(())

@@ -25,8 +25,8 @@ pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
         }
     }
     collect_garbage(FILL_BATCH);
-    let owner = owner.ok_or_else(|| Damage::Unreadable("it does not name its store".to_owned()))?;
-    let applied = applied.ok_or_else(|| Damage::Unreadable("it does not have its applied position".to_owned()))?;
+    let owner = owner.ok_or_else(|| Damage::Unreadable("it does not say which node owns it".to_owned()))?;
+    let applied = applied.ok_or_else(|| Damage::Unreadable("it lacks its applied position".to_owned()))?;
     Ok((owner, builder.finish(Applied::from_wire(applied)?, membership)?))
 }
 

@@ -73,7 +73,7 @@ impl Decode for Payload {
         if length > MAX_PAYLOAD_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a log entry is longer than this program writes any",
+                "a log entry is longer than any that Keyraft writes",
             ));
         }
         let mut bytes = vec![0; length];

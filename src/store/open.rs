@@ -130,7 +130,7 @@ fn mismatch(keystore: &Keystore, log: &LogStore, owner: Owner) -> io::Result<Opt
     // openraft would build a snapshot from a keystore that lacks purged entries, and go on without them.
     let (applied, purged) = (keystore.last_applied(), log.state()?.purged);
     if applied.map(|id| id.index) < purged.map(|id| id.index) {
-        return Ok(Some(Damage::Unreadable("it is behind what the log has purged".to_owned())));
+        return Ok(Some(Damage::Unreadable("it lacks entries that the log has purged".to_owned())));
     }
     Ok(None)
 }

@@ -242,7 +242,7 @@ impl SnapshotReader {
         if length > limit {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a key, value or header is longer than this program writes any",
+                "a key, value or header is longer than any that Keyraft writes",
             ));
         }
         let mut part = vec![0; length as usize];

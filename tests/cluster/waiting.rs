@@ -41,8 +41,10 @@ async fn every_node_reports_a_node_with_a_new_certificate_key() {
     let config = cluster.config_mut(node);
     (config.cluster.cert, config.cluster.key) = (other.cert, other.key);
     cluster.begin_nodes(&[node]).await;
-    let words =
-        ["another key than the membership records for it", "refuses this node: its certificate has another key"];
+    let words = [
+        "another key than the membership records for it",
+        "refuses this node: the caller's certificate has another key",
+    ];
     wait_until_waiting_for(&cluster, node, &words).await;
     let leader = cluster.wait_for("a leader", async || {
         let others = [(node + 1) % 3, (node + 2) % 3];

@@ -69,7 +69,7 @@ async fn peers(config: &Config, report: &mut CheckReport<'_>) {
         if *is_peer {
             report.problem(setting, message);
         } else {
-            report.warn(setting, format!("{message}; clients are sent there"));
+            report.warn(setting, format!("{message}; clients connect to this address"));
         }
     }
 }

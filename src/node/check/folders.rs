@@ -95,7 +95,10 @@ fn room(config: &Config, report: &mut CheckReport<'_>) {
     let little = LITTLE_ROOM.saturating_add(config.cluster.snapshot.log_bytes.saturating_mul(2));
     let message = format!("the file system of {} has {} MiB left", data.display(), free >> 20);
     if free < LEAST_ROOM {
-        report.problem("cluster.data", format!("{message}, and a node needs {} MiB at least", LEAST_ROOM >> 20));
+        report.problem(
+            "cluster.data",
+            format!("{message}, and a node needs {} MiB at least: make room", LEAST_ROOM >> 20),
+        );
     } else if free < little {
         report.warn("cluster.data", format!("{message}: make room, or choose another place for the data"));
     }

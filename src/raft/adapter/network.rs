@@ -197,7 +197,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
                 let reply = reply.map_err(|status| rpc_error(&status))?.into_inner();
                 let vote = reply.vote.ok_or_else(|| unreachable(&io::Error::other("a malformed reply")))?;
                 let index = snapshot.meta.last_log_id.map_or(0, |id| id.index);
-                tracing::info!(peer = self.target, index, "sent a snapshot");
+                tracing::info!(peer = self.target, index, "this node sent a snapshot to a peer");
                 Ok(SnapshotResponse::new(vote.into()))
             }
         }

@@ -138,7 +138,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             self.keystore.install(&snapshot).map_err(io::Error::other)
         })?;
         let index = meta.last_log_id.map_or(0, |id| id.index);
-        tracing::info!(index, ms = clock::nanos(begun.elapsed()) / 1_000_000, "installed a snapshot from the leader");
+        tracing::info!(
+            index,
+            ms = clock::nanos(begun.elapsed()) / 1_000_000,
+            "this node installed a snapshot from the leader"
+        );
         // The snapshot may cover commands for which callers wait. The memory in it has their outcomes.
         let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome));
         let outcomes: Vec<_> = self.pending.ids().into_iter().filter_map(remembered).collect();
@@ -167,7 +171,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let snapshot = built.await.map_err(io::Error::other)??;
         let bytes = snapshot.path.metadata().map_or(0, |metadata| metadata.len());
         let index = snapshot.header.applied.last.map_or(0, |last| last.index);
-        tracing::info!(index, bytes, ms = clock::nanos(begun.elapsed()) / 1_000_000, "built a snapshot");
+        tracing::info!(index, bytes, ms = clock::nanos(begun.elapsed()) / 1_000_000, "this node built a snapshot");
         as_openraft(snapshot)
     }
 }

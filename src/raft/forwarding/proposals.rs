@@ -23,7 +23,7 @@ pub(in crate::raft) async fn propose(raft: &Raft, level: u32, commands: Vec<Byte
             }
             // The deadline of its sender ends the retries. In the log it would only take room.
             Err(error) => {
-                tracing::error!(%error, "refused to propose a command");
+                tracing::error!(%error, "this node refused to propose a command");
                 rejected.push(position);
             }
         }

@@ -52,15 +52,16 @@ pub(in crate::raft) async fn check(
                 &checkpoint,
                 &failure,
                 &format!(
-                    "invariant broken: at index {index} the digest of this node's state is {own}, the leader's is \
-                     {leaders}, and the other nodes answer {others:?}: this node is alone"
+                    "invariant broken: at index {index} the digest of this node's state is {own}, but the leader's is \
+                     {leaders} (other nodes: {}): the keystore of this node is damaged",
+                    listed(&others)
                 ),
             );
         }
         if logged_at != index {
             logged_at = index;
             tracing::error!(
-                index, %own, %leaders, ?others,
+                index, %own, %leaders, others = listed(&others),
                 "the leader's state differs from that of every other node that answers: stop the leader and move the \
                  folder 'keystore' out of its data folder, but leave 'log' and 'snapshots' there; it rebuilds the \
                  keystore at its next start"
@@ -98,6 +99,12 @@ async fn digests_of_others(leadership: &Leadership, index: u64) -> BTreeMap<Node
         Some((id, Digest::from_bytes(digest)))
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// The digests of other members, for a person to read.
+fn listed(others: &BTreeMap<NodeId, Digest>) -> String {
+    let listed: Vec<_> = others.iter().map(|(id, digest)| format!("node {id} has {digest}")).collect();
+    if listed.is_empty() { "no answer".to_owned() } else { listed.join(", ") }
 }
 
 /// Whether more members have this node's digest than the leader's. With two nodes, or while the third is silent, this

@@ -32,7 +32,7 @@ impl Rebuild<'_> {
                 match self.ask_peer(peer, snapshots, purged).await {
                     Ok(keystore) => {
                         self.waits.set_peers(Vec::new());
-                        tracing::info!(peer = peer.name, "the keystore was rebuilt from a peer's snapshot");
+                        tracing::info!(peer = peer.name, "this node rebuilt its keystore from a peer's snapshot");
                         return keystore;
                     }
                     Err(why) => reasons.push(format!("a snapshot, but {} ({}) {why}", peer.name, peer.peer_address)),

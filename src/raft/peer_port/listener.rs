@@ -62,7 +62,7 @@ async fn accept(
         let (tcp, from) = match listener.accept().await {
             Ok((tcp, from)) => (tcp, SocketAddr::new(from.ip().to_canonical(), from.port())),
             Err(error) => {
-                tracing::warn!(%error, "the node could not accept a connection of a peer");
+                tracing::warn!(%error, "the node cannot accept a connection of a peer");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }

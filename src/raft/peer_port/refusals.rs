@@ -20,7 +20,7 @@ impl RefusedCalls {
     /// Logs that this node refused a call, unless it did so within [`QUIET`].
     pub(in crate::raft) fn log(&self, caller: Identity, reason: &str) {
         if self.is_news(caller, reason, Instant::now()) {
-            tracing::warn!(certificate = %caller, reason, "refused a call of another node");
+            tracing::warn!(certificate = %caller, reason, "this node refused a call from another node");
         }
     }
 

@@ -73,7 +73,8 @@ impl PeerService {
     fn admit<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
         let identity = request.extensions().get::<PeerIdentity>().ok_or_else(|| Status::unauthenticated("no TLS"))?;
         // A node that does not take part yet may not know its members.
-        let running = self.running.get().ok_or_else(|| Status::unavailable("it does not take part yet"))?;
+        let running =
+            self.running.get().ok_or_else(|| Status::unavailable("it does not take part in the cluster yet"))?;
         let sender = self.links.sender(identity.0, request.metadata());
         let sender = sender.inspect_err(|status| self.refused_calls.log(identity.0, status.message()))?;
         Ok((sender, running))

@@ -183,18 +183,18 @@ fn sender_of(
         .ok_or_else(|| Status::permission_denied(format!("node {id} is not a member of this cluster")))?;
     if member.key != identity {
         return Err(Status::permission_denied(format!(
-            "its certificate has another key than the membership records for node {id}"
+            "the caller's certificate has another key than the membership records for node {id}"
         )));
     }
     if text(FROM_STORE) != Some(&hex::encode(member.store_id.0)) {
         return Err(Status::permission_denied(format!(
-            "its data folder (cluster.data) is not the one that the membership records for node {id}"
+            "the caller's data folder (cluster.data) is not the one that the membership records for node {id}"
         )));
     }
     if text(TO_STORE) != Some(&hex::encode(owner.store_id.0)) {
         return Err(Status::failed_precondition(format!(
-            "the node that was called has another data folder (cluster.data) than the membership records for it: one of \
-             node {}",
+            "the called node has another data folder (cluster.data) than the caller's membership records for it: the \
+             data folder of node {}",
             owner.node_id
         )));
     }
@@ -202,7 +202,7 @@ fn sender_of(
     if let (Some(theirs), Some(ours)) = (metadata.get(CLUSTER), cluster)
         && theirs != ours
     {
-        return Err(Status::permission_denied("it belongs to another cluster"));
+        return Err(Status::permission_denied("the caller belongs to another cluster"));
     }
     Ok(id)
 }

@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_the_words_of_the_node_that_refuses() {
-        let refused = PeerTrouble::of(&Status::permission_denied("node 3 belongs to another cluster"));
-        assert_eq!(refused.to_string(), "refuses this node: node 3 belongs to another cluster");
-        let starting = PeerTrouble::of(&Status::unavailable("it does not take part yet"));
-        assert_eq!(starting.to_string(), "is not ready: it does not take part yet");
+        let refused = PeerTrouble::of(&Status::permission_denied("the caller belongs to another cluster"));
+        assert_eq!(refused.to_string(), "refuses this node: the caller belongs to another cluster");
+        let starting = PeerTrouble::of(&Status::unavailable("it does not take part in the cluster yet"));
+        assert_eq!(starting.to_string(), "is not ready: it does not take part in the cluster yet");
     }
 }

@@ -23,7 +23,7 @@ const MEMBERSHIP: u8 = 2;
 pub enum EntryError {
     /// It has a level above this binary's. The node must stop before it appends the entry.
     #[error(
-        "a log entry has feature level {0}, but this version knows only levels up to {known}: run the newer version",
+        "a log entry has feature level {0}, but this version knows only levels up to {known}: run a newer version",
         known = FEATURE_LEVEL
     )]
     LevelAbove(u32),

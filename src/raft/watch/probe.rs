@@ -60,7 +60,7 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
     let change = leadership.links().contacts().heard(peer, outcome, Instant::now());
     let name = leadership.name_of(peer);
     match change {
-        Some(ContactChange::Lost(why)) => tracing::warn!(peer = name, why = why.to_string(), "lost a peer"),
+        Some(ContactChange::Lost(why)) => tracing::warn!(peer = name, why = why.to_string(), "this node lost a peer"),
         Some(ContactChange::Back(after)) => {
             tracing::info!(peer = name, away_ms = millis(after), "a peer is back");
         }
@@ -90,7 +90,13 @@ fn log_quorum(step: Option<Step>, answering: usize, situation: &Situation) {
     let (needed, voters) = (situation.needed(), situation.voters.len());
     match step {
         Some(Step::Lost) => {
-            tracing::warn!(answering, needed, voters, why = situation.waits_of_peers().join("; "), "lost the quorum");
+            tracing::warn!(
+                answering,
+                needed,
+                voters,
+                why = situation.waits_of_peers().join("; "),
+                "this node lost the quorum"
+            );
         }
         Some(Step::Back(after)) => {
             tracing::info!(answering, needed, voters, lost_ms = millis(after), "the quorum is back");

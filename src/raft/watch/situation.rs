@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_node_that_the_others_refuse_repeats_their_words() {
-        let words = "it belongs to another cluster";
+        let words = "the caller belongs to another cluster";
         let refused = || PeerTrouble::Refuses(words.to_owned());
         let waits = three(&[(2, refused()), (3, refused())]).waits();
         assert!(waits[1..].iter().all(|wait| wait.ends_with(&format!("refuses this node: {words}"))), "{waits:?}");

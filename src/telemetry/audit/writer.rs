@@ -29,13 +29,16 @@ pub struct AuditWriter {
 }
 
 /// Why the thread left records unwritten.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritten {
     /// A sink blocked for longer than the caller's patience.
+    #[error("an audit sink does not answer")]
     Blocked,
     /// No sink took this many.
+    #[error("no audit sink took the last {0} records")]
     Left(u64),
     /// The thread panicked.
+    #[error("the audit thread panicked")]
     Panicked,
 }
 

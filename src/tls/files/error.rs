@@ -173,6 +173,6 @@ fn why_nodes_refuse(error: &rustls::Error) -> String {
             "it lacks an extended key usage; issue it again with the same key and with both serverAuth and clientAuth"
                 .to_owned()
         }
-        other => format!("{other:?}"),
+        other => other.to_string(),
     }
 }

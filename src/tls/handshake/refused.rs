@@ -214,9 +214,9 @@ fn is_of_unknown_issuer(bad: &Bad) -> bool {
 /// Says what to do when the client refused this node.
 fn alerted(alert: AlertDescription, port: Port) -> String {
     use AlertDescription as Alert;
-    let (files, names) = match port {
-        Port::Api => ("tls.cert", ", and that the client connects by a name in that certificate"),
-        Port::Peer => ("cluster.tls.cert", ""),
+    let (who, files, names) = match port {
+        Port::Api => ("the client", "tls.cert", ", and that it connects by a name in that certificate"),
+        Port::Peer => ("the caller", "cluster.tls.cert", ""),
     };
     match alert {
         Alert::UnknownCA
@@ -224,9 +224,9 @@ fn alerted(alert: AlertDescription, port: Port) -> String {
         | Alert::CertificateUnknown
         | Alert::CertificateExpired
         | Alert::UnsupportedCertificate => format!(
-            "it does not accept this node's certificate ({alert:?}): check that it trusts the CA of {files}{names}"
+            "{who} does not accept this node's certificate ({alert:?}): check that it trusts the CA of {files}{names}"
         ),
-        other => format!("it ended the handshake with the TLS alert {other:?}"),
+        other => format!("{who} ended the handshake with the TLS alert {other:?}"),
     }
 }
 
@@ -334,7 +334,7 @@ mod tests {
         let (accepted, _) = tokio::join!(tls.accept(far), client.connect("localhost", near));
         let text = Refused::from(accepted.map(drop).expect_err("the client ends it")).explain(Port::Api);
         assert!(
-            text.contains("it does not accept this node's certificate") && text.contains("CA of tls.cert"),
+            text.contains("the client does not accept this node's certificate") && text.contains("CA of tls.cert"),
             "{text}"
         );
     }

@@ -223,7 +223,7 @@ impl fmt::Display for FindingKind {
             Self::Empty => write!(f, "the file is empty, but a node begins each file with a record"),
             Self::Unsigned { lines, why } => write!(
                 f,
-                "no checkpoint covers the last {lines} lines, {why}: somebody altered them or removed their \
+                "no checkpoint covers the last {lines} records, {why}: somebody altered them or removed their \
                  checkpoint"
             ),
             Self::Cut { noted, last } => write!(
@@ -249,9 +249,9 @@ impl fmt::Display for FindingKind {
 impl fmt::Display for Unsigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Everything => write!(f, "which are all lines, but a node signs once it is unsealed"),
+            Self::Everything => write!(f, "which are all of them, but a node signs once it is unsealed"),
             Self::AuditFiles => write!(f, "which begin in an earlier file, but a node signs the end of each file"),
-            Self::Lines => write!(f, "but a node signs after fewer lines"),
+            Self::Lines => write!(f, "but a node signs after fewer records"),
             Self::Span { seconds } => write!(f, "which span {seconds} s, but a node signs after 5 s"),
             Self::Age { seconds } => write!(
                 f,
