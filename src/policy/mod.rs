@@ -22,4 +22,4 @@ pub use pattern::{Pattern, PatternError, Unmatchable};
 pub use permit::{Actor, Allowed, Denied, Permission, Permit};
 pub use permitted::{PermitError, PermittedAction};
 pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};
-pub use siblings::{OpenSibling, open_siblings, siblings};
+pub use siblings::{OpenSibling, open_siblings};
