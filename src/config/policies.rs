@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::section::{Section, SettingText};
 use super::value;
-use crate::policy::{Identity, MAX_POLICY_BYTES, Pattern, Policy, PolicyName};
+use crate::policy::{Identity, MAX_POLICY_BYTES, OpenSibling, Pattern, Policy, PolicyName, open_siblings};
 
 /// Policies by name, each with the identities that it is assigned to.
 pub(super) type Policies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
@@ -28,7 +28,9 @@ pub(super) fn read(top: &Section<'_>, admin: Option<Identity>) -> Policies {
 }
 
 fn policy(name: &str, section: &Section<'_>) -> Policy {
-    let policy = Policy::new(patterns(section, "allow"), patterns(section, "deny"));
+    let (allow, deny) = (patterns(section, "allow"), patterns(section, "deny"));
+    let policy = Policy::new(allow.into_iter().map(|(_, pattern)| pattern), deny.iter().map(|(_, one)| one.clone()));
+    warn_of_open_siblings(section, &policy, &deny);
     let size = encoded_size(&policy);
     if size > MAX_POLICY_BYTES {
         let message = format!(
@@ -40,8 +42,10 @@ fn policy(name: &str, section: &Section<'_>) -> Policy {
     policy
 }
 
-fn patterns(section: &Section<'_>, key: &str) -> Vec<Pattern> {
-    section.texts(key).iter().filter_map(|text| pattern(section, text)).collect()
+/// Each pattern of a list, with its text in the file.
+fn patterns(section: &Section<'_>, key: &str) -> Vec<(SettingText, Pattern)> {
+    let read = |text| pattern(section, &text).map(|pattern| (text, pattern));
+    section.texts(key).into_iter().filter_map(read).collect()
 }
 
 fn pattern(section: &Section<'_>, text: &SettingText) -> Option<Pattern> {
@@ -56,6 +60,25 @@ fn pattern(section: &Section<'_>, text: &SettingText) -> Option<Pattern> {
         section.warn(text.line, message);
     }
     Some(pattern)
+}
+
+fn warn_of_open_siblings(section: &Section<'_>, policy: &Policy, deny: &[(SettingText, Pattern)]) {
+    for found in open_siblings(policy) {
+        let Some((text, _)) = deny.iter().find(|(_, rule)| rule == found.rule) else { continue };
+        let (path, rule, missing) = (&text.path, text.shown(), shown_missing(text, &found));
+        let message = format!("{path}: '{rule}' {found}; to deny that too, add '{missing}'");
+        section.warn(text.line, message);
+    }
+}
+
+/// The rule to add. If the file's rule has a variable, the result has it too, because its value may be a secret.
+fn shown_missing(text: &SettingText, found: &OpenSibling<'_>) -> String {
+    let (open, missing) = (found.open.path(), found.missing.as_str());
+    if text.shown() == found.rule.as_str() || missing == [open, "*"].concat() {
+        return missing.to_owned();
+    }
+    let names = text.shown().strip_prefix(found.denied.path());
+    [open, names.unwrap_or("…")].concat()
 }
 
 fn encoded_size(policy: &Policy) -> usize {

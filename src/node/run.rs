@@ -31,6 +31,9 @@ pub enum RunError {
     },
 }
 
+/// A configuration, and the warnings about its file.
+type Read = (Config, Vec<Warning>);
+
 /// Runs the node that a configuration file and the command line describe, until a signal stops it.
 ///
 /// # Errors
@@ -59,7 +62,7 @@ pub fn run(path: &Path, overrides: &[Override]) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|error| ended(error.into()))?;
-    runtime.block_on(serve((path, overrides), config, &logging)).map_err(ended)
+    runtime.block_on(serve((path, overrides), (config, warnings), &logging)).map_err(ended)
 }
 
 /// Logs the warnings about the configuration, and which files with secrets are open to too many users.
@@ -72,10 +75,10 @@ fn log_warnings(path: &Path, config: &Config, warnings: &[Warning]) {
     }
 }
 
-async fn serve(source: (&Path, &[Override]), config: Config, logging: &Logging) -> Result<(), NodeError> {
+async fn serve(source: (&Path, &[Override]), mut last: Read, logging: &Logging) -> Result<(), NodeError> {
     let mut stop = signals([SignalKind::terminate(), SignalKind::interrupt()])?;
     let mut reload = signals([SignalKind::hangup()])?;
-    let mut node = Node::start_with(config, Arc::clone(logging.errors()))?;
+    let mut node = Node::start_with(last.0.clone(), Arc::clone(logging.errors()))?;
     loop {
         tokio::select! {
             ended = node.ended() => return ended,
@@ -84,7 +87,7 @@ async fn serve(source: (&Path, &[Override]), config: Config, logging: &Logging) 
                 return node.stop().await;
             }
             () = any(&mut reload) => {
-                read_again(source, &node, logging);
+                read_again(source, &mut last, &node, logging);
                 node.try_seal();
             }
         }
@@ -92,8 +95,8 @@ async fn serve(source: (&Path, &[Override]), config: Config, logging: &Logging) 
 }
 
 /// Reads the configuration again. On any problem the node keeps the old one.
-fn read_again((path, overrides): (&Path, &[Override]), node: &Node, logging: &Logging) {
-    let (config, warnings) = match Config::load_with(path, overrides) {
+fn read_again((path, overrides): (&Path, &[Override]), last: &mut Read, node: &Node, logging: &Logging) {
+    let read = match Config::load_with(path, overrides) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in &problems.0 {
@@ -106,11 +109,15 @@ fn read_again((path, overrides): (&Path, &[Override]), node: &Node, logging: &Lo
             return;
         }
     };
-    log_warnings(path, &config, &warnings);
+    // A program that renews certificates sends SIGHUP too. The warnings about an unchanged file need no repetition.
+    let warnings = if read == *last { &[][..] } else { &read.1 };
+    log_warnings(path, &read.0, warnings);
+    *last = read;
+    let (config, _) = last;
     if let Err(error) = logging.reload(&config.log) {
         tracing::error!(%error, "the node cannot use the new log level and keeps the old one");
     }
-    let waiting = node.reconfigure(config);
+    let waiting = node.reconfigure(config.clone());
     tracing::info!(wait_for_a_restart = ?waiting, "the node read the configuration again");
 }
 

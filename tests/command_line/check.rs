@@ -204,6 +204,17 @@ fn a_name_that_the_certificate_lacks_is_only_a_warning() {
 }
 
 #[test]
+fn a_deny_rule_that_leaves_a_sibling_open_is_only_a_warning() {
+    let prepared = Prepared::new();
+    let (file, line) = prepared.with("policy:", "{app: {allow: [/v1/key/*], deny: [/v1/key/decrypt/secret*]}}");
+    let (code, report) = check(&file);
+    let warnings = findings(&report, "warnings");
+    assert_eq!((code, warnings.len()), (0, 1), "{report}");
+    let (at, message) = &warnings[0];
+    assert!(*at == line && message.ends_with("to deny that too, add '/v1/key/bulk/decrypt/secret*'"), "{report}");
+}
+
+#[test]
 fn secrets_that_others_can_read_are_warnings_at_their_lines() {
     let prepared = Prepared::new();
     let (file, line) = prepared.with("key:", &format!("\"{}\"", prepared.file("node-1/api.key").display()));

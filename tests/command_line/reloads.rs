@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use keyraft::config::{AuditFileConfig, Config, render};
+use keyraft::policy::{Pattern, Policy, PolicyName};
 use rcgen::{CertificateParams, date_time_ymd};
 use rustix::process::Signal;
 
@@ -151,4 +152,30 @@ async fn files_that_cannot_be_used_are_named_and_leave_the_node_as_it_is() {
     let log = node.reload("the node keeps the old one").await;
     assert!(log.contains("config.yml:2: unknown setting `adres`"), "{log}");
     admin.json(&["key", "create", "last", "--server", &admin.server()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deny_rule_that_leaves_a_sibling_open_is_reported_at_the_start_and_once_for_each_change() {
+    let mut node = Node::start().await;
+    let words = "policy.app.deny: '/v1/key/decrypt/a*' denies /v1/key/decrypt/ but not /v1/key/bulk/decrypt/";
+    let pattern = |text| Pattern::parse(text).expect("a good pattern");
+    let policy = |deny: &[&'static str]| Policy::new([pattern("/v1/key/*")], deny.iter().copied().map(pattern));
+    let name = || PolicyName::parse("app").expect("a good name");
+    let (open, closed) = (&["/v1/key/decrypt/a*"][..], &["/v1/key/decrypt/a*", "/v1/key/bulk/*"][..]);
+    let set = |config: &mut Config, deny| drop(config.policies.insert(name(), (policy(deny), Vec::new())));
+    let read = "the node read the configuration again";
+    for (deny, streams, is_reported) in
+        [(open, 1, true), (open, 1, false), (open, 2, true), (closed, 2, false), (open, 2, true)]
+    {
+        node.write(|config| {
+            set(config, deny);
+            config.limits.streams += streams;
+        });
+        let log = node.reload(read).await;
+        assert_eq!(log.contains(words), is_reported, "{log}");
+    }
+    node.cluster.stop(0).await;
+    let before = node.cluster.log(0).len();
+    node.cluster.start_all().await;
+    assert!(node.cluster.log(0)[before..].contains(words), "{}", node.cluster.log(0));
 }

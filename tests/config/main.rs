@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use keyraft::config::{
     Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Override,
-    Password, PeerConfig, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
+    Password, PeerConfig, PolicyFile, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
 };
 use keyraft::policy::{Action, Identity, Policy};
 
@@ -36,6 +36,7 @@ fn environment(name: &str) -> Option<String> {
         "MONITORING_IDENTITY" => OPS,
         "PORT" => "8443",
         "SECRET" => "hunter2",
+        "RULE" => "/v1/key/decrypt/hunter2*",
         "EMPTY" | "KES_TLS_PASSWORD" => "",
         _ => return None,
     };
@@ -321,6 +322,36 @@ keys: [{name: k}, {name: k}]
     let (policy, identities) = &config.policies["old"];
     assert_eq!((policy.allow.len(), policy.deny.len(), identities.len()), (2, 1, 1));
     assert_eq!((config.keys, config.admin), (vec!["k".to_owned()], None));
+}
+
+#[test]
+fn a_deny_rule_that_leaves_a_sibling_open_causes_a_warning_on_its_line() {
+    let found = |policy: &str| {
+        let file = Path::new("kes.yml");
+        let (_, warnings) = PolicyFile::parse(file, &format!("policy:\n  app:\n{policy}"), &environment).unwrap();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        found("    allow: [/v1/key/*]\n    deny:\n    - /v1/key/delete/*\n    - /v1/key/decrypt/secret*\n"),
+        "kes.yml:6: policy.app.deny: '/v1/key/decrypt/secret*' denies /v1/key/decrypt/ but not /v1/key/bulk/decrypt/, \
+         which this policy allows and which decrypts the same ciphertexts; to deny that too, add \
+         '/v1/key/bulk/decrypt/secret*'"
+    );
+    for quiet in [
+        "    allow: [/v1/key/*]\n    deny: [/v1/key/decrypt/secret*, /v1/key/bulk/decrypt/secret*]\n",
+        "    allow: [/v1/key/decrypt/*]\n    deny: [/v1/key/decrypt/secret*]\n",
+        "    allow: [/v1/key/*]\n    deny: [/v1/key/*]\n",
+    ] {
+        assert_eq!(found(quiet), "", "{quiet}");
+    }
+    // The value of a variable may be a secret.
+    for (rule, missing) in
+        [("/v1/key/decrypt/${SECRET}*", "/v1/key/bulk/decrypt/${SECRET}*"), ("${RULE}", "/v1/key/bulk/decrypt/…")]
+    {
+        let message = found(&format!("    allow: [/v1/key/*]\n    deny: ['{rule}']\n"));
+        assert!(message.contains(&format!("'{rule}' denies")), "{message}");
+        assert!(message.ends_with(&format!("add '{missing}'")) && !message.contains("hunter2"), "{message}");
+    }
 }
 
 #[test]
