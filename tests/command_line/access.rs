@@ -63,6 +63,29 @@ async fn policies_are_managed_and_refusals_say_what_is_missing() {
     assert_eq!(admin.run(&["policy", "show", "none"]).code, 5);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deny_rule_that_leaves_a_sibling_open_causes_a_warning_with_the_command_that_closes_it() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let warning = "Warning: policy 'app': '/v1/key/decrypt/secret*' denies /v1/key/decrypt/ but not \
+                   /v1/key/bulk/decrypt/, which this policy allows and which decrypts the same ciphertexts; to deny \
+                   that too, run:\n  keyraft policy edit app --deny '/v1/key/bulk/decrypt/secret*'\n";
+    let create = ["policy", "create", "app", "--allow", "/v1/key/*", "--deny", "/v1/key/decrypt/secret*"];
+    let created = admin.run(&create);
+    assert_eq!((created.code, created.error.as_str()), (0, warning));
+    let again = admin.run(&create);
+    assert_eq!((again.code, again.error.contains("Warning")), (1, false), "the server has not taken it: {again:?}");
+    let replaced = admin.run(&[&create[..], &["--replace", "--json"]].concat());
+    let object: serde_json::Value = serde_json::from_str(&replaced.error).unwrap();
+    assert!(object["warning"]["message"].as_str().unwrap().starts_with("policy 'app': "), "{object}");
+
+    let edited = admin.run(&["policy", "edit", "app", "--deny", "/v1/key/delete/*"]);
+    assert_eq!((edited.code, edited.error.as_str()), (0, warning));
+    // The advised command works.
+    let closed = admin.run(&["policy", "edit", "app", "--deny", "/v1/key/bulk/decrypt/secret*"]);
+    assert_eq!((closed.code, closed.error.as_str()), (0, ""));
+}
+
 /// If an edit lost a deny, the policy would allow more than its admins believe.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_edits_of_a_policy_are_all_kept() {

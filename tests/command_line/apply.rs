@@ -70,3 +70,29 @@ async fn a_file_is_applied_once_and_then_nothing_differs() {
     assert!(ended.error.contains("1 of 2 are done") && ended.error.contains("/v1/policy/assign/"), "{ended:?}");
     assert!(admin.json(&["policy", "apply", file, "--yes"])["done"][0].as_str().unwrap().starts_with("Assigned new"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_the_file_that_leaves_a_sibling_open_causes_a_warning_also_in_a_dry_run() {
+    let cluster = Processes::start().await;
+    let admin = Shell::of(&cluster);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kes.yml");
+    let file = path.to_str().unwrap();
+    fs::write(&path, "policy:\n  app:\n    allow: [/v1/key/*]\n    deny: [/v1/key/create/my-*]\n").unwrap();
+    let warning = format!(
+        "Warning: {file}:4: policy.app.deny: '/v1/key/create/my-*' denies /v1/key/create/ but not /v1/key/import/, which \
+         this policy allows and which makes a key from the client's material; to deny that too, add \
+         '/v1/key/import/my-*'\n"
+    );
+    for (argument, code) in [("--dry-run", 6), ("--yes", 0), ("--dry-run", 0)] {
+        let ended = admin.run(&["policy", "apply", file, argument]);
+        assert_eq!((ended.code, ended.error.contains(&warning)), (code, true), "{ended:?}");
+    }
+    let ended = admin.run(&["policy", "apply", file, "--dry-run", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(ended.error.lines().next().unwrap()).unwrap();
+    assert_eq!((&object["warning"]["line"], &object["warning"]["file"]), (&json!(4), &json!(file)), "{ended:?}");
+    fs::write(&path, "policy:\n  app:\n    allow: [/v1/key/*]\n    deny: [/v1/key/create/my-*, /v1/key/import/my-*]\n")
+        .unwrap();
+    let closed = admin.run(&["policy", "apply", file, "--yes"]);
+    assert_eq!((closed.code, closed.error.contains("Warning")), (0, false), "{closed:?}");
+}

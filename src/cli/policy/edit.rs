@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::unmatched;
+use super::{open_siblings, unmatched};
 use crate::cli::output::GOOD;
 use crate::cli::{Error, Output, encoding};
 use crate::client::{ApiClient, PolicyEntry};
@@ -48,12 +48,15 @@ pub async fn create(
     output: Output,
 ) -> Result<(), Error> {
     unmatched::warn(client, policy.allow.iter().chain(&policy.deny), output).await;
-    if replace {
+    let verb = if replace {
         client.write_policy(name, policy).await?;
-        return output.done("written", name);
-    }
-    client.create_policy(name, policy).await?;
-    output.done("created", name)
+        "written"
+    } else {
+        client.create_policy(name, policy).await?;
+        "created"
+    };
+    open_siblings::warn(name, policy, output);
+    output.done(verb, name)
 }
 
 /// Reads a policy and writes it changed, and tries again if somebody else changed it meanwhile.
@@ -66,6 +69,7 @@ pub async fn edit(client: &ApiClient, name: &str, change: &PolicyEdit, output: O
             Err(error) if error.has_code(ErrorCode::PolicyChanged) && attempt < ATTEMPTS => {}
             replaced => {
                 replaced?;
+                open_siblings::warn(name, &changed, output);
                 break;
             }
         }

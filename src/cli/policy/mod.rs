@@ -2,6 +2,7 @@
 
 mod apply;
 mod edit;
+mod open_siblings;
 mod unmatched;
 mod view;
 
