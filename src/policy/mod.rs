@@ -20,6 +20,6 @@ pub use identity::{Identity, IdentityError};
 pub use name::{KeyName, NameError, NameKind, PolicyName, Prefix, PrefixError};
 pub use pattern::{Pattern, PatternError, Unmatchable};
 pub use permit::{Actor, Allowed, Denied, Permission, Permit};
-pub use permitted::{PermitError, PermittedAction};
+pub use permitted::{NodeAction, PermitError, PermittedAction};
 pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};
 pub use siblings::{OpenSibling, open_siblings};

@@ -2,7 +2,7 @@
 
 use super::Identity;
 use super::action::{Action, ActionKind};
-use super::permitted::{PermitError, PermittedAction, Target as _};
+use super::permitted::{NodeAction, PermitError, PermittedAction, Target as _};
 
 /// Who acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,15 @@ pub struct Allowed<'a> {
 ///     Permit { actor: Actor::Node, target: name }
 /// }
 /// ```
+///
+/// Nor does one that a node gives itself for what only clients do:
+///
+/// ```compile_fail
+/// # use keyraft::policy::{KeyName, Permit, permitted};
+/// fn forge(name: KeyName<'_>) -> Permit<'_, permitted::Decrypt> {
+///     Permit::for_node(name)
+/// }
+/// ```
 pub struct Permit<'a, A: PermittedAction> {
     actor: Actor,
     target: A::Target<'a>,
@@ -89,12 +98,14 @@ impl<'a> Allowed<'a> {
     }
 }
 
-impl<'a, A: PermittedAction> Permit<'a, A> {
+impl<'a, A: NodeAction> Permit<'a, A> {
     /// The permit of the node itself, for what it does without a client. Never for a request.
     pub fn for_node(target: A::Target<'a>) -> Self {
         Self { actor: Actor::Node, target }
     }
+}
 
+impl<'a, A: PermittedAction> Permit<'a, A> {
     /// What the action may be done to.
     pub fn target(&self) -> &A::Target<'a> {
         &self.target

@@ -13,6 +13,13 @@ pub trait PermittedAction {
     type Target<'a>: Target<'a>;
 }
 
+/// An action that a node also does by itself: it creates the keys of its configuration file, and purges deleted keys
+/// whose time has come.
+pub trait NodeAction: PermittedAction {}
+
+impl NodeAction for CreateKey {}
+impl NodeAction for PurgeKey {}
+
 /// What an action is done to, by its name in the path.
 pub trait Target<'a>: Sized {
     /// Reads the name.
