@@ -124,6 +124,42 @@ fn a_pattern_that_matches_one_path_of_an_action_decides_all_of_them() {
     }
 }
 
+/// The matching of the wire contract ("Policies"), on texts: the paths that ask for the same thing are in a line.
+#[test]
+fn a_policy_decides_as_the_texts_of_patterns_and_paths_say() {
+    const SAME: [&[&str]; 5] = [
+        &["/v1/key/list", "/v1/key/list/"],
+        &["/v1/policy/list", "/v1/policy/list/"],
+        &["/v1/identity/list", "/v1/identity/list/"],
+        &["/v1/log/audit", "/v1/log/audit/", "/v1/log/audit/trace", "/v1/log/audit/trace/"],
+        &["/v1/log/error", "/v1/log/error/", "/v1/log/error/trace", "/v1/log/error/trace/"],
+    ];
+    let matches = |pattern: &str, path: &str| match pattern.strip_suffix('*') {
+        Some(beginning) => path.starts_with(beginning),
+        None => path == pattern,
+    };
+    let paths: BTreeSet<_> = every_path().map(|(_, path)| path).collect();
+    let beginnings = paths.iter().flat_map(|path| (1..=path.len()).map(|end| path[..end].to_owned()));
+    let beside = paths.iter().flat_map(|path| ["/", "x"].map(|end| path.clone() + end));
+    let texts: BTreeSet<_> = beginnings
+        .chain(beside)
+        .flat_map(|text| [text.clone() + "*", text])
+        .filter(|text| !text.contains("**"))
+        .collect();
+    let everything = Pattern::parse("*").unwrap();
+    for pattern in texts.iter().filter_map(|text| Pattern::parse(text).ok()) {
+        let (allows, denies) =
+            (Policy::new([pattern.clone()], []), Policy::new([everything.clone()], [pattern.clone()]));
+        for path in &paths {
+            let alone = [path.as_str()];
+            let same = SAME.into_iter().find(|same| same.contains(&path.as_str())).unwrap_or(&alone);
+            let expected = same.iter().any(|path| matches(pattern.as_str(), path));
+            let action = Action::parse(path).unwrap();
+            assert_eq!((allows.allows(action), denies.allows(action)), (expected, !expected), "{pattern:?} on {path}");
+        }
+    }
+}
+
 #[test]
 fn a_path_leads_to_one_action_or_none() {
     let found = |path| Action::parse(path).map(|action| (action.kind().path(), action.name()));

@@ -324,11 +324,48 @@ fn the_permission_is_checked_on_the_name_that_the_operation_changes() {
     }
 }
 
+/// The paths of the actions that lead to an operation, and whether a node may do it by itself for one of them.
+fn paths_to(operation: &Operation) -> (&'static [&'static str], bool) {
+    match operation {
+        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } => (&[], false),
+        Operation::CreateKey { .. } => (&["/v1/key/create/", "/v1/key/import/"], true),
+        Operation::RotateKey { .. } => (&["/v1/key/rotate/"], false),
+        Operation::SetVersion { disabled: true, .. } => (&["/v1/key/disable/"], false),
+        Operation::SetVersion { disabled: false, .. } => (&["/v1/key/enable/"], false),
+        Operation::DeleteKey { .. } => (&["/v1/key/delete/"], false),
+        Operation::RestoreKey(_) => (&["/v1/key/restore/"], false),
+        Operation::PurgeKey(_) => (&["/v1/key/purge/"], true),
+        Operation::Access(AccessChange::PutPolicy { replaces: Replaces::Nothing, .. }) => {
+            (&["/v1/policy/create/"], false)
+        }
+        Operation::Access(AccessChange::PutPolicy { .. }) => (&["/v1/policy/write/"], false),
+        Operation::Access(AccessChange::DeletePolicy { .. }) => (&["/v1/policy/delete/"], false),
+        Operation::Access(AccessChange::AssignPolicy { .. }) => (&["/v1/policy/assign/"], false),
+        Operation::Access(AccessChange::CreateIdentity { .. }) => (&["/v1/identity/create/"], false),
+        Operation::Access(AccessChange::DeleteIdentity { .. }) => (&["/v1/identity/delete/"], false),
+    }
+}
+
+/// Whatever action the node that sends a command puts into it.
 #[test]
-fn every_operation_asks_for_the_permission_of_its_own_action() {
-    for operation in crate::state::operation::every_operation() {
-        let command = command(ADMIN, on_key(KeyAction::Describe), operation);
-        assert_eq!(decided(&command, &[], &Rules::default()).0, Outcome::Denied, "{command:?}");
+fn only_its_own_actions_lead_to_an_operation() {
+    let by_itself =
+        |operation: &Operation| matches!(operation, Operation::RecordUse(_) | Operation::AdvanceTime { .. });
+    let more = [set(1, false), Operation::Access(put_policy("new", Replaces::Anything))];
+    for operation in crate::state::operation::every_operation().into_iter().chain(more) {
+        let (paths, by_node) = paths_to(&operation);
+        for action in ActionKind::all().map(Some).chain([None]) {
+            let leads_there = action.is_some_and(|action| paths.contains(&action.path()));
+            for (actor, permitted) in [
+                (ADMIN, leads_there),
+                (STRANGER, false),
+                (Actor::Node, leads_there && by_node || action.is_none() && by_itself(&operation)),
+            ] {
+                let command = command(actor, action, operation.clone());
+                let is_permitted = check_permission(&command, &Rules::default()).is_ok();
+                assert_eq!(is_permitted, permitted, "{command:?}");
+            }
+        }
     }
 }
 
