@@ -1,11 +1,14 @@
 //! Checks the code against the map in `docs/architecture.md`: which modules a module may use, which crates it may name,
-//! and how long files and functions are. It also checks that no dependency is older than `deny.toml` allows.
+//! that no files use each other around a circle, and how long files and functions are. It also checks that no dependency
+//! is older than `deny.toml` allows.
 //!
 //! These are plain scans of the text. They leave out comments, strings and test modules. Paths across modules must
 //! begin with `crate::`.
 
 #[path = "tidy/bans.rs"]
 mod bans;
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/citations.rs"]
 mod citations;
 #[path = "tidy/source.rs"]
@@ -134,6 +137,11 @@ fn a_path_out_of_a_module_begins_with_crate() {
             .filter(|file| file.escapes_by_super())
             .map(|file| format!("{}: `super` leads out of the module; write `crate::`", file.path.display())),
     );
+}
+
+#[test]
+fn no_files_use_each_other_around_a_circle() {
+    no_faults(circles::circles(&sources()));
 }
 
 #[test]
