@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::cases::Chance;
 use self::oracle::{Asker, Patterns, Verdict};
 use super::cluster;
+use super::streams::Lines;
 use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::connection;
@@ -85,6 +86,37 @@ async fn they_agree_over_tls_too() {
         wrong.extend((got != case.expected).then(|| disagreement(&case, got)));
     }
     assert!(wrong.is_empty(), "seed {:#x}:\n{}", SEED + 1, wrong.join("\n"));
+}
+
+/// A deny rule that another path of the same action gets round would deny nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_for_one_path_of_a_log_decides_every_path_of_it() {
+    let node = start(&[Patterns::default()]).await;
+    let app = node.user(connection::Client::new(credential(&Asker::Assigned(0))));
+    for log in ["/v1/log/audit", "/v1/log/error"] {
+        let paths = ["", "/", "/trace", "/trace/"].map(|end| format!("{log}{end}"));
+        for pattern in &paths {
+            let allows = Patterns { allow: vec![pattern.clone()], deny: Vec::new() };
+            let denies = Patterns { allow: vec!["/v1/log/*".to_owned()], deny: vec![pattern.clone()] };
+            for (patterns, expected) in [(allows, Verdict::Permitted), (denies, Verdict::Forbidden)] {
+                let body = serde_json::json!({ "allow": patterns.allow, "deny": patterns.deny });
+                node.admin().ask(0, "PUT", "/v1/policy/write/p0", Some(&body)).await.expect("a good policy");
+                for path in &paths {
+                    assert_eq!(
+                        oracle::judge(std::slice::from_ref(&patterns), &Asker::Assigned(0), "GET", path),
+                        expected
+                    );
+                    if expected == Verdict::Permitted {
+                        let lines = Lines::open(&node, 0, APP_KEY, Http::Two, path).await;
+                        assert_eq!(lines.content_type, "application/x-ndjson", "{pattern} and {path}");
+                    } else {
+                        let refused = app.ask(0, "GET", path, None).await.expect_err(path);
+                        assert_eq!(refused.status, Some(403), "{pattern} and {path}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A node with these policies, each with one identity, where some routes skip authentication.

@@ -1,9 +1,11 @@
-//! A second opinion on who may do what, written from the wire contract (sections 1, 2, 4, 5 and 6) and from nothing of
-//! `keyraft`: slower, simpler, and built another way, so that both are unlikely to be wrong alike.
+//! A second opinion on who may do what. It uses nothing of `keyraft`, and is slower, simpler and built in another way, so
+//! that both are unlikely to have the same mistake.
+//!
+//! It is written from the wire contract: "Endpoints", "Bodies and headers", "Errors", "Identity and TLS" and "Policies".
 
 use std::sync::LazyLock;
 
-/// What comes of a request before anything is done, in the order of the checks.
+/// How the checks before an operation end, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// 400: the path does not decode.
@@ -14,9 +16,9 @@ pub enum Verdict {
     WrongMethod,
     /// 400: the route asks for one certificate.
     NoCertificate,
-    /// 403: no policy lets the client.
+    /// 403: the client's policy does not permit the request.
     Forbidden,
-    /// Whatever the operation says.
+    /// The operation answers.
     Permitted,
 }
 
@@ -86,10 +88,21 @@ GET    /v1/log/error                stream
 GET    /v1/log/error/trace          stream
 ";
 
+/// The paths that ask for the same action, one line for each action. A pattern that matches one of them matches all.
+///
+/// Every other path is the only one of its action.
+const SAME_ACTION: &str = "\
+/v1/key/list /v1/key/list/
+/v1/policy/list /v1/policy/list/
+/v1/identity/list /v1/identity/list/
+/v1/log/audit /v1/log/audit/ /v1/log/audit/trace /v1/log/audit/trace/
+/v1/log/error /v1/log/error/ /v1/log/error/trace /v1/log/error/trace/
+";
+
 /// The routes that skip authentication where the test configures it.
 pub const OPEN: [&str; 2] = ["/v1/ready", "/v1/status"];
 
-/// What comes of a request: `target` is the raw one, up to its query.
+/// How the checks of a request end. The `target` is the raw one, up to its query.
 pub fn judge(policies: &[Patterns], asker: &Asker, method: &str, target: &str) -> Verdict {
     let Some(path) = decoded(target) else { return Verdict::BadPath };
     let Some((wanted, route, access)) = routes().find(|(_, route, access)| leads_to(route, access, &path)) else {
@@ -150,28 +163,17 @@ fn leads_to(route: &str, access: &str, path: &[u8]) -> bool {
     }
 }
 
+/// Deny comes before allow, and without a match the answer is no.
 fn lets(policy: &Patterns, path: &[u8]) -> bool {
-    let any = |patterns: &[String]| forms(path).iter().any(|form| patterns.iter().any(|one| covers(one, form)));
+    let any =
+        |patterns: &[String]| same_action(path).iter().any(|path| patterns.iter().any(|pattern| covers(pattern, path)));
     if any(&policy.deny) { false } else { any(&policy.allow) }
 }
 
-/// The paths that ask for the same thing: a pattern that covers one of them covers all. A listing of everything has two.
-/// A log has four, for it has an older name, and both names may have a slash at their end.
-fn forms(path: &[u8]) -> Vec<Vec<u8>> {
-    let text = String::from_utf8_lossy(path).into_owned();
-    for log in ["/v1/log/audit", "/v1/log/error"] {
-        let all = ["", "/", "/trace", "/trace/"].map(|end| format!("{log}{end}"));
-        if all.contains(&text) {
-            return all.map(String::into_bytes).to_vec();
-        }
-    }
-    for kind in ["key", "policy", "identity"] {
-        let (bare, all) = (format!("/v1/{kind}/list"), format!("/v1/{kind}/list/"));
-        if text == bare || text == all {
-            return [bare, all].map(String::into_bytes).to_vec();
-        }
-    }
-    vec![text.into_bytes()]
+/// Every path of the action that a path asks for.
+fn same_action(path: &[u8]) -> Vec<&[u8]> {
+    let mut lines = SAME_ACTION.lines().map(|line| line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+    lines.find(|paths| paths.contains(&path)).unwrap_or_else(|| vec![path])
 }
 
 /// Byte by byte, until the pattern's star or the end of both.
@@ -223,5 +225,33 @@ fn the_contract_says_so() {
         (&Asker::Admin, "GET", "/v1/api", Permitted),
     ] {
         assert_eq!(judge(&policies, asker, method, target), expected, "{asker:?} {method} {target}");
+    }
+}
+
+#[test]
+fn a_pattern_for_one_path_of_an_action_decides_all_of_them() {
+    let app = Asker::Assigned(0);
+    let judged = |allow: &str, deny: &str, path: &str| {
+        let texts = |text: &str| text.split_whitespace().map(String::from).collect();
+        judge(&[Patterns { allow: texts(allow), deny: texts(deny) }], &app, "GET", path)
+    };
+    for line in SAME_ACTION.lines() {
+        for (pattern, path) in line.split(' ').flat_map(|pattern| line.split(' ').map(move |path| (pattern, path))) {
+            assert_eq!(judged("/v1/*", pattern, path), Verdict::Forbidden, "deny {pattern}: {path}");
+            assert_eq!(judged(pattern, "", path), Verdict::Permitted, "allow {pattern}: {path}");
+        }
+    }
+    for (allow, deny, path, expected) in [
+        ("/v1/*", "/v1/log/audit", "/v1/log/audit/trace", Verdict::Forbidden),
+        ("/v1/*", "/v1/log/error/trace/", "/v1/log/error", Verdict::Forbidden),
+        ("/v1/*", "/v1/log/audit/*", "/v1/log/audit", Verdict::Forbidden),
+        ("/v1/*", "/v1/log/audit", "/v1/log/error", Verdict::Permitted),
+        ("/v1/log/audit/t*", "", "/v1/log/audit/", Verdict::Permitted),
+        ("/v1/log/audit/t*", "", "/v1/log/error", Verdict::Forbidden),
+        ("/v1/*", "/v1/policy/list/", "/v1/policy/list", Verdict::Forbidden),
+        ("/v1/*", "/v1/policy/list", "/v1/policy/list/a", Verdict::Permitted),
+        ("/v1/*", "/v1/key/list/a", "/v1/key/list", Verdict::Permitted),
+    ] {
+        assert_eq!(judged(allow, deny, path), expected, "allow {allow}, deny {deny}: {path}");
     }
 }
