@@ -71,7 +71,8 @@ impl Kms {
                         break;
                     }
                     Err(error) => {
-                        waits.step(Some(format!("the key '{name}' of the configuration file to be created: {error}")));
+                        let what = format!("the leader to create the key '{name}' of the configuration file: {error}");
+                        waits.step(Some(what));
                         tokio::time::sleep(RETRY).await;
                     }
                 }

@@ -27,20 +27,30 @@ impl Kms {
         let key = name.as_str();
         match self.cluster.compare_record(name, version, by.min(Instant::now() + HOLD)).await {
             Comparison::Equal { peer } => {
-                tracing::error!(key, version, peer, "a record that does not open is the same on a peer");
+                tracing::error!(
+                    key,
+                    version,
+                    peer,
+                    "this node cannot open the record of a key version, and a peer has the same record: no node can \
+                     use it"
+                );
                 *last = LastComparison::Equal;
                 Error::KeyUnopenable
             }
             Comparison::Different { peer } => {
                 self.cluster.report_damage(&format!(
-                    "invariant broken: the record of key '{key}', version {version}, does not open, and is another on \
-                     node {peer}"
+                    "invariant broken: this node cannot open the record of key '{key}', version {version}, and node {peer} \
+                     has another record: the keystore of this node is damaged"
                 ));
                 Error::Stopping
             }
             Comparison::Changed => Error::Stopping,
             Comparison::Unanswered => {
-                tracing::error!(key, version, "a record does not open, and no peer sent its own for a comparison");
+                tracing::error!(
+                    key,
+                    version,
+                    "this node cannot open the record of a key version, and no peer sent its own for a comparison"
+                );
                 *last = LastComparison::Unanswered(Instant::now());
                 Error::KeyUnopenable
             }

@@ -154,7 +154,10 @@ impl Kms {
                 if let Err(error) = self.purge_key(&permit, Instant::now() + ATTEMPT).await {
                     tracing::debug!(key = name.as_str(), %error, "the node could not remove a deleted key yet");
                 } else {
-                    tracing::info!(key = name.as_str(), "removed a deleted key, because its deletion window is over");
+                    tracing::info!(
+                        key = name.as_str(),
+                        "the node removed a deleted key, because its deletion window is over"
+                    );
                 }
             }
         }

@@ -50,13 +50,13 @@ pub enum Error {
     #[error("a policy has this name already")]
     PolicyExists,
     /// The policy is not the one that the client wanted to replace.
-    #[error("the policy was changed meanwhile")]
+    #[error("somebody changed the policy meanwhile")]
     PolicyChanged,
     /// The policy is larger than a policy may be.
     #[error("the policy is too large")]
     PolicyTooLarge,
     /// The cluster does not know this identity.
-    #[error("nobody knows this identity")]
+    #[error("the server does not know this identity")]
     IdentityNotFound,
     /// The cluster knows this identity already.
     #[error("the identity has a role already")]
@@ -65,10 +65,10 @@ pub enum Error {
     #[error("the identity is an admin")]
     IdentityIsAdmin,
     /// This is the last admin, and the cluster must keep one.
-    #[error("it is the last admin")]
+    #[error("the identity is the last admin")]
     LastAdmin,
     /// Only this node's configuration file names this admin.
-    #[error("it is the admin of the configuration file")]
+    #[error("the identity is the admin of the configuration file")]
     AdminOfFile,
     /// The rules at the moment of the write did not permit it.
     #[error("insufficient permissions")]
@@ -80,7 +80,7 @@ pub enum Error {
     #[error("no answer came in time; the write may or may not take effect")]
     OutcomeUnknown,
     /// The write took effect, but not every node had confirmed it by the deadline.
-    #[error("the change is made, but not every node is known to hold to it")]
+    #[error("the change is made, but some nodes did not confirm it in time")]
     NotEverywhere,
     /// The node is stopping, or must not serve now.
     #[error("the node does not serve now")]

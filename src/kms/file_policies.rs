@@ -23,8 +23,8 @@ impl Kms {
         tracing::warn!(
             ?policies,
             ?identities,
-            "the configuration file's policies are not the cluster's, which stay in force; to see what differs, and to \
-             settle it: keyraft policy apply FILE --dry-run, keyraft policy apply FILE"
+            "policies of the configuration file differ from those of the cluster, which stay in force: `keyraft policy \
+             apply FILE --dry-run` shows how, and `keyraft policy apply FILE` changes the cluster's"
         );
     }
 }

@@ -203,6 +203,6 @@ pub(super) fn author_of(permission: Permission) -> Author {
 
 /// Logs a record that this node cannot read or open. A comparison with a peer's then shows what is damaged.
 fn does_not_open(name: KeyName<'_>, error: &dyn Display) -> Error {
-    tracing::warn!(key = name.as_str(), %error, "the sealed record of a key does not open");
+    tracing::warn!(key = name.as_str(), %error, "this node cannot open the sealed record of a key");
     Error::KeyUnopenable
 }

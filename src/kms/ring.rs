@@ -18,7 +18,9 @@ pub enum SealError {
     #[error(transparent)]
     Unwrap(#[from] UnwrapError),
     /// A wrap has a format that this version of Keyraft does not know.
-    #[error("version {version} of the key ring is wrapped in a way that this version of Keyraft does not know")]
+    #[error(
+        "version {version} of the key ring is wrapped in a way that this version of Keyraft does not know: run a newer version"
+    )]
     UnknownWrap {
         /// The ring version.
         version: u32,
