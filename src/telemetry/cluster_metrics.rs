@@ -130,13 +130,13 @@ impl ClusterFamilies {
         counter(
             out,
             "keyraft_fence_waits_total",
-            "How often this node waited until every node had applied a revocation or lost its lease.",
+            "How often this node waited until every node had applied a revocation or no longer held a lease.",
             f.fence_waits,
         )?;
         seconds_counter(
             out,
             "keyraft_fence_wait_seconds_total",
-            "Seconds that this node waited until every node had applied a revocation or lost its lease.",
+            "Seconds that this node waited until every node had applied a revocation or no longer held a lease.",
             f.fence_ns,
         )?;
         let help = "Nodes that had not applied a revocation, so that this node waited until their leases ended.";
