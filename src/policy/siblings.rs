@@ -53,13 +53,13 @@ const SIBLINGS: [Sibling; 9] = {
         // A client can then encrypt with the data key, and decrypting the result takes the right to decrypt the data key.
         sibling(Key(KeyAction::Encrypt), Key(KeyAction::Generate), "returns data keys to encrypt with"),
         // The key has the same name, and the client even knows its material.
-        sibling(Key(KeyAction::Create), Key(KeyAction::Import), "makes a key from the client's material"),
+        sibling(Key(KeyAction::Create), Key(KeyAction::Import), "creates a key from the client's material"),
         // Only the cipher is missing, and that is not a secret.
-        sibling(Key(KeyAction::Describe), Key(KeyAction::Versions), "shows the date and the maker of each version"),
-        // `policy/write` also makes a policy that does not exist.
-        sibling(Policy(PolicyAction::Create), Policy(PolicyAction::Write), "makes the policy too"),
+        sibling(Key(KeyAction::Describe), Key(KeyAction::Versions), "shows the date and the creator of each version"),
+        // `policy/write` also creates a policy that does not exist.
+        sibling(Policy(PolicyAction::Create), Policy(PolicyAction::Write), "creates the policy, too"),
         // `policy/read` shows all that `policy/describe` shows.
-        sibling(Policy(PolicyAction::Describe), Policy(PolicyAction::Read), "shows the same date and maker"),
+        sibling(Policy(PolicyAction::Describe), Policy(PolicyAction::Read), "shows the same date and creator"),
         // Its body names the policy. No pattern can deny one policy only, because the path has the identity.
         sibling(Policy(PolicyAction::Assign), Identity(IdentityAction::Create), "gives the policy to a new identity"),
     ]

@@ -81,7 +81,7 @@ async fn a_rule_of_the_file_that_leaves_a_sibling_open_causes_a_warning_also_in_
     fs::write(&path, "policy:\n  app:\n    allow: [/v1/key/*]\n    deny: [/v1/key/create/my-*]\n").unwrap();
     let warning = format!(
         "Warning: {file}:4: policy.app.deny: '/v1/key/create/my-*' denies /v1/key/create/ but not /v1/key/import/, which \
-         this policy allows and which makes a key from the client's material; to deny that too, add \
+         this policy allows and which creates a key from the client's material; to deny that too, add \
          '/v1/key/import/my-*'\n"
     );
     for (argument, code) in [("--dry-run", 6), ("--yes", 0), ("--dry-run", 0)] {
