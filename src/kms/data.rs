@@ -158,11 +158,17 @@ impl Kms {
         if choice != VersionChoice::Newest {
             return key.open(ciphertext, context).map_err(|_| Error::NotAuthentic);
         }
+        let mut refusal = None;
         for version in candidates(ciphertext.version(key.mask())) {
             let key = match self.resolve(name, VersionChoice::Carried(version), by).await {
-                // One in 2³² ciphertexts from elsewhere seems to carry a version.
+                Ok(key) => key,
+                // One in 2³² ciphertexts from elsewhere seems to carry a version. The first one may open it, even if
+                // nobody can say whether that version exists.
                 Err(Error::VersionNotFound) => continue,
-                resolved => resolved?,
+                Err(error) => {
+                    refusal.get_or_insert(error);
+                    continue;
+                }
             };
             if let Ok(plaintext) = key.open(ciphertext, context) {
                 // A ciphertext that is not authentic gets that answer even if its version is disabled.
@@ -170,6 +176,6 @@ impl Kms {
                 return Ok(plaintext);
             }
         }
-        Err(Error::NotAuthentic)
+        Err(refusal.unwrap_or(Error::NotAuthentic))
     }
 }
