@@ -1,9 +1,10 @@
-//! An identity: the SHA-256 of a certificate's public key, by which clients and nodes are known.
+//! An identity: the SHA-256 of a certificate's public key, by which nodes know clients and each other.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 /// SHA-256 of a certificate's DER SubjectPublicKeyInfo; shown as 64 lower-case hexadecimal digits (wire contract,
 /// "Identity and TLS").
@@ -11,7 +12,8 @@ use sha2::{Digest, Sha256};
 pub struct Identity([u8; Self::LEN]);
 
 /// The text is not 64 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an identity is 64 lower-case hexadecimal digits, as `keyraft identity of` prints it")]
 pub struct IdentityError;
 
 impl Identity {
@@ -68,14 +70,6 @@ impl fmt::Debug for Identity {
         fmt::Display::fmt(self, f)
     }
 }
-
-impl fmt::Display for IdentityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an identity is 64 lower-case hexadecimal digits, as `keyraft identity of` prints it")
-    }
-}
-
-impl std::error::Error for IdentityError {}
 
 #[cfg(test)]
 mod tests {

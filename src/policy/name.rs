@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 /// The longest name or listing prefix, in bytes.
 pub(super) const MAX_NAME: usize = 80;
 
-/// What a name names; it words the error.
+/// What a name names. Its display stands in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameKind {
     /// A key.
@@ -16,8 +18,9 @@ pub enum NameKind {
     Identity,
 }
 
-/// A text that is not a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A text that is not a name. Its message is the one that KES sends.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{kind} '{name}' is empty, too long or contains invalid characters")]
 pub struct NameError {
     /// What it should have named.
     pub kind: NameKind,
@@ -37,8 +40,9 @@ pub struct PolicyName(Box<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix<'a>(&'a str);
 
-/// A text that is no listing prefix, as it was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A text that is not a listing prefix, as the client sent it. Its message is the one that KES sends.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("listing pattern '{0}' is empty, too long or is invalid")]
 pub struct PrefixError(pub String);
 
 impl<'a> KeyName<'a> {
@@ -123,20 +127,13 @@ pub(super) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-impl fmt::Display for NameError {
+impl fmt::Display for NameKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            NameKind::Key => "key name",
-            NameKind::Policy => "policy name",
-            NameKind::Identity => "identity",
-        };
-        write!(f, "{what} '{}' is empty, too long or contains invalid characters", self.name)
-    }
-}
-
-impl fmt::Display for PrefixError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "listing pattern '{}' is empty, too long or is invalid", self.0)
+        f.write_str(match self {
+            Self::Key => "key name",
+            Self::Policy => "policy name",
+            Self::Identity => "identity",
+        })
     }
 }
 
@@ -151,9 +148,6 @@ impl fmt::Display for PolicyName {
         f.write_str(&self.0)
     }
 }
-
-impl std::error::Error for NameError {}
-impl std::error::Error for PrefixError {}
 
 #[cfg(test)]
 mod tests {

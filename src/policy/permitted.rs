@@ -29,7 +29,7 @@ pub trait Target<'a>: Sized {
     fn of_name(name: &'a str) -> Result<Self, PermitError>;
 }
 
-/// What is allowed does not give the permit of this action.
+/// The allowed action is another one, so it does not give this permit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PermitError {
     /// Another action is allowed.

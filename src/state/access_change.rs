@@ -1,4 +1,4 @@
-//! Changes of who may do what, as a command carries them.
+//! Changes of policies and identities, as a command carries them.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use super::rules::{encode_policy, identity_from_wire, policy_from_wire, policy_t
 use super::wire::{self, command::Operation as Wire};
 use crate::policy::{Author, Identity, Policy, PolicyEntry, PolicyName, Role};
 
-/// Which policy another one of its name may replace.
+/// Which policy a new one of the same name may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaces {
-    /// None: there must be none.
+    /// None. The name must be free.
     Nothing,
-    /// Any, or none.
+    /// Any. The name may also be free.
     Anything,
-    /// This one, and no other: whoever writes it has read that one.
+    /// Only this one, because the client read it and changed that.
     Only(PolicyTag),
 }
 
-/// SHA-256 of a policy as it is stored, with its author: no two writes leave the same.
+/// SHA-256 of a policy as it is stored, with its author and date, so that two writes never leave the same tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyTag(pub [u8; 32]);
 
@@ -53,7 +53,7 @@ impl Replaces {
     }
 }
 
-/// A change of policies or identities. Its author is the command's.
+/// A change of policies or identities. The actor of the command is its author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessChange {
     /// Makes a policy, or replaces one.
@@ -77,14 +77,14 @@ pub enum AccessChange {
         /// The identity.
         identity: Identity,
     },
-    /// Makes an identity known.
+    /// Gives a new identity its role.
     CreateIdentity {
         /// The identity.
         identity: Identity,
-        /// What it is.
+        /// Its role.
         role: Role,
     },
-    /// Forgets an identity.
+    /// Takes the role of an identity away.
     DeleteIdentity {
         /// The identity.
         identity: Identity,
@@ -92,7 +92,7 @@ pub enum AccessChange {
 }
 
 impl AccessChange {
-    /// The name of the policy, or the identity, as a path has it.
+    /// The name of the policy, or the identity, as it stands in a path.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             Self::PutPolicy { name, .. } | Self::DeletePolicy { name } => Cow::Borrowed(name.as_str()),

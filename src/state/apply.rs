@@ -42,7 +42,7 @@ fn decide(command: &Command, current: Current<'_>) -> Decision {
 }
 
 /// Checks the permission again, by the rules at this point of the log. A command cannot borrow the permission for another
-/// action, and no client may do what a node does by itself.
+/// action, and a client cannot do what only a node does.
 fn check_permission(command: &Command, rules: &Rules) -> Result<(), Outcome> {
     let Command { operation, actor, action, .. } = command;
     let fits = action.is_some_and(|action| actions(operation).contains(&action));

@@ -1,4 +1,4 @@
-//! What deciding a command reads from the state, and the changes that it comes to.
+//! What `apply` reads from the state, and the changes that it decides on.
 
 use bytes::Bytes;
 
@@ -14,11 +14,11 @@ pub struct Current<'a> {
     pub rules: &'a Rules,
     /// The record of a version of a key, or of its newest one, whether the key waits for deletion or not.
     pub record: &'a dyn Fn(&str, Option<u32>) -> Option<KeyRecord>,
-    /// What was done once.
+    /// The outcomes of the last commands.
     pub memory: &'a Memory,
 }
 
-/// One change to the state, in the order to be made.
+/// One change to the state. Changes are made in the order in which `apply` returns them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets the facts about the cluster.
@@ -39,7 +39,7 @@ pub enum Change {
         version: u32,
         /// The record, encoded.
         record: Bytes,
-        /// Whether something could be used before that cannot be now.
+        /// Whether somebody could use something before that nobody can use now.
         revokes: bool,
     },
     /// Removes every version of a key.
@@ -50,8 +50,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether somebody may lose something by it: a deletion, a disabled version, and every change of policy or
-    /// identity, grants too.
+    /// Whether somebody may lose access by it: a deletion, a disabled version, and every change of policy or identity,
+    /// grants too.
     pub fn revokes(&self) -> bool {
         match self {
             Self::RemoveKey { .. }

@@ -1,4 +1,4 @@
-//! What is known of the cluster as a whole: its id, its feature level, and its wrapped key ring.
+//! The facts about the cluster as a whole: its id, its feature level, and its wrapped key ring.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use prost::Message;
 use super::decode_error::DecodeError;
 use super::wire;
 
-/// 128 random bits that tell one cluster from another.
+/// 128 random bits, different for each cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 16]);
 
@@ -21,7 +21,7 @@ pub struct RingVersion {
     pub wraps: Vec<Bytes>,
 }
 
-/// The replicated facts about the cluster; made by its first command.
+/// The replicated facts about the cluster. Its first command creates them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterState {
     /// The cluster's id.
@@ -30,12 +30,12 @@ pub struct ClusterState {
     pub level: u32,
     /// Every ring version that a record may still be sealed under.
     pub ring: Vec<RingVersion>,
-    /// The one that new records are sealed under.
+    /// The ring version that seals new records.
     pub active_ring_version: u32,
     /// Replicated time: nanoseconds that leaders' monotonic clocks have counted while keys waited for deletion. It may
-    /// lag, never lead.
+    /// be late, but never early.
     pub time_ns: u64,
-    /// When it was made, as Unix time in nanoseconds; unknown where that was at feature level 1.
+    /// When the cluster was created, as Unix time in nanoseconds. Clusters of feature level 1 did not note it.
     pub created_at: Option<i64>,
 }
 
@@ -48,7 +48,7 @@ impl ClusterState {
     /// Reads what [`ClusterState::encode`] made.
     ///
     /// # Errors
-    /// The bytes are no such message.
+    /// The bytes are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::from_wire(wire::Cluster::decode(bytes).map_err(|_| DecodeError::Malformed("cluster"))?)
     }

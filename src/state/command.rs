@@ -12,18 +12,18 @@ use prost::Message;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub [u8; 16]);
 
-/// One replicated change. The node that received the request chose every value in it, once.
+/// One replicated change. The node that received the request chose all its values, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// The same on every retry.
     pub request_id: RequestId,
-    /// The highest committed index its node had learnt from a leader.
+    /// The highest committed index that its node had learnt from a leader.
     pub seen_index: u64,
-    /// Unix nanoseconds by its node's clock.
+    /// When its node made it, by that node's clock, in Unix nanoseconds.
     pub time_ns: i64,
     /// Who asked.
     pub actor: Actor,
-    /// What its actor was permitted to do to what the operation names; none for what a node does by itself.
+    /// The action for which its actor had a permit; the operation has the name. `None` for what a node does by itself.
     pub action: Option<ActionKind>,
     /// Whether its node's configuration file names an admin.
     pub file_names_admin: bool,
@@ -40,7 +40,7 @@ impl Command {
     /// Reads a command.
     ///
     /// # Errors
-    /// The bytes are malformed, or name an operation unknown to this binary.
+    /// The bytes are malformed, or hold an operation that this binary does not know.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let wire = wire::Command::decode(bytes).map_err(|_| DecodeError::Malformed("command"))?;
         let request_id = wire.request_id.as_ref().try_into().map_err(|_| DecodeError::Malformed("request id"))?;

@@ -1,4 +1,4 @@
-//! What was done once: the outcomes of the last commands by request id (design, "Once").
+//! The memory of done commands: the outcome of each of the last ones, by request id (design, "Once").
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,9 +9,9 @@ use super::{Outcome, RequestId};
 pub struct Remembered {
     /// Its request id.
     pub request_id: RequestId,
-    /// The log index it was applied at.
+    /// The index of its log entry.
     pub index: u64,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
@@ -25,20 +25,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// How many commands are remembered: 29 seconds at 9,000 a second.
+    /// How many commands the memory holds: those of 29 seconds at 9,000 a second.
     pub const CAPACITY: usize = 262_144;
 
-    /// What came of a command that was applied before, if it is remembered.
+    /// The outcome of a command that was applied before, if the memory still holds it.
     pub fn outcome_of(&self, request_id: RequestId) -> Option<Outcome> {
         self.outcomes.get(&request_id).copied()
     }
 
-    /// Whether a command whose node had seen `seen_index` may have been applied and forgotten since.
+    /// Whether a command may have been applied and forgotten since its node had seen `seen_index`.
     pub fn may_have_forgotten(&self, seen_index: u64) -> bool {
         seen_index < self.forgotten_index
     }
 
-    /// Remembers a command, and returns the one that is forgotten for it.
+    /// Remembers a command, and returns the one that it forgets to make room.
     pub fn remember(&mut self, command: Remembered) -> Option<Remembered> {
         let forgotten = if self.recent.len() < Self::CAPACITY { None } else { self.recent.pop_front() };
         if let Some(forgotten) = forgotten {
@@ -67,7 +67,7 @@ impl Memory {
         self.first + self.recent.len() as u64
     }
 
-    /// The index of the last command forgotten; 0 while none is.
+    /// The log index of the last forgotten command; 0 before the first.
     pub fn forgotten_index(&self) -> u64 {
         self.forgotten_index
     }

@@ -1,4 +1,5 @@
-//! What is replicated, and how a command changes it: keys, policies, identities, the cluster, and what was done once.
+//! The replicated state and how a command changes it: keys, policies, identities, the facts about the cluster, and the
+//! memory of done commands.
 //!
 //! Everything here is pure: the same state and the same command give the same outcome on every node, for ever at one
 //! feature level.
@@ -34,8 +35,8 @@ pub use rules::{decode_assignment, decode_policy, encode_assignment, encode_poli
 /// a node refuses to append one above its own (design, "Nodes, clusters and keys").
 ///
 /// Level 2 has the date of the cluster in its first command. A node of level 1 would drop the date, and differ from the
-/// others for ever; so it stops at the next command instead. Clusters of level 1 stay what they are.
+/// others for ever, so it stops at the next command instead. Clusters of level 1 stay at level 1.
 pub const FEATURE_LEVEL: u32 = 2;
 
-/// The level of what every binary knows: entries that carry no command, and commands before the first.
+/// The level of entries that every binary knows: those without a command, and the cluster's first command.
 pub const FIRST_LEVEL: u32 = 1;

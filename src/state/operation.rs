@@ -1,4 +1,4 @@
-//! What a command changes, and the same as it stands in the log.
+//! What a command changes, in memory and as it stands in the log.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::wire::{self, command::Operation as Wire};
 use super::{AccessChange, ClusterState, CreationId};
 use crate::policy::{Assignment, Identity, KeyName, PolicyEntry, PolicyName};
 
-/// What a command changes. Names are checked; records are kept as the bytes they came in.
+/// What a command changes. Decoding checks names, and keeps records as the bytes in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// The cluster's first command.
@@ -26,7 +26,7 @@ pub enum Operation {
     RotateKey {
         /// Its name.
         name: String,
-        /// The new version's record, encoded: of the creation that was seen, one above the newest version.
+        /// The new version's record, encoded. It names the creation that the node saw, and the number after the newest.
         record: Bytes,
     },
     /// Disables or enables a version of a key.
@@ -35,33 +35,33 @@ pub enum Operation {
         key: KeySeen,
         /// The version.
         version: u32,
-        /// Whether it must not be used.
+        /// Whether to disable it.
         disabled: bool,
     },
     /// Deletes a key with all its versions.
     DeleteKey {
         /// The key that was seen.
         key: KeySeen,
-        /// How long it can be restored, in replicated time; 0 when it is gone at once.
+        /// How long it can be restored, in replicated time; 0 removes it at once.
         window_ns: u64,
     },
-    /// Takes a key back that waits for deletion.
+    /// Restores a key that waits for its removal.
     RestoreKey(KeySeen),
-    /// Removes a key that waits for deletion.
+    /// Removes a key that waits for its removal, for good.
     PurgeKey(KeySeen),
     /// Notes when keys were last used, as one node saw it.
     RecordUse(Vec<Use>),
     /// Advances replicated time.
     AdvanceTime {
-        /// To this, in nanoseconds: what it was, and what the leader's monotonic clock counted since. Absolute, so that
-        /// two leaders that counted the same time do not add it up.
+        /// The new time in nanoseconds: the old one, and what the leader's monotonic clock counted since. It is
+        /// absolute, so that the cluster does not add up what two leaders counted in the same time.
         time_ns: u64,
     },
-    /// Changes who may do what.
+    /// Changes policies or identities.
     Access(AccessChange),
 }
 
-/// A key as the node that received the request saw it: another creation of the name is another key.
+/// A key as the node saw it when it received the request. After a deletion, a new key of that name is another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySeen {
     /// Its name.
@@ -91,7 +91,7 @@ pub struct Init {
 }
 
 impl Operation {
-    /// The name of what it changes, as a path has it; empty when no client asks for such an operation.
+    /// The name of what it changes, as it stands in a path; empty for an operation that no client can ask for.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             Self::Init(_) | Self::RecordUse(_) | Self::AdvanceTime { .. } => Cow::Borrowed(""),

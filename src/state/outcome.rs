@@ -1,6 +1,6 @@
-//! What comes of a command.
+//! The outcome of a command.
 
-/// What came of a command. Everything a client can cause is one of these; none of them is an error.
+/// The outcome of a command. All that a client can cause ends in one of these, and never in an error of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Outcome {
@@ -8,7 +8,7 @@ pub enum Outcome {
     Done = 1,
     /// A key of that name exists.
     KeyExists = 2,
-    /// No key of that name exists, or another creation of it.
+    /// No key has that name, or the name belongs to a later creation.
     KeyNotFound = 3,
     /// The rules at this point of the log do not permit it.
     Denied = 4,
@@ -16,11 +16,11 @@ pub enum Outcome {
     RingInactive = 5,
     /// The cluster's first command was applied before.
     AlreadyInitialised = 6,
-    /// The cluster's first command is yet to come.
+    /// The cluster has not applied its first command yet.
     NotInitialised = 7,
-    /// It is older than the memory of what was done; whether it took effect is unknown.
+    /// The command is older than the memory of done commands, so that it is unknown whether it took effect.
     Expired = 8,
-    /// Its bytes say nothing that could be done.
+    /// Its bytes are malformed.
     Malformed = 9,
     /// A deleted key of that name can still be restored.
     KeyWaiting = 10,
@@ -30,7 +30,7 @@ pub enum Outcome {
     VersionNotFound = 12,
     /// The version is the newest, which cannot be disabled.
     VersionNewest = 13,
-    /// The key was rotated meanwhile; make the version after that one.
+    /// Somebody else rotated the key first. The node tries again with the next number.
     VersionTaken = 14,
     /// The key has as many versions as a key may have.
     TooManyVersions = 15,
@@ -38,15 +38,15 @@ pub enum Outcome {
     PolicyExists = 16,
     /// No policy of that name exists.
     PolicyNotFound = 17,
-    /// The identity is known already.
+    /// The identity has a role already.
     IdentityExists = 18,
-    /// The identity is not known.
+    /// The identity has no role.
     IdentityNotFound = 19,
     /// The identity is an admin, which no policy binds.
     IdentityIsAdmin = 20,
-    /// Without this admin there would be none.
+    /// The identity is the last admin.
     LastAdmin = 21,
-    /// The policy is not the one that was to be replaced.
+    /// Somebody changed the policy after the client had read it.
     PolicyChanged = 22,
 }
 

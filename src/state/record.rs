@@ -1,11 +1,11 @@
 //! The record of one version of one key, as it stands in keystore, snapshots and the view: sealed, compact, versioned.
 
-use std::fmt;
+use thiserror::Error;
 
 use crate::crypto::Cipher;
 use crate::policy::{Author, Identity};
 
-/// 128 random bits that tell one creation of a name from a later one.
+/// 128 random bits, different for each creation of a key, so that a later key of the same name is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CreationId(pub [u8; 16]);
 
@@ -20,29 +20,31 @@ pub struct KeyRecord {
     pub creation_id: CreationId,
     /// The version of the key, from 1.
     pub version: u32,
-    /// What the key is for.
+    /// The cipher.
     pub cipher: Cipher,
-    /// Whether the version must not be used.
+    /// Whether the version is disabled.
     pub disabled: bool,
     /// The version of the key ring it is sealed under.
     pub ring_version: u32,
     /// Who made this version, and when.
     pub author: Author,
-    /// When the key was last used, about: Unix minutes. Kept in the newest version only.
+    /// About when somebody last used the key, in Unix minutes. Only the newest version has it.
     pub last_used: Option<u32>,
-    /// The replicated time in nanoseconds until which the deleted key can be restored; none while it lives. Kept in
-    /// the newest version only.
+    /// The replicated time in nanoseconds until which the deleted key can be restored; `None` if it is not deleted.
+    /// Only the newest version has it.
     pub delete_at: Option<u64>,
     /// The key material, sealed by `crypto`.
     pub sealed: Vec<u8>,
 }
 
-/// Bytes that are no record this binary can read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Bytes that this binary cannot read as a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecordError {
     /// The format is newer than this binary.
+    #[error("key record of format {0}, which this version does not know")]
     UnknownFormat(u8),
-    /// Too short, or a field holds what it cannot.
+    /// It is too short, or a field has an impossible value.
+    #[error("damaged key record")]
     Damaged,
 }
 
@@ -107,7 +109,7 @@ impl KeyRecord {
         })
     }
 
-    /// The creation id and version of an encoded record, without decoding the rest; none when it is too short.
+    /// The creation id and version of an encoded record, without decoding the rest; `None` if it is too short.
     pub fn peek(bytes: &[u8]) -> Option<(CreationId, u32)> {
         let id = bytes.get(ID_AT..VERSION_AT)?.try_into().ok()?;
         let version = bytes.get(VERSION_AT..VERSION_AT + 4)?.try_into().ok()?;
@@ -119,7 +121,7 @@ impl KeyRecord {
         bytes.get(FLAGS_AT).is_some_and(|flags| flags & FLAG_DELETE_AT != 0)
     }
 
-    /// Whether an encoded record says that its version must not be used.
+    /// Whether an encoded record says that its version is disabled.
     pub fn is_disabled(bytes: &[u8]) -> bool {
         bytes.get(FLAGS_AT).is_some_and(|flags| flags & FLAG_DISABLED != 0)
     }
@@ -162,17 +164,6 @@ fn cipher_of(code: u8) -> Result<Cipher, RecordError> {
         _ => Err(RecordError::Damaged),
     }
 }
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownFormat(format) => write!(f, "key record of format {format}, which this version does not know"),
-            Self::Damaged => f.write_str("damaged key record"),
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ pub fn encode_policy(name: &PolicyName, entry: &PolicyEntry) -> Vec<u8> {
 /// Reads what [`encode_policy`] made.
 ///
 /// # Errors
-/// The bytes are no policy.
+/// The bytes are not a policy.
 pub fn decode_policy(bytes: &[u8]) -> Result<(PolicyName, PolicyEntry), DecodeError> {
     policy_from_wire(wire::Policy::decode(bytes).map_err(|_| DecodeError::Malformed("policy"))?)
 }
@@ -28,7 +28,7 @@ pub fn encode_assignment(identity: Identity, assignment: &Assignment) -> Vec<u8>
 /// Reads what [`encode_assignment`] made.
 ///
 /// # Errors
-/// The bytes are no assignment.
+/// The bytes are not an assignment.
 pub fn decode_assignment(bytes: &[u8]) -> Result<(Identity, Assignment), DecodeError> {
     assignment_from_wire(wire::Assignment::decode(bytes).map_err(|_| DecodeError::Malformed("assignment"))?)
 }
@@ -60,7 +60,7 @@ pub(super) fn assignment_from_wire(wire: wire::Assignment) -> Result<(Identity, 
     Ok((identity, Assignment { role, author }))
 }
 
-/// A role as its policy's name; empty for an admin.
+/// A role as the name of its policy; empty for an admin.
 pub(super) fn role_to_text(role: &Role) -> String {
     match role {
         Role::Admin => String::new(),
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::policy::Author;
 
-    /// A stricter check belongs to whoever writes a policy: what is stored must load as it did when it was applied.
+    /// A node may check new policies more strictly. A stored one must always load as it did when it was applied.
     #[test]
     fn a_stored_pattern_that_no_name_can_match_still_loads() {
         let patterns = ["/v1/key/decrypt/app-[0-9]*", "/v1/key/decrypt/a%2Db", "/v1/key/decrypt", "/v1//key/ä"];

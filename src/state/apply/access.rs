@@ -55,7 +55,7 @@ fn put_policy(name: &PolicyName, entry: PolicyEntry) -> Decision {
     Ok(vec![Change::PutPolicy(name.clone(), entry)])
 }
 
-/// Its assignments go too, so that a later policy of that name restores nothing.
+/// Its assignments are removed, too, so that a later policy of that name does not give anybody access.
 fn delete_policy(name: &PolicyName, rules: &Rules) -> Decision {
     known(name, rules)?;
     let bound = rules.identities.iter().filter(|(_, a)| matches!(&a.role, Role::Policy(policy) if policy == name));

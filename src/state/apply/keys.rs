@@ -1,4 +1,4 @@
-//! Deciding what is done to keys.
+//! Deciding changes of keys.
 
 use bytes::Bytes;
 
@@ -6,9 +6,9 @@ use crate::policy::Actor;
 use crate::state::change::{Change, Current, Decision};
 use crate::state::{ClusterState, CreationId, KeyRecord, KeySeen, Outcome, Use};
 
-/// Above any record that is sealed here; what is larger was not made by a node of this cluster.
+/// More than any record that a node seals. No node of this cluster made a larger one.
 pub(super) const MAX_RECORD_BYTES: usize = 1024;
-/// Versions of one key: telling of all of them stays under a mebibyte.
+/// The most versions of one key. An answer that lists all of them stays under a mebibyte.
 pub(super) const MAX_VERSIONS: u32 = 4096;
 const FIRST_VERSION: u32 = 1;
 
@@ -68,7 +68,7 @@ pub(super) fn restore(key: &KeySeen, current: Current<'_>) -> Decision {
     Ok(vec![put(&key.name, version, record)])
 }
 
-/// A client removes a waiting key whenever it likes, a node only once its time has come.
+/// A client may remove a waiting key at any time, a node only once the deletion window has ended.
 pub(super) fn purge(key: &KeySeen, actor: Actor, cluster: &ClusterState, current: Current<'_>) -> Decision {
     let newest = waiting(key, current)?;
     if actor == Actor::Node && newest.delete_at.is_none_or(|delete_at| delete_at > cluster.time_ns) {
@@ -77,7 +77,7 @@ pub(super) fn purge(key: &KeySeen, actor: Actor, cluster: &ClusterState, current
     Ok(vec![Change::RemoveKey { name: key.name.clone() }])
 }
 
-/// Notes the later of two times; a key that is gone, or another by now, is passed over.
+/// Notes the later of two times. Skips a key that was deleted, even if its name has been used again.
 pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Vec<Change> {
     let record_use = |used: &Use| {
         let newest = living(&used.key.name, used.key.creation_id, current).ok()?;
@@ -90,7 +90,7 @@ pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Vec<Change> {
     uses.iter().filter_map(record_use).collect()
 }
 
-/// The newest version of a key that is not deleted, if it is still the creation that was seen.
+/// The newest version of a key that is not deleted, if it is still the creation that the node saw.
 fn living(name: &str, seen: CreationId, current: Current<'_>) -> Result<KeyRecord, Outcome> {
     (current.record)(name, None)
         .filter(|newest| newest.creation_id == seen && newest.delete_at.is_none())
@@ -103,7 +103,7 @@ fn waiting(key: &KeySeen, current: Current<'_>) -> Result<KeyRecord, Outcome> {
         .ok_or(Outcome::NothingWaiting)
 }
 
-/// A record as its proposer sealed it, with nothing in it that only applying decides.
+/// A record as the proposing node sealed it. It must not have values that only `apply` may set.
 fn newly_sealed(record: &Bytes, cluster: &ClusterState) -> Result<KeyRecord, Outcome> {
     let decoded = KeyRecord::decode(record).map_err(|_| Outcome::Malformed)?;
     let plain = !decoded.disabled && decoded.last_used.is_none() && decoded.delete_at.is_none();
