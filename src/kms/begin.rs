@@ -22,7 +22,7 @@ pub type FilePolicies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
 
 impl Kms {
     /// Returns once the cluster is initialised. Until then, the node proposes the first command while it leads.
-    pub async fn initialised(&self, root: &RootKey, policies: &FilePolicies) {
+    pub async fn wait_until_initialised(&self, root: &RootKey, policies: &FilePolicies) {
         let mut progress = self.cluster.progress();
         while self.cluster.view().cluster().is_none() {
             if self.cluster.leads() {
@@ -56,7 +56,7 @@ impl Kms {
     }
 
     /// Creates the missing keys of the configuration file, and returns once all exist.
-    pub async fn keys_exist(&self, names: &[String], waits: &Waits) {
+    pub async fn create_file_keys(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
             let permit = Permit::for_node(name);
             loop {
@@ -72,7 +72,7 @@ impl Kms {
                     }
                     Err(error) => {
                         let what = format!("the leader to create the key '{name}' of the configuration file: {error}");
-                        waits.step(Some(what));
+                        waits.set_step(Some(what));
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -81,7 +81,7 @@ impl Kms {
     }
 
     /// Waits until this node has applied everything that the cluster had committed when the call began.
-    pub async fn caught_up(&self) {
+    pub async fn wait_until_caught_up(&self) {
         while self.cluster.linearize(Instant::now() + ATTEMPT).await.is_err() {}
     }
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::versions::seen;
-use super::write::done;
+use super::versions::key_seen;
+use super::write::result_of;
 use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::policy::permitted::{DeleteKey, PurgeKey, RestoreKey};
@@ -39,9 +39,9 @@ impl Kms {
     /// # Errors
     /// [`Error::KeyNotFound`], [`Error::NotEverywhere`], or that the write could not be done.
     pub async fn delete_key(&self, permit: &Permit<'_, DeleteKey>, by: Instant) -> Result<Behind, Error> {
-        let (key, _) = match self.seen(*permit.target(), by).await {
+        let (key, _) = match self.current_key(*permit.target(), by).await {
             Ok(seen) => seen,
-            Err(error) => return self.refused(error, by).await,
+            Err(error) => return self.refuse_revocation(error, by).await,
         };
         let window_ns = match self.deletion_window_ns.load(Ordering::Relaxed) {
             0 => 0,
@@ -56,7 +56,7 @@ impl Kms {
     /// [`Error::NothingWaiting`], or that the write could not be done.
     pub async fn restore_key(&self, permit: &Permit<'_, RestoreKey>, by: Instant) -> Result<(), Error> {
         let key = self.waiting_key(*permit.target(), by).await?;
-        done(self.write(permit.permission(), Operation::RestoreKey(key), by).await?)
+        result_of(self.write(permit.permission(), Operation::RestoreKey(key), by).await?)
     }
 
     /// Removes a deleted key for good before its window is over.
@@ -66,7 +66,7 @@ impl Kms {
     pub async fn purge_key(&self, permit: &Permit<'_, PurgeKey>, by: Instant) -> Result<Behind, Error> {
         match self.waiting_key(*permit.target(), by).await {
             Ok(key) => self.revoke(permit.permission(), Operation::PurgeKey(key), by).await,
-            Err(error) => self.refused(error, by).await,
+            Err(error) => self.refuse_revocation(error, by).await,
         }
     }
 
@@ -121,7 +121,7 @@ impl Kms {
     }
 
     /// Why a client cannot use a name whose key is deleted.
-    pub(super) fn waiting(&self, name: KeyName<'_>) -> Error {
+    pub(super) fn waiting_error(&self, name: KeyName<'_>) -> Error {
         match self.delete_at(name) {
             Some(delete_at) => {
                 let left = i64::try_from(delete_at.saturating_sub(self.time_ns())).unwrap_or(i64::MAX);
@@ -136,7 +136,7 @@ impl Kms {
         self.linearize(by).await?;
         let newest = self.cluster.view().newest_record(name).filter(|record| KeyRecord::is_waiting(record));
         let (creation_id, _) = newest.as_deref().and_then(KeyRecord::peek).ok_or(Error::NothingWaiting)?;
-        Ok(seen(name, creation_id))
+        Ok(key_seen(name, creation_id))
     }
 
     async fn advance_time(&self, time_ns: u64) {

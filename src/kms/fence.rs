@@ -19,7 +19,7 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::NotEverywhere`]
-    pub async fn everywhere(&self, by: Instant) -> Result<Behind, Error> {
+    pub async fn wait_until_everywhere(&self, by: Instant) -> Result<Behind, Error> {
         Ok(Behind(self.cluster.fence(by).await?))
     }
 

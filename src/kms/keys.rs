@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use super::write::done;
+use super::write::result_of;
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, RecordKind, Secret, random};
@@ -111,8 +111,8 @@ impl Kms {
             let operation = Operation::CreateKey { name: name.as_str().to_owned(), record: record.encode().into() };
             match self.write(permission, operation, by).await? {
                 Outcome::RingInactive => self.follow_ring(by).await?,
-                Outcome::KeyWaiting => return Err(self.waiting(name)),
-                outcome => return done(outcome),
+                Outcome::KeyWaiting => return Err(self.waiting_error(name)),
+                outcome => return result_of(outcome),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::keys::author_of;
-use super::write::done;
+use super::write::result_of;
 use super::{Behind, Error, Kms};
 use crate::crypto::{FIRST_VERSION, KeyMaterial, Secret};
 use crate::policy::permitted::{DisableVersion, EnableVersion, ListVersions, RotateKey};
@@ -38,7 +38,7 @@ impl Kms {
     pub async fn rotate_key(&self, permit: &Permit<'_, RotateKey>, by: Instant) -> Result<u32, Error> {
         let (name, permission) = (*permit.target(), permit.permission());
         loop {
-            let (seen, newest) = self.seen(name, by).await?;
+            let (seen, newest) = self.current_key(name, by).await?;
             let version = newest + 1;
             let record = self.readable(name, newest, by).await.map_err(Error::of_whole_key)?;
             let material = KeyMaterial { encryption: Secret::random(), ..self.openable(name, &record, by).await? };
@@ -48,7 +48,7 @@ impl Kms {
                 Outcome::RingInactive => self.follow_ring(by).await?,
                 // Another client has rotated the key meanwhile. This version comes after that one.
                 Outcome::VersionTaken => {}
-                outcome => return done(outcome).map(|()| version),
+                outcome => return result_of(outcome).map(|()| version),
             }
         }
     }
@@ -59,7 +59,7 @@ impl Kms {
     /// [`Error::KeyNotFound`], or that no leader answered.
     pub async fn key_versions(&self, permit: &Permit<'_, ListVersions>, by: Instant) -> Result<KeyVersions, Error> {
         let name = *permit.target();
-        let (seen, newest) = self.seen(name, by).await?;
+        let (seen, newest) = self.current_key(name, by).await?;
         let mut versions = Vec::new();
         let mut noted = None;
         for version in FIRST_VERSION..=newest {
@@ -81,7 +81,7 @@ impl Kms {
         version: u32,
         by: Instant,
     ) -> Result<Behind, Error> {
-        let (key, _) = self.seen(*permit.target(), by).await?;
+        let (key, _) = self.current_key(*permit.target(), by).await?;
         self.revoke(permit.permission(), Operation::SetVersion { key, version, disabled: true }, by).await
     }
 
@@ -95,19 +95,19 @@ impl Kms {
         version: u32,
         by: Instant,
     ) -> Result<(), Error> {
-        let (key, _) = self.seen(*permit.target(), by).await?;
+        let (key, _) = self.current_key(*permit.target(), by).await?;
         let operation = Operation::SetVersion { key, version, disabled: false };
-        done(self.write(permit.permission(), operation, by).await?)
+        result_of(self.write(permit.permission(), operation, by).await?)
     }
 
     /// The creation that has this name now, and its newest version.
-    pub(super) async fn seen(&self, name: KeyName<'_>, by: Instant) -> Result<(KeySeen, u32), Error> {
+    pub(super) async fn current_key(&self, name: KeyName<'_>, by: Instant) -> Result<(KeySeen, u32), Error> {
         self.linearize(by).await?;
         let (creation_id, newest) = self.cluster.view().newest(name).ok_or(Error::KeyNotFound)?;
-        Ok((seen(name, creation_id), newest))
+        Ok((key_seen(name, creation_id), newest))
     }
 }
 
-pub(super) fn seen(name: KeyName<'_>, creation_id: CreationId) -> KeySeen {
+pub(super) fn key_seen(name: KeyName<'_>, creation_id: CreationId) -> KeySeen {
     KeySeen { name: name.as_str().to_owned(), creation_id }
 }

@@ -51,24 +51,24 @@ impl Kms {
         operation: Operation,
         by: Instant,
     ) -> Result<Behind, Error> {
-        match done(self.write(permission, operation, by).await?) {
-            Ok(()) => self.everywhere(by).await,
-            Err(error) => self.refused(error, by).await,
+        match result_of(self.write(permission, operation, by).await?) {
+            Ok(()) => self.wait_until_everywhere(by).await,
+            Err(error) => self.refuse_revocation(error, by).await,
         }
     }
 
     /// Refuses a revocation. If the thing to remove does not exist, another client may have just removed it. Then this
     /// waits too, until that revocation holds everywhere.
-    pub(super) async fn refused(&self, error: Error, by: Instant) -> Result<Behind, Error> {
+    pub(super) async fn refuse_revocation(&self, error: Error, by: Instant) -> Result<Behind, Error> {
         if error.is_absence() {
-            self.everywhere(by).await?;
+            self.wait_until_everywhere(by).await?;
         }
         Err(error)
     }
 }
 
 /// Translates an outcome into a result.
-pub(super) fn done(outcome: Outcome) -> Result<(), Error> {
+pub(super) fn result_of(outcome: Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Done => Ok(()),
         Outcome::KeyExists => Err(Error::KeyExists),

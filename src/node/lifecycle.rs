@@ -153,7 +153,7 @@ impl Lifecycle {
             match self.root_key() {
                 Ok(root) => {
                     self.parts.local.set(NodeState::Starting, None);
-                    self.parts.waits.step(None);
+                    self.parts.waits.set_step(None);
                     return root;
                 }
                 Err(error) => self.stay_sealed(&error),
@@ -165,7 +165,7 @@ impl Lifecycle {
     fn stay_sealed(&self, error: &SealError) {
         let reason = seal::reason(&self.parts.config.load().seal, error);
         self.parts.local.set(NodeState::Sealed, Some(reason));
-        self.parts.waits.step(Some(format!("the root key of the cluster: {error}")));
+        self.parts.waits.set_step(Some(format!("the root key of the cluster: {error}")));
     }
 
     fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {
@@ -202,9 +202,9 @@ impl Lifecycle {
 
     async fn open_ring(&self, kms: &Kms, root: &Result<RootKey, SealError>) -> Result<(), SealError> {
         let root = root.as_ref().map_err(Clone::clone)?;
-        self.parts.waits.step(Some("the cluster's first command, which the leader writes".to_owned()));
-        kms.initialised(root, &self.parts.config.load().policies).await;
-        self.parts.waits.step(None);
+        self.parts.waits.set_step(Some("the cluster's first command, which the leader writes".to_owned()));
+        kms.wait_until_initialised(root, &self.parts.config.load().policies).await;
+        self.parts.waits.set_step(None);
         kms.unseal(root)?;
         kms.audit_key().into_iter().for_each(|key| self.parts.audit.sign_with(key));
         Ok(())
@@ -214,10 +214,12 @@ impl Lifecycle {
     async fn serve(&self, config: &Config, kms: &Arc<Kms>, cluster: &Arc<Cluster>) -> Result<(), NodeError> {
         let parts = &self.parts;
         let ready = async {
-            parts.waits.step(Some("entries that the cluster has committed and this node has yet to apply".to_owned()));
-            kms.caught_up().await;
-            kms.keys_exist(&config.keys, &parts.waits).await;
-            parts.waits.step(None);
+            parts
+                .waits
+                .set_step(Some("entries that the cluster has committed and this node has yet to apply".to_owned()));
+            kms.wait_until_caught_up().await;
+            kms.create_file_keys(&config.keys, &parts.waits).await;
+            parts.waits.set_step(None);
             kms.compare_policies(&config.policies);
         };
         if self.stop.run_until_cancelled(ready).await.is_none() {

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_newer_records_are_told_apart() {
+    fn a_damaged_record_and_a_newer_one_are_different_errors() {
         let bytes = record().encode();
         for cut in 0..79 {
             assert_eq!(KeyRecord::decode(&bytes[..cut]), Err(RecordError::Damaged), "{cut}");

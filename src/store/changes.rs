@@ -96,21 +96,21 @@ impl Keystore {
             }
             Change::PutPolicy(name, entry) => {
                 let (key, value) = (entries::policy_key(&name), encode_policy(&name, &entry));
-                let old = self.copied(rules).policies.insert(name.clone(), entry.into());
+                let old = self.rules_copy(rules).policies.insert(name.clone(), entry.into());
                 self.put(key, old.map(|old| encode_policy(&name, &old)).as_deref(), &value);
             }
             Change::RemovePolicy(name) => {
-                if let Some(old) = self.copied(rules).policies.remove(&name) {
+                if let Some(old) = self.rules_copy(rules).policies.remove(&name) {
                     self.remove(entries::policy_key(&name), &encode_policy(&name, &old));
                 }
             }
             Change::PutAssignment(identity, assignment) => {
                 let (key, value) = (entries::assignment_key(identity), encode_assignment(identity, &assignment));
-                let old = self.copied(rules).identities.insert(identity, assignment);
+                let old = self.rules_copy(rules).identities.insert(identity, assignment);
                 self.put(key, old.map(|old| encode_assignment(identity, &old)).as_deref(), &value);
             }
             Change::RemoveAssignment(identity) => {
-                if let Some(old) = self.copied(rules).identities.remove(&identity) {
+                if let Some(old) = self.rules_copy(rules).identities.remove(&identity) {
                     self.remove(entries::assignment_key(identity), &encode_assignment(identity, &old));
                 }
             }
@@ -126,7 +126,7 @@ impl Keystore {
         }
     }
 
-    fn copied<'a>(&self, rules: &'a mut Option<Rules>) -> &'a mut Rules {
+    fn rules_copy<'a>(&self, rules: &'a mut Option<Rules>) -> &'a mut Rules {
         rules.get_or_insert_with(|| Rules::clone(&self.view.rules()))
     }
 

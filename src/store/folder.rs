@@ -61,13 +61,13 @@ impl Folders {
         if !path.is_dir() {
             return Err(Damage::Unreadable(format!("{} is gone", path.display())));
         }
-        self.note_opening()?;
+        self.mark_opening()?;
         let db = open_sled(&path)?;
         Ok(Some(OpenFolder { db, path }))
     }
 
     /// Removes the marker of an opening. To be called when the opened folder was read to the end and is whole.
-    pub(super) fn opened(&self) -> io::Result<()> {
+    pub(super) fn clear_opening_mark(&self) -> io::Result<()> {
         remove_if_there(&self.root.join(OPENING))
     }
 
@@ -89,7 +89,7 @@ impl Folders {
     pub(super) fn switch_to(&self, folder: &OpenFolder) -> io::Result<()> {
         let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         replace_file(&self.root.join(CURRENT), name.as_bytes())?;
-        self.opened()?;
+        self.clear_opening_mark()?;
         for number in self.numbers()? {
             let path = self.root.join(folder_name(number));
             if path != folder.path {
@@ -109,7 +109,7 @@ impl Folders {
             fs::rename(&from, &aside)?;
         }
         remove_if_there(&self.root.join(CURRENT))?;
-        self.opened()?;
+        self.clear_opening_mark()?;
         Ok(Some(aside))
     }
 
@@ -122,7 +122,7 @@ impl Folders {
     }
 
     /// Writes the marker before an opening, with one byte more than earlier openings left in it.
-    fn note_opening(&self) -> Result<(), Damage> {
+    fn mark_opening(&self) -> Result<(), Damage> {
         let marker = self.root.join(OPENING);
         let cut_short = fs::read(&marker).map_or(0, |marks| u32::try_from(marks.len()).unwrap_or(u32::MAX));
         if cut_short >= OPENINGS_CUT_SHORT {
@@ -152,7 +152,7 @@ impl OpenFolder {
 
     /// The applied position that the last sync made durable, or `None` before the first. Sled drops everything after a
     /// damaged byte, and opens as if it had never been written. So a folder that is behind this position is damaged.
-    pub(super) fn durable(&self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn durable_position(&self) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.path.join(DURABLE)) {
             Ok(applied) => Ok(Some(applied)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -51,10 +51,10 @@ impl Keystore {
         let Some(folder) = folders.open_current()? else { return Ok(None) };
         let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
         let (owner, image) = scanned.unwrap_or_else(|_| Err(Damage::Unreadable("reading it panicked".to_owned())))?;
-        if let Some(durable) = folder.durable()? {
+        if let Some(durable) = folder.durable_position()? {
             image.applied.reaches(&durable)?;
         }
-        folders.opened()?;
+        folders.clear_opening_mark()?;
         Ok(Some(Self::assemble(folders, folder, owner, image)))
     }
 

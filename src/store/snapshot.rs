@@ -96,7 +96,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The file system refused.
-    pub fn receive(&self) -> io::Result<(File, PathBuf)> {
+    pub fn create_received(&self) -> io::Result<(File, PathBuf)> {
         static RECEIVED: AtomicU64 = AtomicU64::new(0);
         let path = self.dir.join(format!("received-{}.tmp", RECEIVED.fetch_add(1, Ordering::Relaxed)));
         Ok((make_private_file(&path)?, path))

@@ -14,7 +14,7 @@ use crate::raft::protocol::wire::{RecordReply, RecordRequest};
 use crate::store::{Progress, View};
 
 /// How long a peer that is asked waits until it has applied the index in the request.
-const SETTLE: Duration = Duration::from_secs(1);
+const CATCH_UP: Duration = Duration::from_secs(1);
 /// How long one peer may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How often in a row the records must differ. A record that changes during a comparison may change back.
@@ -106,8 +106,8 @@ pub(in crate::raft) async fn answer_record(
     mut progress: watch::Receiver<Progress>,
     request: &RecordRequest,
 ) -> Option<RecordReply> {
-    let settled = progress.wait_for(|progress| progress.reached(request.at_least));
-    let applied = tokio::time::timeout(SETTLE, settled).await.ok()?.ok()?.index();
+    let reached = progress.wait_for(|progress| progress.reached(request.at_least));
+    let applied = tokio::time::timeout(CATCH_UP, reached).await.ok()?.ok()?.index();
     let record = KeyName::parse(&request.name).ok().and_then(|name| view.record(name, request.version));
     Some(RecordReply { record: record.map(Into::into), applied })
 }

@@ -58,8 +58,8 @@ impl Rebuild<'_> {
 
     /// The member at a peer's address, if its membership names this store, too.
     async fn member_at(&self, peer: &PeerConfig) -> Result<Member, PeerTrouble> {
-        let greeter = self.links.greeter(&peer.peer_address).await;
-        let (mut client, _) = greeter.map_err(|error| PeerTrouble::of_io(&error))?;
+        let connected = self.links.greeting_client(&peer.peer_address).await;
+        let (mut client, _) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
         let reply = client.greet(Greeting::default()).await.map_err(|status| PeerTrouble::of(&status))?.into_inner();
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         self.links.set_members(members.clone());

@@ -128,7 +128,7 @@ async fn greet_all(links: &Links, greeter: &Greeter, peers: &[PeerConfig]) -> Ve
 }
 
 async fn greet(links: &Links, greeter: &Greeter, peer: &PeerConfig) -> Result<(GreetingReply, Identity), PeerTrouble> {
-    let connected = links.greeter(&peer.peer_address).await;
+    let connected = links.greeting_client(&peer.peer_address).await;
     let (mut client, key) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
     let greeting =
         Greeting { name: greeter.name.clone(), store_id: bytes::Bytes::copy_from_slice(&greeter.store_id.0) };

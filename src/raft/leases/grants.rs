@@ -66,7 +66,7 @@ impl LeaseGrants {
     }
 
     /// Notes the longest lease that a leader grants. If this node leads next, it may have to wait for such a lease.
-    pub(in crate::raft) fn heard(&self, lease: Duration) {
+    pub(in crate::raft) fn note_longest_lease(&self, lease: Duration) {
         self.longest_ns.fetch_max(clock::signed_nanos(lease), Ordering::Relaxed);
     }
 
@@ -74,32 +74,32 @@ impl LeaseGrants {
     /// knows what it has applied.
     pub(in crate::raft) async fn answer_here(&self) -> Option<ReadIndex> {
         let asked_at_ns = clock::boot_ns();
-        self.term();
-        let (index, progress) = self.confirmed().await?;
+        self.begin_led_term();
+        let (index, progress) = self.confirmed_index().await?;
         Some(ReadIndex::at(index, &progress, asked_at_ns, self.lease))
     }
 
     /// The answer to a member, if this node leads a quorum now. The ledger has the lease before the member does.
     pub(in crate::raft) async fn answer(&self, request: LeaseRequest) -> Option<ReadIndex> {
         let arrived_ns = clock::boot_ns();
-        self.reported(request.from, request.applied);
-        let (index, _) = self.confirmed().await?;
+        self.note_applied(request.from, request.applied);
+        let (index, _) = self.confirmed_index().await?;
         let lease = request.lease.min(self.lease);
         let mut progress = Progress::default();
         self.ledger.send_if_modified(|ledger| {
             // Read the progress under the lock of the ledger. A revocation that was judged before this lease was
             // recorded is then part of the progress, so the lease counts only once the member has applied it.
             progress = self.progress.borrow().clone();
-            ledger.granted(request.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
+            ledger.note_grant(request.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
             false
         });
         Some(ReadIndex::at(index, &progress, arrived_ns, self.lease))
     }
 
     /// Notes how far a member has applied the log.
-    pub(in crate::raft) fn reported(&self, member: NodeId, applied: u64) {
-        if self.term().is_some() {
-            self.ledger.send_if_modified(|ledger| ledger.reported(member, applied));
+    pub(in crate::raft) fn note_applied(&self, member: NodeId, applied: u64) {
+        if self.begin_led_term().is_some() {
+            self.ledger.send_if_modified(|ledger| ledger.note_applied(member, applied));
         }
     }
 
@@ -118,7 +118,7 @@ impl LeaseGrants {
             () = self.leadership.changed_since(epoch) => return None,
         }
         loop {
-            let term = self.term()?;
+            let term = self.begin_led_term()?;
             if progress.borrow().applied.is_none_or(|applied| applied.term > term) {
                 return None;
             }
@@ -142,10 +142,10 @@ impl LeaseGrants {
     }
 
     /// The term that this node leads, if it leads. The ledger then is that of this term.
-    fn term(&self) -> Option<u64> {
+    fn begin_led_term(&self) -> Option<u64> {
         let term = self.leadership.led_term()?;
         self.ledger.send_if_modified(|ledger| {
-            ledger.lead(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
+            ledger.begin_term(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
             false
         });
         Some(term)
@@ -153,7 +153,7 @@ impl LeaseGrants {
 
     /// The index that was committed when the call began, and the progress of this node once it has applied that index.
     /// `None` unless a quorum still followed this node.
-    async fn confirmed(&self) -> Option<(u64, Progress)> {
+    async fn confirmed_index(&self) -> Option<(u64, Progress)> {
         let (read_log_id, _) = self.leadership.raft().get_read_log_id(ReadPolicy::ReadIndex).await.ok()?;
         let index = read_log_id.index();
         let mut progress = self.progress.clone();

@@ -55,14 +55,14 @@ pub(in crate::raft) enum FenceState {
 impl LeaseLedger {
     /// Begins a term, unless the ledger has it already. No member is known to have applied anything, and each may hold
     /// a lease that began just now.
-    pub(in crate::raft) fn lead(&mut self, term: u64, now_ns: i64, lease_ns: i64) {
+    pub(in crate::raft) fn begin_term(&mut self, term: u64, now_ns: i64, lease_ns: i64) {
         if term > self.term {
             *self = Self { term, assumed_until_ns: end_of(now_ns, lease_ns), members: BTreeMap::new() };
         }
     }
 
     /// Notes how far a member has applied the log. Returns whether that is further than the ledger had it.
-    pub(in crate::raft) fn reported(&mut self, member: NodeId, applied: u64) -> bool {
+    pub(in crate::raft) fn note_applied(&mut self, member: NodeId, applied: u64) -> bool {
         let noted = self.members.entry(member).or_default();
         let news = applied > noted.applied;
         if news {
@@ -75,7 +75,7 @@ impl LeaseLedger {
     /// Notes the lease that a member may hold once it has applied `revocation`. The leader calls this before it answers
     /// the member. The member's question arrived at `arrived_ns`. For the member the lease began earlier, when it
     /// asked.
-    pub(in crate::raft) fn granted(&mut self, member: NodeId, revocation: u64, arrived_ns: i64, lease_ns: i64) {
+    pub(in crate::raft) fn note_grant(&mut self, member: NodeId, revocation: u64, arrived_ns: i64, lease_ns: i64) {
         let noted = self.members.entry(member).or_default();
         let at = noted.grants.partition_point(|grant| grant.revocation <= revocation);
         noted.grants.insert(at, Grant { revocation, until_ns: end_of(arrived_ns, lease_ns) });
@@ -134,19 +134,19 @@ mod tests {
     #[test]
     fn the_fence_waits_for_a_member_until_it_reports_or_its_lease_ends() {
         let mut leases = LeaseLedger::default();
-        leases.lead(1, 0, LEASE_NS);
-        leases.lead(1, 500, LEASE_NS);
+        leases.begin_term(1, 0, LEASE_NS);
+        leases.begin_term(1, 500, LEASE_NS);
         assert_eq!(leases.fence(7, &[2, 3], 500), FenceState::Wait { until_ns: 1_101 }, "a term begins once");
-        assert!(leases.reported(2, 7) && !leases.reported(2, 6));
-        leases.granted(3, 6, 600, LEASE_NS);
-        leases.granted(3, 7, 5_000, LEASE_NS);
-        leases.granted(2, 6, 6_000, LEASE_NS);
+        assert!(leases.note_applied(2, 7) && !leases.note_applied(2, 6));
+        leases.note_grant(3, 6, 600, LEASE_NS);
+        leases.note_grant(3, 7, 5_000, LEASE_NS);
+        leases.note_grant(2, 6, 6_000, LEASE_NS);
         assert_eq!(leases.fence(7, &[2, 3], 1_700), FenceState::Wait { until_ns: 1_701 });
         assert_eq!(leases.fence(7, &[2, 3], 1_701), FenceState::Over { behind: vec![3] });
         assert_eq!(leases.fence(8, &[2, 3], 1_701), FenceState::Wait { until_ns: 7_101 });
         assert_eq!(leases.fence(8, &[3], 1_701), FenceState::Wait { until_ns: 7_101 }, "a former member counts, too");
         assert_eq!(leases.fence(8, &[3, 4], 7_101), FenceState::Over { behind: vec![3, 4] });
-        leases.lead(2, 7_101, LEASE_NS);
+        leases.begin_term(2, 7_101, LEASE_NS);
         assert_eq!(leases.fence(7, &[2, 3], 7_101), FenceState::Wait { until_ns: 8_202 });
     }
 
@@ -154,11 +154,11 @@ mod tests {
     fn merging_many_grants_keeps_the_longest_one() {
         let mut leases = LeaseLedger::default();
         for revocation in 1..100 {
-            leases.granted(2, revocation, 10_000 - 10 * i64::try_from(revocation).unwrap(), LEASE_NS);
+            leases.note_grant(2, revocation, 10_000 - 10 * i64::try_from(revocation).unwrap(), LEASE_NS);
         }
         assert!(leases.members[&2].grants.len() <= GRANTS_KEPT);
         assert_eq!(leases.fence(100, &[2], 0), FenceState::Wait { until_ns: 9_990 + 1_101 });
-        leases.reported(2, 99);
+        leases.note_applied(2, 99);
         assert_eq!(leases.members[&2].grants.len(), 1);
         assert_eq!(leases.fence(100, &[2], 0), FenceState::Wait { until_ns: 9_990 + 1_101 });
     }
@@ -177,7 +177,7 @@ mod tests {
         /// The last revocation that the node knew when it granted the lease.
         granted: Option<u64>,
         /// How often `from` had restarted when it asked.
-        life: u64,
+        restarts: u64,
     }
 
     #[derive(Debug, Default)]
@@ -185,7 +185,7 @@ mod tests {
         offset_ns: i64,
         /// The speed of its clock, in thousandths of the slowest: at most a tenth faster.
         rate: i64,
-        life: u64,
+        restarts: u64,
         applied: u64,
         /// The end of its lease, by its own clock.
         lease_until_ns: i64,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     /// A cluster in which every entry is a revocation. Each step may take any time.
-    struct World {
+    struct SimulatedCluster {
         random: StdRng,
         now_ns: i64,
         nodes: Vec<Node>,
@@ -210,7 +210,7 @@ mod tests {
         acknowledgements: BTreeMap<bool, usize>,
     }
 
-    impl World {
+    impl SimulatedCluster {
         fn new(seed: u64) -> Self {
             let mut random = StdRng::seed_from_u64(seed);
             let node = |random: &mut StdRng| Node {
@@ -272,8 +272,8 @@ mod tests {
         fn restart(&mut self) {
             let node = self.any();
             let applied = self.random.random_range(0..=self.nodes[node].applied);
-            let Node { offset_ns, rate, life, .. } = self.nodes[node];
-            self.nodes[node] = Node { offset_ns, rate, life: life + 1, applied, ..Node::default() };
+            let Node { offset_ns, rate, restarts, .. } = self.nodes[node];
+            self.nodes[node] = Node { offset_ns, rate, restarts: restarts + 1, applied, ..Node::default() };
         }
 
         fn commit(&mut self) {
@@ -301,8 +301,9 @@ mod tests {
             let leaders: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].leads.is_some()).collect();
             let (from, to) = (self.any(), leaders.get(self.random.random_range(0..self.nodes.len())));
             let Some(&to) = to else { return };
-            let (sent_ns, applied, life) = (self.clock_ns(from), self.nodes[from].applied, self.nodes[from].life);
-            self.asking.push(Asking { from, to, applied, sent_ns, life, ..Asking::default() });
+            let (sent_ns, applied, restarts) =
+                (self.clock_ns(from), self.nodes[from].applied, self.nodes[from].restarts);
+            self.asking.push(Asking { from, to, applied, sent_ns, restarts, ..Asking::default() });
         }
 
         /// Moves a random question on by one step.
@@ -330,8 +331,8 @@ mod tests {
             let term = leader.leads?;
             asking.arrived = Some((now_ns, term));
             if asking.from != asking.to {
-                leader.ledger.lead(term, now_ns, LEASE_NS);
-                leader.ledger.reported(u64::try_from(asking.from).unwrap(), asking.applied);
+                leader.ledger.begin_term(term, now_ns, LEASE_NS);
+                leader.ledger.note_applied(u64::try_from(asking.from).unwrap(), asking.applied);
             }
             Some(false)
         }
@@ -351,14 +352,14 @@ mod tests {
             asking.granted = Some(leader.applied);
             if asking.from != asking.to {
                 let (arrived_ns, _) = asking.arrived?;
-                leader.ledger.granted(u64::try_from(asking.from).unwrap(), leader.applied, arrived_ns, LEASE_NS);
+                leader.ledger.note_grant(u64::try_from(asking.from).unwrap(), leader.applied, arrived_ns, LEASE_NS);
             }
             Some(false)
         }
 
         fn hold(&mut self, asking: &Asking) -> Option<bool> {
             let node = &mut self.nodes[asking.from];
-            if node.life != asking.life {
+            if node.restarts != asking.restarts {
                 return None;
             }
             if asking.granted > Some(node.applied) {
@@ -379,7 +380,7 @@ mod tests {
             let index = self.random.random_range(self.acknowledged + 1..=applied);
             let others: Vec<u64> = (0u64..).take(self.nodes.len()).filter(|id| *id != node as u64).collect();
             let ledger = &mut self.nodes[node].ledger;
-            ledger.lead(term, now_ns, LEASE_NS);
+            ledger.begin_term(term, now_ns, LEASE_NS);
             if let FenceState::Over { behind } = ledger.fence(index, &others, now_ns) {
                 self.acknowledged = index;
                 *self.acknowledgements.entry(behind.is_empty()).or_default() += 1;
@@ -399,12 +400,12 @@ mod tests {
     fn no_node_serves_without_an_acknowledged_revocation() {
         let mut acknowledged = BTreeMap::new();
         for seed in 0..1_000 {
-            let mut world = World::new(seed);
+            let mut cluster = SimulatedCluster::new(seed);
             for _ in 0..2_000 {
-                world.step();
-                world.assert_no_node_serves_without_what_was_acknowledged(seed);
+                cluster.step();
+                cluster.assert_no_node_serves_without_what_was_acknowledged(seed);
             }
-            for (by_all, count) in world.acknowledgements {
+            for (by_all, count) in cluster.acknowledgements {
                 *acknowledged.entry(by_all).or_default() += count;
             }
         }

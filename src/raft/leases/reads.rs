@@ -96,7 +96,7 @@ async fn ask_peer(leadership: &Leadership, grants: &LeaseGrants, id: NodeId) -> 
     let reply = client.read_index(request).await.ok()?.into_inner();
     let (index, digest) = (reply.digest_index, reply.digest.as_ref().try_into().ok().map(Digest::from_bytes));
     let longest = Duration::from_nanos(reply.lease_ns);
-    grants.heard(longest);
+    grants.note_longest_lease(longest);
     Some(ReadIndex {
         index: reply.index,
         last_revocation: reply.last_revocation,

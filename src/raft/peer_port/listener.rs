@@ -76,8 +76,8 @@ async fn accept(
         };
         let (tls, accepted, refused) = (Arc::clone(&tls), accepted.clone(), Arc::clone(&refused));
         tokio::spawn(async move {
-            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await;
-            match shaken.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT))) {
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await;
+            match handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT))) {
                 // A stopped server no longer receives. The connection ends with it.
                 Ok(connection) => drop(accepted.send(Ok(connection)).await),
                 Err(why) => refused.add(from, &why),

@@ -70,7 +70,7 @@ impl PeerService {
     ///
     /// # Errors
     /// This node does not take part yet, or the call does not come from a member.
-    fn admit<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
+    fn check_sender<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
         let identity = request.extensions().get::<PeerIdentity>().ok_or_else(|| Status::unauthenticated("no TLS"))?;
         // A node that does not take part yet may not know its members.
         let running =
@@ -94,7 +94,7 @@ impl Peer for PeerService {
     }
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let failure = self.failure.clone();
         let links = Arc::clone(&self.links);
         let readable = move |message: Result<AppendRequest, Status>| {
@@ -120,7 +120,7 @@ impl Peer for PeerService {
     }
 
     async fn append_once(&self, request: Request<AppendRequest>) -> Result<Response<AppendReply>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let append = append_request_from(request.into_inner()).map_err(|error| {
             self.failure.report(&error.to_string());
             Status::failed_precondition(error.to_string())
@@ -137,7 +137,7 @@ impl Peer for PeerService {
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let message = request.into_inner();
         let vote = vote_request_from(&message).ok_or_else(malformed)?;
         let raft = &running.raft;
@@ -146,7 +146,7 @@ impl Peer for PeerService {
     }
 
     async fn transfer_leader(&self, request: Request<TransferRequest>) -> Result<Response<TransferReply>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let transfer = transfer_request_from(request.into_inner()).ok_or_else(malformed)?;
         self.links.contacts().hands_over(transfer.from_leader().leader_id.term);
         let response = running.raft.handle_transfer_leader(transfer).await.map_err(|error| stopped(&error))?;
@@ -157,7 +157,7 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<SnapshotPart>>,
     ) -> Result<Response<InstallReply>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let cluster = running.view.cluster().map(|cluster| cluster.id);
         let received = snapshot_stream::receive(&self.snapshots, cluster, request.into_inner()).await;
         let (snapshot, vote) = received.map_err(|e| refused(&e))?;
@@ -171,7 +171,7 @@ impl Peer for PeerService {
         &self,
         request: Request<FetchRequest>,
     ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let at_least = request.get_ref().at_least;
         let snapshot = newest_or_new(&running.raft, &self.snapshots, at_least).await.map_err(|e| refused(&e))?;
         let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
@@ -179,12 +179,12 @@ impl Peer for PeerService {
     }
 
     async fn follow_log(&self, request: Request<FollowLogRequest>) -> Result<Response<Self::FollowLogStream>, Status> {
-        self.admit(&request)?;
+        self.check_sender(&request)?;
         Ok(Response::new(self.logs.stream(request.get_ref())?))
     }
 
     async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let (raft, view) = (running.raft.clone(), Arc::clone(&running.view));
         let replies = request
             .into_inner()
@@ -199,7 +199,7 @@ impl Peer for PeerService {
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
-        let (from, running) = self.admit(&request)?;
+        let (from, running) = self.check_sender(&request)?;
         let ReadIndexRequest { applied, lease_ns } = request.into_inner();
         let question = LeaseRequest { from, applied, lease: Duration::from_nanos(lease_ns) };
         let read = running.grants.answer(question).await.ok_or_else(not_leading)?;
@@ -214,15 +214,15 @@ impl Peer for PeerService {
     }
 
     async fn fence(&self, request: Request<FenceRequest>) -> Result<Response<FenceReply>, Status> {
-        let (from, running) = self.admit(&request)?;
+        let (from, running) = self.check_sender(&request)?;
         let FenceRequest { index, applied } = request.into_inner();
-        running.grants.reported(from, applied);
+        running.grants.note_applied(from, applied);
         let behind = running.grants.wait_for_revocation(index).await.ok_or_else(not_leading)?;
         Ok(Response::new(FenceReply { behind }))
     }
 
     async fn fetch_record(&self, request: Request<RecordRequest>) -> Result<Response<RecordReply>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let answer = answer_record(&running.view, running.progress.clone(), request.get_ref()).await;
         answer
             .map(Response::new)
@@ -230,7 +230,7 @@ impl Peer for PeerService {
     }
 
     async fn fetch_mark(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
-        let (_, running) = self.admit(&request)?;
+        let (_, running) = self.check_sender(&request)?;
         let digest = digest_at(&running.progress.borrow(), request.get_ref().index);
         Ok(Response::new(DigestReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
     }

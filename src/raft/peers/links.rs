@@ -50,13 +50,13 @@ pub(in crate::raft) struct Links {
     /// Addresses from the configuration file, by name. They override the ones in the membership.
     addresses: HashMap<String, String>,
     members: ArcSwap<BTreeMap<NodeId, Member>>,
-    cluster: Arc<ClusterName>,
+    cluster: Arc<ClusterIdText>,
     contacts: Contacts,
 }
 
 /// The id of this node's cluster, as calls carry it once this node knows it.
 #[derive(Default)]
-struct ClusterName {
+struct ClusterIdText {
     view: OnceLock<Arc<View>>,
     text: OnceLock<MetadataValue<Ascii>>,
 }
@@ -67,7 +67,7 @@ pub(in crate::raft) struct Headers {
     from: MetadataValue<Ascii>,
     from_store: MetadataValue<Ascii>,
     to_store: Option<MetadataValue<Ascii>>,
-    cluster: Arc<ClusterName>,
+    cluster: Arc<ClusterIdText>,
 }
 
 impl Links {
@@ -118,7 +118,7 @@ impl Links {
 
     /// A client of the node at an address, whichever that is, and the key of that node. For greetings, which nodes send
     /// before they know the members.
-    pub(in crate::raft) async fn greeter(&self, address: &str) -> io::Result<(NodeClient, Identity)> {
+    pub(in crate::raft) async fn greeting_client(&self, address: &str) -> io::Result<(NodeClient, Identity)> {
         let (stream, key) = connect(address, None, &self.tls).await?;
         let connection = Arc::new(Mutex::new(Some(stream)));
         let connector = tower::service_fn(move |_| {
@@ -146,7 +146,7 @@ impl Links {
     /// # Errors
     /// The status to answer with.
     pub(in crate::raft) fn sender(&self, identity: Identity, metadata: &MetadataMap) -> Result<NodeId, Status> {
-        sender_of(&self.members(), self.owner, self.cluster.name(), identity, metadata)
+        sender_of(&self.members(), self.owner, self.cluster.text(), identity, metadata)
     }
 
     /// From now on calls carry the cluster id in this state, once it has one, and this node refuses calls with another.
@@ -156,9 +156,9 @@ impl Links {
     }
 }
 
-impl ClusterName {
+impl ClusterIdText {
     /// `None` until this node has applied the cluster's first command.
-    fn name(&self) -> Option<&MetadataValue<Ascii>> {
+    fn text(&self) -> Option<&MetadataValue<Ascii>> {
         if self.text.get().is_none() {
             let id = self.view.get()?.cluster()?.id;
             drop(self.text.set(id.to_string().parse().ok()?));
@@ -215,7 +215,7 @@ impl Interceptor for Headers {
         if let Some(to_store) = &self.to_store {
             metadata.insert(TO_STORE, to_store.clone());
         }
-        if let Some(cluster) = self.cluster.name() {
+        if let Some(cluster) = self.cluster.text() {
             metadata.insert(CLUSTER, cluster.clone());
         }
         Ok(request)
@@ -252,9 +252,9 @@ async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Res
     let tcp = dial(address, by).await.map_err(PeerTrouble::into_io)?;
     // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
     tcp.set_nodelay(true)?;
-    let shaken = timeout_at(by, tls.connect(tcp)).await;
+    let handshake = timeout_at(by, tls.connect(tcp)).await;
     let (stream, identity) =
-        shaken.map_err(|_| PeerTrouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
+        handshake.map_err(|_| PeerTrouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
     if key.is_some_and(|key| key != identity) {
         return Err(PeerTrouble::OtherKey.into_io());
     }

@@ -37,7 +37,7 @@ pub(in crate::raft) async fn receive(
     cluster: Option<ClusterId>,
     parts: impl Stream<Item = Result<SnapshotPart, Status>> + Unpin,
 ) -> io::Result<(Snapshot, Option<VoteState>)> {
-    let (file, path) = snapshots.receive()?;
+    let (file, path) = snapshots.create_received()?;
     let unfinished = Unfinished(path);
     let vote = write_parts(File::from_std(file), parts).await?;
     let snapshots = snapshots.clone();

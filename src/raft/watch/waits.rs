@@ -33,7 +33,7 @@ impl Waits {
     }
 
     /// Sets what the node waits for besides its peers. `None` ends that wait.
-    pub fn step(&self, step: Option<String>) {
+    pub fn set_step(&self, step: Option<String>) {
         self.0.step.store(step.map(Arc::new));
     }
 
@@ -152,11 +152,11 @@ mod tests {
     #[test]
     fn peers_come_before_the_step() {
         let waits = Waits::default();
-        waits.step(Some("the cluster's first command".to_owned()));
+        waits.set_step(Some("the cluster's first command".to_owned()));
         waits.set_peers(vec!["node-2".to_owned()]);
         assert_eq!(waits.now(), ["node-2", "the cluster's first command"]);
         waits.set_peers(Vec::new());
-        waits.step(None);
+        waits.set_step(None);
         assert!(waits.now().is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::crypto::FIRST_VERSION;
 use crate::policy::Actor;
 use crate::state::change::{Change, Current, Decision};
 use crate::state::{ClusterState, CreationId, KeyRecord, KeySeen, Outcome, Use};
@@ -10,7 +11,6 @@ use crate::state::{ClusterState, CreationId, KeyRecord, KeySeen, Outcome, Use};
 pub(super) const MAX_RECORD_BYTES: usize = 1024;
 /// The most versions of one key. An answer that lists all of them stays under a mebibyte.
 pub(super) const MAX_VERSIONS: u32 = 4096;
-const FIRST_VERSION: u32 = 1;
 
 pub(super) fn create(name: &str, record: &Bytes, cluster: &ClusterState, current: Current<'_>) -> Decision {
     match (current.record)(name, None) {
@@ -27,7 +27,7 @@ pub(super) fn create(name: &str, record: &Bytes, cluster: &ClusterState, current
 
 pub(super) fn rotate(name: &str, record: &Bytes, cluster: &ClusterState, current: Current<'_>) -> Decision {
     let decoded = newly_sealed(record, cluster)?;
-    let newest = living(name, decoded.creation_id, current)?;
+    let newest = not_deleted(name, decoded.creation_id, current)?;
     if newest.version >= MAX_VERSIONS {
         return Err(Outcome::TooManyVersions);
     }
@@ -43,7 +43,7 @@ pub(super) fn rotate(name: &str, record: &Bytes, cluster: &ClusterState, current
 }
 
 pub(super) fn set_version(key: &KeySeen, version: u32, disabled: bool, current: Current<'_>) -> Decision {
-    let newest = living(&key.name, key.creation_id, current)?;
+    let newest = not_deleted(&key.name, key.creation_id, current)?;
     let record = (current.record)(&key.name, Some(version)).ok_or(Outcome::VersionNotFound)?;
     if disabled && version == newest.version {
         return Err(Outcome::VersionNewest);
@@ -53,7 +53,7 @@ pub(super) fn set_version(key: &KeySeen, version: u32, disabled: bool, current: 
 }
 
 pub(super) fn delete(key: &KeySeen, window_ns: u64, cluster: &ClusterState, current: Current<'_>) -> Decision {
-    let newest = living(&key.name, key.creation_id, current)?;
+    let newest = not_deleted(&key.name, key.creation_id, current)?;
     if window_ns == 0 {
         return Ok(vec![Change::RemoveKey { name: key.name.clone() }]);
     }
@@ -80,7 +80,7 @@ pub(super) fn purge(key: &KeySeen, actor: Actor, cluster: &ClusterState, current
 /// Notes the later of two times. Skips a key that was deleted, even if its name has been used again.
 pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Vec<Change> {
     let record_use = |used: &Use| {
-        let newest = living(&used.key.name, used.key.creation_id, current).ok()?;
+        let newest = not_deleted(&used.key.name, used.key.creation_id, current).ok()?;
         if newest.last_used >= Some(used.minute) {
             return None;
         }
@@ -91,7 +91,7 @@ pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Vec<Change> {
 }
 
 /// The newest version of a key that is not deleted, if it is still the creation that the node saw.
-fn living(name: &str, seen: CreationId, current: Current<'_>) -> Result<KeyRecord, Outcome> {
+fn not_deleted(name: &str, seen: CreationId, current: Current<'_>) -> Result<KeyRecord, Outcome> {
     (current.record)(name, None)
         .filter(|newest| newest.creation_id == seen && newest.delete_at.is_none())
         .ok_or(Outcome::KeyNotFound)
