@@ -6,7 +6,15 @@ use thiserror::Error;
 use crate::crypto::{Ring, RingWrap, RootKey, UnwrapError};
 use crate::state::{ClusterId, ClusterState, RingVersion};
 
+/// The first byte of an encoded wrap.
 const FORMAT: u8 = 1;
+/// The length of an encoded wrap.
+const WRAP_BYTES: u8 = 93;
+/// The tag of the field of wraps in an encoded ring version.
+const WRAPS: u8 = 0x12;
+
+/// The most bytes in a file from the beginning of a ring version to the end of a root key's fingerprint in it.
+pub const LONGEST_WRAP: usize = 256;
 
 /// Why the key ring does not open.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,9 +58,6 @@ pub(super) fn open(cluster: &ClusterState, root: &RootKey) -> Result<Ring, SealE
     Ok(Ring::unwrap(&wraps, cluster.active_ring_version, root, &cluster.id.0)?)
 }
 
-/// The most bytes in a file from the beginning of a ring version to the end of a root key's fingerprint in it.
-pub const LONGEST_WRAP: usize = 256;
-
 /// Searches these bytes for wraps of key rings, and returns the fingerprints of their root keys.
 ///
 /// The log, the keystore and snapshots have a ring version as `state` encodes it: the version as field 1 and each wrap
@@ -61,11 +66,6 @@ pub fn root_keys_in(bytes: &[u8]) -> Vec<[u8; 32]> {
     let begins = |at: &usize| matches!(bytes[*at..], [0x08, _, WRAPS, WRAP_BYTES, FORMAT, ..]);
     (0..bytes.len()).filter(begins).flat_map(|at| wraps_at(&bytes[at + 2..])).collect()
 }
-
-/// The tag of the field of wraps.
-const WRAPS: u8 = 0x12;
-/// The length of a wrap.
-const WRAP_BYTES: u8 = 93;
 
 /// The fingerprints in wraps that follow each other.
 fn wraps_at(mut bytes: &[u8]) -> Vec<[u8; 32]> {
@@ -81,7 +81,7 @@ fn wraps_at(mut bytes: &[u8]) -> Vec<[u8; 32]> {
 
 /// Encodes a wrap: format `u8`, the root key's fingerprint `[32]`, nonce `[12]`, sealed `[48]`.
 fn encode(wrap: &RingWrap) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(93);
+    let mut bytes = BytesMut::with_capacity(WRAP_BYTES.into());
     bytes.put_u8(FORMAT);
     bytes.put_slice(&wrap.root);
     bytes.put_slice(&wrap.nonce);

@@ -189,30 +189,35 @@ impl PeerListener {
             progress: progress.clone(),
             view: Arc::clone(&view),
         };
+        // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
         drop(self.running.set(answering));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
         let (leader_digests, to_check) = mpsc::channel(1);
         let lease = HeldLease::new(consistency, reads.clone(), progress.clone(), leader_digests);
-        let mut running = JoinSet::new();
-        running.spawn(digest_check::check(
+        let mut spawned = JoinSet::new();
+        spawned.spawn(digest_check::check(
             to_check,
             progress.clone(),
             Arc::clone(&leadership),
             checkpoint.clone(),
             failure.clone(),
         ));
-        running.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
-        running.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
-        let snapshotting = (self.log.clone(), self.snapshots.clone(), config.snapshot);
-        running.spawn(tasks::snapshot_when_large(raft.clone(), snapshotting.0, snapshotting.1, snapshotting.2));
-        running.spawn(tasks::checkpoint_regularly(
+        spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
+        spawned.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
+        spawned.spawn(tasks::snapshot_when_large(
+            raft.clone(),
+            self.log.clone(),
+            self.snapshots.clone(),
+            config.snapshot,
+        ));
+        spawned.spawn(tasks::checkpoint_regularly(
             checkpoint.clone(),
             config.snapshot.checkpoint_every,
             failure.clone(),
         ));
-        running.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
-        running.spawn(probe::ask_peers(Arc::clone(&leadership)));
-        running.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
+        spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
+        spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
+        spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
         Ok(Cluster {
             raft,
             writes: WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending),
@@ -226,7 +231,7 @@ impl PeerListener {
             snapshots: self.snapshots,
             checkpoint,
             failure,
-            tasks: parking_lot::Mutex::new(running),
+            tasks: parking_lot::Mutex::new(spawned),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
         })
     }

@@ -35,7 +35,10 @@ pub(super) const POLICY: u8 = b'p';
 
 /// Remembered commands on a page: so few that it is cheap to write the newest page again with each batch.
 const PAGE_COMMANDS: u64 = 64;
+/// A remembered command on a page: its request id, its index and the code of its outcome.
 const COMMAND_BYTES: usize = 16 + 8 + 1;
+/// What follows the name in a version key: a zero byte and the version.
+pub(super) const VERSION_SUFFIX_BYTES: usize = 1 + 4;
 
 /// A key of one kind.
 pub(super) fn key(kind: u8, name: &[u8]) -> Vec<u8> {
@@ -57,7 +60,7 @@ pub(super) fn assignment_key(identity: Identity) -> Vec<u8> {
 
 /// The version key, by which the versions of keys are ordered: name, a zero byte, which no name has, and the version.
 pub(super) fn version_key(name: &str, version: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(name.len() + 5);
+    let mut key = Vec::with_capacity(name.len() + VERSION_SUFFIX_BYTES);
     key.extend(name.as_bytes());
     key.push(0);
     key.extend(version.to_be_bytes());

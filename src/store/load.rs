@@ -11,6 +11,9 @@ use super::snapshot::{Snapshot, read_entries};
 use super::staging::collect_garbage;
 use super::wire;
 
+/// Entries that sled gets at a time while a folder is filled.
+const FILL_BATCH: usize = 1024;
+
 /// Reads a sled folder: the owner of its store, and the state.
 pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
     let mut builder = ImageBuilder::default();
@@ -29,9 +32,6 @@ pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
     let applied = applied.ok_or_else(|| Damage::Unreadable("it lacks its applied position".to_owned()))?;
     Ok((owner, builder.finish(Applied::from_wire(applied)?, membership)?))
 }
-
-/// Entries that sled gets at a time while a folder is filled.
-const FILL_BATCH: usize = 1024;
 
 /// Fills a new folder and an image from a snapshot.
 pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Result<(OpenFolder, Image), Damage> {

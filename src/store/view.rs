@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::RwLock;
 
-use super::entries::version_key;
+use super::entries::{VERSION_SUFFIX_BYTES, version_key};
 use crate::policy::{KeyName, Prefix, Rules};
 use crate::state::{ClusterState, CreationId, FIRST_LEVEL, KeyRecord};
 
@@ -176,13 +176,13 @@ impl Keys {
     fn newest(&self, name: &str) -> Option<&[u8]> {
         // In a version key a zero byte follows the name, so the name and a one byte are above all of its versions. The
         // array saves an allocation on the path of every request.
-        let mut end = [0; 96];
+        let mut end = [0; 96]; // a name has at most 80 bytes
         let bound = end.get_mut(..=name.len())?;
         bound[..name.len()].copy_from_slice(name.as_bytes());
         bound[name.len()] = 1;
         let entry = self.entries.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(&*bound))).next_back()?;
         let rest = entry.strip_prefix(name.as_bytes())?;
-        (rest.first() == Some(&0)).then(|| rest.get(5..)).flatten()
+        (rest.first() == Some(&0)).then(|| rest.get(VERSION_SUFFIX_BYTES..)).flatten()
     }
 
     fn names_from(&self, start: &str, limit: usize, matches: impl Fn(&[u8]) -> bool) -> Vec<String> {
@@ -289,9 +289,10 @@ fn replaced_whole(mut before: Before, old: BTreeSet<Box<[u8]>>, new: &BTreeSet<B
 
 /// Splits an entry into its version key and its record.
 fn split(entry: &[u8]) -> (&[u8], &[u8]) {
-    entry.split_at((name_of(entry).len() + 5).min(entry.len()))
+    entry.split_at((name_of(entry).len() + VERSION_SUFFIX_BYTES).min(entry.len()))
 }
 
+/// The name at the front of an entry: the bytes before the first zero byte, which no name has.
 fn name_of(entry: &[u8]) -> &[u8] {
     entry.split(|byte| *byte == 0).next().unwrap_or_default()
 }
@@ -320,6 +321,10 @@ mod tests {
         .encode()
     }
 
+    fn name(text: &str) -> KeyName<'_> {
+        KeyName::parse(text).unwrap()
+    }
+
     #[test]
     fn a_key_that_waits_for_removal_is_neither_found_nor_listed_nor_counted() {
         let view = View::default();
@@ -334,10 +339,6 @@ mod tests {
         assert_eq!((view.newest_record(name("b")), view.waiting()), (Some(waiting), vec!["b".to_owned()]));
         view.put("b", 2, &record(1, 2));
         assert_eq!((names().len(), view.key_count(), view.waiting().len()), (3, 3, 0));
-    }
-
-    fn name(text: &str) -> KeyName<'_> {
-        KeyName::parse(text).unwrap()
     }
 
     #[test]
