@@ -55,7 +55,7 @@ impl Kms {
         })
     }
 
-    /// Creates the missing keys of the configuration file, and returns once all exist.
+    /// Creates the missing keys of the configuration file. Returns once each one exists or waits for its deletion.
     pub async fn create_file_keys(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
             let permit = Permit::for_node(name);

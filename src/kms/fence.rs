@@ -15,10 +15,10 @@ pub struct Behind(pub Vec<String>);
 
 impl Kms {
     /// Waits until each member has applied the last revocation or has no older lease. Then this node may acknowledge
-    /// it. To be called after every write that takes something away or changes a policy or an identity.
+    /// it. Call this after every write that takes something away or changes a policy or an identity.
     ///
     /// # Errors
-    /// [`Error::NotEverywhere`]
+    /// [`Error::NotEverywhere`] if the deadline came first.
     pub async fn wait_until_everywhere(&self, by: Instant) -> Result<Behind, Error> {
         Ok(Behind(self.cluster.fence(by).await?))
     }

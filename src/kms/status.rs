@@ -123,6 +123,7 @@ impl StateCell {
             NodeState::Unaudited,
             NodeState::Draining,
         ];
+        // Only `set` stores a number, so it is always in range. The remainder keeps this line from ever panicking.
         ALL[usize::from(self.0.load(Ordering::Acquire)) % ALL.len()]
     }
 }

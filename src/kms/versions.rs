@@ -108,6 +108,7 @@ impl Kms {
     }
 }
 
+/// A key as an operation names it.
 pub(super) fn key_seen(name: KeyName<'_>, creation_id: CreationId) -> KeySeen {
     KeySeen { name: name.as_str().to_owned(), creation_id }
 }

@@ -29,10 +29,10 @@ pub trait Target<'a>: Sized {
     fn of_name(name: &'a str) -> Result<Self, PermitError>;
 }
 
-/// The allowed action is another one, so it does not give this permit.
+/// Why an allowed action does not give the permit that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PermitError {
-    /// Another action is allowed.
+    /// The policy check allowed another action.
     #[error("another action is allowed")]
     OtherAction,
     /// The name breaks the grammar.

@@ -36,7 +36,7 @@ pub struct Cluster {
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: KeystoreCheckpoint,
     pub(super) failure: Failure,
-    /// They end with this handle.
+    /// Dropping the set ends its tasks.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
     pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
 }
@@ -57,7 +57,7 @@ impl Cluster {
         self.leadership.links().owner.store_id
     }
 
-    /// The highest index that this node knows to be committed.
+    /// The index up to which this node has applied the log.
     pub fn seen_index(&self) -> u64 {
         self.progress.borrow().index()
     }

@@ -7,7 +7,8 @@ use super::change::{Change, Current, Decision};
 use super::{ClusterState, Command, Init, Operation, Outcome};
 use crate::policy::{ActionKind, Actor, KeyAction, Rules};
 
-/// Decides a command at feature level 1. A command seen before gets its old outcome and changes nothing.
+/// Decides a command, in the same way at feature levels 1 and 2. A command that was applied before gets its old outcome
+/// and changes nothing.
 pub fn apply(command: &Command, current: Current<'_>) -> (Outcome, Vec<Change>) {
     if let Some(outcome) = current.memory.outcome_of(command.request_id) {
         return (outcome, Vec::new());

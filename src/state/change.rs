@@ -39,7 +39,7 @@ pub enum Change {
         version: u32,
         /// The record, encoded.
         record: Bytes,
-        /// Whether somebody could use something before that nobody can use now.
+        /// Whether it takes something away: it disables the version, or deletes the key with a window.
         revokes: bool,
     },
     /// Removes every version of a key.
@@ -65,5 +65,5 @@ impl Change {
     }
 }
 
-/// What a command comes to: its changes, or the outcome that refuses it.
+/// The decision on a command: its changes, or the outcome that refuses it.
 pub(super) type Decision = Result<Vec<Change>, Outcome>;

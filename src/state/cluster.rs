@@ -17,7 +17,7 @@ pub struct ClusterId(pub [u8; 16]);
 pub struct RingVersion {
     /// The version, from 1.
     pub version: u32,
-    /// The wraps, each as `crypto` encodes it.
+    /// The wraps, each as `kms` encodes it.
     pub wraps: Vec<Bytes>,
 }
 

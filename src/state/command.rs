@@ -17,7 +17,7 @@ pub struct RequestId(pub [u8; 16]);
 pub struct Command {
     /// The same on every retry.
     pub request_id: RequestId,
-    /// The highest committed index that its node had learnt from a leader.
+    /// The index up to which its node had applied the log when it made the command.
     pub seen_index: u64,
     /// When its node made it, by that node's clock, in Unix nanoseconds.
     pub time_ns: i64,

@@ -50,6 +50,7 @@ impl Keystore {
 
     fn copy_memory(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let (first, next) = (self.memory.first(), self.memory.next());
+        // From the page of the oldest command to that of the newest. Each page has as many numbers as page 0.
         let pages = entries::page_of(first)..next.div_ceil(entries::numbers_of(0).end);
         pages.map(move |page| {
             let numbers = entries::numbers_of(page);

@@ -53,8 +53,8 @@ impl LogStore {
         config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
         config.wal.flush_batch_wait = Some(Duration::ZERO);
         config.log_cache_capacity = Some(CACHE_BYTES);
-        // With a bound, an append that holds the log's lock could wait for the log's thread, which needs the lock to
-        // flush.
+        // With a bound on its bytes, an append that holds the log's lock could wait for the log's thread, which needs the
+        // lock to flush. The queue still has room for 1,024 requests only (see `LogStore::commit`).
         config.wal.flush_queue_max_bytes = Some(usize::MAX);
         Ok(Self { log: Arc::new(SharedLog::new(RaftLog::open(Arc::new(config))?)) })
     }
@@ -127,8 +127,8 @@ impl LogStore {
         if Some(&committed) <= state.committed() || Some(&committed) > state.last() {
             return Ok(());
         }
-        // This asks for no flush: the queue of the log's thread is bounded, and this thread must never wait for room in
-        // it while it holds the log's lock.
+        // This does not ask for a flush. The queue of the log's thread has room for 1,024 requests, and this thread must
+        // never wait for room in it while it holds the log's lock.
         log.commit(committed).map(drop)
     }
 

@@ -25,8 +25,8 @@ const FORMAT: u32 = 1;
 /// How many snapshots the node keeps: the newest, and the one before in case the newest is damaged.
 const KEPT: usize = 2;
 const MAX_HEADER_BYTES: u32 = 1024 * 1024;
-/// More than any key or value has: an entry of the log has at most 64 KiB, and pages of remembered commands are
-/// smaller.
+/// More than any key or value has. The largest values are policies, of at most 64 KiB; records and pages of remembered
+/// commands have at most 2 KiB.
 const MAX_PART_BYTES: u32 = 1024 * 1024;
 
 /// The state that a snapshot holds, without its entries.

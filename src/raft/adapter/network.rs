@@ -146,7 +146,8 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         async move {
-            // If the leader connected before it had something to send, a dead follower would make it spin.
+            // Connect only once there is something to send. Otherwise openraft would open streams to a dead follower in a
+            // tight loop.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
             let (term, target, acknowledged) = (first.vote.leader_id.term, self.target, Arc::clone(&self.acknowledged));
             let requests = stream::once(async { first }).chain(input).map(|request| append_request(&request));

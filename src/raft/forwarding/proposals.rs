@@ -8,7 +8,7 @@ use crate::raft::protocol::types::Proposal;
 use crate::state::{Command, DecodeError};
 use crate::store::MAX_PAYLOAD_BYTES;
 
-/// Above the bytes that an entry adds to its command.
+/// Room for what an entry adds to its command. It adds a few bytes only.
 const FRAME_ROOM: usize = 1024;
 
 /// Proposes commands in their order. Returns the positions of those that openraft did not take. They may be sent again,

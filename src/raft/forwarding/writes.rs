@@ -17,11 +17,11 @@ use crate::raft::protocol::wire::Proposals;
 use crate::state::{Command, Outcome, RequestId};
 use crate::store::View;
 
-/// Writes in the queue. Callers wait when it is full.
+/// How many writes the queue holds. Callers wait when it is full.
 const QUEUE: usize = 8192;
-/// Writes sent together.
+/// How many writes the node sends together at most.
 const BATCH: usize = 512;
-/// Before a write that was not taken is sent again.
+/// The pause before the node sends a write again that the leader did not take.
 const BACK_OFF: Duration = Duration::from_millis(5);
 
 /// Why a write has no outcome to report.

@@ -74,6 +74,7 @@ impl LeaseGrants {
     /// knows what it has applied.
     pub(in crate::raft) async fn answer_here(&self) -> Option<ReadIndex> {
         let asked_at_ns = clock::boot_ns();
+        // The sooner the ledger begins the term, the sooner the leases of earlier leaders count as over.
         self.begin_led_term();
         let (index, progress) = self.confirmed_index().await?;
         Some(ReadIndex::at(index, &progress, asked_at_ns, self.lease))
@@ -91,6 +92,7 @@ impl LeaseGrants {
             // recorded is then part of the progress, so the lease counts only once the member has applied it.
             progress = self.progress.borrow().clone();
             ledger.note_grant(request.from, progress.last_revocation, arrived_ns, clock::signed_nanos(lease));
+            // Do not wake those who wait for revocations: a new lease lets none of them end.
             false
         });
         Some(ReadIndex::at(index, &progress, arrived_ns, self.lease))
@@ -141,11 +143,13 @@ impl LeaseGrants {
         }
     }
 
-    /// The term that this node leads, if it leads. The ledger then is that of this term.
+    /// Begins the ledger of the term that this node leads, unless the ledger has that term already. Returns the term, or
+    /// `None` if this node does not lead.
     fn begin_led_term(&self) -> Option<u64> {
         let term = self.leadership.led_term()?;
         self.ledger.send_if_modified(|ledger| {
             ledger.begin_term(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
+            // Do not wake those who wait for revocations: a new term lets none of them end.
             false
         });
         Some(term)

@@ -15,7 +15,7 @@ const GRANTS_KEPT: usize = 8;
 ///
 /// - Leases that this leader granted before it had applied that index. The ledger has them.
 /// - Leases of earlier leaders. A quorum confirmed each of them before this leader was elected, so each began before.
-///   The ledger assumes that they all began at the moment of the election.
+///   The ledger assumes that they all began when it began the term, which is after the election.
 ///
 /// Later leaders have the revocation in their logs before their terms begin. All times are nanoseconds of this node's
 /// `CLOCK_BOOTTIME`.
@@ -53,8 +53,8 @@ pub(in crate::raft) enum FenceState {
 }
 
 impl LeaseLedger {
-    /// Begins a term, unless the ledger has it already. No member is known to have applied anything, and each may hold
-    /// a lease that began just now.
+    /// Begins a term, unless the ledger has it already. At its beginning the ledger does not know what the members have
+    /// applied, and assumes that each holds a lease that began at `now_ns`.
     pub(in crate::raft) fn begin_term(&mut self, term: u64, now_ns: i64, lease_ns: i64) {
         if term > self.term {
             *self = Self { term, assumed_until_ns: end_of(now_ns, lease_ns), members: BTreeMap::new() };

@@ -13,8 +13,9 @@ use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::ReadIndexRequest;
 use crate::state::Digest;
 
-/// Questions in the queue. Callers wait when it is full.
+/// How many questions the queue holds. Callers wait when it is full.
 const QUEUE: usize = 4096;
+/// How long a leader may take to answer a round.
 const ROUND_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The pause between two rounds while no leader answers.
 const RETRY: Duration = Duration::from_millis(10);

@@ -116,8 +116,8 @@ impl Links {
         self.client_on(channel(self.address_of(member), member.key, Arc::clone(&self.tls))?, Some(member.store_id))
     }
 
-    /// A client of the node at an address, whichever that is, and the key of that node. For greetings, which nodes send
-    /// before they know the members.
+    /// A client of whichever node listens at an address, and the key of that node. Nodes greet each other with it before
+    /// they know the members.
     pub(in crate::raft) async fn greeting_client(&self, address: &str) -> io::Result<(NodeClient, Identity)> {
         let (stream, key) = connect(address, None, &self.tls).await?;
         let connection = Arc::new(Mutex::new(Some(stream)));

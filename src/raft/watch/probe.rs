@@ -18,7 +18,7 @@ use crate::raft::protocol::wire::DigestRequest;
 
 /// The pause between two questions to a peer.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// The same while the peer does not work with this node, because it may be back any moment.
+/// The pause while the peer does not work with this node. It is shorter, because the peer may be back any moment.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a peer may take to answer: longer than connecting to it, because the error of that says more.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -51,7 +51,7 @@ async fn ask_again_and_again(leadership: Arc<Leadership>, peer: NodeId) {
 /// Asks one peer whether it answers, and notes it.
 pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience: Duration) {
     let Some(mut client) = leadership.client(peer) else { return };
-    // Any call does. The peer checks each one as it checks those of consensus.
+    // Any call can find that out, because the peer checks each one as it checks those of consensus. This one is cheap.
     let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest { index: 0 })).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(status)) => Err(PeerTrouble::of(&status)),

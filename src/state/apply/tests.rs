@@ -346,7 +346,7 @@ fn paths_to(operation: &Operation) -> (&'static [&'static str], bool) {
     }
 }
 
-/// Whatever action the node that sends a command puts into it.
+/// A node can put any action into a command, so this tries all of them.
 #[test]
 fn only_its_own_actions_lead_to_an_operation() {
     let by_itself =
