@@ -22,7 +22,7 @@ pub enum ApiError {
     UnknownPath,
     /// The path does not decode.
     BadPath,
-    /// The route has another method.
+    /// The route does not take the method of the request.
     Method {
         /// The method of the request.
         got: String,
@@ -47,7 +47,7 @@ pub enum ApiError {
     Query(#[from] BadQuery),
     /// A body that is not what the route reads.
     Body,
-    /// The same on import, which has its own text.
+    /// A body of an import that is not what the route reads. It has a text of its own.
     ImportBody,
     /// A body beyond the route's limit.
     BodyTooLarge,
@@ -158,8 +158,10 @@ fn forwarded_error(error: &ForwardedError) -> Row {
     let code = match error {
         ForwardedError::Untrusted => return not_authorized(),
         ForwardedError::Unreadable => Code::UnreadableCertificate,
-        ForwardedError::Nobody(CertificateError::Several) => Code::SeveralCertificates,
-        ForwardedError::Nobody(CertificateError::Authority | CertificateError::Malformed) => Code::CertificateRequired,
+        ForwardedError::NoIdentity(CertificateError::Several) => Code::SeveralCertificates,
+        ForwardedError::NoIdentity(CertificateError::Authority | CertificateError::Malformed) => {
+            Code::CertificateRequired
+        }
     };
     (400, code, error.to_string().into())
 }
@@ -291,7 +293,7 @@ mod tests {
         let names = [NameKind::Key, NameKind::Policy, NameKind::Identity].map(name);
         let parameter = BadParameter { name: "tail", value: "x".to_owned(), want: "a number of events" };
         let certificates = [CertificateError::Several, CertificateError::Authority, CertificateError::Malformed];
-        let nobody = certificates.map(|error| ApiError::Forwarded(ForwardedError::Nobody(error)));
+        let nobody = certificates.map(|error| ApiError::Forwarded(ForwardedError::NoIdentity(error)));
         let own = [
             ApiError::UnknownPath,
             ApiError::BadPath,

@@ -21,7 +21,7 @@ mod verify;
 pub use api_key::{ApiKey, ApiKeyError, ClientCertificate};
 pub use authority::{Authority, AuthorityError, Issued};
 pub use certificate::dates::{
-    CertificateUsage, DateTrouble, DateWarning, DatedCertificate, date_warnings, log_date_warnings,
+    CertificateUsage, DateProblem, DateWarning, DatedCertificate, date_warnings, log_date_warnings,
 };
 pub use certificate::identity::CertificateError;
 pub use client::{Alpn, CertificateRefusal, ClientStream, ClientTls, ClientTlsError, Credentials, Trust};

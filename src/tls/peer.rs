@@ -247,7 +247,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
+    use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
 
     struct TestNode {
         tls: Result<PeerTls, SettingError>,
@@ -292,7 +292,7 @@ mod tests {
     async fn the_peer_port_refuses_other_certificates() {
         let authority = Authority::new();
         let node = node(&authority, authority.node()).tls.unwrap();
-        let usages = |usages: &[_]| Odd { usages: Some(usages.to_vec()), ..Odd::default() };
+        let usages = |usages: &[_]| LeafOptions { usages: Some(usages.to_vec()), ..LeafOptions::default() };
         let outsiders = [
             Leaf::self_signed(),
             Leaf::of(&rcgen::PKCS_ED25519, usages(&[ServerAuth, ClientAuth])),
@@ -300,7 +300,7 @@ mod tests {
             authority.issue(usages(&[ClientAuth])),
             authority.issue(usages(&[ServerAuth])),
             authority.issue(usages(&[])),
-            authority.issue(Odd { expired: true, ..usages(&[ServerAuth, ClientAuth]) }),
+            authority.issue(LeafOptions { expired: true, ..usages(&[ServerAuth, ClientAuth]) }),
         ];
         for (number, leaf) in outsiders.iter().enumerate() {
             let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[&TLS13]);

@@ -36,7 +36,7 @@ pub struct Leaf {
 
 /// How a leaf differs from an ordinary client certificate.
 #[derive(Default)]
-pub struct Odd {
+pub struct LeafOptions {
     pub usages: Option<Vec<ExtendedKeyUsagePurpose>>,
     pub expired: bool,
     pub critical_extension: bool,
@@ -62,21 +62,21 @@ impl Authority {
 
     /// Issues a client's certificate.
     pub fn client(&self) -> Leaf {
-        self.issue(Odd::default())
+        self.issue(LeafOptions::default())
     }
 
     /// Issues a node's certificate.
     pub fn node(&self) -> Leaf {
         let usages = Some(vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]);
-        self.issue(Odd { usages, ..Odd::default() })
+        self.issue(LeafOptions { usages, ..LeafOptions::default() })
     }
 
     /// Makes a CA below this one. The caller may change its parameters.
-    pub fn intermediate(&self, odd: impl FnOnce(&mut CertificateParams)) -> Self {
+    pub fn intermediate(&self, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "an intermediate");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        odd(&mut params);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
@@ -101,14 +101,14 @@ impl Authority {
         sequence(&[signed, parts[1].clone(), signature].concat()).into()
     }
 
-    pub fn issue(&self, odd: Odd) -> Leaf {
+    pub fn issue(&self, options: LeafOptions) -> Leaf {
         let key = KeyPair::generate().unwrap();
-        let certificate = odd.params().signed_by(&key, &self.issuer).unwrap();
+        let certificate = options.params().signed_by(&key, &self.issuer).unwrap();
         Leaf { certificate, key }
     }
 }
 
-impl Odd {
+impl LeafOptions {
     fn params(self) -> CertificateParams {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.is_ca = if self.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
@@ -127,12 +127,12 @@ impl Odd {
 
 impl Leaf {
     pub fn self_signed() -> Self {
-        Self::of(&PKCS_ECDSA_P256_SHA256, Odd::default())
+        Self::of(&PKCS_ECDSA_P256_SHA256, LeafOptions::default())
     }
 
-    pub fn of(algorithm: &'static SignatureAlgorithm, odd: Odd) -> Self {
+    pub fn of(algorithm: &'static SignatureAlgorithm, options: LeafOptions) -> Self {
         let key = KeyPair::generate_for(algorithm).unwrap();
-        let certificate = odd.params().self_signed(&key).unwrap();
+        let certificate = options.params().self_signed(&key).unwrap();
         Self { certificate, key }
     }
 
@@ -207,13 +207,13 @@ pub fn client(
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone));
+        .with_custom_certificate_verifier(Arc::new(AnyServer));
     let mut config = match key {
         None => builder.with_no_client_auth(),
         Some(key) => {
             let key = provider().key_provider.load_private_key(key).unwrap();
             let key: Arc<dyn SigningKey> = match scheme {
-                Some(scheme) => Arc::new(Only { key, scheme }),
+                Some(scheme) => Arc::new(OneScheme { key, scheme }),
                 None => key,
             };
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))))
@@ -245,10 +245,11 @@ pub async fn connect(
     TlsConnector::from(client).connect(ServerName::try_from("localhost").unwrap(), tcp).await
 }
 
+/// Accepts every server, because tests of a listener are about the client.
 #[derive(Debug)]
-struct Anyone;
+struct AnyServer;
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -285,12 +286,12 @@ impl ServerCertVerifier for Anyone {
 
 /// A key that signs with one scheme only.
 #[derive(Debug)]
-struct Only {
+struct OneScheme {
     key: Arc<dyn SigningKey>,
     scheme: SignatureScheme,
 }
 
-impl SigningKey for Only {
+impl SigningKey for OneScheme {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         offered.contains(&self.scheme).then(|| self.key.choose_scheme(&[self.scheme])).flatten()
     }

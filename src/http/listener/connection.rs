@@ -38,9 +38,9 @@ const MAX_HEAD: u16 = u16::MAX;
 const PING: Duration = Duration::from_secs(20);
 
 /// How long a drained HTTP/1.1 connection waits for one more request, whose answer then says that the connection ends.
-/// Without it, a client that sends a request while the server closes the connection cannot know whether the server read
+/// Without this pause, a client that sends a request while the server closes the connection cannot know whether the server read
 /// it.
-const GRACE: Duration = Duration::from_millis(500);
+const LAST_REQUEST_WAIT: Duration = Duration::from_millis(500);
 
 /// What the server does with bytes that are not an HTTP request, which no handler sees.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub struct MalformedRequests {
 }
 
 impl MalformedRequests {
-    /// For a server that records none.
+    /// Records nothing, for a server that has no audit trail.
     pub fn unrecorded() -> Self {
         Self { ids: RequestIds::default(), record: Arc::new(|_, _, _| std::future::ready(()).boxed()) }
     }
@@ -81,7 +81,7 @@ pub async fn serve<H, F>(
         Err(why) => return connection.refused().add(from, &why),
     };
     if let Err(error) = client {
-        connection.refused().add(from, &Refused::Nobody(error));
+        connection.refused().add(from, &Refused::NoIdentity(error));
     }
     let client = Arc::new(ConnectedClient { ip: Some(from.ip()), certificate: client, tls, draining });
     connection.handshake_ended(h2);
@@ -150,7 +150,7 @@ where
     http.header_read_timeout(None::<Duration>).max_buf_size(MAX_HEAD.into());
     let stream = MonitoredStream::http1(stream, Arc::clone(connection), Arc::clone(last_status));
     let http = http.serve_connection(TokioIo::new(add_headers(stream)), service);
-    connection.state().run_http(http, GRACE, http1::Connection::graceful_shutdown).await
+    connection.state().run_http(http, LAST_REQUEST_WAIT, http1::Connection::graceful_shutdown).await
 }
 
 async fn serve_http2<S>(
@@ -283,7 +283,7 @@ mod tests {
     async fn a_request_on_an_old_connection_of_http_1_is_answered_as_its_last() {
         let server = server(LimitsConfig { max_age: SHORT, ..LIMITS }, 1);
         let mut client = connect(server.local_address(), false).await.unwrap();
-        tokio::time::sleep(GRACE + SHORT * 10).await;
+        tokio::time::sleep(LAST_REQUEST_WAIT + SHORT * 10).await;
         client.write_all(REQUEST).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();

@@ -54,12 +54,12 @@ pub struct DateWarning {
     /// The certificate.
     pub certificate: DatedCertificate,
     /// What is wrong with its dates.
-    pub trouble: DateTrouble,
+    pub problem: DateProblem,
 }
 
 /// What is wrong with the dates of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DateTrouble {
+pub enum DateProblem {
     /// The certificate has expired.
     Expired,
     /// The certificate is not valid yet.
@@ -103,8 +103,8 @@ impl CertificateUsage {
 /// Returns a warning for each certificate that needs attention at this Unix time in seconds.
 pub fn date_warnings(certificates: &[DatedCertificate], now_s: i64) -> Vec<DateWarning> {
     let warning = |certificate: &DatedCertificate| {
-        let trouble = trouble(certificate, now_s)?;
-        Some(DateWarning { certificate: certificate.clone(), trouble })
+        let problem = problem(certificate, now_s)?;
+        Some(DateWarning { certificate: certificate.clone(), problem })
     };
     certificates.iter().filter_map(warning).collect()
 }
@@ -148,14 +148,14 @@ pub fn unix_s(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn trouble(certificate: &DatedCertificate, now_s: i64) -> Option<DateTrouble> {
+fn problem(certificate: &DatedCertificate, now_s: i64) -> Option<DateProblem> {
     let left_s = certificate.not_after_s.saturating_sub(now_s);
     if left_s < 0 {
-        Some(DateTrouble::Expired)
+        Some(DateProblem::Expired)
     } else if now_s < certificate.not_before_s {
-        Some(DateTrouble::NotYetValid)
+        Some(DateProblem::NotYetValid)
     } else if left_s < SOON_S {
-        Some(DateTrouble::ExpiresIn(left_s / DAY_S))
+        Some(DateProblem::ExpiresIn(left_s / DAY_S))
     } else {
         None
     }
@@ -167,16 +167,16 @@ impl fmt::Display for DateWarning {
         let (setting, consequence, file) = (usage.setting(), usage.consequence(), file.display());
         write!(f, "{setting}: the certificate '{subject}' in {file} ")?;
         let expires = date(*not_after_s);
-        match self.trouble {
-            DateTrouble::Expired => write!(f, "expired on {expires}: {consequence}; renew it"),
-            DateTrouble::NotYetValid => write!(
+        match self.problem {
+            DateProblem::Expired => write!(f, "expired on {expires}: {consequence}; renew it"),
+            DateProblem::NotYetValid => write!(
                 f,
                 "is not valid before {}: {consequence} until then; check this machine's clock",
                 date(*not_before_s)
             ),
-            DateTrouble::ExpiresIn(0) => write!(f, "expires on {expires}, within a day: renew it"),
-            DateTrouble::ExpiresIn(1) => write!(f, "expires on {expires}, in 1 day: renew it"),
-            DateTrouble::ExpiresIn(days) => write!(f, "expires on {expires}, in {days} days: renew it"),
+            DateProblem::ExpiresIn(0) => write!(f, "expires on {expires}, within a day: renew it"),
+            DateProblem::ExpiresIn(1) => write!(f, "expires on {expires}, in 1 day: renew it"),
+            DateProblem::ExpiresIn(days) => write!(f, "expires on {expires}, in {days} days: renew it"),
         }
     }
 }
@@ -184,7 +184,7 @@ impl fmt::Display for DateWarning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::{Authority, Leaf, Odd};
+    use crate::tls::testing::{Authority, Leaf, LeafOptions};
 
     const NOT_BEFORE: i64 = 1_000_000_000;
     const NOT_AFTER: i64 = 1_100_000_000;
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn every_certificate_is_read_with_its_dates() {
         let (authority, expired) =
-            (Authority::new(), Leaf::of(&rcgen::PKCS_ED25519, Odd { expired: true, ..Odd::default() }));
+            (Authority::new(), Leaf::of(&rcgen::PKCS_ED25519, LeafOptions { expired: true, ..LeafOptions::default() }));
         let path = Path::new("a.crt");
         let (first, second) = (expired.der(), authority.der());
         let found = dated(CertificateUsage::Api, [(path, &first), (path, &second)]);
@@ -240,6 +240,6 @@ mod tests {
             ("2001-01-01T00:00:00Z".into(), "2001-04-01T00:00:00Z".into())
         );
         let warnings = date_warnings(&found, clock::unix_ns() / 1_000_000_000);
-        assert_eq!(warnings.iter().map(|warning| warning.trouble).collect::<Vec<_>>(), [DateTrouble::Expired]);
+        assert_eq!(warnings.iter().map(|warning| warning.problem).collect::<Vec<_>>(), [DateProblem::Expired]);
     }
 }

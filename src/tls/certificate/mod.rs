@@ -15,7 +15,7 @@ pub struct MalformedCertificate;
 
 /// What the server needs to know of a certificate. It asks far less than a verifier, so that a certificate that webpki
 /// refuses still has an identity.
-pub struct Facts<'a> {
+pub struct CertificateFacts<'a> {
     /// The public key, as SubjectPublicKeyInfo in DER.
     pub spki: &'a [u8],
     /// Whether the basic constraints say that the certificate belongs to a CA.
@@ -43,13 +43,13 @@ pub fn in_pem(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
 }
 
 /// Reads a certificate of any version and does not check its extensions.
-pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<Facts<'a>, MalformedCertificate> {
+pub fn read<'a>(der: &'a CertificateDer<'_>) -> Result<CertificateFacts<'a>, MalformedCertificate> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| MalformedCertificate)?;
     if !rest.is_empty() {
         return Err(MalformedCertificate);
     }
     let usages = certificate.extended_key_usage().ok().flatten().map(|usages| usages.value);
-    Ok(Facts {
+    Ok(CertificateFacts {
         spki: certificate.tbs_certificate.subject_pki.raw,
         is_ca: certificate.is_ca(),
         for_peers: usages.is_some_and(|usages| usages.server_auth && usages.client_auth),

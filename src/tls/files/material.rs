@@ -24,7 +24,7 @@ pub struct Inspection {
     pub certificates: Vec<DatedCertificate>,
 }
 
-/// The content of the files.
+/// Certificate chain, private key and roots, as read from the files.
 pub struct Material {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
@@ -112,15 +112,15 @@ impl<'a> TlsFiles<'a> {
     fn read(&self) -> (Option<Material>, Inspection) {
         let mut faults = Vec::new();
         let [cert_setting, key_setting, ca_setting] = self.section.settings();
-        let chain = noted(&mut faults, cert_setting, files::certificates(self.cert, Named::BySetting));
-        let key = noted(&mut faults, key_setting, self.private_key());
+        let chain = collect_fault(&mut faults, cert_setting, files::certificates(self.cert, Named::BySetting));
+        let key = collect_fault(&mut faults, key_setting, self.private_key());
         if let Some(key) = &key {
-            noted(&mut faults, key_setting, self.belong_together(chain.as_deref(), key));
+            collect_fault(&mut faults, key_setting, self.check_key(chain.as_deref(), key));
         }
-        let authorities = noted(&mut faults, ca_setting, self.authorities()).unwrap_or_default();
-        let roots = noted(&mut faults, ca_setting, self.roots(&authorities)).flatten();
+        let authorities = collect_fault(&mut faults, ca_setting, self.authorities()).unwrap_or_default();
+        let roots = collect_fault(&mut faults, ca_setting, self.roots(&authorities)).flatten();
         if let (Some(chain), Some(roots)) = (&chain, &roots) {
-            noted(&mut faults, cert_setting, self.fits_peers(chain, roots));
+            collect_fault(&mut faults, cert_setting, self.check_peers_accept(chain, roots));
         }
         let [own, ca] = self.section.usages();
         let mut found = dated(own, chain.iter().flatten().map(|der| (self.cert, der)));
@@ -137,7 +137,7 @@ impl<'a> TlsFiles<'a> {
     }
 
     /// Checks that the key can sign and belongs to the first certificate of the chain.
-    fn belong_together(
+    fn check_key(
         &self,
         chain: Option<&[CertificateDer<'static>]>,
         key: &PrivateKeyDer<'static>,
@@ -169,6 +169,7 @@ impl<'a> TlsFiles<'a> {
         }
     }
 
+    /// Returns the roots for client certificates. `None` if the node does not verify them, or if the files have faults.
     fn roots(
         &self,
         authorities: &[(std::path::PathBuf, CertificateDer<'static>)],
@@ -183,7 +184,7 @@ impl<'a> TlsFiles<'a> {
     }
 
     /// Checks that the other nodes would accept the certificate.
-    fn fits_peers(&self, chain: &[CertificateDer<'static>], roots: &RootCertStore) -> Result<(), TlsError> {
+    fn check_peers_accept(&self, chain: &[CertificateDer<'static>], roots: &RootCertStore) -> Result<(), TlsError> {
         if self.section == TlsSection::Api {
             return Ok(());
         }
@@ -213,6 +214,7 @@ impl TlsSection {
     }
 }
 
-fn noted<T>(faults: &mut Vec<SettingError>, setting: &'static str, result: Result<T, TlsError>) -> Option<T> {
+/// Takes the value out of a result, and adds its error to the faults, so that one reading reports every fault.
+fn collect_fault<T>(faults: &mut Vec<SettingError>, setting: &'static str, result: Result<T, TlsError>) -> Option<T> {
     result.map_err(|error| faults.push(SettingError { setting, error })).ok()
 }

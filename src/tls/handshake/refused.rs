@@ -35,7 +35,7 @@ pub enum Refused {
     /// The handshake failed.
     Failed(io::Error),
     /// The handshake succeeded, but the client's certificates do not identify a client.
-    Nobody(CertificateError),
+    NoIdentity(CertificateError),
     /// A limit of connections was reached; the text says which.
     Full(String),
 }
@@ -71,7 +71,7 @@ impl Refused {
             Self::Slow(limit) => format!("it did not finish the handshake within {limit:?}"),
             Self::Silent => "it closed the connection before it sent anything".to_owned(),
             Self::Failed(error) => failed(error, port),
-            Self::Nobody(error) => nobody(*error).to_owned(),
+            Self::NoIdentity(error) => no_identity(*error).to_owned(),
             Self::Full(cap) => cap.clone(),
         }
     }
@@ -186,13 +186,15 @@ fn certificate(bad: &Bad, port: Port) -> String {
 
 /// Says which rule of X.509 the certificate breaks, for rules that only webpki has a name for.
 fn x509_fault(error: Option<&webpki::Error>) -> String {
-    use webpki::Error as Odd;
+    use webpki::Error as X509Error;
     match error {
-        Some(Odd::UnsupportedCriticalExtension) => {
+        Some(X509Error::UnsupportedCriticalExtension) => {
             "its certificate has a critical extension that this node does not know: issue it without that extension"
         }
-        Some(Odd::CaUsedAsEndEntity) => "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE",
-        Some(Odd::UnsupportedCertVersion) => "its certificate is not of X.509 version 3: issue it with extensions",
+        Some(X509Error::CaUsedAsEndEntity) => "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE",
+        Some(X509Error::UnsupportedCertVersion) => {
+            "its certificate is not of X.509 version 3: issue it with extensions"
+        }
         Some(other) => return format!("its certificate cannot be used ({other:?}): issue a new one"),
         None => "its certificate cannot be used: issue a new one",
     }
@@ -230,7 +232,8 @@ fn alerted(alert: AlertDescription, port: Port) -> String {
     }
 }
 
-fn nobody(error: CertificateError) -> &'static str {
+/// Says why the certificates do not identify a client, and what to do.
+fn no_identity(error: CertificateError) -> &'static str {
     match error {
         CertificateError::Authority => {
             "it sent a CA certificate (CA:TRUE), which cannot identify a client, so the node answers its requests with \
@@ -249,7 +252,7 @@ mod tests {
 
     use super::*;
     use crate::config::TlsConfig;
-    use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
+    use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
     use crate::tls::{PeerTls, PublicTls};
 
     /// A public listener that trusts `authority` alone.
@@ -280,10 +283,12 @@ mod tests {
     async fn each_reason_says_what_to_do() {
         let authority = Authority::new();
         let tls = public(&authority);
-        let expired = authority.issue(Odd { expired: true, ..Odd::default() });
-        let critical = authority.issue(Odd { critical_extension: true, ..Odd::default() });
-        let usage =
-            authority.issue(Odd { usages: Some(vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]), ..Odd::default() });
+        let expired = authority.issue(LeafOptions { expired: true, ..LeafOptions::default() });
+        let critical = authority.issue(LeafOptions { critical_extension: true, ..LeafOptions::default() });
+        let usage = authority.issue(LeafOptions {
+            usages: Some(vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth]),
+            ..LeafOptions::default()
+        });
         for (leaf, part) in [
             (None, "it sent no client certificate: give it an API key"),
             (Some(&Leaf::self_signed()), "a CA that this node does not trust: add that CA to tls.ca"),
@@ -345,7 +350,7 @@ mod tests {
         let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
         let tls = PeerTls::load(&cert, &key, &ca).unwrap();
         let usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        let ca = authority.issue(Odd { is_ca: true, usages: Some(usages), ..Odd::default() });
+        let ca = authority.issue(LeafOptions { is_ca: true, usages: Some(usages), ..LeafOptions::default() });
         for (leaf, part) in [
             (Some(authority.client()), "it is not a node's"),
             (Some(ca), "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE"),
@@ -364,7 +369,7 @@ mod tests {
 
     #[test]
     fn the_log_explains_a_ca_certificate_alone() {
-        let text = Refused::Nobody(CertificateError::Authority).explain(Port::Api);
+        let text = Refused::NoIdentity(CertificateError::Authority).explain(Port::Api);
         assert!(text.contains("CA:TRUE") && text.contains("issue it a certificate with CA:FALSE"), "{text}");
     }
 

@@ -156,7 +156,7 @@ impl PublicTls {
             verify_client_chain(roots, &algorithms, &chain[0], &chain[1..], now())
                 .map_err(|_| ForwardedError::Untrusted)?;
         }
-        identity_of(&chain).map_err(ForwardedError::Nobody)
+        identity_of(&chain).map_err(ForwardedError::NoIdentity)
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::config::Password;
-    use crate::tls::testing::{self, Authority, Leaf, Odd, pair};
+    use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
 
     struct TestServer {
         tls: PublicTls,
@@ -250,11 +250,15 @@ mod tests {
 
     impl TestServer {
         /// Connects a client with this certificate and key.
-        async fn meet(&self, chain: Vec<CertificateDer<'static>>, leaf: Option<&Leaf>) -> io::Result<Accepted> {
-            self.meet_with(testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12])).await
+        async fn accept_client(
+            &self,
+            chain: Vec<CertificateDer<'static>>,
+            leaf: Option<&Leaf>,
+        ) -> io::Result<Accepted> {
+            self.accept_from(testing::client(chain, leaf.map(Leaf::key), None, &[&TLS13, &TLS12])).await
         }
 
-        async fn meet_with(&self, client: Arc<rustls::ClientConfig>) -> io::Result<Accepted> {
+        async fn accept_from(&self, client: Arc<rustls::ClientConfig>) -> io::Result<Accepted> {
             let (near, far) = pair().await;
             let (accepted, _client) = tokio::join!(self.tls.accept(far), testing::connect(client, near));
             accepted
@@ -272,14 +276,14 @@ mod tests {
             (&PKCS_RSA_SHA256, &[S::RSA_PSS_SHA256, S::RSA_PSS_SHA512, S::RSA_PKCS1_SHA256, S::RSA_PKCS1_SHA512]),
         ];
         for (algorithm, schemes) in kinds {
-            let leaf = Leaf::of(algorithm, Odd::default());
+            let leaf = Leaf::of(algorithm, LeafOptions::default());
             for scheme in schemes {
                 for version in [&TLS12, &TLS13] {
                     if version.version == rustls::ProtocolVersion::TLSv1_3 && format!("{scheme:?}").contains("PKCS1") {
                         continue;
                     }
                     let client = testing::client(vec![leaf.der()], Some(leaf.key()), Some(*scheme), &[version]);
-                    let accepted = server.meet_with(client).await.unwrap();
+                    let accepted = server.accept_from(client).await.unwrap();
                     assert_eq!(accepted.client, Ok(Some(leaf.identity())), "{scheme:?} in {version:?}");
                 }
             }
@@ -290,15 +294,15 @@ mod tests {
     async fn with_auth_off_a_certificate_only_proves_its_key() {
         let server = server(None, false);
         let odd = [
-            Odd { expired: true, ..Odd::default() },
-            Odd { critical_extension: true, ..Odd::default() },
-            Odd { usages: Some(Vec::new()), ..Odd::default() },
+            LeafOptions { expired: true, ..LeafOptions::default() },
+            LeafOptions { critical_extension: true, ..LeafOptions::default() },
+            LeafOptions { usages: Some(Vec::new()), ..LeafOptions::default() },
         ];
         for odd in odd {
             let leaf = Leaf::of(&PKCS_ED25519, odd);
             for version in [&TLS12, &TLS13] {
                 let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
-                assert_eq!(server.meet_with(client).await.unwrap().client, Ok(Some(leaf.identity())));
+                assert_eq!(server.accept_from(client).await.unwrap().client, Ok(Some(leaf.identity())));
             }
         }
     }
@@ -309,7 +313,7 @@ mod tests {
         let (thief, victim) = (Leaf::self_signed(), Leaf::self_signed());
         for version in [&TLS12, &TLS13] {
             let client = testing::client(vec![victim.der()], Some(thief.key()), None, &[version]);
-            assert!(server.meet_with(client).await.is_err());
+            assert!(server.accept_from(client).await.is_err());
         }
     }
 
@@ -318,13 +322,16 @@ mod tests {
         let authority = Authority::new();
         let server = server(Some(&authority), false);
         let good = authority.client();
-        let expired = authority.issue(Odd { expired: true, ..Odd::default() });
+        let expired = authority.issue(LeafOptions { expired: true, ..LeafOptions::default() });
         let stranger = Leaf::self_signed();
-        assert_eq!(server.meet(vec![good.der()], Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
+        assert_eq!(
+            server.accept_client(vec![good.der()], Some(&good)).await.unwrap().client,
+            Ok(Some(good.identity()))
+        );
         let chain = vec![good.der(), authority.der()];
-        assert_eq!(server.meet(chain, Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
-        assert!(server.meet(vec![expired.der()], Some(&expired)).await.is_err());
-        assert!(server.meet(vec![stranger.der()], Some(&stranger)).await.is_err());
+        assert_eq!(server.accept_client(chain, Some(&good)).await.unwrap().client, Ok(Some(good.identity())));
+        assert!(server.accept_client(vec![expired.der()], Some(&expired)).await.is_err());
+        assert!(server.accept_client(vec![stranger.der()], Some(&stranger)).await.is_err());
     }
 
     #[tokio::test]
@@ -332,7 +339,8 @@ mod tests {
         use rcgen::ExtendedKeyUsagePurpose::{Any, ServerAuth};
         let authority = Authority::new();
         let server = server(Some(&authority), false);
-        let issue = |usages: &[_]| authority.issue(Odd { usages: Some(usages.to_vec()), ..Odd::default() });
+        let issue =
+            |usages: &[_]| authority.issue(LeafOptions { usages: Some(usages.to_vec()), ..LeafOptions::default() });
         let as_issued = |leaf: Leaf| (leaf.der(), leaf);
         let old = |authority: &Authority, leaf: Leaf| (authority.old(&leaf.der()), leaf);
         let good = [old(&authority, authority.client()), as_issued(issue(&[Any])), as_issued(issue(&[]))];
@@ -341,7 +349,7 @@ mod tests {
         for version in [&TLS12, &TLS13] {
             let meets = async |(certificate, leaf): &(CertificateDer<'static>, Leaf)| {
                 let client = testing::client(vec![certificate.clone()], Some(leaf.key()), None, &[version]);
-                server.meet_with(client).await.map(|accepted| accepted.client)
+                server.accept_from(client).await.map(|accepted| accepted.client)
             };
             for client in &good {
                 assert_eq!(meets(client).await.unwrap(), Ok(Some(client.1.identity())));
@@ -357,12 +365,12 @@ mod tests {
     #[tokio::test]
     async fn a_trusted_ca_certificate_connects_and_does_not_identify_a_client() {
         let authority = Authority::new();
-        let issue = |expired| authority.issue(Odd { is_ca: true, expired, ..Odd::default() });
-        let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, Odd { is_ca: true, ..Odd::default() });
+        let issue = |expired| authority.issue(LeafOptions { is_ca: true, expired, ..LeafOptions::default() });
+        let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, LeafOptions { is_ca: true, ..LeafOptions::default() });
         for version in [&TLS12, &TLS13] {
             let meets = async |server: &TestServer, leaf: &Leaf| {
                 let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
-                server.meet_with(client).await.map(|accepted| accepted.client)
+                server.accept_from(client).await.map(|accepted| accepted.client)
             };
             for ca in [None, Some(&authority)] {
                 let met = meets(&server(ca, false), &issue(false)).await;
@@ -378,16 +386,16 @@ mod tests {
     async fn two_client_certificates_are_one_too_many() {
         let server = server(None, false);
         let (one, two) = (Leaf::self_signed(), Leaf::self_signed());
-        let accepted = server.meet(vec![one.der(), two.der()], Some(&one)).await.unwrap();
+        let accepted = server.accept_client(vec![one.der(), two.der()], Some(&one)).await.unwrap();
         assert_eq!(accepted.client, Err(CertificateError::Several));
     }
 
     #[tokio::test]
     async fn clients_without_a_certificate_connect_only_if_a_route_skips_authentication() {
-        assert!(server(None, false).meet(Vec::new(), None).await.is_err());
-        assert_eq!(server(None, true).meet(Vec::new(), None).await.unwrap().client, Ok(None));
+        assert!(server(None, false).accept_client(Vec::new(), None).await.is_err());
+        assert_eq!(server(None, true).accept_client(Vec::new(), None).await.unwrap().client, Ok(None));
         let authority = Authority::new();
-        assert_eq!(server(Some(&authority), true).meet(Vec::new(), None).await.unwrap().client, Ok(None));
+        assert_eq!(server(Some(&authority), true).accept_client(Vec::new(), None).await.unwrap().client, Ok(None));
     }
 
     #[tokio::test]
@@ -396,7 +404,7 @@ mod tests {
         for (offer, h2) in [(vec![H2], true), (vec![HTTP_1_1], false), (vec![HTTP_1_1, H2], true), (vec![], false)] {
             let mut client = testing::client(Vec::new(), None, None, &[&TLS13]);
             Arc::get_mut(&mut client).unwrap().alpn_protocols = offer.iter().map(|name| name.to_vec()).collect();
-            assert_eq!(server.meet_with(client).await.unwrap().h2, h2);
+            assert_eq!(server.accept_from(client).await.unwrap().h2, h2);
         }
     }
 
@@ -408,9 +416,9 @@ mod tests {
         let peers = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());
         let mut server = server(None, false);
         server.tls = PublicTls::load_beside(&server.config, false, Some(peers)).unwrap();
-        assert!(server.meet(vec![node.der()], Some(&node)).await.is_err());
+        assert!(server.accept_client(vec![node.der()], Some(&node)).await.is_err());
         let client = authority.client();
-        assert!(server.meet(vec![client.der()], Some(&client)).await.is_ok());
+        assert!(server.accept_client(vec![client.der()], Some(&client)).await.is_ok());
     }
 
     #[tokio::test]
@@ -422,7 +430,7 @@ mod tests {
         assert!(server.tls.reload_if_changed().is_err());
         assert!(!server.tls.reload_if_changed().unwrap(), "a broken file is reported once");
         assert!(Arc::ptr_eq(&before, &server.tls.current.load_full()));
-        assert!(server.meet(Vec::new(), None).await.is_ok());
+        assert!(server.accept_client(Vec::new(), None).await.is_ok());
 
         let renewed = Leaf::self_signed();
         std::fs::write(&server.config.cert, renewed.pem()).unwrap();

@@ -16,8 +16,8 @@ pub enum ForwardedError {
     #[error("tls: the forwarded client certificate is not trusted")]
     Untrusted,
     /// The chain does not identify a client.
-    #[error("{}", nobody(.0))]
-    Nobody(CertificateError),
+    #[error("{}", no_identity(.0))]
+    NoIdentity(CertificateError),
 }
 
 /// Reads the certificates in the header; at least one.
@@ -60,7 +60,7 @@ fn hex_byte(high: u8, low: u8) -> Option<u8> {
     Some(byte[0])
 }
 
-fn nobody(error: &CertificateError) -> &'static str {
+fn no_identity(error: &CertificateError) -> &'static str {
     match error {
         CertificateError::Several => "tls: received more than one client certificate",
         CertificateError::Authority | CertificateError::Malformed => "tls: client certificate is required",
@@ -75,7 +75,7 @@ mod tests {
     use crate::tls::testing::{Authority, Leaf};
 
     fn identity(header: &[u8]) -> Result<Identity, ForwardedError> {
-        identity_of(&chain(header)?).map_err(ForwardedError::Nobody)
+        identity_of(&chain(header)?).map_err(ForwardedError::NoIdentity)
     }
 
     fn escaped(pem: &str) -> String {
@@ -102,6 +102,6 @@ mod tests {
         }
         let authority = Authority::new();
         let two = escaped(&(authority.client().pem() + &authority.client().pem()));
-        assert_eq!(identity(two.as_bytes()), Err(ForwardedError::Nobody(CertificateError::Several)));
+        assert_eq!(identity(two.as_bytes()), Err(ForwardedError::NoIdentity(CertificateError::Several)));
     }
 }

@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::tls::common::provider;
-    use crate::tls::testing::{Authority, Leaf, Odd, elements};
+    use crate::tls::testing::{Authority, Leaf, LeafOptions, elements};
     use crate::tls::verify::now;
 
     use CertificateError as Bad;
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn an_old_certificate_has_dates_too() {
         let root = Authority::new();
-        let expired = root.old(&root.issue(Odd { expired: true, ..Odd::default() }).der());
+        let expired = root.old(&root.issue(LeafOptions { expired: true, ..LeafOptions::default() }).der());
         assert!(matches!(outcome(&root, &expired, &[]), Err(Error::InvalidCertificate(Bad::ExpiredContext { .. }))));
         let old = root.old(&root.client().der());
         let check = |now: u64| {
@@ -374,7 +374,7 @@ mod tests {
     fn a_directly_trusted_certificate_must_fit_its_purpose() {
         let now = now();
         let leaf = |usages: &[Usage]| {
-            let odd = Odd { usages: Some(usages.to_vec()), ..Odd::default() };
+            let odd = LeafOptions { usages: Some(usages.to_vec()), ..LeafOptions::default() };
             Leaf::of(&rcgen::PKCS_ED25519, odd).der()
         };
         for good in [leaf(&[]), leaf(&[Usage::ServerAuth]), leaf(&[Usage::Any])] {
@@ -382,7 +382,8 @@ mod tests {
         }
         let bad = Err(CertificateError::InvalidPurpose.into());
         assert_eq!(verify_trusted(&leaf(&[Usage::ClientAuth]), CertificatePurpose::Server, now), bad);
-        let critical = Leaf::of(&rcgen::PKCS_ED25519, Odd { critical_extension: true, ..Odd::default() });
+        let critical =
+            Leaf::of(&rcgen::PKCS_ED25519, LeafOptions { critical_extension: true, ..LeafOptions::default() });
         assert!(verify_trusted(&critical.der(), CertificatePurpose::Client, now).is_err());
     }
 }
