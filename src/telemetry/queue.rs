@@ -66,7 +66,7 @@ impl<T> Queue<T> {
         let abandoned = CountOnDrop(&self.abandoned);
         if let Ok(permit) = self.room.acquire().await {
             permit.forget();
-            abandoned.defuse();
+            abandoned.cancel();
             self.put(item);
         }
     }
@@ -134,7 +134,7 @@ impl<T> Queue<T> {
 struct CountOnDrop<'a>(&'a AtomicU64);
 
 impl CountOnDrop<'_> {
-    fn defuse(self) {
+    fn cancel(self) {
         mem::forget(self);
     }
 }

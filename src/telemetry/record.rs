@@ -130,7 +130,7 @@ pub(super) fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result
         match c {
             '"' | '\\' => write!(out, "\\{c}")?,
             // JSON alone would not ask for this.
-            c if steers(c) => write!(out, "\\u{:04x}", u32::from(c))?,
+            c if controls_terminal(c) => write!(out, "\\u{:04x}", u32::from(c))?,
             c => out.write_char(c)?,
         }
     }
@@ -139,7 +139,7 @@ pub(super) fn write_json_string(out: &mut impl Write, text: &str) -> fmt::Result
 
 /// Whether a character controls a terminal or a reader instead of being shown: control characters (C1 too), line ends
 /// of some readers, and changes of the direction of the text.
-pub(super) fn steers(c: char) -> bool {
+pub(super) fn controls_terminal(c: char) -> bool {
     let lines = matches!(c, '\u{2028}' | '\u{2029}');
     let directions =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -114,7 +114,7 @@ impl ChainLink {
         self.end(out, start);
     }
 
-    /// Does the same for a checkpoint, and signs it with `key`.
+    /// Makes a checkpoint at the end of `out` the next line of the chain, and signs it with `key`.
     pub fn append_signed(&mut self, out: &mut String, start: usize, key: &SigningKey) {
         self.place(out);
         out.pop();

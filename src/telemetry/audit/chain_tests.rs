@@ -17,14 +17,14 @@ use crate::config::AuditFileConfig;
 use crate::crypto::{SigningKey, VerifyingKey};
 
 /// A node's audit file, in a temporary folder.
-pub(super) struct Trail {
+pub(super) struct TestTrail {
     node: &'static str,
     folder: TempDir,
     pub(super) key: Arc<SigningKey>,
     pub(super) config: AuditFileConfig,
 }
 
-impl Trail {
+impl TestTrail {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
@@ -99,7 +99,7 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..2);
     trail.assert_whole();
     let (mut bytes, key) = (trail.text(), trail.key.verifying_key());
@@ -115,7 +115,7 @@ fn every_flipped_bit_is_found() {
 
 #[test]
 fn verification_finds_removed_repeated_and_swapped_lines() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
     let whole = lines(&bytes);
@@ -140,7 +140,7 @@ fn verification_finds_removed_repeated_and_swapped_lines() {
 
 #[test]
 fn a_removed_last_checkpoint_shows_by_age_and_at_the_next_start() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
     let whole = lines(&bytes);
@@ -157,7 +157,7 @@ fn a_removed_last_checkpoint_shows_by_age_and_at_the_next_start() {
 
 #[test]
 fn verification_finds_a_chain_that_was_rewritten_without_the_key() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..6);
     let (bytes, key) = (trail.text(), trail.key.verifying_key());
     let whole = lines(&bytes);
@@ -178,7 +178,7 @@ fn verification_finds_a_chain_that_was_rewritten_without_the_key() {
 
 #[test]
 fn the_head_note_proves_where_the_trail_ends() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..6);
     let (bytes, note) = (trail.text(), trail.folder.path().join("audit.head"));
     let whole = lines(&bytes);
@@ -191,7 +191,7 @@ fn the_head_note_proves_where_the_trail_ends() {
     assert_eq!(faults(&bytes), []);
     // The trail ends with a checkpoint, so that no other fault shows.
     assert_eq!(faults(&whole[..2].concat()), [FindingKind::Cut { noted: 9, last: 2 }]);
-    let other = Trail::new();
+    let other = TestTrail::new();
     other.run(0..7);
     assert_eq!(faults(&other.text()), [FindingKind::NotNoted { noted: 9 }]);
     fs::write(&note, "{}").unwrap();
@@ -200,7 +200,7 @@ fn the_head_note_proves_where_the_trail_ends() {
 
 #[test]
 fn verification_finds_a_removed_beginning_and_allows_rotated_files() {
-    let mut trail = Trail::new();
+    let mut trail = TestTrail::new();
     trail.run(0..3);
     // The `opened` line of this file says that it continues a trail.
     trail.run(3..6);
@@ -235,7 +235,7 @@ fn verification_finds_a_removed_beginning_and_allows_rotated_files() {
 
 #[test]
 fn reload_refuses_another_key() {
-    let (trail, forged) = (Trail::new(), Trail::new());
+    let (trail, forged) = (TestTrail::new(), TestTrail::new());
     trail.run(0..2);
     forged.run(0..2);
     let report = forged.verify(&[trail.key.verifying_key()]);
@@ -250,7 +250,7 @@ fn reload_refuses_another_key() {
 
 #[test]
 fn the_chain_goes_on_over_restarts_rotations_and_moves() {
-    let mut trail = Trail::new();
+    let mut trail = TestTrail::new();
     trail.run(0..3);
     trail.run(3..5);
     trail.config.max_size = 2000;
@@ -276,7 +276,7 @@ fn the_chain_goes_on_over_restarts_rotations_and_moves() {
 
 #[test]
 fn rotation_keeps_the_configured_number_of_files() {
-    let mut trail = Trail::new();
+    let mut trail = TestTrail::new();
     (trail.config.max_size, trail.config.keep) = (1000, 2);
     trail.run(0..30);
     assert_eq!(trail.files().len(), 3);
@@ -290,7 +290,7 @@ fn rotation_keeps_the_configured_number_of_files() {
 
 #[test]
 fn only_recorded_torn_bytes_are_excused() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..2);
     for torn in [&b"{\"time\":\"20"[..], b"\0\0\0", b"a\n\nb\n"] {
         fs::OpenOptions::new().append(true).open(trail.path()).unwrap().write_all(torn).unwrap();
@@ -308,7 +308,7 @@ fn only_recorded_torn_bytes_are_excused() {
 
 #[test]
 fn files_of_two_nodes_are_not_reported_as_tampering() {
-    let trails = [Trail::new(), Trail { node: "node-2", ..Trail::new() }];
+    let trails = [TestTrail::new(), TestTrail { node: "node-2", ..TestTrail::new() }];
     trails.iter().for_each(|trail| trail.run(0..3));
     let files = in_order(&trails.each_ref().map(|trail| trail.path().to_owned())).unwrap();
     for keys in [vec![], trails.iter().map(|trail| trail.key.verifying_key()).collect()] {
@@ -323,7 +323,7 @@ fn files_of_two_nodes_are_not_reported_as_tampering() {
 
 #[test]
 fn an_overlong_line_is_invalid_and_may_be_torn() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..2);
     let long = vec![b'x'; 200_000];
     let mut inserted = trail.text();
@@ -341,7 +341,7 @@ fn an_overlong_line_is_invalid_and_may_be_torn() {
 
 #[test]
 fn a_file_that_is_given_twice_is_checked_once() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..2);
     let other = trail.folder.path().join("audit.link");
     std::os::unix::fs::symlink(trail.path(), &other).unwrap();
@@ -358,7 +358,7 @@ fn findings_do_not_fill_the_memory() {
 
 #[test]
 fn a_line_without_its_newline_counts() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     trail.run(0..2);
     let mut bytes = trail.text();
     bytes.pop();
@@ -369,7 +369,7 @@ fn a_line_without_its_newline_counts() {
 
 #[test]
 fn the_first_checkpoint_covers_records_from_before_the_key() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     let mut file = AuditFile::new(trail.config.clone(), "node-1", trail.folder.path().into(), None);
     write(&mut file, 0);
     assert_eq!(trail.verify(&[]).checkpoints, 0);

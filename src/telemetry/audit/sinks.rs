@@ -32,9 +32,9 @@ pub struct SinkSettings {
 pub struct Sinks {
     wanted: SinkSettings,
     key: Option<Arc<SigningKey>>,
-    file: Slot<AuditFile>,
-    syslog: Slot<Syslog>,
-    console: Slot<Box<dyn Write + Send>>,
+    file: SinkSlot<AuditFile>,
+    syslog: SinkSlot<Syslog>,
+    console: SinkSlot<Box<dyn Write + Send>>,
     /// The standard output, or a stand-in of a test, while the console is not a sink.
     spare_console: Option<Box<dyn Write + Send>>,
 }
@@ -77,9 +77,9 @@ pub struct AllSinkCounters {
 }
 
 /// A sink, if the configuration asks for it, and its outage.
-struct Slot<S> {
+struct SinkSlot<S> {
     name: &'static str,
-    /// The file or the server, as the configuration names it.
+    /// The file or the server, as the configuration names it, for the log.
     to: String,
     sink: Option<S>,
     outage: Option<SinkOutage>,
@@ -115,9 +115,9 @@ impl Sinks {
     /// Makes the sinks, and does not open them yet.
     pub fn new(console: Box<dyn Write + Send>, wanted: SinkSettings, figures: &AllSinkCounters) -> Self {
         let mut sinks = Self {
-            file: Slot::none("file"),
-            syslog: Slot::none("syslog"),
-            console: Slot::none("console"),
+            file: SinkSlot::none("file"),
+            syslog: SinkSlot::none("syslog"),
+            console: SinkSlot::none("console"),
             spare_console: Some(console),
             key: None,
             wanted: SinkSettings { console: false, config: AuditConfig::default(), ..wanted.clone() },
@@ -145,12 +145,12 @@ impl Sinks {
         }
         self.file.to = config.file.as_ref().map(|file| file.path.display().to_string()).unwrap_or_default();
         self.syslog.to = config.syslog.as_ref().map(|syslog| syslog.address.to_string()).unwrap_or_default();
-        for (slot, figures) in [
-            (self.file.restarted(), &figures.file),
-            (self.syslog.restarted(), &figures.syslog),
-            (self.console.restarted(), &figures.console),
+        for (is_wanted, figures) in [
+            (self.file.retry_now(), &figures.file),
+            (self.syslog.retry_now(), &figures.syslog),
+            (self.console.retry_now(), &figures.console),
         ] {
-            figures.wanted.store(slot, Relaxed);
+            figures.wanted.store(is_wanted, Relaxed);
             figures.down.store(false, Relaxed);
         }
         self.wanted = wanted;
@@ -208,13 +208,13 @@ impl Sinks {
     }
 }
 
-impl<S> Slot<S> {
+impl<S> SinkSlot<S> {
     fn none(name: &'static str) -> Self {
         Self { name, to: "standard output".to_owned(), sink: None, outage: None }
     }
 
     /// Allows an attempt at once, because the new configuration may end the outage. Returns whether the sink is wanted.
-    fn restarted(&mut self) -> bool {
+    fn retry_now(&mut self) -> bool {
         if let Some(outage) = &mut self.outage {
             outage.retry_at = Instant::now();
         }
@@ -244,6 +244,7 @@ impl<S> Slot<S> {
         }
     }
 
+    /// Counts a failure, logs the first one of an outage, and sets the time of the next attempt.
     fn fail(&mut self, error: &io::Error, figures: &SinkCounters) {
         let retry_at = Instant::now() + RETRY;
         figures.failures.fetch_add(1, Relaxed);
@@ -262,6 +263,7 @@ impl<S> Slot<S> {
         }
     }
 
+    /// Counts records as lost for this sink, unless it took them.
     fn lose(&mut self, took: bool, count: u64, figures: &SinkCounters) {
         if let Some(outage) = self.outage.as_mut().filter(|_| !took && self.sink.is_some()) {
             outage.lost += count;

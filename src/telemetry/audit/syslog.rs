@@ -12,7 +12,7 @@ use crate::clock;
 use crate::config::{SyslogAddress, SyslogConfig};
 
 /// A server that takes longer counts as failed, so that syslog holds the other sinks up for this long at most.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Severity "informational" (RFC 5424, section 6.2.1).
 const INFORMATIONAL: u8 = 6;
 
@@ -51,7 +51,7 @@ impl Syslog {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let (mut message, by) = (Vec::new(), Instant::now() + PATIENCE);
+        let (mut message, by) = (Vec::new(), Instant::now() + TIMEOUT);
         for line in lines {
             message.clear();
             self.fill(&mut message, line, matches!(connection, SyslogConnection::Unix(_)))?;
@@ -81,7 +81,7 @@ impl Syslog {
             Some(answer) => answer,
             None => resolve(server)?,
         };
-        match answer.recv_timeout(PATIENCE) {
+        match answer.recv_timeout(TIMEOUT) {
             Ok(address) => address,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 self.resolving = Some(answer);
@@ -118,7 +118,7 @@ impl SyslogConnection {
     }
 
     fn tcp(server: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
         stream.set_nodelay(true)?;
         Ok(Self::Tcp(stream))
     }

@@ -31,7 +31,7 @@ pub struct AuditWriter {
 /// Why the thread left records unwritten.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritten {
-    /// A sink blocked for longer than the caller's patience.
+    /// A sink blocked for longer than the timeout of the caller.
     #[error("an audit sink does not answer")]
     Blocked,
     /// No sink took this many.
@@ -95,11 +95,11 @@ impl AuditWriter {
     /// Writes all records from before this call, and ends the thread. Call it when the node serves no more requests.
     ///
     /// # Errors
-    /// Records stay unwritten, because no sink took them or one blocked longer than `patience`.
-    pub async fn stop(mut self, patience: Duration) -> Result<(), Unwritten> {
+    /// Records stay unwritten, because no sink took them or one blocked longer than `timeout`.
+    pub async fn stop(mut self, timeout: Duration) -> Result<(), Unwritten> {
         self.audit.stopping.store(true, Relaxed);
         self.audit.wake();
-        match tokio::time::timeout(patience, &mut self.outcome).await {
+        match tokio::time::timeout(timeout, &mut self.outcome).await {
             Ok(Ok(0)) => Ok(()),
             Ok(Ok(left)) => Err(Unwritten::Left(left)),
             Ok(Err(_)) => Err(Unwritten::Panicked),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::telemetry::audit::chain::ChainLink;
 
 /// The note on one audit file.
-pub struct Head {
+pub struct HeadFile {
     note: PathBuf,
     file: PathBuf,
 }
@@ -21,7 +21,7 @@ struct HeadNote {
     hash: String,
 }
 
-impl Head {
+impl HeadFile {
     /// Returns the note in `folder` about the audit file at `file`.
     pub fn of(folder: &Path, file: &Path) -> Self {
         Self { note: folder.join("audit.head"), file: file.to_owned() }

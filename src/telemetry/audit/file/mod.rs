@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::head::Head;
-use self::recovery::End;
+use self::head::HeadFile;
+use self::recovery::FileEnd;
 use super::chain::{self, ChainLink};
 use crate::clock;
 use crate::config::AuditFileConfig;
@@ -37,7 +37,7 @@ const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 pub struct AuditFile {
     config: AuditFileConfig,
     node: String,
-    head: Head,
+    head: HeadFile,
     /// Whether the last attempt to write `head` failed, which the node logs once.
     head_failed: bool,
     key: Option<Arc<SigningKey>>,
@@ -67,7 +67,7 @@ struct OpenFile {
 impl AuditFile {
     /// Takes the file as configured, and does not open it yet. `folder` gets a note of how far the file goes.
     pub fn new(config: AuditFileConfig, node: &str, folder: PathBuf, key: Option<Arc<SigningKey>>) -> Self {
-        let (node, head) = (node.to_owned(), Head::of(&folder, &config.path));
+        let (node, head) = (node.to_owned(), HeadFile::of(&folder, &config.path));
         Self { config, node, head, head_failed: false, key, last: None, open: None, after: "start" }
     }
 
@@ -75,7 +75,7 @@ impl AuditFile {
     pub fn reconfigure(&mut self, config: AuditFileConfig, folder: &std::path::Path) {
         if config.path != self.config.path {
             self.close();
-            (self.after, self.head) = ("reload", Head::of(folder, &config.path));
+            (self.after, self.head) = ("reload", HeadFile::of(folder, &config.path));
         }
         self.config = config;
     }
@@ -104,7 +104,7 @@ impl AuditFile {
         match &written {
             Ok(()) if self.due_now() => self.checkpoint_or_close(),
             Ok(()) => {}
-            Err(error) => self.give_up(error),
+            Err(error) => self.close_after(error),
         }
         written
     }
@@ -122,7 +122,7 @@ impl AuditFile {
     pub fn tick(&mut self) -> io::Result<()> {
         let made = if self.due_now() { self.checkpoint() } else { Ok(()) };
         if let Err(error) = &made {
-            self.give_up(error);
+            self.close_after(error);
         }
         made
     }
@@ -143,10 +143,11 @@ impl AuditFile {
                 file = %self.config.path.display(),
                 "the node could not write a checkpoint to the audit file, and tries again with the next record"
             );
-            self.give_up(&error);
+            self.close_after(&error);
         }
     }
 
+    /// Whether so many or such old lines are unsigned that a checkpoint must follow now.
     fn due_now(&self) -> bool {
         self.open.as_ref().is_some_and(|open| {
             let paused = open.signed_at.is_none_or(|at| at.elapsed() >= CHECKPOINT_PAUSE);
@@ -179,7 +180,7 @@ impl AuditFile {
 
     fn open_file(&mut self) -> io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.config.path)?;
-        let end = End::read(&mut file)?;
+        let end = FileEnd::read(&mut file)?;
         let first = rotation::first_line(&self.config.path)?;
         let (bytes, began_ns) =
             (file.metadata()?.len(), first.as_ref().map_or_else(clock::unix_ns, |first| first.time_ns));
@@ -210,7 +211,7 @@ impl AuditFile {
     }
 
     /// Writes the lines that come before any record, and signs them.
-    fn begin(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
+    fn begin(&mut self, end: &FileEnd, noted: Option<ChainLink>) -> io::Result<()> {
         self.record_findings(end, noted)?;
         let (node, after) = (self.node.clone(), std::mem::replace(&mut self.after, "failure"));
         self.append_one(|out| {
@@ -223,7 +224,7 @@ impl AuditFile {
     }
 
     /// Ends a torn line and records it. Records that the file is not as this node left it.
-    fn record_findings(&mut self, end: &End, noted: Option<ChainLink>) -> io::Result<()> {
+    fn record_findings(&mut self, end: &FileEnd, noted: Option<ChainLink>) -> io::Result<()> {
         if end.unterminated {
             self.raw(b"\n")?;
         }
@@ -343,7 +344,8 @@ impl AuditFile {
         Ok(())
     }
 
-    fn give_up(&mut self, error: &io::Error) {
+    /// Closes the file after a failure, so that the next write opens and reads it again.
+    fn close_after(&mut self, error: &io::Error) {
         tracing::debug!(%error, "the node closes the audit file until it can write it again");
         self.open = None;
     }

@@ -10,7 +10,7 @@ const WINDOW: u64 = 8 << 20;
 
 /// The end of an audit file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct End {
+pub struct FileEnd {
     /// The last complete line, if the file has one.
     pub last: Option<ChainLink>,
     /// Bytes after the last line that are not a line.
@@ -21,7 +21,7 @@ pub struct End {
     lines: Vec<ChainLink>,
 }
 
-impl End {
+impl FileEnd {
     /// Reads the end of a file.
     ///
     /// # Errors
@@ -37,6 +37,8 @@ impl End {
         Ok(Self::of(&window[skipped..]))
     }
 
+    /// Finds the last line in bytes that begin with a line. A last line that lacks only its `\n` counts if it follows the
+    /// line before it.
     fn of(bytes: &[u8]) -> Self {
         let (mut lines, mut end, mut start) = (Vec::new(), 0, 0);
         let mut unterminated = false;
@@ -84,7 +86,7 @@ mod tests {
         let whole = text.len();
         let second = text.find('\n').unwrap() + 1;
         for cut in second..=whole {
-            let end = End::of(&text.as_bytes()[..cut]);
+            let end = FileEnd::of(&text.as_bytes()[..cut]);
             let last = text[..cut].matches('\n').count();
             // A line that lacks its end alone is a line.
             let complete = last + usize::from(text[cut..].starts_with('\n'));
@@ -94,14 +96,14 @@ mod tests {
             assert!(links[complete..].iter().all(|link| !end.holds(*link)));
             assert_eq!(end.torn.is_empty(), complete > last || text[..cut].ends_with('\n'));
         }
-        assert_eq!(End::of(b"").last, None);
-        assert!(End::of(b"").holds(chain::START) && !End::of(b"").holds(links[0]));
+        assert_eq!(FileEnd::of(b"").last, None);
+        assert!(FileEnd::of(b"").holds(chain::START) && !FileEnd::of(b"").holds(links[0]));
     }
 
     #[test]
     fn garbage_at_the_end_is_torn_even_with_line_ends_in_it() {
         let (text, links) = lines(2);
-        let end = End::of(format!("{text}\0\0\n\0").as_bytes());
+        let end = FileEnd::of(format!("{text}\0\0\n\0").as_bytes());
         assert_eq!((end.last, end.torn), (Some(links[1]), b"\0\0\n\0".to_vec()));
     }
 }

@@ -5,24 +5,24 @@ use std::process::Command;
 use rlimit::Resource;
 
 use super::*;
-use crate::telemetry::audit::chain_tests::{Trail, write};
+use crate::telemetry::audit::chain_tests::{TestTrail, write};
 
 /// Room for a record or an `opened` line, but not for a checkpoint.
 const ROOM: u64 = 300;
 
-fn length(trail: &Trail) -> u64 {
+fn length(trail: &TestTrail) -> u64 {
     fs::metadata(trail.path()).unwrap().len()
 }
 
 /// Limits the size of every file of this process.
-fn limit(trail: &Trail, room: Option<u64>) {
+fn limit(trail: &TestTrail, room: Option<u64>) {
     let most = room.map_or(u64::MAX, |room| length(trail) + room);
     Resource::FSIZE.set(most, u64::MAX).unwrap();
 }
 
 /// Checks that a trail without faults holds each of these records once.
 #[track_caller]
-fn assert_written(trail: &Trail, records: u32) -> String {
+fn assert_written(trail: &TestTrail, records: u32) -> String {
     trail.assert_whole();
     let text = String::from_utf8(trail.text()).unwrap();
     for n in 0..records {
@@ -45,7 +45,7 @@ fn a_checkpoint_without_room_loses_and_repeats_no_record() {
         assert!(ended.status.success() && String::from_utf8_lossy(&ended.stdout).contains("1 passed"), "{ended:?}");
         return;
     }
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     let mut file = trail.open();
     write(&mut file, 0);
     limit(&trail, Some(ROOM));
@@ -66,7 +66,7 @@ fn a_checkpoint_without_room_loses_and_repeats_no_record() {
 
 #[test]
 fn a_failed_head_note_loses_no_record() {
-    let trail = Trail::new();
+    let trail = TestTrail::new();
     let gone = trail.path().with_file_name("gone");
     let mut file = AuditFile::new(trail.config.clone(), "node-1", gone, Some(Arc::clone(&trail.key)));
     for n in 0..3 {

@@ -12,7 +12,7 @@ use crate::telemetry::audit::file::rotation;
 
 /// The pause between two reads of a file that ends in the middle of a line, and the number of these reads.
 const PAUSE: Duration = Duration::from_millis(20);
-const LOOKS: u32 = 10;
+const READS: u32 = 10;
 
 /// Audit files to verify.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,19 +45,19 @@ pub fn in_order(files: &[PathBuf]) -> Result<AuditFiles, (PathBuf, io::Error)> {
 }
 
 /// A file that a node may be writing to. It waits a moment for the end of an incomplete line.
-pub struct Growing {
+pub struct GrowingFile {
     file: File,
     ended: bool,
     looks: u32,
 }
 
-impl Growing {
+impl GrowingFile {
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, ended: true, looks: LOOKS })
+        Ok(Self { file: File::open(path)?, ended: true, looks: READS })
     }
 }
 
-impl Read for Growing {
+impl Read for GrowingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let count = self.file.read(buffer)?;
@@ -84,7 +84,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut writer = fs::OpenOptions::new().append(true).open(file.path()).unwrap();
         writer.write_all(b"first\nsec").unwrap();
-        let mut reader = Growing::open(file.path()).unwrap();
+        let mut reader = GrowingFile::open(file.path()).unwrap();
         let mut buffer = [0; 64];
         assert_eq!(reader.read(&mut buffer).unwrap(), 9);
         writer.write_all(b"ond\n").unwrap();

@@ -8,7 +8,7 @@ mod unsigned_end;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use self::files::Growing;
+use self::files::GrowingFile;
 use self::report::{AuditFinding, AuditReport, FindingKind};
 use self::torn_bytes::TornBytes;
 use self::unsigned_end::UnsignedEnd;
@@ -53,7 +53,7 @@ pub struct AuditVerifier {
 }
 
 impl AuditVerifier {
-    /// Begins to verify a trail.
+    /// Makes a verifier that has read no file yet.
     pub fn new(expected: ExpectedTrail) -> Self {
         let last = expected.whole.then_some(chain::START);
         Self {
@@ -89,7 +89,7 @@ impl AuditVerifier {
     /// # Errors
     /// The file cannot be read.
     pub fn file(&mut self, path: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<()> {
-        self.lines(path, BufReader::with_capacity(1 << 18, Growing::open(path)?), progress)
+        self.lines(path, BufReader::with_capacity(1 << 18, GrowingFile::open(path)?), progress)
     }
 
     pub(super) fn lines(

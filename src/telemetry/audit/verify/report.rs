@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use crate::crypto::VerifyingKey;
-use crate::telemetry::record::steers;
+use crate::telemetry::record::controls_terminal;
 
 /// What the verification found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -135,7 +135,7 @@ pub enum Unsigned {
     /// The files hold no checkpoint by a key that may sign.
     Everything,
     /// The end begins in a file that was rotated since, and a node signs the end of each file.
-    AuditFiles,
+    EarlierFile,
     /// The end has more lines than a node leaves unsigned.
     Lines,
     /// The lines span more time than a node waits.
@@ -170,7 +170,9 @@ impl AuditReport {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| if steers(c) { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) })
+        self.0
+            .chars()
+            .try_for_each(|c| if controls_terminal(c) { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) })
     }
 }
 
@@ -250,7 +252,7 @@ impl fmt::Display for Unsigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everything => write!(f, "which are all of them, but a node signs once it is unsealed"),
-            Self::AuditFiles => write!(f, "which begin in an earlier file, but a node signs the end of each file"),
+            Self::EarlierFile => write!(f, "which begin in an earlier file, but a node signs the end of each file"),
             Self::Lines => write!(f, "but a node signs after fewer records"),
             Self::Span { seconds } => write!(f, "which span {seconds} s, but a node signs after 5 s"),
             Self::Age { seconds } => write!(

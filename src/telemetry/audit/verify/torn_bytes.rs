@@ -17,7 +17,7 @@ pub struct TornBytes {
 }
 
 impl TornBytes {
-    /// Begins here, without any byte.
+    /// Makes an empty run of bytes, which begins at this file and line.
     pub fn new(place: (PathBuf, u64)) -> Self {
         Self { place, hash: Sha256::new(), bytes: 0, ended: false }
     }

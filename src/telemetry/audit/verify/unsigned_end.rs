@@ -23,7 +23,7 @@ pub struct UnsignedEnd {
 }
 
 impl UnsignedEnd {
-    /// Begins here.
+    /// Makes an end without lines, which begins at this file and line.
     pub fn new(place: (PathBuf, u64)) -> Self {
         Self { place, lines: 0, oldest_ns: i64::MAX, newest_ns: i64::MIN }
     }
@@ -48,7 +48,7 @@ impl UnsignedEnd {
         let why = if !signed {
             Unsigned::Everything
         } else if self.place.0 != last_file {
-            Unsigned::AuditFiles
+            Unsigned::EarlierFile
         } else if self.lines > LINES_MOST {
             Unsigned::Lines
         } else if span > AGE_MOST.as_secs() {
@@ -91,7 +91,7 @@ mod tests {
         let live = [line(NOW - 4 * SECOND, 0), line(NOW - SECOND, 60 * SECOND), line(NOW, 0)];
         assert_eq!(why(&live, true, "audit.log", Some(NOW)), None);
         assert_eq!(why(&live, false, "audit.log", Some(NOW)), Some(Unsigned::Everything));
-        assert_eq!(why(&live, true, "audit.log.2", Some(NOW)), Some(Unsigned::AuditFiles));
+        assert_eq!(why(&live, true, "audit.log.2", Some(NOW)), Some(Unsigned::EarlierFile));
         let later = NOW + 60 * SECOND;
         assert_eq!(why(&live, true, "audit.log", Some(later)), Some(Unsigned::Age { seconds: 64 }));
         assert_eq!(why(&live, true, "audit.log", None), None, "a crash left it so");
