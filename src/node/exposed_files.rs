@@ -9,7 +9,7 @@ use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::config::{Config, SealConfig};
 
-/// The number of the user, and of the group, that may do everything.
+/// The id of the user root, and of its group.
 const ROOT: u32 = 0;
 const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;

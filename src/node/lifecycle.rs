@@ -24,15 +24,15 @@ use crate::store::StoreId;
 use crate::telemetry::AuditWriter;
 
 /// The time between two checks of whether the node may serve.
-const STANDING_CHECK: Duration = Duration::from_millis(50);
+const SERVING_CHECK: Duration = Duration::from_millis(50);
 /// How long a stopping node waits until its audit records are written.
-const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stopping node may take to report to the others which keys it used.
-const LAST_USES_PATIENCE: Duration = Duration::from_millis(300);
+const LAST_USES_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a starting node waits for the API's address to become free.
-const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// A sealed node campaigns only after this many election timeouts without a leader.
-const SEALED_PATIENCE: u32 = 10;
+const SEALED_ELECTION_TIMEOUTS: u32 = 10;
 
 /// Runs a node from start to end.
 pub(super) struct Lifecycle {
@@ -61,20 +61,22 @@ impl Lifecycle {
         self.follow_files_and_answer_locally();
         let parts = Arc::clone(&self.parts);
         let result = tokio::select! {
-            ended = self.live() => ended,
+            ended = self.join_and_serve() => ended,
             reason = parts.failure.reported() => Err(NodeError::Failed(reason)),
             error = audit_failed(audit_writer.as_mut()) => Err(NodeError::Audit(error)),
         };
         // A node that fails has answered requests too, and their records must not be lost.
         if !matches!(result, Err(NodeError::Audit(_)))
             && let Some(writer) = audit_writer
-            && let Err(error) = writer.stop(AUDIT_PATIENCE).await
+            && let Err(error) = writer.stop(AUDIT_TIMEOUT).await
         {
             tracing::error!(%error, "the node ends, but not all of its audit records were written");
         }
         result
     }
 
+    /// Starts the tasks that run from the beginning to the end: they read changed certificates again, log what the node
+    /// waits for, and serve the local socket.
     fn follow_files_and_answer_locally(&mut self) {
         let parts = Arc::clone(&self.parts);
         let socket = parts.config.load().cluster.data.join(crate::http::LOCAL_SOCKET);
@@ -94,7 +96,8 @@ impl Lifecycle {
         });
     }
 
-    async fn live(&mut self) -> Result<(), NodeError> {
+    /// Joins the cluster, opens the key ring and serves, until somebody stops the node. Then it drains.
+    async fn join_and_serve(&mut self) -> Result<(), NodeError> {
         let config = self.parts.config.load_full();
         address_is_free(&config).await?;
         let stop = self.stop.clone();
@@ -109,7 +112,7 @@ impl Lifecycle {
         self.stop.cancelled().await;
         self.parts.local.set(NodeState::Draining, None);
         // The node reports the last uses of keys if that is quick; they are not worth a long wait.
-        drop(tokio::time::timeout(LAST_USES_PATIENCE, kms.replicate_uses_now()).await);
+        drop(tokio::time::timeout(LAST_USES_TIMEOUT, kms.replicate_uses_now()).await);
         cluster.stop().await;
         self.parts.cluster.store(None);
         Ok(())
@@ -168,6 +171,7 @@ impl Lifecycle {
         self.parts.waits.set_step(Some(format!("the root key of the cluster: {error}")));
     }
 
+    /// Makes the operations on keys, and starts the tasks that work for them.
     fn operations(&mut self, config: &Config, cluster: &Arc<Cluster>) -> Arc<Kms> {
         let state = Arc::clone(&self.parts.local.state);
         let kms = Arc::new(Kms::new(Arc::clone(cluster), config.cache, config.admin, state, self.parts.this_node()));
@@ -183,7 +187,7 @@ impl Lifecycle {
     /// Opens the key ring. Until that succeeds the node replicates and votes, does not serve, and leads only if nobody
     /// else does. It tries again after each pause, and at once on SIGHUP.
     async fn unseal(&self, config: &Config, kms: &Kms, cluster: &Arc<Cluster>, mut root: Result<RootKey, SealError>) {
-        let mut hands_over = pin!(hand_over(cluster, config.cluster.timing.election_max * SEALED_PATIENCE));
+        let mut hands_over = pin!(hand_over(cluster, config.cluster.timing.election_max * SEALED_ELECTION_TIMEOUTS));
         let mut pauses = Pauses::new();
         while let Err(error) = self.open_ring(kms, &root).await {
             self.stay_sealed(&error);
@@ -253,6 +257,7 @@ impl Lifecycle {
         }
     }
 
+    /// Shows on the local socket why the node does not serve.
     fn show_why_not(&self, cluster: &Cluster) {
         let (state, reason) = match cluster.standing() {
             // A node that has just started waits for its first lease.
@@ -272,7 +277,7 @@ impl Lifecycle {
     async fn wait_until(&self, holds: impl Fn() -> bool) -> bool {
         let waited = self.stop.run_until_cancelled(async {
             while !holds() {
-                tokio::time::sleep(STANDING_CHECK).await;
+                tokio::time::sleep(SERVING_CHECK).await;
             }
         });
         waited.await.is_some()
@@ -286,7 +291,7 @@ fn may_serve(cluster: &Cluster, parts: &Parts) -> bool {
     audited
         && match cluster.standing() {
             Standing::Held | Standing::Offline(_) => true,
-            // Requests wait for the revocation that long.
+            // A short delay does not close the listener: requests wait until the node has applied the revocation.
             Standing::Behind(since) => since < CATCHING_UP,
             Standing::Over => false,
         }
@@ -300,14 +305,14 @@ async fn audit_failed(writer: Option<&mut AuditWriter>) -> io::Error {
     }
 }
 
-/// Lets a sealed node campaign only after a long time without a leader, and then hand the leadership over. Never ends.
-async fn hand_over(cluster: &Cluster, patience: Duration) {
+/// Lets a sealed node campaign only after `timeout` without a leader, and then hand the leadership over. Never ends.
+async fn hand_over(cluster: &Cluster, timeout: Duration) {
     loop {
-        tokio::time::sleep(patience).await;
+        tokio::time::sleep(timeout).await;
         if cluster.leads() {
             // Each sealed leader hands over to the next node, because it does not know which of the others are sealed.
             cluster.hand_to_next().await;
-        } else if cluster.linearize(Instant::now() + patience).await.is_err() {
+        } else if cluster.linearize(Instant::now() + timeout).await.is_err() {
             cluster.campaign().await;
         }
     }
@@ -326,11 +331,11 @@ fn in_address(config: &Config) -> impl FnOnce(io::Error) -> NodeError {
 /// node has joined and caught up. A node that this process stopped a moment ago may still hold the address for a short
 /// time.
 async fn address_is_free(config: &Config) -> Result<(), NodeError> {
-    let deadline = Instant::now() + ADDRESS_PATIENCE;
+    let deadline = Instant::now() + ADDRESS_TIMEOUT;
     loop {
         match ApiServer::probe(config.address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
-                tokio::time::sleep(STANDING_CHECK).await;
+                tokio::time::sleep(SERVING_CHECK).await;
             }
             free => return free.map_err(in_address(config)),
         }

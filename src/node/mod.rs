@@ -34,7 +34,7 @@ use lifecycle::Lifecycle;
 use parts::Parts;
 
 /// How long consensus may take to close its files.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A running node.
 pub struct Node {
@@ -132,7 +132,7 @@ impl Node {
     async fn shut_down_consensus(&mut self) {
         if let Some(consensus) = self.consensus.0.take() {
             // This fails only when the runtime of this node ends, and then its tasks have ended too.
-            drop(tokio::task::spawn_blocking(move || consensus.shutdown_timeout(SHUTDOWN_PATIENCE)).await);
+            drop(tokio::task::spawn_blocking(move || consensus.shutdown_timeout(SHUTDOWN_TIMEOUT)).await);
         }
     }
 }

@@ -75,6 +75,7 @@ fn log_warnings(path: &Path, config: &Config, warnings: &[Warning]) {
     }
 }
 
+/// Runs the node, and reads the configuration again on SIGHUP, until the node ends or a signal stops it.
 async fn serve(source: (&Path, &[Override]), mut last: Read, logging: &Logging) -> Result<(), NodeError> {
     let mut stop = signals([SignalKind::terminate(), SignalKind::interrupt()])?;
     let mut reload = signals([SignalKind::hangup()])?;

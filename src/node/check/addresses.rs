@@ -14,7 +14,7 @@ use crate::config::{Config, SyslogAddress};
 use crate::socket::try_address;
 
 /// How long a name may take to resolve.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Checks the addresses that the node listens on and those that it connects to.
 pub(super) async fn check(config: &Config, report: &mut CheckReport<'_>) {
@@ -75,7 +75,7 @@ async fn peers(config: &Config, report: &mut CheckReport<'_>) {
 }
 
 async fn resolved(address: &str) -> io::Result<()> {
-    let found = timeout(PATIENCE, lookup_host(address)).await;
+    let found = timeout(RESOLVE_TIMEOUT, lookup_host(address)).await;
     match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.next() {
         Some(_) => Ok(()),
         None => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
