@@ -20,7 +20,7 @@ use super::listener::client::ConnectedClient;
 use super::pipeline::deadline::Deadline;
 use super::pipeline::guard::{self, Caller};
 use super::pipeline::record::RequestRecord;
-use super::pipeline::routes::{self, Matched};
+use super::pipeline::routes::{self, MatchedRoute};
 use super::pipeline::settings::Settings;
 use super::pipeline::{body, path};
 use super::request_id::{self, REQUEST_ID, RequestIds};
@@ -167,7 +167,7 @@ impl Api {
     async fn act<B>(
         &self,
         (client, caller): (&ConnectedClient, Caller<'_>),
-        matched: &Matched<'_>,
+        matched: &MatchedRoute<'_>,
         parts: &Parts,
         body: &mut B,
         record: &RequestRecord<'_>,

@@ -55,11 +55,11 @@ async fn describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, 
 
 async fn self_describe(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiError> {
     let identity = request.caller.identity()?;
-    let client = kms.own_identity(identity, request.deadline.act_by).await?.unwrap_or_else(nobody);
+    let client = kms.own_identity(identity, request.deadline.act_by).await?.unwrap_or_else(unknown_client);
     Ok(answers::json(&SelfDescribed::new(identity, &client)))
 }
 
-fn nobody() -> IdentityDescription {
+fn unknown_client() -> IdentityDescription {
     IdentityDescription { admin: false, author: Author::default(), policy: None, entry: None }
 }
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_stranger_sees_its_identity_and_that_it_is_not_an_admin() {
         let identity = Identity::from_bytes([0xab; 32]);
-        let shown = serde_json::to_string(&SelfDescribed::new(identity, &nobody())).unwrap();
+        let shown = serde_json::to_string(&SelfDescribed::new(identity, &unknown_client())).unwrap();
         assert_eq!(shown, format!(r#"{{"identity":"{identity}","admin":false}}"#));
     }
 
@@ -128,7 +128,7 @@ mod tests {
         let client = IdentityDescription {
             policy: Some(PolicyName::parse("app").unwrap()),
             entry: Some(Arc::new(PolicyEntry { policy, author: Author::default() })),
-            ..nobody()
+            ..unknown_client()
         };
         let shown = serde_json::to_value(SelfDescribed::new(Identity::from_bytes([1; 32]), &client)).unwrap();
         assert_eq!(shown["policy"], "app");

@@ -34,7 +34,7 @@ pub async fn handle(kind: Listing, kms: &Arc<Kms>, request: &AuthorisedRequest<'
         kind,
         identity: request.caller.identity()?,
         prefix: request.action.name().to_owned(),
-        next: Next::From(query.continue_at),
+        next: NextBatch::From(query.continue_at),
         left: query.limit.unwrap_or(usize::MAX),
     };
     if wants_lines(&request.parts.headers) {
@@ -59,12 +59,12 @@ struct RemainingNames {
     identity: Identity,
     /// As it stands in the path: policies are about the path.
     prefix: String,
-    next: Next,
+    next: NextBatch,
     left: usize,
 }
 
 /// Where the next batch begins.
-enum Next {
+enum NextBatch {
     /// At this name, or at the first one.
     From(Option<String>),
     /// All names are returned.
@@ -76,7 +76,7 @@ impl RemainingNames {
     ///
     /// The policy check is repeated for each batch, because the rules may change while a stream lasts.
     async fn batch(&mut self, deadline: Deadline) -> Result<Vec<String>, ApiError> {
-        let Next::From(from) = &self.next else { return Ok(Vec::new()) };
+        let NextBatch::From(from) = &self.next else { return Ok(Vec::new()) };
         let wanted = self.left.min(BATCH);
         if wanted == 0 {
             return Ok(Vec::new());
@@ -87,7 +87,8 @@ impl RemainingNames {
         let mut names = self.fetch(allowed, from.as_deref(), wanted + 1, deadline).await?;
         // The rules may have changed while the names were read, so they must still permit it.
         kms.rules().permit(self.identity, kms.file_admin(), self.action())?;
-        self.next = names.split_off(wanted.min(names.len())).pop().map_or(Next::Done, |name| Next::From(Some(name)));
+        self.next =
+            names.split_off(wanted.min(names.len())).pop().map_or(NextBatch::Done, |name| NextBatch::From(Some(name)));
         self.left -= names.len();
         Ok(names)
     }
@@ -119,8 +120,8 @@ impl RemainingNames {
     /// The first name that is not returned, if there is one.
     fn rest(self) -> Option<String> {
         match self.next {
-            Next::From(name) => name,
-            Next::Done => None,
+            NextBatch::From(name) => name,
+            NextBatch::Done => None,
         }
     }
 }

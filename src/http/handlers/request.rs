@@ -18,7 +18,7 @@ pub struct AuthorisedRequest<'a> {
     pub parts: &'a Parts,
     /// The whole body.
     pub body: Bytes,
-    /// Until when the answer is due.
+    /// When the answer is due, and when the operation must have ended.
     pub deadline: Deadline,
     /// The id of the request in the log.
     pub request_id: u64,

@@ -1,5 +1,5 @@
-//! A stream that adds the request id and the error code to the answers that hyper itself writes, to bytes that are not
-//! an HTTP/1.1 request.
+//! A stream that adds headers to the error answers that hyper itself writes: the request id and the error code. hyper
+//! answers bytes that are not an HTTP/1.1 request.
 
 use std::io;
 use std::pin::Pin;
@@ -29,7 +29,8 @@ impl<S> ErrorHeaders<S> {
         Self { stream, ids, given_id, pending: Bytes::new() }
     }
 
-    /// `written` with an id and an error code, if it begins with the head of an error answer that hyper made.
+    /// Adds an id and an error code to `written`. Returns `None` unless it begins with the head of an error answer that
+    /// hyper made.
     fn completed(&self, written: &[u8]) -> Option<Bytes> {
         let line = status_line(written)?;
         let id = *self.given_id.get_or_init(|| self.ids.next());
@@ -50,7 +51,8 @@ impl<S: AsyncWrite + Unpin> ErrorHeaders<S> {
     }
 }
 
-/// The status line of an error answer without an id, which only hyper makes. Good answers are not searched.
+/// Returns the status line of an error answer without an id, which only hyper makes. It does not search other answers,
+/// because most are successes.
 fn status_line(written: &[u8]) -> Option<&[u8]> {
     let Some([_, b' ', b'4' | b'5', ..]) = written.strip_prefix(b"HTTP/1.") else { return None };
     let name = request_id::NAME.as_bytes();

@@ -107,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Which sweep drains a connection that stays like this, and which one closes it.
+    /// Returns the sweep that drains a connection that stays like this, and the sweep that closes it.
     fn ends(seen: &Observation) -> (Option<u32>, Option<u32>) {
         let (mut seen, mut drained) = (*seen, None);
         for now in 1..20_000 {

@@ -12,7 +12,7 @@ use crate::policy::{
 pub struct Description {
     /// One line.
     pub summary: &'static str,
-    /// What the line leaves open. May be empty.
+    /// More about the operation. May be empty.
     pub details: &'static str,
     /// Its request body.
     pub request: RequestSchema,
@@ -28,7 +28,7 @@ pub type Example = fn() -> ApiError;
 /// A request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestSchema {
-    /// None. The server reads and ignores a body.
+    /// No body. If the client sends one, the server reads and ignores it.
     None,
     /// JSON of this schema. The client may leave it out.
     Optional(&'static str),
@@ -39,7 +39,7 @@ pub enum RequestSchema {
 /// The body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerSchema {
-    /// None.
+    /// No body.
     Empty,
     /// JSON of this schema.
     Json(&'static str),
@@ -163,12 +163,12 @@ const fn key(action: KeyAction) -> Description {
         | KeyAction::Disable
         | KeyAction::Enable
         | KeyAction::Restore
-        | KeyAction::Purge => life(action),
+        | KeyAction::Purge => version_or_deleted_key(action),
     }
 }
 
 /// Operations on the versions of a key and on deleted keys.
-const fn life(action: KeyAction) -> Description {
+const fn version_or_deleted_key(action: KeyAction) -> Description {
     match action {
         KeyAction::Rotate => Description {
             details: "The server uses it from then on. Ciphertexts of older versions still decrypt.",
@@ -259,7 +259,7 @@ const CHANGED: Example = || ApiError::Kms(Error::PolicyChanged);
 
 const POLICY_WRITE: &[Example] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const NO_DIGITS: Example = || ApiError::Identity(IdentityError);
+const NOT_AN_IDENTITY: Example = || ApiError::Identity(IdentityError);
 
 const POLICY_ASSIGN: &[Example] = &[
     BAD_BODY,
@@ -302,7 +302,7 @@ const fn identity(action: IdentityAction) -> Description {
 
 const IDENTITY_CREATE: &[Example] = &[
     BAD_BODY,
-    NO_DIGITS,
+    NOT_AN_IDENTITY,
     INVALID_POLICY_NAME,
     || ApiError::Kms(Error::IdentityExists),
     NO_POLICY,

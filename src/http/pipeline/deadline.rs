@@ -1,16 +1,16 @@
-//! Until when a request may take, and until when its operation may try.
+//! The deadlines of a request: when its client gets an answer at the latest, and when its operation gives up.
 
 use std::time::{Duration, Instant};
 
 use super::routes;
 
-/// How much earlier than the request its operation gives up, so that the operation's own, better worded failure is the
-/// answer.
+/// How much earlier than the request its operation gives up. So the client gets the failure of the operation, which says
+/// more than a timeout.
 const MARGIN: Duration = Duration::from_millis(500);
 /// The timeout of requests that have no limit.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Until when a request may take.
+/// When a request must be answered, and when its operation must have ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     /// When the client gets its 503.

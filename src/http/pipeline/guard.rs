@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::routes::{Auth, Matched};
+use super::routes::{Auth, MatchedRoute};
 use super::settings::Settings;
 use crate::http::error::ApiError;
 use crate::http::listener::client::ConnectedClient;
@@ -86,7 +86,7 @@ pub async fn check<'p>(
     settings: &Settings,
     file_admin: Option<Identity>,
     rules: impl AsyncFnOnce() -> Result<Arc<Rules>, kms::Error>,
-    matched: &Matched<'p>,
+    matched: &MatchedRoute<'p>,
     method: &Method,
     identity: Result<Option<Identity>, ApiError>,
 ) -> Result<Caller<'p>, ApiError> {

@@ -1,4 +1,5 @@
-//! The route table: what each path of an action wants of a request (wire contract, "Endpoints").
+//! The route table: the method, the largest body, the timeout and the client that each path wants (wire contract,
+//! "Endpoints").
 
 use std::fmt;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub enum Auth {
 
 /// The route of a request, and what the request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Matched<'p> {
+pub struct MatchedRoute<'p> {
     /// The place of the route in [`ROUTES`].
     pub index: usize,
     /// The route.
@@ -78,9 +79,9 @@ pub static ROUTES: [Route; PATHS.len()] = {
 };
 
 /// The route of a decoded path.
-pub fn find(path: &str) -> Option<Matched<'_>> {
+pub fn find(path: &str) -> Option<MatchedRoute<'_>> {
     let (index, action) = policy::find(path)?;
-    Some(Matched { index, route: &ROUTES[index], action })
+    Some(MatchedRoute { index, route: &ROUTES[index], action })
 }
 
 impl Route {
@@ -153,7 +154,7 @@ const fn key(action: KeyAction) -> (Method, usize) {
     }
 }
 
-/// The same of an action on policies.
+/// The method and the largest body of an action on policies.
 const fn policy(action: PolicyAction) -> (Method, usize) {
     match action {
         PolicyAction::Describe | PolicyAction::Read | PolicyAction::List => (Method::Get, 0),
@@ -162,7 +163,7 @@ const fn policy(action: PolicyAction) -> (Method, usize) {
     }
 }
 
-/// The same of an action on identities.
+/// The method and the largest body of an action on identities.
 const fn identity(action: IdentityAction) -> (Method, usize) {
     match action {
         IdentityAction::Describe | IdentityAction::DescribeSelf | IdentityAction::List => (Method::Get, 0),

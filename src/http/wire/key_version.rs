@@ -7,8 +7,8 @@ use super::json::non_empty;
 /// The number for a text that is not a version: no key has it, since versions count from 1.
 const NO_VERSION: u32 = 0;
 
-/// The number of a version such as `v1`. The key decides whether it has that version. `None` when the request names
-/// none.
+/// The number of a version such as `v1`. The key decides whether it has that version. `None` if the
+/// request does not name a version.
 pub fn number(field: Option<&Cow<'_, str>>) -> Option<u32> {
     non_empty(field).map(|text| {
         let digits = text.strip_prefix('v').filter(|digits| !digits.starts_with(['0', '+']));

@@ -9,7 +9,7 @@ const MAX_ANSWER: usize = 1 << 20;
 /// Room for the end of an answer: `continue_at` and a name of 80 bytes.
 const TAIL: usize = 120;
 
-/// What is listed.
+/// The kind of names that a listing has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
     /// Keys.

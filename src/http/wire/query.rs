@@ -1,5 +1,5 @@
-//! The queries of requests. A listing's says where to go on and how many names to return (wire contract, "Names and
-//! listings"), and a log stream's says which events.
+//! The queries of requests. The query of a listing says where to go on and how many names to return (wire contract,
+//! "Names and listings"). The query of a log stream says which events to send.
 
 use crate::http::pipeline::path;
 
