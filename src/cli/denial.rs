@@ -42,10 +42,10 @@ fn is_anonymous(error: &Error, credentials: &Credentials) -> bool {
 fn advice(path: &str, own: &SelfEntry) -> String {
     let (identity, policy) = (quoted(&own.identity), quoted(&own.policy));
     let assigns = Action::parse(path).is_some_and(|action| action.kind() == ActionKind::Policy(PolicyAction::Assign));
-    if assigns && may(path, own) {
+    if assigns && is_allowed(path, own) {
         return "nobody can give a policy to themselves: ask another admin".to_owned();
     }
-    if own.admin || may(path, own) {
+    if own.admin || is_allowed(path, own) {
         return "your rights allow this request now: they may have changed just now, so try again; if that fails, too, only an admin may send it".to_owned();
     }
     if own.policy.is_empty() {
@@ -54,7 +54,7 @@ fn advice(path: &str, own: &SelfEntry) -> String {
         );
     }
     let name = printable(&own.policy);
-    match hit(path, &own.deny) {
+    match first_match(path, &own.deny) {
         Some(pattern) => format!(
             "your policy '{name}' denies this: its deny pattern \"{}\" matches {}, and deny wins over allow; \
              an admin can remove the pattern:\n  keyraft policy edit {policy} --drop {}",
@@ -71,12 +71,12 @@ fn advice(path: &str, own: &SelfEntry) -> String {
     }
 }
 
-fn may(path: &str, own: &SelfEntry) -> bool {
-    own.admin || (hit(path, &own.deny).is_none() && hit(path, &own.allow).is_some())
+fn is_allowed(path: &str, own: &SelfEntry) -> bool {
+    own.admin || (first_match(path, &own.deny).is_none() && first_match(path, &own.allow).is_some())
 }
 
 /// The first of the patterns that matches the path.
-fn hit<'a>(path: &str, patterns: &'a BTreeMap<String, serde_json::Value>) -> Option<&'a str> {
+fn first_match<'a>(path: &str, patterns: &'a BTreeMap<String, serde_json::Value>) -> Option<&'a str> {
     let hits = |text: &&String| Pattern::parse(text).is_ok_and(|pattern| pattern.matches_decoded(path));
     patterns.keys().find(hits).map(String::as_str)
 }

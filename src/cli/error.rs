@@ -158,7 +158,7 @@ pub enum Error {
     Declined,
     /// How many assignments of a file were not made. The output has said which and why.
     #[error("{}; the output says why", not_assigned(*.0))]
-    LeftAlone(usize),
+    NotAssigned(usize),
     /// How many keys are not imported and proven. The output has said which and why.
     #[error("{}; the output says which and why", need_a_look(*.0))]
     NotMigrated(usize),

@@ -190,7 +190,7 @@ impl Error {
             Self::OutcomeUnknown { .. } => "outcome_unknown",
             Self::Differs => "differs",
             Self::Declined => "declined",
-            Self::LeftAlone(_) => "left_alone",
+            Self::NotAssigned(_) => "left_alone",
             Self::NotMigrated(_) => "not_migrated",
             Self::Output(_) => "output",
             Self::Runtime(_) => "system",

@@ -2,29 +2,29 @@
 
 use std::fmt::Write as _;
 
-/// Escapes everything that could steer a terminal, end the line or change the direction of the text. Anybody may have
+/// Escapes everything that could control a terminal, end the line or change the direction of the text. Anybody may have
 /// chosen a path, a pattern or the name of a file.
 pub fn printable(text: &str) -> String {
-    escaped(text, steers)
+    escaped(text, controls_terminal)
 }
 
 /// Escapes the same, except the ends of lines.
 pub fn printable_lines(text: &str) -> String {
-    escaped(text, |c| c != '\n' && steers(c))
+    escaped(text, |c| c != '\n' && controls_terminal(c))
 }
 
 /// Escapes the same in JSON, with JSON's own escapes. Such characters occur only in its strings, apart from ends of lines.
 pub fn printable_json(json: &str) -> String {
     let escape = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-    json.chars().map(|c| if c != '\n' && steers(c) { escape(c) } else { c.to_string() }).collect()
+    json.chars().map(|c| if c != '\n' && controls_terminal(c) { escape(c) } else { c.to_string() }).collect()
 }
 
-/// Quotes a word for a POSIX shell. If it has characters that steer a terminal, only bash, zsh and ksh can read it.
+/// Quotes a word for a POSIX shell. If it has characters that control a terminal, only bash, zsh and ksh can read it.
 pub fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:,+=@%".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()
-    } else if word.contains(steers) {
+    } else if word.contains(controls_terminal) {
         format!("$'{}'", word.chars().map(in_ansi_quotes).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
@@ -37,7 +37,7 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool) -> String {
 
 /// Whether a character is a control, an end of a line, or an invisible one that changes what others look like: marks of
 /// direction, embeddings, overrides and isolates (Unicode 16, section 23.2, and UAX #9), joiners, invisible operators.
-fn steers(c: char) -> bool {
+fn controls_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}')
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
@@ -47,7 +47,7 @@ fn steers(c: char) -> bool {
 fn in_ansi_quotes(c: char) -> String {
     match c {
         '\'' | '\\' => format!("\\{c}"),
-        c if steers(c) => c.encode_utf8(&mut [0; 4]).bytes().fold(String::new(), |mut text, byte| {
+        c if controls_terminal(c) => c.encode_utf8(&mut [0; 4]).bytes().fold(String::new(), |mut text, byte| {
             write!(text, "\\x{byte:02x}").expect("writing to a String does not fail");
             text
         }),
@@ -65,7 +65,7 @@ mod tests {
     ];
 
     #[test]
-    fn characters_that_steer_a_terminal_are_escaped() {
+    fn characters_that_control_a_terminal_are_escaped() {
         for bad in BAD {
             let shown = printable(&format!("a{bad}ö"));
             assert_eq!(shown, format!("a{}ö", bad.escape_unicode()));
@@ -78,7 +78,7 @@ mod tests {
     fn escaped_json_has_the_same_value() {
         let value = serde_json::json!({ "a\u{9b}": BAD.iter().collect::<String>(), "b": "\u{e0041}\n" });
         let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
-        assert!(!shown.contains(|c: char| c != '\n' && steers(c)), "{shown}");
+        assert!(!shown.contains(|c: char| c != '\n' && controls_terminal(c)), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 

@@ -96,7 +96,7 @@ impl Output {
         self.line(&printable_json(&text.map_err(|error| Error::Output(error.into()))?))
     }
 
-    /// Prints a line of a stream unchanged; on a terminal it escapes what could steer that.
+    /// Prints a line of a stream unchanged; on a terminal it escapes what could control that.
     pub fn event(self, line: &[u8]) -> Result<(), Error> {
         if self.terminal {
             self.bytes(printable_json(&String::from_utf8_lossy(line)).as_bytes())

@@ -19,7 +19,7 @@ pub struct Args {
     #[command(flatten)]
     overrides: Overrides,
     #[command(flatten)]
-    retired: Retired,
+    retired: FlagsWithoutEffect,
 }
 
 /// The options of `kes server` that replace settings of the file.
@@ -41,7 +41,7 @@ struct Overrides {
 
 /// Flags of `kes server` that have no effect in Keyraft. Each is an error that says what to do instead.
 #[derive(clap::Args)]
-struct Retired {
+struct FlagsWithoutEffect {
     #[arg(long, hide = true)]
     root: Option<String>,
     #[arg(long, hide = true, action = ArgAction::SetTrue)]
@@ -87,7 +87,7 @@ impl Overrides {
     }
 }
 
-impl Retired {
+impl FlagsWithoutEffect {
     fn refuse(&self) -> Result<(), Error> {
         let all = [
             ("--root", self.root.is_some(), "write the identity into the file instead: `admin: {identity: …}`"),

@@ -13,7 +13,7 @@ use super::listing::path;
 use super::{ApiClient, DataKey, Error, KeyEntry};
 use crate::policy::{Identity, KeyAction};
 
-/// Key material to import, and facts about it. The server chooses what is absent.
+/// Key material to import, and its origin. The server chooses the values that are absent.
 #[derive(Default)]
 pub struct Import<'a> {
     /// The 32 bytes.

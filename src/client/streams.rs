@@ -28,7 +28,7 @@ pub enum LogKind {
     Error,
 }
 
-/// Which events of a log.
+/// Which events of a log the stream has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogQuery {
     /// How many of the last events to begin with.

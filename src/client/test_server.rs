@@ -29,13 +29,13 @@ pub fn refuse(status: u16, code: ErrorCode) -> Response<Full<Bytes>> {
 }
 
 /// The server side of TLS, and the file with the certificate that a client must trust.
-pub struct Loopback {
+pub struct TestServerTls {
     tls: PublicTls,
     pub ca: PathBuf,
     _folder: TempDir,
 }
 
-impl Loopback {
+impl TestServerTls {
     /// Creates a new certificate for 127.0.0.1.
     pub fn new(certificate_required: bool) -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -59,19 +59,19 @@ impl Loopback {
 /// A running test server, which stops when it is dropped.
 pub struct TestServer {
     pub endpoint: Endpoint,
-    pub tls: Arc<Loopback>,
+    pub tls: Arc<TestServerTls>,
     task: JoinHandle<()>,
 }
 
 impl TestServer {
     /// Starts a server with a certificate of its own.
     pub async fn start(handler: impl Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
-        Self::start_with(Arc::new(Loopback::new(false)), handler).await
+        Self::start_with(Arc::new(TestServerTls::new(false)), handler).await
     }
 
     /// Starts a server with the certificate of another one.
     pub async fn start_with(
-        tls: Arc<Loopback>,
+        tls: Arc<TestServerTls>,
         handler: impl Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,13 +93,13 @@ impl Drop for TestServer {
     }
 }
 
-async fn serve(listener: TcpListener, tls: Arc<Loopback>, handler: Arc<Handler>) {
+async fn serve(listener: TcpListener, tls: Arc<TestServerTls>, handler: Arc<Handler>) {
     while let Ok((tcp, _)) = listener.accept().await {
-        tokio::spawn(converse(tcp, tls.clone(), handler.clone()));
+        tokio::spawn(serve_connection(tcp, tls.clone(), handler.clone()));
     }
 }
 
-async fn converse(tcp: TcpStream, tls: Arc<Loopback>, handler: Arc<Handler>) {
+async fn serve_connection(tcp: TcpStream, tls: Arc<TestServerTls>, handler: Arc<Handler>) {
     let Ok(accepted) = tls.tls.accept(tcp).await else { return };
     let service = service_fn(|request: Request<Incoming>| {
         let handler = handler.clone();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response};
 
-use super::test_server::{Loopback, TestServer, refuse};
+use super::test_server::{TestServer, TestServerTls, refuse};
 use super::{ApiClient, Endpoint, Error, LogKind, LogQuery};
 use crate::error_code::ErrorCode;
 use crate::tls::Alpn;
@@ -199,7 +199,7 @@ async fn the_local_socket_shows_that_a_node_is_sealed() {
 
 #[tokio::test]
 async fn the_hint_names_the_api_key_when_the_server_requires_a_certificate() {
-    let server = TestServer::start_with(Arc::new(Loopback::new(true)), echo).await;
+    let server = TestServer::start_with(Arc::new(TestServerTls::new(true)), echo).await;
     for alpn in [Alpn::Http1, Alpn::Http2] {
         let error = server.client(vec![server.endpoint.clone()], alpn).version().await.unwrap_err();
         assert!(error.hint().unwrap().contains("MINIO_KES_API_KEY"), "{alpn:?}: {error:?}");

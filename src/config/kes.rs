@@ -14,7 +14,7 @@ const NO_ADMIN: [&str; 2] = ["disabled", "_"];
 
 /// Up to a year, like everything that a node may use without asking the leader.
 pub(super) const EXPIRY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(8760 * 3600);
-/// A deleted key can be restored for a year at most: somebody wanted that secret gone.
+/// A deleted key can be restored for a year at most, because a user who deletes a key wants its secret to be gone.
 const DELETION_WINDOW: RangeInclusive<Duration> = EXPIRY;
 const CAPACITY: RangeInclusive<usize> = 1..=10_000_000;
 const ROUTE_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);

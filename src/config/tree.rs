@@ -16,7 +16,7 @@ pub(super) struct YamlNode {
 
 /// A value. Numbers and switches stay texts: an identity that has only digits must not become a number.
 pub(super) enum YamlValue {
-    /// Nothing, `null` or `~`.
+    /// No value, `null` or `~`.
     Null,
     /// A scalar as the file has it, without its quotes.
     Text(String),

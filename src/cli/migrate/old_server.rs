@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::proof::PROBE_CONTEXT;
 use super::source::SourceKey;
 use crate::cli::Error;
 use crate::cli::connect::{ConnectSettings, Variables};
@@ -10,8 +11,6 @@ use crate::crypto::{Ciphertext, OpenedKey, random};
 use crate::tls::{Alpn, ApiKey, ApiKeyError, Credentials, Trust};
 
 const VARIABLE: &str = "KEYRAFT_VERIFY_API_KEY";
-/// The context of probes, so that nobody can take a probe for anything else.
-pub const CONTEXT: &[u8] = b"keyraft migrate: a probe";
 
 /// The options for the old server. Without them, the credentials and CA for the new server apply.
 #[derive(Default, clap::Args)]
@@ -36,13 +35,13 @@ pub struct OldServer {
 /// Whether the two servers open each other's ciphertexts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Agreement {
-    /// They do, and their HMACs agree.
+    /// Each opens what the other sealed, and their HMACs agree.
     Agree,
     /// The key was rotated on the new server. They agree on the file's version, and the old server cannot have the other.
     Rotated,
     /// The old server has no key of this name.
     Absent,
-    /// They do not, for this reason.
+    /// One does not open what the other sealed, or their HMACs differ. The text says which.
     Disagree(String),
 }
 
@@ -128,7 +127,7 @@ enum ProbeResult {
 /// Has `sealer` seal a probe, and `opener` open it.
 async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result<ProbeResult, Error> {
     let probe = random::bytes::<32>();
-    let sealed = match sealer.client().encrypt(&key.name, &probe, CONTEXT).await {
+    let sealed = match sealer.client().encrypt(&key.name, &probe, PROBE_CONTEXT).await {
         Ok(sealed) => sealed,
         Err(error) if error.is_status(404) => return Ok(ProbeResult::NoKey),
         Err(error) => {
@@ -137,7 +136,7 @@ async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result
         }
     };
     let what = |clause: &str| format!("{} {clause} what {} encrypts", opener.name(), sealer.name());
-    match opener.client().decrypt(&key.name, &sealed, CONTEXT).await {
+    match opener.client().decrypt(&key.name, &sealed, PROBE_CONTEXT).await {
         Ok(opened) if opened[..] == probe => Ok(ProbeResult::Opened),
         Ok(_) => Ok(ProbeResult::Failed(what("decrypts to other bytes"))),
         Err(error) => {
@@ -152,7 +151,7 @@ async fn exchange(sealer: Side<'_>, opener: Side<'_>, key: &SourceKey) -> Result
 
 /// Whether the file's key sealed the ciphertext.
 fn is_sealed_by(key: &SourceKey, sealed: &[u8]) -> bool {
-    OpenedKey::new(&key.material, 1).open(&Ciphertext::parse(sealed), CONTEXT).is_ok()
+    OpenedKey::new(&key.material, 1).open(&Ciphertext::parse(sealed), PROBE_CONTEXT).is_ok()
 }
 
 /// The HMAC, if the server can make one with this key.
@@ -235,8 +234,8 @@ mod tests {
     #[test]
     fn a_ciphertext_of_another_version_is_recognised() {
         let (file, other) = (key(), key());
-        assert!(is_sealed_by(&file, &OpenedKey::new(&file.material, 2).seal(b"x", CONTEXT)));
-        assert!(!is_sealed_by(&file, &OpenedKey::new(&other.material, 2).seal(b"x", CONTEXT)));
+        assert!(is_sealed_by(&file, &OpenedKey::new(&file.material, 2).seal(b"x", PROBE_CONTEXT)));
+        assert!(!is_sealed_by(&file, &OpenedKey::new(&other.material, 2).seal(b"x", PROBE_CONTEXT)));
     }
 
     #[test]

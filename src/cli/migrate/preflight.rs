@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::old_server::CONTEXT;
+use super::proof::PROBE_CONTEXT;
 use crate::cli::Error;
 use crate::client::{self, ApiClient};
 use crate::crypto::random;
@@ -30,13 +30,13 @@ pub async fn missing_keys(old: &ApiClient, names: Vec<String>) -> Result<HashSet
 
 async fn has_key(old: &ApiClient, name: &str) -> Result<bool, client::Error> {
     let probe = random::bytes::<32>();
-    let sealed = match old.encrypt(name, &probe, CONTEXT).await {
+    let sealed = match old.encrypt(name, &probe, PROBE_CONTEXT).await {
         Ok(sealed) => sealed,
         Err(error) if error.is_status(404) => return Ok(false),
         // The proof reports what is wrong with the key itself.
         Err(error) => return ignore_key_errors(error).map(|()| true),
     };
-    old.decrypt(name, &sealed, CONTEXT).await.map(drop).or_else(ignore_key_errors)?;
+    old.decrypt(name, &sealed, PROBE_CONTEXT).await.map(drop).or_else(ignore_key_errors)?;
     old.hmac(name, &probe).await.map(drop).or_else(ignore_key_errors)?;
     Ok(true)
 }

@@ -8,7 +8,7 @@ use crate::crypto::{OpenedKey, random};
 use crate::error_code::ErrorCode;
 
 /// The context of probes, so that nobody can take a probe for anything else.
-const CONTEXT: &[u8] = b"keyraft migrate: a probe";
+pub const PROBE_CONTEXT: &[u8] = b"keyraft migrate: a probe";
 
 /// How the server's key differs from the file's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum KeyDifference {
 /// The server does not seal, because after a rotation it would seal with a version that the file does not have.
 pub async fn difference(client: &ApiClient, key: &SourceKey) -> Result<Option<KeyDifference>, Error> {
     let (opened, probe) = (OpenedKey::new(&key.material, 1), random::bytes::<32>());
-    match client.decrypt(&key.name, &opened.seal(&probe, CONTEXT), CONTEXT).await {
+    match client.decrypt(&key.name, &opened.seal(&probe, PROBE_CONTEXT), PROBE_CONTEXT).await {
         Ok(plaintext) if plaintext[..] == probe => {}
         Ok(_) => return Ok(Some(KeyDifference::Key)),
         Err(error) if error.has_code(ErrorCode::CiphertextNotAuthentic) => {

@@ -39,7 +39,7 @@ pub use self::report::{Cpu, Latency, LoadReport, OperationReport};
 use self::requests::Requests;
 use self::schedule::Schedule;
 use self::target::Target;
-use self::worker::{Window, Worker};
+use self::worker::{MeasurementWindow, Worker};
 use super::ApiClient;
 use crate::client;
 use crate::tls::{Alpn, ClientTls};
@@ -76,7 +76,7 @@ async fn measure(
     progress: &Arc<LoadProgress>,
 ) -> Result<(LoadReport, Vec<(usize, u64)>), LoadError> {
     let workers = workers(plan, tls, keys, progress).await?;
-    let window = Window::starting_now(plan.warm_up, plan.duration);
+    let window = MeasurementWindow::starting_now(plan.warm_up, plan.duration);
     progress.enter(Phase::WarmingUp);
     let mut running: JoinSet<WorkerCounts> = workers.into_iter().map(|worker| worker.run(window)).collect();
     progress.until_stopped_or(sleep_until(window.begin)).await;

@@ -38,14 +38,14 @@ pub struct Worker {
 
 /// The time in which requests count: the measurement.
 #[derive(Debug, Clone, Copy)]
-pub struct Window {
+pub struct MeasurementWindow {
     /// Its start.
     pub begin: Instant,
     /// Its end, when the clients also stop.
     pub end: Instant,
 }
 
-impl Window {
+impl MeasurementWindow {
     /// A window that begins after a warm-up from now.
     pub fn starting_now(warm_up: Duration, duration: Duration) -> Self {
         let begin = Instant::now() + warm_up;
@@ -59,7 +59,7 @@ impl Window {
 
 impl Worker {
     /// Sends requests until the window ends.
-    pub async fn run(mut self, window: Window) -> WorkerCounts {
+    pub async fn run(mut self, window: MeasurementWindow) -> WorkerCounts {
         let mut counts = WorkerCounts::new(self.number, &self.mix);
         let mut random = Xorshift::new();
         let mut failures_in_a_row = 0;
@@ -102,7 +102,7 @@ impl Worker {
     }
 
     /// Connects if the client has no connection. Tries one server after the other for as long as the test runs.
-    async fn reconnect(&mut self, window: Window, counts: &mut WorkerCounts, failures_in_a_row: &mut u32) {
+    async fn reconnect(&mut self, window: MeasurementWindow, counts: &mut WorkerCounts, failures_in_a_row: &mut u32) {
         while !self.connection.is_open() && !self.is_over(window) {
             self.progress.until_stopped_or(sleep(pause(*failures_in_a_row))).await;
             match self.connection.open().await {
@@ -124,7 +124,7 @@ impl Worker {
         operation: LoadOperation,
         outcome: Result<StatusCode, TransportFailure>,
         (since, now): (Instant, Instant),
-        window: Window,
+        window: MeasurementWindow,
         counts: &mut WorkerCounts,
     ) {
         match outcome {
@@ -142,14 +142,14 @@ impl Worker {
         }
     }
 
-    fn count_failure(&self, kind: &str, now: Instant, window: Window, counts: &mut WorkerCounts) {
+    fn count_failure(&self, kind: &str, now: Instant, window: MeasurementWindow, counts: &mut WorkerCounts) {
         self.progress.count_failure(kind);
         if window.holds(now) {
             counts.count_failure(kind);
         }
     }
 
-    fn is_over(&self, window: Window) -> bool {
+    fn is_over(&self, window: MeasurementWindow) -> bool {
         Instant::now() >= window.end || self.progress.is_stopped()
     }
 }

@@ -106,5 +106,5 @@ pub async fn apply(client: &ApiClient, file: &PolicyFile, options: ApplyOptions,
 }
 
 fn as_wanted(plan: &PolicyPlan) -> Result<(), Error> {
-    if plan.left_alone.is_empty() { Ok(()) } else { Err(Error::LeftAlone(plan.left_alone.len())) }
+    if plan.skipped.is_empty() { Ok(()) } else { Err(Error::NotAssigned(plan.skipped.len())) }
 }

@@ -16,7 +16,7 @@ pub struct PolicyPlan {
     /// Policies to make, change, assign or delete, by name.
     pub changes: Vec<PolicyChange>,
     /// Assignments of the file that nobody may or should make.
-    pub left_alone: Vec<LeftAlone>,
+    pub skipped: Vec<SkippedAssignment>,
     /// The file's admin, if it is not an admin of the server.
     pub admin: Option<FileAdmin>,
     /// How many policies and assignments stay on the server that are not in the file.
@@ -71,7 +71,7 @@ pub struct PatternDiff {
 
 /// An assignment of the file that the command does not make.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct LeftAlone {
+pub struct SkippedAssignment {
     /// The policy in the file.
     pub policy: String,
     /// Who gets it in the file.
@@ -130,16 +130,16 @@ impl PolicyPlan {
         if had.is_some_and(|entry| !entry.admin && entry.policy == change.name) {
             return;
         }
-        let left = |reason| LeftAlone { policy: change.name.clone(), identity: text.clone(), reason };
+        let left = |reason| SkippedAssignment { policy: change.name.clone(), identity: text.clone(), reason };
         if had.is_some_and(|entry| entry.admin) {
-            self.left_alone.push(left(
+            self.skipped.push(left(
                 "it is an admin of this server, and an admin has no policy: remove it from this policy in the file",
             ));
         } else if text == current.own_identity {
-            self.left_alone
+            self.skipped
                 .push(left("it is your own identity, and nobody can give a policy to themselves: ask another admin"));
         } else if change.name == self.own_policy && change.kind == ChangeKind::Changed && !change.lets_assign() {
-            self.left_alone.push(left(
+            self.skipped.push(left(
                 "this is your own policy: it changes last, and then no longer lets you assign it; ask another admin",
             ));
         } else {

@@ -14,7 +14,7 @@ pub fn render(plan: &PolicyPlan, prune: bool) -> String {
     if plan.changes.is_empty() {
         parts.push("Nothing differs.".to_owned());
     }
-    for one in &plan.left_alone {
+    for one in &plan.skipped {
         let (policy, identity, reason) = (&one.policy, &one.identity, one.reason);
         parts.push(format!("{WARN}not assigned{WARN:#}  {policy} to {identity}: {reason}"));
     }
@@ -61,7 +61,7 @@ pub fn json(plan: &PolicyPlan, done: &[String]) -> Value {
     json!({
         "differs": order::step_count(plan) > 0,
         "policies": plan.changes.iter().map(change).collect::<Vec<_>>(),
-        "left_alone": plan.left_alone,
+        "left_alone": plan.skipped,
         "admin": plan.admin,
         "done": done,
     })

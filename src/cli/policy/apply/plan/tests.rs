@@ -125,8 +125,8 @@ fn the_callers_own_policy_is_assigned_after_it_has_changed() {
     assert_eq!(shown(&PolicyPlan::new(&plan, &current, false)), ["write me", "assign me 8087"]);
     let plan = file("");
     let plan = PolicyPlan::new(&plan, &current, false);
-    assert_eq!((shown(&plan), plan.left_alone.len()), (vec!["write me".to_owned()], 1));
-    assert!(plan.left_alone[0].reason.contains("changes last"));
+    assert_eq!((shown(&plan), plan.skipped.len()), (vec!["write me".to_owned()], 1));
+    assert!(plan.skipped[0].reason.contains("changes last"));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_identity_moves_and_impossible_assignments_are_reported() {
     let plan = PolicyPlan::new(&file, &current, false);
     assert_eq!(shown(&plan), ["create app", "assign app 8087"]);
     assert_eq!(plan.changes[0].assign[0].1.as_deref(), Some("old"));
-    let left: Vec<_> = plan.left_alone.iter().map(|one| (&one.identity[..4], one.reason)).collect();
+    let left: Vec<_> = plan.skipped.iter().map(|one| (&one.identity[..4], one.reason)).collect();
     assert!(
         matches!(left[..], [("8bc7", admin), ("b29d", own)] if admin.contains("admin") && own.contains("your own"))
     );
