@@ -105,9 +105,10 @@ impl Kms {
         by: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let sealed = Sealed { name, choice: version.into(), ciphertext: Ciphertext::parse(ciphertext), context };
-        match self.decrypt_at_once(&sealed) {
+        match self.decrypt_locally(&sealed) {
             Some(plaintext) => Ok(plaintext),
-            None => Box::pin(self.decrypt_with_questions(&sealed, by)).await,
+            // Boxed because it is rare, and each future that is awaited in place makes the future of every request larger.
+            None => Box::pin(self.decrypt_asking_others(&sealed, by)).await,
         }
     }
 
@@ -126,7 +127,7 @@ impl Kms {
     }
 
     /// Decrypts if this node needs nobody's help, and one version of the key is sure to be the right one.
-    fn decrypt_at_once(&self, sealed: &Sealed<'_>) -> Option<Zeroizing<Vec<u8>>> {
+    fn decrypt_locally(&self, sealed: &Sealed<'_>) -> Option<Zeroizing<Vec<u8>>> {
         let &Sealed { name, choice, ref ciphertext, context } = sealed;
         let key = self.known(name, choice)?;
         let fits = choice != VersionChoice::Newest
@@ -135,7 +136,8 @@ impl Kms {
         if fits { key.open(ciphertext, context).ok() } else { None }
     }
 
-    async fn decrypt_with_questions(&self, sealed: &Sealed<'_>, by: Instant) -> Result<Zeroizing<Vec<u8>>, Error> {
+    /// Decrypts, and asks the leader or a peer about what this node does not know.
+    async fn decrypt_asking_others(&self, sealed: &Sealed<'_>, by: Instant) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.check_standing().await?;
         let newest = || self.cluster.view().newest(sealed.name);
         let seen = newest();

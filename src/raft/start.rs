@@ -203,7 +203,7 @@ impl PeerListener {
             failure.clone(),
         ));
         spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
-        spawned.spawn(tasks::watch_core(Metrics::of(&raft), failure.clone()));
+        spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
         spawned.spawn(tasks::snapshot_when_large(
             raft.clone(),
             self.log.clone(),

@@ -46,7 +46,7 @@ pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, l
 }
 
 /// Reports when consensus ends by itself, because of a failed disk or a broken invariant.
-pub(super) async fn watch_core(mut metrics: Metrics, failure: Failure) {
+pub(super) async fn watch_consensus(mut metrics: Metrics, failure: Failure) {
     metrics.wait_for(|metrics| metrics.running_state.is_err()).await;
     match &metrics.now().running_state {
         Err(openraft::errors::Fatal::Stopped) => {}

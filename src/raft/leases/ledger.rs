@@ -165,7 +165,7 @@ mod tests {
 
     /// A ReadIndex on its way. Each step that it has passed fills in a field.
     #[derive(Debug, Clone, Default)]
-    struct Asking {
+    struct Question {
         from: usize,
         to: usize,
         applied: u64,
@@ -203,7 +203,7 @@ mod tests {
         /// The newest term in which a leader was elected, and that leader.
         term: u64,
         leader: usize,
-        asking: Vec<Asking>,
+        questions: Vec<Question>,
         /// A node that applies few entries.
         lagging: usize,
         acknowledged: u64,
@@ -226,7 +226,7 @@ mod tests {
                 log: Vec::new(),
                 term: 0,
                 leader: 0,
-                asking: Vec::new(),
+                questions: Vec::new(),
                 lagging: 0,
                 acknowledged: 0,
                 acknowledgements: BTreeMap::new(),
@@ -303,69 +303,69 @@ mod tests {
             let Some(&to) = to else { return };
             let (sent_ns, applied, restarts) =
                 (self.clock_ns(from), self.nodes[from].applied, self.nodes[from].restarts);
-            self.asking.push(Asking { from, to, applied, sent_ns, restarts, ..Asking::default() });
+            self.questions.push(Question { from, to, applied, sent_ns, restarts, ..Question::default() });
         }
 
         /// Moves a random question on by one step.
         fn pass_on(&mut self) {
-            if self.asking.is_empty() {
+            if self.questions.is_empty() {
                 return;
             }
-            let at = self.random.random_range(0..self.asking.len());
-            let mut asking = self.asking.swap_remove(at);
-            let done = match asking {
-                Asking { arrived: None, .. } => self.arrive(&mut asking),
-                Asking { confirmed: None, .. } => self.confirm(&mut asking),
-                Asking { granted: None, .. } => self.grant(&mut asking),
-                _ => self.hold(&asking),
+            let at = self.random.random_range(0..self.questions.len());
+            let mut question = self.questions.swap_remove(at);
+            let done = match question {
+                Question { arrived: None, .. } => self.arrive(&mut question),
+                Question { confirmed: None, .. } => self.confirm(&mut question),
+                Question { granted: None, .. } => self.grant(&mut question),
+                _ => self.hold(&question),
             };
             if let Some(false) = done {
-                self.asking.push(asking);
+                self.questions.push(question);
             }
         }
 
         /// `None` when the question is lost, and otherwise whether it is answered.
-        fn arrive(&mut self, asking: &mut Asking) -> Option<bool> {
-            let now_ns = self.clock_ns(asking.to);
-            let leader = &mut self.nodes[asking.to];
+        fn arrive(&mut self, question: &mut Question) -> Option<bool> {
+            let now_ns = self.clock_ns(question.to);
+            let leader = &mut self.nodes[question.to];
             let term = leader.leads?;
-            asking.arrived = Some((now_ns, term));
-            if asking.from != asking.to {
+            question.arrived = Some((now_ns, term));
+            if question.from != question.to {
                 leader.ledger.begin_term(term, now_ns, LEASE_NS);
-                leader.ledger.note_applied(u64::try_from(asking.from).unwrap(), asking.applied);
+                leader.ledger.note_applied(u64::try_from(question.from).unwrap(), question.applied);
             }
             Some(false)
         }
 
         /// A quorum still follows a leader if no other one was elected since.
-        fn confirm(&mut self, asking: &mut Asking) -> Option<bool> {
-            asking.arrived.filter(|(_, term)| *term == self.term && self.nodes[asking.to].leads == Some(*term))?;
-            asking.confirmed = Some(self.committed());
+        fn confirm(&mut self, question: &mut Question) -> Option<bool> {
+            question.arrived.filter(|(_, term)| *term == self.term && self.nodes[question.to].leads == Some(*term))?;
+            question.confirmed = Some(self.committed());
             Some(false)
         }
 
-        fn grant(&mut self, asking: &mut Asking) -> Option<bool> {
-            let leader = &mut self.nodes[asking.to];
-            if asking.confirmed > Some(leader.applied) {
+        fn grant(&mut self, question: &mut Question) -> Option<bool> {
+            let leader = &mut self.nodes[question.to];
+            if question.confirmed > Some(leader.applied) {
                 return Some(false);
             }
-            asking.granted = Some(leader.applied);
-            if asking.from != asking.to {
-                let (arrived_ns, _) = asking.arrived?;
-                leader.ledger.note_grant(u64::try_from(asking.from).unwrap(), leader.applied, arrived_ns, LEASE_NS);
+            question.granted = Some(leader.applied);
+            if question.from != question.to {
+                let (arrived_ns, _) = question.arrived?;
+                leader.ledger.note_grant(u64::try_from(question.from).unwrap(), leader.applied, arrived_ns, LEASE_NS);
             }
             Some(false)
         }
 
-        fn hold(&mut self, asking: &Asking) -> Option<bool> {
-            let node = &mut self.nodes[asking.from];
-            if node.restarts != asking.restarts {
+        fn hold(&mut self, question: &Question) -> Option<bool> {
+            let node = &mut self.nodes[question.from];
+            if node.restarts != question.restarts {
                 return None;
             }
-            if asking.granted > Some(node.applied) {
+            if question.granted > Some(node.applied) {
                 return Some(false);
             }
-            node.lease_until_ns = node.lease_until_ns.max(asking.sent_ns + LEASE_NS);
+            node.lease_until_ns = node.lease_until_ns.max(question.sent_ns + LEASE_NS);
             Some(true)
         }
 

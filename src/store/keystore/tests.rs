@@ -43,8 +43,8 @@ fn deleted(name: &str) -> Change {
     Change::RemoveKey { name: name.to_owned() }
 }
 
-/// Does as the state machine does with a command that leads to this change.
-fn feed(keystore: &mut Keystore, index: u64, change: Change) {
+/// Applies a change, as the state machine does for a command.
+fn apply_change(keystore: &mut Keystore, index: u64, change: Change) {
     let mut request_id = [0; 16];
     request_id[..8].copy_from_slice(&index.to_be_bytes());
     keystore.change(index, vec![change]);
@@ -66,11 +66,11 @@ fn whole(found: FoundKeystore) -> Keystore {
 /// A keystore with keys made, deleted and made again, over several batches.
 fn filled(store: Store, last: u64) -> (LogStore, Snapshots, Keystore) {
     let mut keystore = whole(store.keystore);
-    feed(&mut keystore, 1, initialised());
+    apply_change(&mut keystore, 1, initialised());
     for index in 2..=last {
         let name = format!("key-{}", index % 50);
         let known = keystore.view.newest(KeyName::parse(&name).unwrap()).is_some();
-        feed(&mut keystore, index, if known { deleted(&name) } else { created(&name, index) });
+        apply_change(&mut keystore, index, if known { deleted(&name) } else { created(&name, index) });
         if index % 7 == 0 {
             keystore.commit().unwrap();
         }
@@ -111,7 +111,7 @@ fn a_keystore_that_lost_what_was_durable_is_damaged() {
 }
 
 #[test]
-fn on_a_disk_that_takes_nothing_no_keystore_and_no_snapshot_is_set_aside() {
+fn a_node_with_a_full_disk_sets_neither_keystore_nor_snapshot_aside() {
     let dir = tempfile::tempdir().unwrap();
     let (log, snapshots, keystore) = filled(open(dir.path()), 30);
     let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
@@ -139,11 +139,11 @@ fn a_snapshot_taken_while_applying_holds_the_state_at_its_position() {
     let (applied, expected) = (keystore.applied.clone(), names(&keystore));
     let build = keystore.begin_snapshot();
     for index in 501..=600 {
-        feed(&mut keystore, index, created(&format!("later-{index}"), index));
+        apply_change(&mut keystore, index, created(&format!("later-{index}"), index));
     }
     for name in &expected {
         let index = keystore.applied.last.unwrap().index + 1;
-        feed(&mut keystore, index, deleted(name));
+        apply_change(&mut keystore, index, deleted(name));
     }
     keystore.commit().unwrap();
     let snapshot = build.run(&snapshots).unwrap();
