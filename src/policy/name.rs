@@ -49,7 +49,8 @@ impl<'a> KeyName<'a> {
     /// Checks the grammar of a key name.
     ///
     /// # Errors
-    /// The text is empty, longer than 80 bytes, or not of `A–Z a–z 0–9 _ -` with `-` inside only.
+    /// The text is empty, longer than 80 bytes, `_` alone, or has other characters than `A–Z a–z 0–9 _ -`, or a `-` at an
+    /// end.
     pub fn parse(name: &'a str) -> Result<Self, NameError> {
         check(NameKind::Key, name).map(|()| Self(name))
     }
@@ -79,7 +80,7 @@ impl<'a> Prefix<'a> {
     /// Checks a listing prefix, `sent` as it stood in the path.
     ///
     /// # Errors
-    /// After one trailing `*` is taken off, a character that no name has, a leading `-`, or over 80 bytes.
+    /// Without one trailing `*`, the text has a character that no name has, begins with `-`, or is longer than 80 bytes.
     pub fn parse(sent: &'a str) -> Result<Self, PrefixError> {
         let prefix = sent.strip_suffix('*').unwrap_or(sent);
         let fits = prefix.len() <= MAX_NAME && !prefix.starts_with('-') && prefix.bytes().all(is_name_byte);

@@ -12,8 +12,8 @@ pub struct CreationId(pub [u8; 16]);
 /// One version of a key. Only its sealed part is secret, and nothing below `kms` opens it.
 ///
 /// Layout, format 1, integers big-endian: format `u8`, flags `u8`, cipher `u8`, creation id `[16]`, version `u32`,
-/// ring version `u32`, then, each when flagged, created at `i64`, created by `[32]`, last used `u32`, delete at `u64`;
-/// sealed to the end.
+/// ring version `u32`; then, each only if its flag is set, created at `i64`, created by `[32]`, last used `u32`, delete at
+/// `u64`. The rest is the sealed part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// Which creation of the name this belongs to.
