@@ -39,6 +39,7 @@ fn is_anonymous(error: &Error, credentials: &Credentials) -> bool {
     matches!(credentials, Credentials::Nothing) && error.request().is_some_and(unanswered)
 }
 
+/// Says which right is missing or which pattern denies the request, and what an admin can do about it.
 fn advice(path: &str, own: &SelfEntry) -> String {
     let (identity, policy) = (quoted(&own.identity), quoted(&own.policy));
     let assigns = Action::parse(path).is_some_and(|action| action.kind() == ActionKind::Policy(PolicyAction::Assign));
@@ -71,6 +72,7 @@ fn advice(path: &str, own: &SelfEntry) -> String {
     }
 }
 
+/// Whether the caller's rights allow a request with this path.
 fn is_allowed(path: &str, own: &SelfEntry) -> bool {
     own.admin || (first_match(path, &own.deny).is_none() && first_match(path, &own.allow).is_some())
 }

@@ -205,9 +205,11 @@ where
 
 /// What the node knows of a request when its record begins.
 pub(in crate::http) struct ReceivedRequest {
+    /// Whether the path does not decode.
     bad_path: bool,
     settings: Arc<Settings>,
     identity: Result<Option<Identity>, ApiError>,
+    /// The admin that this node's configuration file names.
     file_admin: Option<Identity>,
 }
 

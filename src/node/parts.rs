@@ -25,15 +25,20 @@ pub(super) struct Parts {
     pub peer_tls: Arc<PeerTls>,
     pub public_tls: Arc<PublicTls>,
     pub audit: Arc<Audit>,
+    /// The thread of the audit trail. The lifecycle takes it, and ends it last.
     pub audit_writer: Mutex<Option<AuditWriter>>,
     pub metrics: Arc<HttpMetrics>,
     pub errors: Arc<ErrorLog>,
+    /// Ends the node when consensus or the store reports that it must not go on.
     pub failure: Failure,
+    /// What the node waits for, as its log and its local socket show it.
     pub waits: Waits,
     pub local: LocalState,
     /// Wakes a sealed node, so that it tries its seal again.
     pub seal_asked: Notify,
+    /// This node's part in the cluster. Empty until it takes part.
     pub cluster: ArcSwapOption<Cluster>,
+    /// The API. Empty until the node is ready to serve for the first time.
     pub api: ArcSwapOption<Api>,
 }
 
@@ -144,6 +149,7 @@ fn in_setting(setting: &'static str, path: &Path) -> impl FnOnce(io::Error) -> N
     move |error| NodeError::File { setting, path: path.to_owned(), error }
 }
 
+/// Whether a route needs no certificate, so that the handshake must also accept clients without one.
 fn skips_auth(config: &Config) -> bool {
     config.api.values().any(|route| route.skip_auth)
 }

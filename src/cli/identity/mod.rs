@@ -135,7 +135,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), Error> {
     match &args.action {
         Action::New { connect, cert, key, role, bare } => {
             let connect = Connect::from(connect.clone());
-            let form = if *bare { new::KeyOutput::Bare } else { new::KeyOutput::Whole };
+            let form = if *bare { new::NewKeyOutput::Bare } else { new::NewKeyOutput::Whole };
             let files = cert.as_deref().zip(key.as_deref());
             explained(&connect, new::run(&connect, files, role.role(), form, output)).await
         }

@@ -17,7 +17,7 @@ use crate::tls::ApiKey;
 
 /// What the command prints.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum KeyOutput {
+pub enum NewKeyOutput {
     /// API key and identity.
     Whole,
     /// Only the API key, for `$(…)` in a shell.
@@ -32,7 +32,7 @@ pub async fn run(
     connect: &Connect,
     files: Option<(&Path, &Path)>,
     role: Option<NewRole>,
-    form: KeyOutput,
+    form: NewKeyOutput,
     output: Output,
 ) -> Result<(), Error> {
     let client = role.is_some().then(|| connect.client()).transpose()?;
@@ -50,8 +50,8 @@ pub async fn run(
         return Err(error);
     }
     let printed = match form {
-        KeyOutput::Bare => output.line(&made.expose()),
-        KeyOutput::Whole => print(&made, role.as_ref(), output),
+        NewKeyOutput::Bare => output.line(&made.expose()),
+        NewKeyOutput::Whole => print(&made, role.as_ref(), output),
     };
     match (printed, client) {
         // Nobody has read the key, so the identity is useless, and its files would be in the way of the next attempt.

@@ -29,7 +29,7 @@ pub fn answer(action: SystemAction, services: &Services) -> Answer {
             answers::json(&ProgramVersion { version: VERSION, commit: COMMIT.unwrap_or("unknown") })
         }
         SystemAction::Ready => answers::empty(),
-        SystemAction::Status => answers::json(&NodeStatus::new(&process_figures(), &kms.cluster_status())),
+        SystemAction::Status => answers::json(&StatusAnswer::new(&process_figures(), &kms.cluster_status())),
         SystemAction::Api => answers::json(&routes(&settings.load())),
         SystemAction::OpenApi => answers::written_json(openapi::document()),
         SystemAction::Metrics => answers::metrics(render_kes_metrics(metrics, audit, errors, &process_figures())),
@@ -88,7 +88,7 @@ fn routes(settings: &Settings) -> Vec<ListedRoute> {
 
 /// The answer of `/v1/status`, in the units of KES.
 #[derive(Serialize)]
-struct NodeStatus {
+struct StatusAnswer {
     version: &'static str,
     os: &'static str,
     arch: &'static str,
@@ -108,7 +108,7 @@ struct NodeStatus {
     keystore_unavailable: bool,
 }
 
-impl NodeStatus {
+impl StatusAnswer {
     fn new(process: &ProcessFigures, cluster: &ClusterStatus) -> Self {
         // Without a lease the node still serves known keys, but it reaches no leader. These flags say so to clients.
         let unreachable = cluster.standing != Standing::Held;

@@ -128,6 +128,7 @@ impl RefusedLog {
     }
 }
 
+/// Says why a handshake failed, if TLS itself or the connection is the reason.
 fn failed(error: &io::Error, port: Port) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
         Some(error) => tls(error, port),
@@ -138,6 +139,7 @@ fn failed(error: &io::Error, port: Port) -> String {
     }
 }
 
+/// Says which rule of the handshake the client broke, and what to do.
 fn tls(error: &Tls, port: Port) -> String {
     let versions = if port == Port::Api { "TLS 1.2 or 1.3" } else { "TLS 1.3" };
     match error {
@@ -158,6 +160,7 @@ fn tls(error: &Tls, port: Port) -> String {
     .to_owned()
 }
 
+/// Says what is wrong with the certificate that the client sent, and what to do.
 fn certificate(bad: &Bad, port: Port) -> String {
     let api = port == Port::Api;
     match bad {

@@ -227,13 +227,13 @@ mod tests {
     use crate::config::Password;
     use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
 
-    struct TestServer {
+    struct TestListener {
         tls: PublicTls,
         config: TlsConfig,
         _folder: TempDir,
     }
 
-    fn server(ca: Option<&Authority>, skip_auth_somewhere: bool) -> TestServer {
+    fn server(ca: Option<&Authority>, skip_auth_somewhere: bool) -> TestListener {
         let pem = ca.map(Authority::pem);
         let (folder, cert, key, roots) = testing::write(&Leaf::self_signed(), pem.as_deref());
         let config = TlsConfig {
@@ -245,10 +245,10 @@ mod tests {
             proxies: Vec::new(),
             proxy_header: None,
         };
-        TestServer { tls: PublicTls::load(&config, skip_auth_somewhere).unwrap(), config, _folder: folder }
+        TestListener { tls: PublicTls::load(&config, skip_auth_somewhere).unwrap(), config, _folder: folder }
     }
 
-    impl TestServer {
+    impl TestListener {
         /// Connects a client with this certificate and key.
         async fn accept_client(
             &self,
@@ -368,7 +368,7 @@ mod tests {
         let issue = |expired| authority.issue(LeafOptions { is_ca: true, expired, ..LeafOptions::default() });
         let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, LeafOptions { is_ca: true, ..LeafOptions::default() });
         for version in [&TLS12, &TLS13] {
-            let meets = async |server: &TestServer, leaf: &Leaf| {
+            let meets = async |server: &TestListener, leaf: &Leaf| {
                 let client = testing::client(vec![leaf.der()], Some(leaf.key()), None, &[version]);
                 server.accept_from(client).await.map(|accepted| accepted.client)
             };
@@ -451,7 +451,7 @@ mod tests {
         assert_eq!(refused.setting, "tls.key");
     }
 
-    fn refused(server: &TestServer) -> TlsError {
+    fn refused(server: &TestListener) -> TlsError {
         PublicTls::load(&server.config, true).err().unwrap().error
     }
 

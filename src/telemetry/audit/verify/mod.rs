@@ -39,6 +39,7 @@ pub struct AuditVerifier {
     head: Option<(ChainLink, bool)>,
     /// Whether it has checked how the files begin.
     begun: bool,
+    /// The last line that it read. The next one must follow it.
     last: Option<ChainLink>,
     /// The file and line of `last`.
     place: (PathBuf, u64),
