@@ -28,12 +28,12 @@ pub(super) fn certified(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::{Authority, Leaf};
+    use crate::tls::testing::{Leaf, TestAuthority};
 
     #[test]
     fn a_key_fits_its_certificate_in_every_version_of_x509() {
-        let (leaf, other) = (Authority::new().client(), Leaf::self_signed());
-        for certificate in [leaf.der(), Authority::new().old(&leaf.der())] {
+        let (leaf, other) = (TestAuthority::new().client(), Leaf::self_signed());
+        for certificate in [leaf.der(), TestAuthority::new().old(&leaf.der())] {
             assert!(certified(vec![certificate.clone()], leaf.key()).is_ok());
             let mismatch = certified(vec![certificate], other.key()).unwrap_err();
             assert_eq!(mismatch, InconsistentKeys::KeyMismatch.into());

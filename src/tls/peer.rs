@@ -247,7 +247,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
+    use crate::tls::testing::{self, Leaf, LeafOptions, TestAuthority, pair};
 
     struct TestNode {
         tls: Result<PeerTls, SettingError>,
@@ -255,7 +255,7 @@ mod tests {
         _folder: TempDir,
     }
 
-    fn node(authority: &Authority, leaf: Leaf) -> TestNode {
+    fn node(authority: &TestAuthority, leaf: Leaf) -> TestNode {
         let (folder, cert, key, ca) = testing::write(&leaf, Some(&authority.pem()));
         TestNode { tls: PeerTls::load(&cert, &key, &ca), leaf, _folder: folder }
     }
@@ -273,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn nodes_know_each_other_and_talk() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let (one, two) = (node(&authority, authority.node()), node(&authority, authority.node()));
         let (near, far) = pair().await;
         let (accepted, connected) =
@@ -290,13 +290,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_peer_port_refuses_other_certificates() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let node = node(&authority, authority.node()).tls.unwrap();
         let usages = |usages: &[_]| LeafOptions { usages: Some(usages.to_vec()), ..LeafOptions::default() };
         let outsiders = [
             Leaf::self_signed(),
             Leaf::of(&rcgen::PKCS_ED25519, usages(&[ServerAuth, ClientAuth])),
-            Authority::new().node(),
+            TestAuthority::new().node(),
             authority.issue(usages(&[ClientAuth])),
             authority.issue(usages(&[ServerAuth])),
             authority.issue(usages(&[])),
@@ -314,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_connects_to_nodes_only() {
-        let (ours, theirs) = (Authority::new(), Authority::new());
+        let (ours, theirs) = (TestAuthority::new(), TestAuthority::new());
         let (one, stranger) = (node(&ours, ours.node()).tls.unwrap(), node(&theirs, theirs.node()).tls.unwrap());
         let (near, far) = pair().await;
         let (_, connected) = tokio::join!(stranger.accept(far), one.connect(near));
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn an_encrypted_peer_key_is_refused() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
         std::fs::copy("tests/vectors/encrypted_keys/ec-aes256.key", &key).unwrap();
         let error = PeerTls::load(&cert, &key, &ca).unwrap_err().to_string();
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_certificate_that_peers_would_refuse_is_refused_at_load() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         for leaf in [authority.client(), Leaf::self_signed()] {
             let refused = node(&authority, leaf).tls.unwrap_err();
             assert!(matches!(refused.error, TlsError::NotForPeers { .. }), "{refused}");

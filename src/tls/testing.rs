@@ -22,8 +22,8 @@ use super::certificate;
 use super::common::provider;
 use crate::policy::Identity;
 
-/// A CA for a test.
-pub struct Authority {
+/// A CA that also issues certificates with faults, for tests.
+pub struct TestAuthority {
     certificate: rcgen::Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -43,7 +43,7 @@ pub struct LeafOptions {
     pub is_ca: bool,
 }
 
-impl Authority {
+impl TestAuthority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -184,7 +184,7 @@ impl fmt::Display for DateWarning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::{Authority, Leaf, LeafOptions};
+    use crate::tls::testing::{Leaf, LeafOptions, TestAuthority};
 
     const NOT_BEFORE: i64 = 1_000_000_000;
     const NOT_AFTER: i64 = 1_100_000_000;
@@ -229,8 +229,10 @@ mod tests {
 
     #[test]
     fn every_certificate_is_read_with_its_dates() {
-        let (authority, expired) =
-            (Authority::new(), Leaf::of(&rcgen::PKCS_ED25519, LeafOptions { expired: true, ..LeafOptions::default() }));
+        let (authority, expired) = (
+            TestAuthority::new(),
+            Leaf::of(&rcgen::PKCS_ED25519, LeafOptions { expired: true, ..LeafOptions::default() }),
+        );
         let path = Path::new("a.crt");
         let (first, second) = (expired.der(), authority.der());
         let found = dated(CertificateUsage::Api, [(path, &first), (path, &second)]);

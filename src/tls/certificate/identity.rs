@@ -49,11 +49,11 @@ impl From<MalformedCertificate> for CertificateError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::{Authority, Leaf};
+    use crate::tls::testing::{Leaf, TestAuthority};
 
     #[test]
     fn exactly_one_certificate_besides_those_of_cas_must_remain() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let (one, two) = (authority.client(), authority.client());
         let identity = Ok(one.identity());
         assert_eq!(identity_of(&[one.der()]), identity);
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_certificate_after_that_of_a_ca_proves_nothing() {
-        let (attacker, victim) = (Authority::new(), Leaf::self_signed());
+        let (attacker, victim) = (TestAuthority::new(), Leaf::self_signed());
         assert_eq!(identity_of(&[attacker.der(), victim.der()]), Err(CertificateError::Authority));
     }
 }

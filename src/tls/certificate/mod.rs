@@ -75,11 +75,11 @@ impl From<MalformedCertificate> for rustls::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::Authority;
+    use crate::tls::testing::TestAuthority;
 
     #[test]
     fn only_the_certificates_of_a_file_count() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let leaf = authority.client();
         let key = include_str!("../../../tests/vectors/encrypted_keys/ec-aes256.key");
         let (leaf_pem, ca_pem) = (leaf.pem(), authority.pem());

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::tls::CertificateRefusal;
     use crate::tls::common::provider;
-    use crate::tls::testing::Authority;
+    use crate::tls::testing::TestAuthority;
 
     /// Makes a certificate like `openssl req -x509`: self-signed, and of a CA.
     fn like_openssl(names: &[&str], odd: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
@@ -187,14 +187,14 @@ mod tests {
     fn a_common_name_does_not_count() {
         let nameless = like_openssl(&[], |_| {});
         assert_eq!(itself(&nameless, "a"), Err(CertificateRefusal::NoName));
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let old = authority.old(&authority.client().der());
         assert_eq!(itself(&old, "localhost"), Err(CertificateRefusal::NoName));
     }
 
     #[test]
     fn an_authority_below_a_trusted_one_may_be_the_server() {
-        let (root, other) = (Authority::new(), Authority::new());
+        let (root, other) = (TestAuthority::new(), TestAuthority::new());
         let named = |params: &mut CertificateParams| {
             params.subject_alt_names = CertificateParams::new(vec!["a".to_owned()]).unwrap().subject_alt_names;
         };

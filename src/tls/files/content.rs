@@ -244,7 +244,7 @@ impl fmt::Display for Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::{Authority, Leaf};
+    use crate::tls::testing::{Leaf, TestAuthority};
 
     fn base64(file: &[u8]) -> Vec<u8> {
         BASE64_STANDARD.encode(file).into_bytes()
@@ -295,7 +295,7 @@ mod tests {
         for (file, content) in cases() {
             assert_eq!(Content::of(&file), content, "{}", String::from_utf8_lossy(&file));
         }
-        let leaf = Authority::new().client();
+        let leaf = TestAuthority::new().client();
         assert_eq!(Content::of((leaf.key_pem() + &leaf.pem()).as_bytes()), Content::PrivateKey);
     }
 

@@ -83,11 +83,11 @@ fn in_place_of_client(content: &Content) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::{Authority, Leaf};
+    use crate::tls::testing::{Leaf, TestAuthority};
 
     #[test]
     fn one_certificate_gives_its_identity_in_pem_and_der() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let client = authority.client();
         let first = Ok(CertificateIdentity { identity: client.identity(), is_first: true });
         let text = format!("Subject: CN=app\n{}", client.pem());
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn each_reason_for_a_missing_identity_is_distinct() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let (one, two) = (Leaf::self_signed(), authority.client());
         let says = |file: &[u8]| certificate_identity(file).unwrap_err();
         assert_eq!(says(b""), NoIdentity::Other(Content::Nothing));

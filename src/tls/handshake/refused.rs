@@ -255,11 +255,11 @@ mod tests {
 
     use super::*;
     use crate::config::TlsConfig;
-    use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
+    use crate::tls::testing::{self, Leaf, LeafOptions, TestAuthority, pair};
     use crate::tls::{PeerTls, PublicTls};
 
     /// A public listener that trusts `authority` alone.
-    fn public(authority: &Authority) -> PublicTls {
+    fn public(authority: &TestAuthority) -> PublicTls {
         let (_folder, cert, key, ca) = testing::write(&Leaf::self_signed(), Some(&authority.pem()));
         let config = TlsConfig {
             key,
@@ -284,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_reason_says_what_to_do() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let tls = public(&authority);
         let expired = authority.issue(LeafOptions { expired: true, ..LeafOptions::default() });
         let critical = authority.issue(LeafOptions { critical_extension: true, ..LeafOptions::default() });
@@ -307,7 +307,7 @@ mod tests {
     /// Returns what the node's log says about a client that sends these bytes.
     async fn logged_of_bytes(bytes: &[u8]) -> String {
         use tokio::io::AsyncWriteExt;
-        let tls = public(&Authority::new());
+        let tls = public(&TestAuthority::new());
         let (mut near, far) = pair().await;
         near.write_all(bytes).await.unwrap();
         near.shutdown().await.unwrap();
@@ -332,10 +332,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_log_says_that_a_client_does_not_trust_the_node() {
-        let tls = public(&Authority::new());
+        let tls = public(&TestAuthority::new());
         let (folder, ..) = testing::write(&Leaf::self_signed(), None);
         let trust = crate::tls::Trust::Ca(folder.path().join("ca"));
-        std::fs::write(folder.path().join("ca"), Authority::new().pem()).unwrap();
+        std::fs::write(folder.path().join("ca"), TestAuthority::new().pem()).unwrap();
         let client =
             crate::tls::ClientTls::new(&crate::tls::Credentials::Nothing, &trust, crate::tls::Alpn::Either).unwrap();
         let (near, far) = pair().await;
@@ -349,7 +349,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_reasons_of_the_peer_port_speak_of_nodes() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
         let tls = PeerTls::load(&cert, &key, &ca).unwrap();
         let usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
@@ -357,7 +357,7 @@ mod tests {
         for (leaf, part) in [
             (Some(authority.client()), "it is not a node's"),
             (Some(ca), "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE"),
-            (Some(Authority::new().node()), "another CA than cluster.tls.ca"),
+            (Some(TestAuthority::new().node()), "another CA than cluster.tls.ca"),
             (None, "this port is for the other nodes"),
         ] {
             let chain = leaf.iter().map(Leaf::der).collect();

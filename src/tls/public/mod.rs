@@ -225,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::config::Password;
-    use crate::tls::testing::{self, Authority, Leaf, LeafOptions, pair};
+    use crate::tls::testing::{self, Leaf, LeafOptions, TestAuthority, pair};
 
     struct TestListener {
         tls: PublicTls,
@@ -233,8 +233,8 @@ mod tests {
         _folder: TempDir,
     }
 
-    fn server(ca: Option<&Authority>, skip_auth_somewhere: bool) -> TestListener {
-        let pem = ca.map(Authority::pem);
+    fn server(ca: Option<&TestAuthority>, skip_auth_somewhere: bool) -> TestListener {
+        let pem = ca.map(TestAuthority::pem);
         let (folder, cert, key, roots) = testing::write(&Leaf::self_signed(), pem.as_deref());
         let config = TlsConfig {
             key,
@@ -319,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn with_auth_on_the_chain_must_verify() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let server = server(Some(&authority), false);
         let good = authority.client();
         let expired = authority.issue(LeafOptions { expired: true, ..LeafOptions::default() });
@@ -337,14 +337,14 @@ mod tests {
     #[tokio::test]
     async fn with_auth_on_certificates_made_by_openssl_are_accepted() {
         use rcgen::ExtendedKeyUsagePurpose::{Any, ServerAuth};
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let server = server(Some(&authority), false);
         let issue =
             |usages: &[_]| authority.issue(LeafOptions { usages: Some(usages.to_vec()), ..LeafOptions::default() });
         let as_issued = |leaf: Leaf| (leaf.der(), leaf);
-        let old = |authority: &Authority, leaf: Leaf| (authority.old(&leaf.der()), leaf);
+        let old = |authority: &TestAuthority, leaf: Leaf| (authority.old(&leaf.der()), leaf);
         let good = [old(&authority, authority.client()), as_issued(issue(&[Any])), as_issued(issue(&[]))];
-        let other = Authority::new();
+        let other = TestAuthority::new();
         let bad = [old(&other, other.client()), as_issued(issue(&[ServerAuth]))];
         for version in [&TLS12, &TLS13] {
             let meets = async |(certificate, leaf): &(CertificateDer<'static>, Leaf)| {
@@ -364,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_trusted_ca_certificate_connects_and_does_not_identify_a_client() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let issue = |expired| authority.issue(LeafOptions { is_ca: true, expired, ..LeafOptions::default() });
         let stranger = Leaf::of(&rcgen::PKCS_ECDSA_P256_SHA256, LeafOptions { is_ca: true, ..LeafOptions::default() });
         for version in [&TLS12, &TLS13] {
@@ -394,7 +394,7 @@ mod tests {
     async fn clients_without_a_certificate_connect_only_if_a_route_skips_authentication() {
         assert!(server(None, false).accept_client(Vec::new(), None).await.is_err());
         assert_eq!(server(None, true).accept_client(Vec::new(), None).await.unwrap().client, Ok(None));
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         assert_eq!(server(Some(&authority), true).accept_client(Vec::new(), None).await.unwrap().client, Ok(None));
     }
 
@@ -410,7 +410,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_nodes_certificate_is_refused() {
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let node = authority.node();
         let (_folder, cert, key, ca) = testing::write(&node, Some(&authority.pem()));
         let peers = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::policy::Identity;
     use crate::tls::certificate::identity::identity_of;
-    use crate::tls::testing::{Authority, Leaf};
+    use crate::tls::testing::{Leaf, TestAuthority};
 
     fn identity(header: &[u8]) -> Result<Identity, ForwardedError> {
         identity_of(&chain(header)?).map_err(ForwardedError::NoIdentity)
@@ -100,7 +100,7 @@ mod tests {
         for bad in ["", "x", "%", "%zz", "-----BEGIN CERTIFICATE-----", "%00%ff"] {
             assert_eq!(identity(bad.as_bytes()), Err(ForwardedError::Unreadable), "{bad}");
         }
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let two = escaped(&(authority.client().pem() + &authority.client().pem()));
         assert_eq!(identity(two.as_bytes()), Err(ForwardedError::NoIdentity(CertificateError::Several)));
     }

@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::tls::common::provider;
-    use crate::tls::testing::{Authority, Leaf, LeafOptions, elements};
+    use crate::tls::testing::{Leaf, LeafOptions, TestAuthority, elements};
     use crate::tls::verify::now;
 
     use CertificateError as Bad;
@@ -207,7 +207,7 @@ mod tests {
     type Params<'a> = &'a dyn Fn(&mut CertificateParams);
 
     fn outcome(
-        root: &Authority,
+        root: &TestAuthority,
         first: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
     ) -> Result<(), Error> {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_old_certificate_must_be_signed_by_the_root() {
-        let (root, namesake) = (Authority::new(), Authority::new());
+        let (root, namesake) = (TestAuthority::new(), TestAuthority::new());
         let leaf = root.client();
         let old = root.old(&leaf.der());
         assert_eq!(outcome(&root, &old, &[]), Ok(()));
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_changed_byte_ends_the_trust() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let old = root.old(&root.client().der());
         for at in 0..old.len() {
             let mut forged = old.to_vec();
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn an_old_certificate_has_dates_too() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let expired = root.old(&root.issue(LeafOptions { expired: true, ..LeafOptions::default() }).der());
         assert!(matches!(outcome(&root, &expired, &[]), Err(Error::InvalidCertificate(Bad::ExpiredContext { .. }))));
         let old = root.old(&root.client().der());
@@ -262,14 +262,14 @@ mod tests {
 
     #[test]
     fn an_old_certificate_has_no_extensions() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let forged = root.resign(&root.client().der(), |fields| drop(fields.remove(0)));
         assert!(outcome(&root, &forged, &[]).is_err());
     }
 
     #[test]
     fn an_old_certificate_cannot_issue_others() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let between = root.intermediate(|_| {});
         let first = between.old(&between.client().der());
         assert_eq!(outcome(&root, &first, &[between.der()]), Ok(()));
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_intermediate_meets_every_rule_for_authorities() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let odd: [(&str, Params<'_>); 9] = [
             ("no CA", &|params| params.is_ca = IsCa::ExplicitNoCa),
             ("no basic constraints", &|params| params.is_ca = IsCa::NoCa),
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_chain_keeps_to_the_path_length_of_its_cas() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let upper = root.intermediate(|params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
         let direct = upper.old(&upper.client().der());
         assert_eq!(outcome(&root, &direct, &[upper.der()]), Ok(()));
@@ -331,7 +331,7 @@ mod tests {
         for length in 1..=MAX_INTERMEDIATES + 1 {
             let last = chain.last().unwrap();
             let first = last.old(&last.client().der());
-            let intermediates: Vec<_> = chain.iter().map(Authority::der).collect();
+            let intermediates: Vec<_> = chain.iter().map(TestAuthority::der).collect();
             assert_eq!(outcome(&root, &first, &intermediates).is_ok(), length <= MAX_INTERMEDIATES, "{length}");
             chain.push(last.intermediate(|_| {}));
         }
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_root_with_name_constraints_is_refused() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let constrained = root.intermediate(|params| {
             let excluded_subtrees = vec![GeneralSubtree::DnsName("example.org".to_owned())];
             params.name_constraints = Some(NameConstraints { permitted_subtrees: Vec::new(), excluded_subtrees });
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_signed_part_must_name_the_same_algorithm() {
-        let root = Authority::new();
+        let root = TestAuthority::new();
         let old = root.old(&root.client().der());
         // The signed part names ECDSA with SHA-384, and the certificate names it with SHA-256.
         let forged = root.resign(&old, |fields| *fields[1].last_mut().unwrap() = 3);
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_chain_that_leads_in_circles_ends() {
-        let (root, other) = (Authority::new(), Authority::new());
+        let (root, other) = (TestAuthority::new(), TestAuthority::new());
         let circle = other.intermediate(|_| {});
         // All certificates have one name and sign themselves, so each may be the issuer of all. None is a root.
         let like: Vec<_> = (0..50).map(|_| circle.resign(&circle.intermediate(|_| {}).der(), |_| ())).collect();
