@@ -77,24 +77,18 @@ pub async fn edit(client: &ApiClient, name: &str, change: &PolicyEdit, output: O
     output.done("changed", name)
 }
 
-/// Gives identities a policy.
-pub async fn assign(client: &ApiClient, policy: &str, identities: &[Identity], output: Output) -> Result<(), Error> {
-    for identity in identities {
-        client.assign_policy(policy, *identity).await?;
-        output.either(&json!({ "assigned": policy, "identity": identity.to_string() }), || {
-            format!("{GOOD}Assigned{GOOD:#} {policy} to {identity}")
-        })?;
-    }
-    Ok(())
+/// Gives an identity a policy.
+pub async fn assign(client: &ApiClient, policy: &str, identity: Identity, output: Output) -> Result<(), Error> {
+    client.assign_policy(policy, identity).await?;
+    output.either(&json!({ "assigned": policy, "identity": identity.to_string() }), || {
+        format!("{GOOD}Assigned{GOOD:#} {policy} to {identity}")
+    })
 }
 
-/// Deletes policies.
-pub async fn remove(client: &ApiClient, names: &[String], output: Output) -> Result<(), Error> {
-    for name in names {
-        client.delete_policy(name).await?;
-        output.done("deleted", name)?;
-    }
-    Ok(())
+/// Deletes a policy.
+pub async fn remove(client: &ApiClient, name: &str, output: Output) -> Result<(), Error> {
+    client.delete_policy(name).await?;
+    output.done("deleted", name)
 }
 
 /// The policy in a server's answer.

@@ -7,7 +7,6 @@ mod unmatched;
 mod view;
 
 use std::path::PathBuf;
-use std::slice::from_ref;
 
 use clap::Subcommand;
 
@@ -141,12 +140,10 @@ async fn act(args: &Args, output: Output) -> Result<(), Error> {
         Action::Ls { prefix } => view::list(&client, prefix, output).await,
         Action::Show { name } => view::show(&client, name, output).await,
         Action::Assign { policy, identities } => {
-            let assign = async |one: &Identity| edit::assign(&client, policy, &[*one], output).await;
+            let assign = async |one: &Identity| edit::assign(&client, policy, *one, output).await;
             in_turn(identities, assign).await
         }
         Action::Apply(args) => apply::run(&client, args, output).await,
-        Action::Rm { names } => {
-            in_turn(names, async |one: &String| edit::remove(&client, from_ref(one), output).await).await
-        }
+        Action::Rm { names } => in_turn(names, async |one: &String| edit::remove(&client, one, output).await).await,
     }
 }
