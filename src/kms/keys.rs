@@ -11,7 +11,7 @@ use crate::clock;
 use crate::crypto::{Binding, Cipher, FIRST_VERSION, KeyMaterial, RecordKind, Secret, random};
 use crate::policy::permitted::{CreateKey, DescribeKey, ImportKey, ListKeys};
 use crate::policy::{Author, KeyName, Permission, Permit};
-use crate::state::{CreationId, KeyRecord, Operation, Outcome};
+use crate::state::{ClusterId, CreationId, KeyRecord, Operation, Outcome};
 
 /// The description of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,13 +134,7 @@ impl Kms {
         author: Author,
     ) -> Result<KeyRecord, Error> {
         let (cluster, ring) = self.cluster_and_ring()?;
-        let binding = Binding {
-            cluster: cluster.id.0,
-            kind: RecordKind::Key,
-            name: name.as_str(),
-            creation_id: creation_id.0,
-            version,
-        };
+        let binding = key_binding(cluster.id, name, creation_id, version);
         Ok(KeyRecord {
             creation_id,
             version,
@@ -184,13 +178,7 @@ impl Kms {
     /// The material in a record.
     pub(super) fn open_record(&self, name: KeyName<'_>, record: &KeyRecord) -> Result<KeyMaterial, Error> {
         let (cluster, ring) = self.cluster_and_ring()?;
-        let binding = Binding {
-            cluster: cluster.id.0,
-            kind: RecordKind::Key,
-            name: name.as_str(),
-            creation_id: record.creation_id.0,
-            version: record.version,
-        };
+        let binding = key_binding(cluster.id, name, record.creation_id, record.version);
         ring.open_material(record.ring_version, &record.sealed, &binding, record.cipher)
             .map_err(|error| does_not_open(name, &error))
     }
@@ -199,6 +187,12 @@ impl Kms {
 /// The client with this permission, and the time now.
 pub(super) fn author_of(permission: Permission) -> Author {
     Author { created_at: Some(clock::unix_ns()), created_by: permission.identity() }
+}
+
+/// Where the record of a key version belongs. Sealing and opening must agree on it.
+fn key_binding(cluster: ClusterId, name: KeyName<'_>, creation_id: CreationId, version: u32) -> Binding<'_> {
+    let (cluster, creation_id) = (cluster.0, creation_id.0);
+    Binding { cluster, kind: RecordKind::Key, name: name.as_str(), creation_id, version }
 }
 
 /// Logs a record that this node cannot read or open. A comparison with a peer's then shows what is damaged.
