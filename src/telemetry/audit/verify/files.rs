@@ -52,6 +52,7 @@ pub struct GrowingFile {
 }
 
 impl GrowingFile {
+    /// Opens the file at its beginning.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { file: File::open(path)?, ended: true, looks: READS })
     }
