@@ -1,7 +1,7 @@
 //! Circles: no file may use another that uses it in turn, directly or by way of further files.
 //!
-//! An arrow runs from a file to the file that *defines* what it names. A re-export is followed to its origin, so that
-//! the face of a module (`mod.rs` with its `pub use`) stands between nobody. A declaration (`mod name;`) is no arrow.
+//! An arrow runs from a file to the file that *defines* what it names. The test follows a re-export to its origin, so a
+//! `mod.rs` that only passes names on is not part of a circle. A declaration (`mod name;`) does not make an arrow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
