@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::aead::{self, NONCE, TAG};
 use super::binding::{Binding, associated_data};
+use super::hmac::Hmac;
 use super::{Cipher, KeyMaterial, Ring, Secret, random};
 
 /// Why a record does not open.
@@ -41,7 +42,7 @@ impl Ring {
         record.extend_from_slice(&nonce);
         encode(material, &mut record);
         let context = binding.encode(material.cipher);
-        let key = sub_key(self.active_key());
+        let key = record_key(self.active_key(), binding.creation_id, binding.version);
         let tag = aead::seal(Cipher::Aes256, &key, &nonce, &context, &mut record[NONCE..]);
         record.extend_from_slice(&tag);
         record
@@ -58,7 +59,8 @@ impl Ring {
         binding: &Binding<'_>,
         cipher: Cipher,
     ) -> Result<KeyMaterial, RecordOpenError> {
-        let key = sub_key(self.key(ring_version).ok_or(RecordOpenError::UnknownRingVersion(ring_version))?);
+        let ring_key = self.key(ring_version).ok_or(RecordOpenError::UnknownRingVersion(ring_version))?;
+        let key = record_key(ring_key, binding.creation_id, binding.version);
         let content = open(&key, sealed, &binding.encode(cipher)).ok_or(RecordOpenError::Damaged)?;
         decode(cipher, &content).ok_or_else(|| RecordOpenError::UnknownFormat(content.first().copied().unwrap_or(0)))
     }
@@ -75,9 +77,18 @@ impl Binding<'_> {
     }
 }
 
-/// The key that seals records under a version of the ring.
-fn sub_key(ring_key: &Secret<32>) -> Zeroizing<[u8; 32]> {
-    super::hmac::Hmac::new(ring_key).of(b"keyraft key record 1")
+/// The AES-256-GCM key of one record: HMAC-SHA-256(ring key, label ‖ creation id ‖ version BE32).
+///
+/// Each record has a key of its own, because random nonces of 96 bits under one key may repeat after some billion
+/// records, and GCM with a repeated nonce is broken. With a key for each record, the number of creates does not matter.
+fn record_key(ring_key: &Secret<32>, creation_id: [u8; 16], version: u32) -> Zeroizing<[u8; 32]> {
+    const LABEL: [u8; 20] = *b"keyraft key record 1";
+    // All parts have fixed lengths, so no two records have the same bytes here.
+    let mut message = [0; LABEL.len() + 16 + 4];
+    message[..20].copy_from_slice(&LABEL);
+    message[20..36].copy_from_slice(&creation_id);
+    message[36..].copy_from_slice(&version.to_be_bytes());
+    Hmac::new(ring_key).of(&message)
 }
 
 fn open(key: &[u8; 32], sealed: &[u8], context: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -111,6 +122,8 @@ fn decode(cipher: Cipher, content: &[u8]) -> Option<KeyMaterial> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::crypto::RecordKind;
 
@@ -180,12 +193,44 @@ mod tests {
         for (content, format) in [(vec![2, 7], 2), (vec![FORMAT, 2, 0], FORMAT), (vec![], 0)] {
             let mut record = [&nonce[..], &content].concat();
             let context = BINDING.encode(Cipher::Aes256);
-            let key = sub_key(ring.active_key());
+            let key = record_key(ring.active_key(), BINDING.creation_id, BINDING.version);
             let tag = aead::seal(Cipher::Aes256, &key, &nonce, &context, &mut record[NONCE..]);
             record.extend_from_slice(&tag);
             let opened = ring.open_material(1, &record, &BINDING, Cipher::Aes256);
             assert_eq!(opened, Err(RecordOpenError::UnknownFormat(format)));
         }
+    }
+
+    #[test]
+    fn two_records_of_one_ring_never_have_the_same_key() {
+        let ring = Ring::generate();
+        let key = |creation: u8, version| *record_key(ring.active_key(), [creation; 16], version);
+        let keys = [key(1, 1), key(1, 2), key(1, 256), key(2, 1), key(2, 2)];
+        let distinct: BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+        assert_eq!(key(1, 1), key(1, 1));
+    }
+
+    /// Computed with the `hmac` module of Python.
+    #[test]
+    fn the_key_of_a_record_has_this_form() {
+        let ring_key = Secret::from_bytes(&std::array::from_fn(|i| u8::try_from(i).unwrap()));
+        let creation_id = std::array::from_fn(|i| 0xa0 + u8::try_from(i).unwrap());
+        let key = record_key(&ring_key, creation_id, 0x0102_0304);
+        assert_eq!(hex::encode(*key), "350b4977b4a658806abc01bfe98ed249679acf814a385d457063507c41608cee");
+    }
+
+    /// A record must not open with the key of another record, even if everything else about it is the same.
+    #[test]
+    fn the_key_of_another_record_does_not_open_a_record() {
+        let (ring, material) = (Ring::generate(), KeyMaterial::random(Cipher::Aes256));
+        let sealed = ring.seal_material(&material, &BINDING);
+        let context = BINDING.encode(Cipher::Aes256);
+        let opens = |creation_id, version| {
+            open(&record_key(ring.active_key(), creation_id, version), &sealed, &context).is_some()
+        };
+        assert!(opens(BINDING.creation_id, BINDING.version));
+        assert!(!opens([9; 16], BINDING.version) && !opens(BINDING.creation_id, 4));
     }
 
     #[test]
