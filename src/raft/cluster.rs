@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::adapter::metrics::Raft;
+use super::cluster_file::{CANNOT_WRITE, ClusterFileKeeper};
 use super::failure::Failure;
 use super::forwarding::leader::{Leader, Leadership};
 use super::forwarding::writes::{WriteError, WriteQueue};
@@ -35,6 +36,7 @@ pub struct Cluster {
     pub(super) log: LogStore,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: KeystoreCheckpoint,
+    pub(super) cluster_file: Arc<ClusterFileKeeper>,
     pub(super) failure: Failure,
     /// Dropping the set ends its tasks.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
@@ -213,7 +215,11 @@ impl Cluster {
         }
         self.end_consensus().await;
         let (log, checkpoint) = (self.log.clone(), self.checkpoint.clone());
+        let cluster_file = Arc::clone(&self.cluster_file);
         let closed = tokio::task::spawn_blocking(move || {
+            if let Err(error) = cluster_file.write_if_changed() {
+                tracing::warn!(%error, "{CANNOT_WRITE}");
+            }
             // The next start then has nothing to replay. If this fails, the log still has everything.
             let written = checkpoint.run();
             log.close();

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod cluster;
+mod cluster_file;
 mod failure;
 mod forwarding;
 mod integrity;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
@@ -15,6 +15,7 @@ use super::adapter::network::Network;
 use super::adapter::pending::Pending;
 use super::adapter::state_machine::StateMachine;
 use super::cluster::Cluster;
+use super::cluster_file::{self, ClusterFileKeeper};
 use super::failure::Failure;
 use super::forwarding::leader::Leadership;
 use super::forwarding::writes::WriteQueue;
@@ -37,7 +38,10 @@ use super::watch::probe;
 use super::watch::waits::Waits;
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::socket;
-use crate::store::{Damage, FoundKeystore, Keystore, LogStore, OpenError, Owner, Snapshots, Store, StoreId};
+use crate::store::{
+    ClusterFacts, ClusterFile, ClusterFileError, Damage, FoundKeystore, Keystore, LogStore, OpenError, Owner,
+    Snapshots, Store, StoreId,
+};
 use crate::tls::PeerTls;
 
 /// Why a node cannot take part.
@@ -51,6 +55,15 @@ pub enum StartError {
         /// Why not.
         #[source]
         error: OpenError,
+    },
+    /// The file `cluster.id` in the data folder cannot be used.
+    #[error("cluster.data: {}: {error}", folder.display())]
+    ClusterFile {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        error: ClusterFileError,
     },
     /// A blank node must not take part.
     #[error(transparent)]
@@ -87,6 +100,9 @@ pub struct PeerListener {
     owner: Owner,
     /// `None` once consensus has it.
     keystore: Option<FoundKeystore>,
+    cluster_file: ClusterFile,
+    /// `None` before this node has applied the cluster's first command.
+    facts: Option<ClusterFacts>,
 }
 
 impl PeerListener {
@@ -106,9 +122,8 @@ impl PeerListener {
     ) -> Result<Self, StartError> {
         let node_id = boot::id_of(&config.peers, &config.name);
         let dir = config.data.clone();
-        let open = move || Store::open(&dir, || Owner { store_id: new_store_id, node_id });
-        let store = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?;
-        let store = store.map_err(|error| StartError::Store { folder: config.data.clone(), error })?;
+        let open = move || open_folder(&dir, Owner { store_id: new_store_id, node_id });
+        let (store, cluster_file, facts) = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
         let blank = is_blank(&store.log)?;
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
         let links = Arc::new(Links::new(store.owner, &config.name, Arc::clone(&tls), addresses.collect()));
@@ -152,12 +167,20 @@ impl PeerListener {
             snapshots,
             owner,
             keystore: Some(keystore),
+            cluster_file,
+            facts,
         })
     }
 
     /// Whether this store has never belonged to a cluster.
     pub fn is_blank(&self) -> bool {
         self.greeter.blank
+    }
+
+    /// What this node knew of its cluster when it opened the data folder. `None` before it has applied the cluster's
+    /// first command.
+    pub fn facts(&self) -> Option<&ClusterFacts> {
+        self.facts.as_ref()
     }
 
     /// Why the keystore was or must be rebuilt. `None` when it is whole.
@@ -191,6 +214,8 @@ impl PeerListener {
         };
         // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
         drop(self.running.set(answering));
+        let cluster_file =
+            Arc::new(ClusterFileKeeper::new(self.cluster_file, self.owner, Arc::clone(&view), Metrics::of(&raft)));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
         let (leader_digests, to_check) = mpsc::channel(1);
         let lease = HeldLease::new(consistency, reads.clone(), progress.clone(), leader_digests);
@@ -215,6 +240,7 @@ impl PeerListener {
             config.snapshot.checkpoint_every,
             failure.clone(),
         ));
+        spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
         spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
         spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
@@ -230,6 +256,7 @@ impl PeerListener {
             log: self.log,
             snapshots: self.snapshots,
             checkpoint,
+            cluster_file,
             failure,
             tasks: parking_lot::Mutex::new(spawned),
             stop_listener: parking_lot::Mutex::new(Some(self.stop)),
@@ -290,6 +317,15 @@ impl PeerListener {
             None => Err(StartError::Consensus("a listener takes part once".to_owned())),
         }
     }
+}
+
+/// Opens the store, and reads `cluster.id` beside it. The caller may block.
+fn open_folder(dir: &Path, new_owner: Owner) -> Result<(Store, ClusterFile, Option<ClusterFacts>), StartError> {
+    let folder = || dir.to_owned();
+    let store = Store::open(dir, || new_owner).map_err(|error| StartError::Store { folder: folder(), error })?;
+    let (file, facts) = cluster_file::open(dir, store.owner, &store.keystore)
+        .map_err(|error| StartError::ClusterFile { folder: folder(), error })?;
+    Ok((store, file, facts))
 }
 
 fn is_blank(log: &LogStore) -> io::Result<bool> {

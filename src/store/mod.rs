@@ -2,6 +2,7 @@
 
 mod build;
 mod changes;
+mod cluster_id;
 mod entries;
 mod files;
 mod flush;
@@ -20,6 +21,7 @@ mod view;
 mod wire;
 
 pub use build::SnapshotBuild;
+pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError};
 pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
 pub use flush::{FlushFigures, OnDurable};
 pub use image::{Applied, Damage};

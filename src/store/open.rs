@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::files::make_private_folder;
 use super::folder::Folders;
 use super::image::Damage;
-use super::{Keystore, LogStore, Owner, Snapshot, Snapshots};
+use super::{CLUSTER_FILE, Keystore, LogStore, Owner, Snapshot, Snapshots};
 
 /// A node's store, open.
 pub struct Store {
@@ -51,9 +51,9 @@ pub enum OpenError {
     /// Another process uses the folder.
     #[error("another process uses it: stop that process, or name another folder")]
     InUse,
-    /// The folder has a keystore or snapshots, but somebody removed the log.
+    /// The folder has a keystore, snapshots or `cluster.id`, but somebody removed the log.
     #[error(
-        "it holds a keystore or snapshots but no log. A node without its log must not vote, so this node ends. If the \
+        "it holds a keystore, snapshots or cluster.id, but no log. A node without its log must not vote, so this node ends. If the \
          folder 'log' was moved, put it back as it was when this node last ran. Never put back a copy or a backup: an \
          older log lacks writes that this node acknowledged, and using it can lose keys. Delete nothing: the keystore \
          and the snapshots still hold keys. If the log is lost, leave this node stopped; this version cannot replace a \
@@ -79,6 +79,9 @@ impl Store {
         folders.check_room()?;
         let opened = Keystore::open(folders.clone());
         let Some(owner) = log.owner()?.as_deref().and_then(Owner::decode) else {
+            if dir.join(CLUSTER_FILE).try_exists()? {
+                return Err(OpenError::KeystoreWithoutLog);
+            }
             return Self::claim(log, snapshots, folders, opened, new_owner());
         };
         let keystore = match opened {

@@ -20,11 +20,21 @@ pub struct Owner {
 
 impl Owner {
     pub(super) fn encode(self) -> Vec<u8> {
-        wire::Owner { store_id: Bytes::copy_from_slice(&self.store_id.0), node_id: self.node_id }.encode_to_vec()
+        wire::Owner::from(self).encode_to_vec()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let wire = wire::Owner::decode(bytes).ok()?;
+        Self::from_wire(&wire::Owner::decode(bytes).ok()?)
+    }
+
+    /// `None` when the store's id is damaged.
+    pub(super) fn from_wire(wire: &wire::Owner) -> Option<Self> {
         Some(Self { store_id: StoreId(wire.store_id.as_ref().try_into().ok()?), node_id: wire.node_id })
+    }
+}
+
+impl From<Owner> for wire::Owner {
+    fn from(owner: Owner) -> Self {
+        Self { store_id: Bytes::copy_from_slice(&owner.store_id.0), node_id: owner.node_id }
     }
 }

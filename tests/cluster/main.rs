@@ -4,6 +4,7 @@ mod access_writes;
 mod at_rest;
 mod audit;
 mod authorisation;
+mod cluster_file;
 mod damaged;
 mod deletion_window;
 mod drain;

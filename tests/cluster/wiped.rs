@@ -52,9 +52,15 @@ async fn a_node_that_lost_only_its_log_is_refused() {
     cluster.admin().create_many("before", 3).await;
     let node = cluster.follower().await;
     cluster.stop(node).await;
-    fs::remove_dir_all(cluster.data(node).join("log")).expect("the folder is there");
-    cluster.begin_nodes(&[node]).await;
-    let why = cluster.ended(node).await.to_string();
-    assert!(why.contains("holds a keystore or snapshots but no log"), "it says what is wrong: {why}");
+    let data = cluster.data(node).to_owned();
+    // At last, only `cluster.id` is left.
+    for lost in [&["log"][..], &["log", "keystore", "snapshots"]] {
+        for folder in lost {
+            fs::remove_dir_all(data.join(folder)).expect("the folder is there");
+        }
+        cluster.begin_nodes(&[node]).await;
+        let why = cluster.ended(node).await.to_string();
+        assert!(why.contains("holds a keystore, snapshots or cluster.id, but no log"), "it says what is wrong: {why}");
+    }
     cluster.assert_equal_digests().await;
 }

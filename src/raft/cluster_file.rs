@@ -1,0 +1,144 @@
+//! Keeps the file `cluster.id` in line with what this node has applied.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::adapter::metrics::Metrics;
+use super::protocol::membership::encode_membership;
+use crate::state::ClusterState;
+use crate::store::{ClusterFacts, ClusterFile, ClusterFileError, FoundKeystore, Owner, Progress, View};
+
+/// The shortest pause between two looks at whether something changed. The node applies far more often than that.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after the file could not be written.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the log says when the file cannot be written.
+pub(super) const CANNOT_WRITE: &str =
+    "this node cannot write cluster.id: it tries again, and its next start reads the keystore instead";
+
+/// Writes the cluster's id, its wrapped key ring and its members to `cluster.id` whenever they change.
+pub(super) struct ClusterFileKeeper {
+    file: Mutex<ClusterFile>,
+    owner: Owner,
+    view: Arc<View>,
+    metrics: Metrics,
+}
+
+impl ClusterFileKeeper {
+    pub(super) fn new(file: ClusterFile, owner: Owner, view: Arc<View>, metrics: Metrics) -> Self {
+        Self { file: Mutex::new(file), owner, view, metrics }
+    }
+
+    /// Writes the file after each change, apart from the task that applies entries. Returns when consensus ends.
+    pub(super) async fn follow(self: Arc<Self>, mut progress: watch::Receiver<Progress>) {
+        loop {
+            let pause = if self.is_current() {
+                PAUSE
+            } else {
+                let keeper = Arc::clone(&self);
+                match tokio::task::spawn_blocking(move || keeper.write_if_changed()).await {
+                    Ok(Ok(())) => PAUSE,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "{CANNOT_WRITE}");
+                        RETRY
+                    }
+                    // The runtime is ending.
+                    Err(_) => return,
+                }
+            };
+            tokio::time::sleep(pause).await;
+            if progress.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes the file if it lacks something that this node has applied. The caller may block.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub(super) fn write_if_changed(&self) -> io::Result<()> {
+        let Some(facts) = self.facts() else { return Ok(()) };
+        let mut file = self.file.lock();
+        if file.facts() == Some(&facts) {
+            return Ok(());
+        }
+        file.write(facts)
+    }
+
+    fn is_current(&self) -> bool {
+        let facts = self.facts();
+        facts.is_none() || self.file.lock().facts() == facts.as_ref()
+    }
+
+    /// `None` before the cluster's first command.
+    fn facts(&self) -> Option<ClusterFacts> {
+        let cluster = self.view.cluster()?;
+        let membership = Arc::clone(&self.metrics.now().membership_config);
+        let membership = encode_membership(membership.log_id().as_ref(), membership.membership());
+        Some(facts_of(&cluster, self.owner, membership.into()))
+    }
+}
+
+/// Reads `cluster.id`. If it has no facts about the cluster of this store, they come from the keystore.
+///
+/// # Errors
+/// The file system refused to read the file, or a newer version wrote it.
+pub(super) fn open(
+    dir: &Path,
+    owner: Owner,
+    keystore: &FoundKeystore,
+) -> Result<(ClusterFile, Option<ClusterFacts>), ClusterFileError> {
+    let mut file = ClusterFile::open(dir)?;
+    if file.damaged_slots() > 0 {
+        let usable = file.facts().is_some();
+        tracing::warn!(usable, "cluster.id is damaged; if it is not usable, the node makes it again from its keystore");
+    }
+    let applied = applied_facts(keystore, owner);
+    let belongs = |facts: &&ClusterFacts| {
+        facts.owner == owner && applied.as_ref().is_none_or(|applied| applied.cluster == facts.cluster)
+    };
+    if let Some(facts) = file.facts().filter(belongs).cloned() {
+        return Ok((file, Some(facts)));
+    }
+    if file.facts().is_some() {
+        tracing::error!("cluster.id belongs to another data folder or cluster, so the node does not use it");
+    }
+    if let Some(facts) = &applied {
+        match file.write(facts.clone()) {
+            Ok(()) => tracing::info!("the node made cluster.id again from its keystore"),
+            Err(error) => tracing::warn!(%error, "{CANNOT_WRITE}"),
+        }
+    }
+    Ok((file, applied))
+}
+
+/// What the keystore says about the cluster. `None` when it must first be rebuilt from a peer, or lacks the cluster's
+/// first command.
+fn applied_facts(keystore: &FoundKeystore, owner: Owner) -> Option<ClusterFacts> {
+    match keystore {
+        FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. } => {
+            Some(facts_of(&*keystore.view().cluster()?, owner, keystore.membership().clone()))
+        }
+        FoundKeystore::NeedsPeer { .. } => None,
+    }
+}
+
+/// What `cluster.id` says about this cluster.
+fn facts_of(cluster: &ClusterState, owner: Owner, membership: Bytes) -> ClusterFacts {
+    ClusterFacts {
+        level: cluster.level,
+        cluster: cluster.id,
+        owner,
+        active_ring_version: cluster.active_ring_version,
+        ring: cluster.ring.clone(),
+        membership,
+    }
+}

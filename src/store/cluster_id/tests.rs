@@ -1,0 +1,153 @@
+//! Tests of `cluster.id`: crashes between any two bytes of a write, damage, and newer versions.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::store::StoreId;
+
+fn facts(number: u8) -> ClusterFacts {
+    let wrap = |byte: u8| Bytes::from(vec![byte; 93]);
+    ClusterFacts {
+        level: 1,
+        cluster: ClusterId([7; 16]),
+        owner: Owner { store_id: StoreId([3; 16]), node_id: 2 },
+        active_ring_version: u32::from(number),
+        ring: vec![RingVersion { version: 1, wraps: vec![wrap(1), wrap(number)] }],
+        membership: Bytes::from(vec![number; 40]),
+    }
+}
+
+/// A file with the facts of each number, written one after the other.
+fn written(dir: &Path, numbers: &[u8]) -> ClusterFile {
+    let mut file = ClusterFile::open(dir).unwrap();
+    numbers.iter().for_each(|number| file.write(facts(*number)).unwrap());
+    file
+}
+
+fn read(dir: &Path) -> Option<ClusterFacts> {
+    ClusterFile::open(dir).unwrap().facts().cloned()
+}
+
+#[test]
+fn the_newest_facts_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(read(dir.path()), None);
+    for number in 1..=5 {
+        written(dir.path(), &[number]);
+        assert_eq!(read(dir.path()), Some(facts(number)));
+    }
+    let metadata = dir.path().join(CLUSTER_FILE).metadata().unwrap();
+    assert_eq!((metadata.permissions().mode() & 0o777, metadata.len()), (0o600, 2 * SLOT_BYTES as u64));
+}
+
+#[test]
+fn a_write_that_is_cut_at_any_byte_leaves_the_facts_from_before() {
+    for before in [&[1][..], &[1, 2], &[1, 2, 3]] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CLUSTER_FILE);
+        let mut file = written(dir.path(), before);
+        let old = fs::read(&path).unwrap();
+        file.write(facts(9)).unwrap();
+        let new = fs::read(&path).unwrap();
+        let changed: Vec<usize> = (0..old.len()).filter(|at| old[*at] != new[*at]).collect();
+        let (first, last) = (changed[0], changed[changed.len() - 1]);
+        for cut in first..=last {
+            // Everything before the cut has reached the disk, or everything from there on.
+            for torn in [[&new[..cut], &old[cut..]].concat(), [&old[..=cut], &new[cut + 1..]].concat()] {
+                fs::write(&path, torn).unwrap();
+                let number = *before.last().unwrap();
+                assert_eq!(read(dir.path()), Some(facts(number)), "cut at {cut} after {before:?}");
+            }
+        }
+        // The next write repairs the slot.
+        written(dir.path(), &[10]);
+        let repaired = ClusterFile::open(dir.path()).unwrap();
+        assert_eq!((repaired.facts(), repaired.damaged_slots()), (Some(&facts(10)), 0));
+    }
+}
+
+#[test]
+fn a_damaged_slot_falls_back_to_the_other_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(CLUSTER_FILE);
+    written(dir.path(), &[1, 2]);
+    let whole = fs::read(&path).unwrap();
+    let in_a_slot = encode(&facts(2), 2).len();
+    for (slot, left) in [(0, 2), (1, 1)] {
+        for at in 0..in_a_slot {
+            let mut damaged = whole.clone();
+            damaged[slot * SLOT_BYTES + at] ^= 0x10;
+            fs::write(&path, damaged).unwrap();
+            let file = ClusterFile::open(dir.path()).unwrap();
+            assert_eq!((file.facts(), file.damaged_slots()), (Some(&facts(left)), 1), "byte {at} of slot {slot}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_whole_slot_has_no_facts_and_can_be_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(CLUSTER_FILE);
+    for content in [&b"x"[..], &[0xff; 100], &encode(&facts(1), 1)[..50]] {
+        fs::write(&path, content).unwrap();
+        let file = ClusterFile::open(dir.path()).unwrap();
+        assert!(file.facts().is_none() && file.damaged_slots() > 0);
+        written(dir.path(), &[4]);
+        assert_eq!(read(dir.path()), Some(facts(4)));
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_after_its_first_slot_still_has_that_one() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(CLUSTER_FILE), encode(&facts(1), 1)).unwrap();
+    assert_eq!(read(dir.path()), Some(facts(1)));
+}
+
+#[test]
+fn facts_that_no_longer_fit_get_larger_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut large = facts(2);
+    large.membership = Bytes::from(vec![5; 3 * SLOT_BYTES]);
+    written(dir.path(), &[1]).write(large.clone()).unwrap();
+    assert_eq!(read(dir.path()), Some(large));
+    written(dir.path(), &[3, 4]);
+    assert_eq!(read(dir.path()), Some(facts(4)), "the large slots go on to be used");
+}
+
+#[test]
+fn a_newer_level_or_format_is_refused_and_not_called_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(CLUSTER_FILE);
+    let mut newer = facts(2);
+    newer.level = FEATURE_LEVEL + 1;
+    let mut file = written(dir.path(), &[1]);
+    file.write(newer).unwrap();
+    let error = ClusterFile::open(dir.path()).map(drop).unwrap_err().to_string();
+    let levels = format!("level {}, and this version of Keyraft reads levels 1 to {FEATURE_LEVEL}", FEATURE_LEVEL + 1);
+    assert!(error.contains(&levels), "{error}");
+    let mut format = encode(&facts(1), 1);
+    format[MAGIC.len()] = 2;
+    let hashed = format.len() - CHECKSUM_BYTES;
+    let checksum = Sha256::digest(&format[..hashed]);
+    format[hashed..].copy_from_slice(&checksum);
+    fs::write(&path, format).unwrap();
+    assert!(matches!(ClusterFile::open(dir.path()), Err(ClusterFileError::Format { format: 2 })));
+}
+
+#[test]
+fn an_unreadable_file_is_an_error_and_not_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(CLUSTER_FILE)).unwrap();
+    assert!(matches!(ClusterFile::open(dir.path()), Err(ClusterFileError::Io(_))));
+}
+
+#[test]
+fn a_body_that_lacks_what_every_version_writes_is_damage() {
+    let whole = encode(&facts(1), 1);
+    let Slot::Whole { body, .. } = parse(&whole) else { panic!("it is whole") };
+    let body = wire::ClusterFile::decode(body).unwrap();
+    assert!(facts_of(1, body.clone()).is_some());
+    assert!(facts_of(1, wire::ClusterFile { owner: None, ..body.clone() }).is_none());
+    assert!(facts_of(1, wire::ClusterFile { cluster_id: Bytes::new(), ..body }).is_none());
+}

@@ -1,0 +1,33 @@
+//! Each node keeps what it must know of its cluster in `cluster.id`, and makes that file again when it is lost.
+
+use std::fs;
+
+use super::three_nodes;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_or_damaged_cluster_file_is_made_again() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 3).await;
+    let node = cluster.follower().await;
+    let path = cluster.data(node).join("cluster.id");
+    cluster.stop(node).await;
+    let whole = fs::read(&path).expect("a node that stopped has the file");
+    let id = cluster.wait_for("the cluster's id", async || {
+        let running = cluster.running().next()?;
+        cluster.local_status(running).await.ok()?["cluster_id"].as_str().map(ToOwned::to_owned)
+    });
+    let id = hex::decode(id.await).expect("the id is hexadecimal");
+    let has_id = |content: &[u8]| content.windows(id.len()).any(|bytes| bytes == id);
+    assert!(has_id(&whole));
+    for content in [None, Some(vec![0xa5; whole.len()]), Some(whole[..100].to_vec()), Some(Vec::new())] {
+        match content {
+            Some(content) => fs::write(&path, content).expect("the folder is writable"),
+            None => fs::remove_file(&path).expect("the file is there"),
+        }
+        cluster.start_nodes(&[node]).await;
+        user.assert_decrypts(node, &keys).await;
+        assert!(has_id(&fs::read(&path).expect("the node made the file again")));
+        cluster.stop(node).await;
+    }
+}
