@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::entries::APPLIED;
 use super::files::{make_private_folder, replace_file};
 use super::image::Damage;
+use super::read_error::ReadError;
 
 /// Sled would put a value over a quarter of this size into a file that it never syncs. No entry is nearly that large.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
@@ -55,18 +56,18 @@ impl Folders {
     }
 
     /// Opens the folder in use, or returns `None` if no folder is in use yet.
-    pub(super) fn open_current(&self) -> Result<Option<OpenFolder>, Damage> {
+    pub(super) fn open_current(&self) -> Result<Option<OpenFolder>, ReadError> {
         let Some(name) = self.current()? else { return Ok(None) };
         let path = self.root.join(name);
-        if !path.is_dir() {
-            return Err(Damage::Unreadable(format!("{} is gone", path.display())));
+        if !is_there(&path)? {
+            return Err(Damage::Unreadable(format!("{} is gone", path.display())).into());
         }
         self.mark_opening()?;
         let db = open_sled(&path)?;
         Ok(Some(OpenFolder { db, path }))
     }
 
-    /// Removes the marker of an opening. To be called when the opened folder was read to the end and is whole.
+    /// Removes the marker of an opening. To be called when the opening came to its end.
     pub(super) fn clear_opening_mark(&self) -> io::Result<()> {
         remove_if_there(&self.root.join(OPENING))
     }
@@ -105,7 +106,7 @@ impl Folders {
         let aside = self.root.join("damaged");
         remove_folder_if_there(&aside)?;
         let from = self.root.join(name);
-        if from.is_dir() {
+        if is_there(&from)? {
             fs::rename(&from, &aside)?;
         }
         remove_if_there(&self.root.join(CURRENT))?;
@@ -122,14 +123,14 @@ impl Folders {
     }
 
     /// Writes the marker before an opening, with one byte more than earlier openings left in it.
-    fn mark_opening(&self) -> Result<(), Damage> {
+    fn mark_opening(&self) -> Result<(), ReadError> {
         let marker = self.root.join(OPENING);
         let cut_short = fs::read(&marker).map_or(0, |marks| u32::try_from(marks.len()).unwrap_or(u32::MAX));
         if cut_short >= OPENINGS_CUT_SHORT {
-            return Err(Damage::Unreadable(format!("the last {cut_short} attempts to open it did not finish")));
+            return Err(Damage::Unreadable(format!("the last {cut_short} attempts to open it did not finish")).into());
         }
         let marks = vec![b'x'; cut_short as usize + 1];
-        Ok(replace_file(&marker, &marks)?)
+        replace_file(&marker, &marks).map_err(ReadError::Io)
     }
 
     fn numbers(&self) -> io::Result<Vec<u64>> {
@@ -162,7 +163,7 @@ impl OpenFolder {
 }
 
 /// Opens a sled folder. A damaged one can make sled panic. The panic is returned as damage and does not end the node.
-fn open_sled(path: &Path) -> Result<sled::Db, Damage> {
+fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
     let config = sled::Config::new()
         .path(path)
         .segment_size(SEGMENT_BYTES)
@@ -171,13 +172,22 @@ fn open_sled(path: &Path) -> Result<sled::Db, Damage> {
         .mode(sled::Mode::HighThroughput);
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => Ok(opened?),
-        Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned())),
+        Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned()).into()),
     }
 }
 
 fn write_segment(path: &Path) -> io::Result<()> {
     let (mut file, part) = (File::create(path)?, vec![b'x'; 64 * 1024]);
     (0..SEGMENT_BYTES / part.len()).try_for_each(|_| file.write_all(&part))
+}
+
+/// Whether a folder exists. If this process may not look, that is an error, and not a folder that is gone.
+fn is_there(folder: &Path) -> io::Result<bool> {
+    match fs::metadata(folder) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn folder_name(number: u64) -> String {

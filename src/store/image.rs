@@ -1,7 +1,7 @@
 //! The whole state in memory, read entry by entry from a keystore or a snapshot, and checked at the end.
 
 use std::collections::VecDeque;
-use std::{fmt, io};
+use std::fmt;
 
 use bytes::Bytes;
 use prost::Message;
@@ -55,12 +55,9 @@ pub enum Damage {
     /// It cannot be opened or read, for this reason.
     #[error("{0}")]
     Unreadable(String),
-    /// The file system failed.
+    /// Sled found its files damaged.
     #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Sled failed.
-    #[error(transparent)]
-    Sled(#[from] sled::Error),
+    Sled(sled::Error),
     /// A stored message cannot be decoded.
     #[error(transparent)]
     Message(#[from] prost::DecodeError),

@@ -14,6 +14,7 @@ use super::folder::{Folders, OpenFolder};
 use super::image::{Applied, Damage, Image, ImageBuilder};
 use super::load::{fill, scan};
 use super::owner::Owner;
+use super::read_error::ReadError;
 use super::snapshot::Snapshot;
 use super::staging::{Staging, Writes};
 use super::{LogId, Progress, View};
@@ -47,15 +48,14 @@ pub struct KeystoreCheckpoint {
 
 impl Keystore {
     /// Opens the keystore in use, or returns `None` if this node does not have one.
-    pub(super) fn open(folders: Folders) -> Result<Option<Self>, Damage> {
-        let Some(folder) = folders.open_current()? else { return Ok(None) };
-        let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
-        let (owner, image) = scanned.unwrap_or_else(|_| Err(Damage::Unreadable("reading it panicked".to_owned())))?;
-        if let Some(durable) = folder.durable_position()? {
-            image.applied.reaches(&durable)?;
+    pub(super) fn open(folders: Folders) -> Result<Option<Self>, ReadError> {
+        let read = read_current(&folders);
+        // This opening did not end in a crash. If a failure of the file system left the mark, the next openings would
+        // count as crashes, and those as damage.
+        if !matches!(read, Err(ReadError::Damaged(_))) {
+            folders.clear_opening_mark()?;
         }
-        folders.clear_opening_mark()?;
-        Ok(Some(Self::assemble(folders, folder, owner, image)))
+        Ok(read?.map(|(folder, owner, image)| Self::assemble(folders, folder, owner, image)))
     }
 
     /// Makes an empty keystore and puts it in use.
@@ -70,9 +70,9 @@ impl Keystore {
     }
 
     /// Makes a keystore from a snapshot and puts it in use.
-    pub(super) fn create_from(folders: Folders, owner: Owner, snapshot: &Snapshot) -> Result<Self, Damage> {
+    pub(super) fn create_from(folders: Folders, owner: Owner, snapshot: &Snapshot) -> Result<Self, ReadError> {
         let (folder, image) = fill(&folders, owner, snapshot)?;
-        folders.switch_to(&folder)?;
+        folders.switch_to(&folder).map_err(ReadError::Io)?;
         Ok(Self::assemble(folders, folder, owner, image))
     }
 
@@ -80,9 +80,9 @@ impl Keystore {
     ///
     /// # Errors
     /// The snapshot is damaged, or the disk failed. Then nothing has changed.
-    pub fn install(&mut self, snapshot: &Snapshot) -> Result<(), Damage> {
+    pub fn install(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
         let (folder, image) = fill(&self.folders, self.owner, snapshot)?;
-        self.staging.replace(folder, |folder| self.folders.switch_to(folder))?;
+        self.staging.replace(folder, |folder| self.folders.switch_to(folder)).map_err(ReadError::Io)?;
         self.view.replace_with(image.view);
         (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
         self.last_revocation = self.applied.index();
@@ -182,6 +182,17 @@ impl KeystoreCheckpoint {
     pub fn mark_damaged(&self) -> io::Result<()> {
         self.folders.mark_damaged()
     }
+}
+
+fn read_current(folders: &Folders) -> Result<Option<(OpenFolder, Owner, Image)>, ReadError> {
+    let Some(folder) = folders.open_current()? else { return Ok(None) };
+    let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
+    let panicked = || Err(Damage::Unreadable("reading it panicked".to_owned()).into());
+    let (owner, image) = scanned.unwrap_or_else(|_| panicked())?;
+    if let Some(durable) = folder.durable_position()? {
+        image.applied.reaches(&durable)?;
+    }
+    Ok(Some((folder, owner, image)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Loading a keystore: from the sled folder in use, or from a snapshot into a new folder.
 
+use std::io;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -7,6 +9,7 @@ use super::entries::{APPLIED, MEMBERSHIP, OWNER};
 use super::folder::{Folders, OpenFolder};
 use super::image::{Applied, Damage, Image, ImageBuilder};
 use super::owner::Owner;
+use super::read_error::ReadError;
 use super::snapshot::{Snapshot, read_entries};
 use super::staging::collect_garbage;
 use super::wire;
@@ -15,7 +18,7 @@ use super::wire;
 const FILL_BATCH: usize = 1024;
 
 /// Reads a sled folder: the owner of its store, and the state.
-pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
+pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), ReadError> {
     let mut builder = ImageBuilder::default();
     let (mut owner, mut applied, mut membership) = (None, None, Bytes::new());
     for entry in db.iter() {
@@ -34,8 +37,8 @@ pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), Damage> {
 }
 
 /// Fills a new folder and an image from a snapshot.
-pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Result<(OpenFolder, Image), Damage> {
-    let folder = folders.create()?;
+pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
+    let folder = folders.create().map_err(ReadError::Io)?;
     let mut builder = ImageBuilder::default();
     let (mut batch, mut waiting) = (sled::Batch::default(), 0);
     let header = read_entries(&snapshot.path, |key, value| {
@@ -44,7 +47,7 @@ pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Resu
         waiting += 1;
         if waiting == FILL_BATCH {
             waiting = 0;
-            folder.db.apply_batch(std::mem::take(&mut batch))?;
+            write(&folder, std::mem::take(&mut batch))?;
             collect_garbage(FILL_BATCH);
         }
         Ok(())
@@ -52,7 +55,12 @@ pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Resu
     batch.insert(OWNER, owner.encode());
     batch.insert(APPLIED, header.applied.to_wire().encode_to_vec());
     batch.insert(MEMBERSHIP, &header.membership[..]);
-    folder.db.apply_batch(batch)?;
-    folder.sync()?;
+    write(&folder, batch)?;
+    folder.sync().map_err(ReadError::Io)?;
     Ok((folder, builder.finish(header.applied, header.membership)?))
+}
+
+/// Writes to a new folder. If that fails, the snapshot that fills the folder is not to blame.
+fn write(folder: &OpenFolder, batch: sled::Batch) -> Result<(), ReadError> {
+    folder.db.apply_batch(batch).map_err(|error| ReadError::Io(io::Error::other(error)))
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::files::make_private_folder;
 use super::folder::Folders;
 use super::image::Damage;
+use super::read_error::ReadError;
 use super::{CLUSTER_FILE, Keystore, LogStore, Owner, Snapshot, Snapshots};
 
 /// A node's store, open.
@@ -77,12 +78,12 @@ impl Store {
         let snapshots = Snapshots::open(&dir.join("snapshots"))?;
         let folders = Folders::new(&dir.join("keystore"))?;
         folders.check_room()?;
-        let opened = Keystore::open(folders.clone());
+        let opened = damage_only(Keystore::open(folders.clone()))?;
         let Some(owner) = log.owner()?.as_deref().and_then(Owner::decode) else {
             if dir.join(CLUSTER_FILE).try_exists()? {
                 return Err(OpenError::KeystoreWithoutLog);
             }
-            return Self::claim(log, snapshots, folders, opened, new_owner());
+            return Self::claim(log, snapshots, folders, &opened, new_owner());
         };
         let keystore = match opened {
             Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
@@ -104,7 +105,7 @@ impl Store {
         log: LogStore,
         snapshots: Snapshots,
         folders: Folders,
-        opened: Result<Option<Keystore>, Damage>,
+        opened: &Result<Option<Keystore>, Damage>,
         owner: Owner,
     ) -> Result<Self, OpenError> {
         if !matches!(opened, Ok(None)) || snapshots.newest()?.is_some() || log.state()?.last.is_some() {
@@ -119,8 +120,8 @@ impl Store {
     ///
     /// # Errors
     /// The snapshot is damaged, or the disk failed.
-    pub fn rebuild_from(dir: &Path, owner: Owner, snapshot: &Snapshot) -> Result<Keystore, Damage> {
-        let folders = Folders::new(&dir.join("keystore"))?;
+    pub fn rebuild_from(dir: &Path, owner: Owner, snapshot: &Snapshot) -> Result<Keystore, ReadError> {
+        let folders = Folders::new(&dir.join("keystore")).map_err(ReadError::Io)?;
         Keystore::create_from(folders, owner, snapshot)
     }
 }
@@ -152,7 +153,7 @@ fn rebuild(
         if snapshot.header.applied.last.map(|id| id.index) < purged.map(|id| id.index) {
             break;
         }
-        match Keystore::create_from(folders.clone(), owner, &snapshot) {
+        match damage_only(Keystore::create_from(folders.clone(), owner, &snapshot))? {
             Ok(keystore) => return Ok(FoundKeystore::Rebuilt { keystore, damage, aside }),
             Err(_) => {
                 folders.check_room()?;
@@ -164,6 +165,15 @@ fn rebuild(
         return Ok(FoundKeystore::NeedsPeer { damage });
     }
     Ok(FoundKeystore::Rebuilt { keystore: Keystore::create(folders, owner)?, damage, aside })
+}
+
+/// Passes on damage, which has a remedy. Everything else ends the start.
+fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenError> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(ReadError::Damaged(damage)) => Ok(Err(damage)),
+        Err(ReadError::Io(error)) => Err(OpenError::Io(error)),
+    }
 }
 
 fn io_text(error: &io::Error) -> String {

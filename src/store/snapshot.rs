@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::files::{make_private_file, make_private_folder, rename_durably};
 use super::image::{Applied, Damage};
+use super::read_error::ReadError;
 use super::{LogId, wire};
 use crate::state::{ClusterId, FEATURE_LEVEL, FIRST_LEVEL};
 
@@ -80,15 +81,21 @@ impl Snapshots {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// The newest snapshot whose header can be read.
+    /// The newest snapshot whose header is not damaged.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// The file system refused.
     pub fn newest(&self) -> io::Result<Option<Snapshot>> {
-        Ok(self.by_age()?.into_iter().find_map(|path| {
-            let header = SnapshotReader::open(&path).map(|(header, _)| header);
-            header.map(|header| Snapshot { path, header }).ok()
-        }))
+        for path in self.by_age()? {
+            match SnapshotReader::open(&path) {
+                Ok((header, _)) => return Ok(Some(Snapshot { path, header })),
+                Err(ReadError::Damaged(_)) => {}
+                // Another thread has removed it since, because a newer one is there.
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(ReadError::Io(error)) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// A new file for a snapshot that arrives from a peer, and its path. [`Snapshots::accept`] takes it once it is
@@ -106,14 +113,15 @@ impl Snapshots {
     ///
     /// # Errors
     /// It is damaged, or of another cluster than `cluster`, or the file system refused.
-    pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, Damage> {
+    pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, ReadError> {
         let header = read_entries(received, |_, _| Ok(()))?;
         if let (Some(ours), Some(theirs)) = (cluster, header.cluster_id)
             && ours != theirs
         {
             return Err(Damage::Unreadable(format!(
                 "the snapshot is from cluster {theirs}, but this node belongs to cluster {ours}"
-            )));
+            ))
+            .into());
         }
         let path = self.dir.join(file_name(header.applied.last));
         if path != received {
@@ -182,8 +190,8 @@ impl SnapshotWriter {
 /// Reads a whole snapshot, calls `entry` with each entry, and checks it.
 pub(super) fn read_entries(
     path: &Path,
-    mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), Damage>,
-) -> Result<SnapshotHeader, Damage> {
+    mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
+) -> Result<SnapshotHeader, ReadError> {
     let (header, mut reader) = SnapshotReader::open(path)?;
     while let Some((key, value)) = reader.next()? {
         entry(&key, &value)?;
@@ -197,24 +205,24 @@ struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    fn open(path: &Path) -> Result<(SnapshotHeader, Self), Damage> {
+    fn open(path: &Path) -> Result<(SnapshotHeader, Self), ReadError> {
         let file = File::open(path)?;
         let mut reader = Self { input: Hashing { inner: BufReader::new(file), hash: Sha256::new() } };
         let header = reader.header()?;
         Ok((header, reader))
     }
 
-    fn header(&mut self) -> Result<SnapshotHeader, Damage> {
+    fn header(&mut self) -> Result<SnapshotHeader, ReadError> {
         let mut magic = [0; MAGIC.len()];
         self.input.read_exact(&mut magic)?;
         let format = self.number()?;
         if &magic != MAGIC || format != FORMAT {
-            return Err(Damage::Unreadable(format!("it is not a snapshot of format {FORMAT}")));
+            return Err(Damage::Unreadable(format!("it is not a snapshot of format {FORMAT}")).into());
         }
         let length = self.number()?;
         let header = self.part(length, MAX_HEADER_BYTES)?;
         let header = wire::SnapshotHeader::decode(header.as_slice())?;
-        SnapshotHeader::from_wire(header)
+        Ok(SnapshotHeader::from_wire(header)?)
     }
 
     fn next(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
@@ -225,11 +233,15 @@ impl SnapshotReader {
         Ok(Some((self.part(key, MAX_PART_BYTES)?, self.part(value, MAX_PART_BYTES)?)))
     }
 
-    fn check(mut self) -> Result<(), Damage> {
+    fn check(mut self) -> Result<(), ReadError> {
         let found = self.input.hash.clone().finalize();
         let mut noted = [0; 32];
         self.input.inner.read_exact(&mut noted)?;
-        if found[..] == noted { Ok(()) } else { Err(Damage::Unreadable("its checksum does not match".to_owned())) }
+        if found[..] == noted {
+            Ok(())
+        } else {
+            Err(Damage::Unreadable("its checksum does not match".to_owned()).into())
+        }
     }
 
     fn number(&mut self) -> io::Result<u32> {

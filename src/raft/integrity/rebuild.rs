@@ -10,7 +10,7 @@ use crate::raft::protocol::membership::members_from_wire;
 use crate::raft::protocol::types::Member;
 use crate::raft::protocol::wire::{FetchRequest, Greeting};
 use crate::raft::watch::waits::Waits;
-use crate::store::{Damage, Keystore, Owner, Snapshot, Snapshots, Store};
+use crate::store::{Damage, Keystore, Owner, ReadError, Snapshot, Snapshots, Store};
 
 /// The pause between two rounds of asking the peers. After a power cut they may be starting, too.
 const RETRY: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ impl Rebuild<'_> {
         let (dir, owner) = (self.config.data.clone(), self.owner);
         let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged)).await;
         let rebuilt = rebuilt.map_err(|panic| PeerTrouble::NotReady(panic.to_string()))?;
-        rebuilt.map_err(|damage| PeerTrouble::NotReady(format!("its snapshot cannot be used: {damage}")))
+        rebuilt.map_err(|error| PeerTrouble::NotReady(format!("its snapshot cannot be used: {error}")))
     }
 
     /// The member at a peer's address, if its membership names this store, too.
@@ -71,9 +71,9 @@ impl Rebuild<'_> {
     }
 }
 
-fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -> Result<Keystore, Damage> {
+fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -> Result<Keystore, ReadError> {
     if snapshot.header.applied.last.is_none_or(|last| last.index < purged) {
-        return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()));
+        return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()).into());
     }
     Store::rebuild_from(dir, owner, snapshot)
 }

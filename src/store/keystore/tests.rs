@@ -132,6 +132,50 @@ fn a_node_with_a_full_disk_sets_neither_keystore_nor_snapshot_aside() {
     assert!(!blocked.exists());
 }
 
+/// Reading a folder as if it were a file fails, as reading does on a disk that failed.
+fn make_unreadable(file: &std::path::Path) {
+    std::fs::remove_file(file).unwrap();
+    std::fs::create_dir(file).unwrap();
+}
+
+fn open_again(dir: &std::path::Path) -> Result<Store, OpenError> {
+    Store::open(dir, || panic!("the store has an owner"))
+}
+
+#[test]
+fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.checkpoint().run().unwrap();
+    let durable = keystore.staging.folder().path.join("DURABLE");
+    let content = std::fs::read(&durable).unwrap();
+    drop(keystore);
+    log.close();
+    make_unreadable(&durable);
+    // However often that happens, it does not count as a crash while opening.
+    for _ in 0..4 {
+        assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
+    }
+    assert!(durable.is_dir());
+    std::fs::remove_dir(&durable).unwrap();
+    std::fs::write(&durable, content).unwrap();
+    whole(open_again(dir.path()).unwrap().keystore);
+}
+
+#[test]
+fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
+    drop(keystore);
+    log.close();
+    std::fs::remove_dir_all(dir.path().join("keystore")).unwrap();
+    make_unreadable(&snapshot.path);
+    assert!(snapshots.newest().is_err());
+    assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
+    assert!(snapshot.path.is_dir());
+}
+
 #[test]
 fn a_snapshot_taken_while_applying_holds_the_state_at_its_position() {
     let dir = tempfile::tempdir().unwrap();
