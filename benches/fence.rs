@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use keyraft::raft::Cluster;
-use keyraft::state::Command;
+use keyraft::state::EncodedCommand;
 use support::consensus::{Consensus, create, delete};
 
 const ROUNDS: usize = 7;
@@ -57,7 +57,7 @@ async fn one_round(consensus: &Consensus, node: usize, clients: usize, fenced: b
     began.elapsed() / u32::try_from(count).expect("a few thousand")
 }
 
-async fn each(commands: &[Command], clients: usize, cluster: &Cluster, fenced: bool) {
+async fn each(commands: &[EncodedCommand], clients: usize, cluster: &Cluster, fenced: bool) {
     let by = Instant::now() + Duration::from_secs(60);
     let written = futures::stream::iter(commands).map(async |command| {
         cluster.write(command, by).await.expect("a leader answers");

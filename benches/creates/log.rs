@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 /// The bytes of an entry before its command: format, kind and level.
-const FRAME_BYTES: usize = 6;
+const FRAME_BYTES: usize = 2;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How many entries a second the writers append. Each writer waits until its entry is durable before it appends the next.
@@ -63,8 +63,6 @@ fn payload() -> Bytes {
         sealed: vec![7; 110],
     };
     let command = Command {
-        request_id: RequestId([7; 16]),
-        seen_index: 1 << 20,
         time_ns: 1 << 60,
         actor: Actor::Client { identity, file_admin: true },
         action: Some(ActionKind::Key(KeyAction::Create)),
@@ -72,6 +70,6 @@ fn payload() -> Bytes {
         operation: Operation::CreateKey { name: name.to_owned(), record: record.encode().into() },
     };
     let mut payload = BytesMut::zeroed(FRAME_BYTES);
-    payload.put(command.encode());
+    payload.put(command.encode(1, RequestId([7; 16]), 1 << 20).bytes().clone());
     payload.freeze()
 }

@@ -182,6 +182,9 @@ fn kms_error(error: &kms::Error) -> Row {
         kms::Error::Denied => return not_authorized(),
         kms::Error::NoLeader => (503, Code::NoLeader, "the node could not reach a leader in time: nothing was changed"),
         kms::Error::OutcomeUnknown => (503, Code::OutcomeUnknown, OUTCOME_UNKNOWN),
+        kms::Error::UnknownOutcome(number) => {
+            return (503, Code::OutcomeUnknown, done_by_newer_version(*number).into());
+        }
         kms::Error::NotEverywhere => (503, Code::NotEverywhere, NOT_EVERYWHERE),
         kms::Error::Stopping => (503, Code::NodeStopping, "the node is stopping: nothing was changed"),
         kms::Error::PolicyNotFound => (404, Code::PolicyNotFound, "policy does not exist"),
@@ -195,6 +198,13 @@ fn kms_error(error: &kms::Error) -> Row {
         kms::Error::AdminOfFile => (400, Code::AdminOfFile, ADMIN_OF_FILE),
     };
     (status, code, text.into())
+}
+
+fn done_by_newer_version(number: u16) -> String {
+    format!(
+        "the write was done by a newer version, outcome {number}: the outcome is unknown to this version; check whether the \
+         change was made before you try again"
+    )
 }
 
 fn key_waits(until: i64) -> String {
@@ -324,6 +334,7 @@ mod tests {
             [K::KeyUnopenable, K::PolicyNotFound, K::PolicyExists, K::PolicyChanged, K::PolicyTooLarge],
             [K::IdentityNotFound, K::IdentityExists, K::IdentityIsAdmin, K::LastAdmin, K::AdminOfFile],
             [K::Denied, K::NoLeader, K::OutcomeUnknown, K::NotEverywhere, K::Stopping],
+            [K::UnknownOutcome(999), K::Denied, K::Denied, K::Denied, K::Denied],
         ];
         let of_kms = of_kms.into_iter().flatten().map(ApiError::Kms);
         own.into_iter()
@@ -422,7 +433,11 @@ mod tests {
             assert!(text(known).contains("nothing was changed"));
         }
         assert!(text(kms::Error::NotEverywhere.into()).contains("the change is made"));
-        for unknown in [kms::Error::OutcomeUnknown.into(), ApiError::TimedOut { writes: true }] {
+        for unknown in [
+            kms::Error::OutcomeUnknown.into(),
+            kms::Error::UnknownOutcome(999).into(),
+            ApiError::TimedOut { writes: true },
+        ] {
             assert!(text(unknown).contains("outcome is unknown"));
         }
     }

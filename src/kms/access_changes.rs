@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::{Behind, Error, Kms};
 use crate::policy::permitted::{AssignPolicy, CreateIdentity, CreatePolicy, DeleteIdentity, DeletePolicy, WritePolicy};
-use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permission, Permit, Policy, PolicyEntry, PolicyName, Role};
-use crate::state::{AccessChange, Operation, PolicyTag, Replaces, encode_policy};
+use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permission, Permit, Policy, PolicyName, PolicyTag, Role};
+use crate::state::{AccessChange, Operation, Replaces, stored_policy};
 
 impl Kms {
     /// Makes a policy.
@@ -107,9 +107,9 @@ impl Kms {
 fn put_policy(name: &PolicyName, policy: Policy, replaces: Replaces) -> Result<AccessChange, Error> {
     // It is stored with an author and a time, whose encoding has always the same size.
     let author = Author { created_at: Some(0), created_by: Some(Identity::from_bytes([0; Identity::LEN])) };
-    let entry = PolicyEntry { policy, author };
-    if encode_policy(name, &entry).len() > MAX_POLICY_BYTES {
+    let stored = stored_policy(name, policy, author);
+    if stored.bytes.len() > MAX_POLICY_BYTES {
         return Err(Error::PolicyTooLarge);
     }
-    Ok(AccessChange::PutPolicy { name: name.clone(), policy: entry.policy, replaces })
+    Ok(AccessChange::PutPolicy { name: name.clone(), policy: stored.value.policy, replaces })
 }

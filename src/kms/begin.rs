@@ -9,9 +9,9 @@ use super::ring::{self, SealError};
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
-use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyEntry, PolicyName, Role};
+use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyName, Role};
 use crate::raft::Waits;
-use crate::state::{Command, Init, Operation, RequestId};
+use crate::state::{Command, EncodedCommand, HIGHEST_LEVEL, Init, Operation, RequestId};
 
 /// How long one attempt to write may take before the node makes the next one.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -85,25 +85,23 @@ impl Kms {
         while self.cluster.linearize(Instant::now() + ATTEMPT).await.is_err() {}
     }
 
-    fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> Command {
+    fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> EncodedCommand {
         let now = clock::unix_ns();
         let author = Author { created_at: Some(now), created_by: self.file_admin() };
-        let entry = |policy: &Policy| PolicyEntry { policy: policy.clone(), author };
         let bound = |name: &PolicyName| Assignment { role: Role::Policy(name.clone()), author };
         let assignments = policies.iter().flat_map(|(name, (_, ids))| ids.iter().map(move |id| (*id, bound(name))));
         let init = Init {
             cluster: ring::new_cluster(root, now),
-            policies: policies.iter().map(|(name, (policy, _))| (name.clone(), entry(policy))).collect(),
+            policies: policies.iter().map(|(name, (policy, _))| (name.clone(), policy.clone(), author)).collect(),
             assignments: assignments.collect(),
         };
-        Command {
-            request_id: RequestId(random::bytes()),
-            seen_index: self.cluster.seen_index(),
+        let command = Command {
             time_ns: now,
             actor: Actor::Node,
             action: None,
             file_names_admin: self.file_admin().is_some(),
             operation: Operation::Init(Box::new(init)),
-        }
+        };
+        command.encode(HIGHEST_LEVEL, RequestId(random::bytes()), self.cluster.seen_index())
     }
 }

@@ -82,6 +82,9 @@ pub enum Error {
     /// The write took effect, but not every node had confirmed it by the deadline.
     #[error("the change is made, but some nodes did not confirm it in time")]
     NotEverywhere,
+    /// A newer version decided on the write, with an outcome of this number. This version does not know what it means.
+    #[error("the write was done by a newer version, with outcome {0}, which this version does not know")]
+    UnknownOutcome(u16),
     /// The node is stopping, or must not serve now.
     #[error("the node does not serve now")]
     Stopping,

@@ -46,7 +46,7 @@ fn difference(file: &FilePolicies, rules: &Rules) -> Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry};
+    use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry, PolicyTag};
 
     #[test]
     fn only_policies_of_the_file_count_as_differences() {
@@ -57,9 +57,9 @@ mod tests {
         let mut rules = Rules::default();
         let all = Difference { policies: vec![app.clone()], identities: vec![identity] };
         assert_eq!(difference(&file, &rules), all);
-        let author = Author::default();
-        rules.policies.insert(app.clone(), PolicyEntry { policy: policy.clone(), author }.into());
-        rules.policies.insert(other.clone(), PolicyEntry { policy, author }.into());
+        let (author, tag) = (Author::default(), PolicyTag::default());
+        rules.policies.insert(app.clone(), PolicyEntry { policy: policy.clone(), author, tag }.into());
+        rules.policies.insert(other.clone(), PolicyEntry { policy, author, tag }.into());
         rules.identities.insert(identity, Assignment { role: Role::Policy(other), author });
         assert_eq!(difference(&file, &rules), Difference { policies: vec![], identities: vec![identity] });
         rules.identities.insert(identity, Assignment { role: Role::Policy(app.clone()), author });

@@ -42,7 +42,7 @@ pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> ClusterState {
     let versions = ring.wrap(root, &id.0).into_iter();
     ClusterState {
         id,
-        level: crate::state::FEATURE_LEVEL,
+        level: crate::state::HIGHEST_LEVEL,
         ring: versions.map(|wrap| RingVersion { version: wrap.version, wraps: vec![encode(&wrap)] }).collect(),
         active_ring_version: ring.active(),
         time_ns: 0,
@@ -115,7 +115,8 @@ mod tests {
     fn stored_bytes_show_their_root_keys() {
         let (one, other) = (RootKey::random(), RootKey::random());
         let mut cluster = new_cluster(&one, 0);
-        let around = |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.encode(), &[18, 93, 1]].concat();
+        let around =
+            |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.clone().into_stored().bytes, &[18, 93, 1]].concat();
         assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);
         let ring = open(&cluster, &one).unwrap();
         cluster.ring[0].wraps.extend(ring.wrap(&other, &cluster.id.0).iter().map(encode));

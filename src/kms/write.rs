@@ -6,7 +6,7 @@ use super::{Behind, Error, Kms};
 use crate::clock;
 use crate::crypto::random;
 use crate::policy::{ActionKind, Actor, Permission};
-use crate::state::{Command, Operation, Outcome, RequestId};
+use crate::state::{Command, LOWEST_LEVEL, Operation, Outcome, RequestId, UnknownOutcome};
 
 impl Kms {
     /// Writes what an actor may do. Retries on the way carry the same bytes.
@@ -32,15 +32,22 @@ impl Kms {
         by: Instant,
     ) -> Result<Outcome, Error> {
         let command = Command {
-            request_id: RequestId(random::bytes()),
-            seen_index: self.cluster.seen_index(),
             time_ns: clock::unix_ns(),
             actor,
             action,
             file_names_admin: self.file_admin().is_some(),
             operation,
         };
-        Ok(self.cluster.write(&command, by).await?)
+        loop {
+            let (level, seen_index) = (self.cluster.view().level().unwrap_or(LOWEST_LEVEL), self.cluster.seen_index());
+            let encoded = command.encode(level, RequestId(random::bytes()), seen_index);
+            match self.cluster.write(&encoded, by).await?.known() {
+                // The level was raised meanwhile. This command never takes effect, so the next one has another id.
+                Ok(Outcome::LevelNotActive) => {}
+                Ok(outcome) => return Ok(outcome),
+                Err(UnknownOutcome(number)) => return Err(Error::UnknownOutcome(number)),
+            }
+        }
     }
 
     /// As [`Kms::write`], for a command that takes something away or changes a policy or an identity. When this returns, the
@@ -86,13 +93,15 @@ pub(super) fn result_of(outcome: Outcome) -> Result<(), Error> {
         Outcome::IdentityNotFound => Err(Error::IdentityNotFound),
         Outcome::IdentityIsAdmin => Err(Error::IdentityIsAdmin),
         Outcome::LastAdmin => Err(Error::LastAdmin),
-        // These never reach a client. The node serves only once the cluster is initialised, and the callers that can
-        // get `RingInactive`, `VersionTaken` or `KeyWaiting` handle them before.
+        // These never reach a client. The node serves only once the cluster is initialised, no client raises the level,
+        // and the callers that can get `RingInactive`, `VersionTaken`, `KeyWaiting` or `LevelNotActive` handle them.
         Outcome::RingInactive
         | Outcome::AlreadyInitialised
         | Outcome::NotInitialised
         | Outcome::Malformed
         | Outcome::VersionTaken
-        | Outcome::KeyWaiting => Err(Error::Stopping),
+        | Outcome::KeyWaiting
+        | Outcome::LevelNotActive
+        | Outcome::LevelNotNext => Err(Error::Stopping),
     }
 }

@@ -14,7 +14,7 @@ use crate::config::{AuditFileConfig, Config};
 use crate::http::Api;
 use crate::kms::ThisNode;
 use crate::raft::{Cluster, Failure, Waits};
-use crate::state::FEATURE_LEVEL;
+use crate::state::HIGHEST_LEVEL;
 use crate::store::make_usable_folder;
 use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics, check_audit_file};
 use crate::tls::{PeerTls, PublicTls, log_date_warnings};
@@ -76,7 +76,7 @@ impl Parts {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             // Not `level`, because JSON lines already have a field of that name.
-            feature_level = FEATURE_LEVEL,
+            feature_level = HIGHEST_LEVEL,
             node = config.cluster.name,
             api = %config.address,
             peer = %config.cluster.listen,

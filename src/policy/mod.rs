@@ -21,5 +21,5 @@ pub use name::{KeyName, NameError, NameKind, PolicyName, Prefix, PrefixError};
 pub use pattern::{Pattern, PatternError, Unmatchable};
 pub use permit::{Actor, Allowed, Denied, Permission, Permit};
 pub use permitted::{NodeAction, PermitError, PermittedAction};
-pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, Role, Rules};
+pub use rules::{Assignment, Author, MAX_POLICY_BYTES, Policy, PolicyEntry, PolicyTag, Role, Rules};
 pub use siblings::{OpenSibling, open_siblings};

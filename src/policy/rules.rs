@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::{Action, Actor, Allowed, Denied, Identity, Pattern, PolicyName};
 
 /// The largest policy as stored, in bytes (wire contract, "Errors").
@@ -26,6 +28,10 @@ pub struct Author {
     pub created_by: Option<Identity>,
 }
 
+/// SHA-256 of a policy as it is stored, with its author and date, so that two writes never leave the same tag.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PolicyTag(pub [u8; 32]);
+
 /// A policy and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyEntry {
@@ -33,6 +39,8 @@ pub struct PolicyEntry {
     pub policy: Policy,
     /// Who made it, and when.
     pub author: Author,
+    /// The tag of exactly this policy.
+    pub tag: PolicyTag,
 }
 
 /// What an identity is: an admin, or bound to one policy.
@@ -60,6 +68,13 @@ pub struct Rules {
     pub policies: BTreeMap<PolicyName, Arc<PolicyEntry>>,
     /// Assignments by identity. The admin of a configuration file is not among them.
     pub identities: BTreeMap<Identity, Assignment>,
+}
+
+impl PolicyTag {
+    /// The tag of a policy that is stored as these bytes.
+    pub fn of_stored(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
 }
 
 impl Policy {
@@ -160,6 +175,7 @@ mod tests {
         let entry = PolicyEntry {
             policy: policy(&["/v1/key/create/my-*", "/v1/key/list"], &["/v1/key/create/my-secret*"]),
             author: Author::default(),
+            tag: PolicyTag::default(),
         };
         let assignment = Assignment { role: Role::Policy(name.clone()), author: Author::default() };
         let rules = Rules { policies: [(name, Arc::new(entry))].into(), identities: [(identity, assignment)].into() };

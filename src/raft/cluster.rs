@@ -17,7 +17,7 @@ use super::leases::held::{HeldLease, Standing};
 use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
-use crate::state::{Command, Outcome};
+use crate::state::{EncodedCommand, RecordedOutcome};
 use crate::store::{KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
 
 /// How long a node that hands leadership over waits for another one to lead.
@@ -68,7 +68,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The deadline came first. The error says whether the command may still take effect.
-    pub async fn write(&self, command: &Command, by: Instant) -> Result<Outcome, WriteError> {
+    pub async fn write(&self, command: &EncodedCommand, by: Instant) -> Result<RecordedOutcome, WriteError> {
         self.writes.write(command, by).await
     }
 

@@ -27,6 +27,8 @@ pub struct RaftStatus {
     pub applied: u64,
     /// The digest of the state at `applied`, in hexadecimal.
     pub digest: String,
+    /// How many commands this node could not read, or found invalid, since it started.
+    pub malformed: u64,
     /// Every member, by id.
     pub members: Vec<RaftMemberStatus>,
 }
@@ -71,6 +73,7 @@ impl RaftStatus {
             committed: metrics.local_committed.map_or(0, |id| id.index),
             applied: progress.index(),
             digest: progress.digest.to_string(),
+            malformed: progress.malformed,
             members: members(metrics, leader, last, &links.contacts().away()),
         }
     }

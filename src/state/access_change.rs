@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use super::decode_error::DecodeError;
-use super::rules::{encode_policy, identity_from_wire, policy_from_wire, policy_to_wire, role_from_text, role_to_text};
+use super::rules::{identity_from_wire, new_policy_from_wire, policy_to_wire, role_from_text, role_to_text};
 use super::wire::{self, command::Operation as Wire};
-use crate::policy::{Author, Identity, Policy, PolicyEntry, PolicyName, Role};
+use crate::policy::{Author, Identity, Policy, PolicyName, PolicyTag, Role};
 
 /// Which policy a new one of the same name may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +18,6 @@ pub enum Replaces {
     Anything,
     /// Only this one, because the client read it and changed that.
     Only(PolicyTag),
-}
-
-/// SHA-256 of a policy as it is stored, with its author and date, so that two writes never leave the same tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PolicyTag(pub [u8; 32]);
-
-impl PolicyTag {
-    /// The tag of a policy.
-    pub fn of(name: &PolicyName, entry: &PolicyEntry) -> Self {
-        Self(Sha256::digest(encode_policy(name, entry)).into())
-    }
 }
 
 impl Replaces {
@@ -45,10 +33,8 @@ impl Replaces {
         match (replace, only) {
             (false, []) => Ok(Self::Nothing),
             (true, []) => Ok(Self::Anything),
-            (true, tag) => {
-                tag.try_into().map(|tag| Self::Only(PolicyTag(tag))).map_err(|_| DecodeError::Malformed("tag"))
-            }
-            (false, _) => Err(DecodeError::Malformed("tag")),
+            (true, tag) => tag.try_into().map(|tag| Self::Only(PolicyTag(tag))).map_err(|_| DecodeError("tag")),
+            (false, _) => Err(DecodeError("tag")),
         }
     }
 }
@@ -105,9 +91,9 @@ impl AccessChange {
         let identity_bytes = |identity: &Identity| Bytes::copy_from_slice(identity.as_bytes());
         match self {
             Self::PutPolicy { name, policy, replaces } => {
-                let entry = PolicyEntry { policy: policy.clone(), author: Author::default() };
+                let policy = policy_to_wire(name, policy, &Author::default());
                 let (replace, only) = replaces.to_wire();
-                Wire::PutPolicy(wire::PutPolicy { policy: Some(policy_to_wire(name, &entry)), replace, only })
+                Wire::PutPolicy(wire::PutPolicy { policy: Some(policy), replace, only })
             }
             Self::DeletePolicy { name } => Wire::DeletePolicy(wire::DeletePolicy { name: name.as_str().to_owned() }),
             Self::AssignPolicy { policy, identity } => Wire::AssignPolicy(wire::AssignPolicy {
@@ -128,9 +114,9 @@ impl AccessChange {
     pub(super) fn from_wire(wire: Wire) -> Result<Self, DecodeError> {
         match wire {
             Wire::PutPolicy(wire) => {
-                let (name, entry) = policy_from_wire(wire.policy.ok_or(DecodeError::Malformed("policy"))?)?;
+                let (name, policy, _) = new_policy_from_wire(wire.policy.ok_or(DecodeError("policy"))?)?;
                 let replaces = Replaces::from_wire(wire.replace, &wire.only)?;
-                Ok(Self::PutPolicy { name, policy: entry.policy, replaces })
+                Ok(Self::PutPolicy { name, policy, replaces })
             }
             Wire::DeletePolicy(wire) => Ok(Self::DeletePolicy { name: policy_name(&wire.name)? }),
             Wire::AssignPolicy(wire) => Ok(Self::AssignPolicy {
@@ -138,18 +124,18 @@ impl AccessChange {
                 identity: identity_from_wire(&wire.identity)?,
             }),
             Wire::CreateIdentity(wire) => {
-                let assignment = wire.assignment.ok_or(DecodeError::Malformed("assignment"))?;
+                let assignment = wire.assignment.ok_or(DecodeError("assignment"))?;
                 let identity = identity_from_wire(&assignment.identity)?;
                 Ok(Self::CreateIdentity { identity, role: role_from_text(&assignment.policy)? })
             }
             Wire::DeleteIdentity(wire) => Ok(Self::DeleteIdentity { identity: identity_from_wire(&wire.identity)? }),
-            _ => Err(DecodeError::Malformed("change of access")),
+            _ => Err(DecodeError("change of access")),
         }
     }
 }
 
 fn policy_name(name: &str) -> Result<PolicyName, DecodeError> {
-    PolicyName::parse(name).map_err(|_| DecodeError::Malformed("policy name"))
+    PolicyName::parse(name).map_err(|_| DecodeError("policy name"))
 }
 
 /// One of each, for tests that must hold for all.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ClusterState, KeyRecord, Memory, Outcome};
+use super::{ClusterState, KeyRecord, Memory, Outcome, Stored};
 use crate::policy::{Assignment, Identity, PolicyEntry, PolicyName, Rules};
 
 /// The part of the state that deciding one command needs.
@@ -22,13 +22,13 @@ pub struct Current<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Sets the facts about the cluster.
-    SetCluster(ClusterState),
+    SetCluster(Stored<ClusterState>),
     /// Puts a policy.
-    PutPolicy(PolicyName, PolicyEntry),
+    PutPolicy(PolicyName, Stored<PolicyEntry>),
     /// Removes a policy.
     RemovePolicy(PolicyName),
     /// Puts an assignment.
-    PutAssignment(Identity, Assignment),
+    PutAssignment(Identity, Stored<Assignment>),
     /// Removes an assignment.
     RemoveAssignment(Identity),
     /// Puts the record of a key's version.

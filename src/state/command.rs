@@ -1,24 +1,18 @@
 //! A command: one replicated change, with everything that deciding it needs.
 
 use super::decode_error::DecodeError;
+use super::encoded_command::{EncodedCommand, RequestId};
 use super::operation::Operation;
+use super::outcome::Outcome;
 use super::rules::identity_from_wire;
 use super::wire;
 use crate::policy::{ActionKind, Actor};
 use bytes::Bytes;
 use prost::Message;
 
-/// 128 random bits that make a command take effect once, however often it is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(pub [u8; 16]);
-
-/// One replicated change. The node that received the request chose all its values, once.
+/// One replicated change at level 1. The node that received the request chose all its values, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// The same on every retry.
-    pub request_id: RequestId,
-    /// The index up to which its node had applied the log when it made the command.
-    pub seen_index: u64,
     /// When its node made it, by that node's clock, in Unix nanoseconds.
     pub time_ns: i64,
     /// Who asked.
@@ -32,33 +26,38 @@ pub struct Command {
 }
 
 impl Command {
-    /// The command as it stands in the log.
-    pub fn encode(&self) -> Bytes {
-        self.to_wire().encode_to_vec().into()
+    /// The command as nodes send and store it, at the feature level that is active on this node.
+    ///
+    /// Each level has the commands of the levels before it, so a command can be encoded at every level that its node
+    /// can read.
+    pub fn encode(&self, level: u32, request_id: RequestId, seen_index: u64) -> EncodedCommand {
+        EncodedCommand::of_message(level, request_id, seen_index, &self.to_wire())
     }
 
-    /// Reads a command.
+    /// Reads and validates the body of a command. This is a part of applying it, so that every node refuses the same.
     ///
     /// # Errors
-    /// The bytes are malformed, or hold an operation that this binary does not know.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let wire = wire::Command::decode(bytes).map_err(|_| DecodeError::Malformed("command"))?;
-        let request_id = wire.request_id.as_ref().try_into().map_err(|_| DecodeError::Malformed("request id"))?;
-        Ok(Self {
-            request_id: RequestId(request_id),
-            seen_index: wire.seen_index,
-            time_ns: wire.time_ns,
-            actor: actor_from_wire(wire.actor)?,
-            action: action_from_wire(wire.action)?,
-            file_names_admin: wire.file_names_admin,
-            operation: Operation::from_wire(wire.operation.ok_or(DecodeError::UnknownOperation)?)?,
-        })
+    /// [`Outcome::Malformed`], or [`Outcome::Denied`] if no action of this version has its number. A version that knows the
+    /// action denies the command too, because the action leads to no operation of level 1.
+    pub(super) fn decode(body: &[u8]) -> Result<Self, Outcome> {
+        let wire = wire::Command::decode(body).map_err(|_| Outcome::Malformed)?;
+        // A field that only a later version knows would be lost here and kept there. So each level has its own fields, and
+        // a body has exactly one form.
+        if wire.encode_to_vec() != body {
+            return Err(Outcome::Malformed);
+        }
+        Self::from_wire(wire).map_err(|_| Outcome::Malformed)?
+    }
+
+    fn from_wire(wire: wire::Command) -> Result<Result<Self, Outcome>, DecodeError> {
+        let actor = actor_from_wire(wire.actor)?;
+        let operation = Operation::from_wire(wire.operation.ok_or(DecodeError("operation"))?)?;
+        let Some(action) = action_from_wire(wire.action) else { return Ok(Err(Outcome::Denied)) };
+        Ok(Ok(Self { time_ns: wire.time_ns, actor, action, file_names_admin: wire.file_names_admin, operation }))
     }
 
     fn to_wire(&self) -> wire::Command {
         wire::Command {
-            request_id: Bytes::copy_from_slice(&self.request_id.0),
-            seen_index: self.seen_index,
             time_ns: self.time_ns,
             actor: Some(actor_to_wire(self.actor)),
             action: self.action.map_or(0, ActionKind::number),
@@ -68,10 +67,11 @@ impl Command {
     }
 }
 
-fn action_from_wire(number: u32) -> Result<Option<ActionKind>, DecodeError> {
+/// The action with this number. `None` if this version knows none.
+fn action_from_wire(number: u32) -> Option<Option<ActionKind>> {
     match number {
-        0 => Ok(None),
-        number => ActionKind::of_number(number).map(Some).ok_or(DecodeError::UnknownOperation),
+        0 => Some(None),
+        number => ActionKind::of_number(number).map(Some),
     }
 }
 
@@ -85,7 +85,7 @@ fn actor_to_wire(actor: Actor) -> wire::Actor {
 }
 
 fn actor_from_wire(wire: Option<wire::Actor>) -> Result<Actor, DecodeError> {
-    let wire = wire.ok_or(DecodeError::Malformed("actor"))?;
+    let wire = wire.ok_or(DecodeError("actor"))?;
     if wire.identity.is_empty() {
         return Ok(Actor::Node);
     }
@@ -100,8 +100,6 @@ mod tests {
 
     fn command(operation: Operation) -> Command {
         Command {
-            request_id: RequestId([1; 16]),
-            seen_index: 42,
             time_ns: 7,
             actor: Actor::Client { identity: Identity::from_bytes([2; 32]), file_admin: true },
             action: Some(ActionKind::Key(KeyAction::Create)),
@@ -113,21 +111,26 @@ mod tests {
     #[test]
     fn commands_round_trip() {
         let operations = every_operation();
-        for operation in operations.clone() {
-            let command = command(operation);
-            assert_eq!(Command::decode(&command.encode()).unwrap(), command);
+        let by_node = Command { actor: Actor::Node, action: None, ..command(operations[0].clone()) };
+        for command in operations.into_iter().map(command).chain([by_node]) {
+            let encoded = command.encode(1, RequestId([1; 16]), 42);
+            assert_eq!((encoded.level(), encoded.request_id(), encoded.seen_index()), (1, RequestId([1; 16]), 42));
+            assert_eq!(Command::decode(encoded.body()).unwrap(), command);
         }
-        let by_node = Command { actor: Actor::Node, ..command(operations[0].clone()) };
-        assert_eq!(Command::decode(&by_node.encode()).unwrap(), by_node);
     }
 
     #[test]
-    fn an_unknown_operation_or_action_is_distinct_from_malformed_bytes() {
-        let mut wire = command(Operation::AdvanceTime { time_ns: 1 }).to_wire();
-        wire.operation = None;
-        assert_eq!(Command::decode(&wire.encode_to_vec()), Err(DecodeError::UnknownOperation));
-        let wire = wire::Command { action: 999, ..command(Operation::AdvanceTime { time_ns: 1 }).to_wire() };
-        assert_eq!(Command::decode(&wire.encode_to_vec()), Err(DecodeError::UnknownOperation));
-        assert!(matches!(Command::decode(b"\xff\xff"), Err(DecodeError::Malformed(_))));
+    fn an_unknown_operation_is_malformed_and_an_unknown_action_denied() {
+        let whole = command(Operation::AdvanceTime { time_ns: 1 }).to_wire();
+        assert!(Command::decode(&whole.encode_to_vec()).is_ok());
+        let without = wire::Command { operation: None, ..whole.clone() };
+        let with_another_field = [whole.encode_to_vec(), vec![0xfa, 0x01, 0]].concat();
+        for malformed in [without.encode_to_vec(), with_another_field, b"\xff\xff".to_vec()] {
+            assert_eq!(Command::decode(&malformed), Err(Outcome::Malformed));
+        }
+        let action = wire::Command { action: 999, ..whole };
+        assert_eq!(Command::decode(&action.encode_to_vec()), Err(Outcome::Denied));
+        let both = wire::Command { operation: None, ..action };
+        assert_eq!(Command::decode(&both.encode_to_vec()), Err(Outcome::Malformed));
     }
 }

@@ -2,24 +2,25 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Outcome, RequestId};
+use super::{RecordedOutcome, RequestId};
 
 /// One remembered command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// Its request id.
     pub request_id: RequestId,
     /// The index of its log entry.
     pub index: u64,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: RecordedOutcome,
 }
 
 /// The last commands, oldest first, numbered without gaps since the cluster began.
 #[derive(Debug, Default)]
 pub struct Memory {
     recent: VecDeque<Remembered>,
-    outcomes: HashMap<RequestId, Outcome>,
+    /// The number of each command.
+    numbers: HashMap<RequestId, u64>,
     first: u64,
     forgotten_index: u64,
 }
@@ -29,8 +30,9 @@ impl Memory {
     pub const CAPACITY: usize = 262_144;
 
     /// The outcome of a command that was applied before, if the memory still holds it.
-    pub fn outcome_of(&self, request_id: RequestId) -> Option<Outcome> {
-        self.outcomes.get(&request_id).copied()
+    pub fn outcome_of(&self, request_id: RequestId) -> Option<&RecordedOutcome> {
+        let at = usize::try_from(self.numbers.get(&request_id)?.checked_sub(self.first)?).ok()?;
+        self.recent.get(at).map(|command| &command.outcome)
     }
 
     /// Whether a command may have been applied and forgotten since its node had seen `seen_index`.
@@ -41,20 +43,20 @@ impl Memory {
     /// Remembers a command, and returns the one that it forgets to make room.
     pub fn remember(&mut self, command: Remembered) -> Option<Remembered> {
         let forgotten = if self.recent.len() < Self::CAPACITY { None } else { self.recent.pop_front() };
-        if let Some(forgotten) = forgotten {
-            self.outcomes.remove(&forgotten.request_id);
+        if let Some(forgotten) = &forgotten {
+            self.numbers.remove(&forgotten.request_id);
             self.first += 1;
             self.forgotten_index = forgotten.index;
         }
-        self.outcomes.insert(command.request_id, command.outcome);
+        self.numbers.insert(command.request_id, self.next());
         self.recent.push_back(command);
         forgotten
     }
 
     /// Puts back what storage kept: commands from number `first` on, and the index of the last one forgotten.
     pub fn restore(first: u64, forgotten_index: u64, recent: VecDeque<Remembered>) -> Self {
-        let outcomes = recent.iter().map(|command| (command.request_id, command.outcome)).collect();
-        Self { recent, outcomes, first, forgotten_index }
+        let numbers = (first..).zip(&recent).map(|(number, command)| (command.request_id, number)).collect();
+        Self { recent, numbers, first, forgotten_index }
     }
 
     /// The number of the oldest remembered command.
@@ -83,11 +85,12 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Outcome;
 
     fn command(number: u64) -> Remembered {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_be_bytes());
-        Remembered { request_id: RequestId(id), index: number + 10, outcome: Outcome::Done }
+        Remembered { request_id: RequestId(id), index: number + 10, outcome: Outcome::Done.into() }
     }
 
     #[test]
@@ -98,9 +101,9 @@ mod tests {
         assert!(!memory.may_have_forgotten(0));
         assert_eq!(memory.remember(command(capacity)), Some(command(0)));
         assert_eq!(memory.outcome_of(command(0).request_id), None);
-        assert_eq!(memory.outcome_of(command(1).request_id), Some(Outcome::Done));
+        assert_eq!(memory.outcome_of(command(1).request_id), Some(&Outcome::Done.into()));
         assert!(memory.may_have_forgotten(9) && !memory.may_have_forgotten(10));
         assert_eq!((memory.first(), memory.next()), (1, capacity + 1));
-        assert_eq!(memory.numbered(0..3).copied().collect::<Vec<_>>(), [command(1), command(2)]);
+        assert_eq!(memory.numbered(0..3).cloned().collect::<Vec<_>>(), [command(1), command(2)]);
     }
 }

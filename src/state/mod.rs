@@ -11,32 +11,36 @@ mod cluster;
 mod command;
 mod decode_error;
 mod digest;
+mod encoded_command;
 mod memory;
 mod operation;
 mod outcome;
 mod record;
 mod rules;
+mod stored;
 mod wire;
 
-pub use access_change::{AccessChange, PolicyTag, Replaces};
-pub use apply::apply;
+pub use access_change::{AccessChange, Replaces};
+pub use apply::{apply, raises_level};
 pub use change::{Change, Current};
 pub use cluster::{ClusterId, ClusterState, RingVersion};
-pub use command::{Command, RequestId};
+pub use command::Command;
 pub use decode_error::DecodeError;
 pub use digest::Digest;
+pub use encoded_command::{EncodedCommand, RequestId};
 pub use memory::{Memory, Remembered};
 pub use operation::{Init, KeySeen, Operation, Use};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, RecordedOutcome, UnknownOutcome};
 pub use record::{CreationId, KeyRecord, RecordError};
-pub use rules::{decode_assignment, decode_policy, encode_assignment, encode_policy};
+pub use rules::{decode_assignment, decode_policy, stored_assignment, stored_policy};
+pub use stored::Stored;
 
-/// The feature level this binary writes and knows how to apply. Each log entry carries the level it was written at;
-/// a node refuses to append one above its own (design, "Nodes, clusters and keys").
+/// The lowest feature level that this version can read. It is also the level of entries without a command.
+pub const LOWEST_LEVEL: u32 = 1;
+
+/// The highest feature level that this version can read.
 ///
-/// Level 2 has the date of the cluster in its first command. A node of level 1 would drop the date, and differ from the
-/// others for ever, so it stops at the next command instead. Clusters of level 1 stay at level 1.
-pub const FEATURE_LEVEL: u32 = 2;
-
-/// The level of entries that every binary knows: those without a command, and the cluster's first command.
-pub const FIRST_LEVEL: u32 = 1;
+/// A feature level says what may stand in the log, in snapshots and in files, and how commands are applied. A node makes
+/// commands and writes files at the level that is active in its cluster, and a command raises that level once every
+/// member can read the next one (design, "Levels").
+pub const HIGHEST_LEVEL: u32 = 1;

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::decode_error::DecodeError;
-use super::rules::{assignment_from_wire, assignment_to_wire, policy_from_wire, policy_to_wire};
+use super::rules::{assignment_from_wire, assignment_to_wire, new_policy_from_wire, policy_to_wire};
 use super::wire::{self, command::Operation as Wire};
 use super::{AccessChange, ClusterState, CreationId};
-use crate::policy::{Assignment, Identity, KeyName, PolicyEntry, PolicyName};
+use crate::policy::{Assignment, Author, Identity, KeyName, Policy, PolicyName};
 
-/// What a command changes. Decoding checks names, and keeps records as the bytes in which they came.
+/// What a command changes. Names are valid, and records are the bytes in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// The cluster's first command.
@@ -59,6 +59,11 @@ pub enum Operation {
     },
     /// Changes policies or identities.
     Access(AccessChange),
+    /// Raises the feature level of the cluster. Alone among commands it is encoded at the level after the active one.
+    RaiseLevel {
+        /// That level.
+        to: u32,
+    },
 }
 
 /// A key as the node saw it when it received the request. After a deletion, a new key of that name is another key.
@@ -84,8 +89,8 @@ pub struct Use {
 pub struct Init {
     /// The cluster.
     pub cluster: ClusterState,
-    /// Policies.
-    pub policies: Vec<(PolicyName, PolicyEntry)>,
+    /// Policies, each with its author.
+    pub policies: Vec<(PolicyName, Policy, Author)>,
     /// Identities bound to them.
     pub assignments: Vec<(Identity, Assignment)>,
 }
@@ -94,7 +99,9 @@ impl Operation {
     /// The name of what it changes, as it stands in a path; empty for an operation that no client can ask for.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Init(_) | Self::RecordUse(_) | Self::AdvanceTime { .. } => Cow::Borrowed(""),
+            Self::Init(_) | Self::RecordUse(_) | Self::AdvanceTime { .. } | Self::RaiseLevel { .. } => {
+                Cow::Borrowed("")
+            }
             Self::CreateKey { name, .. } | Self::RotateKey { name, .. } => Cow::Borrowed(name),
             Self::SetVersion { key, .. } | Self::DeleteKey { key, .. } => Cow::Borrowed(&key.name),
             Self::RestoreKey(key) | Self::PurgeKey(key) => Cow::Borrowed(&key.name),
@@ -130,6 +137,7 @@ impl Operation {
             Self::RecordUse(uses) => Wire::RecordUse(wire::RecordUse { uses: uses.iter().map(Use::to_wire).collect() }),
             Self::AdvanceTime { time_ns } => Wire::AdvanceTime(wire::AdvanceTime { time_ns: *time_ns }),
             Self::Access(change) => change.to_wire(),
+            Self::RaiseLevel { to } => Wire::RaiseLevel(wire::RaiseLevel { to: *to }),
         }
     }
 
@@ -152,6 +160,7 @@ impl Operation {
                 Self::RecordUse(wire.uses.into_iter().map(Use::from_wire).collect::<Result<_, _>>()?)
             }
             Wire::AdvanceTime(wire) => Self::AdvanceTime { time_ns: wire.time_ns },
+            Wire::RaiseLevel(wire) => Self::RaiseLevel { to: wire.to },
             Wire::PutPolicy(_)
             | Wire::DeletePolicy(_)
             | Wire::AssignPolicy(_)
@@ -167,7 +176,7 @@ impl KeySeen {
     }
 
     fn from_wire(name: String, creation_id: &[u8]) -> Result<Self, DecodeError> {
-        let creation_id = creation_id.try_into().map_err(|_| DecodeError::Malformed("creation id"))?;
+        let creation_id = creation_id.try_into().map_err(|_| DecodeError("creation id"))?;
         Ok(Self { name: key_name(name)?, creation_id: CreationId(creation_id) })
     }
 }
@@ -187,22 +196,22 @@ impl Init {
     fn to_wire(&self) -> wire::Init {
         wire::Init {
             cluster: Some(self.cluster.to_wire()),
-            policies: self.policies.iter().map(|(name, entry)| policy_to_wire(name, entry)).collect(),
+            policies: self.policies.iter().map(|(name, policy, author)| policy_to_wire(name, policy, author)).collect(),
             assignments: self.assignments.iter().map(|(id, a)| assignment_to_wire(*id, a)).collect(),
         }
     }
 
     fn from_wire(wire: wire::Init) -> Result<Self, DecodeError> {
         Ok(Self {
-            cluster: ClusterState::from_wire(wire.cluster.ok_or(DecodeError::Malformed("cluster"))?)?,
-            policies: wire.policies.into_iter().map(policy_from_wire).collect::<Result<_, _>>()?,
+            cluster: ClusterState::from_wire(wire.cluster.ok_or(DecodeError("cluster"))?)?,
+            policies: wire.policies.into_iter().map(new_policy_from_wire).collect::<Result<_, _>>()?,
             assignments: wire.assignments.into_iter().map(assignment_from_wire).collect::<Result<_, _>>()?,
         })
     }
 }
 
 fn key_name(name: String) -> Result<String, DecodeError> {
-    KeyName::parse(&name).map_err(|_| DecodeError::Malformed("key name"))?;
+    KeyName::parse(&name).map_err(|_| DecodeError("key name"))?;
     Ok(name)
 }
 
@@ -220,6 +229,7 @@ pub(super) fn every_operation() -> Vec<Operation> {
         Operation::PurgeKey(key.clone()),
         Operation::RecordUse(vec![Use { key, minute: 7 }]),
         Operation::AdvanceTime { time_ns: 9 },
+        Operation::RaiseLevel { to: 2 },
     ];
     keys.into_iter().chain(super::access_change::every_change().into_iter().map(Operation::Access)).collect()
 }

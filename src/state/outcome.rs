@@ -1,8 +1,10 @@
-//! The outcome of a command.
+//! The outcome of a command, as this version knows it and as the memory of done commands holds it.
+
+use bytes::Bytes;
 
 /// The outcome of a command. All that a client can cause ends in one of these, and never in an error of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Outcome {
     /// It took effect.
     Done = 1,
@@ -48,41 +50,94 @@ pub enum Outcome {
     LastAdmin = 21,
     /// Somebody changed the policy after the client had read it.
     PolicyChanged = 22,
+    /// Its feature level is not the active one; encode it again, under a new request id.
+    LevelNotActive = 23,
+    /// The level to raise to is not the one after the active level.
+    LevelNotNext = 24,
 }
 
+/// An outcome as it is stored: a number, and bytes that say more about it.
+///
+/// A newer version may have decided on the command. Then this version does not know the number, and keeps it as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedOutcome {
+    number: u16,
+    /// No outcome of level 1 has any.
+    detail: Bytes,
+}
+
+/// The number of an outcome that this version does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownOutcome(pub u16);
+
 impl Outcome {
-    /// The outcome as stored.
-    pub fn code(self) -> u8 {
-        self as u8
+    /// Every outcome that this version knows, in the order of their numbers.
+    pub const ALL: [Self; 24] = [
+        Self::Done,
+        Self::KeyExists,
+        Self::KeyNotFound,
+        Self::Denied,
+        Self::RingInactive,
+        Self::AlreadyInitialised,
+        Self::NotInitialised,
+        Self::Expired,
+        Self::Malformed,
+        Self::KeyWaiting,
+        Self::NothingWaiting,
+        Self::VersionNotFound,
+        Self::VersionNewest,
+        Self::VersionTaken,
+        Self::TooManyVersions,
+        Self::PolicyExists,
+        Self::PolicyNotFound,
+        Self::IdentityExists,
+        Self::IdentityNotFound,
+        Self::IdentityIsAdmin,
+        Self::LastAdmin,
+        Self::PolicyChanged,
+        Self::LevelNotActive,
+        Self::LevelNotNext,
+    ];
+}
+
+impl RecordedOutcome {
+    /// The most bytes that may say more about an outcome.
+    pub const MAX_DETAIL_BYTES: usize = 256;
+
+    /// An outcome as it was stored.
+    pub fn new(number: u16, detail: Bytes) -> Self {
+        Self { number, detail }
     }
 
-    /// Reads what [`Outcome::code`] made.
-    pub fn from_code(code: u8) -> Option<Self> {
-        const ALL: [Outcome; 22] = [
-            Outcome::Done,
-            Outcome::KeyExists,
-            Outcome::KeyNotFound,
-            Outcome::Denied,
-            Outcome::RingInactive,
-            Outcome::AlreadyInitialised,
-            Outcome::NotInitialised,
-            Outcome::Expired,
-            Outcome::Malformed,
-            Outcome::KeyWaiting,
-            Outcome::NothingWaiting,
-            Outcome::VersionNotFound,
-            Outcome::VersionNewest,
-            Outcome::VersionTaken,
-            Outcome::TooManyVersions,
-            Outcome::PolicyExists,
-            Outcome::PolicyNotFound,
-            Outcome::IdentityExists,
-            Outcome::IdentityNotFound,
-            Outcome::IdentityIsAdmin,
-            Outcome::LastAdmin,
-            Outcome::PolicyChanged,
-        ];
-        ALL.into_iter().find(|outcome| outcome.code() == code)
+    /// The number of the outcome.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The bytes that say more about the outcome.
+    pub fn detail(&self) -> &Bytes {
+        &self.detail
+    }
+
+    /// The outcome, if this version knows it.
+    ///
+    /// # Errors
+    /// A newer version decided on the command, with an outcome that this version does not know.
+    pub fn known(&self) -> Result<Outcome, UnknownOutcome> {
+        let at = usize::from(self.number).wrapping_sub(1);
+        Outcome::ALL.get(at).copied().ok_or(UnknownOutcome(self.number))
+    }
+}
+
+impl From<Outcome> for RecordedOutcome {
+    fn from(outcome: Outcome) -> Self {
+        Self { number: outcome as u16, detail: Bytes::new() }
+    }
+}
+
+impl PartialEq<Outcome> for RecordedOutcome {
+    fn eq(&self, outcome: &Outcome) -> bool {
+        self.known() == Ok(*outcome)
     }
 }
 
@@ -91,8 +146,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_that_can_be_stored_can_be_read() {
-        let readable: Vec<u8> = (0..=u8::MAX).filter(|code| Outcome::from_code(*code).is_some()).collect();
-        assert_eq!(readable, (Outcome::Done.code()..=Outcome::PolicyChanged.code()).collect::<Vec<_>>());
+    fn numbers_follow_each_other_from_1_and_an_unknown_one_is_kept() {
+        for (number, outcome) in (1..).zip(Outcome::ALL) {
+            let recorded = RecordedOutcome::new(number, Bytes::new());
+            assert_eq!((recorded.known(), RecordedOutcome::from(outcome)), (Ok(outcome), recorded));
+        }
+        for number in [0, 25, u16::MAX] {
+            let recorded = RecordedOutcome::new(number, Bytes::from_static(b"more"));
+            assert_eq!(recorded.known(), Err(UnknownOutcome(number)));
+        }
     }
 }

@@ -4,49 +4,54 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::decode_error::DecodeError;
+use super::stored::Stored;
 use super::wire;
-use crate::policy::{Assignment, Author, Identity, Pattern, Policy, PolicyEntry, PolicyName, Role};
+use crate::policy::{Assignment, Author, Identity, Pattern, Policy, PolicyEntry, PolicyName, PolicyTag, Role};
 
-/// A policy as stored.
-pub fn encode_policy(name: &PolicyName, entry: &PolicyEntry) -> Vec<u8> {
-    policy_to_wire(name, entry).encode_to_vec()
+/// A policy in its stored form, with its tag.
+pub fn stored_policy(name: &PolicyName, policy: Policy, author: Author) -> Stored<PolicyEntry> {
+    let bytes: Bytes = policy_to_wire(name, &policy, &author).encode_to_vec().into();
+    let tag = PolicyTag::of_stored(&bytes);
+    Stored { value: PolicyEntry { policy, author, tag }, bytes }
 }
 
-/// Reads what [`encode_policy`] made.
+/// Reads a policy in its stored form.
 ///
 /// # Errors
 /// The bytes are not a policy.
 pub fn decode_policy(bytes: &[u8]) -> Result<(PolicyName, PolicyEntry), DecodeError> {
-    policy_from_wire(wire::Policy::decode(bytes).map_err(|_| DecodeError::Malformed("policy"))?)
+    let (name, policy, author) = new_policy_from_wire(wire::Policy::decode(bytes).map_err(|_| DecodeError("policy"))?)?;
+    Ok((name, PolicyEntry { policy, author, tag: PolicyTag::of_stored(bytes) }))
 }
 
-/// An assignment as stored.
-pub fn encode_assignment(identity: Identity, assignment: &Assignment) -> Vec<u8> {
-    assignment_to_wire(identity, assignment).encode_to_vec()
+/// An assignment in its stored form.
+pub fn stored_assignment(identity: Identity, assignment: Assignment) -> Stored<Assignment> {
+    let bytes = assignment_to_wire(identity, &assignment).encode_to_vec().into();
+    Stored { value: assignment, bytes }
 }
 
-/// Reads what [`encode_assignment`] made.
+/// Reads an assignment in its stored form.
 ///
 /// # Errors
 /// The bytes are not an assignment.
 pub fn decode_assignment(bytes: &[u8]) -> Result<(Identity, Assignment), DecodeError> {
-    assignment_from_wire(wire::Assignment::decode(bytes).map_err(|_| DecodeError::Malformed("assignment"))?)
+    assignment_from_wire(wire::Assignment::decode(bytes).map_err(|_| DecodeError("assignment"))?)
 }
 
-pub(super) fn policy_to_wire(name: &PolicyName, entry: &PolicyEntry) -> wire::Policy {
+pub(super) fn policy_to_wire(name: &PolicyName, policy: &Policy, author: &Author) -> wire::Policy {
     let texts = |patterns: &[Pattern]| patterns.iter().map(|p| p.as_str().to_owned()).collect();
     wire::Policy {
         name: name.as_str().to_owned(),
-        allow: texts(&entry.policy.allow),
-        deny: texts(&entry.policy.deny),
-        author: Some(author_to_wire(&entry.author)),
+        allow: texts(&policy.allow),
+        deny: texts(&policy.deny),
+        author: Some(author_to_wire(author)),
     }
 }
 
-pub(super) fn policy_from_wire(wire: wire::Policy) -> Result<(PolicyName, PolicyEntry), DecodeError> {
-    let name = PolicyName::parse(&wire.name).map_err(|_| DecodeError::Malformed("policy name"))?;
+pub(super) fn new_policy_from_wire(wire: wire::Policy) -> Result<(PolicyName, Policy, Author), DecodeError> {
+    let name = PolicyName::parse(&wire.name).map_err(|_| DecodeError("policy name"))?;
     let policy = Policy::new(patterns(&wire.allow)?, patterns(&wire.deny)?);
-    Ok((name, PolicyEntry { policy, author: author_from_wire(wire.author)? }))
+    Ok((name, policy, author_from_wire(wire.author)?))
 }
 
 pub(super) fn assignment_to_wire(identity: Identity, assignment: &Assignment) -> wire::Assignment {
@@ -71,12 +76,12 @@ pub(super) fn role_to_text(role: &Role) -> String {
 pub(super) fn role_from_text(text: &str) -> Result<Role, DecodeError> {
     match text {
         "" => Ok(Role::Admin),
-        name => PolicyName::parse(name).map(Role::Policy).map_err(|_| DecodeError::Malformed("policy name")),
+        name => PolicyName::parse(name).map(Role::Policy).map_err(|_| DecodeError("policy name")),
     }
 }
 
 pub(super) fn identity_from_wire(bytes: &[u8]) -> Result<Identity, DecodeError> {
-    Identity::try_from(bytes).map_err(|_| DecodeError::Malformed("identity"))
+    Identity::try_from(bytes).map_err(|_| DecodeError("identity"))
 }
 
 fn author_to_wire(author: &Author) -> wire::Author {
@@ -91,22 +96,21 @@ fn author_from_wire(wire: Option<wire::Author>) -> Result<Author, DecodeError> {
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, DecodeError> {
-    texts.iter().map(|text| Pattern::parse(text).map_err(|_| DecodeError::Malformed("pattern"))).collect()
+    texts.iter().map(|text| Pattern::parse(text).map_err(|_| DecodeError("pattern"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Author;
 
     /// A node may check new policies more strictly. A stored one must always load as it did when it was applied.
     #[test]
     fn a_stored_pattern_that_no_name_can_match_still_loads() {
         let patterns = ["/v1/key/decrypt/app-[0-9]*", "/v1/key/decrypt/a%2Db", "/v1/key/decrypt", "/v1//key/ä"];
         let parsed = patterns.map(|text| Pattern::parse(text).expect("an earlier release took it"));
-        let entry = PolicyEntry { policy: Policy::new([], parsed), author: Author::default() };
+        let policy = Policy::new([], parsed);
         let name = PolicyName::parse("app").expect("a name");
-        let stored = encode_policy(&name, &entry);
-        assert_eq!(decode_policy(&stored).unwrap(), (name, entry));
+        let stored = stored_policy(&name, policy, Author::default());
+        assert_eq!(decode_policy(&stored.bytes).unwrap(), (name, stored.value));
     }
 }

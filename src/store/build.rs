@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use super::entries::{self, CLUSTER, KEY, MEMORY};
+use bytes::Bytes;
+
+use super::entries::{self, KEY, MEMORY};
 use super::image::Applied;
 use super::snapshot::{Snapshot, SnapshotHeader, Snapshots};
 use super::{Keystore, View};
 use crate::clock;
-use crate::state::{Digest, encode_assignment, encode_policy};
+use crate::state::{Digest, LOWEST_LEVEL};
 
 /// Keys that the build reads from the view at a time. Applying waits for no more than that.
 const KEYS_AT_A_TIME: usize = 1024;
@@ -16,7 +18,7 @@ const KEYS_AT_A_TIME: usize = 1024;
 /// A snapshot to build. It has copies of everything but the keys, and reads those from the frozen view.
 pub struct SnapshotBuild {
     header: SnapshotHeader,
-    copied: Vec<(Vec<u8>, Vec<u8>)>,
+    copied: Vec<(Vec<u8>, Bytes)>,
     view: Arc<View>,
 }
 
@@ -32,20 +34,15 @@ impl Keystore {
             },
             membership: self.membership.clone(),
             created_at_ns: clock::unix_ns(),
-            feature_level: self.view.level(),
+            feature_level: self.view.level().unwrap_or(LOWEST_LEVEL),
         };
         self.view.freeze();
         SnapshotBuild { header, copied: self.copy_small_kinds(), view: Arc::clone(&self.view) }
     }
 
-    fn copy_small_kinds(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let cluster = self.view.cluster().map(|cluster| (CLUSTER.to_vec(), cluster.encode()));
-        let rules = self.view.rules();
-        let policies =
-            rules.policies.iter().map(|(name, entry)| (entries::policy_key(name), encode_policy(name, entry)));
-        let assignments = rules.identities.iter();
-        let assignments = assignments.map(|(id, role)| (entries::assignment_key(*id), encode_assignment(*id, role)));
-        cluster.into_iter().chain(policies).chain(assignments).chain(self.copy_memory()).collect()
+    fn copy_small_kinds(&self) -> Vec<(Vec<u8>, Bytes)> {
+        let small = self.small.iter().map(|(key, value)| (key.clone(), value.clone()));
+        small.chain(self.copy_memory().map(|(key, value)| (key, value.into()))).collect()
     }
 
     fn copy_memory(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {

@@ -8,7 +8,7 @@ use prost::Message;
 use super::entries::{self, APPLIED, CLUSTER, KEY, MEMBERSHIP, MEMORY};
 use super::{Keystore, LogId};
 use crate::policy::Rules;
-use crate::state::{Change, Remembered, encode_assignment, encode_policy};
+use crate::state::{Change, Remembered};
 
 /// The keystore keeps the digest at each multiple of this index, so that nodes can compare theirs.
 const DIGEST_EVERY: u64 = 1024;
@@ -29,6 +29,11 @@ impl Keystore {
         if let Some(rules) = rules {
             self.view.set_rules(rules);
         }
+    }
+
+    /// Counts a command whose body cannot be read, or is invalid.
+    pub fn count_malformed(&mut self) {
+        self.malformed += 1;
     }
 
     /// Remembers the outcome of a command, unless it is remembered already: then the command had arrived before.
@@ -90,29 +95,24 @@ impl Keystore {
     fn change_one(&mut self, change: Change, rules: &mut Option<Rules>) {
         match change {
             Change::SetCluster(cluster) => {
-                let old = self.view.cluster().map(|old| old.encode());
-                self.put(CLUSTER.to_vec(), old.as_deref(), &cluster.encode());
-                self.view.set_cluster(cluster);
+                self.put_small(CLUSTER.to_vec(), cluster.bytes);
+                self.view.set_cluster(cluster.value);
             }
             Change::PutPolicy(name, entry) => {
-                let (key, value) = (entries::policy_key(&name), encode_policy(&name, &entry));
-                let old = self.rules_copy(rules).policies.insert(name.clone(), entry.into());
-                self.put(key, old.map(|old| encode_policy(&name, &old)).as_deref(), &value);
+                self.put_small(entries::policy_key(&name), entry.bytes);
+                self.rules_copy(rules).policies.insert(name, entry.value.into());
             }
             Change::RemovePolicy(name) => {
-                if let Some(old) = self.rules_copy(rules).policies.remove(&name) {
-                    self.remove(entries::policy_key(&name), &encode_policy(&name, &old));
-                }
+                self.remove_small(entries::policy_key(&name));
+                self.rules_copy(rules).policies.remove(&name);
             }
             Change::PutAssignment(identity, assignment) => {
-                let (key, value) = (entries::assignment_key(identity), encode_assignment(identity, &assignment));
-                let old = self.rules_copy(rules).identities.insert(identity, assignment);
-                self.put(key, old.map(|old| encode_assignment(identity, &old)).as_deref(), &value);
+                self.put_small(entries::assignment_key(identity), assignment.bytes);
+                self.rules_copy(rules).identities.insert(identity, assignment.value);
             }
             Change::RemoveAssignment(identity) => {
-                if let Some(old) = self.rules_copy(rules).identities.remove(&identity) {
-                    self.remove(entries::assignment_key(identity), &encode_assignment(identity, &old));
-                }
+                self.remove_small(entries::assignment_key(identity));
+                self.rules_copy(rules).identities.remove(&identity);
             }
             Change::PutKey { name, version, record, .. } => {
                 let old = self.view.put(&name, version, &record);
@@ -128,6 +128,18 @@ impl Keystore {
 
     fn rules_copy<'a>(&self, rules: &'a mut Option<Rules>) -> &'a mut Rules {
         rules.get_or_insert_with(|| Rules::clone(&self.view.rules()))
+    }
+
+    /// Puts a value that is not the record of a key. Its bytes stay as they are.
+    fn put_small(&mut self, key: Vec<u8>, bytes: Bytes) {
+        let old = self.small.insert(key.clone(), bytes.clone());
+        self.put(key, old.as_deref(), &bytes);
+    }
+
+    fn remove_small(&mut self, key: Vec<u8>) {
+        if let Some(old) = self.small.remove(&key) {
+            self.remove(key, &old);
+        }
     }
 
     fn put(&mut self, key: Vec<u8>, old: Option<&[u8]>, value: &[u8]) {

@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use super::files::replace_file;
 use super::{Owner, wire};
-use crate::state::{ClusterId, FEATURE_LEVEL, FIRST_LEVEL, RingVersion};
+use crate::state::{ClusterId, HIGHEST_LEVEL, LOWEST_LEVEL, RingVersion};
 
 /// The name of the file in the data folder.
 pub const CLUSTER_FILE: &str = "cluster.id";
@@ -76,8 +76,8 @@ pub enum ClusterFileError {
     },
     /// A newer version wrote the file, at a level that this version does not know.
     #[error(
-        "{CLUSTER_FILE} is written at level {level}, and this version of Keyraft reads levels {FIRST_LEVEL} to \
-         {FEATURE_LEVEL}: run a newer version"
+        "{CLUSTER_FILE} is written at level {level}, and this version of Keyraft reads levels {LOWEST_LEVEL} to \
+         {HIGHEST_LEVEL}: run a newer version"
     )]
     Level {
         /// The level.
@@ -241,7 +241,7 @@ fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<ClusterFacts>, C
     if format != FORMAT {
         return Err(ClusterFileError::Format { format });
     }
-    if !(FIRST_LEVEL..=FEATURE_LEVEL).contains(&level) {
+    if !(LOWEST_LEVEL..=HIGHEST_LEVEL).contains(&level) {
         return Err(ClusterFileError::Level { level });
     }
     Ok(wire::ClusterFile::decode(body).ok().and_then(|body| facts_of(level, body)))

@@ -10,11 +10,14 @@
 //! | `k` name `\0` version (BE32) | the record of one version of a key |
 //! | `o` page (BE64) | up to 64 remembered commands |
 //! | `p` name | a policy |
+//! | `g`, `n`, `v`, `w`, `x` | kept for later: integrity keys, node records, invitations, audit witnesses, incarnations |
 
 use std::ops::Range;
 
+use bytes::{Buf, BufMut, Bytes};
+
 use crate::policy::{Identity, PolicyName};
-use crate::state::{Outcome, Remembered, RequestId};
+use crate::state::{RecordedOutcome, Remembered, RequestId};
 
 /// The key of the store's owner.
 pub(super) const OWNER: &[u8] = b"!";
@@ -35,8 +38,6 @@ pub(super) const POLICY: u8 = b'p';
 
 /// Remembered commands on a page: so few that it is cheap to write the newest page again with each batch.
 const PAGE_COMMANDS: u64 = 64;
-/// A remembered command on a page: its request id, its index and the code of its outcome.
-const COMMAND_BYTES: usize = 16 + 8 + 1;
 /// What follows the name in a version key: a zero byte and the version.
 pub(super) const VERSION_SUFFIX_BYTES: usize = 1 + 4;
 
@@ -77,53 +78,73 @@ pub(super) fn numbers_of(page: u64) -> Range<u64> {
     page * PAGE_COMMANDS..(page + 1) * PAGE_COMMANDS
 }
 
-/// Encodes a page: the number of its first command, and the commands.
+/// Encodes a page: the number of its first command `u64`, and each command: request id `[16]`, index `u64`, the number
+/// of its outcome `u16`, the length `u16` of the outcome's detail, and the detail.
 pub(super) fn encode_page<'a>(first: u64, commands: impl Iterator<Item = &'a Remembered>) -> Vec<u8> {
     let mut page = first.to_be_bytes().to_vec();
     for command in commands {
-        page.extend(command.request_id.0);
-        page.extend(outcome_value(command));
+        let detail = command.outcome.detail();
+        page.put_slice(&command.request_id.0);
+        page.put_u64(command.index);
+        page.put_u16(command.outcome.number());
+        page.put_u16(u16::try_from(detail.len()).expect("`state` bounds the detail of an outcome"));
+        page.put_slice(detail);
     }
     page
 }
 
 /// Reads a page: numbered commands, or `None` if it is damaged.
-pub(super) fn decode_page(page: &[u8]) -> Option<Vec<(u64, Remembered)>> {
-    let (first, commands) = page.split_first_chunk()?;
-    let chunks = commands.chunks_exact(COMMAND_BYTES);
-    if !chunks.remainder().is_empty() {
+pub(super) fn decode_page(mut page: &[u8]) -> Option<Vec<(u64, Remembered)>> {
+    let first = page.try_get_u64().ok()?;
+    let mut commands = Vec::new();
+    for number in first..first.checked_add(PAGE_COMMANDS)? {
+        if page.is_empty() {
+            break;
+        }
+        commands.push((number, decode_command(&mut page)?));
+    }
+    page.is_empty().then_some(commands)
+}
+
+/// The key and the value by which a remembered command counts in the digest: its request id; its index, the number of
+/// its outcome and the outcome's detail.
+pub(super) fn outcome_entry(command: &Remembered) -> (Vec<u8>, Vec<u8>) {
+    let mut value = Vec::with_capacity(8 + 2 + command.outcome.detail().len());
+    value.put_u64(command.index);
+    value.put_u16(command.outcome.number());
+    value.put_slice(command.outcome.detail());
+    (key(MEMORY, &command.request_id.0), value)
+}
+
+fn decode_command(page: &mut &[u8]) -> Option<Remembered> {
+    let mut request_id = [0; 16];
+    page.try_copy_to_slice(&mut request_id).ok()?;
+    let index = page.try_get_u64().ok()?;
+    let number = page.try_get_u16().ok()?;
+    let length = usize::from(page.try_get_u16().ok()?);
+    if length > RecordedOutcome::MAX_DETAIL_BYTES {
         return None;
     }
-    (u64::from_be_bytes(*first)..).zip(chunks).map(|(number, bytes)| Some((number, decode_command(bytes)?))).collect()
-}
-
-/// The key and the value by which a remembered command counts in the digest.
-pub(super) fn outcome_entry(command: &Remembered) -> (Vec<u8>, [u8; 9]) {
-    (key(MEMORY, &command.request_id.0), outcome_value(command))
-}
-
-fn outcome_value(command: &Remembered) -> [u8; 9] {
-    let mut value = [0; 9];
-    value[..8].copy_from_slice(&command.index.to_be_bytes());
-    value[8] = command.outcome.code();
-    value
-}
-
-fn decode_command(bytes: &[u8]) -> Option<Remembered> {
-    let (request_id, rest) = bytes.split_first_chunk()?;
-    let (index, code) = rest.split_first_chunk()?;
-    let outcome = Outcome::from_code(*code.first()?)?;
-    Some(Remembered { request_id: RequestId(*request_id), index: u64::from_be_bytes(*index), outcome })
+    let (detail, rest) = page.split_at_checked(length)?;
+    *page = rest;
+    let outcome = RecordedOutcome::new(number, Bytes::copy_from_slice(detail));
+    Some(Remembered { request_id: RequestId(request_id), index, outcome })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Outcome;
 
     #[test]
     fn pages_round_trip() {
-        let command =
-            |i: u8| Remembered { request_id: RequestId([i; 16]), index: u64::from(i), outcome: Outcome::Denied };
+        // The number 999 stands for the outcome of a later version.
+        let outcomes = [RecordedOutcome::from(Outcome::Denied), RecordedOutcome::new(999, Bytes::from_static(b"more"))];
+        let command = |i: u8| Remembered {
+            request_id: RequestId([i; 16]),
+            index: u64::from(i),
+            outcome: outcomes[usize::from(i % 2)].clone(),
+        };
         let commands: Vec<_> = (0..5).map(command).collect();
         let page = encode_page(130, commands.iter());
         let numbered: Vec<_> = (130..).zip(commands).collect();

@@ -1,6 +1,6 @@
 //! The whole state in memory, read entry by entry from a keystore or a snapshot, and checked at the end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub struct Applied {
 /// The whole state in memory.
 pub(super) struct Image {
     pub view: View,
+    /// The stored bytes of what is neither the record of a key nor a remembered command, by the entry's key.
+    pub small: BTreeMap<Vec<u8>, Bytes>,
     pub memory: Memory,
     pub applied: Applied,
     /// As `raft` encodes it.
@@ -67,6 +69,7 @@ pub enum Damage {
 #[derive(Default)]
 pub(super) struct ImageBuilder {
     view: View,
+    small: BTreeMap<Vec<u8>, Bytes>,
     keys: Vec<Box<[u8]>>,
     rules: Rules,
     commands: Vec<(u64, Remembered)>,
@@ -78,7 +81,11 @@ impl ImageBuilder {
     /// Adds one replicated entry.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
         match key.split_first() {
-            Some((&KEY, version_key)) => self.add_key(version_key, value)?,
+            Some((&KEY, version_key)) => {
+                self.add_key(version_key, value)?;
+                self.count(key, value);
+                return Ok(());
+            }
             Some((&MEMORY, _)) => return self.add_commands(value),
             Some((&POLICY, _)) => {
                 let (name, entry) = decode_policy(value).map_err(|e| damaged(&e))?;
@@ -95,6 +102,7 @@ impl ImageBuilder {
             None => return Err(Damage::Entry("its key is empty".to_owned())),
         }
         self.count(key, value);
+        self.small.insert(key.to_vec(), Bytes::copy_from_slice(value));
         Ok(())
     }
 
@@ -106,7 +114,7 @@ impl ImageBuilder {
         disagreement("digest", applied.digest, found.digest)?;
         self.view.fill(self.keys);
         self.view.set_rules(self.rules);
-        Ok(Image { view: self.view, memory, applied, membership })
+        Ok(Image { view: self.view, small: self.small, memory, applied, membership })
     }
 
     fn add_key(&mut self, version_key: &[u8], record: &[u8]) -> Result<(), Damage> {

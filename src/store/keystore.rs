@@ -1,6 +1,6 @@
 //! The keystore: what this node has applied from the log, in sled for the next start and in memory for requests.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,11 +26,14 @@ pub struct Keystore {
     pub(super) staging: Arc<Staging>,
     owner: Owner,
     pub(super) view: Arc<View>,
+    /// The stored bytes of what is neither the record of a key nor a remembered command, by the entry's key.
+    pub(super) small: BTreeMap<Vec<u8>, Bytes>,
     pub(super) memory: Memory,
     pub(super) applied: Applied,
     pub(super) membership: Bytes,
     progress: watch::Sender<Progress>,
     pub(super) last_revocation: u64,
+    pub(super) malformed: u64,
     pub(super) digests: VecDeque<(u64, Digest)>,
     /// The same for those who watch the progress. It seldom changes, but each batch sends it.
     pub(super) shown_digests: Arc<[(u64, Digest)]>,
@@ -84,7 +87,8 @@ impl Keystore {
         let (folder, image) = fill(&self.folders, self.owner, snapshot)?;
         self.staging.replace(folder, |folder| self.folders.switch_to(folder)).map_err(ReadError::Io)?;
         self.view.replace_with(image.view);
-        (self.memory, self.applied, self.membership) = (image.memory, image.applied, image.membership);
+        (self.small, self.memory) = (image.small, image.memory);
+        (self.applied, self.membership) = (image.applied, image.membership);
         self.last_revocation = self.applied.index();
         (self.writes, self.digests, self.shown_digests) = (Writes::new(), VecDeque::new(), Arc::default());
         self.changed_pages.clear();
@@ -98,11 +102,13 @@ impl Keystore {
             staging: Arc::new(Staging::new(folder)),
             owner,
             view: Arc::new(image.view),
+            small: image.small,
             memory: image.memory,
             membership: image.membership,
             progress: watch::Sender::default(),
             // The node does not know the index of each revocation before its start, but none is later than this.
             last_revocation: image.applied.index(),
+            malformed: 0,
             applied: image.applied,
             digests: VecDeque::new(),
             shown_digests: Arc::default(),
@@ -153,6 +159,7 @@ impl Keystore {
             applied: self.applied.last,
             digest: self.applied.digest,
             last_revocation: self.last_revocation,
+            malformed: self.malformed,
             digests: Arc::clone(&self.shown_digests),
         });
     }

@@ -14,6 +14,8 @@ pub struct Progress {
     pub digest: Digest,
     /// The index of the last revocation: a deletion, a disabled version, or a changed policy or identity. At first 0.
     pub last_revocation: u64,
+    /// How many commands this node could not read, or found invalid, since it started.
+    pub malformed: u64,
     /// The newest digests at multiples of 1,024: index and digest.
     pub digests: Arc<[(u64, Digest)]>,
 }

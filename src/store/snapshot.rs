@@ -19,7 +19,7 @@ use super::files::{make_private_file, make_private_folder, rename_durably};
 use super::image::{Applied, Damage};
 use super::read_error::ReadError;
 use super::{LogId, wire};
-use crate::state::{ClusterId, FEATURE_LEVEL, FIRST_LEVEL};
+use crate::state::{ClusterId, HIGHEST_LEVEL, LOWEST_LEVEL};
 
 const MAGIC: &[u8; 16] = b"KEYRAFT SNAPSHOT";
 const FORMAT: u32 = 1;
@@ -301,9 +301,9 @@ impl SnapshotHeader {
     }
 
     fn from_wire(wire: wire::SnapshotHeader) -> Result<Self, Damage> {
-        if wire.feature_level > FEATURE_LEVEL {
+        if wire.feature_level > HIGHEST_LEVEL {
             return Err(Damage::Unreadable(format!(
-                "it needs feature level {}, and this version of Keyraft has {FEATURE_LEVEL}: run a newer version",
+                "it needs feature level {}, and this version of Keyraft has {HIGHEST_LEVEL}: run a newer version",
                 wire.feature_level
             )));
         }
@@ -312,7 +312,7 @@ impl SnapshotHeader {
             applied: Applied::from_wire(wire.applied.unwrap_or_default())?,
             membership: wire.membership,
             created_at_ns: wire.created_at_ns,
-            feature_level: wire.feature_level.max(FIRST_LEVEL),
+            feature_level: wire.feature_level.max(LOWEST_LEVEL),
         })
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use super::entries::{VERSION_SUFFIX_BYTES, version_key};
 use crate::policy::{KeyName, Prefix, Rules};
-use crate::state::{ClusterState, CreationId, FIRST_LEVEL, KeyRecord};
+use crate::state::{ClusterState, CreationId, KeyRecord};
 
 /// The applied state as requests read it. The state machine alone changes it, in the order of the log.
 #[derive(Default)]
@@ -50,9 +50,9 @@ impl View {
         self.cluster.load_full()
     }
 
-    /// The feature level at which leaders write entries.
-    pub fn level(&self) -> u32 {
-        self.cluster.load().as_ref().map_or(FIRST_LEVEL, |cluster| cluster.level)
+    /// The active feature level, once the cluster is initialised.
+    pub fn level(&self) -> Option<u32> {
+        self.cluster.load().as_ref().map(|cluster| cluster.level)
     }
 
     /// The creation and the newest version of the key that has this name now. A key that is deleted and waits for its

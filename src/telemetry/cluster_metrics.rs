@@ -24,6 +24,8 @@ pub struct ClusterFigures {
     pub committed: u64,
     /// Index of the last entry that this node applied.
     pub applied: u64,
+    /// Commands that this node applied and could not read, since it started.
+    pub malformed: u64,
     /// How far each peer lags. Only the leader knows.
     pub lags: Vec<PeerLag>,
     /// Keys that the node holds.
@@ -97,7 +99,9 @@ impl ClusterFamilies {
             "Index of the last entry that this node knows to be committed.",
             f.committed,
         )?;
-        gauge(out, "keyraft_raft_applied_index", "Index of the last entry that this node applied.", f.applied)
+        gauge(out, "keyraft_raft_applied_index", "Index of the last entry that this node applied.", f.applied)?;
+        let help = "Commands in the log that this node could not read, or found invalid, and skipped.";
+        counter(out, "keyraft_raft_malformed_commands_total", help, f.malformed)
     }
 
     fn lags(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -193,6 +197,7 @@ mod tests {
             last: 30,
             committed: 29,
             applied: 28,
+            malformed: 4,
             lags: lags.into(),
             keys: 5,
             fsyncs: 6,
@@ -214,6 +219,7 @@ mod tests {
             ("keyraft_raft_last_index", 30.0),
             ("keyraft_raft_committed_index", 29.0),
             ("keyraft_raft_applied_index", 28.0),
+            ("keyraft_raft_malformed_commands_total", 4.0),
             (r#"keyraft_raft_peer_lag_entries{peer="node-2"}"#, 0.0),
             (r#"keyraft_raft_peer_lag_entries{peer="node-3"}"#, 17.0),
             ("keyraft_lease_held", 1.0),

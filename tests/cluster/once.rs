@@ -1,10 +1,9 @@
 //! A command takes effect once, however often and wherever it is sent, and only while the rules permit it.
 
 use futures::future::join_all;
-use keyraft::policy::Actor;
 use keyraft::state::Outcome;
 
-use crate::support::consensus::{Consensus, create, delete};
+use crate::support::consensus::{Consensus, create, create_as, delete};
 use crate::support::settings::{APP, OPS, identity};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,8 +85,7 @@ async fn a_command_whose_actor_lacks_the_permit_is_denied() {
         (OPS, "my-app-other", Outcome::Denied),
         ("00000000000000000000000000000000000000000000000000000000000000ff", "my-app-third", Outcome::Denied),
     ] {
-        let (mut command, creation) = create(0, name);
-        command.actor = Actor::Client { identity: identity(actor), file_admin: false };
+        let (command, creation) = create_as(identity(actor), name);
         assert_eq!(consensus.write(1, &command).await, outcome, "{name}");
         assert_eq!(consensus.creation(name).await, (outcome == Outcome::Done).then_some(creation));
     }

@@ -205,7 +205,7 @@ fn apply(keystore: &mut Keystore, index: u64) {
     let mut request_id = [0; 16];
     request_id[..8].copy_from_slice(&index.to_be_bytes());
     let change = match index {
-        1 => Change::SetCluster(cluster()),
+        1 => Change::SetCluster(cluster().into_stored()),
         _ => Change::PutKey {
             name: format!("key-{index}"),
             version: 1,
@@ -214,14 +214,14 @@ fn apply(keystore: &mut Keystore, index: u64) {
         },
     };
     keystore.change(index, vec![change]);
-    keystore.remember(Remembered { request_id: RequestId(request_id), index, outcome: Outcome::Done });
+    keystore.remember(Remembered { request_id: RequestId(request_id), index, outcome: Outcome::Done.into() });
     keystore.advance(LogId { term: 1, node: 1, index });
 }
 
 fn cluster() -> state::ClusterState {
     state::ClusterState {
         id: ClusterId([1; 16]),
-        level: state::FEATURE_LEVEL,
+        level: state::HIGHEST_LEVEL,
         ring: Vec::new(),
         active_ring_version: 1,
         time_ns: 0,

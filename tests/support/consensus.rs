@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use keyraft::config::Config;
 use keyraft::crypto::Cipher;
-use keyraft::policy::{ActionKind, Actor, Author, KeyAction, KeyName};
+use keyraft::policy::{ActionKind, Actor, Author, Identity, KeyAction, KeyName};
 use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownRootKey, Waits};
 use keyraft::state::{
-    self, ClusterId, Command, CreationId, FEATURE_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome, RequestId,
-    RingVersion,
+    self, ClusterId, Command, CreationId, EncodedCommand, HIGHEST_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome,
+    RequestId, RingVersion,
 };
 use keyraft::store::StoreId;
 use keyraft::tls::PeerTls;
@@ -42,8 +42,9 @@ impl Consensus {
     }
 
     /// Sends a command through a node and returns its outcome.
-    pub async fn write(&self, node: usize, command: &Command) -> Outcome {
-        self.node(node).write(command, Instant::now() + PATIENCE).await.expect("the command has an outcome")
+    pub async fn write(&self, node: usize, command: &EncodedCommand) -> Outcome {
+        let outcome = self.node(node).write(command, Instant::now() + PATIENCE).await;
+        outcome.expect("the command has an outcome").known().expect("this version knows the outcome")
     }
 
     /// The creation under a name. Fails unless every node has the same one.
@@ -92,23 +93,28 @@ impl Consensus {
 }
 
 /// A new command of the file's admin.
-fn command(seen_index: u64, action: Option<ActionKind>, operation: Operation) -> Command {
-    Command {
-        request_id: RequestId(rand::random()),
-        seen_index,
-        time_ns: 0,
-        actor: Actor::Client { identity: identity(ADMIN), file_admin: true },
-        action,
-        file_names_admin: true,
-        operation,
-    }
+fn command(seen_index: u64, action: Option<ActionKind>, operation: Operation) -> EncodedCommand {
+    command_of(Actor::Client { identity: identity(ADMIN), file_admin: true }, seen_index, action, operation)
+}
+
+fn command_of(actor: Actor, seen_index: u64, action: Option<ActionKind>, operation: Operation) -> EncodedCommand {
+    let command = Command { time_ns: 0, actor, action, file_names_admin: true, operation };
+    command.encode(HIGHEST_LEVEL, RequestId(rand::random()), seen_index)
 }
 
 /// A command that creates a key of this name. These tests do not open the sealed key.
-pub fn create(seen_index: u64, name: &str) -> (Command, CreationId) {
+pub fn create(seen_index: u64, name: &str) -> (EncodedCommand, CreationId) {
     let creation_id = CreationId(rand::random());
     let operation = Operation::CreateKey { name: name.to_owned(), record: record(creation_id, 109).encode().into() };
     (command(seen_index, Some(ActionKind::Key(KeyAction::Create)), operation), creation_id)
+}
+
+/// A command by which a client creates a key of this name.
+pub fn create_as(client: Identity, name: &str) -> (EncodedCommand, CreationId) {
+    let creation_id = CreationId(rand::random());
+    let operation = Operation::CreateKey { name: name.to_owned(), record: record(creation_id, 109).encode().into() };
+    let actor = Actor::Client { identity: client, file_admin: false };
+    (command_of(actor, 0, Some(ActionKind::Key(KeyAction::Create)), operation), creation_id)
 }
 
 /// The record of a key whose sealed part has this many bytes.
@@ -127,7 +133,7 @@ pub fn record(creation_id: CreationId, sealed: usize) -> KeyRecord {
 }
 
 /// A command that deletes this creation of a name.
-pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> Command {
+pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> EncodedCommand {
     let operation = Operation::DeleteKey { key: KeySeen { name: name.to_owned(), creation_id }, window_ns: 0 };
     command(seen_index, Some(ActionKind::Key(KeyAction::Delete)), operation)
 }
@@ -145,11 +151,11 @@ async fn take_part(number: u8, config: &Config) -> Cluster {
     joined.expect("the node takes part")
 }
 
-fn first_command(config: &Config) -> Command {
+fn first_command(config: &Config) -> EncodedCommand {
     let author = Author::default();
     let cluster = state::ClusterState {
         id: ClusterId([1; 16]),
-        level: FEATURE_LEVEL,
+        level: HIGHEST_LEVEL,
         ring: vec![RingVersion { version: 1, wraps: Vec::new() }],
         active_ring_version: 1,
         time_ns: 0,
@@ -157,11 +163,11 @@ fn first_command(config: &Config) -> Command {
     };
     let (mut policies, mut assignments) = (Vec::new(), Vec::new());
     for (name, (policy, identities)) in &config.policies {
-        policies.push((name.clone(), keyraft::policy::PolicyEntry { policy: policy.clone(), author }));
+        policies.push((name.clone(), policy.clone(), author));
         let role = keyraft::policy::Role::Policy(name.clone());
         assignments
             .extend(identities.iter().map(|id| (*id, keyraft::policy::Assignment { role: role.clone(), author })));
     }
     let init = Init { cluster, policies, assignments };
-    Command { actor: Actor::Node, ..command(0, None, Operation::Init(Box::new(init))) }
+    command_of(Actor::Node, 0, None, Operation::Init(Box::new(init)))
 }

@@ -113,7 +113,7 @@ impl<'a> SelfDescribed<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Pattern, Policy, PolicyEntry};
+    use crate::policy::{Pattern, Policy, PolicyEntry, PolicyTag};
 
     #[test]
     fn a_stranger_sees_its_identity_and_that_it_is_not_an_admin() {
@@ -127,7 +127,7 @@ mod tests {
         let policy = Policy::new([], [Pattern::parse("/v1/status").unwrap()]);
         let client = IdentityDescription {
             policy: Some(PolicyName::parse("app").unwrap()),
-            entry: Some(Arc::new(PolicyEntry { policy, author: Author::default() })),
+            entry: Some(Arc::new(PolicyEntry { policy, author: Author::default(), tag: PolicyTag::default() })),
             ..unknown_client()
         };
         let shown = serde_json::to_value(SelfDescribed::new(Identity::from_bytes([1; 32]), &client)).unwrap();

@@ -16,8 +16,7 @@ use crate::http::wire::listing::Listing;
 use crate::http::wire::pattern_map::{PatternMap, patterns};
 use crate::kms::{self, Kms};
 use crate::policy::permitted::{AssignPolicy, CreatePolicy, DeletePolicy, DescribePolicy, ReadPolicy, WritePolicy};
-use crate::policy::{Pattern, Policy, PolicyAction, PolicyEntry, PolicyName};
-use crate::state::PolicyTag;
+use crate::policy::{Pattern, Policy, PolicyAction, PolicyEntry, PolicyName, PolicyTag};
 
 /// Does what the action says with a policy, or lists policies.
 ///
@@ -45,7 +44,7 @@ async fn read(kms: &Kms, request: &AuthorisedRequest<'_>) -> Result<Answer, ApiE
     let permit = request.caller.permit::<ReadPolicy>()?;
     let (name, entry) = (permit.target(), kms.read_policy(&permit, request.deadline.act_by).await?);
     let mut answer = answers::json(&FullPolicy::new(name, &entry));
-    answer.headers_mut().insert(ETAG, etag(PolicyTag::of(name, &entry)));
+    answer.headers_mut().insert(ETAG, etag(entry.tag));
     Ok(answer)
 }
 
@@ -152,7 +151,9 @@ mod tests {
         let pattern = |text| Pattern::parse(text).unwrap();
         let policy = Policy::new([pattern("/v1/status"), pattern("/v1/key/create/my-*")], []);
         let author = Author { created_at: Some(0), created_by: None };
-        let shown = serde_json::to_string(&FullPolicy::new(&name, &PolicyEntry { policy, author })).unwrap();
+        let shown =
+            serde_json::to_string(&FullPolicy::new(&name, &PolicyEntry { policy, author, tag: PolicyTag::default() }))
+                .unwrap();
         let expected = concat!(
             r#"{"name":"app","allow":{"/v1/key/create/my-*":{},"/v1/status":{}},"#,
             r#""created_at":"1970-01-01T00:00:00Z"}"#

@@ -117,7 +117,7 @@ mod tests {
     use crate::config::RouteConfig;
     use crate::http::pipeline::routes;
     use crate::http::testing::{config, tls};
-    use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry, PolicyName, Role};
+    use crate::policy::{Assignment, Author, Pattern, Policy, PolicyEntry, PolicyName, PolicyTag, Role};
 
     const ADMIN: Identity = Identity::from_bytes([1; 32]);
     const APP: Identity = Identity::from_bytes([2; 32]);
@@ -126,7 +126,7 @@ mod tests {
     fn rules() -> Result<Arc<Rules>, kms::Error> {
         let name = PolicyName::parse("app").unwrap();
         let policy = Policy::new([Pattern::parse("/v1/key/create/my-*").unwrap()], []);
-        let entry = Arc::new(PolicyEntry { policy, author: Author::default() });
+        let entry = Arc::new(PolicyEntry { policy, author: Author::default(), tag: PolicyTag::default() });
         let assignment = Assignment { role: Role::Policy(name.clone()), author: Author::default() };
         Ok(Arc::new(Rules { policies: [(name, entry)].into(), identities: [(APP, assignment)].into() }))
     }

@@ -63,6 +63,7 @@ pub fn figures(status: &ClusterStatus) -> ClusterFigures {
         last: raft.last,
         committed: raft.committed,
         applied: raft.applied,
+        malformed: raft.malformed,
         lags: peers.filter_map(lag).collect(),
         keys: storage.keys,
         fsyncs: storage.fsyncs,
@@ -106,6 +107,7 @@ mod tests {
             committed: 8,
             applied: 7,
             digest: "ab".to_owned(),
+            malformed: 0,
             members: vec![member(1, Some(0)), member(2, Some(5)), member(3, None)],
         };
         ClusterStatus {

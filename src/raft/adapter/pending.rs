@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::state::{Outcome, RequestId};
+use crate::state::{RecordedOutcome, RequestId};
 
 /// Writes that wait for their outcome. All clones share one map.
 #[derive(Clone, Default)]
@@ -16,14 +16,14 @@ pub(in crate::raft) struct Pending {
 
 struct Waiter {
     sent: bool,
-    answer: oneshot::Sender<Outcome>,
+    answer: oneshot::Sender<RecordedOutcome>,
 }
 
 /// One write that waits. Dropping it ends the wait.
 pub(in crate::raft) struct PendingWrite {
     pending: Pending,
     id: RequestId,
-    pub answer: oneshot::Receiver<Outcome>,
+    pub answer: oneshot::Receiver<RecordedOutcome>,
 }
 
 impl Pending {
@@ -35,7 +35,7 @@ impl Pending {
     }
 
     /// Hands the outcomes of commands to the callers that wait for them.
-    pub(in crate::raft) fn answer(&self, outcomes: impl IntoIterator<Item = (RequestId, Outcome)>) {
+    pub(in crate::raft) fn answer(&self, outcomes: impl IntoIterator<Item = (RequestId, RecordedOutcome)>) {
         let mut waiting = self.waiting.lock();
         for (id, outcome) in outcomes {
             if let Some(waiter) = waiting.remove(&id) {

@@ -15,7 +15,7 @@ use crate::raft::protocol::membership::{decode_stored, encode_membership};
 use crate::raft::protocol::types::{
     Entry, RaftLogId, RaftSnapshot, SnapshotMeta, StoredMembership, TypeConfig, from_store_id, to_store_id,
 };
-use crate::state::{self, Command, Current, DecodeError, KeyRecord, Outcome, Remembered, RequestId};
+use crate::state::{self, Current, EncodedCommand, KeyRecord, Outcome, RecordedOutcome, Remembered, RequestId};
 use crate::store::{self, Keystore, KeystoreCheckpoint, SnapshotBuild, Snapshots, View};
 
 /// How many entries the state machine applies before it writes and answers them.
@@ -42,10 +42,10 @@ impl StateMachine {
     }
 
     /// Applies entries, and stages their changes as part of one transaction.
-    fn apply_batch(&mut self, entries: &[EntryResponder<TypeConfig>]) -> io::Result<Vec<(RequestId, Outcome)>> {
+    fn apply_batch(&mut self, entries: &[EntryResponder<TypeConfig>]) -> io::Result<Vec<(RequestId, RecordedOutcome)>> {
         let mut outcomes = Vec::with_capacity(entries.len());
         for (entry, _) in entries {
-            outcomes.extend(self.apply_entry(entry)?);
+            outcomes.extend(self.apply_entry(entry));
             self.keystore.advance(to_store_id(&entry.log_id));
         }
         if self.keystore.may_wait() {
@@ -57,28 +57,21 @@ impl StateMachine {
         Ok(outcomes)
     }
 
-    fn apply_entry(&mut self, entry: &Entry) -> io::Result<Option<(RequestId, Outcome)>> {
+    fn apply_entry(&mut self, entry: &Entry) -> Option<(RequestId, RecordedOutcome)> {
         match &entry.payload {
-            EntryPayload::Blank => Ok(None),
+            EntryPayload::Blank => None,
             EntryPayload::Membership(membership) => {
                 self.keystore.set_membership(encode_membership(Some(&entry.log_id), membership).into());
-                Ok(None)
+                None
             }
-            EntryPayload::Normal(proposal) => match Command::decode(&proposal.command()) {
-                Ok(command) => Ok(Some((command.request_id, self.apply_command(entry.index(), &command)))),
-                // No node proposes such a command. If a log has one all the same, every node skips it.
-                Err(DecodeError::Malformed(_)) => Ok(None),
-                // If this node skipped it, its state would differ from that of the others.
-                Err(error @ DecodeError::UnknownOperation) => Err(io::Error::other(format!(
-                    "invariant broken: the entry at index {} holds {error}",
-                    entry.index()
-                ))),
-            },
+            EntryPayload::Normal(proposal) => {
+                Some((proposal.command.request_id(), self.apply_command(entry.index(), &proposal.command)))
+            }
         }
     }
 
     /// Has `state` decide a command, and makes its changes at once, so that the next command sees them.
-    fn apply_command(&mut self, index: u64, command: &Command) -> Outcome {
+    fn apply_command(&mut self, index: u64, command: &EncodedCommand) -> RecordedOutcome {
         let view = self.keystore.view();
         let (cluster, rules) = (view.cluster(), view.rules());
         let (outcome, changes) = state::apply(
@@ -90,8 +83,12 @@ impl StateMachine {
                 memory: self.keystore.memory(),
             },
         );
+        if outcome == Outcome::Malformed {
+            tracing::error!(index, "a command cannot be read, or is invalid: every node skips it");
+            self.keystore.count_malformed();
+        }
         self.keystore.change(index, changes);
-        self.keystore.remember(Remembered { request_id: command.request_id, index, outcome });
+        self.keystore.remember(Remembered { request_id: command.request_id(), index, outcome: outcome.clone() });
         outcome
     }
 }
@@ -144,7 +141,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             "this node installed a snapshot from the leader"
         );
         // The snapshot may cover commands for which callers wait. The memory in it has their outcomes.
-        let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome));
+        let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome.clone()));
         let outcomes: Vec<_> = self.pending.ids().into_iter().filter_map(remembered).collect();
         self.pending.answer(outcomes);
         Ok(())
@@ -203,7 +200,7 @@ mod tests {
     use crate::crypto::Cipher;
     use crate::policy::{ActionKind, Actor, Author, Identity, KeyAction, Prefix};
     use crate::raft::adapter::log_storage::LogStorage;
-    use crate::state::{ClusterId, ClusterState, CreationId, Init, KeySeen, Operation};
+    use crate::state::{ClusterId, ClusterState, Command, CreationId, Init, KeySeen, Operation};
     use crate::store::{FoundKeystore, Owner, Store, StoreId};
 
     fn opened(dir: &tempfile::TempDir) -> (LogStorage, StateMachine) {
@@ -212,23 +209,15 @@ mod tests {
         (LogStorage::new(store.log), StateMachine::new(keystore, store.snapshots, Pending::default()))
     }
 
-    fn command(number: u8, action: Option<ActionKind>, operation: Operation) -> Command {
+    fn command(number: u8, action: Option<ActionKind>, operation: Operation) -> EncodedCommand {
         let actor = match &operation {
             Operation::Init(_) => Actor::Node,
             _ => Actor::Client { identity: Identity::from_bytes([1; 32]), file_admin: true },
         };
-        Command {
-            request_id: RequestId([number; 16]),
-            seen_index: 0,
-            time_ns: 0,
-            actor,
-            action,
-            file_names_admin: true,
-            operation,
-        }
+        Command { time_ns: 0, actor, action, file_names_admin: true, operation }.encode(1, RequestId([number; 16]), 0)
     }
 
-    fn first_command() -> Command {
+    fn first_command() -> EncodedCommand {
         let cluster = ClusterState {
             id: ClusterId([1; 16]),
             level: 1,
@@ -242,7 +231,7 @@ mod tests {
     }
 
     /// Creates the key `a`. Its creation id has the command's number.
-    fn create(number: u8) -> Command {
+    fn create(number: u8) -> EncodedCommand {
         let record = KeyRecord {
             creation_id: CreationId([number; 16]),
             version: 1,
@@ -259,7 +248,7 @@ mod tests {
     }
 
     /// Deletes the key `a` of this creation.
-    fn delete(number: u8, creation: u8) -> Command {
+    fn delete(number: u8, creation: u8) -> EncodedCommand {
         let key = KeySeen { name: "a".to_owned(), creation_id: CreationId([creation; 16]) };
         command(number, Some(ActionKind::Key(KeyAction::Delete)), Operation::DeleteKey { key, window_ns: 0 })
     }

@@ -5,25 +5,47 @@ use futures::StreamExt;
 
 use crate::raft::adapter::metrics::Raft;
 use crate::raft::protocol::types::Proposal;
-use crate::state::{Command, DecodeError};
+use crate::state::{self, EncodedCommand, HIGHEST_LEVEL};
 use crate::store::MAX_PAYLOAD_BYTES;
 
 /// Room for what an entry adds to its command. It adds a few bytes only.
 const FRAME_ROOM: usize = 1024;
 
-/// Proposes commands in their order. Returns the positions of those that openraft did not take. They may be sent again,
+/// Why a leader does not take a command.
+#[derive(Debug, thiserror::Error)]
+enum RefusedCommand {
+    #[error("its header is damaged")]
+    Header,
+    #[error("it has {0} bytes, more than an entry can hold")]
+    TooLarge(usize),
+    /// Its node has applied an entry that raises the level, and this one has yet to do so.
+    #[error("it has feature level {0}, which is above the active one")]
+    LevelAbove(u32),
+}
+
+impl RefusedCommand {
+    fn log(&self) {
+        match self {
+            // This node is about to apply the entry that raises the level.
+            Self::LevelAbove(_) => tracing::debug!(error = %self, "the leader refused a command for now"),
+            Self::Header | Self::TooLarge(_) => tracing::error!(error = %self, "the leader refused a command"),
+        }
+    }
+}
+
+/// Proposes commands in their order, while `level` is active on this node. Returns the positions of those that openraft did not take. They may be sent again,
 /// because a command takes effect once however often it is sent.
-pub(in crate::raft) async fn propose(raft: &Raft, level: u32, commands: Vec<Bytes>) -> Vec<u32> {
+pub(in crate::raft) async fn propose(raft: &Raft, level: Option<u32>, commands: Vec<Bytes>) -> Vec<u32> {
     let (mut positions, mut proposals, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
     for (position, command) in (0u32..).zip(commands) {
-        match check(&command) {
-            Ok(()) => {
+        match readable(level, command) {
+            Ok(command) => {
                 positions.push(position);
-                proposals.push(Proposal::new(level, &command));
+                proposals.push(Proposal::new(&command));
             }
-            // The deadline of its sender ends the retries. In the log it would only take room.
+            // Its sender tries again until its deadline.
             Err(error) => {
-                tracing::error!(%error, "this node refused to propose a command");
+                error.log();
                 rejected.push(position);
             }
         }
@@ -43,10 +65,35 @@ pub(in crate::raft) async fn propose(raft: &Raft, level: u32, commands: Vec<Byte
     rejected
 }
 
-/// Checks that a command may stand in the log. The log could write larger entries, but not read them again.
-fn check(command: &Bytes) -> Result<(), DecodeError> {
+/// Reads the header of a command. Its body is for `apply`, which answers a malformed one: a leader that checked more here
+/// would keep the caller waiting. Before the cluster's first command, any level that this version can read is active.
+fn readable(level: Option<u32>, command: Bytes) -> Result<EncodedCommand, RefusedCommand> {
+    // The log could write larger entries, but not read them again.
     if command.len() > MAX_PAYLOAD_BYTES - FRAME_ROOM {
-        return Err(DecodeError::Malformed("command: too large"));
+        return Err(RefusedCommand::TooLarge(command.len()));
     }
-    Command::decode(command).map(drop)
+    let command = EncodedCommand::of_bytes(command).ok_or(RefusedCommand::Header)?;
+    let is_above = command.level() > level.unwrap_or(HIGHEST_LEVEL);
+    if is_above && (command.level() > HIGHEST_LEVEL || !state::raises_level(&command)) {
+        return Err(RefusedCommand::LevelAbove(command.level()));
+    }
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::RequestId;
+
+    #[test]
+    fn a_leader_takes_any_body_but_no_level_above_the_active_one() {
+        let command = |level| EncodedCommand::new(level, RequestId([1; 16]), 0, b"\xff\xff").bytes().clone();
+        assert!(readable(Some(2), command(1)).is_ok() && readable(Some(2), command(2)).is_ok());
+        assert!(readable(None, command(HIGHEST_LEVEL)).is_ok());
+        assert!(matches!(readable(Some(2), command(3)), Err(RefusedCommand::LevelAbove(3))));
+        assert!(matches!(readable(None, command(HIGHEST_LEVEL + 1)), Err(RefusedCommand::LevelAbove(_))));
+        assert!(matches!(readable(Some(2), command(1).slice(1..20)), Err(RefusedCommand::Header)));
+        let large = Bytes::from(vec![0; MAX_PAYLOAD_BYTES]);
+        assert!(matches!(readable(Some(2), large), Err(RefusedCommand::TooLarge(_))));
+    }
 }

@@ -14,7 +14,7 @@ use super::proposals::propose;
 use crate::raft::adapter::pending::Pending;
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::Proposals;
-use crate::state::{Command, Outcome, RequestId};
+use crate::state::{EncodedCommand, RecordedOutcome, RequestId};
 use crate::store::View;
 
 /// How many writes the queue holds. Callers wait when it is full.
@@ -61,9 +61,13 @@ impl WriteQueue {
     ///
     /// # Errors
     /// The deadline came first.
-    pub(in crate::raft) async fn write(&self, command: &Command, by: Instant) -> Result<Outcome, WriteError> {
-        let mut waiting = self.pending.wait_for(command.request_id);
-        let outgoing = Outgoing { id: command.request_id, command: command.encode() };
+    pub(in crate::raft) async fn write(
+        &self,
+        command: &EncodedCommand,
+        by: Instant,
+    ) -> Result<RecordedOutcome, WriteError> {
+        let mut waiting = self.pending.wait_for(command.request_id());
+        let outgoing = Outgoing { id: command.request_id(), command: command.bytes().clone() };
         let applied = async {
             self.queue.send(outgoing).await.ok()?;
             (&mut waiting.answer).await.ok()

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use openraft::raft::{AppendEntriesResponse, StreamAppendError};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
 
 use super::connection::PeerIdentity;
 use super::refusals::RefusedCalls;
 use crate::clock;
-use crate::raft::adapter::metrics::Raft;
+use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::proposals::propose;
@@ -25,11 +25,12 @@ use crate::raft::leases::grants::{LeaseGrants, LeaseRequest};
 use crate::raft::log_follow::OwnLogs;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
+use crate::raft::protocol::entry::EntryError;
 use crate::raft::protocol::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
     vote_request_from,
 };
-use crate::raft::protocol::types::{NodeId, TypeConfig};
+use crate::raft::protocol::types::{NodeId, RaftVote, TypeConfig};
 use crate::raft::protocol::wire::peer_server::Peer;
 use crate::raft::protocol::wire::{
     AppendReply, AppendRequest, DigestReply, DigestRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest,
@@ -95,11 +96,11 @@ impl Peer for PeerService {
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (_, running) = self.check_sender(&request)?;
-        let failure = self.failure.clone();
+        let (failure, raft) = (self.failure.clone(), running.raft.clone());
         let links = Arc::clone(&self.links);
         let readable = move |message: Result<AppendRequest, Status>| {
-            let request = append_request_from(message.ok()?).map_err(|error| failure.report(&error.to_string()));
-            request.inspect(|request| links.contacts().follows(request.vote.leader_id.term)).ok()
+            let request = readable_append(message.ok()?, &raft, &failure).ok();
+            request.inspect(|request| links.contacts().follows(request.vote.leader_id.term))
         };
         let requests = request.into_inner().map(readable);
         let requests =
@@ -121,10 +122,7 @@ impl Peer for PeerService {
 
     async fn append_once(&self, request: Request<AppendRequest>) -> Result<Response<AppendReply>, Status> {
         let (_, running) = self.check_sender(&request)?;
-        let append = append_request_from(request.into_inner()).map_err(|error| {
-            self.failure.report(&error.to_string());
-            Status::failed_precondition(error.to_string())
-        })?;
+        let append = readable_append(request.into_inner(), &running.raft, &self.failure)?;
         self.links.contacts().follows(append.vote.leader_id.term);
         let previous = append.prev_log_id.map_or(0, |id| id.index);
         let response = running.raft.append_entries(append).await.map_err(|error| stopped(&error))?;
@@ -234,6 +232,26 @@ impl Peer for PeerService {
         let digest = digest_at(&running.progress.borrow(), request.get_ref().index);
         Ok(Response::new(DigestReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
     }
+}
+
+/// Reads a request to append. If this version cannot read the level of an entry, the node ends before it appends the
+/// entry, unless a later election has replaced the leader that sends it.
+fn readable_append(
+    request: AppendRequest,
+    raft: &Raft,
+    failure: &Failure,
+) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+    let vote = request.vote.map(RaftVote::from);
+    append_request_from(request).map_err(|error| {
+        let leads = vote.is_some_and(|vote| vote >= Metrics::of(raft).now().vote);
+        match error {
+            EntryError::LevelAbove(_) if leads => failure.report(&error.to_string()),
+            EntryError::LevelAbove(_) | EntryError::Damaged => {
+                tracing::error!(%error, "a peer sent entries that this node refuses to append");
+            }
+        }
+        Status::failed_precondition(error.to_string())
+    })
 }
 
 /// The newest snapshot, if it reaches `at_least`. Otherwise openraft builds one.

@@ -1,7 +1,8 @@
 //! Log entries as bytes, which the log stores and the nodes send each other.
 //!
-//! Layout, format 1: format `u8`, kind `u8`, feature level `u32` (big-endian), body. The body of a command is the
-//! command as the node that received the write encoded it. No other node encodes it again.
+//! Layout, format 1: format `u8`, kind `u8`, feature level `u32` (big-endian), and the rest by kind. An entry without a
+//! command has its content there. A command begins with its level, so that its bytes follow the kind as the node that
+//! received the write encoded them. No other node encodes them again.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::EntryPayload;
@@ -9,11 +10,13 @@ use openraft::entry::RaftEntry;
 
 use super::membership::{decode_membership, encode_membership};
 use super::types::{Entry, Proposal, RaftLogId};
-use crate::state::{FEATURE_LEVEL, FIRST_LEVEL};
+use crate::state::{EncodedCommand, HIGHEST_LEVEL, LOWEST_LEVEL};
+use crate::store::MAX_PAYLOAD_BYTES;
 
 const FORMAT: u8 = 1;
-/// Format, kind and level.
-const FRAME_BYTES: usize = 6;
+/// Format and kind.
+const FRAME_BYTES: usize = 2;
+const LEVEL_BYTES: usize = 4;
 const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
@@ -24,7 +27,7 @@ pub enum EntryError {
     /// It has a level above this binary's. The node must stop before it appends the entry.
     #[error(
         "a log entry has feature level {0}, but this version knows only levels up to {known}: run a newer version",
-        known = FEATURE_LEVEL
+        known = HIGHEST_LEVEL
     )]
     LevelAbove(u32),
     /// The bytes are not an entry.
@@ -35,9 +38,9 @@ pub enum EntryError {
 /// Encodes the payload of an entry.
 pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
     match &entry.payload {
-        EntryPayload::Blank => framed(BLANK, FIRST_LEVEL, &[]),
+        EntryPayload::Blank => framed(BLANK, LOWEST_LEVEL, &[]),
         EntryPayload::Normal(proposal) => proposal.framed.clone(),
-        EntryPayload::Membership(membership) => framed(MEMBERSHIP, FIRST_LEVEL, &encode_membership(None, membership)),
+        EntryPayload::Membership(membership) => framed(MEMBERSHIP, LOWEST_LEVEL, &encode_membership(None, membership)),
     }
 }
 
@@ -47,17 +50,23 @@ pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
 /// The payload has a later level, or is damaged.
 pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entry, EntryError> {
     let mut payload = framed.clone();
-    if payload.len() < FRAME_BYTES || payload.get_u8() != FORMAT {
+    if payload.len() < FRAME_BYTES + LEVEL_BYTES || payload.len() > MAX_PAYLOAD_BYTES {
         return Err(EntryError::Damaged);
     }
-    let kind = payload.get_u8();
-    let level = payload.get_u32();
-    if level > FEATURE_LEVEL {
+    let (format, kind, level) = (payload.get_u8(), payload.get_u8(), payload.get_u32());
+    // The level stands at the same place in every format, so that this version can say which one it would have to know.
+    if level > HIGHEST_LEVEL {
         return Err(EntryError::LevelAbove(level));
+    }
+    if format != FORMAT {
+        return Err(EntryError::Damaged);
     }
     match kind {
         BLANK => Ok(Entry::new_blank(id)),
-        COMMAND => Ok(Entry::new_normal(id, Proposal { framed })),
+        COMMAND => {
+            let command = EncodedCommand::of_bytes(framed.slice(FRAME_BYTES..)).ok_or(EntryError::Damaged)?;
+            Ok(Entry::new_normal(id, Proposal { framed, command }))
+        }
         MEMBERSHIP => {
             let (_, membership) = decode_membership(&payload).ok_or(EntryError::Damaged)?;
             Ok(Entry::new_membership(id, membership))
@@ -67,23 +76,22 @@ pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entr
 }
 
 impl Proposal {
-    /// A proposal of an encoded command, at the feature level `level`.
-    pub(in crate::raft) fn new(level: u32, command: &[u8]) -> Self {
-        Self { framed: framed(COMMAND, level, command) }
-    }
-
-    /// The command as the node that received the write encoded it.
-    pub(in crate::raft) fn command(&self) -> Bytes {
-        self.framed.slice(FRAME_BYTES..)
+    /// A proposal of a command.
+    pub(in crate::raft) fn new(command: &EncodedCommand) -> Self {
+        let bytes = command.bytes();
+        let mut framed = BytesMut::with_capacity(FRAME_BYTES + bytes.len());
+        framed.put_slice(&[FORMAT, COMMAND]);
+        framed.put_slice(bytes);
+        Self { framed: framed.freeze(), command: command.clone() }
     }
 }
 
-fn framed(kind: u8, level: u32, body: &[u8]) -> Bytes {
-    let mut framed = BytesMut::with_capacity(FRAME_BYTES + body.len());
-    framed.put_u8(FORMAT);
-    framed.put_u8(kind);
+/// An entry without a command.
+fn framed(kind: u8, level: u32, content: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(FRAME_BYTES + LEVEL_BYTES + content.len());
+    framed.put_slice(&[FORMAT, kind]);
     framed.put_u32(level);
-    framed.put_slice(body);
+    framed.put_slice(content);
     framed.freeze()
 }
 
@@ -91,6 +99,7 @@ fn framed(kind: u8, level: u32, body: &[u8]) -> Bytes {
 mod tests {
     use super::*;
     use crate::raft::protocol::types::LeaderId;
+    use crate::state::RequestId;
 
     fn id() -> RaftLogId {
         RaftLogId::new(LeaderId { term: 3, node_id: 2 }, 9)
@@ -98,7 +107,7 @@ mod tests {
 
     #[test]
     fn payloads_round_trip() {
-        let proposal = Proposal::new(1, b"command");
+        let proposal = Proposal::new(&EncodedCommand::new(1, RequestId([7; 16]), 3, b"command"));
         for entry in [Entry::new_blank(id()), Entry::new_normal(id(), proposal)] {
             let again = decode_entry(id(), encode_payload(&entry)).unwrap();
             assert_eq!(again.payload, entry.payload);
@@ -107,13 +116,20 @@ mod tests {
 
     #[test]
     fn an_entry_of_a_later_level_is_refused_before_it_is_appended() {
-        let payload = framed(COMMAND, FEATURE_LEVEL + 1, b"from the future");
-        assert_eq!(decode_entry(id(), payload).unwrap_err(), EntryError::LevelAbove(FEATURE_LEVEL + 1));
+        let payload = framed(COMMAND, HIGHEST_LEVEL + 1, b"what the header of a later version may be");
+        assert_eq!(decode_entry(id(), payload).unwrap_err(), EntryError::LevelAbove(HIGHEST_LEVEL + 1));
     }
 
     #[test]
     fn damaged_payloads_are_refused() {
-        for payload in [&b""[..], &[1, 0, 0], &[9, 0, 0, 0, 0, 1], &[1, 7, 0, 0, 0, 1], &[1, 2, 0, 0, 0, 1, 255]] {
+        for payload in [
+            &b""[..],
+            &[1, 0, 0],
+            &[9, 0, 0, 0, 0, 1],
+            &[1, 7, 0, 0, 0, 1],
+            &[1, 2, 0, 0, 0, 1, 255],
+            &[1, 1, 0, 0, 0, 1, 7],
+        ] {
             let decoded = decode_entry(id(), Bytes::copy_from_slice(payload));
             assert_eq!(decoded.unwrap_err(), EntryError::Damaged, "{payload:?}");
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::wire;
 use crate::policy::Identity;
+use crate::state::EncodedCommand;
 use crate::store::{self, StoreId};
 
 openraft::declare_raft_types!(
@@ -32,6 +33,8 @@ pub(in crate::raft) type RaftSnapshot = openraft::type_config::alias::SnapshotOf
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proposal {
     pub(in crate::raft) framed: Bytes,
+    /// The command in these bytes.
+    pub(in crate::raft) command: EncodedCommand,
 }
 
 /// A member of the cluster, as the membership records it.

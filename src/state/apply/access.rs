@@ -1,11 +1,11 @@
 //! Deciding changes of policies and identities.
 
 use crate::policy::{
-    ActionKind, Actor, Assignment, Author, Identity, IdentityAction, MAX_POLICY_BYTES, PolicyAction, PolicyEntry,
+    ActionKind, Actor, Assignment, Author, Identity, IdentityAction, MAX_POLICY_BYTES, Policy, PolicyAction,
     PolicyName, Role, Rules,
 };
 use crate::state::change::{Change, Decision};
-use crate::state::{AccessChange, Command, Outcome, PolicyTag, Replaces, encode_policy};
+use crate::state::{AccessChange, Command, Outcome, Replaces, stored_assignment, stored_policy};
 
 pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) -> Decision {
     let Actor::Client { identity: by, .. } = command.actor else { return Err(Outcome::Denied) };
@@ -14,7 +14,7 @@ pub(super) fn decide(change: &AccessChange, command: &Command, rules: &Rules) ->
     match change {
         AccessChange::PutPolicy { name, policy, replaces } => {
             may_replace(name, *replaces, rules)?;
-            put_policy(name, PolicyEntry { policy: policy.clone(), author })
+            Ok(vec![put_policy(name, policy.clone(), author)?])
         }
         AccessChange::DeletePolicy { name } => delete_policy(name, rules),
         AccessChange::AssignPolicy { identity, .. } if *identity == by => Err(Outcome::Denied),
@@ -43,16 +43,21 @@ fn may_replace(name: &PolicyName, replaces: Replaces, rules: &Rules) -> Result<(
     match (replaces, rules.policies.get(name)) {
         (Replaces::Nothing, Some(_)) => Err(Outcome::PolicyExists),
         (Replaces::Only(_), None) => Err(Outcome::PolicyChanged),
-        (Replaces::Only(tag), Some(entry)) if tag != PolicyTag::of(name, entry) => Err(Outcome::PolicyChanged),
+        (Replaces::Only(tag), Some(entry)) if tag != entry.tag => Err(Outcome::PolicyChanged),
         _ => Ok(()),
     }
 }
 
-fn put_policy(name: &PolicyName, entry: PolicyEntry) -> Decision {
-    if encode_policy(name, &entry).len() > MAX_POLICY_BYTES {
+pub(super) fn put_policy(name: &PolicyName, policy: Policy, author: Author) -> Result<Change, Outcome> {
+    let stored = stored_policy(name, policy, author);
+    if stored.bytes.len() > MAX_POLICY_BYTES {
         return Err(Outcome::Malformed);
     }
-    Ok(vec![Change::PutPolicy(name.clone(), entry)])
+    Ok(Change::PutPolicy(name.clone(), stored))
+}
+
+fn put_assignment(identity: Identity, role: Role, author: Author) -> Change {
+    Change::PutAssignment(identity, stored_assignment(identity, Assignment { role, author }))
 }
 
 /// Its assignments are removed, too, so that a later policy of that name does not give anybody access.
@@ -68,7 +73,7 @@ fn assign(policy: &PolicyName, identity: Identity, author: Author, rules: &Rules
     if rules.is_admin(identity) {
         return Err(Outcome::IdentityIsAdmin);
     }
-    Ok(vec![Change::PutAssignment(identity, Assignment { role: Role::Policy(policy.clone()), author })])
+    Ok(vec![put_assignment(identity, Role::Policy(policy.clone()), author)])
 }
 
 fn create_identity(identity: Identity, role: &Role, author: Author, rules: &Rules) -> Decision {
@@ -78,7 +83,7 @@ fn create_identity(identity: Identity, role: &Role, author: Author, rules: &Rule
     if let Role::Policy(name) = role {
         known(name, rules)?;
     }
-    Ok(vec![Change::PutAssignment(identity, Assignment { role: role.clone(), author })])
+    Ok(vec![put_assignment(identity, role.clone(), author)])
 }
 
 fn delete_identity(identity: Identity, file_names_admin: bool, rules: &Rules) -> Decision {

@@ -9,6 +9,8 @@ use crate::state::{ClusterState, CreationId, KeyRecord, KeySeen, Outcome, Use};
 
 /// More than any record that a node seals. No node of this cluster made a larger one.
 pub(super) const MAX_RECORD_BYTES: usize = 1024;
+/// The most uses of keys that one command notes.
+pub(super) const MAX_USES: usize = 1024;
 /// The most versions of one key. An answer that lists all of them stays under a mebibyte.
 pub(super) const MAX_VERSIONS: u32 = 4096;
 
@@ -78,7 +80,10 @@ pub(super) fn purge(key: &KeySeen, actor: Actor, cluster: &ClusterState, current
 }
 
 /// Notes the later of two times. Skips a key that was deleted, even if its name has been used again.
-pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Vec<Change> {
+pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Decision {
+    if uses.len() > MAX_USES {
+        return Err(Outcome::Malformed);
+    }
     let record_use = |used: &Use| {
         let newest = not_deleted(&used.key.name, used.key.creation_id, current).ok()?;
         if newest.last_used >= Some(used.minute) {
@@ -87,7 +92,7 @@ pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Vec<Change> {
         let (version, last_used) = (newest.version, Some(used.minute));
         Some(put(&used.key.name, version, KeyRecord { last_used, ..newest }.encode().into()))
     };
-    uses.iter().filter_map(record_use).collect()
+    Ok(uses.iter().filter_map(record_use).collect())
 }
 
 /// The newest version of a key that is not deleted, if it is still the creation that the node saw.

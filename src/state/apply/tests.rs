@@ -6,10 +6,11 @@ use super::keys::{MAX_RECORD_BYTES, MAX_VERSIONS};
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{
-    Assignment, Author, Identity, IdentityAction, Pattern, Policy, PolicyAction, PolicyEntry, PolicyName, Role,
+    Assignment, Author, Identity, IdentityAction, Pattern, Policy, PolicyAction, PolicyEntry, PolicyName, PolicyTag,
+    Role,
 };
 use crate::state::{
-    AccessChange, ClusterId, CreationId, KeyRecord, KeySeen, Memory, PolicyTag, Remembered, Replaces, RequestId, Use,
+    AccessChange, ClusterId, CreationId, KeyRecord, KeySeen, Memory, Remembered, Replaces, RequestId, Use,
 };
 
 const ROOT: Identity = Identity::from_bytes([1; 32]);
@@ -59,15 +60,7 @@ fn set(version: u32, disabled: bool) -> Operation {
 }
 
 fn command(actor: Actor, action: Option<ActionKind>, operation: Operation) -> Command {
-    Command {
-        request_id: RequestId([3; 16]),
-        seen_index: 0,
-        time_ns: 99,
-        actor,
-        action,
-        file_names_admin: true,
-        operation,
-    }
+    Command { time_ns: 99, actor, action, file_names_admin: true, operation }
 }
 
 fn on_key(action: KeyAction) -> Option<ActionKind> {
@@ -76,6 +69,16 @@ fn on_key(action: KeyAction) -> Option<ActionKind> {
 
 /// The versions of the one key `a`, under a ring whose version 2 is active, at the replicated time 100.
 fn decided(command: &Command, versions: &[KeyRecord], rules: &Rules) -> (Outcome, Vec<Change>) {
+    let (outcome, changes) = applied(&command.encode(1, RequestId([3; 16]), 0), versions, rules, &Memory::default());
+    (outcome.known().expect("an outcome of this version"), changes)
+}
+
+fn applied(
+    command: &EncodedCommand,
+    versions: &[KeyRecord],
+    rules: &Rules,
+    memory: &Memory,
+) -> (RecordedOutcome, Vec<Change>) {
     let cluster = ClusterState {
         id: ClusterId([0; 16]),
         level: 1,
@@ -89,8 +92,7 @@ fn decided(command: &Command, versions: &[KeyRecord], rules: &Rules) -> (Outcome
         None => versions.last().cloned(),
         Some(version) => versions.iter().find(|record| record.version == version).cloned(),
     };
-    let memory = Memory::default();
-    apply(command, Current { cluster: Some(&cluster), rules, record: &record, memory: &memory })
+    apply(command, Current { cluster: Some(&cluster), rules, record: &record, memory })
 }
 
 #[test]
@@ -147,6 +149,9 @@ fn each_command_on_a_key_has_the_outcome_that_the_state_before_it_asks_for() {
         (Actor::Node, purging, Operation::PurgeKey(seen(ID)), waiting(100), Outcome::Done),
         (ADMIN, None, Operation::AdvanceTime { time_ns: 1 }, none(), Outcome::Denied),
         (ADMIN, None, Operation::RecordUse(Vec::new()), none(), Outcome::Denied),
+        (ADMIN, None, Operation::RaiseLevel { to: 2 }, none(), Outcome::Denied),
+        (Actor::Node, None, Operation::RaiseLevel { to: 1 }, none(), Outcome::LevelNotNext),
+        (Actor::Node, None, Operation::RaiseLevel { to: 2 }, none(), Outcome::LevelNotNext),
     ];
     for (row, (actor, action, operation, versions, expected)) in table.into_iter().enumerate() {
         let (outcome, changes) = decided(&command(actor, action, operation), &versions, &Rules::default());
@@ -191,7 +196,7 @@ fn time_that_two_leaders_counted_is_counted_once() {
     let advance = |time_ns| {
         let command = command(Actor::Node, None, Operation::AdvanceTime { time_ns });
         match decided(&command, &[], &Rules::default()).1.as_slice() {
-            [Change::SetCluster(cluster)] => Some(cluster.time_ns),
+            [Change::SetCluster(cluster)] => Some(cluster.value.time_ns),
             _ => None,
         }
     };
@@ -202,13 +207,20 @@ fn name(text: &str) -> PolicyName {
     PolicyName::parse(text).unwrap()
 }
 
+fn bound(role: Role) -> Assignment {
+    Assignment { role, author: Author::default() }
+}
+
+fn entry(policy: Policy) -> PolicyEntry {
+    PolicyEntry { policy, author: Author::default(), tag: PolicyTag::default() }
+}
+
 /// `app` is bound to the policy `app`; `operator` may manage policies and identities; `admins` are admins.
 fn rules(admins: &[Identity]) -> Rules {
     let policy = |patterns: &[&str]| {
         let allow: Vec<_> = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
-        PolicyEntry { policy: Policy::new(allow, []), author: Author::default() }
+        entry(Policy::new(allow, []))
     };
-    let bound = |role| Assignment { role, author: Author::default() };
     let mut rules = Rules::default();
     rules.policies.insert(name("app"), policy(&["/v1/key/*"]).into());
     rules.policies.insert(name("operator"), policy(&["/v1/policy/*", "/v1/identity/*"]).into());
@@ -250,8 +262,9 @@ fn each_change_of_access_has_the_outcome_that_the_rules_before_it_ask_for() {
     let table = [
         (ADMIN, put_policy("new", Replaces::Nothing), Outcome::Done),
         (ADMIN, put_policy("app", Replaces::Nothing), Outcome::PolicyExists),
-        (ADMIN, put_policy("app", Replaces::Only(PolicyTag([0; 32]))), Outcome::PolicyChanged),
-        (ADMIN, put_policy("none", Replaces::Only(PolicyTag([0; 32]))), Outcome::PolicyChanged),
+        (ADMIN, put_policy("app", Replaces::Only(PolicyTag([1; 32]))), Outcome::PolicyChanged),
+        (ADMIN, put_policy("none", Replaces::Only(PolicyTag([1; 32]))), Outcome::PolicyChanged),
+        (ADMIN, put_policy("app", Replaces::Only(PolicyTag::default())), Outcome::Done),
         (ADMIN, put_policy("app", Replaces::Anything), Outcome::Done),
         (operator, put_policy("new", Replaces::Anything), Outcome::Done),
         (STRANGER, put_policy("new", Replaces::Anything), Outcome::Denied),
@@ -311,12 +324,12 @@ fn the_permission_is_checked_on_the_name_that_the_operation_changes() {
         ("/v1/key/import/a", Outcome::Denied),
     ] {
         let policy = Policy::new([Pattern::parse(pattern).unwrap()], []);
-        rules.policies.insert(name("app"), PolicyEntry { policy, author: Author::default() }.into());
+        rules.policies.insert(name("app"), entry(policy).into());
         let command = command(client, on_key(KeyAction::Create), create(2, 110));
         assert_eq!(decided(&command, &[], &rules).0, outcome, "{pattern}");
     }
     let policy = Policy::new([Pattern::parse(&format!("/v1/identity/delete/{ROOT}")).unwrap()], []);
-    rules.policies.insert(name("app"), PolicyEntry { policy, author: Author::default() }.into());
+    rules.policies.insert(name("app"), entry(policy).into());
     for (identity, outcome) in [(ROOT, Outcome::IdentityNotFound), (OPERATOR, Outcome::Denied)] {
         let change = AccessChange::DeleteIdentity { identity };
         let command = command(client, action_of(&change), Operation::Access(change));
@@ -327,7 +340,9 @@ fn the_permission_is_checked_on_the_name_that_the_operation_changes() {
 /// The paths of the actions that lead to an operation, and whether a node may do it by itself for one of them.
 fn paths_to(operation: &Operation) -> (&'static [&'static str], bool) {
     match operation {
-        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } => (&[], false),
+        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } | Operation::RaiseLevel { .. } => {
+            (&[], false)
+        }
         Operation::CreateKey { .. } => (&["/v1/key/create/", "/v1/key/import/"], true),
         Operation::RotateKey { .. } => (&["/v1/key/rotate/"], false),
         Operation::SetVersion { disabled: true, .. } => (&["/v1/key/disable/"], false),
@@ -349,8 +364,10 @@ fn paths_to(operation: &Operation) -> (&'static [&'static str], bool) {
 /// A node can put any action into a command, so this tries all of them.
 #[test]
 fn only_its_own_actions_lead_to_an_operation() {
-    let by_itself =
-        |operation: &Operation| matches!(operation, Operation::RecordUse(_) | Operation::AdvanceTime { .. });
+    let by_itself = |operation: &Operation| {
+        use Operation::{AdvanceTime, RaiseLevel, RecordUse};
+        matches!(operation, RecordUse(_) | AdvanceTime { .. } | RaiseLevel { .. })
+    };
     let more = [set(1, false), Operation::Access(put_policy("new", Replaces::Anything))];
     for operation in crate::state::operation::every_operation().into_iter().chain(more) {
         let (paths, by_node) = paths_to(&operation);
@@ -370,10 +387,103 @@ fn only_its_own_actions_lead_to_an_operation() {
 }
 
 #[test]
-fn a_command_seen_before_has_its_old_outcome_and_changes_nothing() {
-    let (rules, mut memory) = (Rules::default(), Memory::default());
-    let again = command(ADMIN, on_key(KeyAction::Create), create(2, 110));
-    memory.remember(Remembered { request_id: again.request_id, index: 1, outcome: Outcome::KeyExists });
-    let current = Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory };
-    assert_eq!(apply(&again, current), (Outcome::KeyExists, Vec::new()));
+fn the_memory_comes_before_everything_and_the_age_before_the_level() {
+    let remembered = |outcome: RecordedOutcome| {
+        let mut memory = Memory::default();
+        memory.remember(Remembered { request_id: RequestId([3; 16]), index: 1, outcome });
+        memory
+    };
+    let forgetful = Memory::restore(1, 10, [].into());
+    let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110));
+    let outcome = |level, seen_index, memory: &Memory| {
+        let encoded = creation.encode(level, RequestId([3; 16]), seen_index);
+        let (outcome, changes) = applied(&encoded, &[], &Rules::default(), memory);
+        assert_eq!(changes.is_empty(), outcome != Outcome::Done);
+        outcome
+    };
+    // The number 999 stands for the outcome of a later version.
+    let unknown = RecordedOutcome::new(999, Bytes::from_static(b"more"));
+    for (level, seen_index, memory, expected) in [
+        (1, 10, Memory::default(), Outcome::Done.into()),
+        (1, 10, remembered(Outcome::KeyExists.into()), Outcome::KeyExists.into()),
+        (9, 0, remembered(Outcome::KeyExists.into()), Outcome::KeyExists.into()),
+        (1, 10, remembered(unknown.clone()), unknown),
+        (9, 9, forgetful, Outcome::Expired.into()),
+        (2, 10, Memory::default(), Outcome::LevelNotActive.into()),
+        (0, 10, Memory::default(), Outcome::LevelNotActive.into()),
+    ] {
+        assert_eq!(outcome(level, seen_index, &memory), expected, "level {level}, seen {seen_index}");
+    }
+}
+
+#[test]
+fn the_level_rises_by_one_with_a_command_of_the_new_level() {
+    let raise = |actor, level, to| {
+        let encoded = command(actor, None, Operation::RaiseLevel { to }).encode(level, RequestId([3; 16]), 0);
+        let (outcome, changes) = applied(&encoded, &[], &Rules::default(), &Memory::default());
+        let levels = changes.iter().map(|change| match change {
+            Change::SetCluster(cluster) => cluster.value.level,
+            other => panic!("{other:?}"),
+        });
+        let levels: Vec<u32> = levels.collect();
+        (outcome.known().unwrap(), levels)
+    };
+    assert_eq!(raise(Actor::Node, 2, 2), (Outcome::Done, vec![2]));
+    for (level, to) in [(2, 3), (2, 1), (3, 3), (0, 0)] {
+        assert_eq!(raise(Actor::Node, level, to), (Outcome::LevelNotActive, vec![]), "{level}, {to}");
+    }
+    assert_eq!(raise(ADMIN, 2, 2), (Outcome::LevelNotActive, vec![]));
+    assert_eq!(raise(Actor::Node, 1, 1), (Outcome::LevelNotNext, vec![]));
+}
+
+/// A first command at this level, of a cluster that begins at that one, with a policy of so many patterns.
+fn first(level: u32, begins_at: u32, patterns: usize) -> EncodedCommand {
+    let pattern = |number| Pattern::parse(&format!("/v1/key/create/{number:064}")).unwrap();
+    let policy = Policy::new((0..patterns).map(pattern), []);
+    let cluster = ClusterState {
+        id: ClusterId([0; 16]),
+        level: begins_at,
+        ring: Vec::new(),
+        active_ring_version: 1,
+        time_ns: 0,
+        created_at: Some(1),
+    };
+    let policies = vec![(name("app"), policy, Author::default())];
+    let init = Init { cluster, policies, assignments: vec![(APP, bound(Role::Policy(name("app"))))] };
+    command(Actor::Node, None, Operation::Init(Box::new(init))).encode(level, RequestId([3; 16]), 0)
+}
+
+#[test]
+fn the_first_command_comes_first_and_has_the_level_at_which_the_cluster_begins() {
+    let (rules, memory) = (Rules::default(), Memory::default());
+    let outcome = |command: &EncodedCommand| {
+        let (outcome, changes) =
+            apply(command, Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory });
+        (outcome.known().unwrap(), changes.len())
+    };
+    assert_eq!((outcome(&first(1, 1, 9)), outcome(&first(2, 2, 9))), ((Outcome::Done, 3), (Outcome::Done, 3)));
+    for wrong in [first(1, 2, 9), first(2, 1, 9), first(1, 1, 1000)] {
+        assert_eq!(outcome(&wrong), (Outcome::Malformed, 0));
+    }
+    assert_eq!(outcome(&first(0, 0, 9)), (Outcome::LevelNotActive, 0));
+    let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110)).encode(1, RequestId([3; 16]), 0);
+    assert_eq!(outcome(&creation), (Outcome::NotInitialised, 0));
+    let again = applied(&first(1, 1, 9), &[], &rules, &memory);
+    assert_eq!(again.0, Outcome::Denied);
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_malformed_and_has_an_outcome() {
+    let malformed = |body: &[u8]| {
+        let encoded = EncodedCommand::new(1, RequestId([3; 16]), 0, body);
+        applied(&encoded, &[], &Rules::default(), &Memory::default()).0
+    };
+    let create = |name: &str| {
+        let operation = Operation::CreateKey { name: name.to_owned(), record: sealed(1, 2) };
+        command(ADMIN, on_key(KeyAction::Create), operation).encode(1, RequestId([3; 16]), 0)
+    };
+    assert_eq!(malformed(create("a").body()), Outcome::Done);
+    for body in [&b""[..], b"\xff\xff", create("a/b").body(), create("").body(), &create("a").body()[1..]] {
+        assert_eq!(malformed(body), Outcome::Malformed, "{body:?}");
+    }
 }

@@ -120,11 +120,11 @@ fn a_newer_level_or_format_is_refused_and_not_called_damage() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(CLUSTER_FILE);
     let mut newer = facts(2);
-    newer.level = FEATURE_LEVEL + 1;
+    newer.level = HIGHEST_LEVEL + 1;
     let mut file = written(dir.path(), &[1]);
     file.write(newer).unwrap();
     let error = ClusterFile::open(dir.path()).map(drop).unwrap_err().to_string();
-    let levels = format!("level {}, and this version of Keyraft reads levels 1 to {FEATURE_LEVEL}", FEATURE_LEVEL + 1);
+    let levels = format!("level {}, and this version of Keyraft reads levels 1 to {HIGHEST_LEVEL}", HIGHEST_LEVEL + 1);
     assert!(error.contains(&levels), "{error}");
     let mut format = encode(&facts(1), 1);
     format[MAGIC.len()] = 2;

@@ -12,14 +12,15 @@ fn id(index: u64) -> LogId {
 
 /// What `state` decides for the cluster's first command.
 fn initialised() -> Change {
-    Change::SetCluster(ClusterState {
+    let cluster = ClusterState {
         id: ClusterId([1; 16]),
         level: 1,
         ring: Vec::new(),
         active_ring_version: 1,
         time_ns: 0,
         created_at: None,
-    })
+    };
+    Change::SetCluster(cluster.into_stored())
 }
 
 fn created(name: &str, creation: u64) -> Change {
@@ -48,7 +49,7 @@ fn apply_change(keystore: &mut Keystore, index: u64, change: Change) {
     let mut request_id = [0; 16];
     request_id[..8].copy_from_slice(&index.to_be_bytes());
     keystore.change(index, vec![change]);
-    keystore.remember(Remembered { request_id: RequestId(request_id), index, outcome: Outcome::Done });
+    keystore.remember(Remembered { request_id: RequestId(request_id), index, outcome: Outcome::Done.into() });
     keystore.advance(id(index));
 }
 
