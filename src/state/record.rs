@@ -58,6 +58,7 @@ const FLAGS: u8 = FLAG_CREATED_AT | FLAG_CREATED_BY | FLAG_DISABLED | FLAG_LAST_
 const FLAGS_AT: usize = 1;
 const ID_AT: usize = 3;
 const VERSION_AT: usize = ID_AT + 16;
+const RING_VERSION_AT: usize = VERSION_AT + 4;
 
 impl KeyRecord {
     /// The record as bytes.
@@ -114,6 +115,12 @@ impl KeyRecord {
         let id = bytes.get(ID_AT..VERSION_AT)?.try_into().ok()?;
         let version = bytes.get(VERSION_AT..VERSION_AT + 4)?.try_into().ok()?;
         Some((CreationId(id), u32::from_be_bytes(version)))
+    }
+
+    /// The version of the key ring that seals an encoded record; `None` if it is too short.
+    pub fn peek_ring_version(bytes: &[u8]) -> Option<u32> {
+        let version = bytes.get(RING_VERSION_AT..RING_VERSION_AT + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(version))
     }
 
     /// Whether an encoded record says that its key is deleted and waits for its removal.
@@ -193,6 +200,7 @@ mod tests {
             assert!(bytes.len() <= 192, "{}", bytes.len());
             assert_eq!(KeyRecord::decode(&bytes).unwrap(), record);
             assert_eq!(KeyRecord::peek(&bytes), Some((record.creation_id, record.version)));
+            assert_eq!(KeyRecord::peek_ring_version(&bytes), Some(record.ring_version));
             assert_eq!(KeyRecord::is_disabled(&bytes), record.disabled);
             assert_eq!(KeyRecord::is_waiting(&bytes), record.delete_at.is_some());
         }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::entries::{self, KEY, MEMORY};
 use super::image::Applied;
-use super::snapshot::{Snapshot, SnapshotHeader, Snapshots};
-use super::{Keystore, View};
+use super::snapshot::{Snapshot, Snapshots};
+use super::{Keystore, SnapshotHeader, View, WrittenLevel};
 use crate::clock;
 use crate::state::{Digest, LOWEST_LEVEL};
 
@@ -33,8 +33,9 @@ impl Keystore {
                 ..self.applied.clone()
             },
             membership: self.membership.clone(),
+            ring_versions: self.ring_versions.clone(),
             created_at_ns: clock::unix_ns(),
-            feature_level: self.view.level().unwrap_or(LOWEST_LEVEL),
+            level: WrittenLevel::active(self.view.level().unwrap_or(LOWEST_LEVEL)),
         };
         self.view.freeze();
         SnapshotBuild { header, copied: self.copy_small_kinds(), view: Arc::clone(&self.view) }
@@ -55,6 +56,17 @@ impl Keystore {
             let value = entries::encode_page(start, self.memory.numbered(numbers));
             (entries::key(MEMORY, &page.to_be_bytes()), value)
         })
+    }
+}
+
+#[cfg(test)]
+impl SnapshotBuild {
+    pub(super) fn header(&self) -> &SnapshotHeader {
+        &self.header
+    }
+
+    pub(super) fn with_header(self, header: SnapshotHeader) -> Self {
+        Self { header, ..self }
     }
 }
 

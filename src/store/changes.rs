@@ -116,10 +116,15 @@ impl Keystore {
             }
             Change::PutKey { name, version, record, .. } => {
                 let old = self.view.put(&name, version, &record);
+                self.ring_versions.add(&record);
+                if let Some(old) = &old {
+                    self.ring_versions.remove(old);
+                }
                 self.put(entries::key(KEY, &entries::version_key(&name, version)), old.as_deref(), &record);
             }
             Change::RemoveKey { name } => {
                 for (version_key, record) in self.view.remove(&name) {
+                    self.ring_versions.remove(&record);
                     self.remove(entries::key(KEY, &version_key), &record);
                 }
             }

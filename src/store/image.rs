@@ -8,7 +8,7 @@ use prost::Message;
 use thiserror::Error;
 
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
-use super::{LogId, View, wire};
+use super::{LogId, RecordsPerRingVersion, View, wire};
 use crate::policy::Rules;
 use crate::state::{ClusterState, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
 
@@ -34,6 +34,7 @@ pub(super) struct Image {
     pub small: BTreeMap<Vec<u8>, Bytes>,
     pub memory: Memory,
     pub applied: Applied,
+    pub ring_versions: RecordsPerRingVersion,
     /// As `raft` encodes it.
     pub membership: Bytes,
 }
@@ -72,6 +73,7 @@ pub(super) struct ImageBuilder {
     small: BTreeMap<Vec<u8>, Bytes>,
     keys: Vec<Box<[u8]>>,
     rules: Rules,
+    ring_versions: RecordsPerRingVersion,
     commands: Vec<(u64, Remembered)>,
     digest: Digest,
     entries: u64,
@@ -114,7 +116,8 @@ impl ImageBuilder {
         disagreement("digest", applied.digest, found.digest)?;
         self.view.fill(self.keys);
         self.view.set_rules(self.rules);
-        Ok(Image { view: self.view, small: self.small, memory, applied, membership })
+        let ring_versions = self.ring_versions;
+        Ok(Image { view: self.view, small: self.small, memory, applied, ring_versions, membership })
     }
 
     fn add_key(&mut self, version_key: &[u8], record: &[u8]) -> Result<(), Damage> {
@@ -126,6 +129,7 @@ impl ImageBuilder {
         if KeyRecord::peek(record).is_none_or(|(_, recorded)| recorded != version) {
             return Err(Damage::Entry(format!("the record of key '{name}' is not of version {version}")));
         }
+        self.ring_versions.add(record);
         self.keys.push([version_key, record].concat().into());
         Ok(())
     }
@@ -199,7 +203,7 @@ impl Applied {
     }
 }
 
-fn disagreement<T: PartialEq + fmt::Display>(what: &'static str, noted: T, found: T) -> Result<(), Damage> {
+pub(super) fn disagreement<T: PartialEq + fmt::Display>(what: &'static str, noted: T, found: T) -> Result<(), Damage> {
     if noted == found {
         return Ok(());
     }

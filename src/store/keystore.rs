@@ -17,7 +17,7 @@ use super::owner::Owner;
 use super::read_error::ReadError;
 use super::snapshot::Snapshot;
 use super::staging::{Staging, Writes};
-use super::{LogId, Progress, View};
+use super::{LogId, Progress, RecordsPerRingVersion, View};
 use crate::state::{Digest, Memory};
 
 /// What this node has applied. The state machine owns it, and gives it the changes of committed entries in order.
@@ -30,6 +30,7 @@ pub struct Keystore {
     pub(super) small: BTreeMap<Vec<u8>, Bytes>,
     pub(super) memory: Memory,
     pub(super) applied: Applied,
+    pub(super) ring_versions: RecordsPerRingVersion,
     pub(super) membership: Bytes,
     progress: watch::Sender<Progress>,
     pub(super) last_revocation: u64,
@@ -89,6 +90,7 @@ impl Keystore {
         self.view.replace_with(image.view);
         (self.small, self.memory) = (image.small, image.memory);
         (self.applied, self.membership) = (image.applied, image.membership);
+        self.ring_versions = image.ring_versions;
         self.last_revocation = self.applied.index();
         (self.writes, self.digests, self.shown_digests) = (Writes::new(), VecDeque::new(), Arc::default());
         self.changed_pages.clear();
@@ -110,6 +112,7 @@ impl Keystore {
             last_revocation: image.applied.index(),
             malformed: 0,
             applied: image.applied,
+            ring_versions: image.ring_versions,
             digests: VecDeque::new(),
             shown_digests: Arc::default(),
             writes: Writes::new(),

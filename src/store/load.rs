@@ -57,7 +57,9 @@ pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Resu
     batch.insert(MEMBERSHIP, &header.membership[..]);
     write(&folder, batch)?;
     folder.sync().map_err(ReadError::Io)?;
-    Ok((folder, builder.finish(header.applied, header.membership)?))
+    let image = builder.finish(header.applied.clone(), header.membership.clone())?;
+    header.check(&image)?;
+    Ok((folder, image))
 }
 
 /// Writes to a new folder. If that fails, the snapshot that fills the folder is not to blame.

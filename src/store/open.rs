@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::files::make_private_folder;
 use super::folder::Folders;
 use super::image::Damage;
+use super::level::UnreadableLevel;
 use super::read_error::ReadError;
 use super::{CLUSTER_FILE, Keystore, LogStore, Owner, Snapshot, Snapshots};
 
@@ -49,6 +50,9 @@ pub enum OpenError {
     /// The file system refused, or a file is damaged.
     #[error("{}", io_text(.0))]
     Io(#[from] io::Error),
+    /// Another version of Keyraft must read it.
+    #[error(transparent)]
+    Level(#[from] UnreadableLevel),
     /// Another process uses the folder.
     #[error("another process uses it: stop that process, or name another folder")]
     InUse,
@@ -61,6 +65,15 @@ pub enum OpenError {
          node. The other nodes go on without it while more than half of all nodes run"
     )]
     KeystoreWithoutLog,
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Level(error) => Self::Level(error),
+            other => Self::Io(other.into()),
+        }
+    }
 }
 
 impl Store {
@@ -76,6 +89,8 @@ impl Store {
             _ => OpenError::Io(error),
         })?;
         let snapshots = Snapshots::open(&dir.join("snapshots"))?;
+        // If a newer version wrote the newest snapshot, this one must not go on without it.
+        snapshots.newest()?;
         let folders = Folders::new(&dir.join("keystore"))?;
         folders.check_room()?;
         let opened = damage_only(Keystore::open(folders.clone()))?;
@@ -149,7 +164,7 @@ fn rebuild(
     folders.check_room()?;
     let aside = folders.set_aside()?;
     let purged = log.state()?.purged;
-    while let Some(snapshot) = snapshots.newest()? {
+    while let Some(snapshot) = snapshots.newest_for_rebuild()? {
         if snapshot.header.applied.last.map(|id| id.index) < purged.map(|id| id.index) {
             break;
         }
@@ -172,7 +187,7 @@ fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenE
     match read {
         Ok(read) => Ok(Ok(read)),
         Err(ReadError::Damaged(damage)) => Ok(Err(damage)),
-        Err(ReadError::Io(error)) => Err(OpenError::Io(error)),
+        Err(other) => Err(other.into()),
     }
 }
 

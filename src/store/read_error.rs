@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::image::Damage;
+use super::level::UnreadableLevel;
 
 /// Why a keystore or a snapshot cannot be read. Only damage may set it aside.
 #[derive(Debug, Error)]
@@ -12,6 +13,9 @@ pub enum ReadError {
     /// Its bytes are not those that a node wrote.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// It is whole, but another version of Keyraft must read it.
+    #[error(transparent)]
+    Level(#[from] UnreadableLevel),
     /// The file system failed, and the bytes may be whole.
     #[error(transparent)]
     Io(io::Error),
@@ -42,6 +46,15 @@ impl From<sled::Error> for ReadError {
 impl From<prost::DecodeError> for ReadError {
     fn from(error: prost::DecodeError) -> Self {
         Damage::Message(error).into()
+    }
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => error,
+            other => Self::other(other),
+        }
     }
 }
 

@@ -2,48 +2,35 @@
 //!
 //! Format 1, with big-endian integers:
 //!
-//! 1. the magic `KEYRAFT SNAPSHOT`, the format `u32`, the header's length `u32`, and the header (`SnapshotHeader`)
+//! 1. the header (`store::snapshot_header`)
 //! 2. each entry: key length `u32`, value length `u32`, key, value
 //! 3. two lengths of zero, and the SHA-256 of everything before
+//! 4. room for a tag of 32 bytes; zeros for now
+//!
+//! The tag stands behind the checksum, so that a node can give a received snapshot another tag without hashing the file
+//! again: a tag over header and checksum covers all of it.
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 
-use bytes::Bytes;
-use prost::Message;
 use sha2::{Digest as _, Sha256};
 
 use super::files::{make_private_file, make_private_folder, rename_durably};
-use super::image::{Applied, Damage};
+use super::image::Damage;
 use super::read_error::ReadError;
-use super::{LogId, wire};
-use crate::state::{ClusterId, HIGHEST_LEVEL, LOWEST_LEVEL};
+use super::{LogId, SnapshotHeader};
+use crate::state::ClusterId;
 
-const MAGIC: &[u8; 16] = b"KEYRAFT SNAPSHOT";
-const FORMAT: u32 = 1;
 /// How many snapshots the node keeps: the newest, and the one before in case the newest is damaged.
 const KEPT: usize = 2;
-const MAX_HEADER_BYTES: u32 = 1024 * 1024;
+/// Where a later version puts a tag.
+const NO_TAG: [u8; 32] = [0; 32];
 /// More than any key or value has. The largest values are policies, of at most 64 KiB; records and pages of remembered
 /// commands have at most 2 KiB.
 const MAX_PART_BYTES: u32 = 1024 * 1024;
-
-/// The state that a snapshot holds, without its entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotHeader {
-    /// The cluster's id, or `None` if the cluster was not initialised yet.
-    pub cluster_id: Option<ClusterId>,
-    /// The position, and the count and digest of the state there.
-    pub applied: Applied,
-    /// The membership at the position, as `raft` encodes it.
-    pub membership: Bytes,
-    /// When the node made it, in Unix nanoseconds.
-    pub created_at_ns: i64,
-    /// The feature level of the state in it.
-    pub feature_level: u32,
-}
 
 /// A snapshot file and its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,21 +68,20 @@ impl Snapshots {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// The newest snapshot whose header is not damaged.
+    /// The newest snapshot with a header that can be read. This reads headers only.
     ///
     /// # Errors
-    /// The file system refused.
-    pub fn newest(&self) -> io::Result<Option<Snapshot>> {
-        for path in self.by_age()? {
-            match SnapshotReader::open(&path) {
-                Ok((header, _)) => return Ok(Some(Snapshot { path, header })),
-                Err(ReadError::Damaged(_)) => {}
-                // Another thread has removed it since, because a newer one is there.
-                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(ReadError::Io(error)) => return Err(error),
-            }
+    /// The folder cannot be read, or another version of Keyraft must read the snapshot.
+    pub fn newest(&self) -> Result<Option<Snapshot>, ReadError> {
+        Ok(self.find_newest()?.0)
+    }
+
+    /// The same. If the file system fails and no header can be read, the node must not go on as if it had no snapshot.
+    pub(super) fn newest_for_rebuild(&self) -> Result<Option<Snapshot>, ReadError> {
+        match self.find_newest()? {
+            (None, Some(failure)) => Err(ReadError::Io(failure)),
+            (newest, _) => Ok(newest),
         }
-        Ok(None)
     }
 
     /// A new file for a snapshot that arrives from a peer, and its path. [`Snapshots::accept`] takes it once it is
@@ -105,7 +91,7 @@ impl Snapshots {
     /// The file system refused.
     pub fn create_received(&self) -> io::Result<(File, PathBuf)> {
         static RECEIVED: AtomicU64 = AtomicU64::new(0);
-        let path = self.dir.join(format!("received-{}.tmp", RECEIVED.fetch_add(1, Ordering::Relaxed)));
+        let path = self.dir.join(format!("received-{}.tmp", RECEIVED.fetch_add(1, atomic::Ordering::Relaxed)));
         Ok((make_private_file(&path)?, path))
     }
 
@@ -115,11 +101,11 @@ impl Snapshots {
     /// It is damaged, or of another cluster than `cluster`, or the file system refused.
     pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, ReadError> {
         let header = read_entries(received, |_, _| Ok(()))?;
-        if let (Some(ours), Some(theirs)) = (cluster, header.cluster_id)
-            && ours != theirs
-        {
+        if let Some(ours) = cluster.filter(|_| header.cluster_id != cluster) {
+            let without_id = || "a cluster that is not initialised yet".to_owned();
+            let theirs = header.cluster_id.map_or_else(without_id, |id| format!("cluster {id}"));
             return Err(Damage::Unreadable(format!(
-                "the snapshot is from cluster {theirs}, but this node belongs to cluster {ours}"
+                "the snapshot is from {theirs}, but this node belongs to cluster {ours}"
             ))
             .into());
         }
@@ -144,17 +130,29 @@ impl Snapshots {
         let path = self.dir.join(file_name(header.applied.last));
         let temporary = path.with_extension("tmp");
         let mut out = Hashing { inner: BufWriter::new(make_private_file(&temporary)?), hash: Sha256::new() };
-        let encoded = header.to_wire().encode_to_vec();
-        out.write_all(MAGIC)?;
-        out.write_all(&FORMAT.to_be_bytes())?;
-        out.write_all(&length(&encoded)?.to_be_bytes())?;
-        out.write_all(&encoded)?;
+        out.write_all(&header.encode())?;
         Ok(SnapshotWriter { out, temporary, path, header })
     }
 
     /// Removes all snapshots but the newest ones.
     pub(super) fn remove_old(&self) -> io::Result<()> {
         self.by_age()?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
+    }
+
+    /// The newest snapshot with a header that can be read, and why the file system did not let this process read another.
+    fn find_newest(&self) -> Result<(Option<Snapshot>, Option<io::Error>), ReadError> {
+        let mut failure = None;
+        for path in self.by_age()? {
+            match SnapshotReader::open(&path) {
+                Ok((header, _)) => return Ok((Some(Snapshot { path, header }), failure)),
+                Err(ReadError::Damaged(_)) => {}
+                // Another thread has removed it since, because a newer one is there.
+                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(ReadError::Io(error)) => failure = Some(error),
+                Err(newer @ ReadError::Level(_)) => return Err(newer),
+            }
+        }
+        Ok((None, failure))
     }
 
     /// The files, newest first, because names sort by position.
@@ -180,6 +178,7 @@ impl SnapshotWriter {
         self.out.write_all(&[0; 8])?;
         let checksum = self.out.hash.clone().finalize();
         self.out.inner.write_all(&checksum)?;
+        self.out.inner.write_all(&NO_TAG)?;
         let file = self.out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         rename_durably(&self.temporary, &self.path)?;
@@ -208,21 +207,8 @@ impl SnapshotReader {
     fn open(path: &Path) -> Result<(SnapshotHeader, Self), ReadError> {
         let file = File::open(path)?;
         let mut reader = Self { input: Hashing { inner: BufReader::new(file), hash: Sha256::new() } };
-        let header = reader.header()?;
+        let header = SnapshotHeader::read(&mut reader.input)?;
         Ok((header, reader))
-    }
-
-    fn header(&mut self) -> Result<SnapshotHeader, ReadError> {
-        let mut magic = [0; MAGIC.len()];
-        self.input.read_exact(&mut magic)?;
-        let format = self.number()?;
-        if &magic != MAGIC || format != FORMAT {
-            return Err(Damage::Unreadable(format!("it is not a snapshot of format {FORMAT}")).into());
-        }
-        let length = self.number()?;
-        let header = self.part(length, MAX_HEADER_BYTES)?;
-        let header = wire::SnapshotHeader::decode(header.as_slice())?;
-        Ok(SnapshotHeader::from_wire(header)?)
     }
 
     fn next(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
@@ -237,10 +223,16 @@ impl SnapshotReader {
         let found = self.input.hash.clone().finalize();
         let mut noted = [0; 32];
         self.input.inner.read_exact(&mut noted)?;
-        if found[..] == noted {
-            Ok(())
-        } else {
-            Err(Damage::Unreadable("its checksum does not match".to_owned()).into())
+        if found[..] != noted {
+            return Err(Damage::Unreadable("its checksum does not match".to_owned()).into());
+        }
+        let mut rest = Vec::new();
+        // One byte more than a tag shows whether anything follows it.
+        self.input.inner.take(NO_TAG.len() as u64 + 1).read_to_end(&mut rest)?;
+        match rest.len().cmp(&NO_TAG.len()) {
+            Ordering::Less => Err(Damage::Unreadable("it ends too early".to_owned()).into()),
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(Damage::Unreadable("it goes on after its end".to_owned()).into()),
         }
     }
 
@@ -286,34 +278,6 @@ impl<T: Read> Read for Hashing<T> {
         let read = self.inner.read(bytes)?;
         self.hash.update(&bytes[..read]);
         Ok(read)
-    }
-}
-
-impl SnapshotHeader {
-    fn to_wire(&self) -> wire::SnapshotHeader {
-        wire::SnapshotHeader {
-            feature_level: self.feature_level,
-            cluster_id: self.cluster_id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0)),
-            applied: Some(self.applied.to_wire()),
-            membership: self.membership.clone(),
-            created_at_ns: self.created_at_ns,
-        }
-    }
-
-    fn from_wire(wire: wire::SnapshotHeader) -> Result<Self, Damage> {
-        if wire.feature_level > HIGHEST_LEVEL {
-            return Err(Damage::Unreadable(format!(
-                "it needs feature level {}, and this version of Keyraft has {HIGHEST_LEVEL}: run a newer version",
-                wire.feature_level
-            )));
-        }
-        Ok(Self {
-            cluster_id: wire.cluster_id.as_ref().try_into().ok().map(ClusterId),
-            applied: Applied::from_wire(wire.applied.unwrap_or_default())?,
-            membership: wire.membership,
-            created_at_ns: wire.created_at_ns,
-            feature_level: wire.feature_level.max(LOWEST_LEVEL),
-        })
     }
 }
 

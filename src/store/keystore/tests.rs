@@ -3,8 +3,12 @@
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, KeyName};
-use crate::state::{Change, ClusterId, ClusterState, CreationId, KeyRecord, Outcome, Remembered, RequestId};
-use crate::store::{FoundKeystore, LogStore, OpenError, Snapshots, Store, StoreId};
+use crate::state::{
+    Change, ClusterId, ClusterState, CreationId, HIGHEST_LEVEL, KeyRecord, Outcome, Remembered, RequestId,
+};
+use crate::store::{
+    FoundKeystore, LogStore, OpenError, ReadError, SnapshotHeader, Snapshots, Store, StoreId, WrittenLevel,
+};
 
 fn id(index: u64) -> LogId {
     LogId { term: 1, node: 1, index }
@@ -24,20 +28,24 @@ fn initialised() -> Change {
 }
 
 fn created(name: &str, creation: u64) -> Change {
+    record_put(name, 1, 1, creation)
+}
+
+fn record_put(name: &str, version: u32, ring_version: u32, creation: u64) -> Change {
     let mut creation_id = [0; 16];
     creation_id[..8].copy_from_slice(&creation.to_be_bytes());
     let record = KeyRecord {
         creation_id: CreationId(creation_id),
-        version: 1,
+        version,
         cipher: Cipher::Aes256,
         disabled: false,
-        ring_version: 1,
+        ring_version,
         author: Author::default(),
         last_used: None,
         delete_at: None,
         sealed: vec![7; 108],
     };
-    Change::PutKey { name: name.to_owned(), version: 1, record: record.encode().into(), revokes: false }
+    Change::PutKey { name: name.to_owned(), version, record: record.encode().into(), revokes: false }
 }
 
 fn deleted(name: &str) -> Change {
@@ -172,9 +180,122 @@ fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_snapshot() {
     log.close();
     std::fs::remove_dir_all(dir.path().join("keystore")).unwrap();
     make_unreadable(&snapshot.path);
-    assert!(snapshots.newest().is_err());
+    assert_eq!(snapshots.newest().unwrap(), None);
     assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
     assert!(snapshot.path.is_dir());
+}
+
+#[test]
+fn a_snapshot_that_needs_a_newer_version_ends_the_start_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let header = keystore.begin_snapshot().run(&snapshots).unwrap().header;
+    let last = Some(LogId { index: 31, ..header.applied.last.unwrap() });
+    let newer = SnapshotHeader {
+        level: WrittenLevel::active(HIGHEST_LEVEL + 1),
+        applied: Applied { last, ..header.applied.clone() },
+        ..header
+    };
+    let newer = snapshots.write(newer).unwrap().finish().unwrap();
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    for keystore_is_lost in [false, true] {
+        if keystore_is_lost {
+            std::fs::remove_dir_all(dir.path().join("keystore")).unwrap();
+        }
+        let Err(OpenError::Level(error)) = open_again(dir.path()) else { panic!("it opens") };
+        assert!(error.to_string().contains(&format!("reads level {}", HIGHEST_LEVEL + 1)), "{error}");
+        assert!(newer.path.exists());
+    }
+    assert!(matches!(snapshots.accept(&newer.path, None), Err(ReadError::Level(_))));
+}
+
+#[test]
+fn a_snapshot_whose_header_does_not_describe_it_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, snapshots, mut keystore) = filled(open(dir.path()), 1);
+    let header = keystore.begin_snapshot().header().clone();
+    let mut ring_versions = header.ring_versions.clone();
+    ring_versions.add_version(9);
+    for wrong in [
+        SnapshotHeader { cluster_id: Some(ClusterId([9; 16])), ..header.clone() },
+        SnapshotHeader { cluster_id: None, ..header.clone() },
+        SnapshotHeader { level: WrittenLevel { level: 2, lowest_reader: 1 }, ..header.clone() },
+        SnapshotHeader { ring_versions, ..header.clone() },
+    ] {
+        let written = keystore.begin_snapshot().with_header(wrong).run(&snapshots).unwrap();
+        let installed = keystore.install(&written);
+        assert!(matches!(installed, Err(ReadError::Damaged(Damage::Disagreement { .. }))), "{installed:?}");
+    }
+    let written = keystore.begin_snapshot().run(&snapshots).unwrap();
+    keystore.install(&written).unwrap();
+}
+
+#[test]
+fn a_snapshot_has_room_for_a_tag_and_nothing_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
+    let bytes = std::fs::read(&snapshot.path).unwrap();
+    assert!(bytes.ends_with(&[0; 32]));
+    let longer = [&bytes[..], b"x"].concat();
+    for damaged in [&bytes[..bytes.len() - 1], &bytes[..bytes.len() - 33], &longer] {
+        std::fs::write(&snapshot.path, damaged).unwrap();
+        assert!(matches!(snapshots.accept(&snapshot.path, None), Err(ReadError::Damaged(_))));
+    }
+    // The tag may be another one. Only a later version checks it.
+    let tagged = [&bytes[..bytes.len() - 32], &[7; 32]].concat();
+    std::fs::write(&snapshot.path, tagged).unwrap();
+    assert_eq!(snapshots.accept(&snapshot.path, None).unwrap(), snapshot);
+    let other = Some(ClusterId([9; 16]));
+    assert!(matches!(snapshots.accept(&snapshot.path, other), Err(ReadError::Damaged(_))));
+}
+
+/// The keystore counts as it changes, and again when it opens. Both must agree with the records.
+#[test]
+fn the_counts_of_ring_versions_stay_those_of_the_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, mut snapshots, mut keystore) = filled(open(dir.path()), 1);
+    for round in 0..6 {
+        for _ in 0..200 {
+            let index = keystore.applied.last.unwrap().index + 1;
+            let name = format!("key-{}", rand::random_range(0..20));
+            let (version, ring_version) = (rand::random_range(1..4), rand::random_range(1..5));
+            let change = if rand::random_range(0..3) == 0 {
+                deleted(&name)
+            } else {
+                record_put(&name, version, ring_version, index)
+            };
+            apply_change(&mut keystore, index, change);
+        }
+        keystore.commit().unwrap();
+        assert_eq!(keystore.ring_versions, recounted(&keystore), "{round}");
+        let built = keystore.begin_snapshot().run(&snapshots).unwrap();
+        assert_eq!(snapshots.newest().unwrap().unwrap().header.ring_versions, keystore.ring_versions);
+        if round % 2 == 0 {
+            keystore.install(&built).unwrap();
+        } else {
+            keystore.checkpoint().run().unwrap();
+            drop(keystore);
+            log.close();
+            let store = open(dir.path());
+            (log, snapshots, keystore) = (store.log, store.snapshots, whole(store.keystore));
+        }
+        assert_eq!(keystore.ring_versions, recounted(&keystore), "{round}");
+    }
+}
+
+/// Counts the records one by one.
+fn recounted(keystore: &Keystore) -> RecordsPerRingVersion {
+    let mut counted = RecordsPerRingVersion::default();
+    for name in names(keystore) {
+        let name = KeyName::parse(&name).unwrap();
+        for record in (1..4).filter_map(|version| keystore.view.record(name, version)) {
+            counted.add_version(KeyRecord::decode(&record).unwrap().ring_version);
+        }
+    }
+    counted
 }
 
 #[test]
