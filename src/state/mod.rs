@@ -29,6 +29,8 @@ pub use decode_error::DecodeError;
 pub use digest::Digest;
 pub use encoded_command::{EncodedCommand, RequestId};
 pub use memory::{Memory, Remembered};
+#[cfg(test)]
+pub(crate) use operation::every_operation;
 pub use operation::{Init, KeySeen, Operation, Use};
 pub use outcome::{Outcome, RecordedOutcome, UnknownOutcome};
 pub use record::{CreationId, KeyRecord, RecordError};

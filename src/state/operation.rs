@@ -217,7 +217,7 @@ fn key_name(name: String) -> Result<String, DecodeError> {
 
 /// One of each, for tests that must hold for all.
 #[cfg(test)]
-pub(super) fn every_operation() -> Vec<Operation> {
+pub(crate) fn every_operation() -> Vec<Operation> {
     let key = KeySeen { name: "a".to_owned(), creation_id: CreationId([3; 16]) };
     let record = Bytes::from_static(b"sealed");
     let keys = [

@@ -192,6 +192,9 @@ pub(in crate::raft) fn as_openraft(snapshot: store::Snapshot) -> io::Result<Raft
 }
 
 #[cfg(test)]
+mod any_bytes_tests;
+
+#[cfg(test)]
 mod tests {
     use openraft::StorageError;
     use openraft::testing::log::{StoreBuilder, Suite};
@@ -217,7 +220,7 @@ mod tests {
         Command { time_ns: 0, actor, action, file_names_admin: true, operation }.encode(1, RequestId([number; 16]), 0)
     }
 
-    fn first_command() -> EncodedCommand {
+    pub(super) fn first_command() -> EncodedCommand {
         let cluster = ClusterState {
             id: ClusterId([1; 16]),
             level: 1,

@@ -14,7 +14,7 @@ use crate::state::{Memory, RecordedOutcome};
 /// Every path of every action to which a command can lead, with its aliases.
 fn actions_of_level_1() -> String {
     let mut text = String::new();
-    let decided = crate::state::operation::every_operation();
+    let decided = crate::state::every_operation();
     let kinds: Vec<ActionKind> =
         ActionKind::all().filter(|kind| decided.iter().any(|o| actions(o).contains(kind))).collect();
     for row in PATHS.iter().filter(|row| kinds.contains(&row.kind)) {

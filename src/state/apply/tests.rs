@@ -369,7 +369,7 @@ fn only_its_own_actions_lead_to_an_operation() {
         matches!(operation, RecordUse(_) | AdvanceTime { .. } | RaiseLevel { .. })
     };
     let more = [set(1, false), Operation::Access(put_policy("new", Replaces::Anything))];
-    for operation in crate::state::operation::every_operation().into_iter().chain(more) {
+    for operation in crate::state::every_operation().into_iter().chain(more) {
         let (paths, by_node) = paths_to(&operation);
         for action in ActionKind::all().map(Some).chain([None]) {
             let leads_there = action.is_some_and(|action| paths.contains(&action.path()));
