@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -18,19 +15,18 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::contacts::Contacts;
-use super::trouble::PeerTrouble;
+use super::dial::connect;
 use crate::policy::Identity;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::peer_client::PeerClient;
 use crate::store::{Owner, StoreId, View};
-use crate::tls::{PeerStream, PeerTls};
+use crate::tls::PeerTls;
 
 const FROM: &str = "keyraft-from";
 const FROM_STORE: &str = "keyraft-from-store";
 const TO_STORE: &str = "keyraft-to-store";
 const CLUSTER: &str = "keyraft-cluster";
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The node closes the connection to a peer that does not answer a ping within the timeout.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -244,31 +240,6 @@ fn endpoint(address: &str) -> io::Result<Endpoint> {
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .http2_adaptive_window(true))
-}
-
-/// Connects to the node at `address` and returns its key. With a `key`, refuses a node that has another.
-async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Result<(PeerStream, Identity)> {
-    let by = Instant::now() + CONNECT_TIMEOUT;
-    let tcp = dial(address, by).await.map_err(PeerTrouble::into_io)?;
-    // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
-    tcp.set_nodelay(true)?;
-    let handshake = timeout_at(by, tls.connect(tcp)).await;
-    let (stream, identity) =
-        handshake.map_err(|_| PeerTrouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
-    if key.is_some_and(|key| key != identity) {
-        return Err(PeerTrouble::OtherKey.into_io());
-    }
-    Ok((stream, identity))
-}
-
-/// Resolves the name and connects, as two steps, so that the error says which one failed.
-async fn dial(address: &str, by: Instant) -> Result<TcpStream, PeerTrouble> {
-    let resolved = timeout_at(by, lookup_host(address)).await;
-    let resolved = resolved.map_err(|_| PeerTrouble::NameNotResolved(format!("no answer in {CONNECT_TIMEOUT:?}")))?;
-    let resolved = resolved.map_err(|error| PeerTrouble::NameNotResolved(error.to_string()))?;
-    let addresses: Vec<SocketAddr> = resolved.collect();
-    let connected = timeout_at(by, TcpStream::connect(&addresses[..])).await.map_err(|_| PeerTrouble::TimedOut)?;
-    connected.map_err(|error| PeerTrouble::of_io(&error))
 }
 
 #[cfg(test)]
