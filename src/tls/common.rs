@@ -9,6 +9,8 @@ use rustls::server::NoServerSessionStorage;
 
 /// The ALPN name of HTTP/2.
 pub const H2: &[u8] = b"h2";
+/// The ALPN name of the protocol between nodes: prefaces, and then HTTP/2.
+pub const KEYRAFT_PEER: &[u8] = b"keyraft-peer/1";
 /// The ALPN name of HTTP/1.1.
 pub const HTTP_1_1: &[u8] = b"http/1.1";
 

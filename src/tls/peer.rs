@@ -19,7 +19,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::certificate::dates::{CertificateUsage, DatedCertificate};
 use super::certificate::identity::identity_of;
-use super::common::{H2, provider, without_resumption};
+use super::common::{KEYRAFT_PEER, provider, without_resumption};
 use super::files::error::{SettingError, TlsError};
 use super::files::material::{Material, TlsFiles};
 use super::files::{self, Fingerprint};
@@ -103,6 +103,7 @@ impl PeerTls {
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
         let server = Arc::clone(&self.current.load().server);
         let stream = TlsAcceptor::from(server).accept(tcp).await?;
+        speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
         let identity = proven(stream.get_ref().1.peer_certificates())?;
         Ok((PeerStream(stream.into()), identity))
     }
@@ -116,6 +117,7 @@ impl PeerTls {
         let client = Arc::clone(&self.current.load().client);
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
         let stream = TlsConnector::from(client).connect(name, tcp).await?;
+        speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
         let identity = proven(stream.get_ref().1.peer_certificates())?;
         Ok((PeerStream(stream.into()), identity))
     }
@@ -175,7 +177,7 @@ fn server(
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(verifier.clone()))
         .with_single_cert(chain, key)?;
-    server.alpn_protocols = vec![H2.to_vec()];
+    server.alpn_protocols = vec![KEYRAFT_PEER.to_vec()];
     without_resumption(&mut server);
     Ok(server)
 }
@@ -190,9 +192,18 @@ fn client(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier.clone()))
         .with_client_auth_cert(chain, key)?;
-    client.alpn_protocols = vec![H2.to_vec()];
+    client.alpn_protocols = vec![KEYRAFT_PEER.to_vec()];
     client.resumption = Resumption::disabled();
     Ok(client)
+}
+
+/// Refuses a connection for which both sides did not agree on the protocol between nodes. Where one side names no
+/// protocol, TLS itself refuses nothing.
+fn speaks_peer_protocol(agreed: Option<&[u8]>) -> io::Result<()> {
+    if agreed == Some(KEYRAFT_PEER) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, rustls::Error::NoApplicationProtocol))
 }
 
 /// Returns the identity of the other side, whose certificate the verifier has accepted.
@@ -260,7 +271,15 @@ mod tests {
         TestNode { tls: PeerTls::load(&cert, &key, &ca), leaf, _folder: folder }
     }
 
+    /// Whether the node refuses this client, which offers the protocol between nodes.
     async fn refuses(node: &PeerTls, client: Arc<ClientConfig>) -> bool {
+        refuses_protocol(node, client, &[KEYRAFT_PEER]).await
+    }
+
+    async fn refuses_protocol(node: &PeerTls, client: Arc<ClientConfig>, alpn: &[&[u8]]) -> bool {
+        let mut client = Arc::unwrap_or_clone(client);
+        client.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let client = Arc::new(client);
         let (near, far) = pair().await;
         tokio::join!(node.accept(far), async {
             if let Ok(mut stream) = testing::connect(client, near).await {
@@ -310,6 +329,30 @@ mod tests {
         let insider = authority.node();
         let outdated = testing::client(vec![insider.der()], Some(insider.key()), None, &[&TLS12]);
         assert!(refuses(&node, outdated).await, "TLS 1.2");
+    }
+
+    #[tokio::test]
+    async fn both_sides_require_the_protocol_between_nodes() {
+        let authority = TestAuthority::new();
+        let (one, two) = (authority.node(), authority.node());
+        let client = testing::client(vec![two.der()], Some(two.key()), None, &[&TLS13]);
+        let one = node(&authority, one).tls.unwrap();
+        let (near, far) = pair().await;
+        let mut both = Arc::unwrap_or_clone(Arc::clone(&client));
+        both.alpn_protocols = vec![b"h2".to_vec(), KEYRAFT_PEER.to_vec()];
+        let (accepted, _connected) = tokio::join!(one.accept(far), testing::connect(Arc::new(both), near));
+        assert!(accepted.is_ok());
+        let unlike: [&[&[u8]]; 3] = [&[], &[b"h2"], &[b"http/1.1", b"keyraft-peer/2"]];
+        for others in unlike {
+            assert!(refuses_protocol(&one, Arc::clone(&client), others).await, "{others:?}");
+        }
+        for others in [Vec::new(), vec![b"h2".to_vec()]] {
+            let mut server = Arc::unwrap_or_clone(Arc::clone(&one.current.load().server));
+            server.alpn_protocols = others;
+            let (near, far) = pair().await;
+            let (_, connected) = tokio::join!(TlsAcceptor::from(Arc::new(server)).accept(far), one.connect(near));
+            assert!(connected.is_err());
+        }
     }
 
     #[tokio::test]

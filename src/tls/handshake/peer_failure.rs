@@ -7,6 +7,11 @@ use rustls::{AlertDescription, CertificateError, Error};
 /// Says why the handshake failed. Returns `None` if the error does not come from TLS.
 pub fn handshake_failure(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) | Error::NoApplicationProtocol => Some(
+            "it does not speak keyraft-peer/1 (ALPN), the protocol between nodes: it runs a version of Keyraft that does \
+             not work together with this node's, or its address is not that of a peer port"
+                .to_owned(),
+        ),
         Error::AlertReceived(alert) => Some(format!("it refuses this node's certificate: {}", meaning(*alert))),
         Error::InvalidCertificate(error) => Some(format!("this node refuses its certificate: {}", fault(error))),
         Error::InvalidMessage(_) => Some("it does not speak TLS, so it is not the peer port of a node".to_owned()),
@@ -46,6 +51,9 @@ mod tests {
         assert_eq!(theirs, "this node refuses its certificate: it is not from the CA in cluster.tls.ca");
         let ours = shown(Error::AlertReceived(AlertDescription::CertificateExpired));
         assert_eq!(ours, "it refuses this node's certificate: it has expired");
+        for error in [Error::NoApplicationProtocol, Error::AlertReceived(AlertDescription::NoApplicationProtocol)] {
+            assert!(shown(error).starts_with("it does not speak keyraft-peer/1"));
+        }
         assert!(handshake_failure(&io::Error::other("no TLS")).is_none());
     }
 }

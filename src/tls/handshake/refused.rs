@@ -36,6 +36,8 @@ pub enum Refused {
     Failed(io::Error),
     /// The handshake succeeded, but the client's certificates do not identify a client.
     NoIdentity(CertificateError),
+    /// The client's preface did not arrive, for this reason.
+    Preface(String),
     /// A limit of connections was reached; the text says which.
     Full(String),
 }
@@ -72,7 +74,7 @@ impl Refused {
             Self::Silent => "it closed the connection before it sent anything".to_owned(),
             Self::Failed(error) => failed(error, port),
             Self::NoIdentity(error) => no_identity(*error).to_owned(),
-            Self::Full(cap) => cap.clone(),
+            Self::Preface(why) | Self::Full(why) => why.clone(),
         }
     }
 }
@@ -154,6 +156,10 @@ fn tls(error: &Tls, port: Port) -> String {
             return format!("it offers nothing that this node accepts ({what:?}): it must speak {versions}");
         }
         Tls::NoApplicationProtocol if port == Port::Api => "it offers neither HTTP/2 nor HTTP/1.1 (ALPN)",
+        Tls::NoApplicationProtocol => {
+            "it does not offer keyraft-peer/1 (ALPN), the protocol between nodes: run a version of Keyraft on it that \
+             works together with this node's"
+        }
         Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => "it sent something that is not TLS",
         other => return format!("the handshake failed: {other}"),
     }
