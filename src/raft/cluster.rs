@@ -153,6 +153,15 @@ impl Cluster {
         )
     }
 
+    /// The highest feature level that every member can read, as their prefaces say.
+    ///
+    /// # Errors
+    /// The names of the members that this node has yet to hear from.
+    pub fn highest_level_of_all(&self) -> Result<u32, Vec<String>> {
+        let links = self.leadership.links();
+        links.versions().highest_level_of_all(links.own_key(), &links.members())
+    }
+
     /// How often and how long this node has flushed its log so far.
     pub fn flush_figures(&self) -> crate::store::FlushFigures {
         self.log.flush_figures()

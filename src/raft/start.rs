@@ -142,7 +142,7 @@ impl PeerListener {
             snapshots: store.snapshots.clone(),
             failure: failure.clone(),
             logs: OwnLogs::new(logs),
-            refused_calls: Arc::default(),
+            refusals: Arc::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;

@@ -17,7 +17,7 @@ use crate::store::StoreId;
 /// The pause between two rounds of greetings.
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a greeting may take: longer than connecting to the peer, because the error of that says more.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many characters of a name that a peer claims the log shows.
 const MAX_NAME: usize = 64;
 

@@ -1,4 +1,4 @@
-//! The peer listener: accepts connections on the peer port and requires mutual TLS.
+//! The peer listener: accepts connections on the peer port, and requires mutual TLS and a preface.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +12,15 @@ use tonic::transport::Server;
 
 use super::admission::{Admission, ConnectionPlace};
 use super::connection::PeerConnection;
+use super::refusals::Refusals;
 use super::service::PeerService;
-use crate::raft::peers::links::MAX_MESSAGE_BYTES;
+use crate::policy::Identity;
+use crate::raft::peers::links::{Links, MAX_MESSAGE_BYTES};
+use crate::raft::preface::content::ConnectionSide;
+use crate::raft::preface::exchange::{self, PrefaceError};
 use crate::raft::protocol::wire::peer_server::PeerServer;
 use crate::socket::{self, Opening};
-use crate::tls::{PeerTls, Port, Refused, RefusedLog};
+use crate::tls::{PeerStream, PeerTls, Port, Refused, RefusedLog};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many connections may wait for the server to take them.
@@ -34,7 +38,8 @@ pub(in crate::raft) async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) {
     let (accepted, incoming) = mpsc::channel(BACKLOG);
-    let accepting = tokio::spawn(accept(listener, admission, tls, accepted));
+    let port = PeerPort { tls, links: Arc::clone(&service.links), refusals: Arc::clone(&service.refusals) };
+    let accepting = tokio::spawn(accept(listener, admission, Arc::new(port), accepted));
     let service = PeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -49,12 +54,19 @@ pub(in crate::raft) async fn serve(
     accepting.abort();
 }
 
-/// Shakes hands with each connection in a task of its own. Closes a connection beyond the limits at once: a peer then
+/// What the listener needs to admit a connection.
+struct PeerPort {
+    tls: Arc<PeerTls>,
+    links: Arc<Links>,
+    refusals: Arc<Refusals>,
+}
+
+/// Admits each connection in a task of its own. Closes a connection beyond the limits at once: a peer then
 /// tries again, and need not wait for others to finish.
 async fn accept(
     listener: TcpListener,
     admission: Arc<Admission>,
-    tls: Arc<PeerTls>,
+    port: Arc<PeerPort>,
     accepted: mpsc::Sender<io::Result<PeerConnection>>,
 ) {
     let refused = RefusedLog::new(Port::Peer);
@@ -74,26 +86,50 @@ async fn accept(
                 continue;
             }
         };
-        let (tls, accepted, refused) = (Arc::clone(&tls), accepted.clone(), Arc::clone(&refused));
+        let (port, accepted, refused) = (Arc::clone(&port), accepted.clone(), Arc::clone(&refused));
         tokio::spawn(async move {
-            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, &tls, place)).await;
-            match handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT))) {
+            match port.admit(tcp, place).await {
                 // A stopped server no longer receives. The connection ends with it.
-                Ok(connection) => drop(accepted.send(Ok(connection)).await),
+                Ok(Some(connection)) => drop(accepted.send(Ok(connection)).await),
+                Ok(None) => {}
                 Err(why) => refused.add(from, &why),
             }
         });
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: &PeerTls, mut place: ConnectionPlace) -> Result<PeerConnection, Refused> {
-    tcp.set_nodelay(true)?;
-    match socket::opening(&tcp).await? {
-        Opening::Tls => {}
-        Opening::Text => return Err(Refused::PlainText),
-        Opening::Nothing => return Err(Refused::Silent),
+impl PeerPort {
+    /// Shakes hands and exchanges prefaces. `None` after a refusal, which is in the log then.
+    async fn admit(&self, tcp: TcpStream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(tcp)).await;
+        let (mut stream, identity) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
+        let own = self.links.own_preface().now(ConnectionSide::Acceptor);
+        match exchange::accept(&mut stream, &own).await {
+            Ok(theirs) => self.links.note_accepted(identity, &theirs),
+            Err(error) => return self.refused(identity, &error).map(|()| None),
+        }
+        place.handshake_done();
+        Ok(Some(PeerConnection::new(stream, identity, place)))
     }
-    let (stream, identity) = tls.accept(tcp).await?;
-    place.handshake_done();
-    Ok(PeerConnection::new(stream, identity, place))
+
+    async fn shake_hands(&self, tcp: TcpStream) -> Result<(PeerStream, Identity), Refused> {
+        tcp.set_nodelay(true)?;
+        match socket::opening(&tcp).await? {
+            Opening::Tls => Ok(self.tls.accept(tcp).await?),
+            Opening::Text => Err(Refused::PlainText),
+            Opening::Nothing => Err(Refused::Silent),
+        }
+    }
+
+    /// Logs a refusal, but not each time: a refused node tries again several times a second.
+    fn refused(&self, identity: Identity, error: &PrefaceError) -> Result<(), Refused> {
+        match error {
+            PrefaceError::Refused(refusal) => self.refusals.log_connection(identity, &refusal.reason),
+            PrefaceError::RefusedByPeer(refusal) => self.refusals.log_refused_by(identity, &refusal.reason),
+            PrefaceError::Closed | PrefaceError::Slow | PrefaceError::Connection(_) => {
+                return Err(Refused::Preface(error.to_string()));
+            }
+        }
+        Ok(())
+    }
 }

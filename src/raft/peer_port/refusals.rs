@@ -1,4 +1,4 @@
-//! Logs the calls that this node refuses: each caller and reason once, and again after a while.
+//! Logs what this node and its peers refuse each other: each peer and reason once, and again after a while.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,15 +12,29 @@ const QUIET: Duration = Duration::from_secs(600);
 /// How many refusals the node remembers. Above that it logs nothing new until it has forgotten the oldest.
 const REMEMBERED: usize = 64;
 
-/// The refused calls that the node has logged lately.
+/// The refusals that the node has logged lately.
 #[derive(Default)]
-pub(in crate::raft) struct RefusedCalls(Mutex<HashMap<(Identity, String), Instant>>);
+pub(in crate::raft) struct Refusals(Mutex<HashMap<(Identity, String), Instant>>);
 
-impl RefusedCalls {
+impl Refusals {
     /// Logs that this node refused a call, unless it did so within [`QUIET`].
-    pub(in crate::raft) fn log(&self, caller: Identity, reason: &str) {
+    pub(in crate::raft) fn log_call(&self, caller: Identity, reason: &str) {
         if self.is_news(caller, reason, Instant::now()) {
             tracing::warn!(certificate = %caller, reason, "this node refused a call from another node");
+        }
+    }
+
+    /// Logs that this node refused a connection, unless it did so within [`QUIET`].
+    pub(in crate::raft) fn log_connection(&self, caller: Identity, reason: &str) {
+        if self.is_news(caller, reason, Instant::now()) {
+            tracing::warn!(certificate = %caller, reason, "this node refused a connection from another node");
+        }
+    }
+
+    /// Logs that the node that connected refuses this one, unless it did so within [`QUIET`].
+    pub(in crate::raft) fn log_refused_by(&self, caller: Identity, reason: &str) {
+        if self.is_news(caller, reason, Instant::now()) {
+            tracing::warn!(certificate = %caller, reason, "another node refuses this one");
         }
     }
 
@@ -42,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_logged_once_for_each_caller_and_reason_and_again_after_a_while() {
-        let (refusals, now) = (RefusedCalls::default(), Instant::now());
+        let (refusals, now) = (Refusals::default(), Instant::now());
         let [one, two] = [1, 2].map(|byte| Identity::from_bytes([byte; Identity::LEN]));
         assert!(refusals.is_news(one, "a", now));
         assert!(!refusals.is_news(one, "a", now));
@@ -52,7 +66,7 @@ mod tests {
 
     #[test]
     fn endless_callers_fill_neither_the_log_nor_the_memory() {
-        let (refusals, now) = (RefusedCalls::default(), Instant::now());
+        let (refusals, now) = (Refusals::default(), Instant::now());
         let caller = Identity::from_bytes([1; Identity::LEN]);
         let news = (0..10 * REMEMBERED).filter(|number| refusals.is_news(caller, &number.to_string(), now));
         assert_eq!(news.count(), REMEMBERED);

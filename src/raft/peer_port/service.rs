@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
 
 use super::connection::PeerIdentity;
-use super::refusals::RefusedCalls;
+use super::refusals::Refusals;
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
@@ -61,7 +61,7 @@ pub(in crate::raft) struct PeerService {
     pub snapshots: Snapshots,
     pub failure: Failure,
     pub logs: OwnLogs,
-    pub refused_calls: Arc<RefusedCalls>,
+    pub refusals: Arc<Refusals>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -77,7 +77,7 @@ impl PeerService {
         let running =
             self.running.get().ok_or_else(|| Status::unavailable("it does not take part in the cluster yet"))?;
         let sender = self.links.sender(identity.0, request.metadata());
-        let sender = sender.inspect_err(|status| self.refused_calls.log(identity.0, status.message()))?;
+        let sender = sender.inspect_err(|status| self.refusals.log_call(identity.0, status.message()))?;
         Ok((sender, running))
     }
 }

@@ -1,31 +1,63 @@
-//! Connects to another node: resolves its name, connects over TCP and shakes hands.
+//! Connects to another node: resolves its name, connects over TCP, shakes hands and exchanges prefaces.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::trouble::PeerTrouble;
+use super::versions::PeerVersions;
 use crate::policy::Identity;
+use crate::raft::preface::content::{ConnectionSide, Preface};
+use crate::raft::preface::exchange;
+use crate::raft::preface::own::OwnPreface;
 use crate::tls::{PeerStream, PeerTls};
 
+/// How long connecting and the handshake may take. The exchange of prefaces has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connects to the node at `address` and returns its key. With a `key`, refuses a node that has another.
-pub(super) async fn connect(address: &str, key: Option<Identity>, tls: &PeerTls) -> io::Result<(PeerStream, Identity)> {
-    let by = Instant::now() + CONNECT_TIMEOUT;
-    let tcp = dial(address, by).await.map_err(PeerTrouble::into_io)?;
-    // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
-    tcp.set_nodelay(true)?;
-    let handshake = timeout_at(by, tls.connect(tcp)).await;
-    let (stream, identity) =
-        handshake.map_err(|_| PeerTrouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())??;
-    if key.is_some_and(|key| key != identity) {
-        return Err(PeerTrouble::OtherKey.into_io());
+/// What this node needs to connect to others.
+pub(super) struct Dialer {
+    pub tls: Arc<PeerTls>,
+    pub own: Arc<OwnPreface>,
+    pub versions: PeerVersions,
+}
+
+impl Dialer {
+    /// Connects to the member at `address`, and notes which version it runs. Refuses a node with another key.
+    pub(super) async fn connect(&self, address: &str, key: Identity) -> io::Result<PeerStream> {
+        let (mut stream, identity) = self.shake_hands(address).await?;
+        if key != identity {
+            return Err(PeerTrouble::OtherKey.into_io());
+        }
+        let theirs = self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
+        self.versions.note(key, &theirs);
+        Ok(stream)
     }
-    Ok((stream, identity))
+
+    /// Connects to whichever node listens at `address`, and returns its key.
+    pub(super) async fn connect_to_any(&self, address: &str) -> io::Result<(PeerStream, Identity)> {
+        let (mut stream, identity) = self.shake_hands(address).await?;
+        self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
+        Ok((stream, identity))
+    }
+
+    async fn exchange(&self, stream: &mut PeerStream) -> Result<Preface, PeerTrouble> {
+        let own = self.own.now(ConnectionSide::Connector);
+        exchange::connect(stream, &own).await.map_err(PeerTrouble::of_preface)
+    }
+
+    async fn shake_hands(&self, address: &str) -> io::Result<(PeerStream, Identity)> {
+        let by = Instant::now() + CONNECT_TIMEOUT;
+        let tcp = dial(address, by).await.map_err(PeerTrouble::into_io)?;
+        // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
+        tcp.set_nodelay(true)?;
+        let handshake = timeout_at(by, self.tls.connect(tcp)).await;
+        handshake.map_err(|_| PeerTrouble::Tls(format!("no answer in {CONNECT_TIMEOUT:?}")).into_io())?
+    }
 }
 
 /// Resolves the name and connects, as two steps, so that the error says which one failed.

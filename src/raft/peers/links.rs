@@ -15,8 +15,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use super::contacts::Contacts;
-use super::dial::connect;
+use super::dial::Dialer;
+use super::versions::PeerVersions;
 use crate::policy::Identity;
+use crate::raft::preface::content::Preface;
+use crate::raft::preface::own::OwnPreface;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::peer_client::PeerClient;
 use crate::store::{Owner, StoreId, View};
@@ -40,9 +43,7 @@ pub(in crate::raft) type NodeClient = PeerClient<InterceptedService<Channel, Hea
 pub(in crate::raft) struct Links {
     /// This node's store.
     pub owner: Owner,
-    /// This node's name (`cluster.name`).
-    name: String,
-    tls: Arc<PeerTls>,
+    dialer: Arc<Dialer>,
     /// Addresses from the configuration file, by name. They override the ones in the membership.
     addresses: HashMap<String, String>,
     members: ArcSwap<BTreeMap<NodeId, Member>>,
@@ -51,9 +52,8 @@ pub(in crate::raft) struct Links {
 }
 
 /// The id of this node's cluster, as calls carry it once this node knows it.
-#[derive(Default)]
 struct ClusterIdText {
-    view: OnceLock<Arc<View>>,
+    own: Arc<OwnPreface>,
     text: OnceLock<MetadataValue<Ascii>>,
 }
 
@@ -73,8 +73,27 @@ impl Links {
         tls: Arc<PeerTls>,
         addresses: HashMap<String, String>,
     ) -> Self {
-        let (members, cluster, contacts) = (ArcSwap::default(), Arc::default(), Contacts::default());
-        Self { owner, name: name.to_owned(), tls, addresses, members, cluster, contacts }
+        let own = Arc::new(OwnPreface::new(owner, name));
+        let dialer = Arc::new(Dialer { tls, own: Arc::clone(&own), versions: PeerVersions::default() });
+        let cluster = Arc::new(ClusterIdText { own, text: OnceLock::new() });
+        Self { owner, dialer, addresses, members: ArcSwap::default(), cluster, contacts: Contacts::default() }
+    }
+
+    /// What this node says about itself at the beginning of each connection.
+    pub(in crate::raft) fn own_preface(&self) -> &OwnPreface {
+        &self.dialer.own
+    }
+
+    /// The versions that the other nodes said they run.
+    pub(in crate::raft) fn versions(&self) -> &PeerVersions {
+        &self.dialer.versions
+    }
+
+    /// Notes the preface of a node that connected, if its key is a member's.
+    pub(in crate::raft) fn note_accepted(&self, key: Identity, preface: &Preface) {
+        if self.members.load().values().any(|member| member.key == key) {
+            self.versions().note(key, preface);
+        }
     }
 
     /// What this node last heard of each peer.
@@ -89,12 +108,12 @@ impl Links {
 
     /// This node's name (`cluster.name`).
     pub(in crate::raft) fn own_name(&self) -> &str {
-        &self.name
+        self.own_preface().name()
     }
 
     /// The key of this node's own certificate.
     pub(in crate::raft) fn own_key(&self) -> Identity {
-        self.tls.identity()
+        self.dialer.tls.identity()
     }
 
     /// The members that this node knows.
@@ -104,18 +123,19 @@ impl Links {
 
     /// Replaces the known members.
     pub(in crate::raft) fn set_members(&self, members: BTreeMap<NodeId, Member>) {
+        self.versions().keep(&members);
         self.members.store(Arc::new(members));
     }
 
     /// A client of a member, on a connection of its own. It connects on the first call, and again after a break.
     pub(in crate::raft) fn client(&self, member: &Member) -> io::Result<NodeClient> {
-        self.client_on(channel(self.address_of(member), member.key, Arc::clone(&self.tls))?, Some(member.store_id))
+        self.client_on(channel(self.address_of(member), member.key, Arc::clone(&self.dialer))?, Some(member.store_id))
     }
 
     /// A client of whichever node listens at an address, and the key of that node. Nodes greet each other with it before
     /// they know the members.
     pub(in crate::raft) async fn greeting_client(&self, address: &str) -> io::Result<(NodeClient, Identity)> {
-        let (stream, key) = connect(address, None, &self.tls).await?;
+        let (stream, key) = self.dialer.connect_to_any(address).await?;
         let connection = Arc::new(Mutex::new(Some(stream)));
         let connector = tower::service_fn(move |_| {
             let stream = connection.lock().take().ok_or_else(|| io::Error::other("a greeting has one connection"));
@@ -147,8 +167,7 @@ impl Links {
 
     /// From now on calls carry the cluster id in this state, once it has one, and this node refuses calls with another.
     pub(in crate::raft) fn belongs_to(&self, view: Arc<View>) {
-        // A node takes part once, so the cell is empty.
-        drop(self.cluster.view.set(view));
+        self.own_preface().belongs_to(view);
     }
 }
 
@@ -156,7 +175,7 @@ impl ClusterIdText {
     /// `None` until this node has applied the cluster's first command.
     fn text(&self) -> Option<&MetadataValue<Ascii>> {
         if self.text.get().is_none() {
-            let id = self.view.get()?.cluster()?.id;
+            let id = self.own.view()?.cluster()?.id;
             drop(self.text.set(id.to_string().parse().ok()?));
         }
         self.text.get()
@@ -223,11 +242,11 @@ fn store_text(id: StoreId) -> io::Result<MetadataValue<Ascii>> {
 }
 
 /// A channel to the node that has this key, at `address`.
-fn channel(address: &str, key: Identity, tls: Arc<PeerTls>) -> io::Result<Channel> {
+fn channel(address: &str, key: Identity, dialer: Arc<Dialer>) -> io::Result<Channel> {
     let target = address.to_owned();
     let connector = tower::service_fn(move |_| {
-        let (target, tls) = (target.clone(), Arc::clone(&tls));
-        async move { connect(&target, Some(key), &tls).await.map(|(stream, _)| TokioIo::new(stream)) }
+        let (target, dialer) = (target.clone(), Arc::clone(&dialer));
+        async move { dialer.connect(&target, key).await.map(TokioIo::new) }
     });
     Ok(endpoint(address)?.connect_with_connector_lazy(connector))
 }

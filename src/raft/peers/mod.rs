@@ -5,3 +5,4 @@ mod dial;
 pub(in crate::raft) mod links;
 pub(in crate::raft) mod snapshot_stream;
 pub(in crate::raft) mod trouble;
+pub(in crate::raft) mod versions;

@@ -5,6 +5,7 @@ use std::io;
 
 use tonic::{Code, Status};
 
+use crate::raft::preface::exchange::PrefaceError;
 use crate::tls::handshake_failure;
 
 /// Why another node does not work with this one. The text continues a sentence that begins with the node's name.
@@ -13,6 +14,9 @@ pub enum PeerTrouble {
     /// It refused the call, in these words.
     #[error("refuses this node: {0}")]
     Refuses(String),
+    /// This node refuses it, in these words.
+    #[error("is refused by this node: {0}")]
+    RefusedHere(String),
     /// It answers, but is not ready to work with this node. The words are its own, or this node's.
     #[error("is not ready: {0}")]
     NotReady(String),
@@ -52,6 +56,18 @@ impl PeerTrouble {
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, self)
+    }
+
+    /// Concludes from a failed exchange of prefaces.
+    pub(in crate::raft) fn of_preface(error: PrefaceError) -> Self {
+        match error {
+            PrefaceError::Refused(refusal) => Self::RefusedHere(refusal.reason),
+            PrefaceError::RefusedByPeer(refusal) => Self::Refuses(refusal.reason),
+            PrefaceError::Closed => Self::Broken(error.to_string()),
+            PrefaceError::Slow => Self::TimedOut,
+            // The alert of a node that refuses this one's certificate arrives now, after the handshake.
+            PrefaceError::Connection(error) => Self::of_io(&error),
+        }
     }
 
     /// Concludes from the status of a failed call.

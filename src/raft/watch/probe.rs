@@ -21,7 +21,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The pause while the peer does not work with this node. It is shorter, because the peer may be back any moment.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// How long a peer may take to answer: longer than connecting to it, because the error of that says more.
-const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(5);
 /// The pause between two looks at what this node sees.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
