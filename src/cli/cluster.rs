@@ -12,7 +12,7 @@ use super::denial::explained;
 use super::escape::printable;
 use super::output::{GOOD, STRONG, WARN, fields, table};
 use super::{Error, Output};
-use crate::client::{ClusterStatus, MemberStatus, local_cluster_status};
+use crate::client::{ClusterStatus, LevelRange, MemberStatus, local_cluster_status};
 use crate::config::Config;
 
 /// See what the nodes are doing
@@ -106,6 +106,7 @@ fn summary(status: &ClusterStatus) -> String {
         ("version", printable(&status.node.version)),
         ("state", paint(style, status.state())),
         ("reason", printable(reason.map_or("", String::as_str))),
+        ("level", number(status.level.map(u64::from))),
         ("leader", leader(status)),
         ("term", number(status.term)),
         ("committed", number(status.committed)),
@@ -122,21 +123,28 @@ fn leader(status: &ClusterStatus) -> String {
 }
 
 fn members(status: &ClusterStatus) -> String {
-    let header = ["ID", "NAME", "ROLE", "ADDRESS", "PEER", "LAG", "SEEN"];
+    let header = ["ID", "NAME", "ROLE", "ADDRESS", "PEER", "VERSION", "LEVELS", "LAG", "SEEN"];
     table(header, status.members.iter().map(|member| row(member, status.node.id == Some(member.id))))
 }
 
-fn row(member: &MemberStatus, answers: bool) -> [String; 7] {
+fn row(member: &MemberStatus, answers: bool) -> [String; 9] {
     [
         member.id.to_string(),
         member.name.clone(),
         member.role.clone(),
         member.address.clone(),
         member.peer_address.clone(),
+        member.version.clone().unwrap_or_else(|| "-".to_owned()),
+        member.levels.map_or_else(|| "-".to_owned(), level_range),
         member.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
         // The node that answers is up, even if its leader has not heard from it.
         if answers { last_heard(Some(0)) } else { last_heard(member.heard_ms) },
     ]
+}
+
+/// The feature levels that a member can read.
+fn level_range(LevelRange { lowest, highest }: LevelRange) -> String {
+    if lowest == highest { lowest.to_string() } else { format!("{lowest}-{highest}") }
 }
 
 /// How long ago the leader heard from a member.
@@ -172,17 +180,19 @@ mod tests {
     #[test]
     fn a_cluster_is_a_summary_and_a_table() {
         let shown = plain(
-            r#"{"cluster_id":"c1","node":{"id":1,"name":"node-1","state":"serving"},"leader":2,"term":3,
+            r#"{"cluster_id":"c1","node":{"id":1,"name":"node-1","state":"serving"},"level":1,"leader":2,"term":3,
                 "members":[{"id":1,"name":"node-1","role":"follower","address":"a:1","peer_address":"a:2","lag":null},
-                           {"id":2,"name":"node-2","role":"leader","address":"b:1","peer_address":"b:2","lag":0},
+                           {"id":2,"name":"node-2","role":"leader","address":"b:1","peer_address":"b:2","lag":0,
+                            "version":"1.2.3","levels":{"lowest":1,"highest":2}},
                            {"id":3,"name":"node-3","role":"follower","address":"c:1","peer_address":"c:2","lag":7,
                             "heard_ms":3900}]}"#,
         );
-        assert!(shown.contains("leader   node-2"), "{shown}");
+        assert!(shown.contains("leader   node-2") && shown.contains("level    1\n"), "{shown}");
         let has = |cells: &[&str]| shown.lines().any(|line| line.split_whitespace().eq(cells.iter().copied()));
-        assert!(has(&["1", "node-1", "follower", "a:1", "a:2", "-", "now"]), "{shown}");
-        assert!(has(&["2", "node-2", "leader", "b:1", "b:2", "0", "-"]), "an older server says nothing: {shown}");
-        assert!(has(&["3", "node-3", "follower", "c:1", "c:2", "7", "3", "s", "ago"]), "{shown}");
+        assert!(has(&["1", "node-1", "follower", "a:1", "a:2", "-", "-", "-", "now"]), "{shown}");
+        let second = ["2", "node-2", "leader", "b:1", "b:2", "1.2.3", "1-2", "0", "-"];
+        assert!(has(&second), "an older server says nothing: {shown}");
+        assert!(has(&["3", "node-3", "follower", "c:1", "c:2", "-", "-", "7", "3", "s", "ago"]), "{shown}");
     }
 
     #[test]

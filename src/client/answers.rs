@@ -186,6 +186,9 @@ pub struct ClusterStatus {
     /// Why the node is in that state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The feature level that is active in the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<u32>,
     /// The leader's id.
     pub leader: Option<u64>,
     /// The current term.
@@ -216,6 +219,9 @@ pub struct NodeStatus {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// The feature levels that it can read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<LevelRange>,
     /// Its state.
     pub state: String,
     /// Why it does not serve. Only its local socket reports this.
@@ -243,6 +249,12 @@ pub struct MemberStatus {
     pub address: String,
     /// The `host:port` of its peer listener.
     pub peer_address: String,
+    /// The version that it said it runs when it last connected with the node that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The feature levels that it can read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<LevelRange>,
     /// How many entries it lacks, if that is known.
     pub lag: Option<u64>,
     /// Milliseconds since the leader heard from it. Only the leader reports this, and only of the others.
@@ -254,6 +266,16 @@ pub struct MemberStatus {
     /// Fields that newer servers add.
     #[serde(flatten)]
     pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The feature levels that a node can read: these two, and all between them.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LevelRange {
+    /// The lowest level.
+    pub lowest: u32,
+    /// The highest level.
+    pub highest: u32,
 }
 
 /// A problem between a member and the node that answers.

@@ -27,8 +27,8 @@ mod tests;
 
 pub use self::access::NewRole;
 pub use self::answers::{
-    ApiRoute, ClusterStatus, DataKey, IdentityEntry, KeyEntry, KeyVersion, KeyVersions, MemberStatus, NodeStatus,
-    PolicyEntry, SelfEntry, Status, Version,
+    ApiRoute, ClusterStatus, DataKey, IdentityEntry, KeyEntry, KeyVersion, KeyVersions, LevelRange, MemberStatus,
+    NodeStatus, PolicyEntry, SelfEntry, Status, Version,
 };
 pub use self::api_client::ApiClient;
 pub use self::endpoint::{Endpoint, EndpointError, EndpointProblem};

@@ -22,4 +22,4 @@ pub use listener::local_socket::{LOCAL_SOCKET, LocalStatus, serve_local};
 pub use listener::server::ApiServer;
 pub use pipeline::routes::{Auth, Method, ROUTES, Route};
 pub use wire::answers::{Answer, AnswerBody};
-pub use wire::cluster_status::status_json;
+pub use wire::cluster_status::{levels_json, status_json};

@@ -29,7 +29,9 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use crate::crypto::{Cipher, CipherError};
-pub use crate::raft::{FenceFigures, FollowLog, PeerLog, RaftMemberStatus, RaftStatus, Standing};
+pub use crate::raft::{
+    FenceFigures, FollowLog, NodeVersion, PeerLog, RaftMemberStatus, RaftStatus, ReadableLevels, Standing,
+};
 pub use access::IdentityDescription;
 pub use audit::NamedLog;
 pub use begin::FilePolicies;

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::parts::Parts;
-use crate::http::status_json;
+use crate::http::{levels_json, status_json};
+use crate::raft::ReadableLevels;
 
 /// Returns the status as JSON: with the cluster's part once the node has joined, and with the reason if it does not
 /// serve.
@@ -17,6 +18,7 @@ pub(super) fn status(parts: &Parts) -> Value {
                 "id": null,
                 "name": parts.this_node().name,
                 "version": env!("CARGO_PKG_VERSION"),
+                "levels": levels_json(ReadableLevels::OWN),
                 "state": local.state.now().name(),
             },
             "leader": null,

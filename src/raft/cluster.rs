@@ -149,6 +149,7 @@ impl Cluster {
             &self.leadership.metrics().now(),
             &self.progress.borrow(),
             self.leadership.links(),
+            self.view.cluster().map(|cluster| cluster.level),
             self.holds_lease(),
         )
     }

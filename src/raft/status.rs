@@ -1,13 +1,13 @@
 //! The state of the cluster as this node sees it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openraft::Instant;
 
 use super::peers::contacts::Away;
 use super::peers::links::Links;
-use super::protocol::types::{NodeId, TypeConfig};
+use super::preface::content::NodeVersion;
+use super::protocol::types::{Member, NodeId, TypeConfig};
 use crate::store::Progress;
 
 /// The cluster as this node sees it.
@@ -15,6 +15,10 @@ use crate::store::Progress;
 pub struct RaftStatus {
     /// The id of this node.
     pub id: NodeId,
+    /// The version that this node runs.
+    pub version: NodeVersion,
+    /// The active feature level, or `None` before the cluster's first command.
+    pub level: Option<u32>,
     /// The leader, if this node knows it.
     pub leader: Option<NodeId>,
     /// The current term.
@@ -42,6 +46,8 @@ pub struct RaftMemberStatus {
     pub name: String,
     /// `leader`, `follower` or `learner`.
     pub role: &'static str,
+    /// The version that it last said it runs. `None` before the first connection with it.
+    pub version: Option<NodeVersion>,
     /// `host:port` of its API.
     pub api_address: String,
     /// `host:port` of its peer listener.
@@ -61,12 +67,15 @@ impl RaftStatus {
         metrics: &openraft::RaftMetrics<TypeConfig>,
         progress: &Progress,
         links: &Links,
+        level: Option<u32>,
         has_lease: bool,
     ) -> Self {
         let leader = metrics.current_leader.filter(|_| has_lease);
         let last = metrics.last_log_index.unwrap_or(0);
         Self {
             id: metrics.id,
+            version: NodeVersion::own(),
+            level,
             leader,
             term: metrics.current_term,
             last,
@@ -74,7 +83,7 @@ impl RaftStatus {
             applied: progress.index(),
             digest: progress.digest.to_string(),
             malformed: progress.malformed,
-            members: members(metrics, leader, last, &links.contacts().away()),
+            members: members(metrics, leader, last, links),
         }
     }
 }
@@ -83,8 +92,12 @@ fn members(
     metrics: &openraft::RaftMetrics<TypeConfig>,
     leader: Option<NodeId>,
     last: u64,
-    away: &BTreeMap<NodeId, Away>,
+    links: &Links,
 ) -> Vec<RaftMemberStatus> {
+    let away = links.contacts().away();
+    let version = |id, member: &Member| {
+        if id == metrics.id { Some(NodeVersion::own()) } else { links.versions().of(member.key) }
+    };
     let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
     let lag = |id: NodeId| {
         let held = metrics.replication.as_ref()?.get(&id)?;
@@ -100,6 +113,7 @@ fn members(
         id: *id,
         name: member.name.clone(),
         role: role(*id),
+        version: version(*id, member),
         api_address: member.api_address.clone(),
         peer_address: member.peer_address.clone(),
         lag: if leader == Some(*id) { lag(*id).map(|_| 0) } else { lag(*id) },

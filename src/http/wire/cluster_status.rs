@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kms::{ClusterStatus, RaftMemberStatus, Standing};
+use crate::kms::{ClusterStatus, RaftMemberStatus, ReadableLevels, Standing};
 use crate::telemetry::{ClusterFigures, PeerLag};
 
 /// The answer of `GET /v1/cluster/status`.
@@ -15,10 +15,12 @@ pub fn status_json(status: &ClusterStatus) -> Value {
         "node": {
             "id": raft.id,
             "name": status.name,
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": raft.version.release,
+            "levels": levels_json(raft.version.levels),
             "state": status.state.name(),
             "audit_key": status.audit_key,
         },
+        "level": raft.level,
         "leader": raft.leader,
         "term": raft.term,
         "committed": raft.committed,
@@ -26,6 +28,11 @@ pub fn status_json(status: &ClusterStatus) -> Value {
         "digest": raft.digest,
         "members": raft.members.iter().map(member).collect::<Vec<_>>(),
     })
+}
+
+/// The feature levels that a node can read, as the status shows them.
+pub fn levels_json(levels: ReadableLevels) -> Value {
+    json!({ "lowest": levels.lowest, "highest": levels.highest })
 }
 
 fn member(member: &RaftMemberStatus) -> Value {
@@ -38,6 +45,10 @@ fn member(member: &RaftMemberStatus) -> Value {
         // If a member does not answer, its lag is unknown, even if it acknowledged entries before.
         "lag": member.lag.filter(|_| member.away.is_none()),
     });
+    if let Some(version) = &member.version {
+        shown["version"] = json!(version.release);
+        shown["levels"] = levels_json(version.levels);
+    }
     if let Some(away) = &member.away {
         let for_ms = u64::try_from(away.since.as_millis()).unwrap_or(u64::MAX);
         shown["problem"] = json!({ "reason": away.trouble.to_string(), "for_ms": for_ms });
@@ -86,13 +97,18 @@ fn lag(member: &RaftMemberStatus) -> Option<PeerLag> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kms::{FenceFigures, NodeState, RaftStatus, StorageFigures};
+    use crate::kms::{FenceFigures, NodeState, NodeVersion, RaftStatus, StorageFigures};
+
+    fn version() -> NodeVersion {
+        NodeVersion { release: "1.2.3".to_owned(), levels: ReadableLevels { lowest: 1, highest: 2 } }
+    }
 
     fn status() -> ClusterStatus {
         let member = |id, lag| RaftMemberStatus {
             id,
             name: format!("node-{id}"),
             role: "follower",
+            version: (id == 2).then(version),
             api_address: format!("127.0.0.1:737{id}"),
             peer_address: format!("127.0.0.1:747{id}"),
             lag,
@@ -101,6 +117,8 @@ mod tests {
         };
         let raft = RaftStatus {
             id: 1,
+            version: version(),
+            level: None,
             leader: None,
             term: 3,
             last: 9,
@@ -132,6 +150,16 @@ mod tests {
         assert_eq!(shown["members"][2]["lag"], Value::Null);
         assert_eq!(shown["members"][1]["heard_ms"], 5_000);
         assert!(shown["members"][2].get("heard_ms").is_none());
+    }
+
+    #[test]
+    fn a_status_shows_the_version_and_the_readable_levels_of_each_node_that_has_said_them() {
+        let shown = status_json(&status());
+        let levels = json!({ "lowest": 1, "highest": 2 });
+        assert_eq!((&shown["node"]["version"], &shown["node"]["levels"]), (&json!("1.2.3"), &levels));
+        assert_eq!((&shown["members"][1]["version"], &shown["members"][1]["levels"]), (&json!("1.2.3"), &levels));
+        assert!(shown["members"][2].get("version").is_none() && shown["members"][2].get("levels").is_none());
+        assert_eq!(shown["level"], Value::Null);
     }
 
     #[test]
