@@ -12,12 +12,12 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Config, RaftLog};
 
 use super::flush::{FlushFigures, OnDurable, SharedLog};
-use super::log_types::{LogId, Payload, Vote};
+use super::log_types::{LogId, PAYLOAD_FRAME_BYTES, Payload, Vote};
 
 /// The size of a chunk. A purge drops whole chunks only, and opening the log decodes all chunks that are left.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
-/// What a record takes besides its payload: type, position, length and checksum.
-const RECORD_BYTES: u64 = 40;
+/// What a record takes besides the entry's bytes: type, position, the frame of the payload, and checksum.
+const RECORD_BYTES: u64 = 36 + PAYLOAD_FRAME_BYTES as u64;
 /// Payloads that stay in memory for followers that are close behind.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 1024 * 1024;
@@ -243,6 +243,26 @@ mod tests {
         assert!(failed.recv().unwrap() && failed.recv().unwrap());
         assert!(log.append([(id(1), Bytes::new())], on_durable()).is_err());
         log.close();
+    }
+
+    /// A version that cannot read the last entries must not take them for an interrupted write.
+    #[test]
+    fn a_log_with_entries_of_another_format_is_not_opened_and_not_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogStore::open(dir.path()).unwrap();
+        append(&log, 0..3);
+        log.close();
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let chunk = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "wal")).unwrap();
+        let mut bytes = std::fs::read(&chunk).unwrap();
+        // The payload of the last entry is `2`, its length 1.
+        let last = [&[1, 0, 0, 0, 1][..], &[0; 16], b"2"].concat();
+        let at = bytes.windows(last.len()).position(|window| window == last).unwrap();
+        bytes[at] = 2;
+        std::fs::write(&chunk, &bytes).unwrap();
+        let error = LogStore::open(dir.path()).err().unwrap();
+        assert!(error.to_string().contains("a log entry has format 2"), "{error}");
+        assert_eq!(std::fs::read(&chunk).unwrap(), bytes);
     }
 
     #[test]
