@@ -87,7 +87,7 @@ impl Keystore {
         self.applied.memory_first = self.memory.first();
         self.applied.memory_forgotten_index = self.memory.forgotten_index();
         self.writes.insert(APPLIED.to_vec(), Some(self.applied.to_wire().encode_to_vec()));
-        self.staging.add(std::mem::take(&mut self.writes))?;
+        self.staging.add(std::mem::take(&mut self.writes), self.new_level.take())?;
         self.publish();
         Ok(())
     }
@@ -95,6 +95,9 @@ impl Keystore {
     fn change_one(&mut self, change: Change, rules: &mut Option<Rules>) {
         match change {
             Change::SetCluster(cluster) => {
+                if self.view.level() != Some(cluster.value.level) {
+                    self.new_level = Some(cluster.value.level);
+                }
                 self.put_small(CLUSTER.to_vec(), cluster.bytes);
                 self.view.set_cluster(cluster.value);
             }

@@ -1,7 +1,7 @@
 //! Flushing the log: flushes are coalesced, so that one writer waits for one flush and many writers share it.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -36,6 +36,8 @@ pub(super) struct SharedLog {
     pub(super) flushes: AtomicU64,
     pub(super) flush_ns: AtomicU64,
     pub(super) written: AtomicU64,
+    /// At least this level is noted for the log; 0 before this is known.
+    pub(super) level: AtomicU32,
 }
 
 /// Writers that wait for the next flush. At most one flush is in flight. Writes that arrive meanwhile share the next
@@ -71,6 +73,7 @@ impl SharedLog {
             idle: Condvar::new(),
             flushes: AtomicU64::new(0),
             flush_ns: AtomicU64::new(0),
+            level: AtomicU32::new(0),
         }
     }
 

@@ -1,4 +1,7 @@
 //! The keystore's folders: `CURRENT` names the sled folder in use. The node fills new ones beside it.
+//!
+//! `LEVEL` notes the level at which all of this is written. It is read before anything else here, and written before
+//! anything of a higher level.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,6 +11,8 @@ use std::path::{Path, PathBuf};
 use super::entries::APPLIED;
 use super::files::{make_private_folder, replace_file};
 use super::image::Damage;
+use super::level::WrittenLevel;
+use super::level_note;
 use super::read_error::ReadError;
 
 /// Sled would put a value over a quarter of this size into a file that it never syncs. No entry is nearly that large.
@@ -18,10 +23,14 @@ const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 const ROOM: &str = "ROOM";
 /// The name of the sled folder in use.
 const CURRENT: &str = "CURRENT";
+/// The note about the level of everything in here.
+const LEVEL: &str = "LEVEL";
 /// A marker that stands here while a folder is opened. It has one byte for each opening that did not come to its end.
 const OPENING: &str = "OPENING";
 /// In a sled folder: the applied position that the last sync made durable.
 const DURABLE: &str = "DURABLE";
+/// What a message about the level calls this folder.
+const KEYSTORE: &str = "the keystore";
 /// A folder whose opening was cut short this often counts as damaged, because it may crash the process each time.
 const OPENINGS_CUT_SHORT: u32 = 2;
 
@@ -58,6 +67,7 @@ impl Folders {
     /// Opens the folder in use, or returns `None` if no folder is in use yet.
     pub(super) fn open_current(&self) -> Result<Option<OpenFolder>, ReadError> {
         let Some(name) = self.current()? else { return Ok(None) };
+        self.check_level()?;
         let path = self.root.join(name);
         if !is_there(&path)? {
             return Err(Damage::Unreadable(format!("{} is gone", path.display())).into());
@@ -86,8 +96,9 @@ impl Folders {
         Ok(OpenFolder { db, path })
     }
 
-    /// Puts a folder in use, in one step, and removes the others except the one set aside.
-    pub(super) fn switch_to(&self, folder: &OpenFolder) -> io::Result<()> {
+    /// Puts a folder that is written at `level` in use, in one step, and removes the others except the one set aside.
+    pub(super) fn switch_to(&self, folder: &OpenFolder, level: u32) -> io::Result<()> {
+        self.raise_level(level)?;
         let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         replace_file(&self.root.join(CURRENT), name.as_bytes())?;
         self.clear_opening_mark()?;
@@ -98,6 +109,30 @@ impl Folders {
             }
         }
         Ok(())
+    }
+
+    /// Notes that something here is written at `level`, unless the note already names that level or a higher one. It must
+    /// be durable before what it is about: then a version that cannot read it never tries to.
+    pub(super) fn raise_level(&self, level: u32) -> io::Result<()> {
+        let note = self.root.join(LEVEL);
+        let noted =
+            match read_if_there(&note)?.map(|bytes| level_note::decode(KEYSTORE, &bytes).map(|(noted, _)| noted)) {
+                Some(Ok(noted)) => noted.level,
+                Some(Err(newer @ ReadError::Level(_))) => return Err(newer.into()),
+                // The folder was set aside because of that, or is new.
+                Some(Err(_)) | None => 0,
+            };
+        if noted >= level {
+            return Ok(());
+        }
+        replace_file(&note, &level_note::encode(WrittenLevel::active(level), &[]))
+    }
+
+    fn check_level(&self) -> Result<(), ReadError> {
+        let Some(note) = read_if_there(&self.root.join(LEVEL))? else {
+            return Err(Damage::Unreadable("it does not note its level".to_owned()).into());
+        };
+        level_note::decode(KEYSTORE, &note).map(drop)
     }
 
     /// Moves the folder in use aside, so that somebody can look at the damage.
@@ -154,11 +189,7 @@ impl OpenFolder {
     /// The applied position that the last sync made durable, or `None` before the first. Sled drops everything after a
     /// damaged byte, and opens as if it had never been written. So a folder that is behind this position is damaged.
     pub(super) fn durable_position(&self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path.join(DURABLE)) {
-            Ok(applied) => Ok(Some(applied)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        read_if_there(&self.path.join(DURABLE))
     }
 }
 
@@ -192,6 +223,14 @@ fn is_there(folder: &Path) -> io::Result<bool> {
 
 fn folder_name(number: u64) -> String {
     format!("sled-{number}")
+}
+
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

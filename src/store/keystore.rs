@@ -18,7 +18,7 @@ use super::read_error::ReadError;
 use super::snapshot::Snapshot;
 use super::staging::{Staging, Writes};
 use super::{LogId, Progress, RecordsPerRingVersion, View};
-use crate::state::{Digest, Memory};
+use crate::state::{Digest, LOWEST_LEVEL, Memory};
 
 /// What this node has applied. The state machine owns it, and gives it the changes of committed entries in order.
 pub struct Keystore {
@@ -39,6 +39,8 @@ pub struct Keystore {
     /// The same for those who watch the progress. It seldom changes, but each batch sends it.
     pub(super) shown_digests: Arc<[(u64, Digest)]>,
     pub(super) writes: Writes,
+    /// The level that `writes` make active, if they do.
+    pub(super) new_level: Option<u32>,
     /// Pages of remembered commands that differ from what is staged.
     pub(super) changed_pages: BTreeSet<u64>,
 }
@@ -68,7 +70,7 @@ impl Keystore {
         folder.db.insert(OWNER, owner.encode()).map_err(io::Error::other)?;
         folder.db.insert(APPLIED, Applied::default().to_wire().encode_to_vec()).map_err(io::Error::other)?;
         folder.sync()?;
-        folders.switch_to(&folder)?;
+        folders.switch_to(&folder, LOWEST_LEVEL)?;
         let image = ImageBuilder::default().finish(Applied::default(), Bytes::new()).map_err(io::Error::other)?;
         Ok(Self::assemble(folders, folder, owner, image))
     }
@@ -76,7 +78,7 @@ impl Keystore {
     /// Makes a keystore from a snapshot and puts it in use.
     pub(super) fn create_from(folders: Folders, owner: Owner, snapshot: &Snapshot) -> Result<Self, ReadError> {
         let (folder, image) = fill(&folders, owner, snapshot)?;
-        folders.switch_to(&folder).map_err(ReadError::Io)?;
+        folders.switch_to(&folder, snapshot.header.level.level).map_err(ReadError::Io)?;
         Ok(Self::assemble(folders, folder, owner, image))
     }
 
@@ -86,7 +88,8 @@ impl Keystore {
     /// The snapshot is damaged, or the disk failed. Then nothing has changed.
     pub fn install(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
         let (folder, image) = fill(&self.folders, self.owner, snapshot)?;
-        self.staging.replace(folder, |folder| self.folders.switch_to(folder)).map_err(ReadError::Io)?;
+        let switch = |folder: &_| self.folders.switch_to(folder, snapshot.header.level.level);
+        self.staging.replace(folder, switch).map_err(ReadError::Io)?;
         self.view.replace_with(image.view);
         (self.small, self.memory) = (image.small, image.memory);
         (self.applied, self.membership) = (image.applied, image.membership);
@@ -94,14 +97,15 @@ impl Keystore {
         self.last_revocation = self.applied.index();
         (self.writes, self.digests, self.shown_digests) = (Writes::new(), VecDeque::new(), Arc::default());
         self.changed_pages.clear();
+        self.new_level = None;
         self.publish();
         Ok(())
     }
 
     fn assemble(folders: Folders, folder: OpenFolder, owner: Owner, image: Image) -> Self {
         let keystore = Self {
+            staging: Arc::new(Staging::new(folders.clone(), folder)),
             folders,
-            staging: Arc::new(Staging::new(folder)),
             owner,
             view: Arc::new(image.view),
             small: image.small,
@@ -116,6 +120,7 @@ impl Keystore {
             digests: VecDeque::new(),
             shown_digests: Arc::default(),
             writes: Writes::new(),
+            new_level: None,
             changed_pages: BTreeSet::new(),
         };
         keystore.publish();

@@ -12,7 +12,11 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Config, RaftLog};
 
 use super::flush::{FlushFigures, OnDurable, SharedLog};
+use super::level::WrittenLevel;
+use super::level_note;
 use super::log_types::{LogId, PAYLOAD_FRAME_BYTES, Payload, Vote};
+use super::read_error::ReadError;
+use crate::state::LOWEST_LEVEL;
 
 /// The size of a chunk. A purge drops whole chunks only, and opening the log decodes all chunks that are left.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
@@ -20,6 +24,8 @@ const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 const RECORD_BYTES: u64 = 36 + PAYLOAD_FRAME_BYTES as u64;
 /// Payloads that stay in memory for followers that are close behind.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// What a message about the level calls the log.
+const LOG: &str = "the log";
 const READ_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// The Raft log of one node. Clones are cheap and share one log.
@@ -77,19 +83,41 @@ impl LogStore {
     /// The note about the log's owner, as [`LogStore::save_owner`] left it.
     ///
     /// # Errors
-    /// The log is closed.
-    pub fn owner(&self) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.log.read()?.log_state().user_data.clone())
+    /// The log is closed, its note is damaged, or another version of Keyraft must read the log.
+    pub fn owner(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        let log = self.log.read().map_err(ReadError::Io)?;
+        let Some(note) = &log.log_state().user_data else { return Ok(None) };
+        let (_, owner) = level_note::decode(LOG, note)?;
+        Ok(Some(owner.to_vec()))
     }
 
     /// Notes the log's owner, and returns when the note is durable.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn save_owner(&self, owner: Vec<u8>) -> io::Result<()> {
+    pub fn save_owner(&self, owner: &[u8]) -> io::Result<()> {
         let mut log = self.log.write()?;
-        log.save_user_data(Some(owner))?;
+        log.save_user_data(Some(level_note::encode(WrittenLevel::active(LOWEST_LEVEL), owner)))?;
         self.log.flush_and_wait(log)
+    }
+
+    /// Notes that entries of this level follow. The note stands in front of them, so that it becomes durable with them or
+    /// before them. Without an owner there is nothing to note.
+    ///
+    /// # Errors
+    /// The disk failed, or the note about the log's owner cannot be read.
+    pub fn raise_level(&self, level: u32) -> io::Result<()> {
+        if level <= self.log.level.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut log = self.log.write()?;
+        let Some(note) = log.log_state().user_data.clone() else { return Ok(()) };
+        let (noted, owner) = level_note::decode(LOG, &note)?;
+        if noted.level < level {
+            log.save_user_data(Some(level_note::encode(WrittenLevel::active(level), owner)))?;
+        }
+        self.log.level.store(level.max(noted.level), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Appends entries. When this returns, they can be read. When it calls `on_durable`, they are durable or lost.
@@ -190,6 +218,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::state::HIGHEST_LEVEL;
     use crate::store::flush::FlushCallback;
 
     fn id(index: u64) -> LogId {
@@ -208,7 +237,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         {
             let log = LogStore::open(dir.path()).unwrap();
-            log.save_owner(b"me".to_vec()).unwrap();
+            log.save_owner(b"me").unwrap();
             append(&log, 0..100);
             log.commit(id(90)).unwrap();
             log.truncate_after(Some(id(95))).unwrap();
@@ -263,6 +292,33 @@ mod tests {
         let error = LogStore::open(dir.path()).err().unwrap();
         assert!(error.to_string().contains("a log entry has format 2"), "{error}");
         assert_eq!(std::fs::read(&chunk).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_log_with_entries_of_a_newer_level_says_so_before_anything_reads_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogStore::open(dir.path()).unwrap();
+        log.save_owner(b"me").unwrap();
+        log.raise_level(HIGHEST_LEVEL).unwrap();
+        append(&log, 0..1);
+        log.close();
+        let log = LogStore::open(dir.path()).unwrap();
+        assert_eq!(log.owner().unwrap().as_deref(), Some(&b"me"[..]));
+        log.raise_level(HIGHEST_LEVEL + 1).unwrap();
+        // Entries of a lower level may follow. The note stays.
+        log.raise_level(LOWEST_LEVEL).unwrap();
+        append(&log, 1..2);
+        log.close();
+        let Err(ReadError::Level(error)) = LogStore::open(dir.path()).unwrap().owner() else { panic!("it is read") };
+        assert!(error.to_string().starts_with("the log needs a version of Keyraft that reads level"), "{error}");
+    }
+
+    #[test]
+    fn a_log_without_an_owner_notes_no_level() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = LogStore::open(dir.path()).unwrap();
+        log.raise_level(HIGHEST_LEVEL).unwrap();
+        assert_eq!(log.owner().unwrap(), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod folder;
 mod image;
 mod keystore;
 mod level;
+mod level_note;
 mod load;
 mod log;
 mod log_types;

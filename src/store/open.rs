@@ -88,13 +88,14 @@ impl Store {
             io::ErrorKind::WouldBlock => OpenError::InUse,
             _ => OpenError::Io(error),
         })?;
+        let owner = log.owner()?.map(|owner| Owner::decode(&owner).ok_or_else(owner_damaged)).transpose()?;
         let snapshots = Snapshots::open(&dir.join("snapshots"))?;
         // If a newer version wrote the newest snapshot, this one must not go on without it.
         snapshots.newest()?;
         let folders = Folders::new(&dir.join("keystore"))?;
         folders.check_room()?;
         let opened = damage_only(Keystore::open(folders.clone()))?;
-        let Some(owner) = log.owner()?.as_deref().and_then(Owner::decode) else {
+        let Some(owner) = owner else {
             if dir.join(CLUSTER_FILE).try_exists()? {
                 return Err(OpenError::KeystoreWithoutLog);
             }
@@ -126,7 +127,7 @@ impl Store {
         if !matches!(opened, Ok(None)) || snapshots.newest()?.is_some() || log.state()?.last.is_some() {
             return Err(OpenError::KeystoreWithoutLog);
         }
-        log.save_owner(owner.encode())?;
+        log.save_owner(&owner.encode())?;
         let keystore = FoundKeystore::Whole(Keystore::create(folders, owner)?);
         Ok(Self { log, snapshots, owner, keystore })
     }
@@ -189,6 +190,10 @@ fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenE
         Err(ReadError::Damaged(damage)) => Ok(Err(damage)),
         Err(other) => Err(other.into()),
     }
+}
+
+fn owner_damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the note in the log about its owner cannot be read")
 }
 
 fn io_text(error: &io::Error) -> String {

@@ -8,7 +8,7 @@ use std::io;
 
 use parking_lot::Mutex;
 
-use super::folder::OpenFolder;
+use super::folder::{Folders, OpenFolder};
 
 /// Beyond this, [`Staging::add`] writes at once. So memory is bounded however slow the disk is.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -20,6 +20,7 @@ pub(super) type Writes = HashMap<Vec<u8>, Option<Vec<u8>>>;
 pub(super) struct Staging {
     /// Locked while sled writes. Batches that arrive meanwhile go into the next write.
     folder: Mutex<OpenFolder>,
+    folders: Folders,
     gathered: Mutex<Gathered>,
 }
 
@@ -27,6 +28,8 @@ pub(super) struct Staging {
 struct Gathered {
     writes: Writes,
     bytes: usize,
+    /// The level that the writes make active, if they do.
+    level: Option<u32>,
 }
 
 impl Gathered {
@@ -41,17 +44,18 @@ impl Gathered {
 }
 
 impl Staging {
-    pub(super) fn new(folder: OpenFolder) -> Self {
-        Self { folder: Mutex::new(folder), gathered: Mutex::default() }
+    pub(super) fn new(folders: Folders, folder: OpenFolder) -> Self {
+        Self { folder: Mutex::new(folder), folders, gathered: Mutex::default() }
     }
 
-    /// Adds a batch. A later write of a key replaces an earlier one.
-    pub(super) fn add(&self, writes: Writes) -> io::Result<()> {
+    /// Adds a batch, and the level that it makes active, if it does. A later write of a key replaces an earlier one.
+    pub(super) fn add(&self, writes: Writes, level: Option<u32>) -> io::Result<()> {
         let much = {
             let mut gathered = self.gathered.lock();
             for (key, value) in writes {
                 gathered.add(key, value);
             }
+            gathered.level = gathered.level.max(level);
             gathered.bytes > MOST_BYTES
         };
         if much { self.write() } else { Ok(()) }
@@ -98,6 +102,9 @@ impl Staging {
         let writes = gathered.writes.len();
         if gathered.writes.is_empty() {
             return Ok(());
+        }
+        if let Some(level) = gathered.level {
+            self.folders.raise_level(level)?;
         }
         let mut batch = sled::Batch::default();
         for (key, value) in gathered.writes {

@@ -7,10 +7,11 @@ use std::ops::{Bound, RangeBounds};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tokio::sync::oneshot;
 
-use crate::raft::protocol::entry::{decode_entry, encode_payload};
+use crate::raft::protocol::entry::{decode_entry, encode_payload, level_of};
 use crate::raft::protocol::types::{
     Entry, RaftLogId, RaftVote, TypeConfig, from_store_id, from_store_vote, to_store_id, to_store_vote,
 };
+use crate::state::LOWEST_LEVEL;
 use crate::store::{LogStore, OnDurable};
 
 /// How many bytes of payload one replication request carries before it takes no further entry.
@@ -99,7 +100,13 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
         I::IntoIter: Send,
     {
         let on_durable: OnDurable = Box::new(move |result| callback.io_completed(result));
-        let entries = entries.into_iter().map(|entry| (to_store_id(&entry.log_id), encode_payload(&entry)));
+        let mut level = LOWEST_LEVEL;
+        let encoded = entries.into_iter().map(|entry| {
+            level = level.max(level_of(&entry));
+            (to_store_id(&entry.log_id), encode_payload(&entry))
+        });
+        let entries: Vec<_> = encoded.collect();
+        self.log.raise_level(level)?;
         self.log.append(entries, on_durable)
     }
 

@@ -3,12 +3,12 @@
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, KeyName};
-use crate::state::{
-    Change, ClusterId, ClusterState, CreationId, HIGHEST_LEVEL, KeyRecord, Outcome, Remembered, RequestId,
-};
+use crate::state::{Change, ClusterId, ClusterState, CreationId, KeyRecord, Outcome, Remembered, RequestId};
 use crate::store::{
     FoundKeystore, LogStore, OpenError, ReadError, SnapshotHeader, Snapshots, Store, StoreId, WrittenLevel,
 };
+
+mod levels;
 
 fn id(index: u64) -> LogId {
     LogId { term: 1, node: 1, index }
@@ -183,32 +183,6 @@ fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_snapshot() {
     assert_eq!(snapshots.newest().unwrap(), None);
     assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
     assert!(snapshot.path.is_dir());
-}
-
-#[test]
-fn a_snapshot_that_needs_a_newer_version_ends_the_start_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
-    let header = keystore.begin_snapshot().run(&snapshots).unwrap().header;
-    let last = Some(LogId { index: 31, ..header.applied.last.unwrap() });
-    let newer = SnapshotHeader {
-        level: WrittenLevel::active(HIGHEST_LEVEL + 1),
-        applied: Applied { last, ..header.applied.clone() },
-        ..header
-    };
-    let newer = snapshots.write(newer).unwrap().finish().unwrap();
-    keystore.checkpoint().run().unwrap();
-    drop(keystore);
-    log.close();
-    for keystore_is_lost in [false, true] {
-        if keystore_is_lost {
-            std::fs::remove_dir_all(dir.path().join("keystore")).unwrap();
-        }
-        let Err(OpenError::Level(error)) = open_again(dir.path()) else { panic!("it opens") };
-        assert!(error.to_string().contains(&format!("reads level {}", HIGHEST_LEVEL + 1)), "{error}");
-        assert!(newer.path.exists());
-    }
-    assert!(matches!(snapshots.accept(&newer.path, None), Err(ReadError::Level(_))));
 }
 
 #[test]

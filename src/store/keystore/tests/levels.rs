@@ -1,0 +1,95 @@
+//! Tests of stores that are written at a level that this version does not know.
+
+use super::*;
+use crate::state::HIGHEST_LEVEL;
+
+/// Opens the store again and again, which must fail because of the level and change nothing.
+fn assert_needs_a_newer_version(dir: &std::path::Path, what: &str) {
+    let current = std::fs::read(dir.join("keystore/CURRENT")).unwrap();
+    for _ in 0..4 {
+        let Err(OpenError::Level(error)) = open_again(dir) else { panic!("it opens") };
+        let begin = format!("{what} needs a version of Keyraft that reads level {}", HIGHEST_LEVEL + 1);
+        assert!(error.to_string().starts_with(&begin), "{error}");
+    }
+    assert_eq!(std::fs::read(dir.join("keystore/CURRENT")).unwrap(), current);
+    assert!(!dir.join("keystore/OPENING").exists() && !dir.join("keystore/damaged").exists());
+}
+
+#[test]
+fn a_keystore_of_a_newer_level_ends_the_start_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, mut keystore) = filled(open(dir.path()), 30);
+    let note = dir.path().join("keystore/LEVEL");
+    let before = std::fs::read(&note).unwrap();
+    let cluster = ClusterState { level: HIGHEST_LEVEL + 1, ..ClusterState::clone(&keystore.view.cluster().unwrap()) };
+    apply_change(&mut keystore, 31, Change::SetCluster(cluster.into_stored()));
+    keystore.commit().unwrap();
+    assert_eq!(std::fs::read(&note).unwrap(), before, "nothing of that level is on disk yet");
+    keystore.checkpoint().write().unwrap();
+    assert_ne!(std::fs::read(&note).unwrap(), before);
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    assert_needs_a_newer_version(dir.path(), "the keystore");
+}
+
+#[test]
+fn a_log_of_a_newer_level_ends_the_start_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.raise_level(HIGHEST_LEVEL + 1).unwrap();
+    log.close();
+    assert_needs_a_newer_version(dir.path(), "the log");
+}
+
+#[test]
+fn a_keystore_whose_note_about_its_level_is_lost_or_damaged_is_rebuilt() {
+    for damage in [None, Some(&b"?"[..])] {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+        let expected = names(&keystore);
+        keystore.begin_snapshot().run(&snapshots).unwrap();
+        keystore.checkpoint().run().unwrap();
+        drop(keystore);
+        log.close();
+        let note = dir.path().join("keystore/LEVEL");
+        match damage {
+            None => std::fs::remove_file(&note).unwrap(),
+            Some(bytes) => std::fs::write(&note, bytes).unwrap(),
+        }
+        let store = open(dir.path());
+        let FoundKeystore::Rebuilt { keystore, .. } = store.keystore else { panic!("it is not whole") };
+        assert_eq!(names(&keystore), expected);
+        drop(keystore);
+        store.log.close();
+        whole(open(dir.path()).keystore);
+    }
+}
+
+#[test]
+fn a_snapshot_that_needs_a_newer_version_ends_the_start_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let header = keystore.begin_snapshot().run(&snapshots).unwrap().header;
+    let last = Some(LogId { index: 31, ..header.applied.last.unwrap() });
+    let newer = SnapshotHeader {
+        level: WrittenLevel::active(HIGHEST_LEVEL + 1),
+        applied: Applied { last, ..header.applied.clone() },
+        ..header
+    };
+    let newer = snapshots.write(newer).unwrap().finish().unwrap();
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    for keystore_is_lost in [false, true] {
+        if keystore_is_lost {
+            std::fs::remove_dir_all(dir.path().join("keystore")).unwrap();
+        }
+        let Err(OpenError::Level(error)) = open_again(dir.path()) else { panic!("it opens") };
+        assert!(error.to_string().contains(&format!("reads level {}", HIGHEST_LEVEL + 1)), "{error}");
+        assert!(newer.path.exists());
+    }
+    assert!(matches!(snapshots.accept(&newer.path, None), Err(ReadError::Level(_))));
+}
