@@ -103,5 +103,7 @@ pub(super) fn result_of(outcome: Outcome) -> Result<(), Error> {
         | Outcome::KeyWaiting
         | Outcome::LevelNotActive
         | Outcome::LevelNotNext => Err(Error::Stopping),
+        #[cfg(feature = "level-2")]
+        Outcome::Noted => Err(Error::Stopping),
     }
 }

@@ -4,9 +4,10 @@ mod access;
 mod keys;
 
 use super::change::{Change, Current, Decision};
-use super::{
-    ClusterState, Command, EncodedCommand, Init, LOWEST_LEVEL, Operation, Outcome, RecordedOutcome, stored_assignment,
-};
+use super::level::Level;
+#[cfg(feature = "level-2")]
+use super::level_2;
+use super::{ClusterState, Command, EncodedCommand, Init, Operation, Outcome, RecordedOutcome, stored_assignment};
 use crate::policy::{ActionKind, Actor, KeyAction, Rules};
 
 /// More than the facts about a cluster take with hundreds of ring versions. An entry of a snapshot must hold them.
@@ -22,47 +23,72 @@ pub fn apply(command: &EncodedCommand, current: Current<'_>) -> (RecordedOutcome
     }
     match decide(command, current) {
         Ok(changes) => (Outcome::Done.into(), changes),
-        Err(outcome) => (outcome.into(), Vec::new()),
+        Err(outcome) => (outcome, Vec::new()),
     }
 }
 
-fn decide(command: &EncodedCommand, current: Current<'_>) -> Decision {
+/// The changes of a command, or the outcome of one that changes nothing.
+fn decide(command: &EncodedCommand, current: Current<'_>) -> Result<Vec<Change>, RecordedOutcome> {
     if current.memory.may_have_forgotten(command.seen_index()) {
-        return Err(Outcome::Expired);
+        return Err(Outcome::Expired.into());
     }
-    let level = command.level();
+    // The node appends no entry above the levels that it can read. So the level is below them if this fails.
+    let level = Level::of(command.level()).ok_or(Outcome::LevelNotActive)?;
     match current.cluster {
-        Some(cluster) if level == cluster.level => decide_at_level_1(&decode(command)?, cluster, current),
+        Some(cluster) if command.level() == cluster.level => decide_at(level, command.body(), cluster, current),
         // The command that raises the level has the new level itself. A node that cannot read that level does not even
         // append it, so that such nodes together can still keep the cluster at the old level.
-        Some(cluster) if cluster.level.checked_add(1) == Some(level) && raises_level(command) => {
-            Ok(vec![Change::SetCluster(ClusterState { level, ..cluster.clone() }.into_stored())])
+        Some(cluster) if cluster.level.checked_add(1) == Some(command.level()) && raises_level(command) => {
+            let raised = ClusterState { level: command.level(), ..cluster.clone() };
+            Ok(vec![Change::SetCluster(raised.into_stored())])
         }
-        Some(_) => Err(Outcome::LevelNotActive),
+        Some(_) => Err(Outcome::LevelNotActive.into()),
         // The level of the first command is that of the cluster, for the same reason.
-        None => match decode(command)? {
-            Command { operation: Operation::Init(init), actor: Actor::Node, action: None, .. } => {
-                initialise(level, &init)
+        None => match decode(level, command.body())? {
+            Some(Command { operation: Operation::Init(init), actor: Actor::Node, action: None, .. }) => {
+                Ok(initialise(command.level(), &init)?)
             }
-            Command { operation: Operation::Init(_), .. } => Err(Outcome::Denied),
-            _ => Err(Outcome::NotInitialised),
+            Some(Command { operation: Operation::Init(_), .. }) => Err(Outcome::Denied.into()),
+            _ => Err(Outcome::NotInitialised.into()),
         },
     }
 }
 
-fn decode(command: &EncodedCommand) -> Result<Command, Outcome> {
-    // The levels that a node can read are those from `LOWEST_LEVEL` on. It appends none above them.
-    if command.level() < LOWEST_LEVEL {
-        return Err(Outcome::LevelNotActive);
+/// Decides a command of the active level.
+fn decide_at(
+    level: Level,
+    body: &[u8],
+    cluster: &ClusterState,
+    current: Current<'_>,
+) -> Result<Vec<Change>, RecordedOutcome> {
+    match level {
+        Level::One => Ok(decide_at_level_1(&Command::decode(body)?, cluster, current)?),
+        #[cfg(feature = "level-2")]
+        Level::Two => match level_2::Body::decode(body)? {
+            level_2::Body::OfLevel1(body) => decide_at(Level::One, body, cluster, current),
+            level_2::Body::Note(note) => Err(level_2::noted(note)),
+        },
     }
-    Command::decode(command.body())
+}
+
+/// Reads a body of this level. `None` for a command that level 1 does not have: it neither begins a cluster nor raises
+/// the level.
+fn decode(level: Level, body: &[u8]) -> Result<Option<Command>, Outcome> {
+    match level {
+        Level::One => Command::decode(body).map(Some),
+        #[cfg(feature = "level-2")]
+        Level::Two => match level_2::Body::decode(body)? {
+            level_2::Body::OfLevel1(body) => decode(Level::One, body),
+            level_2::Body::Note(_) => Ok(None),
+        },
+    }
 }
 
 /// Whether a command raises the feature level of the cluster to its own level, and comes from a node.
 pub fn raises_level(command: &EncodedCommand) -> bool {
-    decode(command).is_ok_and(|Command { operation, actor, action, .. }| {
-        operation == Operation::RaiseLevel { to: command.level() } && actor == Actor::Node && action.is_none()
-    })
+    let decoded = Level::of(command.level()).map(|level| decode(level, command.body()));
+    let Some(Ok(Some(Command { operation, actor, action, .. }))) = decoded else { return false };
+    operation == Operation::RaiseLevel { to: command.level() } && actor == Actor::Node && action.is_none()
 }
 
 fn decide_at_level_1(command: &Command, cluster: &ClusterState, current: Current<'_>) -> Decision {
@@ -143,5 +169,7 @@ fn advance_time(time_ns: u64, cluster: &ClusterState) -> Vec<Change> {
 
 #[cfg(test)]
 mod frozen_tests;
+#[cfg(test)]
+mod level_2_tests;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,9 @@
 
 use super::decode_error::DecodeError;
 use super::encoded_command::{EncodedCommand, RequestId};
+use super::level::Level;
+#[cfg(feature = "level-2")]
+use super::level_2;
 use super::operation::Operation;
 use super::outcome::Outcome;
 use super::rules::identity_from_wire;
@@ -10,7 +13,7 @@ use crate::policy::{ActionKind, Actor};
 use bytes::Bytes;
 use prost::Message;
 
-/// One replicated change at level 1. The node that received the request chose all its values, once.
+/// One replicated change. The node that received the request chose all its values, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// When its node made it, by that node's clock, in Unix nanoseconds.
@@ -31,10 +34,18 @@ impl Command {
     /// Each level has the commands of the levels before it, so a command can be encoded at every level that its node
     /// can read.
     pub fn encode(&self, level: u32, request_id: RequestId, seen_index: u64) -> EncodedCommand {
-        EncodedCommand::of_message(level, request_id, seen_index, &self.to_wire())
+        let body = self.to_wire();
+        match Level::of(level).expect("a node makes commands at levels that it can read") {
+            Level::One => EncodedCommand::of_message(level, request_id, seen_index, &body),
+            #[cfg(feature = "level-2")]
+            Level::Two => {
+                let body = level_2::Body::OfLevel1(&body.encode_to_vec()).encode();
+                EncodedCommand::new(level, request_id, seen_index, &body)
+            }
+        }
     }
 
-    /// Reads and validates the body of a command. This is a part of applying it, so that every node refuses the same.
+    /// Reads and validates the body of a command at level 1. This is a part of applying it, so that every node refuses the same.
     ///
     /// # Errors
     /// [`Outcome::Malformed`], or [`Outcome::Denied`] if no action of this version has its number. A version that knows the

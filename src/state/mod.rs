@@ -12,6 +12,9 @@ mod command;
 mod decode_error;
 mod digest;
 mod encoded_command;
+mod level;
+#[cfg(feature = "level-2")]
+mod level_2;
 mod memory;
 mod operation;
 mod outcome;
@@ -28,6 +31,9 @@ pub use command::Command;
 pub use decode_error::DecodeError;
 pub use digest::Digest;
 pub use encoded_command::{EncodedCommand, RequestId};
+pub use level::{HIGHEST_LEVEL, LOWEST_LEVEL};
+#[cfg(feature = "level-2")]
+pub use level_2::note;
 pub use memory::{Memory, Remembered};
 #[cfg(test)]
 pub(crate) use operation::every_operation;
@@ -36,13 +42,3 @@ pub use outcome::{Outcome, RecordedOutcome, UnknownOutcome};
 pub use record::{CreationId, KeyRecord, RecordError};
 pub use rules::{decode_assignment, decode_policy, stored_assignment, stored_policy};
 pub use stored::Stored;
-
-/// The lowest feature level that this version can read. It is also the level of entries without a command.
-pub const LOWEST_LEVEL: u32 = 1;
-
-/// The highest feature level that this version can read.
-///
-/// A feature level says what may stand in the log, in snapshots and in files, and how commands are applied. A node makes
-/// commands and writes files at the level that is active in its cluster, and a command raises that level once every
-/// member can read the next one (design, "Levels").
-pub const HIGHEST_LEVEL: u32 = 1;

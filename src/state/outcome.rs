@@ -54,6 +54,9 @@ pub enum Outcome {
     LevelNotActive = 23,
     /// The level to raise to is not the one after the active level.
     LevelNotNext = 24,
+    /// It noted what the detail says. Only test builds know this outcome of level 2.
+    #[cfg(feature = "level-2")]
+    Noted = 25,
 }
 
 /// An outcome as it is stored: a number, and bytes that say more about it.
@@ -62,7 +65,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedOutcome {
     number: u16,
-    /// No outcome of level 1 has any.
+    /// No outcome of level 1 has a detail.
     detail: Bytes,
 }
 
@@ -72,7 +75,7 @@ pub struct UnknownOutcome(pub u16);
 
 impl Outcome {
     /// Every outcome that this version knows, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: &[Self] = &[
         Self::Done,
         Self::KeyExists,
         Self::KeyNotFound,
@@ -97,6 +100,8 @@ impl Outcome {
         Self::PolicyChanged,
         Self::LevelNotActive,
         Self::LevelNotNext,
+        #[cfg(feature = "level-2")]
+        Self::Noted,
     ];
 }
 
@@ -147,11 +152,12 @@ mod tests {
 
     #[test]
     fn numbers_follow_each_other_from_1_and_an_unknown_one_is_kept() {
-        for (number, outcome) in (1..).zip(Outcome::ALL) {
+        let known = (1..).zip(Outcome::ALL.iter().copied());
+        for (number, outcome) in known.clone() {
             let recorded = RecordedOutcome::new(number, Bytes::new());
             assert_eq!((recorded.known(), RecordedOutcome::from(outcome)), (Ok(outcome), recorded));
         }
-        for number in [0, 25, u16::MAX] {
+        for number in [0, known.last().unwrap().0 + 1, u16::MAX] {
             let recorded = RecordedOutcome::new(number, Bytes::from_static(b"more"));
             assert_eq!(recorded.known(), Err(UnknownOutcome(number)));
         }

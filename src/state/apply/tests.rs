@@ -10,7 +10,8 @@ use crate::policy::{
     Role,
 };
 use crate::state::{
-    AccessChange, ClusterId, CreationId, KeyRecord, KeySeen, Memory, Remembered, Replaces, RequestId, Use,
+    AccessChange, ClusterId, CreationId, HIGHEST_LEVEL, KeyRecord, KeySeen, LOWEST_LEVEL, Memory, Remembered, Replaces,
+    RequestId, Use,
 };
 
 const ROOT: Identity = Identity::from_bytes([1; 32]);
@@ -39,7 +40,7 @@ fn sealed(version: u32, ring_version: u32) -> Bytes {
     record(version, ring_version, 110).encode().into()
 }
 
-fn create(ring_version: u32, length: usize) -> Operation {
+pub(super) fn create(ring_version: u32, length: usize) -> Operation {
     Operation::CreateKey { name: "a".to_owned(), record: record(1, ring_version, length).encode().into() }
 }
 
@@ -59,12 +60,18 @@ fn set(version: u32, disabled: bool) -> Operation {
     Operation::SetVersion { key: seen(ID), version, disabled }
 }
 
-fn command(actor: Actor, action: Option<ActionKind>, operation: Operation) -> Command {
+pub(super) fn command(actor: Actor, action: Option<ActionKind>, operation: Operation) -> Command {
     Command { time_ns: 99, actor, action, file_names_admin: true, operation }
 }
 
-fn on_key(action: KeyAction) -> Option<ActionKind> {
+pub(super) fn on_key(action: KeyAction) -> Option<ActionKind> {
     Some(ActionKind::Key(action))
+}
+
+/// A command at any level, also at one that no version has, with the body that it has at level 1.
+fn at_level(level: u32, seen_index: u64, command: &Command) -> EncodedCommand {
+    let id = RequestId([3; 16]);
+    EncodedCommand::new(level, id, seen_index, command.encode(1, id, seen_index).body())
 }
 
 /// The versions of the one key `a`, under a ring whose version 2 is active, at the replicated time 100.
@@ -79,9 +86,20 @@ fn applied(
     rules: &Rules,
     memory: &Memory,
 ) -> (RecordedOutcome, Vec<Change>) {
+    applied_at(1, command, versions, rules, memory)
+}
+
+/// The same in a cluster with this active level.
+pub(super) fn applied_at(
+    level: u32,
+    command: &EncodedCommand,
+    versions: &[KeyRecord],
+    rules: &Rules,
+    memory: &Memory,
+) -> (RecordedOutcome, Vec<Change>) {
     let cluster = ClusterState {
         id: ClusterId([0; 16]),
-        level: 1,
+        level,
         ring: Vec::new(),
         active_ring_version: 2,
         time_ns: 100,
@@ -396,7 +414,7 @@ fn the_memory_comes_before_everything_and_the_age_before_the_level() {
     let forgetful = Memory::restore(1, 10, [].into());
     let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110));
     let outcome = |level, seen_index, memory: &Memory| {
-        let encoded = creation.encode(level, RequestId([3; 16]), seen_index);
+        let encoded = at_level(level, seen_index, &creation);
         let (outcome, changes) = applied(&encoded, &[], &Rules::default(), memory);
         assert_eq!(changes.is_empty(), outcome != Outcome::Done);
         outcome
@@ -417,27 +435,21 @@ fn the_memory_comes_before_everything_and_the_age_before_the_level() {
 }
 
 #[test]
-fn the_level_rises_by_one_with_a_command_of_the_new_level() {
-    let raise = |actor, level, to| {
-        let encoded = command(actor, None, Operation::RaiseLevel { to }).encode(level, RequestId([3; 16]), 0);
+fn only_the_next_level_can_be_raised_to_and_only_with_a_command_of_that_level() {
+    let raise = |level, to| {
+        let encoded = at_level(level, 0, &command(Actor::Node, None, Operation::RaiseLevel { to }));
         let (outcome, changes) = applied(&encoded, &[], &Rules::default(), &Memory::default());
-        let levels = changes.iter().map(|change| match change {
-            Change::SetCluster(cluster) => cluster.value.level,
-            other => panic!("{other:?}"),
-        });
-        let levels: Vec<u32> = levels.collect();
-        (outcome.known().unwrap(), levels)
+        assert_eq!(changes, []);
+        outcome
     };
-    assert_eq!(raise(Actor::Node, 2, 2), (Outcome::Done, vec![2]));
     for (level, to) in [(2, 3), (2, 1), (3, 3), (0, 0)] {
-        assert_eq!(raise(Actor::Node, level, to), (Outcome::LevelNotActive, vec![]), "{level}, {to}");
+        assert_eq!(raise(level, to), Outcome::LevelNotActive, "{level}, {to}");
     }
-    assert_eq!(raise(ADMIN, 2, 2), (Outcome::LevelNotActive, vec![]));
-    assert_eq!(raise(Actor::Node, 1, 1), (Outcome::LevelNotNext, vec![]));
+    assert_eq!((raise(1, 1), raise(1, 2)), (Outcome::LevelNotNext.into(), Outcome::LevelNotNext.into()));
 }
 
-/// A first command at this level, of a cluster that begins at that one, with a policy of so many patterns.
-fn first(level: u32, begins_at: u32, patterns: usize) -> EncodedCommand {
+/// A first command of a cluster that begins at this level, with a policy of so many patterns.
+fn first(begins_at: u32, patterns: usize) -> Command {
     let pattern = |number| Pattern::parse(&format!("/v1/key/create/{number:064}")).unwrap();
     let policy = Policy::new((0..patterns).map(pattern), []);
     let cluster = ClusterState {
@@ -450,7 +462,7 @@ fn first(level: u32, begins_at: u32, patterns: usize) -> EncodedCommand {
     };
     let policies = vec![(name("app"), policy, Author::default())];
     let init = Init { cluster, policies, assignments: vec![(APP, bound(Role::Policy(name("app"))))] };
-    command(Actor::Node, None, Operation::Init(Box::new(init))).encode(level, RequestId([3; 16]), 0)
+    command(Actor::Node, None, Operation::Init(Box::new(init)))
 }
 
 #[test]
@@ -461,14 +473,17 @@ fn the_first_command_comes_first_and_has_the_level_at_which_the_cluster_begins()
             apply(command, Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory });
         (outcome.known().unwrap(), changes.len())
     };
-    assert_eq!((outcome(&first(1, 1, 9)), outcome(&first(2, 2, 9))), ((Outcome::Done, 3), (Outcome::Done, 3)));
-    for wrong in [first(1, 2, 9), first(2, 1, 9), first(1, 1, 1000)] {
-        assert_eq!(outcome(&wrong), (Outcome::Malformed, 0));
+    for level in LOWEST_LEVEL..=HIGHEST_LEVEL {
+        let first = |begins_at, patterns| first(begins_at, patterns).encode(level, RequestId([3; 16]), 0);
+        assert_eq!(outcome(&first(level, 9)), (Outcome::Done, 3));
+        for wrong in [first(level + 1, 9), first(level - 1, 9), first(level, 1000)] {
+            assert_eq!(outcome(&wrong), (Outcome::Malformed, 0));
+        }
     }
-    assert_eq!(outcome(&first(0, 0, 9)), (Outcome::LevelNotActive, 0));
+    assert_eq!(outcome(&at_level(0, 0, &first(0, 9))), (Outcome::LevelNotActive, 0));
     let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110)).encode(1, RequestId([3; 16]), 0);
     assert_eq!(outcome(&creation), (Outcome::NotInitialised, 0));
-    let again = applied(&first(1, 1, 9), &[], &rules, &memory);
+    let again = applied(&at_level(1, 0, &first(1, 9)), &[], &rules, &memory);
     assert_eq!(again.0, Outcome::Denied);
 }
 

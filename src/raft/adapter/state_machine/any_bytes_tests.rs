@@ -64,8 +64,9 @@ fn command(random: &mut StdRng) -> EncodedCommand {
     };
     let command = Command { time_ns: random.random(), actor, action, file_names_admin: true, operation };
     let request_id = RequestId([random.random(); 16]);
+    let encoded = command.encode(1, request_id, random.random_range(0..ENTRIES));
     let level = if random.random_ratio(9, 10) { 1 } else { random.random_range(0..2) };
-    command.encode(level, request_id, random.random_range(0..ENTRIES))
+    EncodedCommand::new(level, request_id, encoded.seen_index(), encoded.body())
 }
 
 fn any_action(random: &mut StdRng) -> Option<ActionKind> {

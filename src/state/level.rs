@@ -1,0 +1,42 @@
+//! The feature levels that this version can read.
+//!
+//! A feature level says what may stand in the log, in snapshots and in files, and how commands are applied. A node makes
+//! commands and writes files at the level that is active in its cluster, and a command raises that level once every
+//! member can read the next one (design, "Levels").
+
+/// The lowest feature level that this version can read. It is also the level of entries without a command.
+pub const LOWEST_LEVEL: u32 = 1;
+
+/// The highest feature level that this version can read.
+pub const HIGHEST_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
+
+/// A level that this version can read. Whatever differs between levels matches on this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    One,
+    #[cfg(feature = "level-2")]
+    Two,
+}
+
+impl Level {
+    /// The level with this number. `None` if this version cannot read it.
+    pub(super) fn of(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::One),
+            #[cfg(feature = "level-2")]
+            2 => Some(Self::Two),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readable_levels_are_those_from_the_lowest_to_the_highest() {
+        let readable: Vec<u32> = (0..99).filter(|number| Level::of(*number).is_some()).collect();
+        assert_eq!(readable, (LOWEST_LEVEL..=HIGHEST_LEVEL).collect::<Vec<_>>());
+    }
+}
