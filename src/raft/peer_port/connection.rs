@@ -1,7 +1,8 @@
-//! A connection to the peer port after its handshake, with the identity at the other end.
+//! A connection to the peer port after its handshake and its prefaces, with the node at the other end.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -9,31 +10,37 @@ use tonic::transport::server::Connected;
 
 use super::admission::ConnectionPlace;
 use crate::policy::Identity;
+use crate::raft::preface::content::Preface;
 use crate::tls::PeerStream;
 
-/// The identity at the other end of a connection to the peer port.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::raft) struct PeerIdentity(pub Identity);
+/// The node at the other end of a connection to the peer port. The calls on that connection are its own.
+#[derive(Debug, Clone)]
+pub(in crate::raft) struct ConnectedPeer {
+    /// The key of its certificate.
+    pub key: Identity,
+    /// What it said about itself at the beginning.
+    pub preface: Arc<Preface>,
+}
 
 /// A connection to the peer port, as the service sees it.
 pub(in crate::raft) struct PeerConnection {
     stream: PeerStream,
-    identity: Identity,
+    peer: ConnectedPeer,
     /// Freed when the connection ends.
     _place: ConnectionPlace,
 }
 
 impl PeerConnection {
-    pub(in crate::raft) fn new(stream: PeerStream, identity: Identity, place: ConnectionPlace) -> Self {
-        Self { stream, identity, _place: place }
+    pub(in crate::raft) fn new(stream: PeerStream, peer: ConnectedPeer, place: ConnectionPlace) -> Self {
+        Self { stream, peer, _place: place }
     }
 }
 
 impl Connected for PeerConnection {
-    type ConnectInfo = PeerIdentity;
+    type ConnectInfo = ConnectedPeer;
 
-    fn connect_info(&self) -> PeerIdentity {
-        PeerIdentity(self.identity)
+    fn connect_info(&self) -> ConnectedPeer {
+        self.peer.clone()
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use super::admission::{Admission, ConnectionPlace};
-use super::connection::PeerConnection;
+use super::connection::{ConnectedPeer, PeerConnection};
 use super::refusals::Refusals;
 use super::service::PeerService;
 use crate::policy::Identity;
@@ -102,14 +102,15 @@ impl PeerPort {
     /// Shakes hands and exchanges prefaces. `None` after a refusal, which is in the log then.
     async fn admit(&self, tcp: TcpStream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(tcp)).await;
-        let (mut stream, identity) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
+        let (mut stream, key) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
         let own = self.links.own_preface().now(ConnectionSide::Acceptor);
-        match exchange::accept(&mut stream, &own).await {
-            Ok(theirs) => self.links.note_accepted(identity, &theirs),
-            Err(error) => return self.refused(identity, &error).map(|()| None),
-        }
+        let preface = match exchange::accept(&mut stream, &own).await {
+            Ok(preface) => Arc::new(preface),
+            Err(error) => return self.refused(key, &error).map(|()| None),
+        };
+        self.links.note_accepted(key, &preface);
         place.handshake_done();
-        Ok(Some(PeerConnection::new(stream, identity, place)))
+        Ok(Some(PeerConnection::new(stream, ConnectedPeer { key, preface }, place)))
     }
 
     async fn shake_hands(&self, tcp: TcpStream) -> Result<(PeerStream, Identity), Refused> {

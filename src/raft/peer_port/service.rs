@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
 
-use super::connection::PeerIdentity;
+use super::connection::ConnectedPeer;
 use super::refusals::Refusals;
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
@@ -72,12 +72,13 @@ impl PeerService {
     /// # Errors
     /// This node does not take part yet, or the call does not come from a member.
     fn check_sender<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
-        let identity = request.extensions().get::<PeerIdentity>().ok_or_else(|| Status::unauthenticated("no TLS"))?;
+        let peer = request.extensions().get::<ConnectedPeer>();
+        let peer = peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))?;
         // A node that does not take part yet may not know its members.
         let running =
             self.running.get().ok_or_else(|| Status::unavailable("it does not take part in the cluster yet"))?;
-        let sender = self.links.sender(identity.0, request.metadata());
-        let sender = sender.inspect_err(|status| self.refusals.log_call(identity.0, status.message()))?;
+        let sender = self.links.sender(peer.key, &peer.preface);
+        let sender = sender.inspect_err(|status| self.refusals.log_call(peer.key, status.message()))?;
         Ok((sender, running))
     }
 }

@@ -14,6 +14,7 @@ use crate::policy::Identity;
 use crate::raft::preface::content::{ConnectionSide, Preface};
 use crate::raft::preface::exchange;
 use crate::raft::preface::own::OwnPreface;
+use crate::store::StoreId;
 use crate::tls::{PeerStream, PeerTls};
 
 /// How long connecting and the handshake may take. The exchange of prefaces has a limit of its own.
@@ -22,18 +23,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What this node needs to connect to others.
 pub(super) struct Dialer {
     pub tls: Arc<PeerTls>,
-    pub own: Arc<OwnPreface>,
+    pub own: OwnPreface,
     pub versions: PeerVersions,
 }
 
 impl Dialer {
-    /// Connects to the member at `address`, and notes which version it runs. Refuses a node with another key.
-    pub(super) async fn connect(&self, address: &str, key: Identity) -> io::Result<PeerStream> {
+    /// Connects to the member at `address`, and notes which version it runs. Refuses a node with another
+    /// key or another store.
+    pub(super) async fn connect(&self, address: &str, key: Identity, store: StoreId) -> io::Result<PeerStream> {
         let (mut stream, identity) = self.shake_hands(address).await?;
         if key != identity {
             return Err(PeerTrouble::OtherKey.into_io());
         }
         let theirs = self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
+        if theirs.store_id != store {
+            return Err(PeerTrouble::OtherStore { node: theirs.node_id }.into_io());
+        }
         self.versions.note(key, &theirs);
         Ok(stream)
     }
@@ -68,4 +73,55 @@ async fn dial(address: &str, by: Instant) -> Result<TcpStream, PeerTrouble> {
     let addresses: Vec<SocketAddr> = resolved.collect();
     let connected = timeout_at(by, TcpStream::connect(&addresses[..])).await.map_err(|_| PeerTrouble::TimedOut)?;
     connected.map_err(|error| PeerTrouble::of_io(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::raft::preface::content::NodeVersion;
+    use crate::store::Owner;
+    use crate::tls::testing::{self, TestAuthority};
+
+    const STORE: StoreId = StoreId([2; 16]);
+
+    fn dialer(authority: &TestAuthority, store_id: StoreId) -> (Dialer, TempDir) {
+        let (folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
+        let tls = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());
+        let own = OwnPreface::new(Owner { store_id, node_id: 7 }, "n7");
+        (Dialer { tls, own, versions: PeerVersions::default() }, folder)
+    }
+
+    /// Accepts one connection after the other, as the node of this dialer.
+    async fn accept(listener: TcpListener, node: Arc<Dialer>) {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            if let Ok((mut stream, _)) = node.tls.accept(tcp).await {
+                drop(exchange::accept(&mut stream, &node.own.now(ConnectionSide::Acceptor)).await);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_is_taken_only_with_its_key_and_its_store() {
+        let authority = TestAuthority::new();
+        let (dialer, _folder) = self::dialer(&authority, StoreId([1; 16]));
+        let (member, _its_folder) = self::dialer(&authority, STORE);
+        let key = member.tls.identity();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let accepting = tokio::spawn(accept(listener, Arc::new(member)));
+        let trouble = async |key, store| {
+            let error = dialer.connect(&address, key, store).await.map(drop).unwrap_err();
+            PeerTrouble::of_io(&error)
+        };
+        assert_eq!(trouble(dialer.tls.identity(), STORE).await, PeerTrouble::OtherKey);
+        assert_eq!(trouble(key, StoreId([3; 16])).await, PeerTrouble::OtherStore { node: 7 });
+        assert_eq!(dialer.versions.of(key), None);
+        dialer.connect(&address, key, STORE).await.map(drop).unwrap();
+        assert_eq!(dialer.versions.of(key), Some(NodeVersion::own()));
+        accepting.abort();
+    }
 }

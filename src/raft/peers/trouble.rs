@@ -6,6 +6,7 @@ use std::io;
 use tonic::{Code, Status};
 
 use crate::raft::preface::exchange::PrefaceError;
+use crate::raft::protocol::types::NodeId;
 use crate::tls::handshake_failure;
 
 /// Why another node does not work with this one. The text continues a sentence that begins with the node's name.
@@ -35,6 +36,15 @@ pub enum PeerTrouble {
     /// The node at its address has another key than the membership records.
     #[error("cannot be used: the certificate at its address has another key than the membership records")]
     OtherKey,
+    /// The node at its address has another store than the membership records.
+    #[error(
+        "cannot be used: the node at its address has another data folder (cluster.data) than the membership records: the \
+         data folder of node {node}"
+    )]
+    OtherStore {
+        /// The id of the node to which that store belongs.
+        node: NodeId,
+    },
     /// The connection broke, or the system could not make it.
     #[error("cannot be reached: {0}")]
     Broken(String),
@@ -52,7 +62,7 @@ impl PeerTrouble {
         let kind = match &self {
             Self::ConnectionRefused => io::ErrorKind::ConnectionRefused,
             Self::TimedOut => io::ErrorKind::TimedOut,
-            Self::OtherKey => io::ErrorKind::PermissionDenied,
+            Self::OtherKey | Self::OtherStore { .. } => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, self)

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::content::{ConnectionSide, NodeVersion, Preface};
+use crate::state::{ClusterId, ClusterState};
 use crate::store::{Owner, View};
 
 /// What this node says about itself at the beginning of each connection.
@@ -29,22 +30,26 @@ impl OwnPreface {
         &self.name
     }
 
-    /// The state of this node, once it takes part.
-    pub(in crate::raft) fn view(&self) -> Option<&Arc<View>> {
-        self.view.get()
+    /// The id of this node's cluster. `None` until the node has applied the cluster's first command.
+    pub(in crate::raft) fn cluster(&self) -> Option<ClusterId> {
+        self.state().map(|state| state.id)
+    }
+
+    fn state(&self) -> Option<Arc<ClusterState>> {
+        self.view.get()?.cluster()
     }
 
     /// The preface as it is now, for this end of a connection.
     pub(in crate::raft) fn now(&self, side: ConnectionSide) -> Preface {
-        let cluster = self.view().and_then(|view| view.cluster());
+        let state = self.state();
         Preface {
             side,
             node_id: self.owner.node_id,
             name: self.name.clone(),
             store_id: self.owner.store_id,
-            cluster: cluster.as_ref().map(|cluster| cluster.id),
+            cluster: state.as_ref().map(|state| state.id),
             version: NodeVersion::own(),
-            active_level: cluster.map(|cluster| cluster.level),
+            active_level: state.map(|state| state.level),
         }
     }
 }
