@@ -10,7 +10,8 @@ const MAX_COMMIT: usize = 64;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=proto");
-    let files = ["state.proto", "store.proto", "peer.proto"].map(|file| Path::new("proto").join(file));
+    let files =
+        ["state.proto", "store.proto", "peer.proto", "reserved.proto"].map(|file| Path::new("proto").join(file));
     let descriptors = protox::compile(&files, ["proto"])?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     note_commit();
