@@ -87,9 +87,20 @@ impl StateMachine {
             tracing::error!(index, "a command cannot be read, or is invalid: every node skips it");
             self.keystore.count_malformed();
         }
+        let level = cluster.map(|cluster| cluster.level);
         self.keystore.change(index, changes);
+        self.log_level(level);
         self.keystore.remember(Remembered { request_id: command.request_id(), index, outcome: outcome.clone() });
         outcome
+    }
+
+    /// Logs that the feature level has risen, if it was this one before.
+    fn log_level(&self, before: Option<u32>) {
+        if let (Some(from), Some(to)) = (before, self.keystore.view().level())
+            && from < to
+        {
+            tracing::info!(from, to, "the cluster has raised its feature level");
+        }
     }
 }
 
@@ -128,12 +139,13 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: store::Snapshot) -> io::Result<()> {
-        let begun = Instant::now();
+        let (begun, level) = (Instant::now(), self.keystore.view().level());
         // Filling in a million keys takes seconds. Heartbeats go on meanwhile.
         tokio::task::block_in_place(|| {
             let snapshot = self.snapshots.accept(&snapshot.path, None).map_err(io::Error::other)?;
             self.keystore.install(&snapshot).map_err(io::Error::other)
         })?;
+        self.log_level(level);
         let index = meta.last_log_id.map_or(0, |id| id.index);
         tracing::info!(
             index,
