@@ -114,9 +114,10 @@ fn check_permission(command: &Command, rules: &Rules) -> Result<(), Outcome> {
     let Command { operation, actor, action, .. } = command;
     let fits = action.is_some_and(|action| actions(operation).contains(&action));
     let permitted = match (actor, action) {
-        (Actor::Node, None) => {
-            matches!(operation, Operation::RecordUse(_) | Operation::AdvanceTime { .. } | Operation::RaiseLevel { .. })
-        }
+        (Actor::Node, None) => matches!(
+            operation,
+            Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } | Operation::RaiseLevel { .. }
+        ),
         (Actor::Node, Some(_)) => fits && matches!(operation, Operation::CreateKey { .. } | Operation::PurgeKey(_)),
         (Actor::Client { .. }, Some(action)) => {
             fits && rules.permit_actor(*actor, action.on(&operation.name())).is_ok()

@@ -484,7 +484,7 @@ fn the_first_command_comes_first_and_has_the_level_at_which_the_cluster_begins()
     let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110)).encode(1, RequestId([3; 16]), 0);
     assert_eq!(outcome(&creation), (Outcome::NotInitialised, 0));
     let again = applied(&at_level(1, 0, &first(1, 9)), &[], &rules, &memory);
-    assert_eq!(again.0, Outcome::Denied);
+    assert_eq!(again.0, Outcome::AlreadyInitialised);
 }
 
 #[test]
