@@ -52,19 +52,20 @@ impl Command {
     /// action denies the command too, because the action leads to no operation of level 1.
     pub(super) fn decode(body: &[u8]) -> Result<Self, Outcome> {
         let wire = wire::Command::decode(body).map_err(|_| Outcome::Malformed)?;
+        let number = wire.action;
+        let command = Self::without_action(wire).map_err(|_| Outcome::Malformed)?;
         // A field that only a later version knows would be lost here and kept there. So each level has its own fields, and
-        // a body has exactly one form.
-        if wire.encode_to_vec() != body {
+        // a body has exactly one form. This is checked before the action, so that each version refuses the same.
+        if (wire::Command { action: number, ..command.to_wire() }).encode_to_vec() != body {
             return Err(Outcome::Malformed);
         }
-        Self::from_wire(wire).map_err(|_| Outcome::Malformed)?
+        Ok(Self { action: action_from_wire(number).ok_or(Outcome::Denied)?, ..command })
     }
 
-    fn from_wire(wire: wire::Command) -> Result<Result<Self, Outcome>, DecodeError> {
+    fn without_action(wire: wire::Command) -> Result<Self, DecodeError> {
         let actor = actor_from_wire(wire.actor)?;
         let operation = Operation::from_wire(wire.operation.ok_or(DecodeError("operation"))?)?;
-        let Some(action) = action_from_wire(wire.action) else { return Ok(Err(Outcome::Denied)) };
-        Ok(Ok(Self { time_ns: wire.time_ns, actor, action, file_names_admin: wire.file_names_admin, operation }))
+        Ok(Self { time_ns: wire.time_ns, actor, action: None, file_names_admin: wire.file_names_admin, operation })
     }
 
     fn to_wire(&self) -> wire::Command {
@@ -138,6 +139,15 @@ mod tests {
         let with_another_field = [whole.encode_to_vec(), vec![0xfa, 0x01, 0]].concat();
         for malformed in [without.encode_to_vec(), with_another_field, b"\xff\xff".to_vec()] {
             assert_eq!(Command::decode(&malformed), Err(Outcome::Malformed));
+        }
+        // An actor without an identity is the node, which no file names as admin. An author comes from the actor.
+        let nameless = wire::Actor { identity: Bytes::new(), file_admin: true };
+        let nameless = wire::Command { actor: Some(nameless), ..whole.clone() };
+        let policy = wire::Policy { name: "app".to_owned(), ..Default::default() };
+        let put = wire::PutPolicy { policy: Some(policy), replace: true, only: Bytes::new() };
+        let authorless = wire::Command { operation: Some(wire::command::Operation::PutPolicy(put)), ..whole.clone() };
+        for other_form in [nameless, authorless] {
+            assert_eq!(Command::decode(&other_form.encode_to_vec()), Err(Outcome::Malformed));
         }
         let action = wire::Command { action: 999, ..whole };
         assert_eq!(Command::decode(&action.encode_to_vec()), Err(Outcome::Denied));
