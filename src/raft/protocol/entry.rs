@@ -44,14 +44,6 @@ pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
     }
 }
 
-/// The level of an entry, which its payload carries.
-pub(in crate::raft) fn level_of(entry: &Entry) -> u32 {
-    match &entry.payload {
-        EntryPayload::Normal(proposal) => proposal.command.level(),
-        EntryPayload::Blank | EntryPayload::Membership(_) => LOWEST_LEVEL,
-    }
-}
-
 /// Decodes the payload of the entry at `id`.
 ///
 /// # Errors
@@ -70,13 +62,17 @@ pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entr
         return Err(EntryError::Damaged);
     }
     match kind {
-        BLANK => Ok(Entry::new_blank(id)),
+        BLANK if payload.is_empty() => Ok(Entry::new_blank(id)),
         COMMAND => {
             let command = EncodedCommand::of_bytes(framed.slice(FRAME_BYTES..)).ok_or(EntryError::Damaged)?;
             Ok(Entry::new_normal(id, Proposal { framed, command }))
         }
         MEMBERSHIP => {
             let (_, membership) = decode_membership(&payload).ok_or(EntryError::Damaged)?;
+            // The log gets what this node encodes. A field that it does not know must not get lost there.
+            if encode_membership(None, &membership) != payload {
+                return Err(EntryError::Damaged);
+            }
             Ok(Entry::new_membership(id, membership))
         }
         _ => Err(EntryError::Damaged),
@@ -135,7 +131,9 @@ mod tests {
             &[1, 0, 0],
             &[9, 0, 0, 0, 0, 1],
             &[1, 7, 0, 0, 0, 1],
+            &[1, 0, 0, 0, 0, 1, 0],
             &[1, 2, 0, 0, 0, 1, 255],
+            &[1, 2, 0, 0, 0, 1, 10, 0],
             &[1, 1, 0, 0, 0, 1, 7],
         ] {
             let decoded = decode_entry(id(), Bytes::copy_from_slice(payload));
