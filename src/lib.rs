@@ -22,4 +22,6 @@ pub mod socket;
 pub mod state;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod test_vectors;
 pub mod tls;

@@ -37,7 +37,16 @@ const SEALED: usize = NONCE + CONTENT + TAG;
 impl Ring {
     /// Seals `material` under the active version of the ring: 110 bytes.
     pub fn seal_material(&self, material: &KeyMaterial, binding: &Binding<'_>) -> Vec<u8> {
-        let nonce = random::bytes::<NONCE>();
+        self.seal_with(random::bytes(), material, binding)
+    }
+
+    /// The same with a fixed nonce, for the vectors in `tests/vectors`.
+    #[cfg(test)]
+    pub(crate) fn seal_material_with_nonce(&self, nonce: u8, material: &KeyMaterial, binding: &Binding<'_>) -> Vec<u8> {
+        self.seal_with([nonce; NONCE], material, binding)
+    }
+
+    fn seal_with(&self, nonce: [u8; NONCE], material: &KeyMaterial, binding: &Binding<'_>) -> Vec<u8> {
         let mut record = Vec::with_capacity(SEALED);
         record.extend_from_slice(&nonce);
         encode(material, &mut record);

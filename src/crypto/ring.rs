@@ -78,7 +78,8 @@ impl Ring {
 
     /// Wraps every version with `root`.
     pub fn wrap(&self, root: &RootKey, cluster: &[u8; 16]) -> Vec<RingWrap> {
-        self.keys.iter().map(|(&version, key)| RingWrap::new(version, key, root, cluster)).collect()
+        let wrap = |(&version, key)| RingWrap::new(version, key, root, cluster, random::bytes());
+        self.keys.iter().map(wrap).collect()
     }
 
     /// The version that seals new records.
@@ -106,9 +107,23 @@ impl Ring {
     }
 }
 
+/// What the vectors in `tests/vectors` need: a ring and wraps without random bytes.
+#[cfg(test)]
+impl Ring {
+    /// A ring with these keys.
+    pub(crate) fn of_keys<const N: usize>(active: u32, keys: [(u32, [u8; 32]); N]) -> Self {
+        Self { active, keys: keys.into_iter().map(|(version, key)| (version, Secret::from_bytes(&key))).collect() }
+    }
+
+    /// Wraps one version with `root`, with this nonce.
+    pub(crate) fn wrap_with_nonce(&self, version: u32, root: &RootKey, cluster: &[u8; 16], nonce: u8) -> RingWrap {
+        let key = self.key(version).expect("the ring has the version");
+        RingWrap::new(version, key, root, cluster, [nonce; NONCE])
+    }
+}
+
 impl RingWrap {
-    fn new(version: u32, key: &Secret<32>, root: &RootKey, cluster: &[u8; 16]) -> Self {
-        let nonce = random::bytes::<NONCE>();
+    fn new(version: u32, key: &Secret<32>, root: &RootKey, cluster: &[u8; 16], nonce: [u8; NONCE]) -> Self {
         let mut sealed = [0; 32 + TAG];
         let (text, tag) = sealed.split_at_mut(32);
         text.copy_from_slice(key.expose());

@@ -126,3 +126,6 @@ mod tests {
         assert_eq!(root_keys_in(&bytes[..40]), Vec::<[u8; 32]>::new());
     }
 }
+
+#[cfg(test)]
+mod vectors;

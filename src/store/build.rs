@@ -17,7 +17,7 @@ const KEYS_AT_A_TIME: usize = 1024;
 
 /// A snapshot to build. It has copies of everything but the keys, and reads those from the frozen view.
 pub struct SnapshotBuild {
-    header: SnapshotHeader,
+    pub(super) header: SnapshotHeader,
     copied: Vec<(Vec<u8>, Bytes)>,
     view: Arc<View>,
 }

@@ -22,6 +22,8 @@ mod ring_versions;
 mod snapshot;
 mod snapshot_header;
 mod staging;
+#[cfg(test)]
+mod testing;
 mod view;
 mod wire;
 

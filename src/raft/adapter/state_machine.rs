@@ -306,3 +306,6 @@ mod tests {
         Suite::test_all(Builder).await.unwrap();
     }
 }
+
+#[cfg(test)]
+mod vectors;

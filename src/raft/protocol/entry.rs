@@ -44,6 +44,14 @@ pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
     }
 }
 
+/// The level of an entry, which its payload carries.
+pub(in crate::raft) fn level_of(entry: &Entry) -> u32 {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.command.level(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => LOWEST_LEVEL,
+    }
+}
+
 /// Decodes the payload of the entry at `id`.
 ///
 /// # Errors

@@ -1,0 +1,43 @@
+//! What tests outside `store` need to put a keystore into a certain state, and to see all of it.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use super::folder::Folders;
+use super::{Keystore, SnapshotBuild};
+use crate::state::{Digest, Memory};
+
+impl Keystore {
+    /// Makes an empty memory of done commands one that has forgotten all commands before number `first`, the last of
+    /// which was in the entry at `index`.
+    pub(crate) fn begin_memory(&mut self, first: u64, index: u64) {
+        self.memory = Memory::restore(first, index, VecDeque::new());
+    }
+
+    /// Opens the keystore in this folder, without the log that belongs to it.
+    pub(crate) fn open_alone(root: &Path) -> Self {
+        let folders = Folders::new(root).expect("the folder can be used");
+        Self::open(folders).expect("the keystore is whole").expect("a keystore is in use")
+    }
+
+    /// How many entries the replicated state has, and their digest.
+    pub(crate) fn entries_and_digest(&self) -> (u64, Digest) {
+        (self.applied.entries, self.applied.digest)
+    }
+
+    /// The pairs in sled, sorted by key.
+    pub(crate) fn pairs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.staging.sync().expect("the disk takes it");
+        let folder = self.staging.folder();
+        let pairs = folder.db.iter().map(|pair| pair.expect("sled can read what it wrote"));
+        pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+}
+
+impl SnapshotBuild {
+    /// The same snapshot, made at another time.
+    pub(crate) fn made_at(mut self, created_at_ns: i64) -> Self {
+        self.header.created_at_ns = created_at_ns;
+        self
+    }
+}
