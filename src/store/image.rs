@@ -39,7 +39,7 @@ pub(super) struct Image {
     pub membership: Bytes,
 }
 
-/// What is wrong with a keystore or a snapshot. The node rebuilds it and never serves from it.
+/// What is wrong with the bytes of a keystore or a snapshot. The node rebuilds it and never serves from it.
 #[derive(Debug, Error)]
 pub enum Damage {
     /// An entry cannot be read.
@@ -48,7 +48,7 @@ pub enum Damage {
     /// The content differs from what the node noted when it wrote it.
     #[error("its {what} is {found}, but the node that wrote it noted {noted}")]
     Disagreement {
-        /// What differs: `entry count`, `digest` or `applied index`.
+        /// What differs, for example `entry count` or `digest`.
         what: &'static str,
         /// The value that the node noted.
         noted: String,

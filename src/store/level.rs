@@ -10,7 +10,7 @@ use crate::state::{HIGHEST_LEVEL, LOWEST_LEVEL};
 /// The levels that this version reads.
 const READABLE: RangeInclusive<u32> = LOWEST_LEVEL..=HIGHEST_LEVEL;
 
-/// What is written at some level says about itself: that level, and the lowest one that its reader must know.
+/// The level at which a node wrote something, and the lowest level that a reader of it must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WrittenLevel {
     /// The level at which it is written.
@@ -54,7 +54,7 @@ impl WrittenLevel {
     /// Bytes of the encoded form.
     pub(super) const BYTES: usize = 8;
 
-    /// What a node writes while this level is active. Whoever reads it must know that level.
+    /// The level of everything that a node writes while `level` is active. Every reader must know that level.
     pub fn active(level: u32) -> Self {
         Self { level, lowest_reader: level }
     }

@@ -12,7 +12,7 @@
 //! | 32 | n | the body, the message `SnapshotHeader` of `proto/store.proto` |
 //! | 32 + n | 32 | SHA-256 of everything before |
 //!
-//! Later formats keep this frame, so that every version can tell a newer format from damage. A reader trusts a header
+//! Later formats keep this frame, so that no version takes a newer format for damage. A reader trusts a header
 //! whose checksum holds before it has read the entries.
 
 use std::io::Read;
