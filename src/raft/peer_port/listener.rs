@@ -134,3 +134,78 @@ impl PeerPort {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::raft::preface::own::OwnPreface;
+    use crate::store::{Owner, StoreId};
+    use crate::tls::testing::{self, TestAuthority, pair};
+
+    const FROM: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    struct Ports {
+        port: Arc<PeerPort>,
+        /// The TLS of a node that connects.
+        caller: PeerTls,
+        _folders: [TempDir; 2],
+    }
+
+    fn ports() -> Ports {
+        let authority = TestAuthority::new();
+        let tls = || {
+            let (folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
+            (PeerTls::load(&cert, &key, &ca).unwrap(), folder)
+        };
+        let ((own, folder), (caller, its_folder)) = (tls(), tls());
+        let (own, owner) = (Arc::new(own), Owner { store_id: StoreId([1; 16]), node_id: 1 });
+        let links = Arc::new(Links::new(owner, "a", Arc::clone(&own), std::collections::HashMap::new()));
+        let port = Arc::new(PeerPort { tls: own, links, refusals: Arc::default() });
+        Ports { port, caller, _folders: [folder, its_folder] }
+    }
+
+    /// Lets one handshake run at a time.
+    fn admission() -> Arc<Admission> {
+        Admission::new(8, 1, &[])
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_admitted_after_the_preface_and_is_a_handshake_until_then() {
+        let Ports { port, caller, _folders } = ports();
+        let (admission, (near, far)) = (admission(), pair().await);
+        let place = admission.enter(FROM).unwrap();
+        let admitting = tokio::spawn(async move { port.admit(far, place).await });
+        let (mut stream, _) = caller.connect(near).await.unwrap();
+        assert!(admission.enter(FROM).is_err(), "a client that has not sent its preface takes part of the limit");
+        let own = OwnPreface::new(Owner { store_id: StoreId([2; 16]), node_id: 2 }, "b");
+        let own = own.now(ConnectionSide::Connector);
+        let theirs = exchange::connect(&mut stream, &own).await.unwrap();
+        assert_eq!((theirs.name.as_str(), theirs.node_id), ("a", 1));
+        let admitted = admitting.await.unwrap().unwrap().unwrap();
+        let peer = tonic::transport::server::Connected::connect_info(&admitted);
+        assert_eq!((peer.key, &*peer.preface), (caller.identity(), &own));
+        assert!(admission.enter(FROM).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_begins_with_http2_gets_a_refusal_and_no_connection() {
+        let Ports { port, caller, _folders } = ports();
+        let (admission, (near, far)) = (admission(), pair().await);
+        let place = admission.enter(FROM).unwrap();
+        let admitting = tokio::spawn(async move { port.admit(far, place).await.map(|admitted| admitted.is_some()) });
+        let (mut stream, _) = caller.connect(near).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = Vec::new();
+        // The node may close the connection with bytes of the client unread, which resets it.
+        drop(stream.read_to_end(&mut answer).await);
+        assert!(String::from_utf8_lossy(&answer).contains("a received a frame of"), "{answer:?}");
+        assert!(matches!(admitting.await.unwrap(), Ok(false)));
+        assert!(admission.enter(FROM).is_ok(), "a refused connection frees its place");
+    }
+}

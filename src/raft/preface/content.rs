@@ -192,7 +192,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_preface_says_what_it_said_after_the_wire() {
+    fn a_preface_is_decoded_as_it_was_encoded() {
         let whole = preface("a", ConnectionSide::Connector);
         let blank = Preface { cluster: None, active_level: None, ..whole.clone() };
         for sent in [whole, blank] {

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whatever_a_client_sends_ends_in_an_error() {
+    async fn any_bytes_end_in_an_error() {
         for _ in 0..2_000 {
             let mut bytes: Vec<u8> = (0..rand::random_range(0..64)).map(|_| rand::random()).collect();
             if rand::random() {
