@@ -1,4 +1,5 @@
 //! A node that waits says what it waits for on its local socket, and the others do not take it for an up-to-date node.
+//! Each node shows what it knows of the others.
 
 use serde_json::Value;
 
@@ -79,4 +80,42 @@ async fn blank_nodes_say_what_keeps_them_from_beginning() {
     cluster.config_mut(1).cluster.peers.swap(0, 1);
     cluster.begin_nodes(&[0, 1]).await;
     wait_until_waiting_for(&cluster, 0, &["has another list in cluster.peers", "connection refused"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_of_another_cluster_is_refused_and_says_so() {
+    let mut cluster = three_nodes().await;
+    cluster.stop_all().await;
+    let of_another = cluster.data(0).to_owned();
+    for number in 0..3 {
+        let data = cluster.data(number).with_extension("second");
+        cluster.config_mut(number).cluster.data = data;
+    }
+    cluster.start_nodes(&[0, 1, 2]).await;
+    cluster.stop(0).await;
+    cluster.config_mut(0).cluster.data = of_another;
+    cluster.begin_nodes(&[0]).await;
+    let words = ["node-2 (", "node-3 (", "is refused by this node: node-3 belongs to the cluster"];
+    wait_until_waiting_for(&cluster, 0, &words).await;
+    let others = async || {
+        let status = cluster.local_status(1).await.ok()?;
+        let member = status["members"].as_array()?.iter().find(|member| member["name"] == "node-1")?.clone();
+        member["problem"]["reason"].as_str()?.contains("node-1 belongs to the cluster").then_some(())
+    };
+    cluster.wait_for("another node to report it", others).await;
+    cluster.admin().create(1, "after").await.expect("the others go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_node_shows_the_version_and_the_levels_of_every_member() {
+    let cluster = three_nodes().await;
+    for number in 0..3 {
+        let look = async || {
+            let status = cluster.local_status(number).await.ok()?;
+            let (version, levels) = (&status["node"]["version"], &status["node"]["levels"]);
+            let said = |member: &Value| member["version"] == *version && member["levels"] == *levels;
+            (levels["highest"].is_u64() && status["members"].as_array()?.iter().all(said)).then_some(())
+        };
+        cluster.wait_for("every member to have said its version", look).await;
+    }
 }
