@@ -13,9 +13,8 @@ pub type NamedLog = (String, BoxStream<'static, PeerLog>);
 
 impl Kms {
     /// The key that signs this node's audit trail. It comes from the key ring, so a sealed node does not have it.
-    pub fn audit_key(&self) -> Option<SigningKey> {
-        let ring = self.ring.load();
-        ring.as_ref().map(|ring| ring.audit_key(&self.cluster.store_id().0))
+    pub fn audit_key(&self) -> SigningKey {
+        self.ring.load().audit_key(&self.cluster.store_id().0)
     }
 
     /// This node's name.

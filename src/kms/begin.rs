@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ring::{self, SealError};
+use super::ring::{self, open_ring};
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
 use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyName, Role};
-use crate::raft::Waits;
-use crate::state::{Command, EncodedCommand, HIGHEST_LEVEL, Init, Operation, RequestId};
+use crate::raft::{Cluster, Waits};
+use crate::state::{ClusterState, Command, EncodedCommand, HIGHEST_LEVEL, Init, Operation, RequestId};
 
 /// How long one attempt to write may take before the node makes the next one.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -20,13 +20,29 @@ const RETRY: Duration = Duration::from_millis(20);
 /// The policies of a configuration file, each with its identities.
 pub type FilePolicies = BTreeMap<PolicyName, (Policy, Vec<Identity>)>;
 
-impl Kms {
-    /// Returns once the cluster is initialised. Until then, the node proposes the first command while it leads.
-    pub async fn wait_until_initialised(&self, root: &RootKey, policies: &FilePolicies) {
+/// What a node needs to write the cluster's first command.
+pub struct Bootstrap<'a> {
+    /// This node's part in the cluster.
+    pub cluster: &'a Cluster,
+    /// The root key that wraps the new key ring.
+    pub root: &'a RootKey,
+    /// The policies with which the cluster begins.
+    pub policies: &'a FilePolicies,
+    /// The admin that this node's configuration file names.
+    pub file_admin: Option<Identity>,
+}
+
+impl Bootstrap<'_> {
+    /// Returns once the cluster is initialised, with the facts about it. Until then, the node proposes the first command
+    /// while it leads.
+    pub async fn wait_until_initialised(&self) -> Arc<ClusterState> {
         let mut progress = self.cluster.progress();
-        while self.cluster.view().cluster().is_none() {
+        loop {
+            if let Some(cluster) = self.cluster.view().cluster() {
+                return cluster;
+            }
             if self.cluster.leads() {
-                let command = self.first_command(root, policies);
+                let command = self.first_command(self.root, self.policies);
                 // Several nodes may propose one in turn. Only the first takes effect, and any of them will do.
                 let _ = self.cluster.write(&command, Instant::now() + ATTEMPT).await;
             }
@@ -34,25 +50,47 @@ impl Kms {
         }
     }
 
-    /// Opens the cluster's key ring. From then on this node can use keys.
-    ///
-    /// # Errors
-    /// The root key does not open it.
-    pub fn unseal(&self, root: &RootKey) -> Result<(), SealError> {
-        if let Some(cluster) = self.cluster.view().cluster() {
-            self.ring.store(Some(Arc::new(ring::open(&cluster, root)?)));
-        }
-        self.root.store(Some(Arc::new(root.clone())));
-        Ok(())
+    fn file_admin(&self) -> Option<Identity> {
+        self.file_admin
     }
 
+    fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> EncodedCommand {
+        let now = clock::unix_ns();
+        let author = Author { created_at: Some(now), created_by: self.file_admin() };
+        let bound = |name: &PolicyName| Assignment { role: Role::Policy(name.clone()), author };
+        let assignments = policies.iter().flat_map(|(name, (_, ids))| ids.iter().map(move |id| (*id, bound(name))));
+        let init = Init {
+            cluster: ring::new_cluster(root, now),
+            policies: policies.iter().map(|(name, (policy, _))| (name.clone(), policy.clone(), author)).collect(),
+            assignments: assignments.collect(),
+        };
+        let command = Command {
+            time_ns: now,
+            actor: Actor::Node,
+            action: None,
+            file_names_admin: self.file_admin().is_some(),
+            operation: Operation::Init(Box::new(init)),
+        };
+        command.encode(HIGHEST_LEVEL, RequestId(random::bytes()), self.cluster.seen_index())
+    }
+}
+
+/// Waits until this node has applied everything that the cluster had committed when the call began.
+pub async fn wait_until_caught_up(cluster: &Cluster) {
+    while cluster.linearize(Instant::now() + ATTEMPT).await.is_err() {}
+}
+
+impl Kms {
     /// Opens the key ring again after it has changed.
     pub(super) fn reopen_ring(&self) -> Result<(), Error> {
-        let root = self.root.load_full().ok_or(Error::Stopping)?;
-        self.unseal(&root).map_err(|error| {
+        let cluster = self.cluster.view().cluster().ok_or(Error::Stopping)?;
+        let opened = open_ring(cluster.id, &cluster.ring, cluster.active_ring_version, &self.root);
+        let ring = opened.map_err(|error| {
             tracing::error!(%error, "the root key does not open the changed key ring");
             Error::Stopping
-        })
+        })?;
+        self.ring.store(Arc::new(ring));
+        Ok(())
     }
 
     /// Creates the missing keys of the configuration file. Returns once each one exists or waits for its deletion.
@@ -78,30 +116,5 @@ impl Kms {
                 }
             }
         }
-    }
-
-    /// Waits until this node has applied everything that the cluster had committed when the call began.
-    pub async fn wait_until_caught_up(&self) {
-        while self.cluster.linearize(Instant::now() + ATTEMPT).await.is_err() {}
-    }
-
-    fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> EncodedCommand {
-        let now = clock::unix_ns();
-        let author = Author { created_at: Some(now), created_by: self.file_admin() };
-        let bound = |name: &PolicyName| Assignment { role: Role::Policy(name.clone()), author };
-        let assignments = policies.iter().flat_map(|(name, (_, ids))| ids.iter().map(move |id| (*id, bound(name))));
-        let init = Init {
-            cluster: ring::new_cluster(root, now),
-            policies: policies.iter().map(|(name, (policy, _))| (name.clone(), policy.clone(), author)).collect(),
-            assignments: assignments.collect(),
-        };
-        let command = Command {
-            time_ns: now,
-            actor: Actor::Node,
-            action: None,
-            file_names_admin: self.file_admin().is_some(),
-            operation: Operation::Init(Box::new(init)),
-        };
-        command.encode(HIGHEST_LEVEL, RequestId(random::bytes()), self.cluster.seen_index())
     }
 }

@@ -133,8 +133,8 @@ impl Kms {
         material: &KeyMaterial,
         author: Author,
     ) -> Result<KeyRecord, Error> {
-        let (cluster, ring) = self.cluster_and_ring()?;
-        let binding = key_binding(cluster.id, name, creation_id, version);
+        let ring = self.ring.load();
+        let binding = key_binding(self.cluster_id, name, creation_id, version);
         Ok(KeyRecord {
             creation_id,
             version,
@@ -177,8 +177,8 @@ impl Kms {
 
     /// The material in a record.
     pub(super) fn open_record(&self, name: KeyName<'_>, record: &KeyRecord) -> Result<KeyMaterial, Error> {
-        let (cluster, ring) = self.cluster_and_ring()?;
-        let binding = key_binding(cluster.id, name, record.creation_id, record.version);
+        let ring = self.ring.load();
+        let binding = key_binding(self.cluster_id, name, record.creation_id, record.version);
         ring.open_material(record.ring_version, &record.sealed, &binding, record.cipher)
             .map_err(|error| does_not_open(name, &error))
     }

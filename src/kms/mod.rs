@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 
 pub use crate::crypto::{Cipher, CipherError};
 pub use crate::raft::{
@@ -34,19 +34,20 @@ pub use crate::raft::{
 };
 pub use access::IdentityDescription;
 pub use audit::NamedLog;
-pub use begin::FilePolicies;
+pub use begin::{Bootstrap, FilePolicies, wait_until_caught_up};
 pub use data::DataKey;
 pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
-pub use ring::{LONGEST_WRAP, SealError, root_keys_in};
-pub use status::{ClusterStatus, NodeState, StateCell, StorageFigures, ThisNode};
+pub use ring::{LONGEST_WRAP, OpenedRing, SealError, open_ring, root_keys_in};
+pub use status::{ClusterStatus, NodeState, StateSource, StorageFigures, ThisNode};
 pub use versions::{KeyVersion, KeyVersions};
 
 use crate::config::CacheConfig;
 use crate::crypto::{Ring, RootKey};
 use crate::policy::Identity;
 use crate::raft::Cluster;
+use crate::state::ClusterId;
 use opened::OpenedKeys;
 use status::SeenOnDisk;
 use unopenable::UnopenableRecords;
@@ -57,39 +58,42 @@ use unopenable::UnopenableRecords;
 /// knows the key. Everything else is linearizable (design, "Reads").
 pub struct Kms {
     cluster: Arc<Cluster>,
-    /// The key ring, or `None` while the node is sealed.
-    ring: ArcSwapOption<Ring>,
+    /// The cluster's id, to which each record of a key is bound.
+    cluster_id: ClusterId,
+    ring: ArcSwap<Ring>,
     /// The root key that opened the ring, and opens it again after it changes.
-    root: ArcSwapOption<RootKey>,
+    root: RootKey,
     opened: OpenedKeys,
     unopenable: UnopenableRecords,
     file_admin: ArcSwap<Option<Identity>>,
     /// How long a deleted key can be restored. With 0, a deletion removes the key at once.
     deletion_window_ns: AtomicU64,
-    state: Arc<StateCell>,
+    state: StateSource,
     this_node: ThisNode,
     seen_on_disk: SeenOnDisk,
 }
 
 impl Kms {
-    /// The operations on this cluster. They work once [`Kms::unseal`] has opened the key ring.
+    /// The operations on this cluster, with the cluster's open key ring.
     pub fn new(
         cluster: Arc<Cluster>,
+        opened: OpenedRing,
         cache: CacheConfig,
-        file_admin: Option<Identity>,
-        state: Arc<StateCell>,
-        this_node: ThisNode,
+        node: ThisNode,
+        state: StateSource,
     ) -> Self {
+        let OpenedRing { cluster_id, ring, root } = opened;
         Self {
             cluster,
-            ring: ArcSwapOption::empty(),
-            root: ArcSwapOption::empty(),
+            cluster_id,
+            ring: ArcSwap::from_pointee(ring),
+            root,
             opened: OpenedKeys::new(cache),
             unopenable: UnopenableRecords::default(),
-            file_admin: ArcSwap::from_pointee(file_admin),
+            file_admin: ArcSwap::default(),
             deletion_window_ns: AtomicU64::new(0),
             state,
-            this_node,
+            this_node: node,
             seen_on_disk: SeenOnDisk::default(),
         }
     }
@@ -116,11 +120,5 @@ impl Kms {
 
     async fn linearize(&self, by: Instant) -> Result<(), Error> {
         Ok(self.cluster.linearize(by).await?)
-    }
-
-    fn cluster_and_ring(&self) -> Result<(Arc<crate::state::ClusterState>, Arc<Ring>), Error> {
-        let cluster = self.cluster.view().cluster().ok_or(Error::Stopping)?;
-        let ring = self.ring.load_full().ok_or(Error::Stopping)?;
-        Ok((cluster, ring))
     }
 }

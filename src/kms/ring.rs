@@ -16,6 +16,16 @@ const WRAPS: u8 = 0x12;
 /// The most bytes in a file from the beginning of a ring version to the end of a root key's fingerprint in it.
 pub const LONGEST_WRAP: usize = 256;
 
+/// A cluster's key ring, open, and the root key that opened it.
+pub struct OpenedRing {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// Its ring.
+    pub ring: Ring,
+    /// The root key.
+    pub root: RootKey,
+}
+
 /// Why the key ring does not open.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SealError {
@@ -50,12 +60,15 @@ pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> ClusterState {
     }
 }
 
-/// Opens the cluster's ring.
-pub(super) fn open(cluster: &ClusterState, root: &RootKey) -> Result<Ring, SealError> {
-    let wraps = cluster.ring.iter().flat_map(|version| version.wraps.iter().map(|wrap| (version.version, wrap)));
+/// Opens the ring of a cluster: every version of it, with the wrap that this root key made.
+///
+/// # Errors
+/// The root key does not open it.
+pub fn open_ring(cluster: ClusterId, ring: &[RingVersion], active: u32, root: &RootKey) -> Result<Ring, SealError> {
+    let wraps = ring.iter().flat_map(|version| version.wraps.iter().map(|wrap| (version.version, wrap)));
     let decoded = wraps.map(|(version, wrap)| decode(version, wrap).ok_or(SealError::UnknownWrap { version }));
     let wraps = decoded.collect::<Result<Vec<_>, _>>()?;
-    Ok(Ring::unwrap(&wraps, cluster.active_ring_version, root, &cluster.id.0)?)
+    Ok(Ring::unwrap(&wraps, active, root, &cluster.0)?)
 }
 
 /// Searches these bytes for wraps of key rings, and returns the fingerprints of their root keys.
@@ -96,6 +109,12 @@ fn decode(version: u32, bytes: &[u8]) -> Option<RingWrap> {
     Some(RingWrap { version, root: *root, nonce: *nonce, sealed: rest.try_into().ok()? })
 }
 
+/// Opens the ring in these facts.
+#[cfg(test)]
+fn opened(cluster: &ClusterState, root: &RootKey) -> Result<Ring, SealError> {
+    open_ring(cluster.id, &cluster.ring, cluster.active_ring_version, root)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,11 +123,14 @@ mod tests {
     fn the_ring_opens_under_its_root_key_alone() {
         let root = RootKey::random();
         let cluster = new_cluster(&root, 0);
-        assert_eq!(open(&cluster, &root).unwrap().active(), 1);
-        assert!(matches!(open(&cluster, &RootKey::random()), Err(SealError::Unwrap(UnwrapError::WrongRootKey { .. }))));
+        assert_eq!(opened(&cluster, &root).unwrap().active(), 1);
+        assert!(matches!(
+            opened(&cluster, &RootKey::random()),
+            Err(SealError::Unwrap(UnwrapError::WrongRootKey { .. }))
+        ));
         let mut other = cluster.clone();
         other.id = ClusterId([0; 16]);
-        assert!(matches!(open(&other, &root), Err(SealError::Unwrap(UnwrapError::Damaged { .. }))));
+        assert!(matches!(opened(&other, &root), Err(SealError::Unwrap(UnwrapError::Damaged { .. }))));
     }
 
     #[test]
@@ -118,7 +140,7 @@ mod tests {
         let around =
             |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.clone().into_stored().bytes, &[18, 93, 1]].concat();
         assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);
-        let ring = open(&cluster, &one).unwrap();
+        let ring = opened(&cluster, &one).unwrap();
         cluster.ring[0].wraps.extend(ring.wrap(&other, &cluster.id.0).iter().map(encode));
         let bytes = around(&cluster);
         assert_eq!(root_keys_in(&bytes), [one.fingerprint(), other.fingerprint()]);

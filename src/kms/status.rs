@@ -1,7 +1,7 @@
 //! The state of this node, and of the cluster as this node sees it.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,7 +14,6 @@ const FIGURES_LAST: Duration = Duration::from_secs(1);
 
 /// What a node is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum NodeState {
     /// Starting: it waits for peers, the log, a leader, or the keys of its configuration file.
     Starting,
@@ -34,9 +33,8 @@ pub enum NodeState {
     Draining,
 }
 
-/// The state of this node. The node's lifecycle sets it, and the status shows it.
-#[derive(Debug, Default)]
-pub struct StateCell(AtomicU8);
+/// Returns the state of this node now. The code that runs the node provides it.
+pub type StateSource = Arc<dyn Fn() -> NodeState + Send + Sync>;
 
 /// The state of the cluster as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,29 +100,6 @@ impl NodeState {
             Self::Unaudited => "unaudited",
             Self::Draining => "draining",
         }
-    }
-}
-
-impl StateCell {
-    /// Notes a new state.
-    pub fn set(&self, state: NodeState) {
-        self.0.store(state as u8, Ordering::Release);
-    }
-
-    /// The state now.
-    pub fn now(&self) -> NodeState {
-        const ALL: [NodeState; 8] = [
-            NodeState::Starting,
-            NodeState::Rebuilding,
-            NodeState::Sealed,
-            NodeState::Serving,
-            NodeState::Isolated,
-            NodeState::Offline,
-            NodeState::Unaudited,
-            NodeState::Draining,
-        ];
-        // Only `set` stores a number, so it is always in range. The remainder keeps this line from ever panicking.
-        ALL[usize::from(self.0.load(Ordering::Acquire)) % ALL.len()]
     }
 }
 

@@ -75,6 +75,11 @@ impl From<StartError> for NodeError {
     }
 }
 
+/// Makes the error of a node that cannot listen for clients on this address.
+pub(super) fn in_address(address: SocketAddr) -> impl FnOnce(io::Error) -> NodeError {
+    move |error| NodeError::Listen { setting: "address", address, error }
+}
+
 /// Says which file or folder the node cannot use, why, and what to do about it.
 pub(super) fn unusable(path: &Path, error: &io::Error) -> String {
     format!("cannot use {}: {error}{}", path.display(), file_advice(error.kind()))

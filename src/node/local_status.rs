@@ -1,33 +1,46 @@
-//! The status that a node shows on its local socket, in every state.
+//! The status that a node shows on its local socket, in every phase.
 
 use serde_json::{Value, json};
 
 use super::parts::Parts;
+use super::phase::Phase;
 use crate::http::{levels_json, status_json};
+use crate::kms::ClusterStatus;
 use crate::raft::ReadableLevels;
 
-/// Returns the status as JSON: with the cluster's part once the node has joined, and with the reason if it does not
-/// serve.
+/// Returns the status as JSON: with the cluster as this node sees it while it takes part, and with the reason if it does
+/// not serve.
 pub(super) fn status(parts: &Parts) -> Value {
-    let local = &parts.local;
-    let mut status = match local.kms.load().as_deref() {
-        Some(kms) => status_json(&kms.cluster_status()),
-        None => json!({
-            "cluster_id": null,
-            "node": {
-                "id": null,
-                "name": parts.this_node().name,
-                "version": env!("CARGO_PKG_VERSION"),
-                "levels": levels_json(ReadableLevels::OWN),
-                "state": local.state.now().name(),
-            },
-            "leader": null,
-            "members": [],
-        }),
+    let phase = parts.phase.borrow().clone();
+    let name = parts.this_node().name;
+    let mut status = match (phase.serving(), phase.cluster()) {
+        (Some(serving), _) => status_json(&serving.kms.cluster_status()),
+        (None, Some(cluster)) => status_json(&ClusterStatus::before_serving(cluster, &name, phase.state())),
+        (None, None) => outside_consensus(&phase, &name),
     };
-    if let Some(reason) = local.reason.load().as_deref() {
+    if let Some(reason) = phase.reason() {
         status["node"]["reason"] = json!(reason);
     }
     status["waiting_for"] = json!(parts.waits.now());
     status
+}
+
+/// The status of a node that takes no part in consensus. A sealed one still knows which cluster it belongs to.
+fn outside_consensus(phase: &Phase, name: &str) -> Value {
+    let facts = match phase {
+        Phase::Sealed { facts, .. } => facts.as_ref(),
+        _ => None,
+    };
+    json!({
+        "cluster_id": facts.map(|facts| facts.cluster.to_string()),
+        "node": {
+            "id": facts.map(|facts| facts.owner.node_id),
+            "name": name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "levels": levels_json(ReadableLevels::OWN),
+            "state": phase.state().name(),
+        },
+        "leader": null,
+        "members": [],
+    })
 }

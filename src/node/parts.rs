@@ -4,16 +4,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::error::NodeError;
-use super::local_state::LocalState;
+use super::phase::{Phase, Serving};
 use crate::config::{AuditFileConfig, Config};
-use crate::http::Api;
 use crate::kms::ThisNode;
-use crate::raft::{Cluster, Failure, Waits};
+use crate::raft::{Failure, Waits};
 use crate::state::HIGHEST_LEVEL;
 use crate::store::make_usable_folder;
 use crate::telemetry::{Audit, AuditWriter, ErrorLog, HttpMetrics, check_audit_file};
@@ -33,18 +32,19 @@ pub(super) struct Parts {
     pub failure: Failure,
     /// What the node waits for, as its log and its local socket show it.
     pub waits: Waits,
-    pub local: LocalState,
+    /// The phase that the node is in. The lifecycle alone changes it.
+    pub phase: watch::Receiver<Phase>,
     /// Wakes a sealed node, so that it tries its seal again.
     pub seal_asked: Notify,
-    /// This node's part in the cluster. Empty until it takes part.
-    pub cluster: ArcSwapOption<Cluster>,
-    /// The API. Empty until the node is ready to serve for the first time.
-    pub api: ArcSwapOption<Api>,
 }
 
 impl Parts {
     /// Reads the certificates, makes the data folder, and starts the audit trail. The node does not listen yet.
-    pub(super) fn build(config: Config, errors: Arc<ErrorLog>) -> Result<Self, NodeError> {
+    pub(super) fn build(
+        config: Config,
+        errors: Arc<ErrorLog>,
+        phase: watch::Receiver<Phase>,
+    ) -> Result<Self, NodeError> {
         let peer_tls = Arc::new(PeerTls::load(&config.cluster.cert, &config.cluster.key, &config.cluster.ca)?);
         let beside = Some(Arc::clone(&peer_tls));
         let public_tls = Arc::new(PublicTls::load_beside(&config.tls, skips_auth(&config), beside)?);
@@ -63,10 +63,8 @@ impl Parts {
             errors,
             failure: Failure::default(),
             waits: Waits::default(),
-            local: LocalState::default(),
+            phase,
             seal_asked: Notify::new(),
-            cluster: ArcSwapOption::empty(),
-            api: ArcSwapOption::empty(),
         })
     }
 
@@ -97,8 +95,9 @@ impl Parts {
     pub(super) fn reconfigure(&self, new: Config) -> Vec<&'static str> {
         let old = self.config.load_full();
         let mut config = old.take_over(&new);
-        if self.local.kms.load().as_deref().is_none_or(|kms| kms.audit_key().is_none()) {
-            // The node is still sealed, so it may take another seal.
+        let phase = self.phase.borrow().clone();
+        if phase.serving().is_none() {
+            // The node has yet to open its key ring for good, so it may take another seal.
             config.seal = new.seal.clone();
         }
         let waiting = config.needs_restart(&new);
@@ -108,10 +107,8 @@ impl Parts {
             config.audit = old.audit.clone();
         }
         self.audit.reload(&config);
-        if let Some(api) = self.api.load().as_deref() {
+        if let Some(Serving { api, kms, .. }) = phase.serving() {
             api.reconfigure(&config);
-        }
-        if let Some(kms) = self.local.kms.load().as_deref() {
             kms.set_file_admin(config.admin);
             kms.set_deletion_window(config.deletion_window);
             kms.compare_policies(&config.policies);
@@ -129,15 +126,6 @@ impl Parts {
             tracing::error!("{error}. The node keeps the old certificates that it shows its peers");
         }
         log_date_warnings(&self.public_tls.certificates());
-    }
-
-    /// Ends this node's part in the cluster at once.
-    pub(super) async fn kill(&self) {
-        if let Some(cluster) = self.cluster.swap(None) {
-            cluster.kill().await;
-        }
-        self.api.store(None);
-        self.local.kms.store(None);
     }
 }
 

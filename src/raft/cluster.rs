@@ -1,5 +1,6 @@
 //! The handle with which the rest of the node writes to the cluster and reads from it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use super::leases::held::{HeldLease, Standing};
 use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
+use super::watch::waits::Waits;
 use crate::state::{EncodedCommand, RecordedOutcome};
 use crate::store::{KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
 
@@ -38,6 +40,7 @@ pub struct Cluster {
     pub(super) checkpoint: KeystoreCheckpoint,
     pub(super) cluster_file: Arc<ClusterFileKeeper>,
     pub(super) failure: Failure,
+    pub(super) waits: Waits,
     /// Dropping the set ends its tasks.
     pub(super) tasks: parking_lot::Mutex<JoinSet<()>>,
     pub(super) stop_listener: parking_lot::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
@@ -132,17 +135,6 @@ impl Cluster {
         metrics.wait_for(|metrics| (metrics.state == ServerState::Leader) != before).await;
     }
 
-    /// Lets this node campaign, or keeps it from doing so. A node that cannot open the key ring should not lead.
-    pub fn let_campaign(&self, campaign: bool) {
-        self.raft.runtime_config().elect(campaign);
-    }
-
-    /// Makes this node campaign now.
-    pub async fn campaign(&self) {
-        // If consensus has ended, the task that watches it reports that.
-        drop(self.raft.trigger().elect(true).await);
-    }
-
     /// The cluster as this node sees it.
     pub fn status(&self) -> RaftStatus {
         RaftStatus::of(
@@ -184,17 +176,6 @@ impl Cluster {
         match self.successor() {
             Some(successor) => self.hand_to(successor).await,
             None => !self.leads(),
-        }
-    }
-
-    /// Hands leadership to the voter with the next id after this node's. Returns whether another node leads now.
-    pub async fn hand_to_next(&self) -> bool {
-        let metrics = self.leadership.metrics().now().clone();
-        let mut voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id).collect::<Vec<_>>();
-        voters.sort_by_key(|id| (*id < metrics.id, *id));
-        match voters.first() {
-            Some(next) => self.hand_to(*next).await,
-            None => false,
         }
     }
 
@@ -240,6 +221,18 @@ impl Cluster {
         }
     }
 
+    /// Writes what this node has applied of the cluster's facts to `cluster.id`, and leaves consensus as
+    /// [`Cluster::stop`] does.
+    ///
+    /// # Errors
+    /// The file could not be written. The node has left consensus even so.
+    pub async fn leave(&self) -> io::Result<()> {
+        let cluster_file = Arc::clone(&self.cluster_file);
+        let written = tokio::task::spawn_blocking(move || cluster_file.write_if_changed()).await;
+        self.stop().await;
+        written.map_err(io::Error::other)?
+    }
+
     /// Ends consensus on this node at once, as a crash would, but closes its files.
     pub async fn kill(&self) {
         self.end_consensus().await;
@@ -250,6 +243,7 @@ impl Cluster {
     async fn end_consensus(&self) {
         self.tasks.lock().abort_all();
         drop(self.raft.shutdown().await);
+        self.waits.set_peers(Vec::new());
         if let Some(stop) = self.stop_listener.lock().take() {
             // The listener may have ended by itself.
             let _ = stop.send(());

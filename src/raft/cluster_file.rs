@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::adapter::metrics::Metrics;
 use super::protocol::membership::encode_membership;
 use crate::state::ClusterState;
-use crate::store::{ClusterFacts, ClusterFile, ClusterFileError, FoundKeystore, Owner, Progress, View};
+use crate::store::{ClusterFacts, ClusterFile, ClusterFileError, FoundKeystore, Keystore, Owner, Progress, View};
 
 /// The shortest pause between two looks at whether something changed. The node applies far more often than that.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -101,7 +101,10 @@ pub(super) fn open(
         let usable = file.facts().is_some();
         tracing::warn!(usable, "cluster.id is damaged; if it is not usable, the node makes it again from its keystore");
     }
-    let applied = applied_facts(keystore, owner);
+    let applied = match keystore {
+        FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. } => applied_facts(keystore, owner),
+        FoundKeystore::NeedsPeer { .. } => None,
+    };
     let belongs = |facts: &&ClusterFacts| {
         facts.owner == owner && applied.as_ref().is_none_or(|applied| applied.cluster == facts.cluster)
     };
@@ -120,15 +123,9 @@ pub(super) fn open(
     Ok((file, applied))
 }
 
-/// What the keystore says about the cluster. `None` when it must first be rebuilt from a peer, or lacks the cluster's
-/// first command.
-fn applied_facts(keystore: &FoundKeystore, owner: Owner) -> Option<ClusterFacts> {
-    match keystore {
-        FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. } => {
-            Some(facts_of(&*keystore.view().cluster()?, owner, keystore.membership().clone()))
-        }
-        FoundKeystore::NeedsPeer { .. } => None,
-    }
+/// What this keystore says about the cluster. `None` before the cluster's first command.
+pub(super) fn applied_facts(keystore: &Keystore, owner: Owner) -> Option<ClusterFacts> {
+    Some(facts_of(&*keystore.view().cluster()?, owner, keystore.membership().clone()))
 }
 
 /// What `cluster.id` says about this cluster.

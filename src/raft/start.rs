@@ -22,7 +22,7 @@ use super::forwarding::writes::WriteQueue;
 use super::integrity::digest_check;
 use super::integrity::rebuild;
 use super::joining::boot::{self, Beginning, BootError};
-use super::joining::greeting::{Greeter, ShownRootKey, peer_list_hash};
+use super::joining::greeting::{Greeter, ShownSeal, peer_list_hash};
 use super::leases::fence::Fence;
 use super::leases::grants::LeaseGrants;
 use super::leases::held::HeldLease;
@@ -85,7 +85,7 @@ pub enum StartError {
     Consensus(String),
 }
 
-/// A node that listens on its peer port and answers greetings, until [`PeerListener::take_part`].
+/// A node that listens on its peer port and answers greetings. It refuses all other calls: it neither votes nor appends.
 pub struct PeerListener {
     config: ClusterConfig,
     tls: Arc<PeerTls>,
@@ -98,15 +98,22 @@ pub struct PeerListener {
     log: LogStore,
     snapshots: Snapshots,
     owner: Owner,
-    /// `None` once consensus has it.
+    /// `None` once the node is prepared.
     keystore: Option<FoundKeystore>,
     cluster_file: ClusterFile,
     /// `None` before this node has applied the cluster's first command.
     facts: Option<ClusterFacts>,
 }
 
+/// A node that may take part in consensus, with a whole keystore.
+pub struct PreparedNode {
+    listener: PeerListener,
+    keystore: Keystore,
+    beginning: Option<Beginning>,
+}
+
 impl PeerListener {
-    /// Opens the store and begins to answer greetings, with the fingerprint in `root_key`. Peers may follow the events
+    /// Opens the store and begins to answer greetings. Peers see `seal`, and may follow the events
     /// of `logs`. What the node waits for goes to `waits`.
     ///
     /// # Errors
@@ -115,7 +122,7 @@ impl PeerListener {
         config: &ClusterConfig,
         tls: Arc<PeerTls>,
         new_store_id: StoreId,
-        root_key: ShownRootKey,
+        seal: ShownSeal,
         failure: Failure,
         logs: LogSource,
         waits: Waits,
@@ -132,7 +139,7 @@ impl PeerListener {
             store_id: store.owner.store_id,
             blank,
             peer_list: peer_list_hash(&config.peers),
-            root_key,
+            seal,
         });
         let running = Arc::new(OnceLock::new());
         let service = PeerService {
@@ -177,8 +184,12 @@ impl PeerListener {
         self.greeter.blank
     }
 
-    /// What this node knew of its cluster when it opened the data folder. `None` before it has applied the cluster's
-    /// first command.
+    /// The id of this node's store.
+    pub fn store_id(&self) -> StoreId {
+        self.owner.store_id
+    }
+
+    /// What this node knows of its cluster. `None` if it has not applied the cluster's first command.
     pub fn facts(&self) -> Option<&ClusterFacts> {
         self.facts.as_ref()
     }
@@ -191,80 +202,19 @@ impl PeerListener {
         }
     }
 
-    /// Takes part in consensus as soon as this node may.
+    /// Waits until this node may take part, and gets its keystore from a peer if it cannot rebuild it alone.
     ///
     /// # Errors
-    /// The node must not take part, or cannot.
-    pub async fn take_part(mut self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
-        let beginning = self.beginning().await?;
-        let (links, config) = (Arc::clone(&self.links), self.config.clone());
-        let failure = self.failure.clone();
+    /// The node must not take part, or the disk failed.
+    pub async fn prepare(mut self) -> Result<PreparedNode, StartError> {
+        let beginning = self.find_beginning().await?;
         let keystore = self.whole_keystore().await?;
-        let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
-        links.belongs_to(Arc::clone(&view));
-        let pending = Pending::default();
-        let raft = self.consensus(keystore, pending.clone(), beginning).await?;
-        let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
-        let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
-        let answering = Running {
-            raft: raft.clone(),
-            grants: Arc::clone(&grants),
-            progress: progress.clone(),
-            view: Arc::clone(&view),
-        };
-        // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
-        drop(self.running.set(answering));
-        let cluster_file =
-            Arc::new(ClusterFileKeeper::new(self.cluster_file, self.owner, Arc::clone(&view), Metrics::of(&raft)));
-        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
-        let (leader_digests, to_check) = mpsc::channel(1);
-        let lease = HeldLease::new(consistency, reads.clone(), progress.clone(), leader_digests);
-        let mut spawned = JoinSet::new();
-        spawned.spawn(digest_check::check(
-            to_check,
-            progress.clone(),
-            Arc::clone(&leadership),
-            checkpoint.clone(),
-            failure.clone(),
-        ));
-        spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
-        spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
-        spawned.spawn(tasks::snapshot_when_large(
-            raft.clone(),
-            self.log.clone(),
-            self.snapshots.clone(),
-            config.snapshot,
-        ));
-        spawned.spawn(tasks::checkpoint_regularly(
-            checkpoint.clone(),
-            config.snapshot.checkpoint_every,
-            failure.clone(),
-        ));
-        spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
-        spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
-        spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
-        spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), self.waits));
-        Ok(Cluster {
-            raft,
-            writes: WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending),
-            view,
-            progress,
-            fence: Fence::new(Arc::clone(&leadership), grants),
-            leadership,
-            reads,
-            lease,
-            log: self.log,
-            snapshots: self.snapshots,
-            checkpoint,
-            cluster_file,
-            failure,
-            tasks: parking_lot::Mutex::new(spawned),
-            stop_listener: parking_lot::Mutex::new(Some(self.stop)),
-        })
+        self.facts = self.facts.or_else(|| cluster_file::applied_facts(&keystore, self.owner));
+        Ok(PreparedNode { listener: self, keystore, beginning })
     }
 
     /// How a blank node takes part. `None` when it has taken part before.
-    async fn beginning(&self) -> Result<Option<Beginning>, StartError> {
+    async fn find_beginning(&self) -> Result<Option<Beginning>, StartError> {
         let state = self.log.state()?;
         if state.last.is_some() {
             return Ok(None);
@@ -314,8 +264,90 @@ impl PeerListener {
                 };
                 Ok(from.ask_peers(&self.snapshots, purged).await)
             }
-            None => Err(StartError::Consensus("a listener takes part once".to_owned())),
+            None => Err(StartError::Consensus("a node is prepared once".to_owned())),
         }
+    }
+}
+
+impl PreparedNode {
+    /// What this node knows of its cluster now. `None` if it has not applied the cluster's first command.
+    pub fn facts(&self) -> Option<&ClusterFacts> {
+        self.listener.facts()
+    }
+
+    /// Takes part in consensus. A node that knows the key ring must have opened it before.
+    ///
+    /// # Errors
+    /// The disk failed, or openraft did not start.
+    pub async fn take_part(self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
+        let Self { listener, keystore, beginning } = self;
+        let (links, config, failure) = (Arc::clone(&listener.links), &listener.config, listener.failure.clone());
+        let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
+        links.belongs_to(Arc::clone(&view));
+        let pending = Pending::default();
+        let raft = listener.consensus(keystore, pending.clone(), beginning).await?;
+        let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
+        let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
+        let answering = Running {
+            raft: raft.clone(),
+            grants: Arc::clone(&grants),
+            progress: progress.clone(),
+            view: Arc::clone(&view),
+        };
+        // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
+        drop(listener.running.set(answering));
+        let cluster_file = Arc::new(ClusterFileKeeper::new(
+            listener.cluster_file,
+            listener.owner,
+            Arc::clone(&view),
+            Metrics::of(&raft),
+        ));
+        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
+        let (leader_digests, to_check) = mpsc::channel(1);
+        let lease = HeldLease::new(consistency, reads.clone(), progress.clone(), leader_digests);
+        let mut spawned = JoinSet::new();
+        spawned.spawn(digest_check::check(
+            to_check,
+            progress.clone(),
+            Arc::clone(&leadership),
+            checkpoint.clone(),
+            failure.clone(),
+        ));
+        spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
+        spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
+        spawned.spawn(tasks::snapshot_when_large(
+            raft.clone(),
+            listener.log.clone(),
+            listener.snapshots.clone(),
+            config.snapshot,
+        ));
+        spawned.spawn(tasks::checkpoint_regularly(
+            checkpoint.clone(),
+            config.snapshot.checkpoint_every,
+            failure.clone(),
+        ));
+        spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
+        spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
+        spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
+        spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), listener.waits.clone()));
+        Ok(Cluster {
+            raft,
+            writes: WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending),
+            view,
+            progress,
+            fence: Fence::new(Arc::clone(&leadership), grants),
+            leadership,
+            reads,
+            lease,
+            log: listener.log,
+            snapshots: listener.snapshots,
+            checkpoint,
+            cluster_file,
+            failure,
+            waits: listener.waits,
+            tasks: parking_lot::Mutex::new(spawned),
+            stop_listener: parking_lot::Mutex::new(Some(listener.stop)),
+        })
     }
 }
 

@@ -15,7 +15,7 @@
 //! | 35 + n | 32 | room for a tag; zeros for now |
 //! | 67 + n | 32 | SHA-256 of everything before in this slot |
 //!
-//! Later formats keep this frame, so that every version can tell a newer format from damage.
+//! Later formats keep this frame, so that no version takes a newer format for damage.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -110,7 +110,7 @@ enum Slot<'a> {
 }
 
 impl ClusterFile {
-    /// Reads the file in this data folder. Without a file, or with two damaged slots, there are no facts.
+    /// Reads the file in this data folder. It has no facts without a file, or when both slots are damaged.
     ///
     /// # Errors
     /// The file system refused, or a newer version wrote the file.

@@ -1,12 +1,15 @@
-//! A node without the right root key stays sealed: it replicates and votes, serves no client, and changes nothing.
+//! A node without the right root key stays sealed: it takes no part in consensus, serves no client, and changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keyraft::config::SealConfig;
+use serde_json::{Value, json};
 
-use super::three_nodes;
+use super::{cluster, three_nodes};
 use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::settings::ADMIN_KEY;
@@ -34,7 +37,9 @@ async fn a_node_with_a_wrong_or_missing_root_key_stays_sealed() {
         keys.push(user.generate(others[1], &name).await.expect("the others serve"));
         let refused = user.generate(node, &name).await.expect_err("a sealed node does not listen");
         assert_eq!(refused.status, None, "{refused:?}");
-        cluster.assert_equal_digests().await;
+        let words = format!("is sealed: {}", status["waiting_for"][0].as_str().map_or("?", after_colon));
+        wait_until_a_problem_says(&cluster, others[0], node, &words).await;
+        cluster.assert_equal_digests_of(&others).await;
     }
     cluster.stop(node).await;
     cluster.config_mut(node).seal = right;
@@ -126,51 +131,231 @@ async fn a_new_cluster_begins_once_every_node_has_got_its_root_key() {
     cluster.assert_equal_digests().await;
 }
 
-/// The sealed node has entries that the others lack. It must lead for a moment, or no node could.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sealed_node_with_the_longest_log_leads_only_to_hand_over() {
+/// What a sealed node lacks, in the words that follow the first colon of what it waits for.
+fn after_colon(wait: &str) -> &str {
+    wait.split_once(": ").map_or(wait, |(_, lacks)| lacks)
+}
+
+/// Waits until a node says that another one does not work with it, in these words.
+async fn wait_until_a_problem_says(cluster: &TestCluster, number: usize, other: usize, words: &str) {
+    let look = async || {
+        let status = cluster.local_status(number).await.ok()?;
+        let member = status["members"].as_array()?.iter().find(|member| member["id"] == other + 1)?.clone();
+        member["problem"]["reason"].as_str()?.contains(words).then_some(())
+    };
+    cluster.wait_for(&format!("node {number} to say that node {other} {words}"), look).await;
+}
+
+/// Three nodes whose root keys are in files of their own, and have been moved away from some.
+struct Keys {
+    right: Vec<u8>,
+    paths: Vec<PathBuf>,
+}
+
+impl Keys {
+    /// Gives each node a root key file of its own.
+    fn of(cluster: &mut TestCluster) -> Self {
+        let right = fs::read(cluster.certificates().file("root.key")).expect("it is there");
+        let paths: Vec<_> = (0..3).map(|node| cluster.certificates().file(&format!("own-{node}.key"))).collect();
+        for (node, path) in paths.iter().enumerate() {
+            fs::write(path, &right).expect("the folder is writable");
+            cluster.config_mut(node).seal = SealConfig::File(path.clone());
+        }
+        Self { right, paths }
+    }
+
+    fn take_away(&self, nodes: &[usize]) {
+        nodes.iter().for_each(|&node| fs::remove_file(&self.paths[node]).expect("the file is there"));
+    }
+
+    fn give_back(&self, cluster: &TestCluster, node: usize) {
+        fs::write(&self.paths[node], &self.right).expect("the folder is writable");
+        cluster.try_seal(node);
+    }
+}
+
+/// Three nodes that have stopped, with keys to decrypt, and without the root keys of some.
+async fn stopped(sealed: &[usize]) -> (TestCluster, Keys, Vec<crate::support::user::DataKey>) {
     let mut cluster = three_nodes().await;
-    let user = cluster.admin();
-    user.create_many("before", 3).await;
-    let leader = cluster.leader().await;
-    let (sealed, behind) = ((leader + 1) % 3, (leader + 2) % 3);
-    cluster.stop(sealed).await;
-    cluster.config_mut(sealed).seal = SealConfig::Env("KEYRAFT_TEST_UNSET".into());
-    cluster.begin_nodes(&[sealed]).await;
-    cluster.wait_for_state(sealed, "sealed").await;
-    cluster.assert_equal_digests().await;
-    cluster.kill(behind).await;
-    user.create(leader, "last").await.expect("two of three are enough");
-    let key = user.generate(leader, "last").await.expect("the key is there");
-    cluster.kill(leader).await;
-    cluster.start_nodes(&[behind]).await;
-    cluster.wait_for("the unsealed one to lead", async || (cluster.leader().await == behind).then_some(())).await;
-    user.assert_decrypts(behind, &[key]).await;
+    let data_keys = cluster.admin().create_many("before", 3).await;
+    cluster.stop_all().await;
+    let keys = Keys::of(&mut cluster);
+    keys.take_away(sealed);
+    (cluster, keys, data_keys)
+}
+
+async fn assert_sealed(cluster: &TestCluster, node: usize) {
+    let status = cluster.wait_for_state(node, "sealed").await;
+    let lacks = format!("own-{node}.key: No such file");
+    assert!(status["node"]["reason"].as_str().is_some_and(|reason| reason.contains(&lacks)), "{status}");
+    assert_eq!((&status["leader"], &status["members"]), (&Value::Null, &json!([])), "it takes no part");
+    assert_eq!(status["node"]["id"], node + 1, "it knows who it is");
+    assert!(status["cluster_id"].is_string(), "it knows its cluster");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_start_without_a_sealed_node_serves() {
+    let (mut cluster, _, data_keys) = stopped(&[]).await;
+    cluster.start_all().await;
+    cluster.admin().assert_decrypts(1, &data_keys).await;
     cluster.assert_equal_digests().await;
 }
 
-/// Sealed nodes do not know about each other. Each hands leadership on, and the unsealed node gets its turn.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sealed_nodes_hand_leadership_on_until_the_unsealed_one_has_it() {
-    let mut cluster = three_nodes().await;
+async fn a_cold_start_with_one_sealed_node_serves_on_the_others() {
+    let (mut cluster, keys, mut data_keys) = stopped(&[0]).await;
+    cluster.begin_nodes(&[0, 1, 2]).await;
     let user = cluster.admin();
-    let keys = user.create_many("before", 3).await;
-    let open = cluster.leader().await;
-    for sealed in [(open + 1) % 3, (open + 2) % 3] {
-        cluster.stop(sealed).await;
-        cluster.config_mut(sealed).seal = SealConfig::Env("KEYRAFT_TEST_UNSET".into());
-        cluster.begin_nodes(&[sealed]).await;
-        cluster.wait_for_state(sealed, "sealed").await;
+    for node in [1, 2] {
+        cluster.wait_until_serving(node).await;
+        user.assert_decrypts(node, &data_keys).await;
     }
-    cluster.kill(open).await;
-    let held = cluster.wait_for("a sealed node to lead in need", async || {
-        let status = cluster.local_status((open + 1) % 3).await.ok()?;
-        status["leader"].as_u64().filter(|leader| *leader != open as u64 + 1)
-    });
-    held.await;
-    cluster.start_nodes(&[open]).await;
-    cluster.wait_for("the unsealed one to lead", async || (cluster.leader().await == open).then_some(())).await;
-    user.assert_decrypts(open, &keys).await;
-    user.create(open, "after").await.expect("all take part");
+    assert_sealed(&cluster, 0).await;
+    user.create_somewhere(1, "without-it").await;
+    data_keys.push(user.generate(2, "without-it").await.expect("two of three are enough"));
+    wait_until_a_problem_says(&cluster, 1, 0, "is sealed: cannot read").await;
+    keys.give_back(&cluster, 0);
+    cluster.wait_for_state(0, "serving").await;
+    user.assert_decrypts(0, &data_keys).await;
     cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_start_with_two_sealed_nodes_serves_nothing_and_says_why() {
+    let (mut cluster, keys, data_keys) = stopped(&[0, 2]).await;
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    for node in [0, 2] {
+        assert_sealed(&cluster, node).await;
+    }
+    let words = ["votes of 2 of the 3 nodes are needed", "node-1 (", "node-3 (", "is sealed: cannot read"];
+    cluster
+        .wait_for("the open node to say what it waits for", async || {
+            let waits = cluster.local_status(1).await.ok()?["waiting_for"].to_string();
+            words.iter().all(|word| waits.contains(word)).then_some(())
+        })
+        .await;
+    let status = cluster.local_status(1).await.expect("it answers");
+    assert_eq!((&status["node"]["state"], &status["leader"]), (&json!("starting"), &Value::Null));
+    for node in 0..3 {
+        let refused = cluster.admin().generate(node, "before-0").await.expect_err("no node serves");
+        assert_eq!(refused.status, None, "{refused:?}");
+    }
+    keys.give_back(&cluster, 2);
+    let user = cluster.admin();
+    for node in [1, 2] {
+        cluster.wait_for_state(node, "serving").await;
+        user.assert_decrypts(node, &data_keys).await;
+    }
+    assert_sealed(&cluster, 0).await;
+    keys.give_back(&cluster, 0);
+    cluster.wait_for_state(0, "serving").await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_start_with_every_node_sealed_waits_for_the_root_keys() {
+    let (mut cluster, keys, data_keys) = stopped(&[0, 1, 2]).await;
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    for node in 0..3 {
+        assert_sealed(&cluster, node).await;
+    }
+    for node in 0..3 {
+        keys.give_back(&cluster, node);
+    }
+    for node in 0..3 {
+        cluster.wait_for_state(node, "serving").await;
+    }
+    cluster.admin().assert_decrypts(2, &data_keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_restarts_sealed_neither_votes_nor_appends() {
+    let mut cluster = three_nodes().await;
+    let keys = Keys::of(&mut cluster);
+    let user = cluster.admin();
+    let mut data_keys = user.create_many("before", 3).await;
+    let leader = cluster.leader().await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    cluster.stop(leader).await;
+    keys.take_away(&[leader]);
+    cluster.begin_nodes(&[leader]).await;
+    assert_sealed(&cluster, leader).await;
+    let before = files_in(&cluster.data(leader).join("log"));
+    for round in 0..2 {
+        let name = format!("round-{round}");
+        let leads = cluster.leader_of(&others).await;
+        user.create_somewhere(leads, &name).await;
+        data_keys.push(user.generate(leads, &name).await.expect("two of three are enough"));
+        // Each round has an election, in which the others ask the sealed node for its vote.
+        cluster.kill(leads).await;
+        let alone = others[usize::from(others[0] == leads)];
+        wait_until_a_problem_says(&cluster, alone, leader, "is sealed: ").await;
+        cluster
+            .wait_for("the last node to be without a leader", async || {
+                cluster.local_status(alone).await.ok()?["leader"].is_null().then_some(())
+            })
+            .await;
+        cluster.start_nodes(&[leads]).await;
+    }
+    assert_eq!(files_in(&cluster.data(leader).join("log")), before, "neither a vote nor an entry was written");
+    keys.give_back(&cluster, leader);
+    cluster.wait_for_state(leader, "serving").await;
+    user.assert_decrypts(leader, &data_keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// Every file in a folder, with its content.
+fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read").path());
+    files.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).expect("it is there"))).collect()
+}
+
+/// Without `cluster.id` and keystore the node learns the wraps of its ring only from the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_learns_its_ring_in_consensus_leaves_when_its_root_key_does_not_open_it() {
+    let (mut cluster, keys, data_keys) = stopped(&[]).await;
+    fs::remove_dir_all(cluster.data(0).join("keystore")).expect("the folder is there");
+    fs::remove_file(cluster.data(0).join("cluster.id")).expect("the file is there");
+    fs::write(&keys.paths[0], BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    let status = cluster.wait_for_state(0, "sealed").await;
+    assert!(status["node"]["reason"].as_str().is_some_and(|reason| reason.contains("not the root key")), "{status}");
+    for node in [1, 2] {
+        cluster.wait_until_serving(node).await;
+    }
+    wait_until_a_problem_says(&cluster, 1, 0, "is sealed: this is not the root key of the cluster").await;
+    assert!(cluster.local_status(0).await.expect("it answers")["cluster_id"].is_string(), "it wrote cluster.id");
+    keys.give_back(&cluster, 0);
+    cluster.wait_for_state(0, "serving").await;
+    cluster.admin().assert_decrypts(0, &data_keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// With and without `cluster.id`, a node takes part only once its ring is open, also if its keystore comes from a peer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_node_without_its_keystore_gets_it_from_a_peer_and_stays_sealed_until_it_opens_its_ring() {
+    let mut cluster = cluster(3, super::snapshot_install::snapshots_early).await;
+    let user = cluster.admin();
+    let data_keys = user.create_many("key", 240).await;
+    let node = cluster.follower().await;
+    let snapshots = cluster.data(node).join("snapshots");
+    cluster.wait_for("a snapshot", async || fs::read_dir(&snapshots).ok()?.flatten().next().map(drop)).await;
+    let keys = Keys::of(&mut cluster);
+    for has_file in [true, false] {
+        cluster.stop(node).await;
+        fs::remove_dir_all(&snapshots).expect("the folder is there");
+        fs::remove_dir_all(cluster.data(node).join("keystore")).expect("the folder is there");
+        if !has_file {
+            fs::remove_file(cluster.data(node).join("cluster.id")).expect("the file is there");
+        }
+        fs::write(&keys.paths[node], BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
+        cluster.begin_nodes(&[node]).await;
+        let status = cluster.wait_for_state(node, "sealed").await;
+        assert!(status["cluster_id"].is_string(), "{status}");
+        keys.give_back(&cluster, node);
+        cluster.wait_for_state(node, "serving").await;
+        user.assert_decrypts(node, &data_keys).await;
+        cluster.assert_equal_digests().await;
+    }
 }

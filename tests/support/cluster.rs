@@ -154,8 +154,14 @@ impl TestCluster {
 
     /// The number of the leader, once all running nodes agree on it.
     pub async fn leader(&self) -> usize {
+        self.leader_of(&self.running().collect::<Vec<_>>()).await
+    }
+
+    /// The number of the leader, once these nodes agree on it.
+    pub async fn leader_of(&self, numbers: &[usize]) -> usize {
+        let data = self.data_of(numbers);
         self.wait_for("a leader", async || {
-            let seen = status::of_all(&self.running_data()).await.ok()?;
+            let seen = status::of_all(&data).await.ok()?;
             let leader = seen.first()?["leader"].as_u64()?;
             let agreed = seen.iter().all(|status| status["leader"] == leader);
             seen.iter().find(|status| agreed && status["node"]["id"] == leader).map(|_| leader)
@@ -175,6 +181,11 @@ impl TestCluster {
     /// Waits until the running nodes have applied the same entries, and fails if their states differ then.
     pub async fn assert_equal_digests(&self) {
         status::assert_equal_digests(&self.running_data()).await;
+    }
+
+    /// The same for some of the nodes.
+    pub async fn assert_equal_digests_of(&self, numbers: &[usize]) {
+        status::assert_equal_digests(&self.data_of(numbers)).await;
     }
 
     /// The status on a running node's local socket, which answers in every state.
@@ -212,6 +223,10 @@ impl TestCluster {
             (answer.status == 200 || answer.status == 403).then_some(())
         })
         .await;
+    }
+
+    fn data_of(&self, numbers: &[usize]) -> Vec<PathBuf> {
+        numbers.iter().map(|&number| self.data(number).to_owned()).collect()
     }
 
     fn running_data(&self) -> Vec<PathBuf> {

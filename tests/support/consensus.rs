@@ -7,7 +7,7 @@ use futures::future::join_all;
 use keyraft::config::Config;
 use keyraft::crypto::Cipher;
 use keyraft::policy::{ActionKind, Actor, Author, Identity, KeyAction, KeyName};
-use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownRootKey, Waits};
+use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownSeal, Waits};
 use keyraft::state::{
     self, ClusterId, Command, CreationId, EncodedCommand, HIGHEST_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome,
     RequestId, RingVersion,
@@ -143,12 +143,12 @@ async fn take_part(number: u8, config: &Config) -> Cluster {
     let tls = PeerTls::load(&cluster.cert, &cluster.key, &cluster.ca).expect("the certificates are ours");
     let (store, failure) = (StoreId([number; 16]), Failure::default());
     let no_logs: LogSource = Arc::new(|_| Box::pin(futures::stream::empty()));
-    let root_key = ShownRootKey::default();
-    root_key.show([0; 32]);
+    let seal = ShownSeal::default();
+    seal.set_root_key([0; 32]);
     let waits = Waits::default();
-    let listener = PeerListener::open(cluster, Arc::new(tls), store, root_key, failure, no_logs, waits).await;
-    let joined = listener.expect("the listener opens").take_part(consistency).await;
-    joined.expect("the node takes part")
+    let listener = PeerListener::open(cluster, Arc::new(tls), store, seal, failure, no_logs, waits).await;
+    let prepared = listener.expect("the listener opens").prepare().await;
+    prepared.expect("the node may take part").take_part(consistency).await.expect("the node takes part")
 }
 
 fn first_command(config: &Config) -> EncodedCommand {

@@ -125,11 +125,11 @@ fn the_vectors_of_ring_wraps_open() {
             let of_root = vectors.iter().filter(|v| v.ring_version == version.version && v.root_key == position);
             version.wraps = of_root.map(|vector| hex::decode(&vector.wrap).expect("hexadecimal").into()).collect();
         }
-        assert_eq!(open(&cluster, &root).expect("the root key opens its wraps"), test_vectors::ring());
+        assert_eq!(opened(&cluster, &root).expect("the root key opens its wraps"), test_vectors::ring());
     }
     let newer: Bytes = [&[2][..], &[0; 92]].concat().into();
     cluster.ring[0].wraps = vec![newer];
-    assert_eq!(open(&cluster, &root_keys()[0]), Err(SealError::UnknownWrap { version: 1 }));
+    assert_eq!(opened(&cluster, &root_keys()[0]), Err(SealError::UnknownWrap { version: 1 }));
 }
 
 #[test]

@@ -61,6 +61,9 @@ impl Rebuild<'_> {
         let connected = self.links.greeting_client(&peer.peer_address).await;
         let (mut client, _) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
         let reply = client.greet(Greeting::default()).await.map_err(|status| PeerTrouble::of(&status))?.into_inner();
+        if !reply.sealed.is_empty() {
+            return Err(PeerTrouble::Sealed(reply.sealed));
+        }
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         self.links.set_members(members.clone());
         let knows_us = members.values().any(|member| member.store_id == self.owner.store_id);

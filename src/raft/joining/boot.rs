@@ -20,6 +20,8 @@ const RETRY: Duration = Duration::from_millis(200);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many characters of a name that a peer claims the log shows.
 const MAX_NAME: usize = 64;
+/// How many characters of a peer's reason for being sealed the log shows.
+const MAX_REASON: usize = 512;
 
 /// Why a blank node must not take part. A person must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,12 +149,14 @@ fn understand(
     if reply.name != peer.name {
         return not_yet(&format!(
             "cannot be used: the node at its address says that it is '{}'",
-            printable(&reply.name)
+            printable(&reply.name, MAX_NAME)
         ));
     }
     if !reply.blank {
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
-        return if members.is_empty() {
+        return if !reply.sealed.is_empty() {
+            not_yet(&PeerTrouble::Sealed(printable(&reply.sealed, MAX_REASON)).to_string())
+        } else if members.is_empty() {
             not_yet("is not ready: it does not know its members yet")
         } else if members.values().any(|member| member.store_id == greeter.store_id) {
             Reply::Member(members)
@@ -165,7 +169,7 @@ fn understand(
             "has another list in cluster.peers: every node needs the same names and addresses in the same order",
         );
     }
-    if reply.root_key_fingerprint != greeter.root_key.bytes() {
+    if reply.root_key_fingerprint != greeter.seal.fingerprint() {
         return if reply.root_key_fingerprint.is_empty() {
             not_yet("is not ready: it has no root key (seal)")
         } else {
@@ -181,9 +185,9 @@ fn not_yet(why: &str) -> Reply {
     Reply::NotYet(why.to_owned())
 }
 
-/// A name that a peer claims, cut to what is safe in a log.
-fn printable(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+/// What a peer says, cut to what is safe in a log.
+fn printable(text: &str, longest: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(longest).collect()
 }
 
 /// A member of the first membership, and its id: its place in `cluster.peers`, from 1.
@@ -206,7 +210,7 @@ pub(in crate::raft) fn id_of(peers: &[PeerConfig], name: &str) -> NodeId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::joining::greeting::{ShownRootKey, peer_list_hash};
+    use crate::raft::joining::greeting::{ShownSeal, peer_list_hash};
 
     fn peers() -> Vec<PeerConfig> {
         let peer = |name: &str| PeerConfig {
@@ -218,14 +222,14 @@ mod tests {
     }
 
     fn greeter(name: &str, store: u8, blank: bool, root: Option<[u8; 32]>) -> Greeter {
-        let shown = ShownRootKey::default();
-        root.into_iter().for_each(|fingerprint| shown.show(fingerprint));
+        let shown = ShownSeal::default();
+        root.into_iter().for_each(|fingerprint| shown.set_root_key(fingerprint));
         Greeter {
             name: name.into(),
             store_id: StoreId([store; 16]),
             blank,
             peer_list: peer_list_hash(&peers()),
-            root_key: shown,
+            seal: shown,
         }
     }
 
@@ -248,6 +252,14 @@ mod tests {
         for (known, running) in [(members(1), false), (BTreeMap::new(), false), (BTreeMap::new(), true)] {
             assert!(matches!(understood(&begun, &known, running), Reply::NotYet(_)), "it does not know yet");
         }
+    }
+
+    #[test]
+    fn a_blank_node_waits_for_a_sealed_peer_and_says_why() {
+        let sealed = greeter("b", 2, false, None);
+        sealed.seal.set_sealed("the variable ROOT is not set".to_owned());
+        let Reply::NotYet(why) = understood(&sealed, &members(1), false) else { panic!("it does not take part") };
+        assert_eq!(why, "is sealed: the variable ROOT is not set");
     }
 
     #[test]

@@ -20,22 +20,40 @@ pub(in crate::raft) struct Greeter {
     /// Whether its store had never belonged to a cluster when the node started.
     pub blank: bool,
     pub peer_list: [u8; 32],
-    pub root_key: ShownRootKey,
+    pub seal: ShownSeal,
 }
 
-/// The fingerprint of this node's root key, which its replies to greetings carry. Empty while the node has no root key.
+/// What this node shows its peers of its seal. All clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct ShownRootKey(Arc<Mutex<Option<[u8; 32]>>>);
+pub struct ShownSeal(Arc<Mutex<SealView>>);
 
-impl ShownRootKey {
-    /// Replies carry this fingerprint from now on.
-    pub fn show(&self, fingerprint: [u8; 32]) {
-        *self.0.lock() = Some(fingerprint);
+#[derive(Debug, Default)]
+struct SealView {
+    /// The fingerprint of the root key, once the node has one.
+    fingerprint: Option<[u8; 32]>,
+    /// Why the node is sealed, while it is.
+    sealed: Option<String>,
+}
+
+impl ShownSeal {
+    /// From now on, peers see that this node has the root key with this fingerprint.
+    pub fn set_root_key(&self, fingerprint: [u8; 32]) {
+        *self.0.lock() = SealView { fingerprint: Some(fingerprint), sealed: None };
+    }
+
+    /// From now on, peers see that this node is sealed, and why.
+    pub fn set_sealed(&self, why: String) {
+        self.0.lock().sealed = Some(why);
+    }
+
+    /// Why this node is sealed, while it is.
+    pub(in crate::raft) fn sealed(&self) -> Option<String> {
+        self.0.lock().sealed.clone()
     }
 
     /// The fingerprint, or empty bytes while the node has no root key.
-    pub(in crate::raft) fn bytes(&self) -> Bytes {
-        self.0.lock().map_or_else(Bytes::new, |fingerprint| Bytes::copy_from_slice(&fingerprint))
+    pub(in crate::raft) fn fingerprint(&self) -> Bytes {
+        self.0.lock().fingerprint.map_or_else(Bytes::new, |fingerprint| Bytes::copy_from_slice(&fingerprint))
     }
 }
 
@@ -48,7 +66,8 @@ impl Greeter {
             store_id: Bytes::copy_from_slice(&self.store_id.0),
             blank: self.blank && !running,
             peer_list: Bytes::copy_from_slice(&self.peer_list),
-            root_key_fingerprint: self.root_key.bytes(),
+            root_key_fingerprint: self.seal.fingerprint(),
+            sealed: self.seal.sealed().unwrap_or_default(),
             membership: membership.filter(|_| running).map(|membership| membership_to_wire(None, &membership)),
         }
     }

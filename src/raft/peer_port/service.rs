@@ -25,6 +25,7 @@ use crate::raft::leases::grants::{LeaseGrants, LeaseRequest};
 use crate::raft::log_follow::OwnLogs;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
+use crate::raft::peers::trouble::sealed_status;
 use crate::raft::protocol::entry::EntryError;
 use crate::raft::protocol::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
@@ -75,11 +76,18 @@ impl PeerService {
         let peer = request.extensions().get::<ConnectedPeer>();
         let peer = peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))?;
         // A node that does not take part yet may not know its members.
-        let running =
-            self.running.get().ok_or_else(|| Status::unavailable("it does not take part in the cluster yet"))?;
+        let running = self.running.get().ok_or_else(|| self.takes_no_part())?;
         let sender = self.links.sender(peer.key, &peer.preface);
         let sender = sender.inspect_err(|status| self.refusals.log_call(peer.key, status.message()))?;
         Ok((sender, running))
+    }
+
+    /// The refusal of a call while this node takes no part in consensus.
+    fn takes_no_part(&self) -> Status {
+        match self.greeter.seal.sealed() {
+            Some(why) => sealed_status(&why),
+            None => Status::unavailable("it does not take part in the cluster yet"),
+        }
     }
 }
 

@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::io;
 
+use bytes::Bytes;
 use tonic::{Code, Status};
 
 use crate::raft::preface::exchange::PrefaceError;
 use crate::raft::protocol::types::NodeId;
 use crate::tls::handshake_failure;
+
+/// In the details of a status, this says that the node refuses the call because it is sealed.
+const SEALED: &[u8] = b"sealed";
 
 /// Why another node does not work with this one. The text continues a sentence that begins with the node's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +25,9 @@ pub enum PeerTrouble {
     /// It answers, but is not ready to work with this node. The words are its own, or this node's.
     #[error("is not ready: {0}")]
     NotReady(String),
+    /// It is sealed, for this reason, and takes no part in consensus. The words are its own.
+    #[error("is sealed: {0}")]
+    Sealed(String),
     /// The name in its address does not resolve.
     #[error("cannot be reached: the name in its address does not resolve ({0})")]
     NameNotResolved(String),
@@ -86,6 +93,7 @@ impl PeerTrouble {
             return Self::of_cause(cause);
         }
         match status.code() {
+            Code::Unavailable if status.details() == SEALED => Self::Sealed(status.message().to_owned()),
             Code::Unavailable => Self::NotReady(status.message().to_owned()),
             Code::DeadlineExceeded | Code::Cancelled => Self::TimedOut,
             _ => Self::Refuses(status.message().to_owned()),
@@ -129,6 +137,12 @@ impl PeerTrouble {
     }
 }
 
+/// The status with which a sealed node refuses a call. At the other end, [`PeerTrouble::of`] makes it
+/// [`PeerTrouble::Sealed`].
+pub(in crate::raft) fn sealed_status(why: &str) -> Status {
+    Status::with_details(Code::Unavailable, why, Bytes::from_static(SEALED))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +162,11 @@ mod tests {
         assert_eq!(refused.to_string(), "refuses this node: the caller belongs to another cluster");
         let starting = PeerTrouble::of(&Status::unavailable("it does not take part in the cluster yet"));
         assert_eq!(starting.to_string(), "is not ready: it does not take part in the cluster yet");
+    }
+
+    #[test]
+    fn the_refusal_of_a_sealed_node_says_why_it_is_sealed() {
+        let sealed = PeerTrouble::of(&sealed_status("root.key is empty"));
+        assert_eq!(sealed.to_string(), "is sealed: root.key is empty");
     }
 }
