@@ -11,7 +11,7 @@ use crate::clock;
 use crate::crypto::{RootKey, random};
 use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyName, Role};
 use crate::raft::{Cluster, Waits};
-use crate::state::{ClusterState, Command, EncodedCommand, HIGHEST_LEVEL, Init, Operation, RequestId};
+use crate::state::{ClusterState, Command, EncodedCommand, Init, Operation, RequestId};
 
 /// How long one attempt to write may take before the node makes the next one.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -42,7 +42,8 @@ impl Bootstrap<'_> {
                 return cluster;
             }
             if self.cluster.leads() {
-                let command = self.first_command(self.root, self.policies);
+                let level = self.cluster.beginning_level().await;
+                let command = self.first_command(level, self.root, self.policies);
                 // Several nodes may propose one in turn. Only the first takes effect, and any of them will do.
                 let _ = self.cluster.write(&command, Instant::now() + ATTEMPT).await;
             }
@@ -54,13 +55,13 @@ impl Bootstrap<'_> {
         self.file_admin
     }
 
-    fn first_command(&self, root: &RootKey, policies: &FilePolicies) -> EncodedCommand {
+    fn first_command(&self, level: u32, root: &RootKey, policies: &FilePolicies) -> EncodedCommand {
         let now = clock::unix_ns();
         let author = Author { created_at: Some(now), created_by: self.file_admin() };
         let bound = |name: &PolicyName| Assignment { role: Role::Policy(name.clone()), author };
         let assignments = policies.iter().flat_map(|(name, (_, ids))| ids.iter().map(move |id| (*id, bound(name))));
         let init = Init {
-            cluster: ring::new_cluster(root, now),
+            cluster: ring::new_cluster(level, root, now),
             policies: policies.iter().map(|(name, (policy, _))| (name.clone(), policy.clone(), author)).collect(),
             assignments: assignments.collect(),
         };
@@ -71,7 +72,7 @@ impl Bootstrap<'_> {
             file_names_admin: self.file_admin().is_some(),
             operation: Operation::Init(Box::new(init)),
         };
-        command.encode(HIGHEST_LEVEL, RequestId(random::bytes()), self.cluster.seen_index())
+        command.encode(level, RequestId(random::bytes()), self.cluster.seen_index())
     }
 }
 

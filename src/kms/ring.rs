@@ -45,14 +45,15 @@ pub enum SealError {
     },
 }
 
-/// The facts about a new cluster: an id, the time, and a ring of one version that the root key wraps.
-pub(super) fn new_cluster(root: &RootKey, created_at: i64) -> ClusterState {
+/// The facts about a new cluster that begins at this feature level: an id, the time, and a ring of one version that the
+/// root key wraps.
+pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> ClusterState {
     let id = ClusterId(crate::crypto::random::bytes());
     let ring = Ring::generate();
     let versions = ring.wrap(root, &id.0).into_iter();
     ClusterState {
         id,
-        level: crate::state::HIGHEST_LEVEL,
+        level,
         ring: versions.map(|wrap| RingVersion { version: wrap.version, wraps: vec![encode(&wrap)] }).collect(),
         active_ring_version: ring.active(),
         time_ns: 0,
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn the_ring_opens_under_its_root_key_alone() {
         let root = RootKey::random();
-        let cluster = new_cluster(&root, 0);
+        let cluster = new_cluster(1, &root, 0);
         assert_eq!(opened(&cluster, &root).unwrap().active(), 1);
         assert!(matches!(
             opened(&cluster, &RootKey::random()),
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn stored_bytes_show_their_root_keys() {
         let (one, other) = (RootKey::random(), RootKey::random());
-        let mut cluster = new_cluster(&one, 0);
+        let mut cluster = new_cluster(1, &one, 0);
         let around =
             |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.clone().into_stored().bytes, &[18, 93, 1]].concat();
         assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);

@@ -29,6 +29,7 @@ pub use run::{RunError, run};
 
 use crate::config::Config;
 use crate::http::Api;
+use crate::raft::Cluster;
 use crate::telemetry::ErrorLog;
 use consensus::Consensus;
 use lifecycle::Lifecycle;
@@ -77,6 +78,11 @@ impl Node {
     /// Returns the API, once the node has begun to serve.
     pub fn api(&self) -> Option<Arc<Api>> {
         self.parts.phase.borrow().api().cloned()
+    }
+
+    /// Returns this node's part in the cluster, once it takes part in consensus.
+    pub fn cluster(&self) -> Option<Arc<Cluster>> {
+        self.parts.phase.borrow().cluster().cloned()
     }
 
     /// Waits until the node serves, or has ended.
