@@ -36,6 +36,7 @@ const SETTINGS: [(&str, &str); 6] = [
 
 /// The processes. One that does not run is `None`. Dropping this ends them all.
 pub struct Processes {
+    binary: PathBuf,
     nodes: Vec<Option<Child>>,
     port: u16,
     folder: TempDir,
@@ -54,16 +55,26 @@ impl Processes {
 
     /// Prepares and starts three nodes below a folder, with exactly these settings in place of those that `dev` writes.
     pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut processes = Self::prepare_in(dir, KEYRAFT.into(), settings);
+        processes.start_all().await;
+        processes
+    }
+
+    /// Prepares three nodes that run another binary, and does not start them.
+    pub fn prepare_with(binary: &Path) -> Self {
+        Self::prepare_in(&std::env::temp_dir(), binary.to_owned(), &SETTINGS)
+    }
+
+    fn prepare_in(dir: &Path, binary: PathBuf, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir_in(dir).expect("a folder can be made");
-        let mut processes = Self { nodes: vec![None, None, None], port: free_ports(3), folder };
-        let mut dev = Command::new(KEYRAFT);
+        let processes = Self { binary, nodes: vec![None, None, None], port: free_ports(3), folder };
+        let mut dev = Command::new(&processes.binary);
         dev.args(["dev", "--prepare", "--dir"]).arg(processes.dir()).args(["--port", &processes.port.to_string()]);
         let output = dev.output().expect("the binary runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         for number in 0..3 {
             processes.adjust(number, settings);
         }
-        processes.start_all().await;
         processes
     }
 
@@ -80,27 +91,27 @@ impl Processes {
 
     /// Starts a node and does not wait until it serves.
     pub fn begin(&mut self, number: usize) {
-        self.spawn(number, Command::new(KEYRAFT));
+        self.spawn(number, Command::new(&self.binary));
     }
 
     /// Starts a node that may open this many files, and does not wait until it serves.
     pub fn begin_with_files(&mut self, number: usize, files: usize) {
         let mut limited = Command::new("sh");
-        limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), KEYRAFT]);
+        limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(&self.binary);
         self.spawn(number, limited);
     }
 
     /// Starts a node with further flags.
     pub fn begin_with_flags(&mut self, number: usize, flags: &str) {
         let mut flagged = Command::new("sh");
-        flagged.args(["-c", &format!("exec \"$0\" \"$@\" {flags}"), KEYRAFT]);
+        flagged.args(["-c", &format!("exec \"$0\" \"$@\" {flags}")]).arg(&self.binary);
         self.spawn(number, flagged);
     }
 
     fn spawn(&mut self, number: usize, mut server: Command) {
         let log = OpenOptions::new().append(true).create(true).open(self.log_file(number)).expect("a log can be made");
         let same: File = log.try_clone().expect("a file can be shared");
-        server.args(["server", "--config"]).arg(self.node_dir(number).join("config.yml")).stdout(log).stderr(same);
+        server.args(["server", "--config"]).arg(self.config_file(number)).stdout(log).stderr(same);
         self.nodes[number] = Some(server.spawn().expect("the binary runs"));
     }
 
@@ -198,13 +209,18 @@ impl Processes {
         self.node_dir(number).join("data")
     }
 
+    /// A node's configuration file.
+    pub fn config_file(&self, number: usize) -> PathBuf {
+        self.node_dir(number).join("config.yml")
+    }
+
     /// The data folders of all nodes.
     pub fn data_folders(&self) -> Vec<PathBuf> {
         (0..self.nodes.len()).map(|number| self.data(number)).collect()
     }
 
     fn adjust(&self, number: usize, settings: &[(&str, &str)]) {
-        let path = self.node_dir(number).join("config.yml");
+        let path = self.config_file(number);
         let text = fs::read_to_string(&path).expect("`dev` writes it");
         let mut adjusted = 0;
         let lines = text.lines().map(|line| {

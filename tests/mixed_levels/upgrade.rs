@@ -1,0 +1,180 @@
+//! A cluster whose nodes are replaced by newer ones, one after the other, and whose level then rises.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use keyraft::policy::Actor;
+use keyraft::state::{Command, EncodedCommand, Operation, Outcome, RequestId, note};
+use tokio::task::JoinHandle;
+
+use super::cluster::Version::{New, Old};
+use super::cluster::{MixedCluster, deadline};
+use super::support::user::User;
+
+/// How many clients write at the same time.
+const WRITERS: usize = 6;
+/// How many keys they create before and after the level rises, at least.
+const KEYS: usize = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_level_rises_while_clients_write_once_every_node_is_new() {
+    let mut cluster = MixedCluster::start([Old, Old, Old]).await;
+    let user = cluster.admin();
+    let mut keys = user.create_many("old", 12).await;
+    for node in 0..3 {
+        cluster.stop(node).await;
+        cluster.start_node(node, New).await;
+        let first = cluster.handle(0);
+        assert_eq!(first.view().level(), Some(1));
+        if node < 2 {
+            first.raise_level(deadline()).await.expect_err("an old node is left");
+        }
+        user.assert_decrypts(node, &keys).await;
+    }
+    let writers = Writers::start(&user);
+    writers.wait_for(KEYS).await;
+    let heard = async || cluster.handle(1).highest_level_of_all().is_ok_and(|level| level == 2).then_some(());
+    cluster.wait_for("every node to say that it reads level 2", heard).await;
+    assert_eq!(cluster.handle(1).raise_level(deadline()).await, Ok(2));
+    writers.wait_for(writers.done() + KEYS).await;
+    let names = writers.stop().await;
+    for name in &names {
+        keys.push(user.generate(names.len() % 3, name).await.expect("a key that was created exists"));
+    }
+    for node in 0..3 {
+        cluster.wait_for("the level", async || (cluster.handle(node).view().level() == Some(2)).then_some(())).await;
+        user.assert_decrypts(node, &keys).await;
+    }
+    cluster.assert_equal_and_whole().await;
+    notes_have_their_outcome_on_every_node(&cluster).await;
+    an_old_binary_leaves_the_folder_as_it_is(&mut cluster, 0).await;
+    user.assert_decrypts(0, &keys).await;
+    cluster.assert_equal_and_whole().await;
+}
+
+async fn notes_have_their_outcome_on_every_node(cluster: &MixedCluster) {
+    for sender in 0..3 {
+        let text = [b'n', b'0' + u8::try_from(sender).expect("small")];
+        let note = note(RequestId(rand::random()), cluster.handle(sender).seen_index(), &text);
+        // Sent again through the other nodes, it has the outcome that they remember.
+        for node in (sender..3).chain(0..sender) {
+            let outcome = cluster.handle(node).write(&note, deadline()).await.expect("it is decided");
+            assert_eq!((outcome.known(), &outcome.detail()[..]), (Ok(Outcome::Noted), &text[..]), "node {node}");
+        }
+    }
+    cluster.assert_equal_and_whole().await;
+}
+
+/// Starts the old version on the folder of a node of a cluster at level 2, several times, and then the new one again.
+async fn an_old_binary_leaves_the_folder_as_it_is(cluster: &mut MixedCluster, node: usize) {
+    cluster.stop(node).await;
+    let before = cluster.files(node);
+    for attempt in 0..3 {
+        let logged = cluster.log(node).len();
+        cluster.begin(node, Old).await;
+        let status = cluster.ended(node).await;
+        assert!(!status.success(), "attempt {attempt}: {status}");
+        let log = cluster.log(node)[logged..].to_owned();
+        assert!(log.contains("reads level 2") && log.contains("this one reads level 1"), "attempt {attempt}: {log}");
+        assert_eq!(cluster.files(node), before, "attempt {attempt}: {log}");
+    }
+    cluster.admin().create_somewhere(1, "while-the-old-binary-failed").await;
+    cluster.start_node(node, New).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_new_nodes_begins_at_their_level() {
+    let cluster = MixedCluster::start([New, New, New]).await;
+    assert_eq!(cluster.handle(0).view().level(), Some(2));
+    let keys = cluster.admin().create_many("new", 9).await;
+    cluster.admin().assert_decrypts(1, &keys).await;
+    cluster.assert_equal_and_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_node_ends_before_it_appends_what_it_cannot_read() {
+    let mut cluster = MixedCluster::start([Old, New, New]).await;
+    let user = cluster.admin();
+    let keys = user.create_many("old", 12).await;
+    cluster.make_lead(1, "led").await;
+    // Only a mistake in a later version could propose this while an old node is a member.
+    let node = cluster.handle(1);
+    let forced = raise_to_2(node.seen_index());
+    assert_eq!(node.write(&forced, deadline()).await.expect("two of three are enough"), Outcome::Done);
+    let status = cluster.ended(0).await;
+    assert!(!status.success(), "{status}");
+    let log = cluster.log(0);
+    assert!(log.contains("a log entry has feature level 2, but this version knows only levels up to 1"), "{log}");
+    let others = async |cluster: &MixedCluster, round: &str| {
+        cluster.create(&[1, 2], round, 9).await;
+        user.assert_decrypts(1, &keys).await;
+        user.assert_decrypts(2, &keys).await;
+    };
+    others(&cluster, "without").await;
+    // It appended nothing of level 2, so its own folder does not keep the old version from starting. The others refuse it.
+    let logged = cluster.log(0).len();
+    cluster.begin(0, Old).await;
+    cluster.wait_for("a refusal", async || cluster.log(0)[logged..].contains("level 2").then_some(())).await;
+    others(&cluster, "beside").await;
+    cluster.kill(0).await;
+    cluster.start_node(0, New).await;
+    user.assert_decrypts(0, &keys).await;
+    cluster.assert_equal_and_whole().await;
+}
+
+fn raise_to_2(seen_index: u64) -> EncodedCommand {
+    let operation = Operation::RaiseLevel { to: 2 };
+    let command = Command { time_ns: 0, actor: Actor::Node, action: None, file_names_admin: false, operation };
+    command.encode(2, RequestId(rand::random()), seen_index)
+}
+
+/// Clients that create one key after the other, each through another node.
+struct Writers {
+    stopped: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    tasks: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Writers {
+    fn start(user: &User) -> Self {
+        let (stopped, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let write = |writer: usize| {
+            let (user, stopped, done) = (user.clone(), Arc::clone(&stopped), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut names = Vec::new();
+                while !stopped.load(Ordering::Relaxed) {
+                    let name = format!("writer-{writer}-{}", names.len());
+                    let created = user.create((writer + names.len()) % 3, &name).await;
+                    created.unwrap_or_else(|refusal| panic!("{name}: {refusal:?}"));
+                    names.push(name);
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                names
+            })
+        };
+        let tasks = (0..WRITERS).map(write).collect();
+        Self { stopped, done, tasks }
+    }
+
+    /// How many keys they have created.
+    fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Waits until they have created this many keys.
+    async fn wait_for(&self, keys: usize) {
+        let reached = async || (self.done() >= keys).then_some(());
+        super::support::status::wait_for("the writers", &[], reached).await;
+    }
+
+    /// Stops them. Returns the names of the keys that they created.
+    ///
+    /// # Panics
+    /// A key was not created.
+    async fn stop(self) -> Vec<String> {
+        self.stopped.store(true, Ordering::Relaxed);
+        let names = join_all(self.tasks).await;
+        names.into_iter().flat_map(|names| names.expect("every create has succeeded")).collect()
+    }
+}
