@@ -195,6 +195,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_frames_keep_their_bytes_in_every_version() {
+        // Nodes exchange these before they know each other's version, so no level can change them. A field may be added.
+        let ids = ["2210", &"02".repeat(16), "2a10", &"01".repeat(16)].concat();
+        let preface = format!("003801 0802 1007 1a0161 {ids} 4a05312e302e30 5001 5803 6002");
+        let refusal = PrefaceRefusal { code: 2, reason: "r".to_owned(), by: "a".to_owned() };
+        for (frame_type, content, expected) in [
+            (FrameType::Preface, acceptor().encode(), preface.as_str()),
+            (FrameType::Accepted, wire::PrefaceAccepted {}.encode_to_vec(), "000002"),
+            (FrameType::Refusal, refusal.encode(), "000803 0802 120172 1a0161"),
+        ] {
+            assert_eq!(hex::encode(framed(frame_type, &content).await), expected.replace(' ', ""));
+        }
+    }
+
+    #[tokio::test]
     async fn the_acceptor_speaks_first() {
         let (mut near, mut far) = duplex(1 << 16);
         let own = acceptor();
