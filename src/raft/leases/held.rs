@@ -175,6 +175,11 @@ impl HeldLease {
             let _ = self.leader_digests.try_send(digest);
         }
         let lease = clock::signed_nanos(answer.lease);
+        if lease == 0 {
+            // The leader's reply lacks the field, or this node asked for none. Otherwise this node would renew without a
+            // pause, and count as one that has held a lease.
+            return;
+        }
         self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
         self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
     }
@@ -185,6 +190,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::raft::leases::read_index::ReadIndex;
 
     #[tokio::test]
     async fn a_node_that_knows_what_it_lacks_does_not_count_as_offline() {
@@ -201,6 +207,29 @@ mod tests {
         lease.reported_revocation.store(8, Ordering::Release);
         lease.until_ns.store(i64::MAX, Ordering::Release);
         assert_eq!(lease.standing(), Standing::Held, "a lease counts although a later revocation is not applied");
+    }
+
+    #[tokio::test]
+    async fn a_lease_of_zero_is_no_lease() {
+        let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
+        let last = crate::store::LogId { term: 1, node: 1, index: 7 };
+        let (_applied, progress) = watch::channel(Progress { applied: Some(last), ..Progress::default() });
+        let (reads, mut asked) = Reads::unanswered();
+        let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
+        for (granted, expected) in [(Duration::ZERO, Standing::Over), (Duration::from_secs(60), Standing::Held)] {
+            let answer = ReadIndex {
+                index: 0,
+                last_revocation: 0,
+                leader_digest: None,
+                asked_at_ns: clock::boot_ns(),
+                lease: granted,
+            };
+            let answering = async { asked.recv().await.unwrap().send(Some(answer)).unwrap() };
+            tokio::join!(lease.renew(), answering);
+            assert_eq!(lease.standing(), expected);
+            let length = Duration::from_nanos(lease.length_ns.load(Ordering::Relaxed));
+            assert!(length > Duration::ZERO, "the pause between two renewals is a part of this");
+        }
     }
 
     #[tokio::test]
