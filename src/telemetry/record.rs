@@ -73,7 +73,7 @@ pub(super) fn write_record(out: &mut String, record: &AuditRecord) {
 }
 
 /// Appends the line that reports `lost` records.
-fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
+pub(super) fn write_loss(out: &mut String, time_ns: i64, lost: u64) {
     let time = clock::rfc3339(Some(time_ns));
     let request = r#"{"ip":"","path":"","identity":""}"#;
     append(

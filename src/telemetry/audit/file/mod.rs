@@ -1,6 +1,7 @@
 //! The audit file: a hash chain with signed checkpoints, over rotation and restarts.
 
 pub(super) mod head;
+pub(super) mod lines;
 mod recovery;
 pub(super) mod rotation;
 #[cfg(test)]
@@ -20,7 +21,6 @@ use super::chain::{self, ChainLink};
 use crate::clock;
 use crate::config::AuditFileConfig;
 use crate::crypto::SigningKey;
-use crate::telemetry::record::write_json_string;
 
 /// The longest time from a record to the next checkpoint.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
@@ -214,12 +214,8 @@ impl AuditFile {
     fn begin(&mut self, end: &FileEnd, noted: Option<ChainLink>) -> io::Result<()> {
         self.record_findings(end, noted)?;
         let (node, after) = (self.node.clone(), std::mem::replace(&mut self.after, "failure"));
-        self.append_one(|out| {
-            out.push_str(r#","opened":{"node":"#);
-            write_json_string(out, &node).expect("writing to a string cannot fail");
-            let (begins, version) = (end.last.is_none(), env!("CARGO_PKG_VERSION"));
-            out.push_str(&format!(r#","after":"{after}","begins":{begins},"version":"{version}"}}"#));
-        })?;
+        let (begins, version) = (end.last.is_none(), env!("CARGO_PKG_VERSION"));
+        self.append_one(&lines::opened(clock::unix_ns(), &node, after, begins, version))?;
         if self.key.is_some() { self.checkpoint() } else { Ok(()) }
     }
 
@@ -231,8 +227,7 @@ impl AuditFile {
         if !end.torn.is_empty() {
             tracing::warn!(bytes = end.torn.len(), "the audit file ended in a torn line; the node records that");
             self.raw(b"\n")?;
-            let (bytes, hash) = (end.torn.len(), hex::encode(chain::hash(&end.torn)));
-            self.append_one(|out| out.push_str(&format!(r#","torn":{{"bytes":{bytes},"sha256":"{hash}"}}"#)))?;
+            self.append_one(&lines::torn(clock::unix_ns(), &end.torn))?;
         }
         // A file without any line is a new one, because the old one was moved or this is another path.
         if let Some(expected) = noted.filter(|noted| end.last.is_some() && !end.holds(*noted)) {
@@ -243,8 +238,7 @@ impl AuditFile {
                 "somebody cut or changed the audit file while the node was not writing it; check it with `keyraft audit \
                  verify`"
             );
-            let broken = format!(r#","broken":{{"expected":{expected},"found":{found}}}"#);
-            self.append_one(|out| out.push_str(&broken))?;
+            self.append_one(&lines::broken(clock::unix_ns(), expected, found))?;
         }
         Ok(())
     }
@@ -276,10 +270,8 @@ impl AuditFile {
             return Ok(());
         }
         if let Some(key) = self.key.clone() {
-            let mut line = begun();
-            line.push_str(&format!(r#","checkpoint":{{"key":"{}"}}}}"#, key.verifying_key()));
             self.append(|link, out| {
-                out.push_str(&line);
+                out.push_str(&lines::checkpoint(clock::unix_ns(), key.verifying_key()));
                 link.append_signed(out, 0, &key);
             })?;
         }
@@ -307,12 +299,9 @@ impl AuditFile {
         self.head_failed = noted.is_err();
     }
 
-    fn append_one(&mut self, fields: impl FnOnce(&mut String)) -> io::Result<()> {
-        let mut line = begun();
-        fields(&mut line);
-        line.push('}');
+    fn append_one(&mut self, line: &str) -> io::Result<()> {
         self.append(|link, out| {
-            out.push_str(&line);
+            out.push_str(line);
             link.append(out, 0);
         })
     }
@@ -357,9 +346,4 @@ impl OpenFile {
         let (Ok(here), Ok(there)) = (self.file.metadata(), fs::metadata(path)) else { return false };
         (here.dev(), here.ino(), self.bytes) == (there.dev(), there.ino(), there.len())
     }
-}
-
-/// Begins a line that is not a request's record.
-fn begun() -> String {
-    format!(r#"{{"time":"{}""#, clock::rfc3339(Some(clock::unix_ns())))
 }
