@@ -10,7 +10,7 @@
 //! | `k` name `\0` version (BE32) | the record of one version of a key |
 //! | `o` page (BE64) | up to 64 remembered commands |
 //! | `p` name | a policy |
-//! | `g`, `n`, `v`, `w`, `x` | kept for later: integrity keys, node records, invitations, audit witnesses, incarnations |
+//! | `g`, `n`, `t`, `v`, `w`, `x` | kept for later: integrity keys, node records, tags, invitations, audit witnesses, incarnations |
 
 use std::ops::Range;
 
