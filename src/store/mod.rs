@@ -24,6 +24,8 @@ mod snapshot_header;
 mod staging;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors;
 mod view;
 mod wire;
 

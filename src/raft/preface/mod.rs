@@ -6,3 +6,5 @@ pub(in crate::raft) mod exchange;
 mod frame;
 pub(in crate::raft) mod own;
 pub(in crate::raft) mod refusal;
+#[cfg(test)]
+mod vectors;

@@ -12,6 +12,8 @@ mod syslog;
 #[cfg(test)]
 pub(super) mod tests;
 mod trail;
+#[cfg(test)]
+mod vectors;
 mod verify;
 mod writer;
 

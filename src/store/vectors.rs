@@ -1,0 +1,66 @@
+//! The vector of a log folder: reading it, and writing it again.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::log_types::{LogId, Vote};
+use super::{LogStore, Owner, StoreId};
+use crate::test_vectors::{STORE, compare, folder_text, make_files, read, read_json};
+
+const OWNER: Owner = Owner { store_id: StoreId(STORE), node_id: 2 };
+const VOTE: Vote = Vote { term: 3, node: 2, committed: true };
+
+#[derive(Deserialize)]
+struct EntryVector {
+    index: u64,
+    payload: String,
+}
+
+fn position(term: u64, index: u64) -> LogId {
+    LogId { term, node: 2, index }
+}
+
+/// The first entries of the vectors of entries.
+fn entries() -> Vec<(LogId, Bytes)> {
+    let entries: Vec<EntryVector> = read_json("entries.json");
+    let bytes = |entry: &EntryVector| Bytes::from(hex::decode(&entry.payload).expect("hexadecimal"));
+    entries.iter().take(4).map(|entry| (position(3, entry.index), bytes(entry))).collect()
+}
+
+/// Writes a log with every kind of record.
+fn write(dir: &Path) {
+    let log = LogStore::open(dir).expect("an empty folder opens");
+    log.save_owner(&OWNER.encode()).expect("the disk takes it");
+    log.save_vote(VOTE, Box::new(drop)).expect("the disk takes it");
+    let (first, last) = (entries(), entries().pop().expect("some entries"));
+    log.append(first, Box::new(drop)).expect("the disk takes it");
+    log.commit(position(3, 11)).expect("the disk takes it");
+    log.truncate_after(Some(position(3, 12))).expect("the disk takes it");
+    log.append([(position(4, 13), last.1)], Box::new(drop)).expect("the disk takes it");
+    log.purge(position(3, 10)).expect("the disk takes it");
+    log.close();
+}
+
+#[test]
+fn the_vector_of_a_log_is_what_this_version_writes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path());
+    compare("log.txt", &folder_text(dir.path()));
+}
+
+#[test]
+fn the_vector_of_a_log_can_be_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    make_files(&read("log.txt"), dir.path());
+    let log = LogStore::open(dir.path()).expect("a log of this level");
+    let state = log.state().expect("it is open");
+    assert_eq!((state.purged, state.last), (Some(position(3, 10)), Some(position(4, 13))));
+    assert_eq!((state.vote, state.committed), (Some(VOTE), Some(position(3, 11))));
+    assert_eq!(log.owner().expect("a note of this level").as_deref().and_then(Owner::decode), Some(OWNER));
+    let mut expected = entries().split_off(1);
+    expected[2].0 = position(4, 13);
+    assert_eq!(log.read(0..99).expect("it is open"), expected);
+    log.close();
+}
