@@ -39,21 +39,20 @@ impl ClusterFileKeeper {
     /// Writes the file after each change, apart from the task that applies entries. Returns when consensus ends.
     pub(super) async fn follow(self: Arc<Self>, mut progress: watch::Receiver<Progress>) {
         loop {
-            let pause = if self.is_current() {
-                PAUSE
-            } else {
+            if !self.is_current() {
                 let keeper = Arc::clone(&self);
                 match tokio::task::spawn_blocking(move || keeper.write_if_changed()).await {
-                    Ok(Ok(())) => PAUSE,
+                    Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "{CANNOT_WRITE}");
-                        RETRY
+                        tokio::time::sleep(RETRY).await;
+                        continue;
                     }
                     // The runtime is ending.
                     Err(_) => return,
                 }
-            };
-            tokio::time::sleep(pause).await;
+            }
+            tokio::time::sleep(PAUSE).await;
             if progress.changed().await.is_err() {
                 return;
             }
