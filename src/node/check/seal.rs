@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::report::CheckReport;
 use crate::config::{Config, SealConfig};
 use crate::crypto::{RootKey, UnwrapError};
-use crate::kms::{LONGEST_WRAP, root_keys_in};
+use crate::kms::{LONGEST_WRAP, SealError, open_ring, root_keys_in};
 use crate::node::seal::root_key;
+use crate::store::{ClusterFacts, ClusterFile};
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1 << 20;
@@ -26,6 +27,12 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
         Ok(root) => root,
         Err(error) => return report.problem(setting, format!("{error}; the node would stay sealed")),
     };
+    if let Some(facts) = known_facts(&config.cluster.data) {
+        if let Err(error) = open_ring(facts.cluster, &facts.ring, facts.active_ring_version, &root) {
+            report.problem(setting, stays_sealed(&error, &config.cluster.data));
+        }
+        return;
+    }
     match wrapped_by(&config.cluster.data) {
         Ok(found) => compare(setting, &root, &found, &config.cluster.data, report),
         Err((path, error)) => {
@@ -39,7 +46,7 @@ fn compare(setting: &str, root: &RootKey, found: &BTreeSet<[u8; 32]>, data: &Pat
     match found.first() {
         Some(wanted) if !found.contains(&tried) => {
             let error = UnwrapError::WrongRootKey { version: 1, tried, wanted: *wanted };
-            report.problem(setting, format!("{error}, as {} shows; the node would stay sealed", data.display()));
+            report.problem(setting, stays_sealed(&error.into(), data));
         }
         Some(_) => {}
         None => {
@@ -47,6 +54,16 @@ fn compare(setting: &str, root: &RootKey, found: &BTreeSet<[u8; 32]>, data: &Pat
                 .note(setting, format!("not compared with the data folder: {} holds no key ring yet", data.display()));
         }
     }
+}
+
+fn stays_sealed(error: &SealError, data: &Path) -> String {
+    format!("{error}, as {} shows; the node would stay sealed", data.display())
+}
+
+/// Returns what `cluster.id` says about the cluster. Without it, the check looks through the other files, as the node
+/// itself makes that file again from them.
+fn known_facts(data: &Path) -> Option<ClusterFacts> {
+    ClusterFile::open(data).ok()?.facts().cloned()
 }
 
 /// Returns the fingerprints of the root keys that wrap the key rings in the files of a data folder. It only reads the
