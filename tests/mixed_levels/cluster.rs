@@ -13,6 +13,7 @@ use keyraft::raft::Cluster;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::new_log::new_log;
 use super::old_binary::old_binary;
 use super::support::processes::Processes;
 use super::support::status;
@@ -42,6 +43,8 @@ pub struct MixedCluster {
 impl MixedCluster {
     /// Starts a new cluster whose nodes run these versions, and waits until all serve.
     pub async fn start(versions: [Version; 3]) -> Self {
+        // This begins to log what the new nodes do.
+        new_log();
         let mut cluster = Self { old: Processes::prepare_with(old_binary()), new: [None, None, None] };
         for (number, version) in versions.into_iter().enumerate() {
             cluster.begin(number, version).await;
@@ -179,10 +182,10 @@ impl MixedCluster {
     /// Fails unless all nodes have the same state once they have applied the same entries, and nothing was damaged.
     pub async fn assert_equal_and_whole(&self) {
         status::assert_equal_digests(&self.old.data_folders()).await;
+        let damaged = |log: &str| log.lines().find(|line| line.contains("damaged")).map(str::to_owned);
+        assert_eq!(damaged(&new_log()), None, "a new node");
         for number in 0..3 {
-            let log = self.log(number);
-            let damaged = log.lines().find(|line| line.contains("damaged"));
-            assert_eq!(damaged, None, "node {number}");
+            assert_eq!(damaged(&self.log(number)), None, "node {number}");
             let aside = self.old.data(number).join("keystore/damaged");
             assert!(!aside.exists(), "node {number} has set a keystore aside");
         }

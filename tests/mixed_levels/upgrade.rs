@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::join_all;
 use keyraft::policy::Actor;
+use keyraft::raft::RaiseLevelError;
 use keyraft::state::{Command, EncodedCommand, Operation, Outcome, RequestId, note};
 use tokio::task::JoinHandle;
 
 use super::cluster::Version::{New, Old};
 use super::cluster::{MixedCluster, deadline};
+use super::new_log::new_log;
 use super::support::user::User;
 
 /// How many clients write at the same time.
@@ -34,9 +36,13 @@ async fn the_level_rises_while_clients_write_once_every_node_is_new() {
     }
     let writers = Writers::start(&user);
     writers.wait_for(KEYS).await;
-    let heard = async || cluster.handle(1).highest_level_of_all().is_ok_and(|level| level == 2).then_some(());
-    cluster.wait_for("every node to say that it reads level 2", heard).await;
-    assert_eq!(cluster.handle(1).raise_level(deadline()).await, Ok(2));
+    for node in 0..3 {
+        let heard = async || cluster.handle(node).highest_level_of_all().is_ok_and(|level| level == 2).then_some(());
+        cluster.wait_for("every node to say that it reads level 2", heard).await;
+    }
+    // Any node may ask.
+    let asked = (cluster.leader().await + 1) % 3;
+    assert_eq!(cluster.handle(asked).raise_level(deadline()).await, Ok(2));
     writers.wait_for(writers.done() + KEYS).await;
     let names = writers.stop().await;
     for name in &names {
@@ -46,11 +52,30 @@ async fn the_level_rises_while_clients_write_once_every_node_is_new() {
         cluster.wait_for("the level", async || (cluster.handle(node).view().level() == Some(2)).then_some(())).await;
         user.assert_decrypts(node, &keys).await;
     }
+    let rises = new_log().lines().filter(|line| line.ends_with("raised its feature level from=1 to=2")).count();
+    assert!(rises >= 3, "each node logs it: {rises}");
+    let again = cluster.handle(asked).raise_level(deadline()).await;
+    assert_eq!(again, Err(RaiseLevelError::OwnVersion { active: 2 }));
     cluster.assert_equal_and_whole().await;
+    a_command_of_the_level_before_is_not_decided(&cluster).await;
     notes_have_their_outcome_on_every_node(&cluster).await;
+    cluster.stop(0).await;
     an_old_binary_leaves_the_folder_as_it_is(&mut cluster, 0).await;
-    user.assert_decrypts(0, &keys).await;
+    cluster.kill(1).await;
+    an_old_binary_leaves_the_folder_as_it_is(&mut cluster, 1).await;
+    for node in 0..3 {
+        user.assert_decrypts(node, &keys).await;
+    }
     cluster.assert_equal_and_whole().await;
+}
+
+async fn a_command_of_the_level_before_is_not_decided(cluster: &MixedCluster) {
+    for node in 0..3 {
+        let node = cluster.handle(node);
+        let late = raise(1, node.seen_index());
+        let outcome = node.write(&late, deadline()).await.expect("it has an outcome");
+        assert_eq!(outcome, Outcome::LevelNotActive);
+    }
 }
 
 async fn notes_have_their_outcome_on_every_node(cluster: &MixedCluster) {
@@ -68,7 +93,6 @@ async fn notes_have_their_outcome_on_every_node(cluster: &MixedCluster) {
 
 /// Starts the old version on the folder of a node of a cluster at level 2, several times, and then the new one again.
 async fn an_old_binary_leaves_the_folder_as_it_is(cluster: &mut MixedCluster, node: usize) {
-    cluster.stop(node).await;
     let before = cluster.files(node);
     for attempt in 0..3 {
         let logged = cluster.log(node).len();
@@ -76,10 +100,11 @@ async fn an_old_binary_leaves_the_folder_as_it_is(cluster: &mut MixedCluster, no
         let status = cluster.ended(node).await;
         assert!(!status.success(), "attempt {attempt}: {status}");
         let log = cluster.log(node)[logged..].to_owned();
-        assert!(log.contains("reads level 2") && log.contains("this one reads level 1"), "attempt {attempt}: {log}");
+        let says = "the log needs a version of Keyraft that reads level 2; this one reads level 1: run a newer version";
+        assert!(log.trim_end().ends_with(says), "attempt {attempt}: {log}");
         assert_eq!(cluster.files(node), before, "attempt {attempt}: {log}");
     }
-    cluster.admin().create_somewhere(1, "while-the-old-binary-failed").await;
+    cluster.admin().create_somewhere(2, &format!("while-{node}-failed")).await;
     cluster.start_node(node, New).await;
 }
 
@@ -100,7 +125,7 @@ async fn an_old_node_ends_before_it_appends_what_it_cannot_read() {
     cluster.make_lead(1, "led").await;
     // Only a mistake in a later version could propose this while an old node is a member.
     let node = cluster.handle(1);
-    let forced = raise_to_2(node.seen_index());
+    let forced = raise(2, node.seen_index());
     assert_eq!(node.write(&forced, deadline()).await.expect("two of three are enough"), Outcome::Done);
     let status = cluster.ended(0).await;
     assert!(!status.success(), "{status}");
@@ -123,10 +148,11 @@ async fn an_old_node_ends_before_it_appends_what_it_cannot_read() {
     cluster.assert_equal_and_whole().await;
 }
 
-fn raise_to_2(seen_index: u64) -> EncodedCommand {
+/// A command of this level that raises the level to 2.
+fn raise(level: u32, seen_index: u64) -> EncodedCommand {
     let operation = Operation::RaiseLevel { to: 2 };
     let command = Command { time_ns: 0, actor: Actor::Node, action: None, file_names_admin: false, operation };
-    command.encode(2, RequestId(rand::random()), seen_index)
+    command.encode(level, RequestId(rand::random()), seen_index)
 }
 
 /// Clients that create one key after the other, each through another node.
