@@ -88,13 +88,15 @@ impl ImageBuilder {
                 self.count(key, value);
                 return Ok(());
             }
-            Some((&MEMORY, _)) => return self.add_commands(value),
+            Some((&MEMORY, page)) => return self.add_commands(page, value),
             Some((&POLICY, _)) => {
                 let (name, entry) = decode_policy(value).map_err(|e| damaged(&e))?;
+                check_key(key, &entries::policy_key(&name), "a policy")?;
                 self.rules.policies.insert(name, entry.into());
             }
             Some((&ASSIGNMENT, _)) => {
                 let (identity, assignment) = decode_assignment(value).map_err(|e| damaged(&e))?;
+                check_key(key, &entries::assignment_key(identity), "an assignment")?;
                 self.rules.identities.insert(identity, assignment);
             }
             _ if key == CLUSTER => self.view.set_cluster(ClusterState::decode(value).map_err(|e| damaged(&e))?),
@@ -134,9 +136,12 @@ impl ImageBuilder {
         Ok(())
     }
 
-    fn add_commands(&mut self, page: &[u8]) -> Result<(), Damage> {
-        let commands = entries::decode_page(page)
+    fn add_commands(&mut self, page: &[u8], content: &[u8]) -> Result<(), Damage> {
+        let commands = entries::decode_page(content)
             .ok_or_else(|| Damage::Entry("a page of remembered commands cannot be read".to_owned()))?;
+        if !commands.iter().all(|(number, _)| entries::page_of(*number).to_be_bytes() == page) {
+            return Err(Damage::Entry("a page of remembered commands has those of another page".to_owned()));
+        }
         self.commands.extend(commands);
         Ok(())
     }
@@ -210,6 +215,43 @@ pub(super) fn disagreement<T: PartialEq + fmt::Display>(what: &'static str, note
     Err(Damage::Disagreement { what, noted: noted.to_string(), found: found.to_string() })
 }
 
+/// A value says itself what it is about. If its key says something else, its removal would leave it in the digest.
+fn check_key(key: &[u8], of_value: &[u8], what: &str) -> Result<(), Damage> {
+    if key == of_value { Ok(()) } else { Err(Damage::Entry(format!("the key of {what} does not fit its value"))) }
+}
+
 fn damaged(error: &dyn fmt::Display) -> Damage {
     Damage::Entry(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Assignment, Author, Identity, Pattern, Policy, PolicyName, Role};
+    use crate::state::{Outcome, RequestId, stored_assignment, stored_policy};
+
+    #[test]
+    fn an_entry_whose_key_does_not_fit_its_value_is_damaged() {
+        let identity = Identity::from_bytes([1; 32]);
+        let assignment = Assignment { role: Role::Admin, author: Author::default() };
+        let assigned = stored_assignment(identity, assignment).bytes;
+        let name = PolicyName::parse("app").unwrap();
+        let pattern = Pattern::parse("/v1/key/*").unwrap();
+        let policy = stored_policy(&name, Policy::new([pattern], []), Author::default()).bytes;
+        let remembered = Remembered { request_id: RequestId([1; 16]), index: 9, outcome: Outcome::Done.into() };
+        let page = entries::encode_page(130, [&remembered].into_iter());
+        let key = |kind, rest: &[u8]| entries::key(kind, rest);
+        let added = |key: &[u8], value: &[u8]| ImageBuilder::default().add(key, value).is_ok();
+        for (fits, key, value) in [
+            (true, key(ASSIGNMENT, &[1; 32]), &assigned[..]),
+            (false, key(ASSIGNMENT, &[2; 32]), &assigned),
+            (true, key(POLICY, b"app"), &policy),
+            (false, key(POLICY, b"ap"), &policy),
+            (true, key(MEMORY, &2u64.to_be_bytes()), &page),
+            (false, key(MEMORY, &3u64.to_be_bytes()), &page),
+            (false, key(MEMORY, &[2]), &page),
+        ] {
+            assert_eq!(added(&key, value), fits, "{key:?}");
+        }
+    }
 }
