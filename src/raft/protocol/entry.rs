@@ -70,6 +70,8 @@ pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entr
         return Err(EntryError::Damaged);
     }
     match kind {
+        // Another level would not be kept in the log.
+        BLANK | MEMBERSHIP if level != LOWEST_LEVEL => Err(EntryError::Damaged),
         BLANK if payload.is_empty() => Ok(Entry::new_blank(id)),
         COMMAND => {
             let command = EncodedCommand::of_bytes(framed.slice(FRAME_BYTES..)).ok_or(EntryError::Damaged)?;
@@ -140,6 +142,7 @@ mod tests {
             &[9, 0, 0, 0, 0, 1],
             &[1, 7, 0, 0, 0, 1],
             &[1, 0, 0, 0, 0, 1, 0],
+            &[1, 0, 0, 0, 0, 0],
             &[1, 2, 0, 0, 0, 1, 255],
             &[1, 2, 0, 0, 0, 1, 10, 0],
             &[1, 1, 0, 0, 0, 1, 7],

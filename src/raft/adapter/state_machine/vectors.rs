@@ -100,6 +100,7 @@ fn refused() -> Vec<RefusedVector> {
         refused("an unknown kind", &[1, 3, 0, 0, 0, 1]),
         refused("shorter than format, kind and level", &[1, 0, 0, 0, 1]),
         refused("a command with half a header", &[1, 1, 0, 0, 0, 1, 7, 7]),
+        refused("a blank entry below level 1", &[1, 0, 0, 0, 0, 0]),
         refused("a blank entry with content", &[1, 0, 0, 0, 0, 1, 0]),
         refused("a membership with a position, which the entry has beside its payload", &[1, 2, 0, 0, 0, 1, 10, 0]),
         refused("a membership that is not a protobuf message", &[1, 2, 0, 0, 0, 1, 0xff]),
