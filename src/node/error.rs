@@ -62,7 +62,11 @@ impl NodeError {
 
     /// Whether the error is about one setting of the configuration file.
     pub fn is_of_a_setting(&self) -> bool {
-        self.is_of_files() || matches!(self, Self::Listen { .. } | Self::Start(StartError::Store { .. }))
+        self.is_of_files()
+            || matches!(
+                self,
+                Self::Listen { .. } | Self::Start(StartError::Store { .. } | StartError::ClusterFile { .. })
+            )
     }
 }
 

@@ -89,7 +89,7 @@ impl ClusterFileKeeper {
 /// Reads `cluster.id`. If it has no facts about the cluster of this store, they come from the keystore.
 ///
 /// # Errors
-/// The file system refused to read the file, or a newer version wrote it.
+/// The file system refused to read the file, a newer version wrote it, or it comes from another data folder.
 pub(super) fn open(
     dir: &Path,
     owner: Owner,
@@ -104,14 +104,12 @@ pub(super) fn open(
         FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. } => applied_facts(keystore, owner),
         FoundKeystore::NeedsPeer { .. } => None,
     };
-    let belongs = |facts: &&ClusterFacts| {
-        facts.owner == owner && applied.as_ref().is_none_or(|applied| applied.cluster == facts.cluster)
-    };
-    if let Some(facts) = file.facts().filter(belongs).cloned() {
+    if let Some(facts) = file.facts().cloned() {
+        let known = applied.as_ref().map(|applied| applied.cluster);
+        if facts.owner != owner || known.is_some_and(|known| known != facts.cluster) {
+            return Err(ClusterFileError::Foreign { file: (facts.owner, Some(facts.cluster)), folder: (owner, known) });
+        }
         return Ok((file, Some(facts)));
-    }
-    if file.facts().is_some() {
-        tracing::error!("cluster.id belongs to another data folder or cluster, so the node does not use it");
     }
     if let Some(facts) = &applied {
         match file.write(facts.clone()) {

@@ -83,6 +83,20 @@ pub enum ClusterFileError {
         /// The level.
         level: u32,
     },
+    /// It belongs to another data folder or another cluster than the log and the keystore beside it.
+    #[error(
+        "{CLUSTER_FILE} belongs to {}, but the log and the keystore beside it belong to {}: somebody copied files from one \
+         data folder to another. Put back the files of this folder. If {CLUSTER_FILE} alone is from elsewhere, move it out \
+         of the folder, and the node makes it again from its keystore",
+        whose(*file),
+        whose(*folder)
+    )]
+    Foreign {
+        /// Whom the file belongs to.
+        file: (Owner, Option<ClusterId>),
+        /// Whom the log and the keystore belong to. They do not know a cluster before its first command.
+        folder: (Owner, Option<ClusterId>),
+    },
 }
 
 /// The file, with the facts that it holds.
@@ -179,6 +193,12 @@ impl ClusterFile {
         self.newest = Some(Newest { slot, sequence, facts });
         Ok(())
     }
+}
+
+fn whose((owner, cluster): (Owner, Option<ClusterId>)) -> String {
+    let store = hex::encode(owner.store_id.0);
+    let of = cluster.map_or_else(String::new, |cluster| format!(" of the cluster {cluster}"));
+    format!("node {}{of} (store {store})", owner.node_id)
 }
 
 fn write_slot(file: &File, offset: u64, content: &[u8]) -> io::Result<()> {

@@ -31,3 +31,29 @@ async fn a_lost_or_damaged_cluster_file_is_made_again() {
         cluster.stop(node).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_file_of_another_data_folder_ends_the_start_and_stays_as_it_is() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 3).await;
+    let node = cluster.follower().await;
+    cluster.stop(node).await;
+    let path = cluster.data(node).join("cluster.id");
+    let foreign = fs::read(cluster.data((node + 1) % 3).join("cluster.id")).expect("the other node has the file");
+    fs::write(&path, &foreign).expect("the folder is writable");
+    for _ in 0..2 {
+        cluster.begin_nodes(&[node]).await;
+        let why = cluster.ended(node).await;
+        assert!(why.is_of_a_setting(), "the error begins with the configuration file");
+        let ids =
+            [format!("belongs to node {} of the cluster", (node + 1) % 3 + 1), format!("belong to node {}", node + 1)];
+        assert!(ids.iter().all(|id| why.to_string().contains(id)), "{why}");
+        assert_eq!(fs::read(&path).expect("the file is there"), foreign);
+    }
+    // What the error advises.
+    fs::remove_file(&path).expect("the file is there");
+    cluster.start_nodes(&[node]).await;
+    user.assert_decrypts(node, &keys).await;
+    cluster.assert_equal_digests().await;
+}
