@@ -102,7 +102,7 @@ pub enum ClusterFileError {
 /// The file, with the facts that it holds.
 pub struct ClusterFile {
     path: PathBuf,
-    /// The size of each slot. 0 before the file exists.
+    /// The size of each slot. 0 while the next write must make the file anew.
     slot_bytes: usize,
     newest: Option<Newest>,
     damaged_slots: usize,
@@ -135,9 +135,11 @@ impl ClusterFile {
             read => read?,
         };
         let slot_bytes = content.len() / 2;
+        // A file that was cut is made anew by the next write: its slots would overlap.
+        let is_whole = slot_bytes >= SLOT_BYTES && slot_bytes.is_power_of_two() && content.len() == 2 * slot_bytes;
         // The first slot may reach as far as the file, so that it also counts in a file that was cut.
         let slots = [&content[..], &content[slot_bytes..]];
-        let mut file = Self { path, slot_bytes, newest: None, damaged_slots: 0 };
+        let mut file = Self { path, slot_bytes: if is_whole { slot_bytes } else { 0 }, newest: None, damaged_slots: 0 };
         let mut newest: Option<(usize, u64, u8, u32, &[u8])> = None;
         for (number, slot) in slots.into_iter().enumerate() {
             match parse(slot) {

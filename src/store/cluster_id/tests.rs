@@ -105,6 +105,22 @@ fn a_file_that_was_cut_after_its_first_slot_still_has_that_one() {
 }
 
 #[test]
+fn a_write_after_a_cut_never_touches_the_facts_that_are_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(CLUSTER_FILE);
+    let mut large = facts(1);
+    large.membership = Bytes::from(vec![5; SLOT_BYTES / 2]);
+    written(dir.path(), &[]).write(large.clone()).unwrap();
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..SLOT_BYTES]).unwrap();
+    assert_eq!(read(dir.path()), Some(large));
+    // The second slot of such a file would begin within the facts in the first one.
+    written(dir.path(), &[2]);
+    let healed = fs::read(&path).unwrap();
+    assert_eq!((read(dir.path()), healed.len()), (Some(facts(2)), 2 * SLOT_BYTES));
+}
+
+#[test]
 fn facts_that_no_longer_fit_get_larger_slots() {
     let dir = tempfile::tempdir().unwrap();
     let mut large = facts(2);
