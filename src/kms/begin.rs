@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use thiserror::Error as ThisError;
+
 use super::ring::{self, open_ring};
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
 use crate::policy::{Actor, Assignment, Author, Identity, KeyName, Permit, Policy, PolicyName, Role};
 use crate::raft::{Cluster, Waits};
-use crate::state::{ClusterState, Command, EncodedCommand, Init, Operation, RequestId};
+use crate::state::{ClusterState, Command, EncodedCommand, Init, Operation, Outcome, RecordedOutcome, RequestId};
 
 /// How long one attempt to write may take before the node makes the next one.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -32,20 +34,37 @@ pub struct Bootstrap<'a> {
     pub file_admin: Option<Identity>,
 }
 
+/// The cluster refused the first command that this node made. It would refuse every other one, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
+#[error(
+    "the cluster cannot begin: it refused its first command, which this node made from its configuration file, with \
+     outcome {outcome}. Correct the policies and identities in the configuration file of every node, and start the nodes \
+     again"
+)]
+pub struct FirstCommandRefused {
+    /// The number of the outcome.
+    pub outcome: u16,
+}
+
 impl Bootstrap<'_> {
     /// Returns once the cluster is initialised, with the facts about it. Until then, the node proposes the first command
     /// while it leads.
-    pub async fn wait_until_initialised(&self) -> Arc<ClusterState> {
+    ///
+    /// # Errors
+    /// The cluster refused the first command of this node.
+    pub async fn wait_until_initialised(&self) -> Result<Arc<ClusterState>, FirstCommandRefused> {
         let mut progress = self.cluster.progress();
         loop {
             if let Some(cluster) = self.cluster.view().cluster() {
-                return cluster;
+                return Ok(cluster);
             }
             if self.cluster.leads() {
                 let level = self.cluster.beginning_level().await;
                 let command = self.first_command(level, self.root, self.policies);
                 // Several nodes may propose one in turn. Only the first takes effect, and any of them will do.
-                let _ = self.cluster.write(&command, Instant::now() + ATTEMPT).await;
+                if let Ok(outcome) = self.cluster.write(&command, Instant::now() + ATTEMPT).await {
+                    check_first_outcome(&outcome)?;
+                }
             }
             drop(tokio::time::timeout(RETRY, progress.changed()).await);
         }
@@ -73,6 +92,14 @@ impl Bootstrap<'_> {
             operation: Operation::Init(Box::new(init)),
         };
         command.encode(level, RequestId(random::bytes()), self.cluster.seen_index())
+    }
+}
+
+/// Checks that a cluster can begin after this outcome of a first command.
+fn check_first_outcome(outcome: &RecordedOutcome) -> Result<(), FirstCommandRefused> {
+    match outcome.known() {
+        Ok(Outcome::Done | Outcome::AlreadyInitialised | Outcome::Expired | Outcome::LevelNotActive) => Ok(()),
+        _ => Err(FirstCommandRefused { outcome: outcome.number() }),
     }
 }
 

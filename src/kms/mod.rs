@@ -34,7 +34,7 @@ pub use crate::raft::{
 };
 pub use access::IdentityDescription;
 pub use audit::NamedLog;
-pub use begin::{Bootstrap, FilePolicies, wait_until_caught_up};
+pub use begin::{Bootstrap, FilePolicies, FirstCommandRefused, wait_until_caught_up};
 pub use data::DataKey;
 pub use error::Error;
 pub use fence::Behind;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::kms::FirstCommandRefused;
 use crate::raft::StartError;
 use crate::tls::SettingError;
 
@@ -40,6 +41,9 @@ pub enum NodeError {
     /// It cannot take part in its cluster.
     #[error(transparent)]
     Start(StartError),
+    /// The cluster cannot begin.
+    #[error(transparent)]
+    FirstCommand(#[from] FirstCommandRefused),
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] io::Error),

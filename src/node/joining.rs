@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::crypto::{RootKey, random};
 use crate::kms::{Bootstrap, OpenedRing, SealError, open_ring, wait_until_caught_up};
 use crate::raft::{Cluster, PeerListener, PreparedNode, ShownSeal};
+use crate::state::ClusterState;
 use crate::store::{ClusterFacts, StoreId};
 
 /// The pause before a node joins again although it could not write `cluster.id`.
@@ -60,7 +61,7 @@ impl Joining<'_> {
         }
         let cluster = Arc::new(self.consensus.run(prepared.take_part(config.consistency)).await??);
         self.phases.enter(Phase::Joining { cluster: Arc::clone(&cluster), rebuilding });
-        let opened = self.catch_up(&cluster, root).await.map_err(JoinError::Sealed)?;
+        let opened = self.catch_up(&cluster, root).await?;
         Ok((cluster, opened))
     }
 
@@ -130,16 +131,19 @@ impl Joining<'_> {
 
     /// Waits for the cluster's first command and for everything that the cluster has committed. Opens the key ring as
     /// soon as the node has one, and again once it has caught up, because the ring may have changed meanwhile.
-    async fn catch_up(&self, cluster: &Cluster, root: RootKey) -> Result<OpenedRing, SealError> {
+    async fn catch_up(&self, cluster: &Cluster, root: RootKey) -> Result<OpenedRing, JoinError> {
+        let open = |state: &ClusterState| {
+            open_ring(state.id, &state.ring, state.active_ring_version, &root).map_err(JoinError::Sealed)
+        };
         let (config, waits) = (self.parts.config.load_full(), &self.parts.waits);
         waits.set_step(Some("the cluster's first command, which the leader writes".to_owned()));
         let bootstrap = Bootstrap { cluster, root: &root, policies: &config.policies, file_admin: config.admin };
-        let mut state = bootstrap.wait_until_initialised().await;
-        open_ring(state.id, &state.ring, state.active_ring_version, &root)?;
+        let mut state = bootstrap.wait_until_initialised().await?;
+        open(&state)?;
         waits.set_step(Some("entries that the cluster has committed and this node has yet to apply".to_owned()));
         wait_until_caught_up(cluster).await;
         state = cluster.view().cluster().unwrap_or(state);
-        let ring = open_ring(state.id, &state.ring, state.active_ring_version, &root)?;
+        let ring = open(&state)?;
         Ok(OpenedRing { cluster_id: state.id, ring, root })
     }
 

@@ -9,7 +9,7 @@ use super::three_nodes;
 use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::connection::Client;
-use crate::support::settings::{APP, APP_KEY, OPS, identity};
+use crate::support::settings::{ADMIN_KEY, APP, APP_KEY, OPS, identity};
 use crate::support::user::User;
 
 const FORBIDDEN: &str = "not authorized: insufficient permissions";
@@ -63,4 +63,17 @@ async fn a_changed_file_changes_no_policy() {
     let ops = cluster.admin().ask(0, "GET", &format!("/v1/identity/describe/{OPS}"), None).await;
     assert_eq!(ops.expect("the identity is there")["policy"], json!("ops"));
     cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_command_that_the_cluster_refuses_ends_the_node_with_the_reason() {
+    // The configuration file cannot have such a policy. A later version might let it pass.
+    let mut cluster = TestCluster::prepare(1, &ApiKey::parse(ADMIN_KEY), |config, _| {
+        let allow = (0..1000).map(|number| Pattern::parse(&format!("/v1/key/create/{number:080}")).expect("it is one"));
+        let name = PolicyName::parse("too-large").expect("it is a name");
+        config.policies = BTreeMap::from([(name, (Policy::new(allow, []), Vec::new()))]);
+    });
+    cluster.begin_nodes(&[0]).await;
+    let why = cluster.ended(0).await.to_string();
+    assert!(why.contains("refused its first command") && why.contains("outcome 9"), "{why}");
 }
