@@ -74,8 +74,8 @@ impl Joining<'_> {
         Ok(self.consensus.run(opened).await??)
     }
 
-    /// Waits until the node may take part. Meanwhile, SIGHUP may bring another root key to a node that does not know the
-    /// key ring: a new cluster begins once all nodes hold the same one.
+    /// Waits until the node may take part. Meanwhile, a node that does not know the key ring reads its root key again and
+    /// again, and at once on SIGHUP: a new cluster begins once all nodes hold the same one.
     async fn prepare(
         &self,
         listener: PeerListener,
@@ -84,15 +84,27 @@ impl Joining<'_> {
     ) -> Result<PreparedNode, NodeError> {
         let knows_ring = listener.facts().is_some();
         let mut preparing = pin!(self.consensus.run(listener.prepare()));
+        let mut pauses = Pauses::new();
         loop {
             tokio::select! {
                 prepared = &mut preparing => return Ok(prepared??),
-                () = self.parts.seal_asked.notified(), if !knows_ring => {
-                    if let Ok(other) = self.root_key() {
-                        shown.set_root_key(other.fingerprint());
-                        *root = other;
-                    }
-                }
+                () = pauses.wait(&self.parts.seal_asked), if !knows_ring => self.read_again(shown, root),
+            }
+        }
+    }
+
+    /// Takes another root key, if there is one now. A root key that cannot be read does not replace one that could.
+    fn read_again(&self, shown: &ShownSeal, root: &mut RootKey) {
+        match self.root_key() {
+            Ok(read) if read.fingerprint() == root.fingerprint() => {}
+            Ok(other) => {
+                tracing::info!("this node took another root key, because the seal has changed");
+                shown.set_root_key(other.fingerprint());
+                *root = other;
+            }
+            Err(error) => {
+                let reason = seal::reason(&self.parts.config.load().seal, &error);
+                tracing::warn!(reason, "this node cannot read its root key again, and keeps the one that it has");
             }
         }
     }
