@@ -92,8 +92,7 @@ impl Phase {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Sealed { reason, .. } => Some(reason),
-            Self::Serving { listener: ListenerState::Closed(closed), .. } => Some(closed.reason()),
-            _ => None,
+            _ => self.closed().map(Closed::reason),
         }
     }
 
@@ -120,6 +119,14 @@ impl Phase {
         match self {
             Self::Serving { listener: ListenerState::NotYet, .. } => None,
             _ => self.serving().map(|serving| &serving.api),
+        }
+    }
+
+    /// Why a node that has caught up does not serve.
+    pub fn closed(&self) -> Option<Closed> {
+        match self {
+            Self::Serving { listener: ListenerState::Closed(closed), .. } => Some(*closed),
+            _ => None,
         }
     }
 

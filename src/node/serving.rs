@@ -59,8 +59,12 @@ impl ServingNode<'_> {
         let limits = protect::open_files()
             .map_or(config.limits, |files| ConnectionBudget::of(config, files).bound(config.limits));
         loop {
-            self.enter_if_closed();
-            if !self.wait_until(|| may_serve(cluster, parts)).await {
+            // What keeps the listener closed may change meanwhile.
+            let opens = || {
+                self.enter_if_closed();
+                may_serve(cluster, parts)
+            };
+            if !self.wait_until(opens).await {
                 return Ok(());
             }
             let (api, tls) = (Arc::clone(api), Arc::clone(&parts.public_tls));
@@ -79,8 +83,10 @@ impl ServingNode<'_> {
         self.phases.enter(Phase::Serving { serving: self.serving.clone(), listener });
     }
 
+    /// Shows why the node must not serve now, if so.
     fn enter_if_closed(&self) {
-        if let Some(closed) = why_closed(&self.serving.cluster, self.parts) {
+        let Some(closed) = why_closed(&self.serving.cluster, self.parts) else { return };
+        if self.phases.now().closed() != Some(closed) {
             self.enter(ListenerState::Closed(closed));
         }
     }

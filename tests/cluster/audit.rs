@@ -204,3 +204,27 @@ async fn a_node_that_must_audit_and_cannot_does_not_answer_until_it_can() {
         .await;
     cluster.assert_equal_digests().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_node_shows_the_reason_that_holds_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (gone, path) = (folder.path().join("gone"), folder.path().join("gone/audit.log"));
+    std::fs::create_dir(&gone).expect("a folder");
+    let mut cluster = cluster(3, |config| {
+        config.consistency.offline = Duration::ZERO;
+        if config.cluster.name == "node-1" {
+            config.audit.file = Some(file(&path));
+            config.audit.required = true;
+        }
+    })
+    .await;
+    std::fs::remove_dir_all(&gone).expect("it is there");
+    // The node may still answer this request.
+    let _ = cluster.admin().create(0, "found-out").await;
+    cluster.wait_for_state(0, "unaudited").await;
+    for other in [1, 2] {
+        cluster.kill(other).await;
+    }
+    let status = cluster.wait_for_state(0, "offline").await;
+    assert!(status["node"]["reason"].as_str().is_some_and(|why| why.starts_with("no leader has answered")), "{status}");
+}
