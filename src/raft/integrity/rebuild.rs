@@ -62,7 +62,7 @@ impl Rebuild<'_> {
         let (mut client, _) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
         let reply = client.greet(Greeting::default()).await.map_err(|status| PeerTrouble::of(&status))?.into_inner();
         if !reply.sealed.is_empty() {
-            return Err(PeerTrouble::Sealed(reply.sealed));
+            return Err(PeerTrouble::sealed(&reply.sealed));
         }
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         self.links.set_members(members.clone());

@@ -8,6 +8,7 @@ use crate::config::PeerConfig;
 use crate::policy::Identity;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::trouble::PeerTrouble;
+use crate::raft::preface::content::printable;
 use crate::raft::protocol::membership::members_from_wire;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::{Greeting, GreetingReply};
@@ -20,8 +21,6 @@ const RETRY: Duration = Duration::from_millis(200);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many characters of a name that a peer claims the log shows.
 const MAX_NAME: usize = 64;
-/// How many characters of a peer's reason for being sealed the log shows.
-const MAX_REASON: usize = 512;
 
 /// Why a blank node must not take part. A person must act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +154,7 @@ fn understand(
     if !reply.blank {
         let members = reply.membership.and_then(|membership| members_from_wire(membership.members)).unwrap_or_default();
         return if !reply.sealed.is_empty() {
-            not_yet(&PeerTrouble::Sealed(printable(&reply.sealed, MAX_REASON)).to_string())
+            not_yet(&PeerTrouble::sealed(&reply.sealed).to_string())
         } else if members.is_empty() {
             not_yet("is not ready: it does not know its members yet")
         } else if members.values().any(|member| member.store_id == greeter.store_id) {
@@ -170,7 +169,9 @@ fn understand(
         );
     }
     if reply.root_key_fingerprint != greeter.seal.fingerprint() {
-        return if reply.root_key_fingerprint.is_empty() {
+        return if !reply.sealed.is_empty() {
+            not_yet(&PeerTrouble::sealed(&reply.sealed).to_string())
+        } else if reply.root_key_fingerprint.is_empty() {
             not_yet("is not ready: it has no root key (seal)")
         } else {
             not_yet("has another root key: every node needs the same one (seal)")
@@ -183,11 +184,6 @@ fn understand(
 
 fn not_yet(why: &str) -> Reply {
     Reply::NotYet(why.to_owned())
-}
-
-/// What a peer says, cut to what is safe in a log.
-fn printable(text: &str, longest: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(longest).collect()
 }
 
 /// A member of the first membership, and its id: its place in `cluster.peers`, from 1.
@@ -269,5 +265,9 @@ mod tests {
         assert!(matches!(reply(None), Reply::NotYet(_)));
         assert!(matches!(reply(Some([8; 32])), Reply::NotYet(_)));
         assert!(matches!(reply(Some([7; 32])), Reply::Blank(2, _)));
+        let sealed = blank(None);
+        sealed.seal.set_sealed("the variable ROOT is not set".to_owned());
+        let Reply::NotYet(why) = understood(&sealed, &BTreeMap::new(), false) else { panic!("it is sealed") };
+        assert_eq!(why, "is sealed: the variable ROOT is not set");
     }
 }

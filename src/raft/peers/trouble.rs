@@ -6,9 +6,13 @@ use std::io;
 use bytes::Bytes;
 use tonic::{Code, Status};
 
+use crate::raft::preface::content::printable;
 use crate::raft::preface::exchange::PrefaceError;
 use crate::raft::protocol::types::NodeId;
 use crate::tls::handshake_failure;
+
+/// How many characters of another node's words this one keeps.
+const MAX_WORDS: usize = 512;
 
 /// In the details of a status, this says that the node refuses the call because it is sealed.
 const SEALED: &[u8] = b"sealed";
@@ -64,6 +68,11 @@ pub enum PeerTrouble {
 }
 
 impl PeerTrouble {
+    /// A peer that says in these words why it is sealed.
+    pub(in crate::raft) fn sealed(words: &str) -> Self {
+        Self::Sealed(printable(words, MAX_WORDS))
+    }
+
     /// An I/O error in which [`PeerTrouble::of`] finds this value again, below the layers of the client.
     pub(in crate::raft) fn into_io(self) -> io::Error {
         let kind = match &self {
@@ -92,11 +101,12 @@ impl PeerTrouble {
         if let Some(cause) = status.source() {
             return Self::of_cause(cause);
         }
+        let words = || printable(status.message(), MAX_WORDS);
         match status.code() {
-            Code::Unavailable if status.details() == SEALED => Self::Sealed(status.message().to_owned()),
-            Code::Unavailable => Self::NotReady(status.message().to_owned()),
+            Code::Unavailable if status.details() == SEALED => Self::Sealed(words()),
+            Code::Unavailable => Self::NotReady(words()),
             Code::DeadlineExceeded | Code::Cancelled => Self::TimedOut,
-            _ => Self::Refuses(status.message().to_owned()),
+            _ => Self::Refuses(words()),
         }
     }
 
@@ -162,6 +172,15 @@ mod tests {
         assert_eq!(refused.to_string(), "refuses this node: the caller belongs to another cluster");
         let starting = PeerTrouble::of(&Status::unavailable("it does not take part in the cluster yet"));
         assert_eq!(starting.to_string(), "is not ready: it does not take part in the cluster yet");
+    }
+
+    #[test]
+    fn the_words_of_another_node_are_cut_to_what_is_safe_in_a_log() {
+        let forged = "no\u{1b}[31m\n".repeat(1000);
+        for status in [Status::unavailable(&forged), Status::permission_denied(&forged), sealed_status(&forged)] {
+            let shown = PeerTrouble::of(&status).to_string();
+            assert!(shown.contains(": no[31mno[31m") && shown.len() < 2 * MAX_WORDS, "{shown}");
+        }
     }
 
     #[test]
