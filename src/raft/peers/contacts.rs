@@ -1,6 +1,7 @@
 //! What this node last heard of each peer: whether it answers and, if not, why and since when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::Discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -39,13 +40,16 @@ pub struct Away {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::raft) enum ContactChange {
     Lost(PeerTrouble),
+    /// It is still lost, but for a reason of another kind, about which a person must do something.
+    OtherReason(PeerTrouble),
     Back(Duration),
 }
 
 #[derive(Default)]
 struct Contact {
     trouble: Option<(PeerTrouble, Instant)>,
-    is_lost: bool,
+    /// The kinds of reasons that were reported since the peer was lost. Empty while it is not lost.
+    reported: Vec<Discriminant<PeerTrouble>>,
 }
 
 /// How far a peer acknowledged entries to this node in one term of its leadership.
@@ -69,6 +73,23 @@ pub(in crate::raft) struct Missing {
     pub since: Instant,
 }
 
+impl Contact {
+    /// What to report about a peer that has not worked with this node for this long. Each kind of reason is news once.
+    fn report(&mut self, trouble: PeerTrouble, lasted: Duration) -> Option<ContactChange> {
+        let kind = std::mem::discriminant(&trouble);
+        if self.reported.is_empty() {
+            return (lasted >= PATIENCE).then(|| {
+                self.reported.push(kind);
+                ContactChange::Lost(trouble)
+            });
+        }
+        (trouble.needs_a_person() && !self.reported.contains(&kind)).then(|| {
+            self.reported.push(kind);
+            ContactChange::OtherReason(trouble)
+        })
+    }
+}
+
 impl Contacts {
     /// Notes how a call to a peer ended at this time. Returns what this changed.
     pub(in crate::raft) fn heard(
@@ -81,16 +102,14 @@ impl Contacts {
         let contact = peers.entry(peer).or_default();
         match outcome {
             Ok(()) => {
-                let was_lost = std::mem::take(&mut contact.is_lost);
+                let was_lost = !std::mem::take(&mut contact.reported).is_empty();
                 let trouble = contact.trouble.take();
                 trouble.filter(|_| was_lost).map(|(_, since)| ContactChange::Back(now.saturating_duration_since(since)))
             }
             Err(trouble) => {
                 let since = contact.trouble.as_ref().map_or(now, |(_, since)| *since);
                 contact.trouble = Some((trouble.clone(), since));
-                let was_lost =
-                    std::mem::replace(&mut contact.is_lost, now.saturating_duration_since(since) >= PATIENCE);
-                (contact.is_lost && !was_lost).then_some(ContactChange::Lost(trouble))
+                contact.report(trouble, now.saturating_duration_since(since))
             }
         }
     }
@@ -110,7 +129,7 @@ impl Contacts {
     /// The peers to which calls have failed for longer than a restart takes.
     pub(in crate::raft) fn lost(&self) -> BTreeSet<NodeId> {
         let peers = self.peers.lock();
-        peers.iter().filter(|(_, contact)| contact.is_lost).map(|(id, _)| *id).collect()
+        peers.iter().filter(|(_, contact)| !contact.reported.is_empty()).map(|(id, _)| *id).collect()
     }
 
     /// Whether the last call to this peer failed.
@@ -216,6 +235,19 @@ mod tests {
         assert_eq!(contacts.away()[&2].trouble, PeerTrouble::TimedOut, "the newest reason counts");
         assert_eq!(heard(Ok(()), 3 * PATIENCE), Some(ContactChange::Back(3 * PATIENCE)));
         assert_eq!((heard(Ok(()), 3 * PATIENCE), contacts.away().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_sealed_is_reported_once_for_that() {
+        let (contacts, begin) = (Contacts::default(), Instant::now());
+        let heard = |trouble, seconds| contacts.heard(2, Err(trouble), begin + Duration::from_secs(seconds));
+        let sealed = || PeerTrouble::Sealed("root.key is empty".to_owned());
+        assert_eq!(heard(PeerTrouble::ConnectionRefused, 0), None);
+        assert!(matches!(heard(PeerTrouble::ConnectionRefused, 2), Some(ContactChange::Lost(_))));
+        assert_eq!(heard(PeerTrouble::NotReady("it starts".to_owned()), 3), None);
+        assert_eq!(heard(sealed(), 4), Some(ContactChange::OtherReason(sealed())));
+        assert_eq!((heard(sealed(), 5), heard(PeerTrouble::TimedOut, 6), heard(sealed(), 7)), (None, None, None));
+        assert!(matches!(contacts.heard(2, Ok(()), begin), Some(ContactChange::Back(_))));
     }
 
     #[test]

@@ -73,6 +73,21 @@ impl PeerTrouble {
         Self::Sealed(printable(words, MAX_WORDS))
     }
 
+    /// Whether it ends only when a person does something. A peer that is stopped or starts comes back by itself.
+    pub(in crate::raft) fn needs_a_person(&self) -> bool {
+        match self {
+            Self::NotReady(_) | Self::ConnectionRefused | Self::TimedOut | Self::Broken(_) => false,
+            Self::Refuses(_)
+            | Self::RefusedHere(_)
+            | Self::Sealed(_)
+            | Self::NameNotResolved(_)
+            | Self::Tls(_)
+            | Self::OtherKey
+            | Self::OtherStore { .. }
+            | Self::LostEntries { .. } => true,
+        }
+    }
+
     /// An I/O error in which [`PeerTrouble::of`] finds this value again, below the layers of the client.
     pub(in crate::raft) fn into_io(self) -> io::Error {
         let kind = match &self {

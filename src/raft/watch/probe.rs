@@ -61,6 +61,9 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
     let name = leadership.name_of(peer);
     match change {
         Some(ContactChange::Lost(why)) => tracing::warn!(peer = name, why = why.to_string(), "this node lost a peer"),
+        Some(ContactChange::OtherReason(why)) => {
+            tracing::warn!(peer = name, why = why.to_string(), "a lost peer answers, but does not work with this node");
+        }
         Some(ContactChange::Back(after)) => {
             tracing::info!(peer = name, away_ms = millis(after), "a peer is back");
         }
