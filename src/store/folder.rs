@@ -64,17 +64,23 @@ impl Folders {
         written.and(removed)
     }
 
-    /// Opens the folder in use, or returns `None` if no folder is in use yet.
-    pub(super) fn open_current(&self) -> Result<Option<OpenFolder>, ReadError> {
+    /// Finds the folder in use, or returns `None` if no folder is in use yet. This changes nothing on disk.
+    ///
+    /// # Errors
+    /// Another version of Keyraft must read what is here, also if no folder is in use. Or the folder in use is damaged, or
+    /// the file system failed.
+    pub(super) fn find_current(&self) -> Result<Option<PathBuf>, ReadError> {
+        let level = self.check_level();
+        if matches!(level, Err(ReadError::Level(_))) {
+            return level.map(|()| None);
+        }
         let Some(name) = self.current()? else { return Ok(None) };
-        self.check_level()?;
+        level?;
         let path = self.root.join(name);
         if !is_there(&path)? {
             return Err(Damage::Unreadable(format!("{} is gone", path.display())).into());
         }
-        self.mark_opening()?;
-        let db = open_sled(&path)?;
-        Ok(Some(OpenFolder { db, path }))
+        Ok(Some(path))
     }
 
     /// Removes the marker of an opening. To be called when the opening came to its end.
@@ -92,8 +98,7 @@ impl Folders {
         let number = self.numbers()?.last().map_or(1, |last| last + 1);
         let path = self.root.join(folder_name(number));
         make_private_folder(&path)?;
-        let db = open_sled(&path).map_err(io::Error::other)?;
-        Ok(OpenFolder { db, path })
+        OpenFolder::open(path).map_err(io::Error::other)
     }
 
     /// Puts a folder that is written at `level` in use, in one step, and removes the others except the one set aside.
@@ -158,9 +163,14 @@ impl Folders {
     }
 
     /// Writes the marker before an opening, with one byte more than earlier openings left in it.
-    fn mark_opening(&self) -> Result<(), ReadError> {
+    ///
+    /// # Errors
+    /// The folder in use was marked as damaged, or the last openings were cut short. Or the file system failed.
+    pub(super) fn mark_opening(&self) -> Result<(), ReadError> {
         let marker = self.root.join(OPENING);
-        let cut_short = fs::read(&marker).map_or(0, |marks| u32::try_from(marks.len()).unwrap_or(u32::MAX));
+        // If the marks cannot be read, the folder may be marked as damaged. The node must not open it.
+        let marks = read_if_there(&marker)?.unwrap_or_default();
+        let cut_short = u32::try_from(marks.len()).unwrap_or(u32::MAX);
         if cut_short >= OPENINGS_CUT_SHORT {
             return Err(Damage::Unreadable(format!("the last {cut_short} attempts to open it did not finish")).into());
         }
@@ -177,6 +187,11 @@ impl Folders {
 }
 
 impl OpenFolder {
+    /// Opens this sled folder.
+    pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
+        Ok(Self { db: open_sled(&path)?, path })
+    }
+
     /// Makes everything written so far durable, and notes the position. The file is synced here, because on Linux
     /// sled's own flush does not sync it (`sync_file_range`).
     pub(super) fn sync(&self) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,13 +56,17 @@ pub struct KeystoreCheckpoint {
 impl Keystore {
     /// Opens the keystore in use, or returns `None` if this node does not have one.
     pub(super) fn open(folders: Folders) -> Result<Option<Self>, ReadError> {
-        let read = read_current(&folders);
+        let Some(path) = folders.find_current()? else { return Ok(None) };
+        // What fails before this leaves the mark of an earlier start, which may say that the keystore is damaged.
+        folders.mark_opening()?;
+        let read = read_folder(path);
         // This opening did not end in a crash. If a failure of the file system left the mark, the next openings would
         // count as crashes, and those as damage.
         if !matches!(read, Err(ReadError::Damaged(_))) {
             folders.clear_opening_mark()?;
         }
-        Ok(read?.map(|(folder, owner, image)| Self::assemble(folders, folder, owner, image)))
+        let (folder, owner, image) = read?;
+        Ok(Some(Self::assemble(folders, folder, owner, image)))
     }
 
     /// Makes an empty keystore and puts it in use.
@@ -199,15 +204,15 @@ impl KeystoreCheckpoint {
     }
 }
 
-fn read_current(folders: &Folders) -> Result<Option<(OpenFolder, Owner, Image)>, ReadError> {
-    let Some(folder) = folders.open_current()? else { return Ok(None) };
+fn read_folder(path: PathBuf) -> Result<(OpenFolder, Owner, Image), ReadError> {
+    let folder = OpenFolder::open(path)?;
     let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
     let panicked = || Err(Damage::Unreadable("reading it panicked".to_owned()).into());
     let (owner, image) = scanned.unwrap_or_else(|_| panicked())?;
     if let Some(durable) = folder.durable_position()? {
         image.applied.reaches(&durable)?;
     }
-    Ok(Some((folder, owner, image)))
+    Ok((folder, owner, image))
 }
 
 #[cfg(test)]

@@ -89,10 +89,12 @@ impl Store {
             _ => OpenError::Io(error),
         })?;
         let owner = log.owner()?.map(|owner| Owner::decode(&owner).ok_or_else(owner_damaged)).transpose()?;
-        let snapshots = Snapshots::open(&dir.join("snapshots"))?;
-        // If a newer version wrote the newest snapshot, this one must not go on without it.
-        snapshots.newest()?;
         let folders = Folders::new(&dir.join("keystore"))?;
+        // A version that cannot read the data folder must leave it as it is. So this comes before everything that writes.
+        if let Err(ReadError::Level(error)) = folders.find_current() {
+            return Err(error.into());
+        }
+        let snapshots = Snapshots::open(&dir.join("snapshots"))?;
         folders.check_room()?;
         let opened = damage_only(Keystore::open(folders.clone()))?;
         let Some(owner) = owner else {

@@ -59,13 +59,16 @@ impl Snapshots {
     /// Opens the folder, makes it if it does not exist, and removes what interrupted writes left.
     ///
     /// # Errors
-    /// The file system refused.
-    pub fn open(dir: &Path) -> io::Result<Self> {
-        make_private_folder(dir)?;
+    /// The file system refused, or another version of Keyraft must read the newest snapshot. Then nothing has changed:
+    /// this version must not go on without that snapshot.
+    pub fn open(dir: &Path) -> Result<Self, ReadError> {
+        make_private_folder(dir).map_err(ReadError::Io)?;
+        let snapshots = Self { dir: dir.to_owned() };
+        snapshots.newest()?;
         for path in paths(dir)?.filter(|path| path.extension().is_some_and(|end| end == "tmp")) {
-            fs::remove_file(path)?;
+            fs::remove_file(path).map_err(ReadError::Io)?;
         }
-        Ok(Self { dir: dir.to_owned() })
+        Ok(snapshots)
     }
 
     /// The newest snapshot with a header that can be read. This reads headers only.

@@ -102,7 +102,7 @@ fn what_was_applied_is_there_after_opening_again() {
     log.close();
     let again = whole(open(dir.path()).keystore);
     assert_eq!((again.applied.clone(), names(&again)), (applied, expected));
-    assert!(again.folders.open_current().is_err() || !dir.path().join("keystore/OPENING").exists());
+    assert!(!dir.path().join("keystore/OPENING").exists());
 }
 
 #[test]
@@ -169,6 +169,24 @@ fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
     std::fs::remove_dir(&durable).unwrap();
     std::fs::write(&durable, content).unwrap();
     whole(open_again(dir.path()).unwrap().keystore);
+}
+
+#[test]
+fn a_keystore_marked_as_damaged_stays_so_when_a_start_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.checkpoint().run().unwrap();
+    keystore.checkpoint().mark_damaged().unwrap();
+    drop(keystore);
+    log.close();
+    for file in ["LEVEL", "OPENING"].map(|name| dir.path().join("keystore").join(name)) {
+        let content = std::fs::read(&file).unwrap();
+        make_unreadable(&file);
+        assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::write(&file, content).unwrap();
+    }
+    assert!(matches!(open_again(dir.path()).unwrap().keystore, FoundKeystore::Rebuilt { .. }));
 }
 
 #[test]

@@ -1,18 +1,35 @@
 //! Tests of stores that are written at a level that this version does not know.
 
+use std::path::{Path, PathBuf};
+
 use super::*;
 use crate::state::HIGHEST_LEVEL;
 
-/// Opens the store again and again, which must fail because of the level and change nothing.
-fn assert_needs_a_newer_version(dir: &std::path::Path, what: &str) {
-    let current = std::fs::read(dir.join("keystore/CURRENT")).unwrap();
+/// Every file below a folder, with its content.
+fn files_below(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            files.append(&mut files_below(&path));
+        } else {
+            files.insert(path.clone(), std::fs::read(path).unwrap());
+        }
+    }
+    files
+}
+
+/// Opens the store again and again, which must fail because of the level and change nothing: neither what a crash of a
+/// newer version left, nor the mark of a damaged keystore.
+fn assert_needs_a_newer_version(dir: &Path, what: &str) {
+    std::fs::write(dir.join("keystore/OPENING"), b"xx").unwrap();
+    std::fs::write(dir.join("snapshots/received-0.tmp"), b"half of a snapshot").unwrap();
+    let before = files_below(dir);
     for _ in 0..4 {
         let Err(OpenError::Level(error)) = open_again(dir) else { panic!("it opens") };
         let begin = format!("{what} needs a version of Keyraft that reads level {}", HIGHEST_LEVEL + 1);
         assert!(error.to_string().starts_with(&begin), "{error}");
     }
-    assert_eq!(std::fs::read(dir.join("keystore/CURRENT")).unwrap(), current);
-    assert!(!dir.join("keystore/OPENING").exists() && !dir.join("keystore/damaged").exists());
+    assert!(files_below(dir) == before, "a file has changed");
 }
 
 #[test]
@@ -42,6 +59,17 @@ fn a_log_of_a_newer_level_ends_the_start_and_stays() {
     log.raise_level(HIGHEST_LEVEL + 1).unwrap();
     log.close();
     assert_needs_a_newer_version(dir.path(), "the log");
+}
+
+#[test]
+fn a_keystore_of_a_newer_level_stays_although_no_folder_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.folders.raise_level(HIGHEST_LEVEL + 1).unwrap();
+    drop(keystore);
+    log.close();
+    std::fs::remove_file(dir.path().join("keystore/CURRENT")).unwrap();
+    assert_needs_a_newer_version(dir.path(), "the keystore");
 }
 
 #[test]
@@ -83,6 +111,7 @@ fn a_snapshot_that_needs_a_newer_version_ends_the_start_and_stays() {
     keystore.checkpoint().run().unwrap();
     drop(keystore);
     log.close();
+    assert_needs_a_newer_version(dir.path(), "this snapshot");
     for keystore_is_lost in [false, true] {
         if keystore_is_lost {
             std::fs::remove_dir_all(dir.path().join("keystore")).unwrap();
