@@ -44,11 +44,12 @@ fn decide(command: &EncodedCommand, current: Current<'_>) -> Result<Vec<Change>,
         }
         Some(_) => Err(Outcome::LevelNotActive.into()),
         // The level of the first command is that of the cluster, for the same reason.
-        None => match decode(level, command.body())? {
-            Some(Command { operation: Operation::Init(init), actor: Actor::Node, action: None, .. }) => {
+        None => match decode(level, command.body()) {
+            Ok(Some(Command { operation: Operation::Init(init), actor: Actor::Node, action: None, .. })) => {
                 Ok(initialise(command.level(), &init)?)
             }
-            Some(Command { operation: Operation::Init(_), .. }) => Err(Outcome::Denied.into()),
+            Err(Outcome::Malformed) => Err(Outcome::Malformed.into()),
+            // One outcome for all others: another version may know the action that this one does not.
             _ => Err(Outcome::NotInitialised.into()),
         },
     }

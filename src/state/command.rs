@@ -104,6 +104,12 @@ fn actor_from_wire(wire: Option<wire::Actor>) -> Result<Actor, DecodeError> {
     Ok(Actor::Client { identity: identity_from_wire(&wire.identity)?, file_admin: wire.file_admin })
 }
 
+/// The body of a command at level 1, with the number of an action that this version may not know.
+#[cfg(test)]
+pub(super) fn with_action_number(command: &Command, action: u32) -> Vec<u8> {
+    wire::Command { action, ..command.to_wire() }.encode_to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,8 +155,9 @@ mod tests {
         for other_form in [nameless, authorless] {
             assert_eq!(Command::decode(&other_form.encode_to_vec()), Err(Outcome::Malformed));
         }
+        let unknown = with_action_number(&command(Operation::AdvanceTime { time_ns: 1 }), 999);
+        assert_eq!(Command::decode(&unknown), Err(Outcome::Denied));
         let action = wire::Command { action: 999, ..whole };
-        assert_eq!(Command::decode(&action.encode_to_vec()), Err(Outcome::Denied));
         let both = wire::Command { operation: None, ..action };
         assert_eq!(Command::decode(&both.encode_to_vec()), Err(Outcome::Malformed));
     }

@@ -481,8 +481,14 @@ fn the_first_command_comes_first_and_has_the_level_at_which_the_cluster_begins()
         }
     }
     assert_eq!(outcome(&at_level(0, 0, &first(0, 9))), (Outcome::LevelNotActive, 0));
-    let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110)).encode(1, RequestId([3; 16]), 0);
-    assert_eq!(outcome(&creation), (Outcome::NotInitialised, 0));
+    let by_client = Command { actor: ADMIN, ..first(1, 9) };
+    let with_action = Command { action: on_key(KeyAction::Create), ..first(1, 9) };
+    for other in [command(ADMIN, on_key(KeyAction::Create), create(2, 110)), by_client, with_action] {
+        assert_eq!(outcome(&other.encode(1, RequestId([3; 16]), 0)), (Outcome::NotInitialised, 0));
+        // A version that knows the action 99 decides this, too.
+        let body = crate::state::command::with_action_number(&other, 99);
+        assert_eq!(outcome(&EncodedCommand::new(1, RequestId([3; 16]), 0, &body)), (Outcome::NotInitialised, 0));
+    }
     let again = applied(&at_level(1, 0, &first(1, 9)), &[], &rules, &memory);
     assert_eq!(again.0, Outcome::AlreadyInitialised);
 }
