@@ -28,8 +28,9 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::files::replace_file;
+use super::level::{UnreadableLevel, WrittenLevel};
 use super::{Owner, wire};
-use crate::state::{ClusterId, HIGHEST_LEVEL, LOWEST_LEVEL, RingVersion};
+use crate::state::{ClusterId, RingVersion};
 
 /// The name of the file in the data folder.
 pub const CLUSTER_FILE: &str = "cluster.id";
@@ -66,23 +67,9 @@ pub enum ClusterFileError {
     /// The file system refused.
     #[error("{CLUSTER_FILE} cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// A newer version wrote the file, in another format.
-    #[error(
-        "{CLUSTER_FILE} has format {format}, and this version of Keyraft reads format {FORMAT}: run a newer version"
-    )]
-    Format {
-        /// The format.
-        format: u8,
-    },
-    /// A newer version wrote the file, at a level that this version does not know.
-    #[error(
-        "{CLUSTER_FILE} is written at level {level}, and this version of Keyraft reads levels {LOWEST_LEVEL} to \
-         {HIGHEST_LEVEL}: run a newer version"
-    )]
-    Level {
-        /// The level.
-        level: u32,
-    },
+    /// Another version of Keyraft must read it.
+    #[error(transparent)]
+    Level(#[from] UnreadableLevel),
     /// It belongs to another data folder or another cluster than the log and the keystore beside it.
     #[error(
         "{CLUSTER_FILE} belongs to {}, but the log and the keystore beside it belong to {}: somebody copied files from one \
@@ -261,11 +248,13 @@ fn whole(slot: &[u8]) -> Option<Slot<'_>> {
 /// Reads the body of a whole slot. `None` when it lacks something that every version writes.
 fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<ClusterFacts>, ClusterFileError> {
     if format != FORMAT {
-        return Err(ClusterFileError::Format { format });
+        let (what, known) = (CLUSTER_FILE, FORMAT.into());
+        return Err(UnreadableLevel::Format { what, format: format.into(), known }.into());
     }
-    if !(LOWEST_LEVEL..=HIGHEST_LEVEL).contains(&level) {
-        return Err(ClusterFileError::Level { level });
+    if level == 0 {
+        return Ok(None);
     }
+    WrittenLevel::active(level).check(CLUSTER_FILE)?;
     Ok(wire::ClusterFile::decode(body).ok().and_then(|body| facts_of(level, body)))
 }
 
