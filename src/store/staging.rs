@@ -92,19 +92,31 @@ impl Staging {
         Ok(())
     }
 
+    /// Takes everything gathered so far, once the note about its level is durable. If that fails, everything stays: a later
+    /// write must not leave it out.
+    fn take(&self) -> io::Result<Gathered> {
+        let mut noted = None;
+        loop {
+            let mut gathered = self.gathered.lock();
+            if gathered.level == noted {
+                return Ok(std::mem::take(&mut *gathered));
+            }
+            noted = gathered.level;
+            drop(gathered);
+            noted.map_or(Ok(()), |level| self.folders.raise_level(level))?;
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn folder(&self) -> parking_lot::MutexGuard<'_, OpenFolder> {
         self.folder.lock()
     }
 
     fn write_to(&self, folder: &OpenFolder) -> io::Result<()> {
-        let gathered = std::mem::take(&mut *self.gathered.lock());
+        let gathered = self.take()?;
         let writes = gathered.writes.len();
         if gathered.writes.is_empty() {
             return Ok(());
-        }
-        if let Some(level) = gathered.level {
-            self.folders.raise_level(level)?;
         }
         let mut batch = sled::Batch::default();
         for (key, value) in gathered.writes {

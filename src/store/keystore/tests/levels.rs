@@ -51,6 +51,29 @@ fn a_keystore_of_a_newer_level_ends_the_start_and_stays() {
 }
 
 #[test]
+fn writes_of_a_level_that_cannot_be_noted_stay_for_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, mut keystore) = filled(open(dir.path()), 30);
+    let cluster = ClusterState { level: 2, ..ClusterState::clone(&keystore.view.cluster().unwrap()) };
+    apply_change(&mut keystore, 31, Change::SetCluster(cluster.into_stored()));
+    keystore.commit().unwrap();
+    // The note is written to this file first.
+    let blocked = dir.path().join("keystore/LEVEL.tmp");
+    std::fs::create_dir(&blocked).unwrap();
+    keystore.checkpoint().run().unwrap_err();
+    std::fs::remove_dir(&blocked).unwrap();
+    apply_change(&mut keystore, 32, created("later", 32));
+    keystore.commit().unwrap();
+    keystore.checkpoint().run().unwrap();
+    let applied = keystore.applied.clone();
+    let folder = keystore.staging.folder().path.clone();
+    drop(keystore);
+    log.close();
+    let (_, _, image) = read_folder(folder).unwrap();
+    assert_eq!(image.applied, applied);
+}
+
+#[test]
 fn a_log_of_a_newer_level_ends_the_start_and_stays() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _, keystore) = filled(open(dir.path()), 30);
