@@ -81,6 +81,20 @@ impl KeyRecord {
     /// # Errors
     /// The format is unknown, or the bytes are damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let (record, sealed) = Self::split(bytes)?;
+        Ok(Self { sealed: sealed.to_vec(), ..record })
+    }
+
+    /// Checks that a record can be read, without copying its sealed part. Returns its creation and version.
+    ///
+    /// # Errors
+    /// The format is unknown, or the bytes are damaged.
+    pub fn check(bytes: &[u8]) -> Result<(CreationId, u32), RecordError> {
+        Self::split(bytes).map(|(record, _)| (record.creation_id, record.version))
+    }
+
+    /// The record without its sealed part, and that part.
+    fn split(bytes: &[u8]) -> Result<(Self, &[u8]), RecordError> {
         let mut rest = Reader(bytes);
         let [format, flags, cipher] = rest.take::<3>()?;
         if format != FORMAT {
@@ -97,7 +111,7 @@ impl KeyRecord {
         let created_by = rest.take_if(flags & FLAG_CREATED_BY != 0)?.map(Identity::from_bytes);
         let last_used = rest.take_if(flags & FLAG_LAST_USED != 0)?.map(u32::from_be_bytes);
         let delete_at = rest.take_if(flags & FLAG_DELETE_AT != 0)?.map(u64::from_be_bytes);
-        Ok(Self {
+        let record = Self {
             creation_id,
             version,
             cipher,
@@ -106,8 +120,9 @@ impl KeyRecord {
             author: Author { created_at, created_by },
             last_used,
             delete_at,
-            sealed: rest.0.to_vec(),
-        })
+            sealed: Vec::new(),
+        };
+        Ok((record, rest.0))
     }
 
     /// The creation id and version of an encoded record, without decoding the rest; `None` if it is too short.
@@ -199,6 +214,7 @@ mod tests {
             let bytes = record.encode();
             assert!(bytes.len() <= 192, "{}", bytes.len());
             assert_eq!(KeyRecord::decode(&bytes).unwrap(), record);
+            assert_eq!(KeyRecord::check(&bytes), Ok((record.creation_id, record.version)));
             assert_eq!(KeyRecord::peek(&bytes), Some((record.creation_id, record.version)));
             assert_eq!(KeyRecord::peek_ring_version(&bytes), Some(record.ring_version));
             assert_eq!(KeyRecord::is_disabled(&bytes), record.disabled);

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
 use super::{LogId, RecordsPerRingVersion, View, wire};
-use crate::policy::Rules;
+use crate::policy::{KeyName, Rules};
 use crate::state::{ClusterState, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
 
 /// How far this node has applied the log, and the count and digest of the state there.
@@ -106,8 +106,10 @@ impl ImageBuilder {
             None => return Err(Damage::Entry("its key is empty".to_owned())),
         }
         self.count(key, value);
-        self.small.insert(key.to_vec(), Bytes::copy_from_slice(value));
-        Ok(())
+        match self.small.insert(key.to_vec(), Bytes::copy_from_slice(value)) {
+            None => Ok(()),
+            Some(_) => Err(Damage::Entry("an entry comes twice".to_owned())),
+        }
     }
 
     /// The image, if its count and digest are those of `applied`.
@@ -126,10 +128,16 @@ impl ImageBuilder {
         let (name, version) = version_key
             .split_last_chunk()
             .and_then(|(name, version)| Some((name.strip_suffix(&[0])?, u32::from_be_bytes(*version))))
-            .and_then(|(name, version)| Some((std::str::from_utf8(name).ok()?, version)))
+            .and_then(|(name, version)| Some((KeyName::parse(std::str::from_utf8(name).ok()?).ok()?, version)))
             .ok_or_else(|| Damage::Entry("the key of a version has no name".to_owned()))?;
-        if KeyRecord::peek(record).is_none_or(|(_, recorded)| recorded != version) {
-            return Err(Damage::Entry(format!("the record of key '{name}' is not of version {version}")));
+        // `apply` relies on a record that it can read.
+        let (_, recorded) = KeyRecord::check(record).map_err(|e| damaged(&e))?;
+        if recorded != version {
+            return Err(Damage::Entry(format!("the record of key '{}' is not of version {version}", name.as_str())));
+        }
+        // Sled and snapshots have these entries in order. Version keys differ before the shorter one ends.
+        if self.keys.last().is_some_and(|last| **last >= *version_key) {
+            return Err(Damage::Entry(format!("version {version} of key '{}' is out of order", name.as_str())));
         }
         self.ring_versions.add(record);
         self.keys.push([version_key, record].concat().into());
@@ -151,9 +159,13 @@ impl ImageBuilder {
         let mut commands = std::mem::take(&mut self.commands);
         commands.retain(|(number, _)| *number >= applied.memory_first);
         commands.sort_unstable_by_key(|(number, _)| *number);
-        let gapless = (applied.memory_first..).zip(&commands).all(|(expected, (number, _))| expected == *number);
-        if !gapless {
-            return Err(Damage::Entry("remembered commands are missing".to_owned()));
+        let gapless = (0..).zip(&commands).all(|(at, (number, _))| number - applied.memory_first == at);
+        if !gapless || commands.len() > Memory::CAPACITY {
+            return Err(Damage::Entry("remembered commands are missing, or there are too many".to_owned()));
+        }
+        if applied.memory_forgotten_index > applied.index() {
+            // With this, no command would ever take effect again.
+            return Err(Damage::Entry("a command was forgotten before it was applied".to_owned()));
         }
         let recent: VecDeque<Remembered> = commands.into_iter().map(|(_, command)| command).collect();
         for command in &recent {

@@ -10,7 +10,7 @@ use super::folder::{Folders, OpenFolder};
 use super::image::{Applied, Damage, Image, ImageBuilder};
 use super::owner::Owner;
 use super::read_error::ReadError;
-use super::snapshot::{Snapshot, read_entries};
+use super::snapshot::{Snapshot, read_image};
 use super::staging::collect_garbage;
 use super::wire;
 
@@ -39,10 +39,8 @@ pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), ReadError> {
 /// Fills a new folder and an image from a snapshot.
 pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
     let folder = folders.create().map_err(ReadError::Io)?;
-    let mut builder = ImageBuilder::default();
     let (mut batch, mut waiting) = (sled::Batch::default(), 0);
-    let header = read_entries(&snapshot.path, |key, value| {
-        builder.add(key, value)?;
+    let (header, image) = read_image(&snapshot.path, |key, value| {
         batch.insert(key, value);
         waiting += 1;
         if waiting == FILL_BATCH {
@@ -57,8 +55,6 @@ pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Resu
     batch.insert(MEMBERSHIP, &header.membership[..]);
     write(&folder, batch)?;
     folder.sync().map_err(ReadError::Io)?;
-    let image = builder.finish(header.applied.clone(), header.membership.clone())?;
-    header.check(&image)?;
     Ok((folder, image))
 }
 

@@ -19,7 +19,7 @@ use std::sync::atomic::{self, AtomicU64};
 use sha2::{Digest as _, Sha256};
 
 use super::files::{make_private_file, make_private_folder, rename_durably};
-use super::image::Damage;
+use super::image::{Damage, Image, ImageBuilder};
 use super::read_error::ReadError;
 use super::{LogId, SnapshotHeader};
 use crate::state::ClusterId;
@@ -28,9 +28,9 @@ use crate::state::ClusterId;
 const KEPT: usize = 2;
 /// Where a later version puts a tag.
 const NO_TAG: [u8; 32] = [0; 32];
-/// More than any key or value has. The largest values are policies, of at most 64 KiB; records and pages of remembered
-/// commands have at most 2 KiB.
-const MAX_PART_BYTES: u32 = 1024 * 1024;
+/// More than any key or value has. The largest values are policies, of at most 64 KiB. A page of remembered commands has
+/// at most 18 KiB, and a record 1 KiB.
+const MAX_PART_BYTES: usize = 1024 * 1024;
 
 /// A snapshot file and its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Snapshots {
     /// # Errors
     /// It is damaged, or of another cluster than `cluster`, or the file system refused.
     pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, ReadError> {
-        let header = read_entries(received, |_, _| Ok(()))?;
+        let (header, _) = SnapshotReader::open(received)?;
         if let Some(ours) = cluster.filter(|_| header.cluster_id != cluster) {
             let without_id = || "a cluster that is not initialised yet".to_owned();
             let theirs = header.cluster_id.map_or_else(without_id, |id| format!("cluster {id}"));
@@ -112,6 +112,8 @@ impl Snapshots {
             ))
             .into());
         }
+        // What cannot be installed must not take the place of a snapshot that can.
+        let (header, _) = read_image(received, |_, _| Ok(()))?;
         let path = self.dir.join(file_name(header.applied.last));
         if path != received {
             File::open(received)?.sync_all()?;
@@ -119,6 +121,11 @@ impl Snapshots {
             self.remove_old()?;
         }
         Ok(Snapshot { path, header })
+    }
+
+    /// Whether a snapshot is in this folder. Then [`Snapshots::accept`] has checked it, or this node wrote it.
+    pub fn holds(&self, snapshot: &Snapshot) -> bool {
+        snapshot.path.parent() == Some(&self.dir)
     }
 
     /// Renames a damaged snapshot, so that the node never uses or offers it again.
@@ -133,7 +140,7 @@ impl Snapshots {
         let path = self.dir.join(file_name(header.applied.last));
         let temporary = path.with_extension("tmp");
         let mut out = Hashing { inner: BufWriter::new(make_private_file(&temporary)?), hash: Sha256::new() };
-        out.write_all(&header.encode())?;
+        out.write_all(&header.encode()?)?;
         Ok(SnapshotWriter { out, temporary, path, header })
     }
 
@@ -169,7 +176,16 @@ impl Snapshots {
 }
 
 impl SnapshotWriter {
+    /// # Errors
+    /// The disk failed, or no reader would take the entry. Then the log must keep what the snapshot was for.
     pub(super) fn entry(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        if key.is_empty() || key.len().max(value.len()) > MAX_PART_BYTES {
+            return Err(io::Error::other(format!(
+                "a snapshot cannot hold an entry with a key of {} bytes and a value of {}",
+                key.len(),
+                value.len()
+            )));
+        }
         self.out.write_all(&length(key)?.to_be_bytes())?;
         self.out.write_all(&length(value)?.to_be_bytes())?;
         self.out.write_all(key)?;
@@ -189,17 +205,21 @@ impl SnapshotWriter {
     }
 }
 
-/// Reads a whole snapshot, calls `entry` with each entry, and checks it.
-pub(super) fn read_entries(
+/// Reads a whole snapshot and calls `entry` with each entry. Returns the header and the state, once both are checked.
+pub(super) fn read_image(
     path: &Path,
     mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
-) -> Result<SnapshotHeader, ReadError> {
+) -> Result<(SnapshotHeader, Image), ReadError> {
     let (header, mut reader) = SnapshotReader::open(path)?;
+    let mut builder = ImageBuilder::default();
     while let Some((key, value)) = reader.next()? {
+        builder.add(&key, &value)?;
         entry(&key, &value)?;
     }
     reader.check()?;
-    Ok(header)
+    let image = builder.finish(header.applied.clone(), header.membership.clone())?;
+    header.check(&image)?;
+    Ok((header, image))
 }
 
 struct SnapshotReader {
@@ -216,10 +236,10 @@ impl SnapshotReader {
 
     fn next(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
         let (key, value) = (self.number()?, self.number()?);
-        if key == 0 {
+        if (key, value) == (0, 0) {
             return Ok(None);
         }
-        Ok(Some((self.part(key, MAX_PART_BYTES)?, self.part(value, MAX_PART_BYTES)?)))
+        Ok(Some((self.part(key)?, self.part(value)?)))
     }
 
     fn check(mut self) -> Result<(), ReadError> {
@@ -245,14 +265,15 @@ impl SnapshotReader {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    fn part(&mut self, length: u32, limit: u32) -> io::Result<Vec<u8>> {
-        if length > limit {
+    fn part(&mut self, length: u32) -> io::Result<Vec<u8>> {
+        let length = length as usize;
+        if length > MAX_PART_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a key, value or header is longer than any that Keyraft writes",
+                "a key or value is longer than any that Keyraft writes",
             ));
         }
-        let mut part = vec![0; length as usize];
+        let mut part = vec![0; length];
         self.input.read_exact(&mut part)?;
         Ok(part)
     }

@@ -15,7 +15,7 @@
 //! Later formats keep this frame, so that no version takes a newer format for damage. A reader trusts a header
 //! whose checksum holds before it has read the entries.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
@@ -53,17 +53,23 @@ pub struct SnapshotHeader {
 
 impl SnapshotHeader {
     /// The header as bytes, with its checksum.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// It is larger than a reader takes.
+    pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
         let body = self.to_wire().encode_to_vec();
+        if body.len() > MAX_BODY_BYTES {
+            return Err(io::Error::other(format!("the header of a snapshot has {} bytes, too many", body.len())));
+        }
         let mut header = Vec::with_capacity(HEAD_BYTES + body.len() + CHECKSUM_BYTES);
         header.put_slice(MAGIC);
         header.put_u32(FORMAT);
         self.level.encode(&mut header);
-        header.put_u32(u32::try_from(body.len()).expect("a membership is small"));
+        header.put_u32(u32::try_from(body.len()).expect("the limit is far below this"));
         header.put_slice(&body);
         let checksum = Sha256::digest(&header);
         header.put_slice(&checksum);
-        header
+        Ok(header)
     }
 
     /// Reads a header and checks it.
@@ -196,13 +202,13 @@ mod tests {
     #[test]
     fn headers_round_trip() {
         for header in [header(), SnapshotHeader { cluster_id: None, ..header() }] {
-            assert_eq!(read(&header.encode()).unwrap(), header);
+            assert_eq!(read(&header.encode().unwrap()).unwrap(), header);
         }
     }
 
     #[test]
     fn a_changed_or_short_header_is_damaged() {
-        let bytes = header().encode();
+        let bytes = header().encode().unwrap();
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
@@ -220,7 +226,7 @@ mod tests {
             let Err(ReadError::Level(error)) = read(&encoded(level, &body)) else { panic!("it is read") };
             assert_eq!(error, UnreadableLevel::Newer { what: "this snapshot", needed: newer });
         }
-        let mut format = header().encode();
+        let mut format = header().encode().unwrap();
         format.truncate(format.len() - CHECKSUM_BYTES);
         format[MAGIC.len() + 3] = 2;
         let read = read(&with_checksum(format));
@@ -231,7 +237,7 @@ mod tests {
     fn a_version_that_knows_the_lowest_reader_level_reads_it() {
         let level = WrittenLevel { level: HIGHEST_LEVEL + 1, lowest_reader: HIGHEST_LEVEL };
         let header = SnapshotHeader { level, ..header() };
-        assert_eq!(read(&header.encode()).unwrap(), header);
+        assert_eq!(read(&header.encode().unwrap()).unwrap(), header);
     }
 
     #[test]

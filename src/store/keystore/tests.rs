@@ -8,6 +8,7 @@ use crate::store::{
     FoundKeystore, LogStore, OpenError, ReadError, SnapshotHeader, Snapshots, Store, StoreId, WrittenLevel,
 };
 
+mod forged_snapshots;
 mod levels;
 
 fn id(index: u64) -> LogId {
@@ -219,6 +220,8 @@ fn a_snapshot_whose_header_does_not_describe_it_is_damaged() {
         let written = keystore.begin_snapshot().with_header(wrong).run(&snapshots).unwrap();
         let installed = keystore.install(&written);
         assert!(matches!(installed, Err(ReadError::Damaged(Damage::Disagreement { .. }))), "{installed:?}");
+        let accepted = snapshots.accept(&written.path, None);
+        assert!(matches!(accepted, Err(ReadError::Damaged(Damage::Disagreement { .. }))), "{accepted:?}");
     }
     let written = keystore.begin_snapshot().run(&snapshots).unwrap();
     keystore.install(&written).unwrap();
