@@ -36,8 +36,8 @@ fn decide(command: &EncodedCommand, current: Current<'_>) -> Result<Vec<Change>,
     let level = Level::of(command.level()).ok_or(Outcome::LevelNotActive)?;
     match current.cluster {
         Some(cluster) if command.level() == cluster.level => decide_at(level, command.body(), cluster, current),
-        // The command that raises the level has the new level itself. A node that cannot read that level does not even
-        // append it, so that such nodes together can still keep the cluster at the old level.
+        // The command that raises the level has the new level itself. A node that cannot read it does not even append it.
+        // So enough such nodes keep the cluster at the old level.
         Some(cluster) if cluster.level.checked_add(1) == Some(command.level()) && raises_level(command) => {
             let raised = ClusterState { level: command.level(), ..cluster.clone() };
             Ok(vec![Change::SetCluster(raised.into_stored())])

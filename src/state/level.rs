@@ -10,7 +10,7 @@ pub const LOWEST_LEVEL: u32 = 1;
 /// The highest feature level that this version can read.
 pub const HIGHEST_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
 
-/// A level that this version can read. Whatever differs between levels matches on this.
+/// A level that this version can read. Code that differs between levels matches on this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     One,

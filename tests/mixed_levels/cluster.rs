@@ -22,6 +22,10 @@ use super::support::user::User;
 /// How long a command may take. After that the cluster counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 const AT_A_TIME: usize = 16;
+/// How many keys a test creates before it looks for a snapshot. That is less than one snapshot covers.
+const BETWEEN_SNAPSHOTS: usize = 64;
+/// How often it does so at most.
+const ROUNDS: usize = 30;
 
 /// Which version a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +173,22 @@ impl MixedCluster {
             user.create(node, &name).await.unwrap_or_else(|refusal| panic!("{name} on node {node}: {refusal:?}"));
         });
         futures::stream::iter(created).buffer_unordered(AT_A_TIME).collect::<Vec<()>>().await;
+    }
+
+    /// Creates keys through these nodes until the leader has purged its log up to here. Returns the index of a snapshot
+    /// that it made on the way.
+    pub async fn create_until_purged(&self, leader: usize, nodes: &[usize], prefix: &str) -> u64 {
+        let mut built = vec![self.snapshot_index(leader)];
+        for round in 0..ROUNDS {
+            self.create(nodes, &format!("{prefix}-{round}"), BETWEEN_SNAPSHOTS).await;
+            built.push(self.snapshot_index(leader));
+            built.dedup();
+            // With the second snapshot, the leader has purged what stood before the first.
+            if let [_, first, _] = built[..] {
+                return first;
+            }
+        }
+        panic!("node {leader} builds no snapshots: {built:?}");
     }
 
     /// The index of a node's newest snapshot, with which the name of the file begins.

@@ -1,5 +1,5 @@
-//! Tests of clusters in which two versions run: the usual build, which knows level 1, and the test build, which knows a
-//! level 2, too. Nodes of the usual build are processes, and those of the test build run in this process.
+//! Tests of clusters in which two versions run: the usual build knows level 1, and the test build knows a level 2, too.
+//! Nodes of the usual build are processes, and those of the test build run in this process.
 
 mod cluster;
 mod new_log;

@@ -10,10 +10,6 @@ use serde_json::{Value, json};
 use super::cluster::Version::{New, Old};
 use super::cluster::{MixedCluster, Version, deadline};
 
-/// How many keys a test creates at a time while a node is away. That is less than one snapshot covers.
-const MEANWHILE: usize = 64;
-/// How often it does so at most.
-const ROUNDS: usize = 30;
 /// How long a node of the new version tries to have a command decided that no leader takes.
 const REFUSAL: Duration = Duration::from_secs(2);
 
@@ -105,18 +101,8 @@ async fn the_level_cannot_be_raised(cluster: &MixedCluster, versions: [Version; 
 async fn a_node_installs_a_snapshot(cluster: &mut MixedCluster, leader: usize, away: usize, prefix: &str) {
     let (version, others) = (cluster.version(away), (0..3).filter(|node| *node != away).collect::<Vec<_>>());
     cluster.kill(away).await;
-    let mut built = vec![cluster.snapshot_index(leader)];
-    // With the second snapshot, the leader has purged what the node lacks.
-    for round in 0..ROUNDS {
-        cluster.create(&others, &format!("{prefix}-{round}"), MEANWHILE).await;
-        built.push(cluster.snapshot_index(leader));
-        built.dedup();
-        if built.len() > 2 {
-            break;
-        }
-    }
-    assert!(built.len() > 2, "the leader builds snapshots: {built:?}");
+    let purged = cluster.create_until_purged(leader, &others, prefix).await;
     cluster.start_node(away, version).await;
     assert_eq!(cluster.leader().await, leader, "the leader has not changed");
-    assert!(cluster.snapshot_index(away) > built[0].max(built[1]), "node {away} got what it missed as a snapshot");
+    assert!(cluster.snapshot_index(away) > purged, "node {away} got what it missed as a snapshot");
 }

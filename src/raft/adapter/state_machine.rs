@@ -232,24 +232,24 @@ mod tests {
     }
 
     fn command(number: u8, action: Option<ActionKind>, operation: Operation) -> EncodedCommand {
-        let actor = match &operation {
-            Operation::Init(_) => Actor::Node,
-            _ => Actor::Client { identity: Identity::from_bytes([1; 32]), file_admin: true },
-        };
+        let actor = Actor::Client { identity: Identity::from_bytes([1; 32]), file_admin: true };
         Command { time_ns: 0, actor, action, file_names_admin: true, operation }.encode(1, RequestId([number; 16]), 0)
     }
 
-    pub(super) fn first_command() -> EncodedCommand {
+    /// The first command of a cluster that begins at this level.
+    pub(super) fn first_command(level: u32) -> EncodedCommand {
         let cluster = ClusterState {
             id: ClusterId([1; 16]),
-            level: 1,
+            level,
             ring: Vec::new(),
             active_ring_version: 1,
             time_ns: 0,
             created_at: None,
         };
         let init = Init { cluster, policies: Vec::new(), assignments: Vec::new() };
-        command(0, None, Operation::Init(Box::new(init)))
+        let operation = Operation::Init(Box::new(init));
+        let command = Command { time_ns: 0, actor: Actor::Node, action: None, file_names_admin: true, operation };
+        command.encode(level, RequestId([0; 16]), 0)
     }
 
     /// Creates the key `a`. Its creation id has the command's number.
@@ -281,7 +281,7 @@ mod tests {
         let (_log, mut machine) = opened(&dir);
         let done = Outcome::Done;
         let commands = [
-            (first_command(), done, 0),
+            (first_command(1), done, 0),
             (create(1), done, 1),
             (create(2), Outcome::KeyExists, 1),
             (delete(3, 1), done, 0),

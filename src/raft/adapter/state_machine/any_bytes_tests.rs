@@ -11,7 +11,9 @@ use crate::crypto::Cipher;
 use crate::policy::{ActionKind, Actor, Author, Identity, KeyAction};
 use crate::raft::protocol::entry::{decode_entry, encode_payload};
 use crate::raft::protocol::types::{LeaderId, Proposal};
-use crate::state::{Command, CreationId, Digest, KeySeen, Operation, Use, every_operation};
+use crate::state::{
+    Command, CreationId, Digest, HIGHEST_LEVEL, KeySeen, LOWEST_LEVEL, Operation, Use, every_operation,
+};
 use crate::store::{FoundKeystore, LogStore, Owner, Store, StoreId};
 
 const ENTRIES: u64 = 1500;
@@ -51,8 +53,8 @@ fn on_key(random: &mut StdRng) -> (Operation, Option<ActionKind>) {
     (operation, Some(ActionKind::Key(action)))
 }
 
-/// A command as a node could make it, more or less.
-fn command(random: &mut StdRng) -> EncodedCommand {
+/// A command as a node could make it at this level, more or less.
+fn command(random: &mut StdRng, active: u32) -> EncodedCommand {
     let operations = every_operation();
     let (operation, action) = match random.random_range(0..3) {
         0 => (operations[random.random_range(0..operations.len())].clone(), any_action(random)),
@@ -64,8 +66,8 @@ fn command(random: &mut StdRng) -> EncodedCommand {
     };
     let command = Command { time_ns: random.random(), actor, action, file_names_admin: true, operation };
     let request_id = RequestId([random.random(); 16]);
-    let encoded = command.encode(1, request_id, random.random_range(0..ENTRIES));
-    let level = if random.random_ratio(9, 10) { 1 } else { random.random_range(0..2) };
+    let encoded = command.encode(active, request_id, random.random_range(0..ENTRIES));
+    let level = if random.random_ratio(9, 10) { active } else { random.random_range(0..=active) };
     EncodedCommand::new(level, request_id, encoded.seen_index(), encoded.body())
 }
 
@@ -75,16 +77,16 @@ fn any_action(random: &mut StdRng) -> Option<ActionKind> {
 }
 
 /// The payload of an entry, often with some bytes changed, cut off or added.
-fn payload(random: &mut StdRng) -> Bytes {
+fn payload(random: &mut StdRng, level: u32) -> Bytes {
     let mut bytes = BytesMut::new();
     match random.random_range(0..10) {
         0 => bytes.put_slice(&encode_payload(&Entry::new_blank(id(0)))),
         1 => {
             let noise: Vec<u8> = (0..random.random_range(0..200)).map(|_| random.random()).collect();
             let request_id = RequestId([random.random(); 16]);
-            bytes.put_slice(&framed(&EncodedCommand::new(1, request_id, 0, &noise)));
+            bytes.put_slice(&framed(&EncodedCommand::new(level, request_id, 0, &noise)));
         }
-        _ => bytes.put_slice(&framed(&command(random))),
+        _ => bytes.put_slice(&framed(&command(random, level))),
     }
     if random.random_ratio(1, 3) {
         for _ in 0..random.random_range(1..4) {
@@ -123,23 +125,26 @@ fn digest(machine: &StateMachine) -> Digest {
 
 #[test]
 fn any_bytes_are_applied_without_a_panic_and_alike_on_every_node() {
-    for seed in 0..4 {
+    for (level, seed) in (LOWEST_LEVEL..=HIGHEST_LEVEL).flat_map(|level| (0..4).map(move |seed| (level, seed))) {
         let mut random = StdRng::seed_from_u64(seed);
-        let first = Entry::new_normal(id(1), Proposal::new(&first_command()));
-        let decoded = (2..ENTRIES).filter_map(|index| decode_entry(id(index), payload(&mut random)).ok());
+        let first = Entry::new_normal(id(1), Proposal::new(&first_command(level)));
+        let decoded = (2..ENTRIES).filter_map(|index| decode_entry(id(index), payload(&mut random, level)).ok());
         let entries: Vec<Entry> = std::iter::once(first).chain(decoded).collect();
         let (folder, other_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let ((log, mut one), (_log, mut other)) = (open(&folder), open(&other_folder));
         let outcomes = apply(&mut one, &entries, 1);
-        assert_eq!(apply(&mut other, &entries, 97), outcomes, "seed {seed}");
-        assert_eq!(digest(&one), digest(&other), "seed {seed}");
+        assert_eq!(apply(&mut other, &entries, 97), outcomes, "level {level}, seed {seed}");
+        assert_eq!(digest(&one), digest(&other), "level {level}, seed {seed}");
         for expected in [Outcome::Done, Outcome::Malformed, Outcome::KeyNotFound, Outcome::LevelNotActive] {
-            assert!(outcomes.iter().any(|(_, outcome)| *outcome == expected), "seed {seed}: {expected:?}");
+            assert!(
+                outcomes.iter().any(|(_, outcome)| *outcome == expected),
+                "level {level}, seed {seed}: {expected:?}"
+            );
         }
         let before = digest(&one);
         one.keystore.checkpoint().run().unwrap();
         drop(one);
         log.close();
-        assert_eq!(digest(&open(&folder).1), before, "seed {seed}: after opening it again");
+        assert_eq!(digest(&open(&folder).1), before, "level {level}, seed {seed}: after opening it again");
     }
 }
