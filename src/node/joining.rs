@@ -52,16 +52,17 @@ impl Joining<'_> {
             tracing::error!(%damage, "the keystore is damaged; the node rebuilds it from a snapshot and the log");
             self.phases.enter(Phase::Starting { rebuilding });
         }
-        let knew_ring = listener.facts().is_some();
+        let knew_ring = !listener.facts().is_empty();
         let mut root = self.unseal(&shown, listener.facts(), rebuilding).await;
         let prepared = self.prepare(listener, &shown, &mut root).await?;
-        if !knew_ring && prepared.facts().is_some() {
+        let knows_ring = !prepared.facts().is_empty();
+        if !knew_ring && knows_ring {
             // The keystore came from a peer.
             root = self.unseal(&shown, prepared.facts(), rebuilding).await;
         }
         let cluster = Arc::new(self.consensus.run(prepared.take_part(config.consistency)).await??);
         self.phases.enter(Phase::Joining { cluster: Arc::clone(&cluster), rebuilding });
-        let opened = self.catch_up(&cluster, root).await?;
+        let opened = self.catch_up(&cluster, root, knows_ring).await?;
         Ok((cluster, opened))
     }
 
@@ -82,7 +83,7 @@ impl Joining<'_> {
         shown: &ShownSeal,
         root: &mut RootKey,
     ) -> Result<PreparedNode, NodeError> {
-        let knows_ring = listener.facts().is_some();
+        let knows_ring = !listener.facts().is_empty();
         let mut preparing = pin!(self.consensus.run(listener.prepare()));
         let mut pauses = Pauses::new();
         loop {
@@ -111,7 +112,7 @@ impl Joining<'_> {
 
     /// Waits until there is a root key that opens the ring of these facts, or any root key if the node does not know the
     /// ring. Until then the node is sealed. It tries again after each pause, and at once on SIGHUP.
-    async fn unseal(&self, shown: &ShownSeal, facts: Option<&ClusterFacts>, rebuilding: bool) -> RootKey {
+    async fn unseal(&self, shown: &ShownSeal, facts: &[ClusterFacts], rebuilding: bool) -> RootKey {
         let mut pauses = Pauses::new();
         loop {
             match self.root_key().and_then(|root| opens(facts, root)) {
@@ -123,7 +124,7 @@ impl Joining<'_> {
                 }
                 Err(error) => {
                     shown.set_sealed(error.to_string());
-                    self.seal(&error, facts.cloned());
+                    self.seal(&error, facts.first().cloned());
                 }
             }
             pauses.wait(&self.parts.seal_asked).await;
@@ -141,9 +142,10 @@ impl Joining<'_> {
         self.parts.waits.set_step(Some(format!("the root key of the cluster: {error}")));
     }
 
-    /// Waits for the cluster's first command and for everything that the cluster has committed. Opens the key ring as
-    /// soon as the node has one, and again once it has caught up, because the ring may have changed meanwhile.
-    async fn catch_up(&self, cluster: &Cluster, root: RootKey) -> Result<OpenedRing, JoinError> {
+    /// Waits for the cluster's first command and for everything that the cluster has committed. Then it opens the key ring,
+    /// which may have changed since the node opened the one that it knew. A node that did not know any also opens the
+    /// first one that it learns, because it may have another root key than the cluster.
+    async fn catch_up(&self, cluster: &Cluster, root: RootKey, knew_ring: bool) -> Result<OpenedRing, JoinError> {
         let open = |state: &ClusterState| {
             open_ring(state.id, &state.ring, state.active_ring_version, &root).map_err(JoinError::Sealed)
         };
@@ -151,7 +153,9 @@ impl Joining<'_> {
         waits.set_step(Some("the cluster's first command, which the leader writes".to_owned()));
         let bootstrap = Bootstrap { cluster, root: &root, policies: &config.policies, file_admin: config.admin };
         let mut state = bootstrap.wait_until_initialised().await?;
-        open(&state)?;
+        if !knew_ring {
+            open(&state)?;
+        }
         waits.set_step(Some("entries that the cluster has committed and this node has yet to apply".to_owned()));
         wait_until_caught_up(cluster).await;
         state = cluster.view().cluster().unwrap_or(state);
@@ -178,10 +182,15 @@ impl Joining<'_> {
     }
 }
 
-/// Returns the root key if it opens the ring of these facts.
-fn opens(facts: Option<&ClusterFacts>, root: RootKey) -> Result<RootKey, SealError> {
-    if let Some(facts) = facts {
-        open_ring(facts.cluster, &facts.ring, facts.active_ring_version, &root)?;
+/// Returns the root key if it opens the ring of one of these facts, or if there are none. What the ring is now, the node
+/// learns when it has caught up.
+fn opens(facts: &[ClusterFacts], root: RootKey) -> Result<RootKey, SealError> {
+    let mut refused = None;
+    for ClusterFacts { cluster, ring, active_ring_version, .. } in facts {
+        match open_ring(*cluster, ring, *active_ring_version, &root) {
+            Ok(_) => return Ok(root),
+            Err(error) => refused = refused.or(Some(error)),
+        }
     }
-    Ok(root)
+    refused.map_or(Ok(root), Err)
 }

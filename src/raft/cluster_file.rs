@@ -86,7 +86,8 @@ impl ClusterFileKeeper {
     }
 }
 
-/// Reads `cluster.id`. If it has no facts about the cluster of this store, they come from the keystore.
+/// Reads `cluster.id`, and returns what it and the keystore say about the cluster: nothing, one value, or two if they
+/// differ. After a crash either may be the older one.
 ///
 /// # Errors
 /// The file system refused to read the file, a newer version wrote it, or it comes from another data folder.
@@ -94,7 +95,7 @@ pub(super) fn open(
     dir: &Path,
     owner: Owner,
     keystore: &FoundKeystore,
-) -> Result<(ClusterFile, Option<ClusterFacts>), ClusterFileError> {
+) -> Result<(ClusterFile, Vec<ClusterFacts>), ClusterFileError> {
     let mut file = ClusterFile::open(dir)?;
     if file.damaged_slots() > 0 {
         let usable = file.facts().is_some();
@@ -109,7 +110,8 @@ pub(super) fn open(
         if facts.owner != owner || known.is_some_and(|known| known != facts.cluster) {
             return Err(ClusterFileError::Foreign { file: (facts.owner, Some(facts.cluster)), folder: (owner, known) });
         }
-        return Ok((file, Some(facts)));
+        let applied = applied.filter(|applied| *applied != facts);
+        return Ok((file, [facts].into_iter().chain(applied).collect()));
     }
     if let Some(facts) = &applied {
         match file.write(facts.clone()) {
@@ -117,7 +119,7 @@ pub(super) fn open(
             Err(error) => tracing::warn!(%error, "{CANNOT_WRITE}"),
         }
     }
-    Ok((file, applied))
+    Ok((file, applied.into_iter().collect()))
 }
 
 /// What this keystore says about the cluster. `None` before the cluster's first command.

@@ -101,8 +101,8 @@ pub struct PeerListener {
     /// `None` once the node is prepared.
     keystore: Option<FoundKeystore>,
     cluster_file: ClusterFile,
-    /// `None` before this node has applied the cluster's first command.
-    facts: Option<ClusterFacts>,
+    /// What `cluster.id` and the keystore say about the cluster. Empty before the cluster's first command.
+    facts: Vec<ClusterFacts>,
 }
 
 /// A node that may take part in consensus, with a whole keystore.
@@ -189,9 +189,10 @@ impl PeerListener {
         self.owner.store_id
     }
 
-    /// What this node knows of its cluster. `None` if it has not applied the cluster's first command.
-    pub fn facts(&self) -> Option<&ClusterFacts> {
-        self.facts.as_ref()
+    /// What this node knows of its cluster: nothing if it has not applied the cluster's first command, and two values if
+    /// `cluster.id` and the keystore differ. Either may be the older one.
+    pub fn facts(&self) -> &[ClusterFacts] {
+        &self.facts
     }
 
     /// Why the keystore was or must be rebuilt. `None` when it is whole.
@@ -209,7 +210,9 @@ impl PeerListener {
     pub async fn prepare(mut self) -> Result<PreparedNode, StartError> {
         let beginning = self.find_beginning().await?;
         let keystore = self.whole_keystore().await?;
-        self.facts = self.facts.or_else(|| cluster_file::applied_facts(&keystore, self.owner));
+        if self.facts.is_empty() {
+            self.facts.extend(cluster_file::applied_facts(&keystore, self.owner));
+        }
         Ok(PreparedNode { listener: self, keystore, beginning })
     }
 
@@ -270,8 +273,8 @@ impl PeerListener {
 }
 
 impl PreparedNode {
-    /// What this node knows of its cluster now. `None` if it has not applied the cluster's first command.
-    pub fn facts(&self) -> Option<&ClusterFacts> {
+    /// What this node knows of its cluster now, as [`PeerListener::facts`].
+    pub fn facts(&self) -> &[ClusterFacts] {
         self.listener.facts()
     }
 
@@ -352,7 +355,7 @@ impl PreparedNode {
 }
 
 /// Opens the store, and reads `cluster.id` beside it. The caller may block.
-fn open_folder(dir: &Path, new_owner: Owner) -> Result<(Store, ClusterFile, Option<ClusterFacts>), StartError> {
+fn open_folder(dir: &Path, new_owner: Owner) -> Result<(Store, ClusterFile, Vec<ClusterFacts>), StartError> {
     let folder = || dir.to_owned();
     let store = Store::open(dir, || new_owner).map_err(|error| StartError::Store { folder: folder(), error })?;
     let (file, facts) = cluster_file::open(dir, store.owner, &store.keystore)

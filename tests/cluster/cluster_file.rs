@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use keyraft::store::ClusterFile;
+
 use super::three_nodes;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,4 +58,29 @@ async fn a_cluster_file_of_another_data_folder_ends_the_start_and_stays_as_it_is
     cluster.start_nodes(&[node]).await;
     user.assert_decrypts(node, &keys).await;
     cluster.assert_equal_digests().await;
+}
+
+/// A crash may leave either of them older, before or after the wraps of the ring changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_takes_part_if_its_root_key_opens_the_ring_of_its_keystore_alone() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 3).await;
+    let node = cluster.follower().await;
+    cluster.stop(node).await;
+    let mut file = ClusterFile::open(cluster.data(node)).expect("the file can be read");
+    let right = file.facts().expect("a node that stopped has the file").clone();
+    let mut older = right.clone();
+    for wrap in older.ring.iter_mut().flat_map(|version| &mut version.wraps) {
+        let mut bytes = wrap.to_vec();
+        // The fingerprint of its root key begins here.
+        bytes[1] ^= 1;
+        *wrap = bytes.into();
+    }
+    file.write(older).expect("the file can be written");
+    cluster.start_nodes(&[node]).await;
+    user.assert_decrypts(node, &keys).await;
+    cluster.stop(node).await;
+    let file = ClusterFile::open(cluster.data(node)).expect("the file can be read");
+    assert_eq!(file.facts(), Some(&right), "the node wrote the ring that it has applied");
 }
