@@ -134,6 +134,9 @@ impl PeerListener {
         let blank = is_blank(&store.log)?;
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
         let links = Arc::new(Links::new(store.owner, &config.name, Arc::clone(&tls), addresses.collect()));
+        if let Some(facts) = facts.first() {
+            links.own_preface().note_cluster(facts.cluster);
+        }
         let greeter = Arc::new(Greeter {
             name: config.name.clone(),
             store_id: store.owner.store_id,

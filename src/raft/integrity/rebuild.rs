@@ -48,7 +48,8 @@ impl Rebuild<'_> {
         let mut client = self.links.client(&member).map_err(|error| PeerTrouble::of_io(&error))?;
         let parts = client.fetch_snapshot(FetchRequest { at_least: purged }).await;
         let parts = parts.map_err(|status| PeerTrouble::of(&status))?.into_inner();
-        let received = snapshot_stream::receive(snapshots, None, parts).await;
+        let cluster = self.links.own_preface().cluster();
+        let received = snapshot_stream::receive(snapshots, cluster, parts).await;
         let (snapshot, _) = received.map_err(|error| PeerTrouble::of_io(&error))?;
         let (dir, owner) = (self.config.data.clone(), self.owner);
         let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged)).await;
