@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::decode_error::DecodeError;
-use super::rules::{identity_from_wire, new_policy_from_wire, policy_to_wire, role_from_text, role_to_text};
+use super::rules::{identity_from_wire, new_policy_from_wire, policy_to_wire, role_from_wire, role_to_wire};
 use super::wire::{self, command::Operation as Wire};
 use crate::policy::{Author, Identity, Policy, PolicyName, PolicyTag, Role};
 
@@ -101,9 +101,7 @@ impl AccessChange {
                 identity: identity_bytes(identity),
             }),
             Self::CreateIdentity { identity, role } => {
-                let (identity, policy) = (identity_bytes(identity), role_to_text(role));
-                let assignment = Some(wire::Assignment { identity, policy, author: None });
-                Wire::CreateIdentity(wire::CreateIdentity { assignment })
+                Wire::CreateIdentity(wire::CreateIdentity { assignment: Some(role_to_wire(*identity, role)) })
             }
             Self::DeleteIdentity { identity } => {
                 Wire::DeleteIdentity(wire::DeleteIdentity { identity: identity_bytes(identity) })
@@ -126,7 +124,7 @@ impl AccessChange {
             Wire::CreateIdentity(wire) => {
                 let assignment = wire.assignment.ok_or(DecodeError("assignment"))?;
                 let identity = identity_from_wire(&assignment.identity)?;
-                Ok(Self::CreateIdentity { identity, role: role_from_text(&assignment.policy)? })
+                Ok(Self::CreateIdentity { identity, role: role_from_wire(&assignment)? })
             }
             Wire::DeleteIdentity(wire) => Ok(Self::DeleteIdentity { identity: identity_from_wire(&wire.identity)? }),
             _ => Err(DecodeError("change of access")),

@@ -89,16 +89,17 @@ fn action_from_wire(number: u32) -> Option<Option<ActionKind>> {
 
 fn actor_to_wire(actor: Actor) -> wire::Actor {
     match actor {
-        Actor::Node => wire::Actor::default(),
+        Actor::Node => wire::Actor { node: true, ..wire::Actor::default() },
         Actor::Client { identity, file_admin } => {
-            wire::Actor { identity: Bytes::copy_from_slice(identity.as_bytes()), file_admin }
+            wire::Actor { identity: Bytes::copy_from_slice(identity.as_bytes()), file_admin, node: false }
         }
     }
 }
 
 fn actor_from_wire(wire: Option<wire::Actor>) -> Result<Actor, DecodeError> {
     let wire = wire.ok_or(DecodeError("actor"))?;
-    if wire.identity.is_empty() {
+    // A node may do more than a client, so it is not enough that the identity is absent.
+    if wire.node {
         return Ok(Actor::Node);
     }
     Ok(Actor::Client { identity: identity_from_wire(&wire.identity)?, file_admin: wire.file_admin })
@@ -137,6 +138,24 @@ mod tests {
         }
     }
 
+    /// What is absent must not give more than what is there: not the standing of a node or of an admin, and not the removal
+    /// of a key at once.
+    #[test]
+    fn an_absent_field_is_malformed_if_its_default_would_do_more() {
+        let key = wire::DeleteKey { name: "a".to_owned(), creation_id: Bytes::from_static(&[3; 16]), window_ns: None };
+        let assignment = wire::Assignment { identity: Bytes::from_static(&[4; 32]), ..Default::default() };
+        let identity = wire::CreateIdentity { assignment: Some(assignment) };
+        let whole = command(Operation::AdvanceTime { time_ns: 1 }).to_wire();
+        let with = |operation| wire::Command { operation: Some(operation), ..whole.clone() };
+        for absent in [
+            with(wire::command::Operation::DeleteKey(key)),
+            with(wire::command::Operation::CreateIdentity(identity)),
+            wire::Command { actor: Some(wire::Actor::default()), ..whole.clone() },
+        ] {
+            assert_eq!(Command::decode(&absent.encode_to_vec()), Err(Outcome::Malformed), "{absent:?}");
+        }
+    }
+
     #[test]
     fn an_unknown_operation_is_malformed_and_an_unknown_action_denied() {
         let whole = command(Operation::AdvanceTime { time_ns: 1 }).to_wire();
@@ -146,13 +165,17 @@ mod tests {
         for malformed in [without.encode_to_vec(), with_another_field, b"\xff\xff".to_vec()] {
             assert_eq!(Command::decode(&malformed), Err(Outcome::Malformed));
         }
-        // An actor without an identity is the node, which no file names as admin. An author comes from the actor.
-        let nameless = wire::Actor { identity: Bytes::new(), file_admin: true };
-        let nameless = wire::Command { actor: Some(nameless), ..whole.clone() };
+        // No file names the node as admin, and it has no identity. An author comes from the actor.
+        let by = |identity: &'static [u8], file_admin, node| {
+            let actor = wire::Actor { identity: Bytes::from_static(identity), file_admin, node };
+            wire::Command { actor: Some(actor), ..whole.clone() }
+        };
+        assert!(Command::decode(&by(b"", false, true).encode_to_vec()).is_ok());
         let policy = wire::Policy { name: "app".to_owned(), ..Default::default() };
         let put = wire::PutPolicy { policy: Some(policy), replace: true, only: Bytes::new() };
         let authorless = wire::Command { operation: Some(wire::command::Operation::PutPolicy(put)), ..whole.clone() };
-        for other_form in [nameless, authorless] {
+        let both = by(&[2; 32], false, true);
+        for other_form in [by(b"", false, false), by(b"", true, false), by(b"", true, true), both, authorless] {
             assert_eq!(Command::decode(&other_form.encode_to_vec()), Err(Outcome::Malformed));
         }
         let unknown = with_action_number(&command(Operation::AdvanceTime { time_ns: 1 }), 999);

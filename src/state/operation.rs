@@ -124,7 +124,7 @@ impl Operation {
             }
             Self::DeleteKey { key, window_ns } => {
                 let (name, creation_id) = key.to_wire();
-                Wire::DeleteKey(wire::DeleteKey { name, creation_id, window_ns: *window_ns })
+                Wire::DeleteKey(wire::DeleteKey { name, creation_id, window_ns: Some(*window_ns) })
             }
             Self::RestoreKey(key) => {
                 let (name, creation_id) = key.to_wire();
@@ -151,9 +151,10 @@ impl Operation {
                 version: wire.version,
                 disabled: wire.disabled,
             },
-            Wire::DeleteKey(wire) => {
-                Self::DeleteKey { key: KeySeen::from_wire(wire.name, &wire.creation_id)?, window_ns: wire.window_ns }
-            }
+            Wire::DeleteKey(wire) => Self::DeleteKey {
+                key: KeySeen::from_wire(wire.name, &wire.creation_id)?,
+                window_ns: wire.window_ns.ok_or(DecodeError("window"))?,
+            },
             Wire::RestoreKey(wire) => Self::RestoreKey(KeySeen::from_wire(wire.name, &wire.creation_id)?),
             Wire::PurgeKey(wire) => Self::PurgeKey(KeySeen::from_wire(wire.name, &wire.creation_id)?),
             Wire::RecordUse(wire) => {

@@ -55,28 +55,31 @@ pub(super) fn new_policy_from_wire(wire: wire::Policy) -> Result<(PolicyName, Po
 }
 
 pub(super) fn assignment_to_wire(identity: Identity, assignment: &Assignment) -> wire::Assignment {
-    let (policy, author) = (role_to_text(&assignment.role), Some(author_to_wire(&assignment.author)));
-    wire::Assignment { identity: Bytes::copy_from_slice(identity.as_bytes()), policy, author }
+    let author = Some(author_to_wire(&assignment.author));
+    wire::Assignment { author, ..role_to_wire(identity, &assignment.role) }
 }
 
 pub(super) fn assignment_from_wire(wire: wire::Assignment) -> Result<(Identity, Assignment), DecodeError> {
     let identity = identity_from_wire(&wire.identity)?;
-    let (role, author) = (role_from_text(&wire.policy)?, author_from_wire(wire.author)?);
-    Ok((identity, Assignment { role, author }))
+    let role = role_from_wire(&wire)?;
+    Ok((identity, Assignment { role, author: author_from_wire(wire.author)? }))
 }
 
-/// A role as the name of its policy; empty for an admin.
-pub(super) fn role_to_text(role: &Role) -> String {
-    match role {
-        Role::Admin => String::new(),
-        Role::Policy(name) => name.as_str().to_owned(),
-    }
+/// The role of an identity, without an author.
+pub(super) fn role_to_wire(identity: Identity, role: &Role) -> wire::Assignment {
+    let (policy, admin) = match role {
+        Role::Admin => (String::new(), true),
+        Role::Policy(name) => (name.as_str().to_owned(), false),
+    };
+    wire::Assignment { identity: Bytes::copy_from_slice(identity.as_bytes()), policy, author: None, admin }
 }
 
-pub(super) fn role_from_text(text: &str) -> Result<Role, DecodeError> {
-    match text {
-        "" => Ok(Role::Admin),
-        name => PolicyName::parse(name).map(Role::Policy).map_err(|_| DecodeError("policy name")),
+/// An identity without a policy is an admin only if the message says so.
+pub(super) fn role_from_wire(wire: &wire::Assignment) -> Result<Role, DecodeError> {
+    match (wire.policy.as_str(), wire.admin) {
+        ("", true) => Ok(Role::Admin),
+        (_, true) => Err(DecodeError("role")),
+        (name, false) => PolicyName::parse(name).map(Role::Policy).map_err(|_| DecodeError("policy name")),
     }
 }
 
