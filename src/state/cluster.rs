@@ -68,6 +68,9 @@ impl ClusterState {
 
     pub(super) fn from_wire(wire: wire::Cluster) -> Result<Self, DecodeError> {
         let id = wire.cluster_id.as_ref().try_into().map_err(|_| DecodeError("cluster id"))?;
+        if wire.level == 0 {
+            return Err(DecodeError("level"));
+        }
         let ring = wire.ring.into_iter().map(|v| RingVersion { version: v.version, wraps: v.wraps });
         Ok(Self {
             id: ClusterId(id),
@@ -109,6 +112,8 @@ mod tests {
         for cluster in [ClusterState { created_at: None, ..dated.clone() }, dated] {
             let stored = cluster.into_stored();
             assert_eq!(ClusterState::decode(&stored.bytes).unwrap(), stored.value);
+            let without_level = ClusterState { level: 0, ..stored.value }.into_stored();
+            assert_eq!(ClusterState::decode(&without_level.bytes), Err(DecodeError("level")));
         }
     }
 }

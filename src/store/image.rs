@@ -8,6 +8,7 @@ use prost::Message;
 use thiserror::Error;
 
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
+use super::level::{UnreadableLevel, WrittenLevel};
 use super::{LogId, RecordsPerRingVersion, View, wire};
 use crate::policy::{KeyName, Rules};
 use crate::state::{ClusterState, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
@@ -37,6 +38,14 @@ pub(super) struct Image {
     pub ring_versions: RecordsPerRingVersion,
     /// As `raft` encodes it.
     pub membership: Bytes,
+}
+
+impl Image {
+    /// Fails if the state of `what` is at a level that this version cannot read. Notes and headers say so first, but this
+    /// version must not take part in such a cluster, whatever they say.
+    pub(super) fn check_level(&self, what: &'static str) -> Result<(), UnreadableLevel> {
+        self.view.level().map_or(Ok(()), |level| WrittenLevel::active(level).check(what))
+    }
 }
 
 /// What is wrong with the bytes of a keystore or a snapshot. The node rebuilds it and never serves from it.

@@ -33,7 +33,9 @@ pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), ReadError> {
     collect_garbage(FILL_BATCH);
     let owner = owner.ok_or_else(|| Damage::Unreadable("it does not say which node owns it".to_owned()))?;
     let applied = applied.ok_or_else(|| Damage::Unreadable("it lacks its applied position".to_owned()))?;
-    Ok((owner, builder.finish(Applied::from_wire(applied)?, membership)?))
+    let image = builder.finish(Applied::from_wire(applied)?, membership)?;
+    image.check_level("the keystore")?;
+    Ok((owner, image))
 }
 
 /// Fills a new folder and an image from a snapshot.

@@ -219,6 +219,7 @@ pub(super) fn read_image(
     reader.check()?;
     let image = builder.finish(header.applied.clone(), header.membership.clone())?;
     header.check(&image)?;
+    image.check_level("this snapshot")?;
     Ok((header, image))
 }
 
