@@ -18,6 +18,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Consensus(Mutex<Option<Runtime>>);
 
 impl Consensus {
+    /// Starts the runtime.
     pub fn start() -> Result<Self, NodeError> {
         Ok(Self(Mutex::new(Some(runtime()?))))
     }

@@ -182,8 +182,8 @@ impl Joining<'_> {
     }
 }
 
-/// Returns the root key if it opens the ring of one of these facts, or if there are none. What the ring is now, the node
-/// learns when it has caught up.
+/// Returns the root key if it opens the ring of one of these facts. Without facts, it may be any root key: the node learns
+/// the ring once it has caught up.
 fn opens(facts: &[ClusterFacts], root: RootKey) -> Result<RootKey, SealError> {
     let mut refused = None;
     for ClusterFacts { cluster, ring, active_ring_version, .. } in facts {
