@@ -174,4 +174,6 @@ mod frozen_tests;
 #[cfg(test)]
 mod level_2_tests;
 #[cfg(test)]
+mod level_tests;
+#[cfg(test)]
 mod tests;
