@@ -167,7 +167,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
-        self.snapshots.newest()?.map(as_openraft).transpose()
+        while let Some(snapshot) = self.snapshots.newest()? {
+            match as_openraft(snapshot.clone()) {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                // If this ended openraft, no start of this node would get further.
+                Err(error) => {
+                    tracing::error!(%error, path = %snapshot.path.display(), "this node sets a damaged snapshot aside");
+                    self.snapshots.set_aside(&snapshot)?;
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -306,6 +316,28 @@ mod tests {
             let (log, state_machine) = opened(&dir);
             Ok((dir, log, state_machine))
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_snapshot_that_cannot_be_used_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_log, mut machine) = opened(&dir);
+        let mut built = Vec::new();
+        for (index, membership) in [(1, Vec::new()), (2, b"?".to_vec())] {
+            machine.apply_command(index, &create(1));
+            machine.keystore.set_membership(membership.into());
+            machine.keystore.advance(store::LogId { term: 1, node: 1, index });
+            machine.keystore.commit().unwrap();
+            built.push(machine.keystore.begin_snapshot().run(&machine.snapshots).unwrap());
+        }
+        // Its membership cannot be read.
+        let found = machine.get_current_snapshot().await.unwrap().unwrap();
+        assert_eq!(found.snapshot, built[0]);
+        assert!(!built[1].path.exists() && built[1].path.with_extension("damaged").exists());
+        // Its content cannot be read, and the file was whole when it arrived.
+        std::fs::write(&built[0].path, std::fs::read(&built[0].path).unwrap().split_last().unwrap().1).unwrap();
+        machine.install_snapshot(&found.meta, found.snapshot).await.unwrap_err();
+        assert!(machine.get_current_snapshot().await.unwrap().is_none());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

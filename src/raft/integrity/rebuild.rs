@@ -6,7 +6,7 @@ use crate::config::{ClusterConfig, PeerConfig};
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
 use crate::raft::peers::trouble::PeerTrouble;
-use crate::raft::protocol::membership::members_from_wire;
+use crate::raft::protocol::membership::{decode_stored, members_from_wire};
 use crate::raft::protocol::types::Member;
 use crate::raft::protocol::wire::{FetchRequest, Greeting};
 use crate::raft::watch::waits::Waits;
@@ -78,6 +78,10 @@ impl Rebuild<'_> {
 fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -> Result<Keystore, ReadError> {
     if snapshot.header.applied.last.is_none_or(|last| last.index < purged) {
         return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()).into());
+    }
+    if decode_stored(&snapshot.header.membership).is_none() {
+        // openraft could not start on such a keystore.
+        return Err(Damage::Unreadable("the membership in the snapshot cannot be read".to_owned()).into());
     }
     Store::rebuild_from(dir, owner, snapshot)
 }
