@@ -10,7 +10,7 @@ use crate::config::{Config, SealConfig};
 use crate::crypto::{RootKey, UnwrapError};
 use crate::kms::{LONGEST_WRAP, SealError, open_ring, root_keys_in};
 use crate::node::seal::root_key;
-use crate::store::{ClusterFacts, ClusterFile};
+use crate::store::{CLUSTER_FILE, ClusterFacts, ClusterFile};
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1 << 20;
@@ -27,11 +27,11 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
         Ok(root) => root,
         Err(error) => return report.problem(setting, format!("{error}; the node would stay sealed")),
     };
-    if let Some(facts) = known_facts(&config.cluster.data) {
-        if let Err(error) = open_ring(facts.cluster, &facts.ring, facts.active_ring_version, &root) {
-            report.problem(setting, stays_sealed(&error, &config.cluster.data));
-        }
-        return;
+    match ClusterFile::open(&config.cluster.data) {
+        Ok(file) if file.facts().is_some_and(|facts| opens(facts, &root)) => return,
+        // The keystore may have a ring that the file lacks. The search finds it.
+        Ok(_) => {}
+        Err(error) => return report.problem("cluster.data", error.to_string()),
     }
     match wrapped_by(&config.cluster.data) {
         Ok(found) => compare(setting, &root, &found, &config.cluster.data, report),
@@ -60,10 +60,9 @@ fn stays_sealed(error: &SealError, data: &Path) -> String {
     format!("{error}, as {} shows; the node would stay sealed", data.display())
 }
 
-/// Returns what `cluster.id` says about the cluster. Without it, the check looks through the other files, as the node
-/// itself makes that file again from them.
-fn known_facts(data: &Path) -> Option<ClusterFacts> {
-    ClusterFile::open(data).ok()?.facts().cloned()
+/// Whether the root key opens the ring that `cluster.id` has. If so, the check need not look through the other files.
+fn opens(facts: &ClusterFacts, root: &RootKey) -> bool {
+    open_ring(facts.cluster, &facts.ring, facts.active_ring_version, root).is_ok()
 }
 
 /// Returns the fingerprints of the root keys that wrap the key rings in the files of a data folder. It only reads the
@@ -73,6 +72,7 @@ fn wrapped_by(data: &Path) -> Result<BTreeSet<[u8; 32]>, (PathBuf, io::Error)> {
     for folder in FOLDERS {
         search_folder(&data.join(folder), &mut found)?;
     }
+    search_if_there(data.join(CLUSTER_FILE), &mut found)?;
     Ok(found)
 }
 
@@ -90,14 +90,18 @@ fn search_folder(folder: &Path, found: &mut BTreeSet<[u8; 32]>) -> Result<(), (P
         if path.is_dir() {
             search_folder(&path, found)?;
         } else {
-            match search_file(&path, found) {
-                // A running node may have removed the file.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((path, error)),
-                _ => {}
-            }
+            search_if_there(path, found)?;
         }
     }
     Ok(())
+}
+
+/// Searches a file. A running node may have removed it meanwhile.
+fn search_if_there(path: PathBuf, found: &mut BTreeSet<[u8; 32]>) -> Result<(), (PathBuf, io::Error)> {
+    match search_file(&path, found) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path, error)),
+        _ => Ok(()),
+    }
 }
 
 fn search_file(path: &Path, found: &mut BTreeSet<[u8; 32]>) -> io::Result<()> {
