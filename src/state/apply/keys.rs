@@ -1,5 +1,7 @@
 //! Deciding changes of keys.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::crypto::FIRST_VERSION;
@@ -84,15 +86,21 @@ pub(super) fn record_uses(uses: &[Use], current: Current<'_>) -> Decision {
     if uses.len() > MAX_USES {
         return Err(Outcome::Malformed);
     }
-    let record_use = |used: &Use| {
-        let newest = not_deleted(&used.key.name, used.key.creation_id, current).ok()?;
-        if newest.last_used >= Some(used.minute) {
+    // The command may name a key more than once.
+    let mut latest = BTreeMap::new();
+    for Use { key, minute } in uses {
+        let noted = latest.entry((key.name.as_str(), key.creation_id)).or_insert(*minute);
+        *noted = (*noted).max(*minute);
+    }
+    let record_use = |((name, creation_id), minute): ((&str, CreationId), u32)| {
+        let newest = not_deleted(name, creation_id, current).ok()?;
+        if newest.last_used >= Some(minute) {
             return None;
         }
-        let (version, last_used) = (newest.version, Some(used.minute));
-        Some(put(&used.key.name, version, KeyRecord { last_used, ..newest }.encode().into()))
+        let (version, last_used) = (newest.version, Some(minute));
+        Some(put(name, version, KeyRecord { last_used, ..newest }.encode().into()))
     };
-    Ok(uses.iter().filter_map(record_use).collect())
+    Ok(latest.into_iter().filter_map(record_use).collect())
 }
 
 /// The newest version of a key that is not deleted, if it is still the creation that the node saw.

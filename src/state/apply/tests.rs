@@ -195,6 +195,9 @@ fn the_later_use_stays_and_moves_on_with_the_newest_version() {
         |minute| decided(&command(Actor::Node, None, used(minute)), std::slice::from_ref(&noted), &Rules::default());
     assert_eq!(at(10), (Outcome::Done, Vec::new()));
     assert_eq!(the_record(&at(11).1).0.last_used, Some(11));
+    let twice = Operation::RecordUse([20, 15].map(|minute| Use { key: seen(ID), minute }).into());
+    let (_, changes) = decided(&command(Actor::Node, None, twice), std::slice::from_ref(&noted), &Rules::default());
+    assert_eq!(the_record(&changes).0.last_used, Some(20));
     let (_, changes) = decided(&command(ADMIN, on_key(KeyAction::Rotate), rotate(2)), &[noted], &Rules::default());
     let (rotated, _) = the_record(&changes);
     assert_eq!((rotated.version, rotated.last_used), (2, Some(10)));
