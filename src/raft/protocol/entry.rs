@@ -10,7 +10,7 @@ use openraft::entry::RaftEntry;
 
 use super::membership::{decode_membership, encode_membership};
 use super::types::{Entry, Proposal, RaftLogId};
-use crate::state::{EncodedCommand, HIGHEST_LEVEL, LOWEST_LEVEL};
+use crate::state::{EncodedCommand, HIGHEST_LEVEL};
 use crate::store::MAX_PAYLOAD_BYTES;
 
 const FORMAT: u8 = 1;
@@ -20,6 +20,8 @@ const LEVEL_BYTES: usize = 4;
 const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+/// The level of entries without a command. It stays 1 until a later level gives them another form.
+const LEVEL_WITHOUT_COMMAND: u32 = 1;
 
 /// Why the payload of an entry cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +40,11 @@ pub enum EntryError {
 /// Encodes the payload of an entry.
 pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
     match &entry.payload {
-        EntryPayload::Blank => framed(BLANK, LOWEST_LEVEL, &[]),
+        EntryPayload::Blank => framed(BLANK, LEVEL_WITHOUT_COMMAND, &[]),
         EntryPayload::Normal(proposal) => proposal.framed.clone(),
-        EntryPayload::Membership(membership) => framed(MEMBERSHIP, LOWEST_LEVEL, &encode_membership(None, membership)),
+        EntryPayload::Membership(membership) => {
+            framed(MEMBERSHIP, LEVEL_WITHOUT_COMMAND, &encode_membership(None, membership))
+        }
     }
 }
 
@@ -48,7 +52,7 @@ pub(in crate::raft) fn encode_payload(entry: &Entry) -> Bytes {
 pub(in crate::raft) fn level_of(entry: &Entry) -> u32 {
     match &entry.payload {
         EntryPayload::Normal(proposal) => proposal.command.level(),
-        EntryPayload::Blank | EntryPayload::Membership(_) => LOWEST_LEVEL,
+        EntryPayload::Blank | EntryPayload::Membership(_) => LEVEL_WITHOUT_COMMAND,
     }
 }
 
@@ -71,7 +75,7 @@ pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entr
     }
     match kind {
         // Another level would not be kept in the log.
-        BLANK | MEMBERSHIP if level != LOWEST_LEVEL => Err(EntryError::Damaged),
+        BLANK | MEMBERSHIP if level != LEVEL_WITHOUT_COMMAND => Err(EntryError::Damaged),
         BLANK if payload.is_empty() => Ok(Entry::new_blank(id)),
         COMMAND => {
             let command = EncodedCommand::of_bytes(framed.slice(FRAME_BYTES..)).ok_or(EntryError::Damaged)?;
@@ -80,7 +84,8 @@ pub(in crate::raft) fn decode_entry(id: RaftLogId, framed: Bytes) -> Result<Entr
         MEMBERSHIP => {
             let (_, membership) = decode_membership(&payload).ok_or(EntryError::Damaged)?;
             // The log gets what this node encodes. A field that it does not know must not get lost there.
-            if encode_membership(None, &membership) != payload {
+            // A cluster without voters could never decide on anything again.
+            if encode_membership(None, &membership) != payload || membership.voter_ids().next().is_none() {
                 return Err(EntryError::Damaged);
             }
             Ok(Entry::new_membership(id, membership))
@@ -144,6 +149,7 @@ mod tests {
             &[1, 0, 0, 0, 0, 1, 0],
             &[1, 0, 0, 0, 0, 0],
             &[1, 2, 0, 0, 0, 1, 255],
+            &[1, 2, 0, 0, 0, 1],
             &[1, 2, 0, 0, 0, 1, 10, 0],
             &[1, 1, 0, 0, 0, 1, 7],
         ] {
