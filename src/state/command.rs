@@ -138,8 +138,8 @@ mod tests {
         }
     }
 
-    /// What is absent must not give more than what is there: not the standing of a node or of an admin, and not the removal
-    /// of a key at once.
+    /// An absent field must not give more than one that is set: not the standing of a node or of an admin, and not the
+    /// removal of a key at once.
     #[test]
     fn an_absent_field_is_malformed_if_its_default_would_do_more() {
         let key = wire::DeleteKey { name: "a".to_owned(), creation_id: Bytes::from_static(&[3; 16]), window_ns: None };

@@ -41,8 +41,8 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Fails if the state of `what` is at a level that this version cannot read. Notes and headers say so first, but this
-    /// version must not take part in such a cluster, whatever they say.
+    /// Fails if the state of `what` is at a level that this version cannot read. Notes and headers say so first. This looks
+    /// at the state itself, because this version must not take part in such a cluster even if they are wrong.
     pub(super) fn check_level(&self, what: &'static str) -> Result<(), UnreadableLevel> {
         self.view.level().map_or(Ok(()), |level| WrittenLevel::active(level).check(what))
     }
