@@ -41,9 +41,9 @@ async fn nodes_of_both_versions(versions: [Version; 3]) {
         }
         cluster.assert_equal_and_whole().await;
     }
-    for node in 0..3 {
+    for (node, version) in versions.into_iter().enumerate() {
         cluster.stop(node).await;
-        cluster.start_node(node, versions[node]).await;
+        cluster.start_node(node, version).await;
         user.assert_decrypts(node, &keys).await;
     }
     every_node_shows_the_levels_of_all(&cluster).await;
