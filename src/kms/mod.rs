@@ -29,9 +29,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 pub use crate::crypto::{Cipher, CipherError};
-pub use crate::raft::{
-    FenceFigures, FollowLog, NodeVersion, PeerLog, RaftMemberStatus, RaftStatus, ReadableLevels, Standing,
-};
+pub use crate::raft::{FenceFigures, FollowLog, NodeVersion, PeerLog, RaftMemberStatus, RaftStatus, Standing};
+pub use crate::state::ReadableLevels;
 pub use access::IdentityDescription;
 pub use audit::NamedLog;
 pub use begin::{Bootstrap, FilePolicies, FirstCommandRefused, wait_until_caught_up};

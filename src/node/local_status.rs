@@ -6,7 +6,7 @@ use super::parts::Parts;
 use super::phase::Phase;
 use crate::http::{levels_json, status_json};
 use crate::kms::ClusterStatus;
-use crate::raft::ReadableLevels;
+use crate::state::ReadableLevels;
 
 /// Returns the status as JSON: with the cluster as this node sees it while it takes part, and with the reason if it does
 /// not serve.

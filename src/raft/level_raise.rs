@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
 use super::forwarding::writes::WriteError;
-use super::preface::content::ReadableLevels;
 use crate::clock;
 use crate::crypto::random;
 use crate::policy::Actor;
-use crate::state::{Command, HIGHEST_LEVEL, LOWEST_LEVEL, Operation, RequestId};
+use crate::state::{Command, HIGHEST_LEVEL, LOWEST_LEVEL, Operation, ReadableLevels, RequestId};
 
 /// How long a node that begins a cluster waits until every member has said which levels it can read.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);

@@ -31,7 +31,7 @@ pub use level_raise::{RaiseLevelError, UnreadyMember};
 pub use log_follow::{FollowLog, LogSource, PeerLog};
 pub use peers::contacts::Away;
 pub use peers::trouble::PeerTrouble;
-pub use preface::content::{NodeVersion, ReadableLevels};
+pub use preface::content::NodeVersion;
 pub use protocol::entry::EntryError;
 pub use protocol::types::{Member, NodeId};
 pub use start::{PeerListener, PreparedNode, StartError};

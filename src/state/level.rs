@@ -4,11 +4,22 @@
 //! commands and writes files at the level that is active in its cluster, and a command raises that level once every
 //! member can read the next one (design, "Levels").
 
-/// The lowest feature level that this version can read. It is also the level of entries without a command.
+use std::fmt;
+
+/// The lowest feature level that this version can read.
 pub const LOWEST_LEVEL: u32 = 1;
 
 /// The highest feature level that this version can read.
 pub const HIGHEST_LEVEL: u32 = if cfg!(feature = "level-2") { 2 } else { 1 };
+
+/// The feature levels that a version of Keyraft can read: these two, and all between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadableLevels {
+    /// The lowest level.
+    pub lowest: u32,
+    /// The highest level.
+    pub highest: u32,
+}
 
 /// A level that this version can read. Code that differs between levels matches on this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +27,26 @@ pub(super) enum Level {
     One,
     #[cfg(feature = "level-2")]
     Two,
+}
+
+impl ReadableLevels {
+    /// The levels that this version can read.
+    pub const OWN: Self = Self { lowest: LOWEST_LEVEL, highest: HIGHEST_LEVEL };
+
+    /// Whether the version can read this level.
+    pub fn contain(self, level: u32) -> bool {
+        (self.lowest..=self.highest).contains(&level)
+    }
+}
+
+impl fmt::Display for ReadableLevels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.lowest == self.highest {
+            write!(f, "level {}", self.lowest)
+        } else {
+            write!(f, "levels {} to {}", self.lowest, self.highest)
+        }
+    }
 }
 
 impl Level {

@@ -31,7 +31,7 @@ pub use command::Command;
 pub use decode_error::DecodeError;
 pub use digest::Digest;
 pub use encoded_command::{EncodedCommand, RequestId};
-pub use level::{HIGHEST_LEVEL, LOWEST_LEVEL};
+pub use level::{HIGHEST_LEVEL, LOWEST_LEVEL, ReadableLevels};
 #[cfg(feature = "level-2")]
 pub use level_2::note;
 pub use memory::{Memory, Remembered};

@@ -1,14 +1,9 @@
 //! The level at which a part of the data folder is written, and whether this version of Keyraft can read it.
 
-use std::ops::RangeInclusive;
-
 use bytes::BufMut;
 use thiserror::Error;
 
-use crate::state::{HIGHEST_LEVEL, LOWEST_LEVEL};
-
-/// The levels that this version reads.
-const READABLE: RangeInclusive<u32> = LOWEST_LEVEL..=HIGHEST_LEVEL;
+use crate::state::ReadableLevels;
 
 /// The level at which a node wrote something, and the lowest level that a reader of it must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +18,10 @@ pub struct WrittenLevel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UnreadableLevel {
     /// A newer version wrote it.
-    #[error("{what} needs a version of Keyraft that reads level {needed}; {}: run a newer version", this_version())]
+    #[error(
+        "{what} needs a version of Keyraft that reads level {needed}; this one reads {}: run a newer version",
+        ReadableLevels::OWN
+    )]
     Newer {
         /// What cannot be read, with its article.
         what: &'static str,
@@ -31,7 +29,7 @@ pub enum UnreadableLevel {
         needed: u32,
     },
     /// A version wrote it that is too old for this one.
-    #[error("{what} is written at level {level}; {}: run an older version", this_version())]
+    #[error("{what} is written at level {level}; this one reads {}: run an older version", ReadableLevels::OWN)]
     Older {
         /// What cannot be read, with its article.
         what: &'static str,
@@ -75,30 +73,24 @@ impl WrittenLevel {
 
     /// Fails if this version cannot read `what`, which is written at this level.
     pub(super) fn check(self, what: &'static str) -> Result<(), UnreadableLevel> {
-        self.check_for(what, &READABLE)
+        self.check_for(what, ReadableLevels::OWN)
     }
 
-    fn check_for(self, what: &'static str, readable: &RangeInclusive<u32>) -> Result<(), UnreadableLevel> {
-        if self.lowest_reader > *readable.end() {
+    fn check_for(self, what: &'static str, readable: ReadableLevels) -> Result<(), UnreadableLevel> {
+        if self.lowest_reader > readable.highest {
             return Err(UnreadableLevel::Newer { what, needed: self.lowest_reader });
         }
-        if self.level < *readable.start() {
+        if self.level < readable.lowest {
             return Err(UnreadableLevel::Older { what, level: self.level });
         }
         Ok(())
     }
 }
 
-fn this_version() -> String {
-    match READABLE.into_inner() {
-        (lowest, highest) if lowest == highest => format!("this one reads level {lowest}"),
-        (lowest, highest) => format!("this one reads levels {lowest} to {highest}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::HIGHEST_LEVEL;
 
     #[test]
     fn levels_round_trip_and_a_missing_one_is_noticed() {
@@ -117,7 +109,9 @@ mod tests {
 
     #[test]
     fn a_version_reads_the_levels_that_it_knows() {
-        let checked = |level, lowest_reader| WrittenLevel { level, lowest_reader }.check_for("it", &(3..=5));
+        let checked = |level, lowest_reader| {
+            WrittenLevel { level, lowest_reader }.check_for("it", ReadableLevels { lowest: 3, highest: 5 })
+        };
         for (level, lowest_reader) in [(3, 3), (5, 5), (9, 5), (9, 1)] {
             assert_eq!(checked(level, lowest_reader), Ok(()));
         }
@@ -129,7 +123,10 @@ mod tests {
     fn the_error_names_both_levels_and_what_to_do() {
         let shown = WrittenLevel::active(HIGHEST_LEVEL + 1).check("this snapshot").unwrap_err().to_string();
         let begin = format!("this snapshot needs a version of Keyraft that reads level {}; ", HIGHEST_LEVEL + 1);
-        assert!(shown.starts_with(&begin) && shown.contains(&this_version()), "{shown}");
+        assert!(
+            shown.starts_with(&begin) && shown.contains(&format!("this one reads {}", ReadableLevels::OWN)),
+            "{shown}"
+        );
         assert!(shown.ends_with("run a newer version"), "{shown}");
     }
 }

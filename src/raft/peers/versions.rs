@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use parking_lot::Mutex;
 
 use crate::policy::Identity;
-use crate::raft::preface::content::{NodeVersion, Preface, ReadableLevels};
+use crate::raft::preface::content::{NodeVersion, Preface};
 use crate::raft::protocol::types::{Member, NodeId};
+use crate::state::ReadableLevels;
 
 /// The version that each node last said it runs, by the key of its certificate.
 #[derive(Default)]

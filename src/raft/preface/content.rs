@@ -1,13 +1,11 @@
-//! What a preface says, and the feature levels that a version of Keyraft can read.
-
-use std::fmt;
+//! What a preface says.
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire;
-use crate::state::{ClusterId, HIGHEST_LEVEL, LOWEST_LEVEL};
+use crate::state::{ClusterId, ReadableLevels};
 use crate::store::StoreId;
 
 /// How many characters of a name or a version that another node sends this one keeps.
@@ -42,15 +40,6 @@ pub struct NodeVersion {
     pub release: String,
     /// The feature levels that it can read.
     pub levels: ReadableLevels,
-}
-
-/// The feature levels that a version of Keyraft can read: these two, and all between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadableLevels {
-    /// The lowest level.
-    pub lowest: u32,
-    /// The highest level.
-    pub highest: u32,
 }
 
 /// Why the content of a preface cannot be used.
@@ -91,26 +80,6 @@ impl NodeVersion {
     /// The version of this node.
     pub fn own() -> Self {
         Self { release: env!("CARGO_PKG_VERSION").to_owned(), levels: ReadableLevels::OWN }
-    }
-}
-
-impl ReadableLevels {
-    /// The levels that this version can read.
-    pub const OWN: Self = Self { lowest: LOWEST_LEVEL, highest: HIGHEST_LEVEL };
-
-    /// Whether the version can read this level.
-    pub fn contain(self, level: u32) -> bool {
-        (self.lowest..=self.highest).contains(&level)
-    }
-}
-
-impl fmt::Display for ReadableLevels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.lowest == self.highest {
-            write!(f, "level {}", self.lowest)
-        } else {
-            write!(f, "levels {} to {}", self.lowest, self.highest)
-        }
     }
 }
 

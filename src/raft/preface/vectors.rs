@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{ConnectionSide, NodeVersion, Preface, ReadableLevels};
+use super::content::{ConnectionSide, NodeVersion, Preface};
 use super::frame::{self, FrameType};
 use super::refusal::{PrefaceRefusal, RefusalCode};
+use crate::state::ReadableLevels;
 use crate::store::StoreId;
 use crate::test_vectors::{CLUSTER, STORE, compare_json, read_json};
 
