@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openraft::ServerState;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -125,14 +124,6 @@ impl Cluster {
     /// Whether this node leads.
     pub fn leads(&self) -> bool {
         self.leadership.leader() == Leader::Here
-    }
-
-    /// Waits until this node leads or stops leading.
-    pub async fn leadership_changed(&self) {
-        let mut metrics = self.leadership.metrics();
-        let before = self.leads();
-        // If consensus ends meanwhile, the task that watches it reports that.
-        metrics.wait_for(|metrics| (metrics.state == ServerState::Leader) != before).await;
     }
 
     /// The cluster as this node sees it.
