@@ -45,7 +45,8 @@ impl Command {
         }
     }
 
-    /// Reads and validates the body of a command at level 1. This is a part of applying it, so that every node refuses the same.
+    /// Reads and validates the body of a command at level 1. This is a part of applying it, so that every node refuses the
+    /// same.
     ///
     /// # Errors
     /// [`Outcome::Malformed`], or [`Outcome::Denied`] if no action of this version has its number. A version that knows the
