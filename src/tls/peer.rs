@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ConnectionCommon, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -30,8 +30,22 @@ use crate::policy::Identity;
 /// The server name that a node sends when it connects. TLS needs one, and no node checks it.
 const NAME: &str = "keyraft-peer";
 
+/// The label under which both sides derive the value of [`PeerStream::exporter`].
+const EXPORTER: &[u8] = b"EXPORTER-keyraft-peer-v1";
+
 /// An encrypted connection to or from another node.
-pub struct PeerStream(tokio_rustls::TlsStream<TcpStream>);
+pub struct PeerStream {
+    stream: tokio_rustls::TlsStream<TcpStream>,
+    exporter: [u8; 32],
+}
+
+impl PeerStream {
+    /// Returns the TLS exporter (RFC 8446, section 7.5) under a label of the protocol between nodes. It is the same on
+    /// both sides and different on every connection, so what a node signs over it holds on this connection alone.
+    pub fn exporter(&self) -> [u8; 32] {
+        self.exporter
+    }
+}
 
 /// A node's TLS settings for its peers. The node reads the files again when they change.
 pub struct PeerTls {
@@ -105,7 +119,8 @@ impl PeerTls {
         let stream = TlsAcceptor::from(server).accept(tcp).await?;
         speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
         let identity = proven(stream.get_ref().1.peer_certificates())?;
-        Ok((PeerStream(stream.into()), identity))
+        let exporter = exporter(stream.get_ref().1)?;
+        Ok((PeerStream { stream: stream.into(), exporter }, identity))
     }
 
     /// Shakes hands with a node that this one connected to. Only the first read shows whether that node accepts this
@@ -119,7 +134,8 @@ impl PeerTls {
         let stream = TlsConnector::from(client).connect(name, tcp).await?;
         speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
         let identity = proven(stream.get_ref().1.peer_certificates())?;
-        Ok((PeerStream(stream.into()), identity))
+        let exporter = exporter(stream.get_ref().1)?;
+        Ok((PeerStream { stream: stream.into(), exporter }, identity))
     }
 
     /// Whether the peers' CA issued this certificate to a node.
@@ -212,6 +228,10 @@ fn proven(chain: Option<&[CertificateDer<'_>]>) -> io::Result<Identity> {
         .map_err(|_| io::Error::other("the peer's certificate chain does not name exactly one node"))
 }
 
+fn exporter<Side>(connection: &ConnectionCommon<Side>) -> io::Result<[u8; 32]> {
+    connection.export_keying_material([0; 32], EXPORTER, None).map_err(io::Error::other)
+}
+
 impl fmt::Debug for PeerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerTls").field("identity", &self.identity()).finish_non_exhaustive()
@@ -220,21 +240,21 @@ impl fmt::Debug for PeerTls {
 
 impl AsyncRead for PeerStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for PeerStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -242,11 +262,11 @@ impl AsyncWrite for PeerStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }
 
@@ -305,6 +325,22 @@ mod tests {
         let mut heard = [0; 5];
         at_one.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"hello");
+    }
+
+    #[tokio::test]
+    async fn both_sides_of_a_connection_have_the_same_exporter_and_no_other_connection_has_it() {
+        let authority = TestAuthority::new();
+        let (one, two) = (node(&authority, authority.node()), node(&authority, authority.node()));
+        let (one, two) = (one.tls.unwrap(), two.tls.unwrap());
+        let connect = async || {
+            let (near, far) = pair().await;
+            let (accepted, connected) = tokio::join!(one.accept(far), two.connect(near));
+            (accepted.unwrap().0.exporter(), connected.unwrap().0.exporter())
+        };
+        let (first, second) = (connect().await, connect().await);
+        assert_eq!(first.0, first.1);
+        assert_eq!(second.0, second.1);
+        assert_ne!(first, second);
     }
 
     #[tokio::test]
