@@ -7,6 +7,8 @@ pub enum RecordKind {
     Ring,
     /// A version of a key.
     Key,
+    /// A secret of the cluster.
+    ClusterSecret,
 }
 
 /// Where a sealed record belongs. It does not open anywhere else.
@@ -29,6 +31,7 @@ pub(super) fn associated_data(kind: RecordKind, cluster: &[u8; 16], fields: &[&[
     let kind: &[u8] = match kind {
         RecordKind::Ring => b"ring",
         RecordKind::Key => b"key",
+        RecordKind::ClusterSecret => b"cluster secret",
     };
     let mut data = Vec::with_capacity(192);
     for field in [kind, cluster].iter().chain(fields) {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{KeyInit, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::Secret;
@@ -19,9 +20,29 @@ impl Hmac {
 
     /// The HMAC of `message`.
     pub fn of(&self, message: &[u8]) -> Zeroizing<[u8; 32]> {
+        self.of_parts([message])
+    }
+
+    /// The HMAC of these parts, one after the other.
+    pub fn of_parts<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Zeroizing<[u8; 32]> {
         let mut hmac = hmac::Hmac::clone(&self.0);
-        hmac.update(message);
+        parts.into_iter().for_each(|part| hmac.update(part));
         Zeroizing::new(hmac.finalize().into_bytes().into())
+    }
+
+    /// The HMAC of a list. Each part follows its length as `u64`, so that no two lists have the same HMAC.
+    pub fn of_list(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        let mut hmac = hmac::Hmac::clone(&self.0);
+        for part in parts {
+            hmac.update(&(part.len() as u64).to_be_bytes());
+            hmac.update(part);
+        }
+        Zeroizing::new(hmac.finalize().into_bytes().into())
+    }
+
+    /// Whether this is the HMAC of the list. The comparison takes the same time for all bytes.
+    pub fn verifies(&self, parts: &[&[u8]], hmac: &[u8; 32]) -> bool {
+        self.of_list(parts)[..].ct_eq(hmac).into()
     }
 }
 

@@ -5,10 +5,13 @@
 
 mod aead;
 mod binding;
+mod bootstrap;
 mod cipher;
 mod ciphertext;
+mod cluster_key;
 mod dek_info;
 mod hmac;
+mod integrity;
 mod key;
 mod mask;
 mod older;
@@ -16,6 +19,7 @@ pub mod random;
 mod record;
 mod ring;
 mod root;
+mod sealed_secret;
 mod secret;
 mod signing;
 #[cfg(test)]
@@ -23,13 +27,17 @@ mod vectors;
 
 pub use aead::NotAuthentic;
 pub use binding::{Binding, RecordKind};
+pub use bootstrap::{BootstrapKey, ProvingSide};
 pub use cipher::{Cipher, CipherError};
 pub use ciphertext::Ciphertext;
+pub use cluster_key::{ClusterKey, ClusterPublicKey, SignatureUse};
 pub use dek_info::{DekInfo, DekInfoError};
+pub use integrity::{ChainKey, DigestKey, FIRST_INTEGRITY_VERSION, IntegrityKeys, SealedIntegrityKey, TagPurpose};
 pub use key::{KeyMaterial, OpenedKey};
 pub use mask::{FIRST_VERSION, Mask, candidates};
 pub use record::RecordOpenError;
 pub use ring::{Ring, RingWrap, UnwrapError};
 pub use root::{RootKey, RootKeyError};
+pub use sealed_secret::{SealedSecretError, SecretKind, ring_version_of};
 pub use secret::Secret;
 pub use signing::{SigningKey, VerifyingKey, VerifyingKeyError};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::aead::{self, NONCE, TAG};
 use super::binding::{RecordKind, associated_data};
@@ -94,6 +95,11 @@ impl Ring {
         let oldest = self.keys.values().next().expect("a ring holds its active version");
         let seed = Hmac::new(oldest).of(&[LABEL, store].concat());
         SigningKey::of_seed(&Secret::from_bytes(&seed))
+    }
+
+    /// The key that seals secrets of the cluster under a version.
+    pub(super) fn secret_key(&self, version: u32) -> Option<Zeroizing<[u8; 32]>> {
+        Some(Hmac::new(self.key(version)?).of(b"keyraft cluster secret 1"))
     }
 
     /// The ring key of a version.

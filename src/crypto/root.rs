@@ -37,7 +37,12 @@ impl RootKey {
 
     /// The key that wraps ring keys.
     pub(super) fn wrapping_key(&self) -> Zeroizing<[u8; 32]> {
-        Hmac::new(&self.0).of(b"keyraft ring wrapping key 1")
+        self.derived(b"keyraft ring wrapping key 1")
+    }
+
+    /// The key for what this label says.
+    pub(super) fn derived(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
+        Hmac::new(&self.0).of(label)
     }
 }
 
@@ -46,11 +51,16 @@ impl FromStr for RootKey {
 
     /// Reads standard base64, and ignores white space around it, such as the last newline of a file.
     fn from_str(text: &str) -> Result<Self, RootKeyError> {
-        // The decoder needs room for whole groups of three bytes.
-        let mut bytes = Zeroizing::new([0; 33]);
-        let length = STANDARD.decode_slice(text.trim(), &mut bytes[..]).map_err(|_| RootKeyError)?;
-        bytes[..length].try_into().map(|key| Self(Secret::from_bytes(key))).map_err(|_| RootKeyError)
+        key_from_base64(text).map(Self)
     }
+}
+
+/// The key in this base64.
+pub(super) fn key_from_base64(text: &str) -> Result<Secret<32>, RootKeyError> {
+    // The decoder needs room for whole groups of three bytes.
+    let mut bytes = Zeroizing::new([0; 33]);
+    let length = STANDARD.decode_slice(text.trim(), &mut bytes[..]).map_err(|_| RootKeyError)?;
+    bytes[..length].try_into().map(Secret::from_bytes).map_err(|_| RootKeyError)
 }
 
 #[cfg(test)]
