@@ -22,6 +22,7 @@ mod ring_versions;
 mod snapshot;
 mod snapshot_header;
 mod staging;
+mod starts;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -45,4 +46,5 @@ pub use read_error::ReadError;
 pub use ring_versions::RecordsPerRingVersion;
 pub use snapshot::{Snapshot, Snapshots};
 pub use snapshot_header::SnapshotHeader;
+pub use starts::{Noting, StartHistory, StartId, StartsSaid};
 pub use view::View;

@@ -6,7 +6,7 @@ use prost::Message;
 use super::wire;
 
 /// 128 random bits that a node draws when it makes a store. After its disk was wiped, the same node has another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(pub [u8; 16]);
 
 /// The owner of a store.
