@@ -4,7 +4,7 @@
 //! A request flows one way: it arrives over [`tls`] and [`http`], and [`policy`] permits it. Then [`kms`] carries it
 //! out with [`crypto`]. It reads from the [`store`], or writes through [`raft`], which applies commands with [`state`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cli;
 pub mod client;

@@ -13,6 +13,8 @@ mod circles;
 mod citations;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/unsafe_code.rs"]
+mod unsafe_code;
 
 use std::fmt::Write;
 use std::fs;
@@ -185,6 +187,11 @@ fn nothing_unfinished_lands() {
             .map(|(text, instead)| format!("{}: `{text}`; instead: {instead}", file.path.display()))
             .collect::<Vec<_>>()
     }));
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    no_faults(unsafe_code::faults(Path::new(env!("CARGO_MANIFEST_DIR"))));
 }
 
 #[test]

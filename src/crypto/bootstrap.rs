@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use super::root::{RootKey, RootKeyError, key_from_base64};
-use super::{Secret, hmac::Hmac};
+use super::{LockedSecret, hmac::Hmac};
 
 /// 32 bytes that all nodes of a new cluster share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootstrapKey(Secret<32>);
+pub struct BootstrapKey(LockedSecret<32>);
 
 /// Which side of a connection proves something. No proof serves both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,17 +21,17 @@ pub enum ProvingSide {
 impl BootstrapKey {
     /// The key that a root key yields. A root key is random, so nobody can find it by guessing.
     pub fn of_root_key(root: &RootKey) -> Self {
-        Self(Secret::from_bytes(&root.derived(b"keyraft bootstrap key 1")))
+        Self(LockedSecret::from_bytes(&root.derived(b"keyraft bootstrap key 1")))
     }
 
     /// The proof of this transcript.
     pub fn prove(&self, side: ProvingSide, transcript: &[u8]) -> [u8; 32] {
-        *Hmac::new(&self.0).of_list(&[side.label(), transcript])
+        *Hmac::of_locked(&self.0).of_list(&[side.label(), transcript])
     }
 
     /// Whether a holder of this key made this proof of the transcript.
     pub fn proves(&self, side: ProvingSide, transcript: &[u8], proof: &[u8; 32]) -> bool {
-        Hmac::new(&self.0).verifies(&[side.label(), transcript], proof)
+        Hmac::of_locked(&self.0).verifies(&[side.label(), transcript], proof)
     }
 }
 
@@ -67,6 +67,6 @@ mod tests {
         assert!(!key.proves(ProvingSide::Connector, b"transcript", &proof));
         assert!(!key.proves(ProvingSide::Acceptor, b"another", &proof));
         assert!(!BootstrapKey::of_root_key(&other).proves(ProvingSide::Acceptor, b"transcript", &proof));
-        assert_eq!(format!("{key:?}"), "BootstrapKey(Secret<32>(..))");
+        assert_eq!(format!("{key:?}"), "BootstrapKey(LockedSecret<32>(..))");
     }
 }

@@ -7,7 +7,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::{LockedSecret, Secret};
 
 /// An HMAC-SHA-256 key, ready for use. Its state is as secret as the key, and is wiped when it is dropped.
 pub(super) struct Hmac(Box<hmac::Hmac<Sha256>>);
@@ -15,7 +15,16 @@ pub(super) struct Hmac(Box<hmac::Hmac<Sha256>>);
 impl Hmac {
     /// Hashes the key blocks.
     pub fn new<const N: usize>(key: &Secret<N>) -> Self {
-        Self(Box::new(hmac::Hmac::new_from_slice(key.expose()).expect("an HMAC key may have any length")))
+        Self::of_bytes(key.expose())
+    }
+
+    /// The same for a key on a locked page. What this hashes is on the heap, so drop it soon.
+    pub fn of_locked<const N: usize>(key: &LockedSecret<N>) -> Self {
+        Self::of_bytes(key.expose())
+    }
+
+    fn of_bytes(key: &[u8]) -> Self {
+        Self(Box::new(hmac::Hmac::new_from_slice(key).expect("an HMAC key may have any length")))
     }
 
     /// The HMAC of `message`.

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::aead::{self, NONCE, TAG};
 use super::binding::{Binding, associated_data};
 use super::hmac::Hmac;
-use super::{Cipher, KeyMaterial, Ring, Secret, random};
+use super::{Cipher, KeyMaterial, LockedSecret, Ring, Secret, random};
 
 /// Why a record does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -90,14 +90,14 @@ impl Binding<'_> {
 ///
 /// Each record has a key of its own, because random nonces of 96 bits under one key may repeat after some billion
 /// records, and GCM with a repeated nonce is broken. With a key for each record, the number of creates does not matter.
-fn record_key(ring_key: &Secret<32>, creation_id: [u8; 16], version: u32) -> Zeroizing<[u8; 32]> {
+fn record_key(ring_key: &LockedSecret<32>, creation_id: [u8; 16], version: u32) -> Zeroizing<[u8; 32]> {
     const LABEL: [u8; 20] = *b"keyraft key record 1";
     // All parts have fixed lengths, so no two records have the same bytes here.
     let mut message = [0; LABEL.len() + 16 + 4];
     message[..20].copy_from_slice(&LABEL);
     message[20..36].copy_from_slice(&creation_id);
     message[36..].copy_from_slice(&version.to_be_bytes());
-    Hmac::new(ring_key).of(&message)
+    Hmac::of_locked(ring_key).of(&message)
 }
 
 fn open(key: &[u8; 32], sealed: &[u8], context: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -223,7 +223,7 @@ mod tests {
     /// Computed with the `hmac` module of Python.
     #[test]
     fn the_key_of_a_record_has_this_form() {
-        let ring_key = Secret::from_bytes(&std::array::from_fn(|i| u8::try_from(i).unwrap()));
+        let ring_key = LockedSecret::from_bytes(&std::array::from_fn(|i| u8::try_from(i).unwrap()));
         let creation_id = std::array::from_fn(|i| 0xa0 + u8::try_from(i).unwrap());
         let key = record_key(&ring_key, creation_id, 0x0102_0304);
         assert_eq!(hex::encode(*key), "350b4977b4a658806abc01bfe98ed249679acf814a385d457063507c41608cee");

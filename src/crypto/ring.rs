@@ -1,6 +1,7 @@
 //! The cluster's key ring: it seals the records of keys, and root keys wrap it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -9,14 +10,15 @@ use super::aead::{self, NONCE, TAG};
 use super::binding::{RecordKind, associated_data};
 use super::hmac::Hmac;
 use super::mask::FIRST_VERSION;
-use super::{Cipher, RootKey, Secret, SigningKey, random};
+use super::{Cipher, LockedSecret, RootKey, Secret, SigningKey, random};
 
 /// The opened ring. Its active version seals new records. Older versions open older records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ring {
     /// Always a version of `keys`.
     active: u32,
-    keys: BTreeMap<u32, Secret<32>>,
+    /// Clones of a ring share the pages of its keys.
+    keys: BTreeMap<u32, Arc<LockedSecret<32>>>,
 }
 
 /// A version of the ring, wrapped by one root key. A version can have several, one for each seal.
@@ -61,7 +63,7 @@ pub enum UnwrapError {
 impl Ring {
     /// A new ring, with one version.
     pub fn generate() -> Self {
-        Self { active: FIRST_VERSION, keys: BTreeMap::from([(FIRST_VERSION, Secret::random())]) }
+        Self { active: FIRST_VERSION, keys: BTreeMap::from([(FIRST_VERSION, Arc::new(LockedSecret::random()))]) }
     }
 
     /// Opens a ring: for each version in `wraps`, it opens the wrap that `root` made.
@@ -73,13 +75,13 @@ impl Ring {
         if !versions.contains(&active) {
             return Err(UnwrapError::Damaged { version: active });
         }
-        let open = |version| Ok((version, open_version(wraps, version, root, cluster)?));
+        let open = |version| Ok((version, Arc::new(open_version(wraps, version, root, cluster)?)));
         Ok(Self { active, keys: versions.into_iter().map(open).collect::<Result<_, _>>()? })
     }
 
     /// Wraps every version with `root`.
     pub fn wrap(&self, root: &RootKey, cluster: &[u8; 16]) -> Vec<RingWrap> {
-        let wrap = |(&version, key)| RingWrap::new(version, key, root, cluster, random::bytes());
+        let wrap = |(&version, key): (_, &Arc<_>)| RingWrap::new(version, key, root, cluster, random::bytes());
         self.keys.iter().map(wrap).collect()
     }
 
@@ -93,22 +95,22 @@ impl Ring {
     pub fn audit_key(&self, store: &[u8; 16]) -> SigningKey {
         const LABEL: &[u8] = b"keyraft audit trail signing key v1";
         let oldest = self.keys.values().next().expect("a ring holds its active version");
-        let seed = Hmac::new(oldest).of(&[LABEL, store].concat());
+        let seed = Hmac::of_locked(oldest).of(&[LABEL, store].concat());
         SigningKey::of_seed(&Secret::from_bytes(&seed))
     }
 
     /// The key that seals secrets of the cluster under a version.
     pub(super) fn secret_key(&self, version: u32) -> Option<Zeroizing<[u8; 32]>> {
-        Some(Hmac::new(self.key(version)?).of(b"keyraft cluster secret 1"))
+        Some(Hmac::of_locked(self.key(version)?).of(b"keyraft cluster secret 1"))
     }
 
     /// The ring key of a version.
-    pub(super) fn key(&self, version: u32) -> Option<&Secret<32>> {
-        self.keys.get(&version)
+    pub(super) fn key(&self, version: u32) -> Option<&LockedSecret<32>> {
+        self.keys.get(&version).map(|key| &**key)
     }
 
     /// The ring key of the active version.
-    pub(super) fn active_key(&self) -> &Secret<32> {
+    pub(super) fn active_key(&self) -> &LockedSecret<32> {
         self.key(self.active).expect("a ring holds its active version")
     }
 }
@@ -118,7 +120,8 @@ impl Ring {
 impl Ring {
     /// A ring with these keys.
     pub(crate) fn of_keys<const N: usize>(active: u32, keys: [(u32, [u8; 32]); N]) -> Self {
-        Self { active, keys: keys.into_iter().map(|(version, key)| (version, Secret::from_bytes(&key))).collect() }
+        let locked = |(version, key)| (version, Arc::new(LockedSecret::from_bytes(&key)));
+        Self { active, keys: keys.into_iter().map(locked).collect() }
     }
 
     /// Wraps one version with `root`, with this nonce.
@@ -129,7 +132,7 @@ impl Ring {
 }
 
 impl RingWrap {
-    fn new(version: u32, key: &Secret<32>, root: &RootKey, cluster: &[u8; 16], nonce: [u8; NONCE]) -> Self {
+    fn new(version: u32, key: &LockedSecret<32>, root: &RootKey, cluster: &[u8; 16], nonce: [u8; NONCE]) -> Self {
         let mut sealed = [0; 32 + TAG];
         let (text, tag) = sealed.split_at_mut(32);
         text.copy_from_slice(key.expose());
@@ -138,9 +141,9 @@ impl RingWrap {
         Self { version, root: root.fingerprint(), nonce, sealed }
     }
 
-    fn open(&self, root: &RootKey, cluster: &[u8; 16]) -> Option<Secret<32>> {
+    fn open(&self, root: &RootKey, cluster: &[u8; 16]) -> Option<LockedSecret<32>> {
         let (text, tag) = self.sealed.split_last_chunk()?;
-        let mut key = Secret::from_bytes(text.try_into().ok()?);
+        let mut key = LockedSecret::from_bytes(text.try_into().ok()?);
         let context = associated_data(RecordKind::Ring, cluster, &[&self.version.to_be_bytes()]);
         let opened = aead::open(Cipher::Aes256, &root.wrapping_key(), &self.nonce, &context, key.expose_mut(), tag);
         opened.is_ok().then_some(key)
@@ -152,7 +155,7 @@ fn open_version(
     version: u32,
     root: &RootKey,
     cluster: &[u8; 16],
-) -> Result<Secret<32>, UnwrapError> {
+) -> Result<LockedSecret<32>, UnwrapError> {
     let fingerprint = root.fingerprint();
     let of_version = || wraps.iter().filter(|wrap| wrap.version == version);
     let mut ours = of_version().filter(|wrap| wrap.root == fingerprint).peekable();
@@ -176,7 +179,11 @@ mod tests {
     const CLUSTER: [u8; 16] = [1; 16];
 
     fn ring_of_three() -> Ring {
-        Ring { active: 2, keys: (1..=3).map(|version| (version, Secret::random())).collect() }
+        Ring { active: 2, keys: (1..=3).map(|version| (version, random_key())).collect() }
+    }
+
+    fn random_key() -> Arc<LockedSecret<32>> {
+        Arc::new(LockedSecret::random())
     }
 
     #[test]
@@ -200,7 +207,7 @@ mod tests {
         let key = |ring: &Ring, store| ring.audit_key(&[store; 16]).verifying_key();
         let (first, second) = (key(&ring, 1), key(&ring, 2));
         assert_ne!(first, second);
-        ring.keys.insert(4, Secret::random());
+        ring.keys.insert(4, random_key());
         ring.active = 4;
         assert_eq!(key(&ring, 1), first);
         assert_ne!(key(&Ring::generate(), 1), first);
@@ -236,7 +243,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let shown = format!("{:?}", Ring { active: 1, keys: BTreeMap::from([(1, Secret::from_bytes(&[65; 32]))]) });
-        assert_eq!(shown, "Ring { active: 1, keys: {1: Secret<32>(..)} }");
+        let shown = format!("{:?}", Ring { active: 1, keys: BTreeMap::from([(1, random_key())]) });
+        assert_eq!(shown, "Ring { active: 1, keys: {1: LockedSecret<32>(..)} }");
     }
 }

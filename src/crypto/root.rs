@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::LockedSecret;
 use super::hmac::Hmac;
 
-/// The key that a seal provides: 32 bytes.
+/// The key that a seal provides: 32 bytes. Keep it only as long as you wrap or unwrap something with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RootKey(Secret<32>);
+pub struct RootKey(LockedSecret<32>);
 
 /// The text is not the base64 of 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -22,7 +22,7 @@ pub struct RootKeyError;
 impl RootKey {
     /// A new root key.
     pub fn random() -> Self {
-        Self(Secret::random())
+        Self(LockedSecret::random())
     }
 
     /// The key as text, for the operator to store.
@@ -32,7 +32,7 @@ impl RootKey {
 
     /// Identifies the root key, and does not help to find it.
     pub fn fingerprint(&self) -> [u8; 32] {
-        *Hmac::new(&self.0).of(b"keyraft root key fingerprint 1")
+        *Hmac::of_locked(&self.0).of(b"keyraft root key fingerprint 1")
     }
 
     /// The key that wraps ring keys.
@@ -42,7 +42,7 @@ impl RootKey {
 
     /// The key for what this label says.
     pub(super) fn derived(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
-        Hmac::new(&self.0).of(label)
+        Hmac::of_locked(&self.0).of(label)
     }
 }
 
@@ -56,11 +56,11 @@ impl FromStr for RootKey {
 }
 
 /// The key in this base64.
-pub(super) fn key_from_base64(text: &str) -> Result<Secret<32>, RootKeyError> {
-    // The decoder needs room for whole groups of three bytes.
-    let mut bytes = Zeroizing::new([0; 33]);
-    let length = STANDARD.decode_slice(text.trim(), &mut bytes[..]).map_err(|_| RootKeyError)?;
-    bytes[..length].try_into().map(Secret::from_bytes).map_err(|_| RootKeyError)
+pub(super) fn key_from_base64(text: &str) -> Result<LockedSecret<32>, RootKeyError> {
+    // The decoder needs room for whole groups of three bytes. No byte of the key leaves locked memory.
+    let mut bytes = LockedSecret::<33>::zeros();
+    let length = STANDARD.decode_slice(text.trim(), bytes.expose_mut()).map_err(|_| RootKeyError)?;
+    bytes.expose()[..length].try_into().map(LockedSecret::from_bytes).map_err(|_| RootKeyError)
 }
 
 #[cfg(test)]
@@ -94,6 +94,6 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", RootKey(Secret::from_bytes(&[65; 32]))), "RootKey(Secret<32>(..))");
+        assert_eq!(format!("{:?}", RootKey(LockedSecret::from_bytes(&[65; 32]))), "RootKey(LockedSecret<32>(..))");
     }
 }

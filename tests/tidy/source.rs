@@ -142,7 +142,7 @@ fn heads(list: &str) -> Vec<String> {
     heads
 }
 
-fn is_word(c: char) -> bool {
+pub fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
@@ -179,7 +179,7 @@ fn block_end(code: &str, start: usize) -> Option<usize> {
 }
 
 /// The text with comments, strings and characters blanked out, byte for byte.
-fn blank(text: &str) -> String {
+pub fn blank(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {

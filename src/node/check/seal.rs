@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::CheckReport;
 use crate::config::{Config, SealConfig};
-use crate::crypto::{RootKey, UnwrapError};
+use crate::crypto::{RootKey, UnwrapError, check_memory_protection};
 use crate::kms::{LONGEST_WRAP, SealError, open_ring, root_keys_in};
 use crate::node::seal::root_key;
 use crate::store::{CLUSTER_FILE, ClusterFacts, ClusterFile};
@@ -17,12 +17,15 @@ const PIECE: usize = 1 << 20;
 /// The parts of a data folder in which the check looks for the key ring.
 const FOLDERS: [&str; 3] = ["log", "keystore", "snapshots"];
 
-/// Checks that the root key can be read, and that it belongs to the data.
+/// Checks that the root key can be read, that it belongs to the data, and that the system protects it in memory.
 pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let setting = match &config.seal {
         SealConfig::File(_) => "seal.file",
         SealConfig::Env(_) => "seal.env",
     };
+    if let Err(unprotected) = check_memory_protection() {
+        report.warn(setting, unprotected.to_string());
+    }
     let root = match root_key(&config.seal) {
         Ok(root) => root,
         Err(error) => return report.problem(setting, format!("{error}; the node would stay sealed")),
