@@ -109,12 +109,16 @@ pub async fn wait_until_caught_up(cluster: &Cluster) {
 }
 
 impl Kms {
-    /// Opens the key ring again after it has changed.
+    /// Opens the key ring again after it has changed. If that fails, the node keeps the ring that it has.
     pub(super) fn reopen_ring(&self) -> Result<(), Error> {
         let cluster = self.cluster.view().cluster().ok_or(Error::Stopping)?;
-        let opened = open_ring(cluster.id, &cluster.ring, cluster.active_ring_version, &self.root);
-        let ring = opened.map_err(|error| {
-            tracing::error!(%error, "the root key does not open the changed key ring");
+        let open = |root| open_ring(cluster.id, &cluster.ring, cluster.active_ring_version, &root);
+        let ring = (self.root)().and_then(open).map_err(|error| {
+            tracing::error!(
+                %error,
+                "this node cannot open the changed key ring, and keeps the one that it has: make the root key readable \
+                 for the node as the seal in its configuration says"
+            );
             Error::Stopping
         })?;
         self.ring.store(Arc::new(ring));

@@ -38,12 +38,12 @@ pub use data::DataKey;
 pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
-pub use ring::{LONGEST_WRAP, OpenedRing, SealError, open_ring, root_keys_in};
+pub use ring::{LONGEST_WRAP, OpenedRing, RootKeySource, SealError, open_ring, root_keys_in};
 pub use status::{ClusterStatus, NodeState, StateSource, StorageFigures, ThisNode};
 pub use versions::{KeyVersion, KeyVersions};
 
 use crate::config::CacheConfig;
-use crate::crypto::{Ring, RootKey};
+use crate::crypto::Ring;
 use crate::policy::Identity;
 use crate::raft::Cluster;
 use crate::state::ClusterId;
@@ -60,8 +60,8 @@ pub struct Kms {
     /// The cluster's id, to which each record of a key is bound.
     cluster_id: ClusterId,
     ring: ArcSwap<Ring>,
-    /// The root key that opened the ring, and opens it again after it changes.
-    root: RootKey,
+    /// Gives the root key when the ring has changed. The node does not keep it in between.
+    root: RootKeySource,
     opened: OpenedKeys,
     unopenable: UnopenableRecords,
     file_admin: ArcSwap<Option<Identity>>,
@@ -77,11 +77,12 @@ impl Kms {
     pub fn new(
         cluster: Arc<Cluster>,
         opened: OpenedRing,
+        root: RootKeySource,
         cache: CacheConfig,
         node: ThisNode,
         state: StateSource,
     ) -> Self {
-        let OpenedRing { cluster_id, ring, root } = opened;
+        let OpenedRing { cluster_id, ring } = opened;
         Self {
             cluster,
             cluster_id,

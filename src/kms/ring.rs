@@ -16,15 +16,16 @@ const WRAPS: u8 = 0x12;
 /// The most bytes in a file from the beginning of a ring version to the end of a root key's fingerprint in it.
 pub const LONGEST_WRAP: usize = 256;
 
-/// A cluster's key ring, open, and the root key that opened it.
+/// A cluster's key ring, open.
 pub struct OpenedRing {
     /// The cluster.
     pub cluster_id: ClusterId,
     /// Its ring.
     pub ring: Ring,
-    /// The root key.
-    pub root: RootKey,
 }
+
+/// Gives the root key whenever the node needs it again, as the seal of its configuration has it then.
+pub type RootKeySource = Box<dyn Fn() -> Result<RootKey, SealError> + Send + Sync>;
 
 /// Why the key ring does not open.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

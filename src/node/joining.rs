@@ -160,7 +160,7 @@ impl Joining<'_> {
         wait_until_caught_up(cluster).await;
         state = cluster.view().cluster().unwrap_or(state);
         let ring = open(&state)?;
-        Ok(OpenedRing { cluster_id: state.id, ring, root })
+        Ok(OpenedRing { cluster_id: state.id, ring })
     }
 
     /// Leaves consensus, because the root key does not open the key ring that the cluster has now. The node then joins

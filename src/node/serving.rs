@@ -10,10 +10,10 @@ use super::error::{NodeError, in_address};
 use super::open_files::ConnectionBudget;
 use super::parts::Parts;
 use super::phase::{Closed, ListenerState, Phase, PhaseSender, Serving};
-use super::protect;
+use super::{protect, seal};
 use crate::config::Config;
 use crate::http::{Api, ApiServer};
-use crate::kms::{Kms, NodeState, OpenedRing, StateSource};
+use crate::kms::{Kms, NodeState, OpenedRing, RootKeySource, SealError, StateSource};
 use crate::raft::{CATCHING_UP, Cluster, Standing};
 
 /// The time between two checks of whether the node may serve.
@@ -30,7 +30,8 @@ pub(super) struct ServingNode<'a> {
 /// Makes the operations on keys and the API, and starts the tasks that work for them.
 pub(super) fn begin(parts: &Arc<Parts>, cluster: Arc<Cluster>, opened: OpenedRing, tasks: &mut JoinSet<()>) -> Serving {
     let config = parts.config.load_full();
-    let kms = Arc::new(Kms::new(Arc::clone(&cluster), opened, config.cache, parts.this_node(), state_of(parts)));
+    let (root, state) = (root_key_of(parts), state_of(parts));
+    let kms = Arc::new(Kms::new(Arc::clone(&cluster), opened, root, config.cache, parts.this_node(), state));
     parts.audit.sign_with(kms.audit_key());
     kms.set_file_admin(config.admin);
     kms.set_deletion_window(config.deletion_window);
@@ -106,6 +107,14 @@ impl ServingNode<'_> {
 fn state_of(parts: &Arc<Parts>) -> StateSource {
     let parts = Arc::downgrade(parts);
     Arc::new(move || parts.upgrade().map_or(NodeState::Draining, |parts| parts.phase.borrow().state()))
+}
+
+/// Reads the root key again from the seal of the configuration. The operations hold it, so it must not keep the node
+/// alive.
+fn root_key_of(parts: &Arc<Parts>) -> RootKeySource {
+    let parts = Arc::downgrade(parts);
+    let stopping = || SealError::NoRootKey("the node is stopping".to_owned());
+    Box::new(move || seal::root_key(&parts.upgrade().ok_or_else(stopping)?.config.load().seal))
 }
 
 /// Whether the node may answer clients: it heard of a leader recently enough, and it can audit requests.
