@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::crypto::{Binding, Cipher, KeyMaterial, RecordKind, Ring, RingWrap, RootKey, Secret};
 use crate::policy::{Author, Identity};
-use crate::state::{ClusterId, ClusterState, CreationId, KeyRecord, RingVersion};
+use crate::state::{ClusterId, ClusterState, CreationId, KeyRecord, RingVersion, Seal};
 
 /// Rewrites the vectors when it is `1`. CONTRIBUTING.md says when that is allowed.
 const REWRITE: &str = "KEYRAFT_REWRITE_VECTORS";
@@ -27,6 +27,9 @@ pub(crate) const CLUSTER: ClusterId = ClusterId([0xc1; 16]);
 pub(crate) const STORE: [u8; 16] = [0x51; 16];
 /// The ring version that seals new records.
 pub(crate) const ACTIVE_RING: u32 = 2;
+
+/// The ids of the two seals.
+pub(crate) const SEALS: [[u8; 16]; 2] = [[0x71; 16], [0x72; 16]];
 
 /// The path of a vector.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -150,7 +153,8 @@ pub(crate) fn ring() -> Ring {
 /// Both versions of the ring, each with a wrap of each root key.
 pub(crate) fn wraps() -> Vec<RingWrap> {
     let wrap = |version: u32, seal: u8, root: &RootKey| {
-        ring().wrap_with_nonce(version, root, &CLUSTER.0, 0x10 * seal + u8::try_from(version).expect("small"))
+        let nonce = 0x10 * seal + u8::try_from(version).expect("small");
+        ring().wrap_with_nonce(version, root, SEALS[usize::from(seal) - 1], &CLUSTER.0, nonce)
     };
     let [one, two] = root_keys();
     vec![wrap(1, 1, &one), wrap(1, 2, &two), wrap(2, 1, &one), wrap(2, 2, &two)]
@@ -158,12 +162,13 @@ pub(crate) fn wraps() -> Vec<RingWrap> {
 
 /// A wrap as it is stored.
 pub(crate) fn wrap_bytes(wrap: &RingWrap) -> Bytes {
-    [&[1][..], &wrap.root, &wrap.nonce, &wrap.sealed].concat().into()
+    [&[1][..], &wrap.seal, &wrap.nonce, &wrap.sealed].concat().into()
 }
 
 /// The facts about the cluster with which it begins.
 pub(crate) fn cluster() -> ClusterState {
     let of = |version| wraps().iter().filter(|wrap| wrap.version == version).map(wrap_bytes).collect();
+    let seals = [("first", SEALS[0]), ("second", SEALS[1])].map(|(name, id)| Seal { id, name: name.to_owned() });
     ClusterState {
         id: CLUSTER,
         level: 1,
@@ -171,6 +176,7 @@ pub(crate) fn cluster() -> ClusterState {
         active_ring_version: ACTIVE_RING,
         time_ns: 0,
         created_at: Some(TIME_NS),
+        seals: seals.into(),
     }
 }
 

@@ -21,13 +21,13 @@ pub struct Ring {
     keys: BTreeMap<u32, Arc<LockedSecret<32>>>,
 }
 
-/// A version of the ring, wrapped by one root key. A version can have several, one for each seal.
+/// A version of the ring, wrapped by the root key of one seal. A version has one for each seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RingWrap {
     /// The version of the ring.
     pub version: u32,
-    /// The fingerprint of the root key.
-    pub root: [u8; 32],
+    /// The random id of the seal. It says nothing about the root key.
+    pub seal: [u8; 16],
     /// The random nonce.
     pub nonce: [u8; 12],
     /// The ring key, encrypted with AES-256-GCM, and the tag.
@@ -37,24 +37,29 @@ pub struct RingWrap {
 /// Why a ring does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UnwrapError {
-    /// Another root key made all wraps of a version.
+    /// The root key opens no version of the ring.
     #[error(
-        "this is not the root key of the cluster: its fingerprint is {}, and version {version} of the cluster's key ring \
-         wants the root key with fingerprint {}",
-        short(tried),
-        short(wanted)
+        "this is not the root key of the cluster: it does not open {} of version {version} of the cluster's key ring",
+        if *wraps == 1 { "the wrap".to_owned() } else { format!("any of the {wraps} wraps") }
     )]
     WrongRootKey {
+        /// The oldest version of the ring.
+        version: u32,
+        /// How many wraps that version has.
+        wraps: usize,
+    },
+    /// The root key opens other versions, but the wrap of this one was changed, is missing, or is for other seals only.
+    #[error(
+        "the root key opens other versions of the cluster's key ring, but not version {version}: its wrap of that version \
+         is missing or damaged"
+    )]
+    MissingWrap {
         /// The version of the ring.
         version: u32,
-        /// The fingerprint of the root key that was tried.
-        tried: [u8; 32],
-        /// The fingerprint of one that opens this version.
-        wanted: [u8; 32],
     },
-    /// The root key is right, but its wrap was changed or belongs to another cluster, or the version lacks a wrap.
-    #[error("version {version} of the cluster's key ring is damaged")]
-    Damaged {
+    /// The ring does not have the version that should seal new records.
+    #[error("the cluster's key ring is damaged: it lacks its active version {version}")]
+    MissingVersion {
         /// The version of the ring.
         version: u32,
     },
@@ -66,22 +71,28 @@ impl Ring {
         Self { active: FIRST_VERSION, keys: BTreeMap::from([(FIRST_VERSION, Arc::new(LockedSecret::random()))]) }
     }
 
-    /// Opens a ring: for each version in `wraps`, it opens the wrap that `root` made.
+    /// Opens a ring. A wrap does not say which root key made it, so this tries each wrap of a version.
     ///
     /// # Errors
-    /// Another root key made a version's wraps, or a wrap is damaged.
+    /// The root key opens no wrap of a version.
     pub fn unwrap(wraps: &[RingWrap], active: u32, root: &RootKey, cluster: &[u8; 16]) -> Result<Self, UnwrapError> {
         let versions: BTreeSet<u32> = wraps.iter().map(|wrap| wrap.version).collect();
         if !versions.contains(&active) {
-            return Err(UnwrapError::Damaged { version: active });
+            return Err(UnwrapError::MissingVersion { version: active });
         }
-        let open = |version| Ok((version, Arc::new(open_version(wraps, version, root, cluster)?)));
-        Ok(Self { active, keys: versions.into_iter().map(open).collect::<Result<_, _>>()? })
+        let of = |version| wraps.iter().filter(move |wrap| wrap.version == version);
+        let open = |version: &u32| Some((*version, of(*version).find_map(|wrap| wrap.open(root, cluster))?.into()));
+        let keys: BTreeMap<_, _> = versions.iter().filter_map(open).collect();
+        match versions.iter().find(|version| !keys.contains_key(version)) {
+            None => Ok(Self { active, keys }),
+            Some(&version) if keys.is_empty() => Err(UnwrapError::WrongRootKey { version, wraps: of(version).count() }),
+            Some(&version) => Err(UnwrapError::MissingWrap { version }),
+        }
     }
 
-    /// Wraps every version with `root`.
-    pub fn wrap(&self, root: &RootKey, cluster: &[u8; 16]) -> Vec<RingWrap> {
-        let wrap = |(&version, key): (_, &Arc<_>)| RingWrap::new(version, key, root, cluster, random::bytes());
+    /// Wraps every version with the root key of the seal with this id.
+    pub fn wrap(&self, root: &RootKey, seal: [u8; 16], cluster: &[u8; 16]) -> Vec<RingWrap> {
+        let wrap = |(&version, key): (_, &Arc<_>)| RingWrap::new(version, key, root, seal, cluster, random::bytes());
         self.keys.iter().map(wrap).collect()
     }
 
@@ -125,20 +136,34 @@ impl Ring {
     }
 
     /// Wraps one version with `root`, with this nonce.
-    pub(crate) fn wrap_with_nonce(&self, version: u32, root: &RootKey, cluster: &[u8; 16], nonce: u8) -> RingWrap {
+    pub(crate) fn wrap_with_nonce(
+        &self,
+        version: u32,
+        root: &RootKey,
+        seal: [u8; 16],
+        cluster: &[u8; 16],
+        nonce: u8,
+    ) -> RingWrap {
         let key = self.key(version).expect("the ring has the version");
-        RingWrap::new(version, key, root, cluster, [nonce; NONCE])
+        RingWrap::new(version, key, root, seal, cluster, [nonce; NONCE])
     }
 }
 
 impl RingWrap {
-    fn new(version: u32, key: &LockedSecret<32>, root: &RootKey, cluster: &[u8; 16], nonce: [u8; NONCE]) -> Self {
+    fn new(
+        version: u32,
+        key: &LockedSecret<32>,
+        root: &RootKey,
+        seal: [u8; 16],
+        cluster: &[u8; 16],
+        nonce: [u8; NONCE],
+    ) -> Self {
         let mut sealed = [0; 32 + TAG];
         let (text, tag) = sealed.split_at_mut(32);
         text.copy_from_slice(key.expose());
         let context = associated_data(RecordKind::Ring, cluster, &[&version.to_be_bytes()]);
         tag.copy_from_slice(&aead::seal(Cipher::Aes256, &root.wrapping_key(), &nonce, &context, text));
-        Self { version, root: root.fingerprint(), nonce, sealed }
+        Self { version, seal, nonce, sealed }
     }
 
     fn open(&self, root: &RootKey, cluster: &[u8; 16]) -> Option<LockedSecret<32>> {
@@ -150,33 +175,12 @@ impl RingWrap {
     }
 }
 
-fn open_version(
-    wraps: &[RingWrap],
-    version: u32,
-    root: &RootKey,
-    cluster: &[u8; 16],
-) -> Result<LockedSecret<32>, UnwrapError> {
-    let fingerprint = root.fingerprint();
-    let of_version = || wraps.iter().filter(|wrap| wrap.version == version);
-    let mut ours = of_version().filter(|wrap| wrap.root == fingerprint).peekable();
-    match of_version().next() {
-        Some(other) if ours.peek().is_none() => {
-            Err(UnwrapError::WrongRootKey { version, tried: fingerprint, wanted: other.root })
-        }
-        _ => ours.find_map(|wrap| wrap.open(root, cluster)).ok_or(UnwrapError::Damaged { version }),
-    }
-}
-
-/// The part of a fingerprint that people compare.
-fn short(fingerprint: &[u8; 32]) -> String {
-    hex::encode(&fingerprint[..8])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const CLUSTER: [u8; 16] = [1; 16];
+    const SEAL: [u8; 16] = [2; 16];
 
     fn ring_of_three() -> Ring {
         Ring { active: 2, keys: (1..=3).map(|version| (version, random_key())).collect() }
@@ -189,13 +193,13 @@ mod tests {
     #[test]
     fn every_version_round_trips() {
         let (ring, root) = (ring_of_three(), RootKey::random());
-        assert_eq!(Ring::unwrap(&ring.wrap(&root, &CLUSTER), 2, &root, &CLUSTER), Ok(ring));
+        assert_eq!(Ring::unwrap(&ring.wrap(&root, SEAL, &CLUSTER), 2, &root, &CLUSTER), Ok(ring));
     }
 
     #[test]
     fn each_of_several_seals_opens_it() {
         let (ring, roots) = (ring_of_three(), [RootKey::random(), RootKey::random()]);
-        let wraps: Vec<_> = roots.iter().flat_map(|root| ring.wrap(root, &CLUSTER)).collect();
+        let wraps: Vec<_> = roots.iter().flat_map(|root| ring.wrap(root, random::bytes(), &CLUSTER)).collect();
         for root in &roots {
             assert_eq!(Ring::unwrap(&wraps, 2, root, &CLUSTER).as_ref(), Ok(&ring));
         }
@@ -214,31 +218,32 @@ mod tests {
     }
 
     #[test]
-    fn another_root_key_and_damage_are_different_errors() {
+    fn a_root_key_that_opens_nothing_is_the_wrong_one() {
         let (ring, root) = (Ring::generate(), RootKey::random());
-        let wraps = ring.wrap(&root, &CLUSTER);
+        let wraps = ring.wrap(&root, SEAL, &CLUSTER);
         let unwrap = |wraps: &[RingWrap], root: &RootKey, cluster: &[u8; 16]| Ring::unwrap(wraps, 1, root, cluster);
-        let damaged = Err(UnwrapError::Damaged { version: 1 });
-        let other = RootKey::random();
-        let (tried, wanted) = (other.fingerprint(), root.fingerprint());
-        let error = UnwrapError::WrongRootKey { version: 1, tried, wanted };
-        assert_eq!(unwrap(&wraps, &other, &CLUSTER), Err(error));
-        assert!([tried, wanted].iter().all(|shown| error.to_string().contains(&short(shown))), "{error}");
-        assert_eq!(unwrap(&wraps, &root, &[9; 16]), damaged);
-        assert_eq!(unwrap(&[], &root, &CLUSTER), damaged);
+        let wrong = Err(UnwrapError::WrongRootKey { version: 1, wraps: 1 });
+        assert_eq!(unwrap(&wraps, &RootKey::random(), &CLUSTER), wrong);
+        assert_eq!(unwrap(&wraps, &root, &[9; 16]), wrong);
+        assert_eq!(unwrap(&[], &root, &CLUSTER), Err(UnwrapError::MissingVersion { version: 1 }));
         for byte in 0..48 {
             let mut wraps = wraps.clone();
             wraps[0].sealed[byte] ^= 1;
-            assert_eq!(unwrap(&wraps, &root, &CLUSTER), damaged);
+            assert_eq!(unwrap(&wraps, &root, &CLUSTER), wrong);
         }
+        let two = [wraps.clone(), wraps].concat();
+        let texts = [&two[..1], &two].map(|wraps| unwrap(wraps, &RootKey::random(), &CLUSTER).unwrap_err().to_string());
+        assert!(texts[0].contains("it does not open the wrap of version 1 of"), "{texts:?}");
+        assert!(texts[1].contains("it does not open any of the 2 wraps of version 1 of"), "{texts:?}");
     }
 
     #[test]
     fn a_wrap_does_not_open_as_another_version() {
         let (ring, root) = (ring_of_three(), RootKey::random());
-        let mut wraps = ring.wrap(&root, &CLUSTER);
+        let mut wraps = ring.wrap(&root, SEAL, &CLUSTER);
         wraps[0].version = 4;
-        assert_eq!(Ring::unwrap(&wraps, 2, &root, &CLUSTER), Err(UnwrapError::Damaged { version: 4 }));
+        let missing = Err(UnwrapError::MissingWrap { version: 4 });
+        assert_eq!(Ring::unwrap(&wraps, 2, &root, &CLUSTER), missing);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod opened;
 mod replicate_uses;
 mod resolve;
 mod ring;
+mod ring_search;
 mod status;
 mod unopenable;
 mod uses;
@@ -38,7 +39,8 @@ pub use data::DataKey;
 pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
-pub use ring::{LONGEST_WRAP, OpenedRing, RootKeySource, SealError, open_ring, root_keys_in};
+pub use ring::{OpenedRing, RootKeySource, SealError, open_ring};
+pub use ring_search::{LONGEST_RING, StoredRing, rings_in};
 pub use status::{ClusterStatus, NodeState, StateSource, StorageFigures, ThisNode};
 pub use versions::{KeyVersion, KeyVersions};
 

@@ -3,18 +3,16 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::crypto::{Ring, RingWrap, RootKey, UnwrapError};
-use crate::state::{ClusterId, ClusterState, RingVersion};
+use crate::crypto::{Ring, RingWrap, RootKey, UnwrapError, random};
+use crate::state::{ClusterId, ClusterState, RingVersion, Seal};
 
 /// The first byte of an encoded wrap.
 const FORMAT: u8 = 1;
 /// The length of an encoded wrap.
-const WRAP_BYTES: u8 = 93;
-/// The tag of the field of wraps in an encoded ring version.
-const WRAPS: u8 = 0x12;
+const WRAP_BYTES: usize = 1 + 16 + 12 + 48;
 
-/// The most bytes in a file from the beginning of a ring version to the end of a root key's fingerprint in it.
-pub const LONGEST_WRAP: usize = 256;
+/// The name of the seal with which a cluster begins.
+const FIRST_SEAL: &str = "first";
 
 /// A cluster's key ring, open.
 pub struct OpenedRing {
@@ -49,9 +47,9 @@ pub enum SealError {
 /// The facts about a new cluster that begins at this feature level: an id, the time, and a ring of one version that the
 /// root key wraps.
 pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> ClusterState {
-    let id = ClusterId(crate::crypto::random::bytes());
+    let (id, seal) = (ClusterId(random::bytes()), Seal { id: random::bytes(), name: FIRST_SEAL.to_owned() });
     let ring = Ring::generate();
-    let versions = ring.wrap(root, &id.0).into_iter();
+    let versions = ring.wrap(root, seal.id, &id.0).into_iter();
     ClusterState {
         id,
         level,
@@ -59,10 +57,11 @@ pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> Cluste
         active_ring_version: ring.active(),
         time_ns: 0,
         created_at: Some(created_at),
+        seals: vec![seal],
     }
 }
 
-/// Opens the ring of a cluster: every version of it, with the wrap that this root key made.
+/// Opens the ring of a cluster: every version of it, by the wrap that this root key opens.
 ///
 /// # Errors
 /// The root key does not open it.
@@ -73,32 +72,11 @@ pub fn open_ring(cluster: ClusterId, ring: &[RingVersion], active: u32, root: &R
     Ok(Ring::unwrap(&wraps, active, root, &cluster.0)?)
 }
 
-/// Searches these bytes for wraps of key rings, and returns the fingerprints of their root keys.
-///
-/// The log, the keystore and snapshots have a ring version as `state` encodes it: the version as field 1 and each wrap
-/// as field 2. Only the ring key in a wrap is encrypted.
-pub fn root_keys_in(bytes: &[u8]) -> Vec<[u8; 32]> {
-    let begins = |at: &usize| matches!(bytes[*at..], [0x08, _, WRAPS, WRAP_BYTES, FORMAT, ..]);
-    (0..bytes.len()).filter(begins).flat_map(|at| wraps_at(&bytes[at + 2..])).collect()
-}
-
-/// The fingerprints in wraps that follow each other.
-fn wraps_at(mut bytes: &[u8]) -> Vec<[u8; 32]> {
-    let mut found = Vec::new();
-    while let [WRAPS, WRAP_BYTES, FORMAT, rest @ ..] = bytes
-        && let Some(fingerprint) = rest.first_chunk()
-    {
-        found.push(*fingerprint);
-        bytes = rest.get(usize::from(WRAP_BYTES) - 1..).unwrap_or_default();
-    }
-    found
-}
-
-/// Encodes a wrap: format `u8`, the root key's fingerprint `[32]`, nonce `[12]`, sealed `[48]`.
+/// Encodes a wrap: format `u8`, seal id `[16]`, nonce `[12]`, sealed `[48]`.
 fn encode(wrap: &RingWrap) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(WRAP_BYTES.into());
+    let mut bytes = BytesMut::with_capacity(WRAP_BYTES);
     bytes.put_u8(FORMAT);
-    bytes.put_slice(&wrap.root);
+    bytes.put_slice(&wrap.seal);
     bytes.put_slice(&wrap.nonce);
     bytes.put_slice(&wrap.sealed);
     bytes.freeze()
@@ -106,9 +84,9 @@ fn encode(wrap: &RingWrap) -> Bytes {
 
 fn decode(version: u32, bytes: &[u8]) -> Option<RingWrap> {
     let rest = bytes.strip_prefix(&[FORMAT])?;
-    let (root, rest) = rest.split_first_chunk()?;
+    let (seal, rest) = rest.split_first_chunk()?;
     let (nonce, rest) = rest.split_first_chunk()?;
-    Some(RingWrap { version, root: *root, nonce: *nonce, sealed: rest.try_into().ok()? })
+    Some(RingWrap { version, seal: *seal, nonce: *nonce, sealed: rest.try_into().ok()? })
 }
 
 /// Opens the ring in these facts.
@@ -126,28 +104,21 @@ mod tests {
         let root = RootKey::random();
         let cluster = new_cluster(1, &root, 0);
         assert_eq!(opened(&cluster, &root).unwrap().active(), 1);
-        assert!(matches!(
-            opened(&cluster, &RootKey::random()),
-            Err(SealError::Unwrap(UnwrapError::WrongRootKey { .. }))
-        ));
+        let wrong = UnwrapError::WrongRootKey { version: 1, wraps: 1 };
+        assert_eq!(opened(&cluster, &RootKey::random()), Err(SealError::Unwrap(wrong)));
         let mut other = cluster.clone();
         other.id = ClusterId([0; 16]);
-        assert!(matches!(opened(&other, &root), Err(SealError::Unwrap(UnwrapError::Damaged { .. }))));
+        assert_eq!(opened(&other, &root), Err(SealError::Unwrap(wrong)));
     }
 
     #[test]
-    fn stored_bytes_show_their_root_keys() {
-        let (one, other) = (RootKey::random(), RootKey::random());
-        let mut cluster = new_cluster(1, &one, 0);
-        let around =
-            |cluster: &ClusterState| [&[8, 1, 18, 93][..], &cluster.clone().into_stored().bytes, &[18, 93, 1]].concat();
-        assert_eq!(root_keys_in(&around(&cluster)), [one.fingerprint()]);
-        let ring = opened(&cluster, &one).unwrap();
-        cluster.ring[0].wraps.extend(ring.wrap(&other, &cluster.id.0).iter().map(encode));
-        let bytes = around(&cluster);
-        assert_eq!(root_keys_in(&bytes), [one.fingerprint(), other.fingerprint()]);
-        assert!(bytes.len() < LONGEST_WRAP + 64, "{}", bytes.len());
-        assert_eq!(root_keys_in(&bytes[..40]), Vec::<[u8; 32]>::new());
+    fn a_wrap_names_its_seal_and_not_its_root_key() {
+        let root = RootKey::random();
+        let cluster = new_cluster(1, &root, 0);
+        let wrap = decode(1, &cluster.ring[0].wraps[0]).unwrap();
+        assert_eq!(wrap.seal, cluster.seals[0].id);
+        let stored = cluster.into_stored().bytes;
+        assert!(!stored.windows(32).any(|bytes| bytes == root.fingerprint()));
     }
 }
 

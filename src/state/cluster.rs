@@ -22,6 +22,15 @@ pub struct RingVersion {
     pub wraps: Vec<Bytes>,
 }
 
+/// A source of the root key. Each wrap names the seal that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// Random. Unlike a fingerprint, it does not depend on the root key.
+    pub id: [u8; 16],
+    /// The name that people know it by.
+    pub name: String,
+}
+
 /// The replicated facts about the cluster. Its first command creates them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterState {
@@ -38,6 +47,8 @@ pub struct ClusterState {
     pub time_ns: u64,
     /// When the cluster was created, as Unix time in nanoseconds, if known.
     pub created_at: Option<i64>,
+    /// The seals, each of which has a wrap of every ring version.
+    pub seals: Vec<Seal>,
 }
 
 impl ClusterState {
@@ -55,14 +66,14 @@ impl ClusterState {
     }
 
     pub(super) fn to_wire(&self) -> wire::Cluster {
-        let ring = self.ring.iter().map(|v| wire::RingVersion { version: v.version, wraps: v.wraps.clone() });
         wire::Cluster {
             cluster_id: Bytes::copy_from_slice(&self.id.0),
             level: self.level,
-            ring: ring.collect(),
+            ring: self.ring.iter().map(RingVersion::to_wire).collect(),
             active_ring_version: self.active_ring_version,
             time_ns: self.time_ns,
             created_at_ns: self.created_at,
+            seals: self.seals.iter().map(Seal::to_wire).collect(),
         }
     }
 
@@ -71,15 +82,45 @@ impl ClusterState {
         if wire.level == 0 {
             return Err(DecodeError("level"));
         }
-        let ring = wire.ring.into_iter().map(|v| RingVersion { version: v.version, wraps: v.wraps });
         Ok(Self {
             id: ClusterId(id),
             level: wire.level,
-            ring: ring.collect(),
+            ring: wire.ring.into_iter().map(RingVersion::from_wire).collect(),
             active_ring_version: wire.active_ring_version,
             time_ns: wire.time_ns,
             created_at: wire.created_at_ns,
+            seals: wire.seals.into_iter().map(Seal::from_wire).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl RingVersion {
+    /// Reads the encoded form.
+    ///
+    /// # Errors
+    /// The bytes are something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let wire = wire::RingVersion::decode(bytes).map_err(|_| DecodeError("ring version"))?;
+        Ok(Self::from_wire(wire))
+    }
+
+    fn to_wire(&self) -> wire::RingVersion {
+        wire::RingVersion { version: self.version, wraps: self.wraps.clone() }
+    }
+
+    fn from_wire(wire: wire::RingVersion) -> Self {
+        Self { version: wire.version, wraps: wire.wraps }
+    }
+}
+
+impl Seal {
+    fn to_wire(&self) -> wire::Seal {
+        wire::Seal { id: Bytes::copy_from_slice(&self.id), name: self.name.clone() }
+    }
+
+    fn from_wire(wire: wire::Seal) -> Result<Self, DecodeError> {
+        let id = wire.id.as_ref().try_into().map_err(|_| DecodeError("seal id"))?;
+        Ok(Self { id, name: wire.name })
     }
 }
 
@@ -108,6 +149,7 @@ mod tests {
             active_ring_version: 1,
             time_ns: 5,
             created_at: Some(-1),
+            seals: vec![Seal { id: [8; 16], name: "first".to_owned() }],
         };
         for cluster in [ClusterState { created_at: None, ..dated.clone() }, dated] {
             let stored = cluster.into_stored();

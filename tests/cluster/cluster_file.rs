@@ -73,8 +73,7 @@ async fn a_node_takes_part_if_its_root_key_opens_the_ring_of_its_keystore_alone(
     let mut older = right.clone();
     for wrap in older.ring.iter_mut().flat_map(|version| &mut version.wraps) {
         let mut bytes = wrap.to_vec();
-        // The fingerprint of its root key begins here.
-        bytes[1] ^= 1;
+        *bytes.last_mut().expect("a wrap has bytes") ^= 1;
         *wrap = bytes.into();
     }
     file.write(older).expect("the file can be written");

@@ -93,7 +93,7 @@ async fn a_sealed_node_opens_its_ring_without_a_restart() {
         cluster.begin_nodes(&[node]).await;
         let status = cluster.wait_for_state(node, "sealed").await;
         let shown = status["node"]["reason"].as_str().expect("a sealed node says why");
-        let words = ["this is not the root key of the cluster", "wants the root key with fingerprint", "own.key"];
+        let words = ["this is not the root key of the cluster", "does not open the wrap of version 1", "own.key"];
         assert!(words.iter().all(|word| shown.contains(word)), "{shown}");
         let waits = status["waiting_for"].to_string();
         assert!(waits.contains("the root key of the cluster: this is not the root key"), "{waits}");

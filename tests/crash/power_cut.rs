@@ -226,6 +226,7 @@ fn cluster() -> state::ClusterState {
         active_ring_version: 1,
         time_ns: 0,
         created_at: Some(0),
+        seals: Vec::new(),
     }
 }
 

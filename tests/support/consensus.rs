@@ -160,6 +160,7 @@ fn first_command(config: &Config) -> EncodedCommand {
         active_ring_version: 1,
         time_ns: 0,
         created_at: Some(0),
+        seals: Vec::new(),
     };
     let (mut policies, mut assignments) = (Vec::new(), Vec::new());
     for (name, (policy, identities)) in &config.policies {

@@ -8,7 +8,7 @@ use super::*;
 use crate::crypto::{Binding, Cipher, KeyMaterial, RecordKind, RecordOpenError, Secret};
 use crate::policy::Author;
 use crate::state::KeyRecord;
-use crate::test_vectors::{self, ACTIVE_RING, CLUSTER, compare_json, material, read_json, root_keys, sealed};
+use crate::test_vectors::{self, ACTIVE_RING, CLUSTER, SEALS, compare_json, material, read_json, root_keys, sealed};
 
 /// The fixed inputs of all vectors, in hexadecimal.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ struct InputsVector {
     store_id: String,
     /// The root keys of the two seals, in base64.
     root_keys: Vec<String>,
-    /// Their fingerprints.
-    fingerprints: Vec<String>,
+    /// The ids of the seals.
+    seal_ids: Vec<String>,
     /// The ring keys of the versions 1 and 2.
     ring_keys: Vec<String>,
 }
@@ -27,7 +27,7 @@ struct InputsVector {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct WrapVector {
     ring_version: u32,
-    /// The position of the root key in the inputs, from 0.
+    /// The position of the root key and its seal in the inputs, from 0.
     root_key: usize,
     wrap: String,
 }
@@ -57,16 +57,15 @@ fn inputs() -> InputsVector {
         cluster_id: hex::encode(CLUSTER.0),
         store_id: hex::encode(test_vectors::STORE),
         root_keys: root_keys().iter().map(|key| key.to_base64().to_string()).collect(),
-        fingerprints: root_keys().iter().map(|key| hex::encode(key.fingerprint())).collect(),
+        seal_ids: SEALS.map(hex::encode).into(),
         ring_keys: [[0x31; 32], [0x32; 32]].map(hex::encode).into(),
     }
 }
 
 fn wraps() -> Vec<WrapVector> {
-    let roots = root_keys().map(|root| root.fingerprint());
     let vector = |wrap: &RingWrap| WrapVector {
         ring_version: wrap.version,
-        root_key: roots.iter().position(|root| *root == wrap.root).expect("one of the two"),
+        root_key: SEALS.iter().position(|seal| *seal == wrap.seal).expect("one of the two"),
         wrap: hex::encode(encode(wrap)),
     };
     test_vectors::wraps().iter().map(vector).collect()
@@ -120,14 +119,13 @@ fn the_vectors_of_ring_wraps_open() {
     let mut cluster = test_vectors::cluster();
     for (position, root) in inputs.root_keys.iter().enumerate() {
         let root: RootKey = root.parse().expect("a root key");
-        assert_eq!(hex::encode(root.fingerprint()), inputs.fingerprints[position]);
         for version in &mut cluster.ring {
             let of_root = vectors.iter().filter(|v| v.ring_version == version.version && v.root_key == position);
             version.wraps = of_root.map(|vector| hex::decode(&vector.wrap).expect("hexadecimal").into()).collect();
         }
         assert_eq!(opened(&cluster, &root).expect("the root key opens its wraps"), test_vectors::ring());
     }
-    let newer: Bytes = [&[2][..], &[0; 92]].concat().into();
+    let newer: Bytes = [&[2][..], &[0; WRAP_BYTES - 1]].concat().into();
     cluster.ring[0].wraps = vec![newer];
     assert_eq!(opened(&cluster, &root_keys()[0]), Err(SealError::UnknownWrap { version: 1 }));
 }

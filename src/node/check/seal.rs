@@ -1,16 +1,15 @@
 //! Checks that the root key can be read, and that it opens the key ring in the data folder.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::report::CheckReport;
 use crate::config::{Config, SealConfig};
-use crate::crypto::{RootKey, UnwrapError, check_memory_protection};
-use crate::kms::{LONGEST_WRAP, SealError, open_ring, root_keys_in};
+use crate::crypto::{RootKey, check_memory_protection};
+use crate::kms::{LONGEST_RING, SealError, StoredRing, open_ring, rings_in};
 use crate::node::seal::root_key;
-use crate::store::{CLUSTER_FILE, ClusterFacts, ClusterFile};
+use crate::store::{ClusterFacts, ClusterFile};
 
 /// Files are read in pieces of this size.
 const PIECE: usize = 1 << 20;
@@ -30,13 +29,13 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
         Ok(root) => root,
         Err(error) => return report.problem(setting, format!("{error}; the node would stay sealed")),
     };
-    match ClusterFile::open(&config.cluster.data) {
+    let facts = match ClusterFile::open(&config.cluster.data) {
         Ok(file) if file.facts().is_some_and(|facts| opens(facts, &root)) => return,
         // The keystore may have a ring that the file lacks. The search finds it.
-        Ok(_) => {}
+        Ok(file) => file.facts().cloned(),
         Err(error) => return report.problem("cluster.data", error.to_string()),
-    }
-    match wrapped_by(&config.cluster.data) {
+    };
+    match stored_rings(&config.cluster.data, facts) {
         Ok(found) => compare(setting, &root, &found, &config.cluster.data, report),
         Err((path, error)) => {
             report.note(setting, format!("not compared with the data folder: cannot read {}: {error}", path.display()));
@@ -44,13 +43,10 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     }
 }
 
-fn compare(setting: &str, root: &RootKey, found: &BTreeSet<[u8; 32]>, data: &Path, report: &mut CheckReport<'_>) {
-    let tried = root.fingerprint();
-    match found.first() {
-        Some(wanted) if !found.contains(&tried) => {
-            let error = UnwrapError::WrongRootKey { version: 1, tried, wanted: *wanted };
-            report.problem(setting, stays_sealed(&error.into(), data));
-        }
+fn compare(setting: &str, root: &RootKey, found: &[StoredRing], data: &Path, report: &mut CheckReport<'_>) {
+    let mut opened = found.iter().map(|ring| ring.open(root));
+    match opened.next() {
+        Some(Err(error)) if !opened.any(|ring| ring.is_ok()) => report.problem(setting, stays_sealed(&error, data)),
         Some(_) => {}
         None => {
             report
@@ -68,18 +64,21 @@ fn opens(facts: &ClusterFacts, root: &RootKey) -> bool {
     open_ring(facts.cluster, &facts.ring, facts.active_ring_version, root).is_ok()
 }
 
-/// Returns the fingerprints of the root keys that wrap the key rings in the files of a data folder. It only reads the
-/// files, so a node may run meanwhile.
-fn wrapped_by(data: &Path) -> Result<BTreeSet<[u8; 32]>, (PathBuf, io::Error)> {
-    let mut found = BTreeSet::new();
+/// Returns the key rings in the files of a data folder, beginning with that of `cluster.id`. It only reads the files, so a
+/// node may run meanwhile.
+fn stored_rings(data: &Path, facts: Option<ClusterFacts>) -> Result<Vec<StoredRing>, (PathBuf, io::Error)> {
+    let of_facts = |facts: ClusterFacts| {
+        let versions = facts.ring.into_iter();
+        versions.map(move |version| StoredRing { cluster: facts.cluster, version })
+    };
+    let mut found = facts.into_iter().flat_map(of_facts).collect();
     for folder in FOLDERS {
         search_folder(&data.join(folder), &mut found)?;
     }
-    search_if_there(data.join(CLUSTER_FILE), &mut found)?;
     Ok(found)
 }
 
-fn search_folder(folder: &Path, found: &mut BTreeSet<[u8; 32]>) -> Result<(), (PathBuf, io::Error)> {
+fn search_folder(folder: &Path, found: &mut Vec<StoredRing>) -> Result<(), (PathBuf, io::Error)> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| (path, error)
@@ -100,21 +99,25 @@ fn search_folder(folder: &Path, found: &mut BTreeSet<[u8; 32]>) -> Result<(), (P
 }
 
 /// Searches a file. A running node may have removed it meanwhile.
-fn search_if_there(path: PathBuf, found: &mut BTreeSet<[u8; 32]>) -> Result<(), (PathBuf, io::Error)> {
+fn search_if_there(path: PathBuf, found: &mut Vec<StoredRing>) -> Result<(), (PathBuf, io::Error)> {
     match search_file(&path, found) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path, error)),
         _ => Ok(()),
     }
 }
 
-fn search_file(path: &Path, found: &mut BTreeSet<[u8; 32]>) -> io::Result<()> {
+fn search_file(path: &Path, found: &mut Vec<StoredRing>) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut piece = Vec::new();
     loop {
-        // A wrap may lie across the border of two pieces.
-        piece.drain(..piece.len().saturating_sub(LONGEST_WRAP));
+        // A ring may lie across the border of two pieces.
+        piece.drain(..piece.len().saturating_sub(LONGEST_RING));
         let read = file.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
-        found.extend(root_keys_in(&piece));
+        for ring in rings_in(&piece) {
+            if !found.contains(&ring) {
+                found.push(ring);
+            }
+        }
         if read == 0 {
             return Ok(());
         }

@@ -255,6 +255,7 @@ mod tests {
             active_ring_version: 1,
             time_ns: 0,
             created_at: None,
+            seals: Vec::new(),
         };
         let init = Init { cluster, policies: Vec::new(), assignments: Vec::new() };
         let operation = Operation::Init(Box::new(init));

@@ -68,6 +68,7 @@ fn first(begins_at: u32, patterns: usize) -> Command {
         active_ring_version: 1,
         time_ns: 0,
         created_at: Some(1),
+        seals: Vec::new(),
     };
     let policies = vec![(name("app"), policy, Author::default())];
     let init = Init { cluster, policies, assignments: vec![(APP, bound(Role::Policy(name("app"))))] };

@@ -95,6 +95,7 @@ pub(super) fn applied_at(
         active_ring_version: 2,
         time_ns: 100,
         created_at: None,
+        seals: Vec::new(),
     };
     let record = |name: &str, version: Option<u32>| match version {
         _ if name != "a" => None,

@@ -24,6 +24,7 @@ fn initialised() -> Change {
         active_ring_version: 1,
         time_ns: 0,
         created_at: None,
+        seals: Vec::new(),
     };
     Change::SetCluster(cluster.into_stored())
 }
