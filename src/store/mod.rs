@@ -46,5 +46,5 @@ pub use read_error::ReadError;
 pub use ring_versions::RecordsPerRingVersion;
 pub use snapshot::{Snapshot, Snapshots};
 pub use snapshot_header::SnapshotHeader;
-pub use starts::{Noting, StartHistory, StartId, StartsSaid};
+pub use starts::{NotedStart, Noting, StartHistory, StartId};
 pub use view::View;

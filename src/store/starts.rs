@@ -1,10 +1,11 @@
 //! The starts of this node and of its peers: by them a node notices that its data folder is an older copy.
 //!
-//! Each start of a node has a random id, which is durable before the node names it to a peer. At the beginning of a
-//! connection each node names its own start, and the newest start that it noted of the other. A node whose history lacks
-//! what the other one noted runs on a folder from before that start.
+//! Each start of a node has the next number and a random id. Both are durable before the node names the start to a peer.
+//! At the beginning of a connection each node names its own start, and the newest start that it noted of the other. If the
+//! other one does not know that start as its own, its folder is from before that start, or a copy of the folder was used
+//! since.
 //!
-//! This is a value. `raft` makes each change of it durable in the node record before it answers a peer.
+//! This is a value. The code that owns it makes each change durable before it answers a peer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,153 +14,164 @@ use bytes::Bytes;
 
 use super::{StoreId, wire};
 
-/// How many of its own newest starts a node remembers in any case.
-const KEPT: usize = 512;
+/// How many of its own newest starts a node remembers. It believes a peer that noted an older one.
+const KEPT: usize = 64;
+/// How many stores that do not belong to a member the node remembers.
+const KEPT_STRANGERS: usize = 64;
 
-/// The random id of one start of a node.
+/// One start of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StartId(pub [u8; 16]);
+pub struct StartId {
+    /// It counts up from 1.
+    pub number: u64,
+    /// Random, so that two copies of one folder have different starts of the same number.
+    pub random: [u8; 16],
+}
+
+/// A start of another node that a node noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotedStart {
+    /// The start.
+    pub start: StartId,
+    /// When the node noted it, in Unix seconds.
+    pub at: u64,
+}
 
 /// What a node remembers of its own starts and of those of its peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartHistory {
-    /// Oldest first.
-    own: Vec<OwnStart>,
-    peers: BTreeMap<StoreId, PeerStarts>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct OwnStart {
-    id: StartId,
-    /// Whether the node may have named it to a peer.
+    /// Oldest first, with consecutive numbers.
+    own: Vec<StartId>,
+    /// Whether the node may have named the last one to a peer.
     spoken: bool,
-}
-
-/// What this node and the node with another store know of each other's starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PeerStarts {
-    /// The newest start of the peer that this node noted.
-    newest: StartId,
-    /// The starts of this node of which one is the newest that the peer noted: the one that it named last, and the one
-    /// that this node has named to it since.
-    noted_by_peer: Vec<StartId>,
-}
-
-/// What two nodes said about their starts when one connected to the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StartsSaid {
-    /// The start of the peer.
-    pub start: StartId,
-    /// The newest start of the peer that this node had noted, as it said.
-    pub noted_here: Option<StartId>,
-    /// The newest start of this node that the peer had noted, as it said.
-    pub noted_there: Option<StartId>,
+    /// The newest start that this node noted of each peer.
+    peers: BTreeMap<StoreId, NotedStart>,
 }
 
 /// What noting the start of a peer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noting {
-    /// The history says it already.
+    /// The history has this start already.
     Known,
     /// The history has changed, and must become durable.
     Changed,
-    /// This node has noted another start of the peer since it said which one it had noted. Nothing has changed.
+    /// This node has noted another start of the peer since it said which one it had noted, or a newer one. Nothing has
+    /// changed.
     Superseded,
-    /// The peer noted a start of this node that the history lacks, so this is an older copy. Nothing has changed.
-    OlderCopy,
 }
 
 impl StartHistory {
     /// Begins a start. It takes the place of the last one if that was never named to a peer.
-    pub fn begin(&mut self, id: StartId) {
-        self.own.pop_if(|last| !last.spoken);
-        self.own.push(OwnStart { id, spoken: false });
-        let beyond = self.own.len().saturating_sub(KEPT);
-        let noted: Vec<StartId> = self.peers.values().flat_map(|peer| &peer.noted_by_peer).copied().collect();
-        let mut position = 0;
-        self.own.retain(|start| {
-            position += 1;
-            position > beyond || noted.contains(&start.id)
-        });
+    pub fn begin(&mut self, random: [u8; 16]) -> StartId {
+        if !self.spoken {
+            self.own.pop();
+        }
+        let number = self.own.last().map_or(1, |last| last.number + 1);
+        let start = StartId { number, random };
+        self.own.push(start);
+        self.own.drain(..self.own.len().saturating_sub(KEPT));
+        self.spoken = false;
+        start
     }
 
     /// The start that began last. `None` before the first.
     pub fn current(&self) -> Option<StartId> {
-        self.own.last().map(|start| start.id)
+        self.own.last().copied()
     }
 
     /// Notes that the node will name the current start to a peer. Returns whether that is new, and must become durable
     /// first.
     pub fn speak(&mut self) -> bool {
-        self.own.last_mut().is_some_and(|current| !std::mem::replace(&mut current.spoken, true))
+        !self.own.is_empty() && !std::mem::replace(&mut self.spoken, true)
     }
 
     /// Whether a peer may have heard of the current start.
     pub fn has_spoken(&self) -> bool {
-        self.own.last().is_some_and(|current| current.spoken)
+        self.spoken
     }
 
-    /// Whether the node remembers this start as its own and named it to peers.
-    pub fn knows(&self, id: StartId) -> bool {
-        self.own.iter().any(|start| start.id == id && start.spoken)
+    /// Whether this folder is an older copy, or a copy of it was used, because a peer noted this start of it. The node
+    /// believes a peer that noted a start from before the ones that it remembers.
+    pub fn is_copy(&self, noted: StartId) -> bool {
+        let (Some(oldest), Some(current)) = (self.own.first(), self.own.last()) else { return true };
+        let of_same_number = self.own.iter().find(|start| start.number == noted.number);
+        noted.number > current.number || (noted.number >= oldest.number && of_same_number != Some(&noted))
     }
 
     /// The newest start that this node noted of the node with this store.
-    pub fn noted_of(&self, peer: StoreId) -> Option<StartId> {
-        self.peers.get(&peer).map(|starts| starts.newest)
+    pub fn noted_of(&self, peer: StoreId) -> Option<NotedStart> {
+        self.peers.get(&peer).copied()
     }
 
-    /// Notes what the node with this store said. It compares first: a start counts only if this node has noted no other
-    /// one since it said which one it had noted. So a connection that was slow never overrides a newer one.
-    pub fn note(&mut self, peer: StoreId, said: StartsSaid) -> Noting {
-        if said.noted_there.is_some_and(|noted| !self.knows(noted)) {
-            return Noting::OlderCopy;
-        }
-        let noted = self.noted_of(peer);
-        if noted != Some(said.start) && noted != said.noted_here {
-            return Noting::Superseded;
-        }
-        let mut noted_by_peer: Vec<StartId> = said.noted_there.into_iter().chain(self.current()).collect();
-        noted_by_peer.dedup();
-        let starts = PeerStarts { newest: said.start, noted_by_peer };
-        if self.peers.get(&peer) == Some(&starts) {
+    /// Notes the start of the node with this store. `said` is what this node said before, on the same connection, which
+    /// start it had noted. If that is no longer so, another connection was faster, and this one must not override it.
+    pub fn note(&mut self, peer: StoreId, start: StartId, said: Option<StartId>, now: u64) -> Noting {
+        let noted = self.noted_of(peer).map(|noted| noted.start);
+        if noted == Some(start) {
             return Noting::Known;
         }
-        self.peers.insert(peer, starts);
+        if noted != said || noted.is_some_and(|noted| noted.number >= start.number) {
+            return Noting::Superseded;
+        }
+        self.peers.insert(peer, NotedStart { start, at: now });
         Noting::Changed
+    }
+
+    /// Forgets the stores that do not belong to a member, except for those that it noted last.
+    pub fn forget_strangers(&mut self, is_member: impl Fn(StoreId) -> bool) {
+        let strangers = self.peers.iter().filter(|(store, _)| !is_member(**store));
+        let mut strangers: Vec<_> = strangers.map(|(store, noted)| (noted.at, *store)).collect();
+        strangers.sort_unstable();
+        for (_, store) in strangers.iter().rev().skip(KEPT_STRANGERS) {
+            self.peers.remove(store);
+        }
     }
 
     /// The message that the node record holds.
     pub fn to_wire(&self) -> wire::StartHistory {
-        let bytes = |id: &StartId| Bytes::copy_from_slice(&id.0);
-        let own = self.own.iter().map(|start| wire::NodeStart { id: bytes(&start.id), spoken: start.spoken });
-        let peers = self.peers.iter().map(|(store, starts)| wire::PeerStarts {
+        let own = self.own.iter().map(|start| (*start).into());
+        let peers = self.peers.iter().map(|(store, noted)| wire::PeerStart {
             store_id: Bytes::copy_from_slice(&store.0),
-            newest: bytes(&starts.newest),
-            noted_by_peer: starts.noted_by_peer.iter().map(bytes).collect(),
+            start: Some(noted.start.into()),
+            noted_at_s: noted.at,
         });
-        wire::StartHistory { own: own.collect(), peers: peers.collect() }
+        wire::StartHistory { own: own.collect(), spoken: self.spoken, peers: peers.collect() }
     }
 
-    /// Reads that message. `None` when an id in it is damaged.
+    /// Reads that message. `None` when something in it is damaged.
     pub fn from_wire(wire: &wire::StartHistory) -> Option<Self> {
-        let own = wire.own.iter().map(|start| Some(OwnStart { id: start_id(&start.id)?, spoken: start.spoken }));
-        let peers = wire.peers.iter().map(|starts| {
-            let noted_by_peer = starts.noted_by_peer.iter().map(start_id).collect::<Option<_>>()?;
-            let store = StoreId(starts.store_id.as_ref().try_into().ok()?);
-            Some((store, PeerStarts { newest: start_id(&starts.newest)?, noted_by_peer }))
+        let own: Vec<_> = wire.own.iter().map(StartId::from_wire).collect::<Option<_>>()?;
+        let peers = wire.peers.iter().map(|peer| {
+            let start = StartId::from_wire(peer.start.as_ref()?)?;
+            Some((StoreId(peer.store_id.as_ref().try_into().ok()?), NotedStart { start, at: peer.noted_at_s }))
         });
-        Some(Self { own: own.collect::<Option<_>>()?, peers: peers.collect::<Option<_>>()? })
+        let consecutive = own.windows(2).all(|pair| pair[0].number.checked_add(1) == Some(pair[1].number));
+        let history = Self { own, spoken: wire.spoken, peers: peers.collect::<Option<_>>()? };
+        consecutive.then_some(history)
     }
 }
 
-fn start_id(bytes: &Bytes) -> Option<StartId> {
-    bytes.as_ref().try_into().ok().map(StartId)
+impl StartId {
+    fn from_wire(wire: &wire::NodeStart) -> Option<Self> {
+        Some(Self { number: wire.number, random: wire.random.as_ref().try_into().ok()? })
+    }
+}
+
+impl From<StartId> for wire::NodeStart {
+    fn from(start: StartId) -> Self {
+        Self { number: start.number, random: Bytes::copy_from_slice(&start.random) }
+    }
 }
 
 impl fmt::Debug for StartId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StartId({})", hex::encode(self.0))
+        write!(f, "StartId({self})")
+    }
+}
+
+impl fmt::Display for StartId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.number, hex::encode(&self.random[..4]))
     }
 }
 

@@ -2,11 +2,7 @@
 
 use super::*;
 
-const PEERS: [StoreId; 3] = [StoreId([1; 16]), StoreId([2; 16]), StoreId([3; 16])];
-
-fn random_start() -> StartId {
-    StartId(rand::random())
-}
+const STORES: [StoreId; 3] = [StoreId([1; 16]), StoreId([2; 16]), StoreId([3; 16])];
 
 /// A node that has begun a start and may name it.
 fn started() -> StartHistory {
@@ -16,167 +12,168 @@ fn started() -> StartHistory {
 }
 
 fn restart(history: &mut StartHistory) {
-    history.begin(random_start());
+    history.begin(rand::random());
     history.speak();
 }
 
-/// What one node says to another at the beginning of a connection.
-fn said(from: &StartHistory, to_store: StoreId, to: &StartHistory, from_store: StoreId) -> StartsSaid {
-    StartsSaid {
-        start: from.current().unwrap(),
-        noted_here: to.noted_of(from_store),
-        noted_there: from.noted_of(to_store),
-    }
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Connected {
+    Yes,
+    /// The node at this end found that its folder is a copy.
+    Copy,
+    Superseded,
 }
 
-/// Lets two nodes connect. Returns what the acceptor and the connector did with what the other one said. A connection may
-/// break before the connector notes anything.
-fn connect(
-    (connector, its_store): (&mut StartHistory, StoreId),
-    (acceptor, other_store): (&mut StartHistory, StoreId),
-    breaks: bool,
-) -> (Noting, Option<Noting>) {
-    let (to_acceptor, to_connector) =
-        (said(connector, other_store, acceptor, its_store), said(acceptor, its_store, connector, other_store));
-    let at_acceptor = acceptor.note(its_store, to_acceptor);
-    let noted = matches!(at_acceptor, Noting::Known | Noting::Changed);
-    (at_acceptor, (noted && !breaks).then(|| connector.note(other_store, to_connector)))
+/// One end of a connection: its history, its store, and which start of the other end it said it had noted.
+struct End<'a> {
+    history: &'a mut StartHistory,
+    store: StoreId,
+}
+
+/// Lets two nodes connect. The connection may break before the connector notes anything.
+fn connect(connector: End<'_>, acceptor: End<'_>, breaks: bool) -> Connected {
+    let noted = |by: &StartHistory, of| by.noted_of(of).map(|noted| noted.start);
+    let (by_acceptor, by_connector) =
+        (noted(acceptor.history, connector.store), noted(connector.history, acceptor.store));
+    let is_copy = |history: &StartHistory, noted: Option<StartId>| noted.is_some_and(|noted| history.is_copy(noted));
+    if is_copy(connector.history, by_acceptor) || is_copy(acceptor.history, by_connector) {
+        return Connected::Copy;
+    }
+    let starts = (connector.history.current().unwrap(), acceptor.history.current().unwrap());
+    let superseded = acceptor.history.note(connector.store, starts.0, by_acceptor, 1) == Noting::Superseded
+        || (!breaks && connector.history.note(acceptor.store, starts.1, by_connector, 1) == Noting::Superseded);
+    if superseded { Connected::Superseded } else { Connected::Yes }
+}
+
+fn end(history: &mut StartHistory, number: usize) -> End<'_> {
+    End { history, store: STORES[number] }
 }
 
 #[test]
-fn a_start_that_was_never_spoken_is_overwritten() {
+fn a_start_that_was_never_spoken_is_overwritten_with_its_number() {
     let mut history = StartHistory::default();
     assert_eq!((history.current(), history.speak()), (None, false));
     for _ in 0..3 {
-        history.begin(random_start());
+        assert_eq!(history.begin(rand::random()).number, 1);
     }
     assert_eq!((history.own.len(), history.has_spoken()), (1, false));
-    assert!(!history.knows(history.current().unwrap()), "no peer can have noted it");
     assert_eq!((history.speak(), history.speak(), history.has_spoken()), (true, false, true));
-    let spoken = history.current().unwrap();
-    history.begin(random_start());
-    assert!(history.knows(spoken) && history.own.len() == 2);
+    assert_eq!(history.begin(rand::random()).number, 2);
+    assert_eq!((history.own.len(), history.has_spoken()), (2, false));
 }
 
 #[test]
-fn a_copy_from_before_a_start_that_a_peer_noted_is_older() {
-    let (mut node, mut peer) = (started(), started());
-    connect((&mut node, PEERS[0]), (&mut peer, PEERS[1]), false);
-    let copy = node.clone();
-    restart(&mut node);
-    for mut older in [copy.clone(), {
-        let mut again = copy.clone();
-        restart(&mut again);
-        again
-    }] {
-        let to_peer = said(&older, PEERS[1], &peer, PEERS[0]);
-        assert_ne!(older.note(PEERS[1], said(&peer, PEERS[0], &older, PEERS[1])), Noting::OlderCopy);
-        assert_ne!(peer.clone().note(PEERS[0], to_peer), Noting::OlderCopy, "no peer has noted the newer start yet");
+fn a_copy_from_before_a_start_that_a_peer_noted_is_found() {
+    for restarts_of_copy in 0..4 {
+        let (mut node, mut peer) = (started(), started());
+        assert_eq!(connect(end(&mut node, 0), end(&mut peer, 1), false), Connected::Yes);
+        let mut copy = node.clone();
+        (0..restarts_of_copy).for_each(|_| restart(&mut copy));
+        restart(&mut node);
+        assert_eq!(connect(end(&mut copy.clone(), 0), end(&mut peer.clone(), 1), false), Connected::Yes);
+        assert_eq!(connect(end(&mut node, 0), end(&mut peer, 1), true), Connected::Yes, "the peer notes the new start");
+        assert_eq!(connect(end(&mut copy, 0), end(&mut peer, 1), false), Connected::Copy);
+        assert_eq!(connect(end(&mut peer, 1), end(&mut copy, 0), false), Connected::Copy);
+        assert_eq!(connect(end(&mut node, 0), end(&mut peer, 1), false), Connected::Yes);
     }
-    connect((&mut node, PEERS[0]), (&mut peer, PEERS[1]), true);
-    for mut older in [copy.clone(), {
-        let mut again = copy.clone();
-        restart(&mut again);
-        again
-    }] {
-        let before = older.clone();
-        assert_eq!(older.note(PEERS[1], said(&peer, PEERS[0], &older, PEERS[1])), Noting::OlderCopy);
-        assert_eq!(older, before);
-    }
-    assert_eq!(connect((&mut node, PEERS[0]), (&mut peer, PEERS[1]), false).0, Noting::Known);
 }
 
 #[test]
 fn a_slow_connection_never_overrides_a_newer_start() {
     let (mut node, mut peer) = (started(), started());
-    let slow = said(&node, PEERS[1], &peer, PEERS[0]);
+    let slow = (node.current().unwrap(), peer.noted_of(STORES[0]).map(|noted| noted.start));
     restart(&mut node);
-    connect((&mut node, PEERS[0]), (&mut peer, PEERS[1]), false);
-    let newest = node.current();
-    assert_eq!(peer.note(PEERS[0], slow), Noting::Superseded);
-    assert_eq!(peer.noted_of(PEERS[0]), newest);
+    connect(end(&mut node, 0), end(&mut peer, 1), false);
+    assert_eq!(peer.note(STORES[0], slow.0, slow.1, 1), Noting::Superseded);
+    // A copy that restarted more often than the node loses, too.
+    let ahead = StartId { number: 99, random: [9; 16] };
+    assert_eq!(peer.note(STORES[0], ahead, slow.1, 1), Noting::Superseded);
+    assert_eq!(peer.noted_of(STORES[0]).unwrap().start, node.current().unwrap());
 }
 
 #[test]
-fn two_nodes_that_connect_to_each_other_at_once_both_succeed() {
+fn connections_that_begin_at_once_in_both_directions_all_succeed() {
     let (mut a, mut b) = (started(), started());
-    let (a_said, b_said) = (said(&a, PEERS[1], &b, PEERS[0]), said(&b, PEERS[0], &a, PEERS[1]));
-    for _ in 0..2 {
-        // Each of the two connections carries the same words.
-        assert_ne!(a.note(PEERS[1], b_said), Noting::Superseded);
-        assert_ne!(b.note(PEERS[0], a_said), Noting::Superseded);
-    }
-    assert_eq!((a.noted_of(PEERS[1]), b.noted_of(PEERS[0])), (b.current(), a.current()));
+    let (start_a, start_b) = (a.current().unwrap(), b.current().unwrap());
+    let noted: Vec<_> =
+        (0..3).flat_map(|_| [a.note(STORES[1], start_b, None, 1), b.note(STORES[0], start_a, None, 1)]).collect();
+    assert_eq!(noted[..2], [Noting::Changed; 2]);
+    assert_eq!(noted[2..], [Noting::Known; 4]);
 }
 
 #[test]
-fn starts_that_a_peer_may_have_noted_are_kept_and_others_are_forgotten() {
-    let (mut node, mut said_last, mut heard_last) = (started(), started(), started());
-    // One peer has noted the first start and said so. Another may have noted the second one, but the connection broke.
-    for _ in 0..2 {
-        connect((&mut node, PEERS[0]), (&mut said_last, PEERS[1]), false);
-    }
-    let first = node.current().unwrap();
-    connect((&mut node, PEERS[0]), (&mut heard_last, PEERS[2]), false);
-    restart(&mut node);
-    let second = node.current().unwrap();
-    connect((&mut heard_last, PEERS[2]), (&mut node, PEERS[0]), true);
-    restart(&mut node);
-    let third = node.current().unwrap();
+fn a_peer_that_was_away_for_many_starts_is_believed() {
+    let (mut node, mut away) = (started(), started());
+    connect(end(&mut node, 0), end(&mut away, 1), false);
     for _ in 0..3 * KEPT {
         restart(&mut node);
     }
-    assert!(node.knows(first) && node.knows(second) && !node.knows(third));
-    assert!(node.own.len() <= KEPT + 2 * 2);
-    assert_ne!(connect((&mut said_last, PEERS[1]), (&mut node, PEERS[0]), false).0, Noting::OlderCopy);
-    assert_ne!(connect((&mut heard_last, PEERS[2]), (&mut node, PEERS[0]), false).0, Noting::OlderCopy);
+    assert_eq!(node.own.len(), KEPT);
+    assert_eq!(connect(end(&mut away, 1), end(&mut node, 0), false), Connected::Yes);
+    assert_eq!(away.noted_of(STORES[0]).unwrap().start.number, 3 * 64 + 1);
 }
 
 #[test]
-fn an_honest_node_is_never_an_older_copy_and_an_older_copy_always_is() {
-    for _ in 0..200 {
+fn an_honest_node_is_never_a_copy_and_a_copy_is_found_once_a_peer_knows_better() {
+    for _ in 0..300 {
         let mut nodes = [started(), started(), started()];
         let mut copies: Vec<(usize, StartHistory)> = Vec::new();
         for _ in 0..rand::random_range(1..60) {
             let (one, other) = (rand::random_range(0..3), rand::random_range(0..3));
             match rand::random_range(0..6) {
-                0 => nodes[one].begin(random_start()),
+                0 => _ = nodes[one].begin(rand::random()),
                 1 => copies.push((one, nodes[one].clone())),
                 _ if one != other => {
                     let [connector, acceptor] = nodes.get_disjoint_mut([one, other]).unwrap();
                     connector.speak();
                     acceptor.speak();
-                    let breaks = rand::random();
-                    let (at_acceptor, at_connector) =
-                        connect((connector, PEERS[one]), (acceptor, PEERS[other]), breaks);
-                    assert!(matches!(at_acceptor, Noting::Known | Noting::Changed), "{at_acceptor:?}");
-                    assert!(!matches!(at_connector, Some(Noting::OlderCopy | Noting::Superseded)), "{at_connector:?}");
+                    let connected = connect(end(connector, one), end(acceptor, other), rand::random());
+                    assert_eq!(connected, Connected::Yes);
                 }
                 _ => {}
             }
         }
-        for (node, mut copy) in copies {
-            copy.begin(random_start());
-            copy.speak();
+        for (node, copy) in copies {
             for peer in (0..3).filter(|peer| *peer != node) {
-                let noted = nodes[peer].noted_of(PEERS[node]);
-                let older = noted.is_some_and(|noted| !copy.knows(noted));
-                let heard = copy.note(PEERS[peer], said(&nodes[peer], PEERS[node], &copy, PEERS[peer]));
-                assert_eq!(heard == Noting::OlderCopy, older);
+                let mut copy = copy.clone();
+                (0..rand::random_range(1..9)).for_each(|_| restart(&mut copy));
+                let noted = nodes[peer].noted_of(STORES[node]).map(|noted| noted.start);
+                let newer = noted.is_some_and(|noted| !copy.own.contains(&noted));
+                let connected = connect(end(&mut copy, node), end(&mut nodes[peer].clone(), peer), false);
+                assert_eq!(connected == Connected::Copy, newer);
             }
         }
     }
 }
 
 #[test]
+fn members_are_remembered_and_few_others() {
+    let mut history = started();
+    let store = |number: u64| StoreId([number.to_be_bytes(); 2].concat().try_into().unwrap());
+    for number in 0..200 {
+        history.note(store(number), StartId { number: 1, random: [7; 16] }, None, number);
+    }
+    history.forget_strangers(|other| other == store(3));
+    assert_eq!(history.peers.len(), KEPT_STRANGERS + 1);
+    assert!(history.noted_of(store(3)).is_some() && history.noted_of(store(199)).is_some());
+    assert_eq!(history.noted_of(store(4)), None);
+}
+
+#[test]
 fn a_history_is_read_as_it_was_written() {
     let (mut node, mut peer) = (started(), started());
-    connect((&mut node, PEERS[0]), (&mut peer, PEERS[1]), false);
+    connect(end(&mut node, 0), end(&mut peer, 1), false);
     restart(&mut node);
-    connect((&mut peer, PEERS[1]), (&mut node, PEERS[0]), true);
-    node.begin(random_start());
     assert_eq!(StartHistory::from_wire(&node.to_wire()), Some(node.clone()));
-    let mut damaged = node.to_wire();
-    damaged.own[0].id.truncate(3);
-    assert_eq!(StartHistory::from_wire(&damaged), None);
+    node.begin(rand::random());
+    assert_eq!(StartHistory::from_wire(&node.to_wire()), Some(node.clone()));
+    let damaged = |change: fn(&mut wire::StartHistory)| {
+        let mut wire = node.to_wire();
+        change(&mut wire);
+        StartHistory::from_wire(&wire)
+    };
+    assert_eq!(damaged(|wire| wire.own[0].random.truncate(3)), None);
+    assert_eq!(damaged(|wire| wire.own[0].number = 9), None);
+    assert_eq!(damaged(|wire| wire.peers[0].start = None), None);
 }
