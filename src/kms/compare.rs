@@ -38,7 +38,7 @@ impl Kms {
                 Error::KeyUnopenable
             }
             Comparison::Different { peer } => {
-                self.cluster.report_damage(&format!(
+                self.cluster.report_wrong_state(&format!(
                     "invariant broken: this node cannot open the record of key '{key}', version {version}, and node {peer} \
                      has another record: the keystore of this node is damaged"
                 ));

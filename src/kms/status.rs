@@ -29,6 +29,8 @@ pub enum NodeState {
     Offline,
     /// Not serving, because no sink takes audit records and the configuration requires one.
     Unaudited,
+    /// Not serving, because its state differs from another node's, and too few nodes answer to say which one is right.
+    Disputed,
     /// Finishing open requests before it ends.
     Draining,
 }
@@ -98,6 +100,7 @@ impl NodeState {
             Self::Isolated => "isolated",
             Self::Offline => "offline",
             Self::Unaudited => "unaudited",
+            Self::Disputed => "disputed",
             Self::Draining => "draining",
         }
     }

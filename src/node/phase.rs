@@ -69,6 +69,8 @@ pub(super) enum Closed {
     Behind,
     /// It cannot write audit records, and must.
     Unaudited,
+    /// Its state differs from another node's, and too few nodes answer to say which one is right.
+    Disputed,
 }
 
 impl Phase {
@@ -83,6 +85,7 @@ impl Phase {
                 ListenerState::Open => NodeState::Serving,
                 ListenerState::Closed(Closed::NoLeader | Closed::Behind) => NodeState::Offline,
                 ListenerState::Closed(Closed::Unaudited) => NodeState::Unaudited,
+                ListenerState::Closed(Closed::Disputed) => NodeState::Disputed,
             },
             Self::Draining { .. } | Self::Ended => NodeState::Draining,
         }
@@ -142,6 +145,11 @@ impl Closed {
             Self::NoLeader => "no leader has answered for longer than consistency.offline",
             Self::Behind => "the node has yet to apply a revocation that the leader reported",
             Self::Unaudited => "audit.required: no sink takes records; the log says why",
+            Self::Disputed => {
+                "the state of this node differs from another node's, and too few nodes answer to say which one is right: \
+                 start the nodes that are down. If none is left to start, keep the data folders (cluster.data) of all nodes \
+                 as they are. The log names the nodes that differ"
+            }
         }
     }
 }
@@ -171,7 +179,7 @@ impl PhaseSender {
         let (before, now) = (before.state().name(), state.name());
         match (state, reason) {
             // An operator must act.
-            (NodeState::Sealed | NodeState::Unaudited, Some(reason)) => {
+            (NodeState::Sealed | NodeState::Unaudited | NodeState::Disputed, Some(reason)) => {
                 tracing::error!(before, state = now, reason, "the node does not serve");
             }
             (_, Some(reason)) => tracing::warn!(before, state = now, reason, "the node does not serve"),

@@ -117,11 +117,13 @@ fn root_key_of(parts: &Arc<Parts>) -> RootKeySource {
     Box::new(move || seal::root_key(&parts.upgrade().ok_or_else(stopping)?.config.load().seal))
 }
 
-/// Whether the node may answer clients: it heard of a leader recently enough, and it can audit requests.
+/// Whether the node may answer clients: it heard of a leader recently enough, its state is not disputed, and it can
+/// audit requests.
 fn may_serve(cluster: &Cluster, parts: &Parts) -> bool {
     // Ask the audit trail each time, even if the lease says no: only this call notices that its thread is stuck.
     let audited = parts.audit.lets_serve();
     audited
+        && !cluster.is_disputed()
         && match cluster.standing() {
             Standing::Held | Standing::Offline(_) => true,
             // A short delay does not close the listener: requests wait until the node has applied the revocation.
@@ -134,6 +136,9 @@ fn may_serve(cluster: &Cluster, parts: &Parts) -> bool {
 fn why_closed(cluster: &Cluster, parts: &Parts) -> Option<Closed> {
     if may_serve(cluster, parts) {
         return None;
+    }
+    if cluster.is_disputed() {
+        return Some(Closed::Disputed);
     }
     match cluster.standing() {
         Standing::Over if cluster.lease_until_ns() == 0 => None,

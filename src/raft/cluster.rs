@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::adapter::metrics::Raft;
 use super::cluster_file::{CANNOT_WRITE, ClusterFileKeeper};
+use super::dispute::Dispute;
 use super::failure::Failure;
 use super::forwarding::leader::{Leader, Leadership};
 use super::forwarding::writes::{WriteError, WriteQueue};
@@ -34,6 +35,7 @@ pub struct Cluster {
     pub(super) reads: Reads,
     pub(super) lease: Arc<HeldLease>,
     pub(super) fence: Fence,
+    pub(super) dispute: Dispute,
     pub(super) log: LogStore,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: KeystoreCheckpoint,
@@ -119,6 +121,11 @@ impl Cluster {
     /// What this node may do with the keys it knows, after one attempt to renew a lease that has run out.
     pub async fn standing_after_renewal(&self) -> Standing {
         self.lease.standing_after_renewal().await
+    }
+
+    /// Whether this node's state differs from another node's, and too few nodes answer to say which one is right.
+    pub fn is_disputed(&self) -> bool {
+        self.dispute.is_open()
     }
 
     /// Whether this node leads.

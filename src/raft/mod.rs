@@ -3,6 +3,7 @@
 mod adapter;
 mod cluster;
 mod cluster_file;
+mod dispute;
 mod failure;
 mod forwarding;
 mod integrity;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use openraft::SnapshotPolicy;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::adapter::log_storage::LogStorage;
@@ -16,13 +16,15 @@ use super::adapter::pending::Pending;
 use super::adapter::state_machine::StateMachine;
 use super::cluster::Cluster;
 use super::cluster_file::{self, ClusterFileKeeper};
+use super::dispute::Dispute;
 use super::failure::Failure;
 use super::forwarding::leader::Leadership;
 use super::forwarding::writes::WriteQueue;
-use super::integrity::digest_check;
+use super::integrity::digest_check::DigestCheck;
 use super::integrity::rebuild;
 use super::joining::boot::{self, Beginning, BootError};
 use super::joining::greeting::{Greeter, ShownSeal, peer_list_hash};
+use super::leases::digest_exchange::DigestExchange;
 use super::leases::fence::Fence;
 use super::leases::grants::LeaseGrants;
 use super::leases::held::HeldLease;
@@ -235,6 +237,7 @@ impl PeerListener {
         keystore: Keystore,
         pending: Pending,
         beginning: Option<Beginning>,
+        dispute: Dispute,
     ) -> Result<Raft, StartError> {
         if let Some(Beginning::Join(members) | Beginning::Initialise(members)) = &beginning {
             self.links.set_members(members.clone());
@@ -245,7 +248,7 @@ impl PeerListener {
         let durable = keystore.checkpoint();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
         let state_machine = StateMachine::new(keystore, self.snapshots.clone(), pending);
-        let (network, storage) = (Network::new(Arc::clone(&self.links)), LogStorage::new(self.log.clone()));
+        let (network, storage) = (Network::new(Arc::clone(&self.links), dispute), LogStorage::new(self.log.clone()));
         let raft = Raft::new(self.owner.node_id, raft_config(&self.config)?, network, storage, state_machine);
         let raft = raft.await.map_err(|error| StartError::Consensus(error.to_string()))?;
         // This makes the membership durable before a peer sees it. The peers join because of this membership.
@@ -290,13 +293,15 @@ impl PreparedNode {
         let (links, config, failure) = (Arc::clone(&listener.links), &listener.config, listener.failure.clone());
         let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
         links.belongs_to(Arc::clone(&view));
-        let pending = Pending::default();
-        let raft = listener.consensus(keystore, pending.clone(), beginning).await?;
+        let (digests, unconfirmed) = DigestExchange::new(&keystore);
+        let (pending, dispute) = (Pending::default(), digests.dispute.clone());
+        let raft = listener.consensus(keystore, pending.clone(), beginning, dispute.clone()).await?;
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
         let answering = Running {
             raft: raft.clone(),
             grants: Arc::clone(&grants),
+            digests: Arc::clone(&digests),
             progress: progress.clone(),
             view: Arc::clone(&view),
         };
@@ -308,30 +313,22 @@ impl PreparedNode {
             Arc::clone(&view),
             Metrics::of(&raft),
         ));
-        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants));
-        let (leader_digests, to_check) = mpsc::channel(1);
-        let lease = HeldLease::new(consistency, reads.clone(), progress.clone(), leader_digests);
+        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
+        let lease = HeldLease::new(consistency, reads.clone(), progress.clone());
         let mut spawned = JoinSet::new();
-        spawned.spawn(digest_check::check(
-            to_check,
-            progress.clone(),
-            Arc::clone(&leadership),
-            checkpoint.clone(),
-            failure.clone(),
-        ));
+        let check = DigestCheck {
+            digests,
+            leadership: Arc::clone(&leadership),
+            checkpoint: checkpoint.clone(),
+            failure: failure.clone(),
+        };
+        spawned.spawn(check.run(unconfirmed));
         spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
-        spawned.spawn(tasks::snapshot_when_large(
-            raft.clone(),
-            listener.log.clone(),
-            listener.snapshots.clone(),
-            config.snapshot,
-        ));
-        spawned.spawn(tasks::checkpoint_regularly(
-            checkpoint.clone(),
-            config.snapshot.checkpoint_every,
-            failure.clone(),
-        ));
+        let (log, snapshots) = (listener.log.clone(), listener.snapshots.clone());
+        spawned.spawn(tasks::snapshot_when_large(raft.clone(), log, snapshots, config.snapshot));
+        let every = config.snapshot.checkpoint_every;
+        spawned.spawn(tasks::checkpoint_regularly(checkpoint.clone(), every, failure.clone()));
         spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
         spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
@@ -345,6 +342,7 @@ impl PreparedNode {
             leadership,
             reads,
             lease,
+            dispute,
             log: listener.log,
             snapshots: listener.snapshots,
             checkpoint,

@@ -6,13 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::entries::{self, APPLIED, CLUSTER, KEY, MEMBERSHIP, MEMORY};
-use super::{Keystore, LogId};
+use super::{Keystore, LogId, StateDigest};
 use crate::policy::Rules;
 use crate::state::{Change, Remembered};
-
-/// The keystore keeps the digest at each multiple of this index, so that nodes can compare theirs.
-const DIGEST_EVERY: u64 = 1024;
-const DIGESTS_KEPT: usize = 64;
 
 impl Keystore {
     /// Makes the changes of the command at `index`. Requests see them at once. They see the rules as they were before
@@ -63,11 +59,7 @@ impl Keystore {
     /// Notes that this node has applied the entry `id`.
     pub fn advance(&mut self, id: LogId) {
         self.applied.last = Some(id);
-        if id.index.is_multiple_of(DIGEST_EVERY) {
-            self.digests.push_back((id.index, self.applied.digest));
-            self.digests.drain(..self.digests.len().saturating_sub(DIGESTS_KEPT));
-            self.shown_digests = self.digests.iter().copied().collect();
-        }
+        self.digests.add(StateDigest { index: id.index, digest: self.applied.digest });
     }
 
     /// Whether the next [`Keystore::commit`] may have to wait for the disk, because checkpoints fell behind.

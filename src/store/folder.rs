@@ -27,6 +27,8 @@ const CURRENT: &str = "CURRENT";
 const LEVEL: &str = "LEVEL";
 /// A marker that stands here while a folder is opened. It has one byte for each opening that did not come to its end.
 const OPENING: &str = "OPENING";
+/// A note that what this node has applied differs from what the other nodes have.
+const WRONG: &str = "WRONG";
 /// In a sled folder: the applied position that the last sync made durable.
 const DURABLE: &str = "DURABLE";
 /// What a message about the level calls this folder.
@@ -88,9 +90,18 @@ impl Folders {
         remove_if_there(&self.root.join(OPENING))
     }
 
-    /// Marks the folder in use as damaged.
-    pub(super) fn mark_damaged(&self) -> io::Result<()> {
-        replace_file(&self.root.join(OPENING), &vec![b'x'; OPENINGS_CUT_SHORT as usize])
+    /// Notes that what this node has applied is wrong. Its snapshots may be wrong, too, so the next keystore comes from a
+    /// peer. The note stays until that is in use.
+    pub(super) fn mark_wrong(&self) -> io::Result<()> {
+        replace_file(&self.root.join(WRONG), b"")
+    }
+
+    /// Whether the node noted that what it has applied is wrong.
+    ///
+    /// # Errors
+    /// The file system failed. Then the note may be there.
+    pub(super) fn is_wrong(&self) -> io::Result<bool> {
+        read_if_there(&self.root.join(WRONG)).map(|note| note.is_some())
     }
 
     /// Makes an empty folder. It comes into use with [`Folders::switch_to`].
@@ -107,6 +118,7 @@ impl Folders {
         let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         replace_file(&self.root.join(CURRENT), name.as_bytes())?;
         self.clear_opening_mark()?;
+        remove_if_there(&self.root.join(WRONG))?;
         for number in self.numbers()? {
             let path = self.root.join(folder_name(number));
             if path != folder.path {

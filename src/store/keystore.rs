@@ -1,6 +1,6 @@
 //! The keystore: what this node has applied from the log, in sled for the next start and in memory for requests.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ use super::owner::Owner;
 use super::read_error::ReadError;
 use super::snapshot::Snapshot;
 use super::staging::{Staging, Writes};
-use super::{LogId, Progress, RecordsPerRingVersion, View};
-use crate::state::{Digest, LOWEST_LEVEL, Memory};
+use super::{DigestRing, LogId, Progress, RecordsPerRingVersion, StateDigest, View};
+use crate::state::{LOWEST_LEVEL, Memory};
 
 /// What this node has applied. The state machine owns it, and gives it the changes of committed entries in order.
 pub struct Keystore {
@@ -36,9 +36,7 @@ pub struct Keystore {
     progress: watch::Sender<Progress>,
     pub(super) last_revocation: u64,
     pub(super) malformed: u64,
-    pub(super) digests: VecDeque<(u64, Digest)>,
-    /// The same for those who watch the progress. It seldom changes, but each batch sends it.
-    pub(super) shown_digests: Arc<[(u64, Digest)]>,
+    pub(super) digests: Arc<DigestRing>,
     pub(super) writes: Writes,
     /// The level that `writes` make active, if they do.
     pub(super) new_level: Option<u32>,
@@ -100,9 +98,10 @@ impl Keystore {
         (self.applied, self.membership) = (image.applied, image.membership);
         self.ring_versions = image.ring_versions;
         self.last_revocation = self.applied.index();
-        (self.writes, self.digests, self.shown_digests) = (Writes::new(), VecDeque::new(), Arc::default());
+        self.writes = Writes::new();
         self.changed_pages.clear();
         self.new_level = None;
+        self.note_digest();
         self.publish();
         Ok(())
     }
@@ -122,12 +121,12 @@ impl Keystore {
             malformed: 0,
             applied: image.applied,
             ring_versions: image.ring_versions,
-            digests: VecDeque::new(),
-            shown_digests: Arc::default(),
+            digests: Arc::default(),
             writes: Writes::new(),
             new_level: None,
             changed_pages: BTreeSet::new(),
         };
+        keystore.note_digest();
         keystore.publish();
         keystore
     }
@@ -162,9 +161,21 @@ impl Keystore {
         self.progress.subscribe()
     }
 
+    /// The digests after the last entries applied.
+    pub fn digests(&self) -> Arc<DigestRing> {
+        Arc::clone(&self.digests)
+    }
+
     /// A handle that writes to disk what the keystore has applied.
     pub fn checkpoint(&self) -> KeystoreCheckpoint {
         KeystoreCheckpoint { staging: Arc::clone(&self.staging), folders: self.folders.clone() }
+    }
+
+    /// Adds the digest of a state that did not come entry by entry.
+    fn note_digest(&self) {
+        if let Some(last) = self.applied.last {
+            self.digests.add(StateDigest { index: last.index, digest: self.applied.digest });
+        }
     }
 
     pub(super) fn publish(&self) {
@@ -173,7 +184,6 @@ impl Keystore {
             digest: self.applied.digest,
             last_revocation: self.last_revocation,
             malformed: self.malformed,
-            digests: Arc::clone(&self.shown_digests),
         });
     }
 }
@@ -195,12 +205,12 @@ impl KeystoreCheckpoint {
         self.staging.sync()
     }
 
-    /// Marks the keystore as damaged, so that the next start sets it aside and rebuilds it.
+    /// Notes that the state of this node is wrong, so that the next start sets it aside and takes a peer's.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn mark_damaged(&self) -> io::Result<()> {
-        self.folders.mark_damaged()
+    pub fn mark_wrong(&self) -> io::Result<()> {
+        self.folders.mark_wrong()
     }
 }
 

@@ -3,6 +3,7 @@
 mod build;
 mod changes;
 mod cluster_id;
+mod digest_ring;
 mod entries;
 mod files;
 mod flush;
@@ -32,6 +33,7 @@ mod wire;
 
 pub use build::SnapshotBuild;
 pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError};
+pub use digest_ring::{DigestRing, StateDigest};
 pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
 pub use flush::{FlushFigures, OnDurable};
 pub use image::{Applied, Damage};

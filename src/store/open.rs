@@ -96,7 +96,7 @@ impl Store {
         }
         let snapshots = Snapshots::open(&dir.join("snapshots"))?;
         folders.check_room()?;
-        let opened = damage_only(Keystore::open(folders.clone()))?;
+        let opened = open_keystore(&folders)?;
         let Some(owner) = owner else {
             if dir.join(CLUSTER_FILE).try_exists()? {
                 return Err(OpenError::KeystoreWithoutLog);
@@ -157,6 +157,16 @@ fn mismatch(keystore: &Keystore, log: &LogStore, owner: Owner) -> io::Result<Opt
     Ok(None)
 }
 
+/// The keystore in use, if it is whole and the node did not find it wrong.
+fn open_keystore(folders: &Folders) -> Result<Result<Option<Keystore>, Damage>, OpenError> {
+    if folders.is_wrong()? {
+        // If the file system fails, or another version must read the keystore, everything stays as it is.
+        drop(damage_only(folders.find_current())?);
+        return Ok(Err(Damage::Unreadable("it differs from what the other nodes have".to_owned())));
+    }
+    damage_only(Keystore::open(folders.clone()))
+}
+
 fn rebuild(
     folders: Folders,
     owner: Owner,
@@ -166,6 +176,13 @@ fn rebuild(
 ) -> Result<FoundKeystore, OpenError> {
     folders.check_room()?;
     let aside = folders.set_aside()?;
+    if folders.is_wrong()? {
+        // The snapshots may hold the same wrong state. The node must neither use them nor send them to another one.
+        while let Some(snapshot) = snapshots.newest_for_rebuild()? {
+            snapshots.set_aside(&snapshot)?;
+        }
+        return Ok(FoundKeystore::NeedsPeer { damage });
+    }
     let purged = log.state()?.purged;
     while let Some(snapshot) = snapshots.newest_for_rebuild()? {
         if snapshot.header.applied.last.map(|id| id.index) < purged.map(|id| id.index) {

@@ -1,7 +1,5 @@
 //! How far this node has applied the log, for those who wait for it or watch it.
 
-use std::sync::Arc;
-
 use super::LogId;
 use crate::state::Digest;
 
@@ -16,8 +14,6 @@ pub struct Progress {
     pub last_revocation: u64,
     /// How many commands this node could not read, or found invalid, since it started.
     pub malformed: u64,
-    /// The newest digests at multiples of 1,024: index and digest.
-    pub digests: Arc<[(u64, Digest)]>,
 }
 
 impl Progress {

@@ -7,6 +7,7 @@ mod authorisation;
 mod cluster_file;
 mod damaged;
 mod deletion_window;
+mod differing;
 mod drain;
 mod failover;
 mod file_keys;

@@ -11,5 +11,6 @@ pub mod http2;
 pub mod processes;
 pub mod settings;
 pub mod status;
+pub mod stored;
 pub mod user;
 pub mod ways;

@@ -17,6 +17,7 @@ use openraft::raft::{
 };
 use tonic::{Code, Status};
 
+use crate::raft::dispute::Dispute;
 use crate::raft::peers::contacts::Acknowledged;
 use crate::raft::peers::links::{Links, NodeClient};
 use crate::raft::peers::snapshot_stream;
@@ -32,6 +33,7 @@ type RpcError = RPCError<TypeConfig>;
 /// Makes openraft's clients of the peers.
 pub(in crate::raft) struct Network {
     links: Arc<Links>,
+    dispute: Dispute,
     /// One client for each purpose and peer. openraft asks for a new one for every vote, and a vote must not wait for a
     /// handshake.
     clients: HashMap<(Purpose, NodeId), (Member, NodeClient)>,
@@ -46,8 +48,8 @@ enum Purpose {
 }
 
 impl Network {
-    pub(in crate::raft) fn new(links: Arc<Links>) -> Self {
-        Self { links, clients: HashMap::new() }
+    pub(in crate::raft) fn new(links: Arc<Links>, dispute: Dispute) -> Self {
+        Self { links, dispute, clients: HashMap::new() }
     }
 
     fn peer(&mut self, purpose: Purpose, target: NodeId, member: &Member) -> PeerNetwork {
@@ -58,7 +60,7 @@ impl Network {
             self.clients.insert(key, (member.clone(), client.clone()));
         }
         let acknowledged = self.links.contacts().acknowledged(target);
-        PeerNetwork { own: self.links.owner.node_id, target, client, acknowledged }
+        PeerNetwork { own: self.links.owner.node_id, target, client, acknowledged, dispute: self.dispute.clone() }
     }
 }
 
@@ -68,6 +70,7 @@ pub(in crate::raft) struct PeerNetwork {
     target: NodeId,
     client: Result<NodeClient, String>,
     acknowledged: Arc<Acknowledged>,
+    dispute: Dispute,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -187,6 +190,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        if self.dispute.is_open() {
+            // The state in the snapshot may be wrong, and the peer may be the one that decides which state is right.
+            return Err(unreachable(&io::Error::other("this node's state differs from another node's")));
+        }
         let mut client = self.client()?;
         let file = tokio::fs::File::open(&snapshot.snapshot.path).await.map_err(|error| unreachable(&error))?;
         // A part that cannot be read ends the stream early. The receiver then finds the snapshot cut short and drops

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::digest_check::report_damage;
+use super::digest_check::report_wrong_state;
 use crate::policy::KeyName;
 use crate::raft::cluster::Cluster;
 use crate::raft::forwarding::leader::Leader;
@@ -56,9 +56,9 @@ impl Cluster {
         compared
     }
 
-    /// Marks this node's keystore as damaged and stops the node. The next start rebuilds the keystore.
-    pub fn report_damage(&self, reason: &str) {
-        report_damage(&self.checkpoint, &self.failure, reason);
+    /// Notes that this node's keystore is wrong, and stops the node. The next start takes the state of another node.
+    pub fn report_wrong_state(&self, reason: &str) {
+        report_wrong_state(&self.checkpoint, &self.failure, reason);
     }
 
     async fn compare_once(&self, name: KeyName<'_>, version: u32, by: Instant) -> Comparison {

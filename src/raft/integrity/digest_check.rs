@@ -1,140 +1,164 @@
-//! The digest check: finds out which node is alone when the digests of two nodes differ, and stops that one.
+//! The digest check: finds out which node is wrong when the digests of two nodes differ. A node that is wrong stops, and
+//! takes the state of another one at its next start.
 //!
 //! Two nodes at the same index have the same digest, or one of them has broken an invariant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use super::verdict::{Verdict, verdict};
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::leader::Leadership;
-use crate::raft::leases::read_index::LeaderDigest;
+use crate::raft::leases::digest_exchange::{DigestExchange, UnconfirmedDigest, from_wire, to_wire};
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::DigestRequest;
 use crate::state::Digest;
-use crate::store::{KeystoreCheckpoint, Progress};
+use crate::store::{KeystoreCheckpoint, StateDigest};
 
+/// How long this node waits until it has applied the index of a digest.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// How long a member that is asked waits until it has applied the index in the question.
+pub(in crate::raft) const PEER_CATCH_UP: Duration = Duration::from_millis(500);
 /// How long a member may take to answer with its digest.
 const ANSWER: Duration = Duration::from_secs(1);
+/// The pause between two rounds of asking all members.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often a disputed node asks all members again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Two digests at one index that differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Disagreement {
-    index: u64,
-    own: Digest,
-    leaders: Digest,
+/// What the digest check works with.
+pub(in crate::raft) struct DigestCheck {
+    pub digests: Arc<DigestExchange>,
+    pub leadership: Arc<Leadership>,
+    pub checkpoint: KeystoreCheckpoint,
+    pub failure: Failure,
 }
 
-/// The digest of this node's state at an index. `None` when the node does not keep one for that index.
-pub(in crate::raft) fn digest_at(progress: &Progress, index: u64) -> Option<Digest> {
-    progress.digests.iter().find(|(marked, _)| *marked == index).map(|(_, digest)| *digest)
+/// The digests of all members that answered, at the index of this node's newest one.
+struct Round {
+    own: StateDigest,
+    others: BTreeMap<NodeId, Digest>,
 }
 
-/// Compares each digest of the leader with this node's. If they differ and this node is alone with its digest, it marks
-/// its keystore as damaged and stops. If the leader is alone, the log says that a person must stop the leader.
-pub(in crate::raft) async fn check(
-    mut leader_digests: mpsc::Receiver<LeaderDigest>,
-    progress: watch::Receiver<Progress>,
-    leadership: Arc<Leadership>,
-    checkpoint: KeystoreCheckpoint,
-    failure: Failure,
-) {
-    let mut logged_at = 0;
-    while let Some(leader_digest) = leader_digests.recv().await {
-        let Some(disagreement) = disagreement(&progress.borrow(), leader_digest) else { continue };
-        let Disagreement { index, own, leaders } = disagreement;
-        let others = digests_of_others(&leadership, index).await;
-        if !leader_is_alone(own, leaders, &others) {
-            return report_damage(
-                &checkpoint,
-                &failure,
-                &format!(
-                    "invariant broken: at index {index} the digest of this node's state is {own}, but the leader's is \
-                     {leaders} (other nodes: {}): the keystore of this node is damaged",
-                    listed(&others)
-                ),
-            );
+impl DigestCheck {
+    /// Asks all members for their digests whenever one differs, and again and again while the state is disputed. Returns
+    /// once this node has to stop, because it is wrong.
+    pub(in crate::raft) async fn run(self, mut unconfirmed: mpsc::Receiver<UnconfirmedDigest>) {
+        // The members that differed when they last answered, and for which of them the log has a line.
+        let (mut differing, mut logged) = (BTreeSet::new(), BTreeSet::new());
+        loop {
+            tokio::select! {
+                heard = unconfirmed.recv() => match heard {
+                    Some(heard) if self.differs(heard.digest).await => drop(differing.insert(heard.from)),
+                    Some(_) => continue,
+                    None => return,
+                },
+                () = tokio::time::sleep(ASK_AGAIN), if self.digests.dispute.is_open() => {}
+            }
+            let Some(round) = self.ask_all().await else { continue };
+            match self.judge(&round, &mut differing) {
+                Verdict::Wrong => return self.stop(&round),
+                verdict => self.show(verdict, &round, &differing, &mut logged),
+            }
+            if !self.digests.dispute.is_open() {
+                differing.clear();
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        if logged_at != index {
-            logged_at = index;
-            tracing::error!(
-                index, %own, %leaders, others = listed(&others),
-                "the leader's state differs from that of every other node that answers: stop the leader and move the \
-                 folder 'keystore' out of its data folder, but leave 'log' and 'snapshots' there; it rebuilds the \
-                 keystore at its next start"
-            );
+    }
+
+    /// Whether this node's digest at that index is another one, once it has applied as much. If it does not apply it in
+    /// time, or no longer keeps the digest, nothing is known.
+    async fn differs(&self, theirs: StateDigest) -> bool {
+        self.digests.at(theirs.index, CATCH_UP).await.is_some_and(|own| own != theirs)
+    }
+
+    /// Asks all members for their digest at the index of this node's newest one. `None` before the first entry.
+    async fn ask_all(&self) -> Option<Round> {
+        let own = self.digests.newest()?;
+        let asked = self.leadership.other_members().into_iter().map(async |id| {
+            let mut client = self.leadership.client(id)?;
+            let question = client.fetch_mark(DigestRequest { own: Some(to_wire(own)) });
+            let reply = tokio::time::timeout(ANSWER, question).await.ok()?.ok()?.into_inner();
+            let theirs = from_wire(&reply.digest?)?;
+            (theirs.index == own.index).then_some((id, theirs.digest))
+        });
+        Some(Round { own, others: join_all(asked).await.into_iter().flatten().collect() })
+    }
+
+    /// Judges the digests of a round. Keeps in `differing` who differs, also those that differed before and are silent
+    /// now.
+    fn judge(&self, round: &Round, differing: &mut BTreeSet<NodeId>) -> Verdict {
+        let members = self.leadership.other_members();
+        differing.retain(|id| members.contains(id) && !round.others.contains_key(id));
+        let silent = differing.len();
+        differing.extend(round.others.iter().filter(|(_, digest)| **digest != round.own.digest).map(|(id, _)| *id));
+        verdict(round.own.digest, &round.others, silent)
+    }
+
+    /// Opens or closes the dispute, and logs it. `logged` are the nodes that the last line named.
+    fn show(&self, verdict: Verdict, round: &Round, differing: &BTreeSet<NodeId>, logged: &mut BTreeSet<NodeId>) {
+        let changed = self.digests.dispute.set(verdict == Verdict::Undecided);
+        let is_new = changed || differing != logged;
+        logged.clone_from(differing);
+        let (index, own, others) = (round.own.index, round.own.digest, round.listed());
+        let names: Vec<_> = differing.iter().map(|id| self.leadership.name_of(*id)).collect();
+        let differing = names.join(", ");
+        match verdict {
+            Verdict::Undecided if is_new => tracing::error!(
+                index, %own, others, differing,
+                "this node's state differs from that of another node, and too few nodes answer to say which one is \
+                 right: until they do, this node answers no client. Start the nodes that are down. If none is left to \
+                 start, keep the data folders (cluster.data) of all nodes as they are, and start none of them: this \
+                 version cannot choose between two states"
+            ),
+            Verdict::Right if is_new => tracing::error!(
+                index, %own, others, differing,
+                "another node's state is wrong: it differs from the state that this node and others have. That node \
+                 ends, and takes the state of another node at its next start"
+            ),
+            Verdict::Agreed | Verdict::Right if changed => {
+                tracing::info!(index, "other nodes have this node's state: it may serve again");
+            }
+            _ => {}
         }
+    }
+
+    fn stop(&self, round: &Round) {
+        report_wrong_state(
+            &self.checkpoint,
+            &self.failure,
+            &format!(
+                "invariant broken: at index {} the digest of this node's state is {}, but other nodes agree on another \
+                 one ({}): the keystore of this node is damaged",
+                round.own.index,
+                round.own.digest,
+                round.listed()
+            ),
+        );
     }
 }
 
-/// Marks the keystore as damaged and stops the node. The next start rebuilds the keystore.
-pub(in crate::raft) fn report_damage(checkpoint: &KeystoreCheckpoint, failure: &Failure, reason: &str) {
-    let next = match checkpoint.mark_damaged() {
-        Ok(()) => "the next start rebuilds the keystore".to_owned(),
+impl Round {
+    /// The digests of the others, for a person to read.
+    fn listed(&self) -> String {
+        let listed: Vec<_> = self.others.iter().map(|(id, digest)| format!("node {id} has {digest}")).collect();
+        if listed.is_empty() { "no answer".to_owned() } else { listed.join(", ") }
+    }
+}
+
+/// Notes that the state of this node is wrong, and stops the node. The next start takes the state of another node.
+pub(in crate::raft) fn report_wrong_state(checkpoint: &KeystoreCheckpoint, failure: &Failure, reason: &str) {
+    let next = match checkpoint.mark_wrong() {
+        Ok(()) => "the next start rebuilds the keystore from another node".to_owned(),
         Err(error) => format!(
-            "this node cannot mark its keystore as damaged ({error}): before the next start, move the folder 'keystore' \
-             out of its data folder, but leave 'log' and 'snapshots' there"
+            "this node cannot note that in its data folder ({error}): before the next start, move the folders 'keystore' \
+             and 'snapshots' out of it, but leave 'log' there"
         ),
     };
     failure.report(&format!("{reason}; {next}"));
-}
-
-/// How this node's digest differs from the leader's. `None` when they agree, or when this node keeps no digest of that
-/// index, because it has not applied as much yet or applied it long ago.
-fn disagreement(progress: &Progress, leader: LeaderDigest) -> Option<Disagreement> {
-    let LeaderDigest { index, digest: leaders } = leader;
-    let own = digest_at(progress, index).filter(|own| *own != leaders)?;
-    Some(Disagreement { index, own, leaders })
-}
-
-/// The digests at an index of the other members that answer in time and still keep one.
-async fn digests_of_others(leadership: &Leadership, index: u64) -> BTreeMap<NodeId, Digest> {
-    let asked = leadership.other_members().into_iter().map(async |id| {
-        let mut client = leadership.client(id)?;
-        let reply = tokio::time::timeout(ANSWER, client.fetch_mark(DigestRequest { index })).await.ok()?.ok()?;
-        let digest = reply.into_inner().digest?.as_ref().try_into().ok()?;
-        Some((id, Digest::from_bytes(digest)))
-    });
-    join_all(asked).await.into_iter().flatten().collect()
-}
-
-/// The digests of other members, for a person to read.
-fn listed(others: &BTreeMap<NodeId, Digest>) -> String {
-    let listed: Vec<_> = others.iter().map(|(id, digest)| format!("node {id} has {digest}")).collect();
-    if listed.is_empty() { "no answer".to_owned() } else { listed.join(", ") }
-}
-
-/// Whether more members have this node's digest than the leader's. With two nodes, or while the third is silent, this
-/// node believes the leader.
-fn leader_is_alone(own: Digest, leaders: Digest, others: &BTreeMap<NodeId, Digest>) -> bool {
-    let with = |digest| others.values().filter(|other| **other == digest).count();
-    // This node has its own digest. The leader has the leader's, whether it answers now or not.
-    with(own) + 1 > with(leaders).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_leader_is_alone_only_when_another_node_says_so() {
-        let [own, leaders, third] = [1, 2, 3].map(|byte| Digest::from_bytes([byte; 32]));
-        let table = [
-            (vec![], false),
-            (vec![leaders], false),
-            (vec![leaders, leaders], false),
-            (vec![leaders, third], false),
-            (vec![leaders, own], true),
-            (vec![own], true),
-            (vec![leaders, leaders, own, third], false),
-            (vec![leaders, leaders, own, own], true),
-        ];
-        for (digests, expected) in table {
-            let others: BTreeMap<_, _> = (2..).zip(digests.clone()).collect();
-            assert_eq!(leader_is_alone(own, leaders, &others), expected, "{digests:?}");
-        }
-    }
 }

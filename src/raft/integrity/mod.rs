@@ -3,3 +3,4 @@
 pub(in crate::raft) mod comparison;
 pub(in crate::raft) mod digest_check;
 pub(in crate::raft) mod rebuild;
+mod verdict;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use super::read_index::LeaderDigest;
 use super::reads::Reads;
 use crate::clock;
 use crate::config::ConsistencyConfig;
@@ -52,7 +51,6 @@ pub(in crate::raft) struct HeldLease {
     config: ConsistencyConfig,
     reads: Reads,
     progress: watch::Receiver<Progress>,
-    leader_digests: mpsc::Sender<LeaderDigest>,
 }
 
 impl HeldLease {
@@ -60,7 +58,6 @@ impl HeldLease {
         config: ConsistencyConfig,
         reads: Reads,
         progress: watch::Receiver<Progress>,
-        leader_digests: mpsc::Sender<LeaderDigest>,
     ) -> Arc<Self> {
         Arc::new(Self {
             until_ns: AtomicI64::new(0),
@@ -71,7 +68,6 @@ impl HeldLease {
             config,
             reads,
             progress,
-            leader_digests,
         })
     }
 
@@ -170,10 +166,6 @@ impl HeldLease {
         if progress.wait_for(|progress| progress.reached(answer.last_revocation)).await.is_err() {
             return;
         }
-        if let Some(digest) = answer.leader_digest {
-            // The channel is full while the digest check asks the other nodes. The next renewal brings a digest, too.
-            let _ = self.leader_digests.try_send(digest);
-        }
         let lease = clock::signed_nanos(answer.lease);
         if lease == 0 {
             // The leader's reply lacks the field, or this node asked for none. Otherwise this node would renew without a
@@ -197,7 +189,7 @@ mod tests {
         let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
         let (applied, progress) = watch::channel(Progress::default());
         let (reads, _asked) = Reads::unanswered();
-        let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
+        let lease = HeldLease::new(config, reads, progress);
         lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
         lease.reported_revocation.store(7, Ordering::Release);
         assert!(matches!(lease.standing(), Standing::Behind(_)));
@@ -215,15 +207,9 @@ mod tests {
         let last = crate::store::LogId { term: 1, node: 1, index: 7 };
         let (_applied, progress) = watch::channel(Progress { applied: Some(last), ..Progress::default() });
         let (reads, mut asked) = Reads::unanswered();
-        let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
+        let lease = HeldLease::new(config, reads, progress);
         for (granted, expected) in [(Duration::ZERO, Standing::Over), (Duration::from_secs(60), Standing::Held)] {
-            let answer = ReadIndex {
-                index: 0,
-                last_revocation: 0,
-                leader_digest: None,
-                asked_at_ns: clock::boot_ns(),
-                lease: granted,
-            };
+            let answer = ReadIndex { index: 0, last_revocation: 0, asked_at_ns: clock::boot_ns(), lease: granted };
             let answering = async { asked.recv().await.unwrap().send(Some(answer)).unwrap() };
             tokio::join!(lease.renew(), answering);
             assert_eq!(lease.standing(), expected);
@@ -237,7 +223,7 @@ mod tests {
         let config = ConsistencyConfig { lease: Duration::from_secs(1), offline: Duration::from_secs(3600) };
         let (_applied, progress) = watch::channel(Progress::default());
         let (reads, _asked) = Reads::unanswered();
-        let lease = HeldLease::new(config, reads, progress, mpsc::channel(1).0);
+        let lease = HeldLease::new(config, reads, progress);
         for _ in 0..2 {
             lease.until_ns.store(clock::boot_ns() - 1, Ordering::Release);
             assert!(lease.standing_after_renewal().now_or_never().is_none(), "the first request waits");

@@ -2,15 +2,7 @@
 
 use std::time::Duration;
 
-use crate::state::Digest;
 use crate::store::Progress;
-
-/// The digest of the leader's state at an index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::raft) struct LeaderDigest {
-    pub index: u64,
-    pub digest: Digest,
-}
 
 /// The leader's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +11,6 @@ pub(in crate::raft) struct ReadIndex {
     pub index: u64,
     /// The index of the last revocation up to there; 0 before the first.
     pub last_revocation: u64,
-    /// The newest digest that the leader keeps.
-    pub leader_digest: Option<LeaderDigest>,
     /// When the node sent the question: nanoseconds of its `CLOCK_BOOTTIME`.
     pub asked_at_ns: i64,
     /// The lease that runs from then on. It counts once the node has applied the last revocation.
@@ -30,8 +20,6 @@ pub(in crate::raft) struct ReadIndex {
 impl ReadIndex {
     /// The answer about an index of a leader that has got this far.
     pub(in crate::raft) fn at(index: u64, progress: &Progress, asked_at_ns: i64, lease: Duration) -> Self {
-        let newest = progress.digests.last();
-        let leader_digest = newest.map(|(index, digest)| LeaderDigest { index: *index, digest: *digest });
-        Self { index, last_revocation: progress.last_revocation, leader_digest, asked_at_ns, lease }
+        Self { index, last_revocation: progress.last_revocation, asked_at_ns, lease }
     }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::digest_exchange::{DigestExchange, from_wire, to_wire};
 use super::grants::LeaseGrants;
-use super::read_index::{LeaderDigest, ReadIndex};
+use super::read_index::ReadIndex;
 use crate::clock;
 use crate::raft::forwarding::leader::{Leader, Leadership};
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::ReadIndexRequest;
-use crate::state::Digest;
 
 /// How many questions the queue holds. Callers wait when it is full.
 const QUEUE: usize = 4096;
@@ -29,12 +29,16 @@ pub(in crate::raft) struct Reads {
 
 impl Reads {
     /// Starts the task that asks.
-    pub(in crate::raft) fn start(leadership: Arc<Leadership>, grants: Arc<LeaseGrants>) -> Self {
+    pub(in crate::raft) fn start(
+        leadership: Arc<Leadership>,
+        grants: Arc<LeaseGrants>,
+        digests: Arc<DigestExchange>,
+    ) -> Self {
         let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Option<ReadIndex>>>(QUEUE);
         tokio::spawn(async move {
             let mut round = Vec::new();
             while asked.recv_many(&mut round, QUEUE).await > 0 {
-                let answer = one_round(&leadership, &grants).await;
+                let answer = one_round(&leadership, &grants, &digests).await;
                 for question in round.drain(..) {
                     // The caller may have run out of time.
                     let _ = question.send(answer);
@@ -74,34 +78,40 @@ impl Reads {
 }
 
 /// One round. It ends early when the leader changes, because the old one may not answer for long.
-async fn one_round(leadership: &Leadership, grants: &LeaseGrants) -> Option<ReadIndex> {
+async fn one_round(leadership: &Leadership, grants: &LeaseGrants, digests: &DigestExchange) -> Option<ReadIndex> {
     tokio::select! {
-        answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, grants)) => answer.ok().flatten(),
+        answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, grants, digests)) => answer.ok().flatten(),
         () = leadership.changed_since(leadership.epoch()) => None,
     }
 }
 
-async fn ask(leadership: &Leadership, grants: &LeaseGrants) -> Option<ReadIndex> {
+async fn ask(leadership: &Leadership, grants: &LeaseGrants, digests: &DigestExchange) -> Option<ReadIndex> {
     match leadership.leader() {
         Leader::Here => grants.answer_here().await,
-        Leader::There(id) => ask_peer(leadership, grants, id).await,
+        Leader::There(id) => ask_peer(leadership, grants, digests, id).await,
         Leader::Unknown => None,
     }
 }
 
-async fn ask_peer(leadership: &Leadership, grants: &LeaseGrants, id: NodeId) -> Option<ReadIndex> {
+async fn ask_peer(
+    leadership: &Leadership,
+    grants: &LeaseGrants,
+    digests: &DigestExchange,
+    id: NodeId,
+) -> Option<ReadIndex> {
     let mut client = leadership.client(id)?;
     let asked_at_ns = clock::boot_ns();
     let lease_ns = clock::nanos(grants.lease());
-    let request = ReadIndexRequest { applied: grants.applied(), lease_ns };
+    let request = ReadIndexRequest { applied: grants.applied(), lease_ns, digest: digests.newest().map(to_wire) };
     let reply = client.read_index(request).await.ok()?.into_inner();
-    let (index, digest) = (reply.digest_index, reply.digest.as_ref().try_into().ok().map(Digest::from_bytes));
+    if let Some(digest) = reply.digest.as_ref().and_then(from_wire) {
+        digests.compare(id, digest);
+    }
     let longest = Duration::from_nanos(reply.lease_ns);
     grants.note_longest_lease(longest);
     Some(ReadIndex {
         index: reply.index,
         last_revocation: reply.last_revocation,
-        leader_digest: digest.filter(|_| index > 0).map(|digest| LeaderDigest { index, digest }),
         asked_at_ns,
         lease: longest.min(grants.lease()),
     })

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,8 +18,9 @@ use crate::raft::adapter::state_machine::as_openraft;
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::proposals::propose;
 use crate::raft::integrity::comparison::answer_record;
-use crate::raft::integrity::digest_check::digest_at;
+use crate::raft::integrity::digest_check::PEER_CATCH_UP;
 use crate::raft::joining::greeting::Greeter;
+use crate::raft::leases::digest_exchange::{DigestExchange, from_wire, to_wire};
 use crate::raft::leases::grants::{LeaseGrants, LeaseRequest};
 use crate::raft::log_follow::OwnLogs;
 use crate::raft::peers::links::Links;
@@ -49,6 +49,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 pub(in crate::raft) struct Running {
     pub raft: Raft,
     pub grants: Arc<LeaseGrants>,
+    pub digests: Arc<DigestExchange>,
     pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
 }
@@ -179,6 +180,9 @@ impl Peer for PeerService {
         request: Request<FetchRequest>,
     ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
         let (_, running) = self.check_sender(&request)?;
+        if running.digests.dispute.is_open() {
+            return Err(Status::failed_precondition("its own state differs from another node's, and may be wrong"));
+        }
         let at_least = request.get_ref().at_least;
         let snapshot = newest_or_new(&running.raft, &self.snapshots, at_least).await.map_err(|e| refused(&e))?;
         let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
@@ -207,15 +211,18 @@ impl Peer for PeerService {
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
         let (from, running) = self.check_sender(&request)?;
-        let ReadIndexRequest { applied, lease_ns } = request.into_inner();
+        let ReadIndexRequest { applied, lease_ns, digest } = request.into_inner();
         let question = LeaseRequest { from, applied, lease: Duration::from_nanos(lease_ns) };
         let read = running.grants.answer(question).await.ok_or_else(not_leading)?;
-        let newest = read.leader_digest.unwrap_or_default();
+        // By now this node has applied as much as the member had.
+        let theirs = digest.as_ref().and_then(from_wire);
+        if let Some(theirs) = theirs {
+            running.digests.compare(from, theirs);
+        }
         Ok(Response::new(ReadIndexReply {
             index: read.index,
             last_revocation: read.last_revocation,
-            digest_index: newest.index,
-            digest: Bytes::copy_from_slice(&newest.digest.to_bytes()),
+            digest: running.digests.answer(theirs).map(to_wire),
             lease_ns: clock::nanos(read.lease),
         }))
     }
@@ -237,9 +244,13 @@ impl Peer for PeerService {
     }
 
     async fn fetch_mark(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
-        let (_, running) = self.check_sender(&request)?;
-        let digest = digest_at(&running.progress.borrow(), request.get_ref().index);
-        Ok(Response::new(DigestReply { digest: digest.map(|digest| Bytes::copy_from_slice(&digest.to_bytes())) }))
+        let (from, running) = self.check_sender(&request)?;
+        let Some(theirs) = request.get_ref().own.as_ref().and_then(from_wire) else {
+            return Ok(Response::new(DigestReply::default()));
+        };
+        running.digests.compare(from, theirs);
+        let own = running.digests.at(theirs.index, PEER_CATCH_UP).await;
+        Ok(Response::new(DigestReply { digest: own.map(to_wire) }))
     }
 }
 

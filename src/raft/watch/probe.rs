@@ -52,7 +52,7 @@ async fn ask_again_and_again(leadership: Arc<Leadership>, peer: NodeId) {
 pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience: Duration) {
     let Some(mut client) = leadership.client(peer) else { return };
     // Any call can find that out, because the peer checks each one as it checks those of consensus. This one is cheap.
-    let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest { index: 0 })).await {
+    let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest::default())).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(status)) => Err(PeerTrouble::of(&status)),
         Err(_) => Err(PeerTrouble::TimedOut),

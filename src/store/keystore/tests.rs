@@ -174,21 +174,36 @@ fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
 }
 
 #[test]
-fn a_keystore_marked_as_damaged_stays_so_when_a_start_fails() {
+fn a_wrong_state_comes_from_a_peer_and_never_from_the_nodes_own_snapshots() {
     let dir = tempfile::tempdir().unwrap();
-    let (log, _, keystore) = filled(open(dir.path()), 30);
+    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let own = keystore.begin_snapshot().run(&snapshots).unwrap();
     keystore.checkpoint().run().unwrap();
-    keystore.checkpoint().mark_damaged().unwrap();
+    keystore.checkpoint().mark_wrong().unwrap();
     drop(keystore);
     log.close();
-    for file in ["LEVEL", "OPENING"].map(|name| dir.path().join("keystore").join(name)) {
+    for file in ["LEVEL", "WRONG"].map(|name| dir.path().join("keystore").join(name)) {
         let content = std::fs::read(&file).unwrap();
         make_unreadable(&file);
         assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
         std::fs::remove_dir(&file).unwrap();
         std::fs::write(&file, content).unwrap();
     }
-    assert!(matches!(open_again(dir.path()).unwrap().keystore, FoundKeystore::Rebuilt { .. }));
+    let peers = dir.path().join("peers");
+    std::fs::rename(&own.path, &peers).unwrap();
+    std::fs::copy(&peers, &own.path).unwrap();
+    // It may take several starts until a peer answers.
+    for _ in 0..2 {
+        let store = open_again(dir.path()).unwrap();
+        assert!(matches!(store.keystore, FoundKeystore::NeedsPeer { .. }));
+        assert_eq!(store.snapshots.newest().unwrap(), None);
+        store.log.close();
+    }
+    let store = open_again(dir.path()).unwrap();
+    let received = store.snapshots.accept(&peers, None).unwrap();
+    drop(Store::rebuild_from(dir.path(), store.owner, &received).unwrap());
+    store.log.close();
+    assert_eq!(names(&whole(open_again(dir.path()).unwrap().keystore)).len(), 29);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::{Policy, PolicyName};
-use crate::state::{HIGHEST_LEVEL, stored_policy};
+use crate::state::{Digest, HIGHEST_LEVEL, stored_policy};
 use crate::store::entries;
 
 /// What an entry is, and the entry: key and value.

@@ -1,0 +1,81 @@
+//! Nodes whose states differ: one that differs from two others takes their state, and two without a third answer nobody.
+
+use std::fs;
+
+use super::three_nodes;
+use crate::support::cluster::TestCluster;
+use crate::support::stored;
+use crate::support::user::DataKey;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_differs_from_two_others_takes_their_state() {
+    let mut cluster = three_nodes().await;
+    let keys = cluster.admin().create_many("key", 10).await;
+    let node = cluster.follower().await;
+    alter(&mut cluster, node, 1).await;
+    assert_takes_the_state_of_others(&mut cluster, node, &keys).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_differs_never_uses_its_own_snapshot_again() {
+    let mut cluster = super::cluster(3, super::snapshot_install::snapshots_early).await;
+    let keys = cluster.admin().create_many("key", 240).await;
+    let node = cluster.follower().await;
+    let snapshots = cluster.data(node).join("snapshots");
+    cluster.wait_for("a snapshot", async || fs::read_dir(&snapshots).ok()?.flatten().next().map(drop)).await;
+    alter(&mut cluster, node, 1).await;
+    assert_takes_the_state_of_others(&mut cluster, node, &keys).await;
+    let aside = fs::read_dir(&snapshots).expect("the folder is there").flatten();
+    let aside: Vec<_> = aside.filter(|file| file.path().extension().is_some_and(|end| end == "damaged")).collect();
+    assert!(!aside.is_empty(), "its own snapshots may hold the wrong state");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_that_differ_answer_nobody_until_a_third_decides() {
+    let mut cluster = three_nodes().await;
+    let keys = cluster.admin().create_many("key", 10).await;
+    let (third, node) = (0, 1);
+    cluster.stop(third).await;
+    alter(&mut cluster, node, 1).await;
+    for disputed in [1, 2] {
+        let status = cluster.wait_for_state(disputed, "disputed").await;
+        let reason = status["node"]["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("start the nodes that are down"), "{status}");
+    }
+    cluster.begin_nodes(&[third]).await;
+    assert_takes_the_state_of_others(&mut cluster, node, &keys).await;
+    for other in [0, 2] {
+        cluster.admin().assert_decrypts(other, &keys).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_with_three_states_answer_nobody_and_keep_their_data() {
+    let mut cluster = three_nodes().await;
+    cluster.admin().create_many("key", 10).await;
+    cluster.stop_all().await;
+    stored::alter_record(cluster.data(0), "key-3", 1);
+    stored::alter_record(cluster.data(1), "key-3", 2);
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    // Each node learns it from another one, also those that agree with the leader about nothing.
+    for node in 0..3 {
+        cluster.wait_for_state(node, "disputed").await;
+        assert!(!cluster.data(node).join("keystore/WRONG").exists(), "no node throws its state away");
+    }
+}
+
+/// Stops a node, changes a bit of a record on its disk, and starts it again.
+async fn alter(cluster: &mut TestCluster, node: usize, bit: u8) {
+    cluster.stop(node).await;
+    stored::alter_record(cluster.data(node), "key-3", bit);
+    cluster.begin_nodes(&[node]).await;
+}
+
+async fn assert_takes_the_state_of_others(cluster: &mut TestCluster, node: usize, keys: &[DataKey]) {
+    let ended = cluster.ended(node).await.to_string();
+    assert!(ended.contains("the next start rebuilds the keystore from another node"), "{ended}");
+    cluster.start_nodes(&[node]).await;
+    cluster.admin().assert_decrypts(node, keys).await;
+    cluster.assert_equal_digests().await;
+    assert!(!cluster.data(node).join("keystore/WRONG").exists(), "it is done");
+}
