@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::crypto::{Binding, Cipher, KeyMaterial, RecordKind, Ring, RingWrap, RootKey, Secret};
 use crate::policy::{Author, Identity};
-use crate::state::{ClusterId, ClusterState, CreationId, KeyRecord, RingVersion, Seal};
+use crate::state::{ClusterId, ClusterState, CreationId, KeyRecord, RingLink, RingVersion, Seal, SealId};
 
 /// Rewrites the vectors when it is `1`. CONTRIBUTING.md says when that is allowed.
 const REWRITE: &str = "KEYRAFT_REWRITE_VECTORS";
@@ -162,21 +162,29 @@ pub(crate) fn wraps() -> Vec<RingWrap> {
 
 /// A wrap as it is stored.
 pub(crate) fn wrap_bytes(wrap: &RingWrap) -> Bytes {
-    [&[1][..], &wrap.seal, &wrap.nonce, &wrap.sealed].concat().into()
+    wrap.encode().into()
+}
+
+/// The second version, sealed under the first.
+pub(crate) fn link() -> RingLink {
+    RingLink { previous: 1, sealed: ring().link_with_nonce(2, 1, &CLUSTER.0, 0x2e).into() }
 }
 
 /// The facts about the cluster with which it begins.
 pub(crate) fn cluster() -> ClusterState {
     let of = |version| wraps().iter().filter(|wrap| wrap.version == version).map(wrap_bytes).collect();
-    let seals = [("first", SEALS[0]), ("second", SEALS[1])].map(|(name, id)| Seal { id, name: name.to_owned() });
+    let seals =
+        [("first", SEALS[0]), ("second", SEALS[1])].map(|(name, id)| Seal { id: SealId(id), name: name.to_owned() });
     ClusterState {
         id: CLUSTER,
         level: 1,
-        ring: [1, 2].map(|version| RingVersion { version, wraps: of(version) }).into(),
+        ring: [1, 2].map(|version| RingVersion { version, wraps: of(version), link: (version == 2).then(link) }).into(),
         active_ring_version: ACTIVE_RING,
         time_ns: 0,
         created_at: Some(TIME_NS),
         seals: seals.into(),
+        last_ring_version: 2,
+        ring_notes: Vec::new(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Memory for root keys and ring keys, which the system neither swaps out, nor dumps, nor hands to a forked process.
 //!
 //! Each secret has a page of its own. That takes few pages: a node holds one for each ring version, and one or two for a
-//! root key while it opens a seal. So they fit into the 64 KiB that an old system lets a process lock.
+//! root key while it opens a seal. A ring has at most 64 versions and usually one or two, so they even fit into the 64 KiB
+//! that an old system lets a process lock.
 //!
 //! This is the one file of Keyraft with `unsafe` code (design, "Secrets in memory").
 

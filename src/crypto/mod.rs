@@ -40,7 +40,7 @@ pub use locked::{LockedSecret, MemoryUnprotected, check_memory_protection};
 pub use mask::{FIRST_VERSION, Mask, candidates};
 pub use record::RecordOpenError;
 pub use ring::{Ring, UnwrapError};
-pub use ring_wrap::RingWrap;
+pub use ring_wrap::{RingWrap, SealedRingVersion, is_link};
 pub use root::{RootKey, RootKeyError};
 pub use sealed_secret::{SealedSecretError, SecretKind, ring_version_of};
 pub use secret::Secret;

@@ -1,6 +1,6 @@
 //! The cluster's key ring: it seals the records of keys, and root keys wrap it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::hmac::Hmac;
 use super::mask::FIRST_VERSION;
-use super::ring_wrap::RingWrap;
+use super::ring_wrap::{RingWrap, SealedRingVersion, open_link, seal_link};
 use super::{LockedSecret, RootKey, Secret, SigningKey, random};
 
 /// The opened ring. Its active version seals new records. Older versions open older records.
@@ -57,29 +57,68 @@ impl Ring {
         Self { active: FIRST_VERSION, keys: BTreeMap::from([(FIRST_VERSION, Arc::new(LockedSecret::random()))]) }
     }
 
-    /// Opens a ring. A wrap does not say which root key made it, so this tries each wrap of a version.
+    /// Opens a ring from three sources: the versions that `known` has open, the root key, and versions that are open
+    /// already. A wrap does not say which root key made it, so this tries each wrap of a version.
+    ///
+    /// Above the active version, the ring lacks what does not open. It also lacks a version there whose key differs from
+    /// one of these to another: the cluster cannot use it, because the nodes would not agree on the key.
     ///
     /// # Errors
-    /// The root key opens no wrap of a version.
-    pub fn unwrap(wraps: &[RingWrap], active: u32, root: &RootKey, cluster: &[u8; 16]) -> Result<Self, UnwrapError> {
-        let versions: BTreeSet<u32> = wraps.iter().map(|wrap| wrap.version).collect();
-        if !versions.contains(&active) {
-            return Err(UnwrapError::MissingVersion { version: active });
+    /// The active version or an older one does not open.
+    pub fn open(
+        versions: &[SealedRingVersion<'_>],
+        active: u32,
+        known: Option<&Self>,
+        root: Option<&RootKey>,
+        cluster: &[u8; 16],
+    ) -> Result<Self, UnwrapError> {
+        let mut sorted: Vec<_> = versions.iter().collect();
+        sorted.sort_by_key(|version| version.version);
+        let mut keys = BTreeMap::new();
+        // A version is sealed under an older one, which the order has opened before.
+        for version in &sorted {
+            let mut found = candidates(version, &keys, known, root, cluster);
+            let agree = found.windows(2).all(|pair| pair[0] == pair[1]);
+            if !found.is_empty() && (agree || version.version <= active) {
+                keys.insert(version.version, found.swap_remove(0));
+            }
         }
-        let of = |version| wraps.iter().filter(move |wrap| wrap.version == version);
-        let open = |version: &u32| Some((*version, of(*version).find_map(|wrap| wrap.open(root, cluster))?.into()));
-        let keys: BTreeMap<_, _> = versions.iter().filter_map(open).collect();
-        match versions.iter().find(|version| !keys.contains_key(version)) {
-            None => Ok(Self { active, keys }),
-            Some(&version) if keys.is_empty() => Err(UnwrapError::WrongRootKey { version, wraps: of(version).count() }),
-            Some(&version) => Err(UnwrapError::MissingWrap { version }),
+        if let Some(closed) = sorted.iter().find(|v| v.version <= active && !keys.contains_key(&v.version)) {
+            let (version, wraps) = (closed.version, closed.wraps.len());
+            let wrong = UnwrapError::WrongRootKey { version, wraps };
+            return Err(if keys.is_empty() { wrong } else { UnwrapError::MissingWrap { version } });
         }
+        keys.contains_key(&active)
+            .then_some(Self { active, keys })
+            .ok_or(UnwrapError::MissingVersion { version: active })
     }
 
-    /// Wraps every version with the root key of the seal with this id.
-    pub fn wrap(&self, root: &RootKey, seal: [u8; 16], cluster: &[u8; 16]) -> Vec<RingWrap> {
-        let wrap = |(&version, key): (_, &Arc<_>)| RingWrap::new(version, key, root, seal, cluster, random::bytes());
-        self.keys.iter().map(wrap).collect()
+    /// Wraps a version for the seal with this id, which has this root key. `None` if the ring does not have the version.
+    pub fn wrap(&self, version: u32, root: &RootKey, seal: [u8; 16], cluster: &[u8; 16]) -> Option<RingWrap> {
+        Some(RingWrap::new(version, self.key(version)?, root, seal, cluster, random::bytes()))
+    }
+
+    /// The same ring with one version more, which seals nothing yet.
+    pub fn with_new_version(&self, version: u32) -> Self {
+        let mut ring = self.clone();
+        ring.keys.insert(version, Arc::new(LockedSecret::random()));
+        ring
+    }
+
+    /// Seals the key of a version under the active version. `None` if the ring does not have the version.
+    pub fn link(&self, version: u32, cluster: &[u8; 16]) -> Option<Vec<u8>> {
+        let previous = (self.active, self.active_key());
+        Some(seal_link(version, self.key(version)?, previous, cluster, random::bytes()))
+    }
+
+    /// Whether this is a wrap of a key in this ring, and the root key opens it.
+    pub fn is_wrapped_in(&self, wrap: &RingWrap, root: &RootKey, cluster: &[u8; 16]) -> bool {
+        wrap.open(root, cluster).is_some_and(|opened| self.key(wrap.version) == Some(&opened))
+    }
+
+    /// The versions that are open, in order.
+    pub fn versions(&self) -> impl Iterator<Item = u32> {
+        self.keys.keys().copied()
     }
 
     /// The version that seals new records.
@@ -133,6 +172,28 @@ impl Ring {
         let key = self.key(version).expect("the ring has the version");
         RingWrap::new(version, key, root, seal, cluster, [nonce; 12])
     }
+
+    /// Seals one version under another, with this nonce.
+    pub(crate) fn link_with_nonce(&self, version: u32, previous: u32, cluster: &[u8; 16], nonce: u8) -> Vec<u8> {
+        let key = |version| self.key(version).expect("the ring has the version");
+        seal_link(version, key(version), (previous, key(previous)), cluster, [nonce; 12])
+    }
+}
+
+/// What the sources of a version's key yield.
+fn candidates(
+    version: &SealedRingVersion<'_>,
+    open: &BTreeMap<u32, Arc<LockedSecret<32>>>,
+    known: Option<&Ring>,
+    root: Option<&RootKey>,
+    cluster: &[u8; 16],
+) -> Vec<Arc<LockedSecret<32>>> {
+    let known = known.and_then(|ring| ring.keys.get(&version.version)).cloned();
+    let linked = version.link.and_then(|(previous, link)| {
+        open_link(version.version, link, (previous, open.get(&previous)?), cluster).map(Arc::new)
+    });
+    let wrapped = root.and_then(|root| version.wraps.iter().find_map(|wrap| wrap.open(root, cluster))).map(Arc::new);
+    known.into_iter().chain(linked).chain(wrapped).collect()
 }
 
 #[cfg(test)]
@@ -150,19 +211,81 @@ mod tests {
         Arc::new(LockedSecret::random())
     }
 
+    /// The versions of a ring, each with a wrap of this root key.
+    fn wrapped(ring: &Ring, root: &RootKey) -> Vec<SealedRingVersion<'static>> {
+        let wrap = |version| SealedRingVersion {
+            version,
+            wraps: ring.wrap(version, root, SEAL, &CLUSTER).into_iter().collect(),
+            link: None,
+        };
+        ring.versions().map(wrap).collect()
+    }
+
+    fn open(versions: &[SealedRingVersion<'_>], active: u32, root: &RootKey) -> Result<Ring, UnwrapError> {
+        Ring::open(versions, active, None, Some(root), &CLUSTER)
+    }
+
     #[test]
     fn every_version_round_trips() {
         let (ring, root) = (ring_of_three(), RootKey::random());
-        assert_eq!(Ring::unwrap(&ring.wrap(&root, SEAL, &CLUSTER), 2, &root, &CLUSTER), Ok(ring));
+        assert_eq!(open(&wrapped(&ring, &root), 2, &root), Ok(ring));
     }
 
     #[test]
     fn each_of_several_seals_opens_it() {
         let (ring, roots) = (ring_of_three(), [RootKey::random(), RootKey::random()]);
-        let wraps: Vec<_> = roots.iter().flat_map(|root| ring.wrap(root, random::bytes(), &CLUSTER)).collect();
-        for root in &roots {
-            assert_eq!(Ring::unwrap(&wraps, 2, root, &CLUSTER).as_ref(), Ok(&ring));
+        let mut versions = wrapped(&ring, &roots[0]);
+        for version in &mut versions {
+            version.wraps.extend(ring.wrap(version.version, &roots[1], [3; 16], &CLUSTER));
         }
+        for root in &roots {
+            assert_eq!(open(&versions, 2, root).as_ref(), Ok(&ring));
+            let own = |wrap: &&RingWrap| ring.is_wrapped_in(wrap, root, &CLUSTER);
+            assert_eq!(versions[1].wraps.iter().filter(own).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_version_without_a_wrap_opens_under_the_version_that_was_active_before() {
+        let (ring, root) = (Ring::generate(), RootKey::random());
+        let mut versions = wrapped(&ring, &root);
+        let ring = ring.with_new_version(2);
+        let (first, second) = (ring.link(2, &CLUSTER).unwrap(), {
+            let active = Ring { active: 2, ..ring.with_new_version(3) };
+            (active.link(3, &CLUSTER).unwrap(), active)
+        });
+        versions.push(SealedRingVersion { version: 2, wraps: Vec::new(), link: Some((1, &first)) });
+        versions.push(SealedRingVersion { version: 3, wraps: Vec::new(), link: Some((2, &second.0)) });
+        assert_eq!(open(&versions, 2, &root).as_ref(), Ok(&second.1));
+        // The node keeps what it has open, so it needs no root key.
+        let known = Ring::open(&versions[..1], 1, None, Some(&root), &CLUSTER).unwrap();
+        assert_eq!(Ring::open(&versions, 2, Some(&known), None, &CLUSTER).as_ref(), Ok(&second.1));
+        // It is bound to both versions and to the cluster.
+        for (previous, version, cluster) in [(1, 4, CLUSTER), (2, 2, CLUSTER), (1, 2, [9; 16])] {
+            let key = (previous, ring.key(1).unwrap());
+            assert!(open_link(version, &first, key, &cluster).is_none());
+        }
+        for byte in 0..first.len() {
+            let mut changed = first.clone();
+            changed[byte] ^= 1;
+            assert!(open_link(2, &changed, (1, ring.key(1).unwrap()), &CLUSTER).is_none());
+        }
+    }
+
+    #[test]
+    fn a_version_above_the_active_one_need_not_open() {
+        let (ring, root) = (ring_of_three(), RootKey::random());
+        let mut versions = wrapped(&ring, &root);
+        versions[2].wraps.clear();
+        assert_eq!(open(&versions, 2, &root).unwrap().versions().collect::<Vec<_>>(), [1, 2]);
+        // Its wrap has another key than the node knows: the nodes would not agree.
+        let other = Ring { active: 2, keys: BTreeMap::from([(3, random_key())]) };
+        versions[2].wraps.extend(other.wrap(3, &root, SEAL, &CLUSTER));
+        let opened = Ring::open(&versions, 2, Some(&ring), Some(&root), &CLUSTER).unwrap();
+        assert_eq!(opened.versions().collect::<Vec<_>>(), [1, 2]);
+        assert!(!ring.is_wrapped_in(&versions[2].wraps[0], &root, &CLUSTER));
+        versions[1].wraps.clear();
+        assert_eq!(open(&versions, 2, &root), Err(UnwrapError::MissingWrap { version: 2 }));
     }
 
     #[test]
@@ -180,30 +303,29 @@ mod tests {
     #[test]
     fn a_root_key_that_opens_nothing_is_the_wrong_one() {
         let (ring, root) = (Ring::generate(), RootKey::random());
-        let wraps = ring.wrap(&root, SEAL, &CLUSTER);
-        let unwrap = |wraps: &[RingWrap], root: &RootKey, cluster: &[u8; 16]| Ring::unwrap(wraps, 1, root, cluster);
+        let versions = wrapped(&ring, &root);
         let wrong = Err(UnwrapError::WrongRootKey { version: 1, wraps: 1 });
-        assert_eq!(unwrap(&wraps, &RootKey::random(), &CLUSTER), wrong);
-        assert_eq!(unwrap(&wraps, &root, &[9; 16]), wrong);
-        assert_eq!(unwrap(&[], &root, &CLUSTER), Err(UnwrapError::MissingVersion { version: 1 }));
+        assert_eq!(open(&versions, 1, &RootKey::random()), wrong);
+        assert_eq!(Ring::open(&versions, 1, None, Some(&root), &[9; 16]), wrong);
+        assert_eq!(open(&[], 1, &root), Err(UnwrapError::MissingVersion { version: 1 }));
         for byte in 0..48 {
-            let mut wraps = wraps.clone();
-            wraps[0].sealed[byte] ^= 1;
-            assert_eq!(unwrap(&wraps, &root, &CLUSTER), wrong);
+            let mut versions = versions.clone();
+            versions[0].wraps[0].sealed[byte] ^= 1;
+            assert_eq!(open(&versions, 1, &root), wrong);
         }
-        let two = [wraps.clone(), wraps].concat();
-        let texts = [&two[..1], &two].map(|wraps| unwrap(wraps, &RootKey::random(), &CLUSTER).unwrap_err().to_string());
-        assert!(texts[0].contains("it does not open the wrap of version 1 of"), "{texts:?}");
-        assert!(texts[1].contains("it does not open any of the 2 wraps of version 1 of"), "{texts:?}");
+        let text = |versions: &[_]| open(versions, 1, &RootKey::random()).unwrap_err().to_string();
+        assert!(text(&versions).contains("it does not open the wrap of version 1 of"), "{}", text(&versions));
+        let mut twice = versions.clone();
+        twice[0].wraps.extend(versions[0].wraps.clone());
+        assert!(text(&twice).contains("it does not open any of the 2 wraps of version 1 of"), "{}", text(&twice));
     }
 
     #[test]
     fn a_wrap_does_not_open_as_another_version() {
         let (ring, root) = (ring_of_three(), RootKey::random());
-        let mut wraps = ring.wrap(&root, SEAL, &CLUSTER);
-        wraps[0].version = 4;
-        let missing = Err(UnwrapError::MissingWrap { version: 4 });
-        assert_eq!(Ring::unwrap(&wraps, 2, &root, &CLUSTER), missing);
+        let mut versions = wrapped(&ring, &root);
+        versions[0].wraps[0].version = 4;
+        assert_eq!(open(&versions, 2, &root), Err(UnwrapError::MissingWrap { version: 1 }));
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! The cluster's key ring on this node: how its wraps are stored, and how a root key opens it.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+use bytes::Bytes;
 use thiserror::Error;
 
-use crate::crypto::{Ring, RingWrap, RootKey, UnwrapError, random};
-use crate::state::{ClusterId, ClusterState, RingVersion, Seal};
-
-/// The first byte of an encoded wrap.
-const FORMAT: u8 = 1;
-/// The length of an encoded wrap.
-const WRAP_BYTES: usize = 1 + 16 + 12 + 48;
+use crate::crypto::{Ring, RingWrap, RootKey, SealedRingVersion, UnwrapError, random};
+use crate::state::{ClusterId, ClusterState, RingVersion, Seal, SealId};
 
 /// The name of the seal with which a cluster begins.
 const FIRST_SEAL: &str = "first";
@@ -23,7 +20,7 @@ pub struct OpenedRing {
 }
 
 /// Gives the root key whenever the node needs it again, as the seal of its configuration has it then.
-pub type RootKeySource = Box<dyn Fn() -> Result<RootKey, SealError> + Send + Sync>;
+pub type RootKeySource = Arc<dyn Fn() -> Result<RootKey, SealError> + Send + Sync>;
 
 /// Why the key ring does not open.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -31,7 +28,7 @@ pub enum SealError {
     /// The node cannot get a root key, for this reason.
     #[error("{0}")]
     NoRootKey(String),
-    /// Another root key wrapped the ring, or a wrap is damaged.
+    /// The root key does not open the ring.
     #[error(transparent)]
     Unwrap(#[from] UnwrapError),
     /// A wrap has a format that this version of Keyraft does not know.
@@ -47,46 +44,71 @@ pub enum SealError {
 /// The facts about a new cluster that begins at this feature level: an id, the time, and a ring of one version that the
 /// root key wraps.
 pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> ClusterState {
-    let (id, seal) = (ClusterId(random::bytes()), Seal { id: random::bytes(), name: FIRST_SEAL.to_owned() });
+    let (id, seal) = (ClusterId(random::bytes()), Seal { id: SealId(random::bytes()), name: FIRST_SEAL.to_owned() });
     let ring = Ring::generate();
-    let versions = ring.wrap(root, seal.id, &id.0).into_iter();
+    let wraps = |version| ring.wrap(version, root, seal.id.0, &id.0).iter().map(encode).collect();
     ClusterState {
         id,
         level,
-        ring: versions.map(|wrap| RingVersion { version: wrap.version, wraps: vec![encode(&wrap)] }).collect(),
+        ring: ring.versions().map(|version| RingVersion { version, wraps: wraps(version), link: None }).collect(),
         active_ring_version: ring.active(),
         time_ns: 0,
         created_at: Some(created_at),
+        last_ring_version: ring.active(),
         seals: vec![seal],
+        ring_notes: Vec::new(),
     }
 }
 
-/// Opens the ring of a cluster: every version of it, by the wrap that this root key opens.
+/// Opens the ring of a cluster: every version of it by the wrap that this root key opens, or under an older version. The
+/// ring may lack versions above the active one.
 ///
 /// # Errors
 /// The root key does not open it.
 pub fn open_ring(cluster: ClusterId, ring: &[RingVersion], active: u32, root: &RootKey) -> Result<Ring, SealError> {
-    let wraps = ring.iter().flat_map(|version| version.wraps.iter().map(|wrap| (version.version, wrap)));
-    let decoded = wraps.map(|(version, wrap)| decode(version, wrap).ok_or(SealError::UnknownWrap { version }));
-    let wraps = decoded.collect::<Result<Vec<_>, _>>()?;
-    Ok(Ring::unwrap(&wraps, active, root, &cluster.0)?)
+    open_with(cluster, ring, active, None, Some(root))
 }
 
-/// Encodes a wrap: format `u8`, seal id `[16]`, nonce `[12]`, sealed `[48]`.
-fn encode(wrap: &RingWrap) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(WRAP_BYTES);
-    bytes.put_u8(FORMAT);
-    bytes.put_slice(&wrap.seal);
-    bytes.put_slice(&wrap.nonce);
-    bytes.put_slice(&wrap.sealed);
-    bytes.freeze()
+/// Opens the ring in these facts, of which this node has an older state open. It does not need a root key for a version
+/// that is sealed under one that is open.
+pub(super) fn reopen(cluster: &ClusterState, open: &Ring, root: Option<&RootKey>) -> Result<Ring, SealError> {
+    open_with(cluster.id, &cluster.ring, cluster.active_ring_version, Some(open), root)
 }
 
-fn decode(version: u32, bytes: &[u8]) -> Option<RingWrap> {
-    let rest = bytes.strip_prefix(&[FORMAT])?;
-    let (seal, rest) = rest.split_first_chunk()?;
-    let (nonce, rest) = rest.split_first_chunk()?;
-    Some(RingWrap { version, seal: *seal, nonce: *nonce, sealed: rest.try_into().ok()? })
+fn open_with(
+    cluster: ClusterId,
+    ring: &[RingVersion],
+    active: u32,
+    known: Option<&Ring>,
+    root: Option<&RootKey>,
+) -> Result<Ring, SealError> {
+    let versions: Vec<_> = ring.iter().map(sealed).collect();
+    Ring::open(&versions, active, known, root, &cluster.0).map_err(|error| match error {
+        UnwrapError::MissingWrap { version } | UnwrapError::WrongRootKey { version, .. }
+            if has_unknown(ring, version) =>
+        {
+            SealError::UnknownWrap { version }
+        }
+        error => error.into(),
+    })
+}
+
+/// A ring version for `crypto`, without wraps of an unknown form.
+fn sealed(version: &RingVersion) -> SealedRingVersion<'_> {
+    let wraps = version.wraps.iter().filter_map(|wrap| RingWrap::decode(version.version, wrap)).collect();
+    let link = version.link.as_ref().map(|link| (link.previous, &*link.sealed));
+    SealedRingVersion { version: version.version, wraps, link }
+}
+
+/// Whether a version has a wrap of an unknown form.
+fn has_unknown(ring: &[RingVersion], version: u32) -> bool {
+    let wraps = ring.iter().filter(|found| found.version == version).flat_map(|found| &found.wraps);
+    wraps.into_iter().any(|wrap| RingWrap::decode(version, wrap).is_none())
+}
+
+/// A wrap as the cluster stores it.
+pub(super) fn encode(wrap: &RingWrap) -> Bytes {
+    wrap.encode().into()
 }
 
 /// Opens the ring in these facts.
@@ -115,8 +137,8 @@ mod tests {
     fn a_wrap_names_its_seal_and_not_its_root_key() {
         let root = RootKey::random();
         let cluster = new_cluster(1, &root, 0);
-        let wrap = decode(1, &cluster.ring[0].wraps[0]).unwrap();
-        assert_eq!(wrap.seal, cluster.seals[0].id);
+        let wrap = RingWrap::decode(1, &cluster.ring[0].wraps[0]).unwrap();
+        assert_eq!(SealId(wrap.seal), cluster.seals[0].id);
         let stored = cluster.into_stored().bytes;
         assert!(!stored.windows(32).any(|bytes| bytes == root.fingerprint()));
     }

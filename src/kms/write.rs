@@ -93,8 +93,8 @@ pub(super) fn result_of(outcome: Outcome) -> Result<(), Error> {
         Outcome::IdentityNotFound => Err(Error::IdentityNotFound),
         Outcome::IdentityIsAdmin => Err(Error::IdentityIsAdmin),
         Outcome::LastAdmin => Err(Error::LastAdmin),
-        // These never reach a client. The node serves only once the cluster is initialised, no client raises the level,
-        // and the callers that can get `RingInactive`, `VersionTaken`, `KeyWaiting` or `LevelNotActive` handle them.
+        // These never reach a client. The node serves only once the cluster is initialised, no client raises the level
+        // or changes the ring, and the callers that can get `RingInactive`, `VersionTaken`, `KeyWaiting` or `LevelNotActive` handle them.
         Outcome::RingInactive
         | Outcome::AlreadyInitialised
         | Outcome::NotInitialised
@@ -102,7 +102,15 @@ pub(super) fn result_of(outcome: Outcome) -> Result<(), Error> {
         | Outcome::VersionTaken
         | Outcome::KeyWaiting
         | Outcome::LevelNotActive
-        | Outcome::LevelNotNext => Err(Error::Stopping),
+        | Outcome::LevelNotNext
+        | Outcome::RingVersionExists
+        | Outcome::RingVersionNotFound
+        | Outcome::RingVersionActive
+        | Outcome::RingNotOpened
+        | Outcome::RingVersionInUse
+        | Outcome::RingChanged
+        | Outcome::SealExists
+        | Outcome::SealNotFound => Err(Error::Stopping),
         #[cfg(feature = "level-2")]
         Outcome::Noted => Err(Error::Stopping),
     }

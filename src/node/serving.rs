@@ -114,7 +114,7 @@ fn state_of(parts: &Arc<Parts>) -> StateSource {
 fn root_key_of(parts: &Arc<Parts>) -> RootKeySource {
     let parts = Arc::downgrade(parts);
     let stopping = || SealError::NoRootKey("the node is stopping".to_owned());
-    Box::new(move || seal::root_key(&parts.upgrade().ok_or_else(stopping)?.config.load().seal))
+    Arc::new(move || seal::root_key(&parts.upgrade().ok_or_else(stopping)?.config.load().seal))
 }
 
 /// Whether the node may answer clients: it heard of a leader recently enough, its state is not disputed, and it can

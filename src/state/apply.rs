@@ -2,6 +2,7 @@
 
 mod access;
 mod keys;
+mod ring;
 
 use super::change::{Change, Current, Decision};
 use super::level::Level;
@@ -9,9 +10,6 @@ use super::level::Level;
 use super::level_2;
 use super::{ClusterState, Command, EncodedCommand, Init, Operation, Outcome, RecordedOutcome, stored_assignment};
 use crate::policy::{ActionKind, Actor, KeyAction, Rules};
-
-/// More than the facts about a cluster take with hundreds of ring versions. An entry of a snapshot must hold them.
-const MAX_CLUSTER_BYTES: usize = 64 * 1024;
 
 /// Decides a command. The outcome and the changes are the same on every node, for any bytes, and for ever: what is
 /// decided here at a level of a released version never changes.
@@ -105,6 +103,7 @@ fn decide_at_level_1(command: &Command, cluster: &ClusterState, current: Current
         Operation::RecordUse(uses) => keys::record_uses(uses, current),
         Operation::AdvanceTime { time_ns } => Ok(advance_time(*time_ns, cluster)),
         Operation::Access(change) => access::decide(change, command, current.rules),
+        Operation::Ring(change) => ring::decide(change, cluster, current),
         Operation::RaiseLevel { .. } => Err(Outcome::LevelNotNext),
     }
 }
@@ -117,7 +116,11 @@ fn check_permission(command: &Command, rules: &Rules) -> Result<(), Outcome> {
     let permitted = match (actor, action) {
         (Actor::Node, None) => matches!(
             operation,
-            Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } | Operation::RaiseLevel { .. }
+            Operation::Init(_)
+                | Operation::RecordUse(_)
+                | Operation::AdvanceTime { .. }
+                | Operation::RaiseLevel { .. }
+                | Operation::Ring(_)
         ),
         (Actor::Node, Some(_)) => fits && matches!(operation, Operation::CreateKey { .. } | Operation::PurgeKey(_)),
         (Actor::Client { .. }, Some(action)) => {
@@ -132,9 +135,11 @@ fn check_permission(command: &Command, rules: &Rules) -> Result<(), Outcome> {
 fn actions(operation: &Operation) -> &'static [ActionKind] {
     use ActionKind::Key;
     match operation {
-        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } | Operation::RaiseLevel { .. } => {
-            &[]
-        }
+        Operation::Init(_)
+        | Operation::RecordUse(_)
+        | Operation::AdvanceTime { .. }
+        | Operation::RaiseLevel { .. }
+        | Operation::Ring(_) => &[],
         Operation::CreateKey { .. } => &[Key(KeyAction::Create), Key(KeyAction::Import)],
         Operation::RotateKey { .. } => &[Key(KeyAction::Rotate)],
         Operation::SetVersion { disabled: true, .. } => &[Key(KeyAction::Disable)],
@@ -149,7 +154,7 @@ fn actions(operation: &Operation) -> &'static [ActionKind] {
 /// The cluster begins at the level of its first command.
 fn initialise(level: u32, init: &Init) -> Decision {
     let cluster = init.cluster.clone().into_stored();
-    if cluster.value.level != level || cluster.bytes.len() > MAX_CLUSTER_BYTES {
+    if cluster.value.level != level || cluster.bytes.len() > ring::MAX_CLUSTER_BYTES {
         return Err(Outcome::Malformed);
     }
     let mut changes = vec![Change::SetCluster(cluster)];
@@ -175,5 +180,7 @@ mod frozen_tests;
 mod level_2_tests;
 #[cfg(test)]
 mod level_tests;
+#[cfg(test)]
+mod ring_tests;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,10 @@ pub struct Current<'a> {
     pub record: &'a dyn Fn(&str, Option<u32>) -> Option<KeyRecord>,
     /// The outcomes of the last commands.
     pub memory: &'a Memory,
+    /// The ids of all members, learners too.
+    pub members: &'a dyn Fn() -> Vec<u64>,
+    /// How many records of keys are sealed under a version of the ring.
+    pub records_under: &'a dyn Fn(u32) -> u64,
 }
 
 /// One change to the state. Changes are made in the order in which `apply` returns them.

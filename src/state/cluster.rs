@@ -6,30 +6,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::decode_error::DecodeError;
+use super::ring::{RingNote, RingVersion, Seal};
 use super::stored::Stored;
 use super::wire;
 
 /// 128 random bits, different for each cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 16]);
-
-/// One version of the key ring, wrapped once for every seal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RingVersion {
-    /// The version, from 1.
-    pub version: u32,
-    /// The wraps, each as `kms` encodes it.
-    pub wraps: Vec<Bytes>,
-}
-
-/// A source of the root key. Each wrap names the seal that it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seal {
-    /// Random. Unlike a fingerprint, it does not depend on the root key.
-    pub id: [u8; 16],
-    /// The name that people know it by.
-    pub name: String,
-}
 
 /// The replicated facts about the cluster. Its first command creates them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +30,12 @@ pub struct ClusterState {
     pub time_ns: u64,
     /// When the cluster was created, as Unix time in nanoseconds, if known.
     pub created_at: Option<i64>,
-    /// The seals, each of which has a wrap of every ring version.
+    /// The seals.
     pub seals: Vec<Seal>,
+    /// The highest number that a ring version ever had. No number is used again.
+    pub last_ring_version: u32,
+    /// What each member has opened of the ring, in the order of their ids.
+    pub ring_notes: Vec<RingNote>,
 }
 
 impl ClusterState {
@@ -74,6 +61,8 @@ impl ClusterState {
             time_ns: self.time_ns,
             created_at_ns: self.created_at,
             seals: self.seals.iter().map(Seal::to_wire).collect(),
+            last_ring_version: self.last_ring_version,
+            ring_notes: self.ring_notes.iter().map(RingNote::to_wire).collect(),
         }
     }
 
@@ -90,37 +79,9 @@ impl ClusterState {
             time_ns: wire.time_ns,
             created_at: wire.created_at_ns,
             seals: wire.seals.into_iter().map(Seal::from_wire).collect::<Result<_, _>>()?,
+            last_ring_version: wire.last_ring_version,
+            ring_notes: wire.ring_notes.into_iter().map(RingNote::from_wire).collect::<Result<_, _>>()?,
         })
-    }
-}
-
-impl RingVersion {
-    /// Reads the encoded form.
-    ///
-    /// # Errors
-    /// The bytes are something else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let wire = wire::RingVersion::decode(bytes).map_err(|_| DecodeError("ring version"))?;
-        Ok(Self::from_wire(wire))
-    }
-
-    fn to_wire(&self) -> wire::RingVersion {
-        wire::RingVersion { version: self.version, wraps: self.wraps.clone() }
-    }
-
-    fn from_wire(wire: wire::RingVersion) -> Self {
-        Self { version: wire.version, wraps: wire.wraps }
-    }
-}
-
-impl Seal {
-    fn to_wire(&self) -> wire::Seal {
-        wire::Seal { id: Bytes::copy_from_slice(&self.id), name: self.name.clone() }
-    }
-
-    fn from_wire(wire: wire::Seal) -> Result<Self, DecodeError> {
-        let id = wire.id.as_ref().try_into().map_err(|_| DecodeError("seal id"))?;
-        Ok(Self { id, name: wire.name })
     }
 }
 
@@ -139,17 +100,24 @@ impl fmt::Debug for ClusterId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::{RingLink, SealId};
 
     #[test]
     fn the_facts_round_trip_with_and_without_a_date() {
+        let wraps = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+        let first = RingVersion { version: 1, wraps: wraps.clone(), link: None };
+        let link = Some(RingLink { previous: 1, sealed: Bytes::from_static(b"three") });
+        let second = RingVersion { version: 2, wraps, link };
         let dated = ClusterState {
             id: ClusterId([7; 16]),
             level: 1,
-            ring: vec![RingVersion { version: 1, wraps: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")] }],
+            ring: vec![first, second],
             active_ring_version: 1,
             time_ns: 5,
             created_at: Some(-1),
-            seals: vec![Seal { id: [8; 16], name: "first".to_owned() }],
+            seals: vec![Seal { id: SealId([8; 16]), name: "first".to_owned() }],
+            last_ring_version: 2,
+            ring_notes: vec![RingNote { node: 3, versions: vec![1, 2], seals: vec![SealId([8; 16])] }],
         };
         for cluster in [ClusterState { created_at: None, ..dated.clone() }, dated] {
             let stored = cluster.into_stored();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::decode_error::DecodeError;
 use super::rules::{assignment_from_wire, assignment_to_wire, new_policy_from_wire, policy_to_wire};
 use super::wire::{self, command::Operation as Wire};
-use super::{AccessChange, ClusterState, CreationId};
+use super::{AccessChange, ClusterState, CreationId, RingChange};
 use crate::policy::{Assignment, Author, Identity, KeyName, Policy, PolicyName};
 
 /// What a command changes. Names are valid, and records are the bytes in which they came.
@@ -59,6 +59,8 @@ pub enum Operation {
     },
     /// Changes policies or identities.
     Access(AccessChange),
+    /// Changes the key ring or its seals.
+    Ring(RingChange),
     /// Raises the feature level of the cluster. Alone among commands it is encoded at the level after the active one.
     RaiseLevel {
         /// That level.
@@ -99,7 +101,7 @@ impl Operation {
     /// The name of what it changes, as it stands in a path; empty for an operation that no client can ask for.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Init(_) | Self::RecordUse(_) | Self::AdvanceTime { .. } | Self::RaiseLevel { .. } => {
+            Self::Init(_) | Self::RecordUse(_) | Self::AdvanceTime { .. } | Self::RaiseLevel { .. } | Self::Ring(_) => {
                 Cow::Borrowed("")
             }
             Self::CreateKey { name, .. } | Self::RotateKey { name, .. } => Cow::Borrowed(name),
@@ -137,6 +139,7 @@ impl Operation {
             Self::RecordUse(uses) => Wire::RecordUse(wire::RecordUse { uses: uses.iter().map(Use::to_wire).collect() }),
             Self::AdvanceTime { time_ns } => Wire::AdvanceTime(wire::AdvanceTime { time_ns: *time_ns }),
             Self::Access(change) => change.to_wire(),
+            Self::Ring(change) => change.to_wire(),
             Self::RaiseLevel { to } => Wire::RaiseLevel(wire::RaiseLevel { to: *to }),
         }
     }
@@ -167,6 +170,12 @@ impl Operation {
             | Wire::AssignPolicy(_)
             | Wire::CreateIdentity(_)
             | Wire::DeleteIdentity(_) => Self::Access(AccessChange::from_wire(wire)?),
+            Wire::AddRingVersion(_)
+            | Wire::ActivateRingVersion(_)
+            | Wire::DropRingVersion(_)
+            | Wire::AddSeal(_)
+            | Wire::RemoveSeal(_)
+            | Wire::NoteRingOpened(_) => Self::Ring(RingChange::from_wire(wire)?),
         })
     }
 }
@@ -232,5 +241,7 @@ pub(crate) fn every_operation() -> Vec<Operation> {
         Operation::AdvanceTime { time_ns: 9 },
         Operation::RaiseLevel { to: 2 },
     ];
-    keys.into_iter().chain(super::access_change::every_change().into_iter().map(Operation::Access)).collect()
+    let access = super::access_change::every_change().into_iter().map(Operation::Access);
+    let ring = super::ring_change::every_ring_change().into_iter().map(Operation::Ring);
+    keys.into_iter().chain(access).chain(ring).collect()
 }

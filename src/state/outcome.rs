@@ -34,7 +34,7 @@ pub enum Outcome {
     VersionNewest = 13,
     /// Somebody else rotated the key first. The node tries again with the next number.
     VersionTaken = 14,
-    /// The key has as many versions as a key may have.
+    /// The key has as many versions as a key may have, or the ring as many versions or seals.
     TooManyVersions = 15,
     /// A policy of that name exists.
     PolicyExists = 16,
@@ -54,9 +54,25 @@ pub enum Outcome {
     LevelNotActive = 23,
     /// The level to raise to is not the one after the active level.
     LevelNotNext = 24,
+    /// The ring has or had a version of this number.
+    RingVersionExists = 25,
+    /// The ring has no such version.
+    RingVersionNotFound = 26,
+    /// The ring version is active, or a later one is.
+    RingVersionActive = 27,
+    /// A member has not noted that it opens the ring in a way that the change leaves.
+    RingNotOpened = 28,
+    /// Something is sealed under the ring version.
+    RingVersionInUse = 29,
+    /// The ring or its seals changed after the node had made the command; make it again.
+    RingChanged = 30,
+    /// A seal of that id or name exists, with all its wraps.
+    SealExists = 31,
+    /// No seal has that id.
+    SealNotFound = 32,
     /// It noted what the detail says. Only test builds know this outcome of level 2.
     #[cfg(feature = "level-2")]
-    Noted = 25,
+    Noted = 200,
 }
 
 /// An outcome as it is stored: a number, and bytes that say more about it.
@@ -100,6 +116,14 @@ impl Outcome {
         Self::PolicyChanged,
         Self::LevelNotActive,
         Self::LevelNotNext,
+        Self::RingVersionExists,
+        Self::RingVersionNotFound,
+        Self::RingVersionActive,
+        Self::RingNotOpened,
+        Self::RingVersionInUse,
+        Self::RingChanged,
+        Self::SealExists,
+        Self::SealNotFound,
         #[cfg(feature = "level-2")]
         Self::Noted,
     ];
@@ -129,8 +153,8 @@ impl RecordedOutcome {
     /// # Errors
     /// A newer version decided on the command, with an outcome that this version does not know.
     pub fn known(&self) -> Result<Outcome, UnknownOutcome> {
-        let at = usize::from(self.number).wrapping_sub(1);
-        Outcome::ALL.get(at).copied().ok_or(UnknownOutcome(self.number))
+        let known = Outcome::ALL.iter().find(|outcome| **outcome as u16 == self.number);
+        known.copied().ok_or(UnknownOutcome(self.number))
     }
 }
 
@@ -152,12 +176,12 @@ mod tests {
 
     #[test]
     fn numbers_follow_each_other_from_1_and_an_unknown_one_is_kept() {
-        let known = (1..).zip(Outcome::ALL.iter().copied());
-        for (number, outcome) in known.clone() {
+        let of_level_1 = || (1..).zip(Outcome::ALL.iter().copied()).take_while(|(_, outcome)| (*outcome as u16) < 200);
+        for (number, outcome) in of_level_1() {
             let recorded = RecordedOutcome::new(number, Bytes::new());
             assert_eq!((recorded.known(), RecordedOutcome::from(outcome)), (Ok(outcome), recorded));
         }
-        for number in [0, known.last().unwrap().0 + 1, u16::MAX] {
+        for number in [0, of_level_1().last().unwrap().0 + 1, u16::MAX] {
             let recorded = RecordedOutcome::new(number, Bytes::from_static(b"more"));
             assert_eq!(recorded.known(), Err(UnknownOutcome(number)));
         }

@@ -30,7 +30,7 @@ use thiserror::Error;
 use super::files::replace_file;
 use super::level::{UnreadableLevel, WrittenLevel};
 use super::{Owner, wire};
-use crate::state::{ClusterId, RingVersion};
+use crate::state::{ClusterId, RingLink, RingVersion};
 
 /// The name of the file in the data folder.
 pub const CLUSTER_FILE: &str = "cluster.id";
@@ -197,12 +197,11 @@ fn write_slot(file: &File, offset: u64, content: &[u8]) -> io::Result<()> {
 
 /// A slot with these facts.
 fn encode(facts: &ClusterFacts, sequence: u64) -> Vec<u8> {
-    let ring = facts.ring.iter();
     let body = wire::ClusterFile {
         cluster_id: Bytes::copy_from_slice(&facts.cluster.0),
         owner: Some(facts.owner.into()),
         active_ring_version: facts.active_ring_version,
-        ring: ring.map(|v| wire::WrappedRingVersion { version: v.version, wraps: v.wraps.clone() }).collect(),
+        ring: facts.ring.iter().map(version_to_wire).collect(),
         membership: facts.membership.clone(),
     }
     .encode_to_vec();
@@ -259,15 +258,29 @@ fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<ClusterFacts>, C
 }
 
 fn facts_of(level: u32, body: wire::ClusterFile) -> Option<ClusterFacts> {
-    let ring = body.ring.into_iter().map(|v| RingVersion { version: v.version, wraps: v.wraps });
     Some(ClusterFacts {
         level,
         cluster: ClusterId(body.cluster_id.as_ref().try_into().ok()?),
         owner: Owner::from_wire(&body.owner?)?,
         active_ring_version: body.active_ring_version,
-        ring: ring.collect(),
+        ring: body.ring.into_iter().map(version_from_wire).collect(),
         membership: body.membership,
     })
+}
+
+fn version_to_wire(version: &RingVersion) -> wire::WrappedRingVersion {
+    let link = version.link.as_ref();
+    wire::WrappedRingVersion {
+        version: version.version,
+        wraps: version.wraps.clone(),
+        previous: link.map_or(0, |link| link.previous),
+        sealed_by_previous: link.map_or_else(Bytes::new, |link| link.sealed.clone()),
+    }
+}
+
+fn version_from_wire(wire: wire::WrappedRingVersion) -> RingVersion {
+    let link = RingLink { previous: wire.previous, sealed: wire.sealed_by_previous };
+    RingVersion { version: wire.version, wraps: wire.wraps, link: (link.previous != 0).then_some(link) }
 }
 
 #[cfg(test)]

@@ -146,6 +146,11 @@ impl Keystore {
         &self.membership
     }
 
+    /// How many records of keys a version of the key ring seals.
+    pub fn records_under(&self, ring_version: u32) -> u64 {
+        self.ring_versions.count(ring_version)
+    }
+
     /// The owner of the store that this keystore belongs to.
     pub fn owner(&self) -> Owner {
         self.owner

@@ -1,4 +1,4 @@
-//! How many records each version of the key ring seals. A version that seals none may one day be dropped.
+//! How many records each version of the key ring seals. A version that seals none can be dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +31,11 @@ impl RecordsPerRingVersion {
 
     pub(super) fn add_version(&mut self, version: u32) {
         *self.0.entry(version).or_default() += 1;
+    }
+
+    /// The number of records that a version seals.
+    pub fn count(&self, version: u32) -> u64 {
+        self.0.get(&version).copied().unwrap_or(0)
     }
 
     /// Each version in use and its number of records, by version.

@@ -227,6 +227,8 @@ fn cluster() -> state::ClusterState {
         time_ns: 0,
         created_at: Some(0),
         seals: Vec::new(),
+        last_ring_version: 0,
+        ring_notes: Vec::new(),
     }
 }
 

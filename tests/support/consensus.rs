@@ -156,11 +156,13 @@ fn first_command(config: &Config) -> EncodedCommand {
     let cluster = state::ClusterState {
         id: ClusterId([1; 16]),
         level: HIGHEST_LEVEL,
-        ring: vec![RingVersion { version: 1, wraps: Vec::new() }],
+        ring: vec![RingVersion { version: 1, wraps: Vec::new(), link: None }],
         active_ring_version: 1,
         time_ns: 0,
         created_at: Some(0),
         seals: Vec::new(),
+        last_ring_version: 1,
+        ring_notes: Vec::new(),
     };
     let (mut policies, mut assignments) = (Vec::new(), Vec::new());
     for (name, (policy, identities)) in &config.policies {

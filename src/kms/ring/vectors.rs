@@ -125,7 +125,7 @@ fn the_vectors_of_ring_wraps_open() {
         }
         assert_eq!(opened(&cluster, &root).expect("the root key opens its wraps"), test_vectors::ring());
     }
-    let newer: Bytes = [&[2][..], &[0; WRAP_BYTES - 1]].concat().into();
+    let newer: Bytes = [&[2][..], &[0; 76]].concat().into();
     cluster.ring[0].wraps = vec![newer];
     assert_eq!(opened(&cluster, &root_keys()[0]), Err(SealError::UnknownWrap { version: 1 }));
 }

@@ -81,6 +81,8 @@ impl StateMachine {
                 rules: &rules,
                 record: &|name, version| record(view, name, version),
                 memory: self.keystore.memory(),
+                members: &|| members(self.keystore.membership()),
+                records_under: &|version| self.keystore.records_under(version),
             },
         );
         if outcome == Outcome::Malformed {
@@ -212,6 +214,11 @@ fn record(view: &View, name: &str, version: Option<u32>) -> Option<KeyRecord> {
     Some(KeyRecord::decode(&encoded).expect("`state` decodes a record before it decides to keep it"))
 }
 
+/// The ids of all members at this position of the log.
+fn members(membership: &[u8]) -> Vec<u64> {
+    decode_stored(membership).map_or_else(Vec::new, |stored| stored.nodes().map(|(id, _)| *id).collect())
+}
+
 /// A snapshot with the metadata that openraft needs.
 pub(in crate::raft) fn as_openraft(snapshot: store::Snapshot) -> io::Result<RaftSnapshot> {
     let last_membership = decode_stored(&snapshot.header.membership)
@@ -256,6 +263,8 @@ mod tests {
             time_ns: 0,
             created_at: None,
             seals: Vec::new(),
+            last_ring_version: 0,
+            ring_notes: Vec::new(),
         };
         let init = Init { cluster, policies: Vec::new(), assignments: Vec::new() };
         let operation = Operation::Init(Box::new(init));

@@ -26,7 +26,8 @@ fn actions_of_level_1() -> String {
 #[test]
 fn limits_of_level_1_stay() {
     assert_eq!((keys::MAX_RECORD_BYTES, keys::MAX_VERSIONS, keys::MAX_USES), (1024, 4096, 1024));
-    assert_eq!((MAX_POLICY_BYTES, MAX_CLUSTER_BYTES), (65_536, 65_536));
+    assert_eq!((MAX_POLICY_BYTES, ring::MAX_CLUSTER_BYTES), (65_536, 65_536));
+    assert_eq!((ring::MAX_RING_VERSIONS, ring::MAX_SEALS), (64, 8));
     // Another capacity forgets other commands, so that two nodes would differ.
     assert_eq!((Memory::CAPACITY, RecordedOutcome::MAX_DETAIL_BYTES), (262_144, 256));
 }

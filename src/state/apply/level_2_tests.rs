@@ -38,7 +38,14 @@ fn a_note_needs_the_active_level_2_and_its_outcome_has_a_detail() {
     let (outcome, changes) = applied(2, &note);
     assert_eq!((outcome.known(), &outcome.detail()[..], changes), (Ok(Outcome::Noted), &b"text"[..], vec![]));
     let (rules, memory) = (Rules::default(), Memory::default());
-    let blank = Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory };
+    let blank = Current {
+        cluster: None,
+        rules: &rules,
+        record: &|_, _| None,
+        memory: &memory,
+        members: &Vec::new,
+        records_under: &|_| 0,
+    };
     assert_eq!(apply(&note, blank), (Outcome::NotInitialised.into(), vec![]));
     assert!(!raises_level(&note));
     let malformed = EncodedCommand::new(HIGHEST_LEVEL, ID, 0, b"\x02");

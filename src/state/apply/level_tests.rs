@@ -69,6 +69,8 @@ fn first(begins_at: u32, patterns: usize) -> Command {
         time_ns: 0,
         created_at: Some(1),
         seals: Vec::new(),
+        last_ring_version: 0,
+        ring_notes: Vec::new(),
     };
     let policies = vec![(name("app"), policy, Author::default())];
     let init = Init { cluster, policies, assignments: vec![(APP, bound(Role::Policy(name("app"))))] };
@@ -79,8 +81,17 @@ fn first(begins_at: u32, patterns: usize) -> Command {
 fn the_first_command_comes_first_and_has_the_level_at_which_the_cluster_begins() {
     let (rules, memory) = (Rules::default(), Memory::default());
     let outcome = |command: &EncodedCommand| {
-        let (outcome, changes) =
-            apply(command, Current { cluster: None, rules: &rules, record: &|_, _| None, memory: &memory });
+        let (outcome, changes) = apply(
+            command,
+            Current {
+                cluster: None,
+                rules: &rules,
+                record: &|_, _| None,
+                memory: &memory,
+                members: &Vec::new,
+                records_under: &|_| 0,
+            },
+        );
         (outcome.known().unwrap(), changes.len())
     };
     for level in LOWEST_LEVEL..=HIGHEST_LEVEL {

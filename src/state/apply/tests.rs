@@ -96,13 +96,17 @@ pub(super) fn applied_at(
         time_ns: 100,
         created_at: None,
         seals: Vec::new(),
+        last_ring_version: 0,
+        ring_notes: Vec::new(),
     };
     let record = |name: &str, version: Option<u32>| match version {
         _ if name != "a" => None,
         None => versions.last().cloned(),
         Some(version) => versions.iter().find(|record| record.version == version).cloned(),
     };
-    apply(command, Current { cluster: Some(&cluster), rules, record: &record, memory })
+    let current =
+        Current { cluster: Some(&cluster), rules, record: &record, memory, members: &Vec::new, records_under: &|_| 0 };
+    apply(command, current)
 }
 
 #[test]
@@ -353,9 +357,11 @@ fn the_permission_is_checked_on_the_name_that_the_operation_changes() {
 /// The paths of the actions that lead to an operation, and whether a node may do it by itself for one of them.
 fn paths_to(operation: &Operation) -> (&'static [&'static str], bool) {
     match operation {
-        Operation::Init(_) | Operation::RecordUse(_) | Operation::AdvanceTime { .. } | Operation::RaiseLevel { .. } => {
-            (&[], false)
-        }
+        Operation::Init(_)
+        | Operation::RecordUse(_)
+        | Operation::AdvanceTime { .. }
+        | Operation::RaiseLevel { .. }
+        | Operation::Ring(_) => (&[], false),
         Operation::CreateKey { .. } => (&["/v1/key/create/", "/v1/key/import/"], true),
         Operation::RotateKey { .. } => (&["/v1/key/rotate/"], false),
         Operation::SetVersion { disabled: true, .. } => (&["/v1/key/disable/"], false),
@@ -378,8 +384,8 @@ fn paths_to(operation: &Operation) -> (&'static [&'static str], bool) {
 #[test]
 fn only_its_own_actions_lead_to_an_operation() {
     let by_itself = |operation: &Operation| {
-        use Operation::{AdvanceTime, RaiseLevel, RecordUse};
-        matches!(operation, RecordUse(_) | AdvanceTime { .. } | RaiseLevel { .. })
+        use Operation::{AdvanceTime, RaiseLevel, RecordUse, Ring};
+        matches!(operation, RecordUse(_) | AdvanceTime { .. } | RaiseLevel { .. } | Ring(_))
     };
     let more = [set(1, false), Operation::Access(put_policy("new", Replaces::Anything))];
     for operation in crate::state::every_operation().into_iter().chain(more) {

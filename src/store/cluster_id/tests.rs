@@ -13,7 +13,7 @@ fn facts(number: u8) -> ClusterFacts {
         cluster: ClusterId([7; 16]),
         owner: Owner { store_id: StoreId([3; 16]), node_id: 2 },
         active_ring_version: u32::from(number),
-        ring: vec![RingVersion { version: 1, wraps: vec![wrap(1), wrap(number)] }],
+        ring: vec![RingVersion { version: 1, wraps: vec![wrap(1), wrap(number)], link: None }],
         membership: Bytes::from(vec![number; 40]),
     }
 }

@@ -25,6 +25,8 @@ fn initialised() -> Change {
         time_ns: 0,
         created_at: None,
         seals: Vec::new(),
+        last_ring_version: 0,
+        ring_notes: Vec::new(),
     };
     Change::SetCluster(cluster.into_stored())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::position;
-use crate::crypto::Cipher;
+use crate::crypto::{Cipher, Ring};
 use crate::policy::{
     ActionKind, Actor, Assignment, Author, Identity, IdentityAction, KeyAction, Pattern, Policy, PolicyAction,
     PolicyName, PolicyTag, Role,
@@ -11,10 +11,11 @@ use crate::policy::{
 use crate::raft::protocol::types::{Entry, Member, Membership, Proposal};
 use crate::state::{
     AccessChange, Change, Command, CreationId, EncodedCommand, Init, KeyRecord, KeySeen, Operation, Outcome,
-    RecordedOutcome, Remembered, Replaces, RequestId, Use, stored_policy,
+    RecordedOutcome, Remembered, Replaces, RequestId, RingChange, RingLink, RingNote, RingVersion, Seal, SealId, Use,
+    stored_policy,
 };
 use crate::store::{Keystore, StoreId};
-use crate::test_vectors::{ACTIVE_RING, STORE, TIME_NS, cluster, material, sealed};
+use crate::test_vectors::{ACTIVE_RING, CLUSTER, SEALS, STORE, TIME_NS, cluster, material, ring, root_keys, sealed};
 use openraft::entry::RaftEntry;
 
 const ADMIN: Identity = Identity::from_bytes([0xa1; 32]);
@@ -51,6 +52,8 @@ pub(super) fn entries() -> Vec<(&'static str, Entry)> {
     log.change_policies();
     log.change_identities();
     log.end();
+    log.change_seals();
+    log.change_ring();
     log.entries
 }
 
@@ -225,11 +228,78 @@ impl Log {
         self.on_identity("delete an identity that does not exist", Delete, delete(STRANGER));
     }
 
+    fn on_ring(&mut self, what: &'static str, change: RingChange) {
+        self.command(what, &by_node(Operation::Ring(change)));
+    }
+
+    fn change_seals(&mut self) {
+        let remove = |id| RingChange::RemoveSeal { id: SealId(id) };
+        self.on_ring("add a seal without a wrap of each ring version", third_seal([1]));
+        self.on_ring("add a seal", third_seal([1, 2]));
+        self.on_ring("add a seal that exists", third_seal([1, 2]));
+        self.on_ring("remove a seal that does not exist", remove([0x74; 16]));
+        self.on_ring("remove a seal before every member has noted another one", remove(SEALS[1]));
+        for (what, node) in [
+            ("note what node 1 has opened", 1),
+            ("note what node 2 has opened", 2),
+            ("note what node 3 has opened", 3),
+            ("note what node 4 has opened", 4),
+        ] {
+            let seals = [SEALS[0], [0x73; 16]].map(SealId).into();
+            self.on_ring(what, RingChange::NoteOpened(RingNote { node, versions: vec![1, 2], seals }));
+        }
+        self.on_ring("remove a seal", remove(SEALS[1]));
+    }
+
+    fn change_ring(&mut self) {
+        let activate = |version| RingChange::ActivateVersion { version };
+        let existing = RingVersion { version: 2, ..third_version() };
+        self.on_ring("add a ring version that exists", RingChange::AddVersion(existing));
+        self.on_ring("add a ring version", RingChange::AddVersion(third_version()));
+        self.on_ring("activate a ring version that does not exist", activate(9));
+        self.on_ring("activate a ring version below the active one", activate(1));
+        self.on_ring("activate a ring version before every member has noted it", activate(3));
+        for (what, node) in [
+            ("note that node 1 has opened the new version", 1),
+            ("note that node 2 has opened it, too", 2),
+            ("note that node 3 has opened it, too", 3),
+            ("note that node 4 has opened it under the version before, without a wrap", 4),
+        ] {
+            let seals = if node == 4 { Vec::new() } else { vec![SealId(SEALS[0])] };
+            self.on_ring(what, RingChange::NoteOpened(RingNote { node, versions: vec![1, 2, 3], seals }));
+        }
+        self.on_ring("activate a ring version", activate(3));
+        self.on_ring("drop a ring version that seals records", RingChange::DropVersion { version: 2 });
+        let seals = vec![SealId(SEALS[0])];
+        let note = RingNote { node: 4, versions: vec![1, 2, 3], seals };
+        self.on_ring("note that node 4 has opened a wrap, too", RingChange::NoteOpened(note));
+        self.on_ring("drop a ring version that seals nothing", RingChange::DropVersion { version: 1 });
+    }
+
     fn end(&mut self) {
         let by_app = by(APP, ActionKind::Key(KeyAction::Create), create("last", 6, 1, Cipher::Aes256));
         let by_app = Command { actor: Actor::Client { identity: APP, file_admin: false }, ..by_app };
         self.command("create a key as somebody whose policy permits it", &by_app);
     }
+}
+
+/// The third version of the ring, sealed under the second, with a wrap of the first root key.
+fn third_version() -> RingVersion {
+    let ring = Ring::of_keys(2, [(2, [0x32; 32]), (3, [0x33; 32])]);
+    let wrap = ring.wrap_with_nonce(3, &root_keys()[0], SEALS[0], &CLUSTER.0, 0x13);
+    let link = RingLink { previous: 2, sealed: ring.link_with_nonce(3, 2, &CLUSTER.0, 0x3e).into() };
+    RingVersion { version: 3, wraps: vec![wrap.encode().into()], link: Some(link) }
+}
+
+/// A third seal, which has the root key of the second, and its wraps of these versions.
+fn third_seal<const N: usize>(versions: [u32; N]) -> RingChange {
+    let id = SealId([0x73; 16]);
+    let wrap = |version: u32| {
+        let nonce = 0x30 + u8::try_from(version).expect("small");
+        let wrap = ring().wrap_with_nonce(version, &root_keys()[1], id.0, &CLUSTER.0, nonce);
+        (version, wrap.encode().into())
+    };
+    RingChange::AddSeal { seal: Seal { id, name: "third".to_owned() }, wraps: versions.map(wrap).into() }
 }
 
 fn request_id(index: u64) -> RequestId {

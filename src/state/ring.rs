@@ -1,0 +1,121 @@
+//! The key ring as the cluster replicates it: its versions, its seals, and which member has opened what.
+
+use std::fmt;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::decode_error::DecodeError;
+use super::wire;
+
+/// One version of the key ring, wrapped for the seals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingVersion {
+    /// The version, from 1.
+    pub version: u32,
+    /// The wraps, each as `crypto` encodes it.
+    pub wraps: Vec<Bytes>,
+    /// Its key, sealed under another version. The first version does not have this, and a version loses it when that
+    /// other one is dropped.
+    pub link: Option<RingLink>,
+}
+
+/// The key of a ring version, sealed under the version that was active when it was added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingLink {
+    /// That version.
+    pub previous: u32,
+    /// The sealed key, as `crypto` encodes it.
+    pub sealed: Bytes,
+}
+
+/// The id of a seal: 128 random bits. Unlike a fingerprint, they do not depend on the root key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SealId(pub [u8; 16]);
+
+/// A source of the root key. Each wrap names the seal that it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// Its id.
+    pub id: SealId,
+    /// The name that people know it by.
+    pub name: String,
+}
+
+/// What a member has opened of the key ring and noted in its file `cluster.id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingNote {
+    /// The member.
+    pub node: u64,
+    /// The versions, in order.
+    pub versions: Vec<u32>,
+    /// The seals whose wraps of all these versions its root key opens, in order.
+    pub seals: Vec<SealId>,
+}
+
+impl RingVersion {
+    /// Reads the encoded form.
+    ///
+    /// # Errors
+    /// The bytes are something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let wire = wire::RingVersion::decode(bytes).map_err(|_| DecodeError("ring version"))?;
+        Ok(Self::from_wire(wire))
+    }
+
+    pub(super) fn to_wire(&self) -> wire::RingVersion {
+        let (previous, sealed) =
+            self.link.as_ref().map_or((0, Bytes::new()), |link| (link.previous, link.sealed.clone()));
+        wire::RingVersion { version: self.version, wraps: self.wraps.clone(), previous, sealed_by_previous: sealed }
+    }
+
+    pub(super) fn from_wire(wire: wire::RingVersion) -> Self {
+        let link = RingLink { previous: wire.previous, sealed: wire.sealed_by_previous };
+        let is_set = link.previous != 0 || !link.sealed.is_empty();
+        Self { version: wire.version, wraps: wire.wraps, link: is_set.then_some(link) }
+    }
+}
+
+impl SealId {
+    pub(super) fn from_wire(bytes: &[u8]) -> Result<Self, DecodeError> {
+        bytes.try_into().map(Self).map_err(|_| DecodeError("seal id"))
+    }
+
+    pub(super) fn to_wire(self) -> Bytes {
+        Bytes::copy_from_slice(&self.0)
+    }
+}
+
+impl Seal {
+    pub(super) fn to_wire(&self) -> wire::Seal {
+        wire::Seal { id: self.id.to_wire(), name: self.name.clone() }
+    }
+
+    pub(super) fn from_wire(wire: wire::Seal) -> Result<Self, DecodeError> {
+        Ok(Self { id: SealId::from_wire(&wire.id)?, name: wire.name })
+    }
+}
+
+impl RingNote {
+    pub(super) fn to_wire(&self) -> wire::RingNote {
+        let seals = self.seals.iter().map(|id| id.to_wire()).collect();
+        wire::RingNote { node: self.node, versions: self.versions.clone(), seals }
+    }
+
+    pub(super) fn from_wire(wire: wire::RingNote) -> Result<Self, DecodeError> {
+        let seals = wire.seals.iter().map(|id| SealId::from_wire(id)).collect::<Result<_, _>>()?;
+        Ok(Self { node: wire.node, versions: wire.versions, seals })
+    }
+}
+
+impl fmt::Display for SealId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for SealId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
