@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error as ThisError;
 
-use super::ring::{self, open_ring};
+use super::ring;
 use super::{Error, Kms};
 use crate::clock;
 use crate::crypto::{RootKey, random};
@@ -109,22 +109,6 @@ pub async fn wait_until_caught_up(cluster: &Cluster) {
 }
 
 impl Kms {
-    /// Opens the key ring again after it has changed. If that fails, the node keeps the ring that it has.
-    pub(super) fn reopen_ring(&self) -> Result<(), Error> {
-        let cluster = self.cluster.view().cluster().ok_or(Error::Stopping)?;
-        let open = |root| open_ring(cluster.id, &cluster.ring, cluster.active_ring_version, &root);
-        let ring = (self.root)().and_then(open).map_err(|error| {
-            tracing::error!(
-                %error,
-                "this node cannot open the changed key ring, and keeps the one that it has: make the root key readable \
-                 for the node as the seal in its configuration says"
-            );
-            Error::Stopping
-        })?;
-        self.ring.store(Arc::new(ring));
-        Ok(())
-    }
-
     /// Creates the missing keys of the configuration file. Returns once each one exists or waits for its deletion.
     pub async fn create_file_keys(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {

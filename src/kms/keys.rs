@@ -110,7 +110,7 @@ impl Kms {
             let record = self.sealed_record(name, CreationId(random::bytes()), FIRST_VERSION, material, author)?;
             let operation = Operation::CreateKey { name: name.as_str().to_owned(), record: record.encode().into() };
             match self.write(permission, operation, by).await? {
-                Outcome::RingInactive => self.follow_ring(by).await?,
+                Outcome::RingInactive => self.take_active_ring(by).await?,
                 Outcome::KeyWaiting => return Err(self.waiting_error(name)),
                 outcome => return result_of(outcome),
             }
@@ -119,9 +119,9 @@ impl Kms {
 
     /// Opens the key ring after another version of it became active. The caller then seals again under that version,
     /// and writes a new command.
-    pub(super) async fn follow_ring(&self, by: Instant) -> Result<(), Error> {
+    pub(super) async fn take_active_ring(&self, by: Instant) -> Result<(), Error> {
         self.linearize(by).await?;
-        self.reopen_ring()
+        self.reopen_ring(None).map(drop)
     }
 
     /// A new record for a version. This node chooses everything in it once, before it sends the command.

@@ -16,6 +16,8 @@ mod opened;
 mod replicate_uses;
 mod resolve;
 mod ring;
+mod ring_changes;
+mod ring_follow;
 mod ring_search;
 mod status;
 mod unopenable;
@@ -28,6 +30,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 pub use crate::crypto::{Cipher, CipherError};
 pub use crate::raft::{FenceFigures, FollowLog, NodeVersion, PeerLog, RaftMemberStatus, RaftStatus, Standing};
@@ -40,6 +43,7 @@ pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
 pub use ring::{OpenedRing, RootKeySource, SealError, open_ring};
+pub use ring_changes::RingChangeError;
 pub use ring_search::{LONGEST_RING, StoredRing, rings_in};
 pub use status::{ClusterStatus, NodeState, StateSource, StorageFigures, ThisNode};
 pub use versions::{KeyVersion, KeyVersions};
@@ -62,6 +66,8 @@ pub struct Kms {
     /// The cluster's id, to which each record of a key is bound.
     cluster_id: ClusterId,
     ring: ArcSwap<Ring>,
+    /// Held while the ring is opened again.
+    reopening: Mutex<()>,
     /// Gives the root key when the ring has changed. The node does not keep it in between.
     root: RootKeySource,
     opened: OpenedKeys,
@@ -89,6 +95,7 @@ impl Kms {
             cluster,
             cluster_id,
             ring: ArcSwap::from_pointee(ring),
+            reopening: Mutex::default(),
             root,
             opened: OpenedKeys::new(cache),
             unopenable: UnopenableRecords::default(),

@@ -45,7 +45,7 @@ impl Kms {
             let record = self.sealed_record(name, seen.creation_id, version, &material, author_of(permission))?;
             let operation = Operation::RotateKey { name: seen.name, record: record.encode().into() };
             match self.write(permission, operation, by).await? {
-                Outcome::RingInactive => self.follow_ring(by).await?,
+                Outcome::RingInactive => self.take_active_ring(by).await?,
                 // Another client has rotated the key meanwhile. This version comes after that one.
                 Outcome::VersionTaken => {}
                 outcome => return result_of(outcome).map(|()| version),

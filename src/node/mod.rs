@@ -29,6 +29,7 @@ pub use run::{RunError, run};
 
 use crate::config::Config;
 use crate::http::Api;
+use crate::kms::Kms;
 use crate::raft::Cluster;
 use crate::telemetry::ErrorLog;
 use consensus::Consensus;
@@ -78,6 +79,11 @@ impl Node {
     /// Returns the API, once the node has begun to serve.
     pub fn api(&self) -> Option<Arc<Api>> {
         self.parts.phase.borrow().api().cloned()
+    }
+
+    /// Returns the operations on keys and on the key ring, once the node has an open ring.
+    pub fn kms(&self) -> Option<Arc<Kms>> {
+        self.parts.phase.borrow().serving().map(|serving| Arc::clone(&serving.kms))
     }
 
     /// Returns this node's part in the cluster, once it takes part in consensus.

@@ -38,9 +38,11 @@ pub(super) fn begin(parts: &Arc<Parts>, cluster: Arc<Cluster>, opened: OpenedRin
     let (audit, metrics, errors) = (Arc::clone(&parts.audit), Arc::clone(&parts.metrics), Arc::clone(&parts.errors));
     let api = Api::new(Arc::clone(&kms), audit, metrics, errors, Arc::clone(&parts.public_tls), &config);
     let (sweeping, removing, replicating) = (Arc::clone(&kms), Arc::clone(&kms), Arc::clone(&kms));
+    let following = Arc::clone(&kms);
     tasks.spawn(async move { sweeping.sweep_opened_keys().await });
     tasks.spawn(async move { removing.remove_deleted_keys().await });
     tasks.spawn(async move { replicating.replicate_uses().await });
+    tasks.spawn(async move { following.follow_ring().await });
     Serving { cluster, kms, api: Arc::new(api) }
 }
 

@@ -19,7 +19,7 @@ use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
 use super::watch::waits::Waits;
-use crate::state::{EncodedCommand, RecordedOutcome};
+use crate::state::{EncodedCommand, RecordedOutcome, RingVersion};
 use crate::store::{KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
 
 /// How long a node that hands leadership over waits for another one to lead.
@@ -61,6 +61,16 @@ impl Cluster {
     /// The id of this node's store.
     pub fn store_id(&self) -> StoreId {
         self.leadership.links().owner.store_id
+    }
+
+    /// The id of this node.
+    pub fn node_id(&self) -> NodeId {
+        self.leadership.links().owner.node_id
+    }
+
+    /// Whether the file `cluster.id` of this node durably holds this key ring.
+    pub fn has_noted_ring(&self, ring: &[RingVersion]) -> bool {
+        self.cluster_file.has_ring(ring)
     }
 
     /// The index up to which this node has applied the log.

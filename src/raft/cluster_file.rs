@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::adapter::metrics::Metrics;
 use super::protocol::membership::encode_membership;
-use crate::state::ClusterState;
+use crate::state::{ClusterState, RingVersion};
 use crate::store::{ClusterFacts, ClusterFile, ClusterFileError, FoundKeystore, Keystore, Owner, Progress, View};
 
 /// The shortest pause between two looks at whether something changed. The node applies far more often than that.
@@ -70,6 +70,11 @@ impl ClusterFileKeeper {
             return Ok(());
         }
         file.write(facts)
+    }
+
+    /// Whether the file durably holds this key ring.
+    pub(super) fn has_ring(&self, ring: &[RingVersion]) -> bool {
+        self.file.lock().facts().is_some_and(|facts| facts.ring == ring)
     }
 
     fn is_current(&self) -> bool {

@@ -19,6 +19,7 @@ mod one_winner;
 mod read_your_writes;
 mod refused_bodies;
 mod revocation;
+mod ring;
 mod rules;
 mod sealed;
 mod silent_sockets;

@@ -132,6 +132,11 @@ impl TestCluster {
         self.nodes[number].as_ref().and_then(Node::api).expect("the node serves")
     }
 
+    /// A node that runs.
+    pub fn node(&self, number: usize) -> &Node {
+        self.nodes[number].as_ref().expect("the node runs")
+    }
+
     /// A node's data folder.
     pub fn data(&self, number: usize) -> &Path {
         &self.configs[number].cluster.data
