@@ -11,9 +11,15 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::crypto::{Binding, Cipher, KeyMaterial, RecordKind, Ring, RingWrap, RootKey, Secret};
+use crate::crypto::{
+    Binding, Cipher, ClusterPublicKey, IntegrityKeys, KeyMaterial, RecordKind, Ring, RingWrap, RootKey,
+    SealedIntegrityKey, Secret,
+};
 use crate::policy::{Author, Identity};
-use crate::state::{ClusterId, ClusterState, CreationId, KeyRecord, RingLink, RingVersion, Seal, SealId};
+use crate::state::{
+    ClusterId, ClusterSecrets, ClusterState, CreationId, IncarnationId, KeyRecord, RingLink, RingVersion, Seal, SealId,
+};
+use crate::store::StoreKeys;
 
 /// Rewrites the vectors when it is `1`. CONTRIBUTING.md says when that is allowed.
 const REWRITE: &str = "KEYRAFT_REWRITE_VECTORS";
@@ -24,6 +30,7 @@ const ROW: usize = 32;
 /// Some Unix time, in nanoseconds.
 pub(crate) const TIME_NS: i64 = 1_800_000_000_000_000_000;
 pub(crate) const CLUSTER: ClusterId = ClusterId([0xc1; 16]);
+pub(crate) const INCARNATION: IncarnationId = IncarnationId([0x1c; 16]);
 pub(crate) const STORE: [u8; 16] = [0x51; 16];
 /// The ring version that seals new records.
 pub(crate) const ACTIVE_RING: u32 = 2;
@@ -185,7 +192,29 @@ pub(crate) fn cluster() -> ClusterState {
         seals: seals.into(),
         last_ring_version: 2,
         ring_notes: Vec::new(),
+        incarnation: INCARNATION,
+        secrets: ClusterSecrets {
+            public_key: ClusterPublicKey::from_bytes([0x9b; 32]),
+            sealed_key: Bytes::from_static(&[0xb1; 65]),
+            active_integrity_key: 1,
+            integrity_keys: vec![SealedIntegrityKey { version: 1, sealed: vec![0xb2; 65] }],
+        },
     }
+}
+
+/// What stands for the sealed keys where a test does not open them.
+pub(crate) fn no_secrets() -> ClusterSecrets {
+    ClusterSecrets {
+        public_key: ClusterPublicKey::from_bytes([0; 32]),
+        sealed_key: Bytes::new(),
+        active_integrity_key: 1,
+        integrity_keys: Vec::new(),
+    }
+}
+
+/// The integrity keys with which tests open a store.
+pub(crate) fn store_keys(cluster: ClusterId) -> StoreKeys {
+    StoreKeys { cluster, incarnation: INCARNATION, integrity: IntegrityKeys::of_bytes(1, [0x17; 32]) }
 }
 
 /// The secrets of a version of a key.

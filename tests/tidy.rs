@@ -63,7 +63,7 @@ const MAP: &[Module] = &[
         may_use: &["clock", "config", "crypto", "file", "policy"],
         only: &["rustls", "tokio_rustls", "rcgen", "aws_lc_rs"],
     },
-    Module { name: "store", may_use: &["clock", "config", "policy", "state"], only: &["sled", "raft_log"] },
+    Module { name: "store", may_use: &["clock", "config", "crypto", "policy", "state"], only: &["sled", "raft_log"] },
     Module {
         name: "raft",
         may_use: &["clock", "config", "crypto", "policy", "socket", "state", "store", "tls"],

@@ -2,7 +2,9 @@
 //! cluster admits nodes with it.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::integrity::IntegrityKeys;
 use super::ring::Ring;
 use super::sealed_secret::{SealedSecretError, SecretKind, open_secret, seal_secret};
 use super::{Secret, SigningKey, VerifyingKey};
@@ -14,6 +16,17 @@ const VERSION: u32 = 1;
 pub struct ClusterKey {
     seed: Secret<32>,
     signing: SigningKey,
+}
+
+/// The keys of a cluster, open.
+#[derive(Debug, Clone)]
+pub struct ClusterKeys {
+    /// The key ring.
+    pub ring: Ring,
+    /// The cluster key.
+    pub cluster_key: Arc<ClusterKey>,
+    /// The integrity keys.
+    pub integrity: IntegrityKeys,
 }
 
 /// The public half.

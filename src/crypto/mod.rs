@@ -32,7 +32,7 @@ pub use binding::{Binding, RecordKind};
 pub use bootstrap::{BootstrapKey, ProvingSide};
 pub use cipher::{Cipher, CipherError};
 pub use ciphertext::Ciphertext;
-pub use cluster_key::{ClusterKey, ClusterPublicKey, SignatureUse};
+pub use cluster_key::{ClusterKey, ClusterKeys, ClusterPublicKey, SignatureUse};
 pub use dek_info::{DekInfo, DekInfoError};
 pub use integrity::{ChainKey, DigestKey, FIRST_INTEGRITY_VERSION, IntegrityKeys, SealedIntegrityKey, TagPurpose};
 pub use key::{KeyMaterial, OpenedKey};

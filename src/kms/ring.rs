@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::crypto::{Ring, RingWrap, RootKey, SealedRingVersion, UnwrapError, random};
-use crate::state::{ClusterId, ClusterState, RingVersion, Seal, SealId};
+use crate::crypto::{
+    ClusterKey, IntegrityKeys, Ring, RingWrap, RootKey, SealedRingVersion, SealedSecretError, UnwrapError, random,
+};
+use crate::state::{ClusterId, ClusterSecrets, ClusterState, IncarnationId, RingVersion, Seal, SealId};
 
 /// The name of the seal with which a cluster begins.
 const FIRST_SEAL: &str = "first";
@@ -31,6 +33,9 @@ pub enum SealError {
     /// The root key does not open the ring.
     #[error(transparent)]
     Unwrap(#[from] UnwrapError),
+    /// The ring opens, but a key that it seals does not.
+    #[error(transparent)]
+    Secret(#[from] SealedSecretError),
     /// A wrap has a format that this version of Keyraft does not know.
     #[error(
         "version {version} of the key ring is wrapped in a way that this version of Keyraft does not know: run a newer version"
@@ -57,6 +62,19 @@ pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> Cluste
         last_ring_version: ring.active(),
         seals: vec![seal],
         ring_notes: Vec::new(),
+        incarnation: IncarnationId(random::bytes()),
+        secrets: new_secrets(&ring, id),
+    }
+}
+
+/// New keys for a new cluster, sealed under its ring.
+fn new_secrets(ring: &Ring, cluster: ClusterId) -> ClusterSecrets {
+    let (key, integrity) = (ClusterKey::generate(), IntegrityKeys::generate());
+    ClusterSecrets {
+        public_key: key.public(),
+        sealed_key: Bytes::from(key.seal(ring, &cluster.0)),
+        active_integrity_key: integrity.active(),
+        integrity_keys: integrity.seal(ring, &cluster.0),
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::kms::FirstCommandRefused;
 use crate::raft::StartError;
 use crate::tls::SettingError;
 
@@ -41,9 +40,6 @@ pub enum NodeError {
     /// It cannot take part in its cluster.
     #[error(transparent)]
     Start(StartError),
-    /// The cluster cannot begin.
-    #[error(transparent)]
-    FirstCommand(#[from] FirstCommandRefused),
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -67,10 +63,7 @@ impl NodeError {
     /// Whether the error is about one setting of the configuration file.
     pub fn is_of_a_setting(&self) -> bool {
         self.is_of_files()
-            || matches!(
-                self,
-                Self::Listen { .. } | Self::Start(StartError::Store { .. } | StartError::ClusterFile { .. })
-            )
+            || matches!(self, Self::Listen { .. } | Self::Start(StartError::Store { .. } | StartError::Document { .. }))
     }
 }
 

@@ -11,9 +11,13 @@ use super::parts::Parts;
 use super::phase::{Phase, PhaseSender};
 use super::seal::{self, Pauses};
 use crate::config::Config;
-use crate::crypto::{RootKey, random};
-use crate::kms::{Bootstrap, OpenedRing, SealError, open_ring, wait_until_caught_up};
-use crate::raft::{Cluster, PeerListener, PreparedNode, ShownSeal};
+use crate::crypto::{Ring, RootKey, random};
+use crate::kms::{
+    OpenedRing, SealError, first_command, open_cluster, open_ring, wait_until_caught_up, wait_until_initialised,
+};
+use crate::raft::{
+    Cluster, FirstStart, KeysError, KnownCluster, NotOpened, PeerListener, ShownSeal, StartError, StoredNode,
+};
 use crate::state::ClusterState;
 use crate::store::{ClusterFacts, StoreId};
 
@@ -42,93 +46,134 @@ pub(super) struct Joining<'a> {
 }
 
 impl Joining<'_> {
-    /// Opens the key ring, takes part in consensus, and catches up. A node that knows the wraps of its ring takes part
-    /// only with an open ring. A node that does not know them, because it is new, only needs a root key.
+    /// Opens the keys of its cluster, takes part in consensus, and catches up. A node that has never belonged to a cluster
+    /// takes part in the first start of one.
     pub(super) async fn join(&self, config: &Config) -> Result<(Arc<Cluster>, OpenedRing), JoinError> {
         let shown = ShownSeal::default();
-        let listener = self.listen(config, shown.clone()).await?;
-        let rebuilding = listener.damage().is_some();
-        if let Some(damage) = listener.damage() {
-            tracing::error!(%damage, "the keystore is damaged; the node rebuilds it from a snapshot and the log");
-            self.phases.enter(Phase::Starting { rebuilding });
-        }
-        let knew_ring = !listener.facts().is_empty();
-        let mut root = self.unseal(&shown, listener.facts(), rebuilding).await;
-        let prepared = self.prepare(listener, &shown, &mut root).await?;
-        let knows_ring = !prepared.facts().is_empty();
-        if !knew_ring && knows_ring {
-            // The keystore came from a peer.
-            root = self.unseal(&shown, prepared.facts(), rebuilding).await;
-        }
+        let mut listener = self.listen(config, shown.clone()).await?;
+        let known = if listener.is_blank() {
+            self.wait_for_root_key(&shown).await;
+            let found = self.consensus.run(async move {
+                let known = listener.found().await;
+                (listener, known)
+            });
+            let (back, known) = self.reading_again(&shown, found).await?;
+            listener = back;
+            known?
+        } else {
+            self.unseal(&shown, &mut listener).await?
+        };
+        let (ring, state) = (known.ring().clone(), known.cluster().clone());
+        let stored = self.consensus.run(listener.open_store(known)).await??;
+        let rebuilding = self.rebuilds(&stored);
+        let prepared = self.consensus.run(stored.prepare()).await??;
         let cluster = Arc::new(self.consensus.run(prepared.take_part(config.consistency)).await??);
         self.phases.enter(Phase::Joining { cluster: Arc::clone(&cluster), rebuilding });
-        let opened = self.catch_up(&cluster, root, knows_ring).await?;
+        let opened = self.catch_up(&cluster, ring, &state).await?;
         Ok((cluster, opened))
     }
 
-    /// Opens the data folder and the peer port. Until the node takes part, that port only answers greetings.
+    /// Locks the data folder and opens the peer port. Until the node takes part, that port only answers other founders.
     async fn listen(&self, config: &Config, shown: ShownSeal) -> Result<PeerListener, NodeError> {
         let (cluster, tls) = (config.cluster.clone(), Arc::clone(&self.parts.peer_tls));
         let (failure, waits) = (self.parts.failure.clone(), self.parts.waits.clone());
         let (store_id, logs) = (StoreId(random::bytes()), log_source::source(self.parts));
-        let opened = async move { PeerListener::open(&cluster, tls, store_id, shown, failure, logs, waits).await };
+        let first = self.first_start();
+        let opened =
+            async move { PeerListener::open(&cluster, tls, store_id, shown, first, failure, logs, waits).await };
         Ok(self.consensus.run(opened).await??)
     }
 
-    /// Waits until the node may take part. Meanwhile, a node that does not know the key ring reads its root key again and
-    /// again, and at once on SIGHUP: a new cluster begins once all nodes hold the same one.
-    async fn prepare(
+    /// What the first start of a cluster needs from this node. It reads the root key each time, so that the node does not
+    /// keep it.
+    fn first_start(&self) -> FirstStart {
+        let (making, opening) = (Arc::downgrade(self.parts), Arc::downgrade(self.parts));
+        let stopping = || "the node is stopping".to_owned();
+        let root_key = |config: &Config| seal::root_key(&config.seal).map_err(|error| error.to_string());
+        FirstStart {
+            first_command: Box::new(move |level| {
+                let config = making.upgrade().ok_or_else(stopping)?.config.load_full();
+                Ok(first_command(level, &root_key(&config)?, &config.policies, config.admin))
+            }),
+            open: Box::new(move |cluster| {
+                let config = opening.upgrade().ok_or_else(stopping)?.config.load_full();
+                open_cluster(cluster, &root_key(&config)?).map_err(|error| error.to_string())
+            }),
+        }
+    }
+
+    /// Waits for the first start of the cluster. Meanwhile the node looks again and again whether it can read its root key,
+    /// and at once on SIGHUP, because a new cluster begins once all nodes hold the same one.
+    async fn reading_again<T>(
         &self,
-        listener: PeerListener,
         shown: &ShownSeal,
-        root: &mut RootKey,
-    ) -> Result<PreparedNode, NodeError> {
-        let knows_ring = !listener.facts().is_empty();
-        let mut preparing = pin!(self.consensus.run(listener.prepare()));
+        waiting: impl Future<Output = Result<T, NodeError>>,
+    ) -> Result<T, NodeError> {
+        let mut waiting = pin!(waiting);
         let mut pauses = Pauses::new();
         loop {
             tokio::select! {
-                prepared = &mut preparing => return Ok(prepared??),
-                () = pauses.wait(&self.parts.seal_asked), if !knows_ring => self.read_again(shown, root),
+                done = &mut waiting => return done,
+                () = pauses.wait(&self.parts.seal_asked) => match self.root_key() {
+                    Ok(_) => shown.set_open(),
+                    Err(error) => {
+                        let reason = seal::reason(&self.parts.config.load().seal, &error);
+                        tracing::warn!(reason, "this node cannot read its root key again");
+                        shown.set_sealed(error.to_string());
+                    }
+                },
             }
         }
     }
 
-    /// Takes another root key, if there is one now. A root key that cannot be read does not replace one that could.
-    fn read_again(&self, shown: &ShownSeal, root: &mut RootKey) {
-        match self.root_key() {
-            Ok(read) if read.fingerprint() == root.fingerprint() => {}
-            Ok(other) => {
-                tracing::info!("this node took another root key, because the seal has changed");
-                shown.set_root_key(other.fingerprint());
-                *root = other;
-            }
-            Err(error) => {
-                let reason = seal::reason(&self.parts.config.load().seal, &error);
-                tracing::warn!(reason, "this node cannot read its root key again, and keeps the one that it has");
-            }
+    /// Waits until the node can read a root key. Until then it is sealed.
+    async fn wait_for_root_key(&self, shown: &ShownSeal) {
+        let mut pauses = Pauses::new();
+        while let Err(error) = self.root_key() {
+            shown.set_sealed(error.to_string());
+            self.seal(&error, None);
+            pauses.wait(&self.parts.seal_asked).await;
         }
+        self.unsealed(shown);
     }
 
-    /// Waits until there is a root key that opens the ring of these facts, or any root key if the node does not know the
-    /// ring. Until then the node is sealed. It tries again after each pause, and at once on SIGHUP.
-    async fn unseal(&self, shown: &ShownSeal, facts: &[ClusterFacts], rebuilding: bool) -> RootKey {
+    /// Waits until there is a root key that opens the keys of this node's cluster. Until then the node is sealed. It tries
+    /// again after each pause, and at once on SIGHUP.
+    async fn unseal(&self, shown: &ShownSeal, listener: &mut PeerListener) -> Result<KnownCluster, StartError> {
         let mut pauses = Pauses::new();
         loop {
-            match self.root_key().and_then(|root| opens(facts, root)) {
-                Ok(root) => {
-                    shown.set_root_key(root.fingerprint());
-                    self.phases.enter(Phase::Starting { rebuilding });
-                    self.parts.waits.set_step(None);
-                    return root;
+            let opened = match self.root_key() {
+                Ok(root) => listener.open_keys(|cluster| opens(cluster, &root)).await,
+                Err(error) => Err(KeysError::Sealed(error)),
+            };
+            match opened {
+                Ok(known) => {
+                    self.unsealed(shown);
+                    return Ok(known);
                 }
-                Err(error) => {
+                Err(KeysError::Start(error)) => return Err(error),
+                Err(KeysError::Sealed(error)) => {
                     shown.set_sealed(error.to_string());
-                    self.seal(&error, facts.first().cloned());
+                    self.seal(&error, listener.facts());
                 }
             }
             pauses.wait(&self.parts.seal_asked).await;
         }
+    }
+
+    fn unsealed(&self, shown: &ShownSeal) {
+        shown.set_open();
+        self.phases.enter(Phase::Starting { rebuilding: false });
+        self.parts.waits.set_step(None);
+    }
+
+    /// Whether the node rebuilds its keystore. If so, it says why.
+    fn rebuilds(&self, stored: &StoredNode) -> bool {
+        if let Some(damage) = stored.damage() {
+            tracing::error!(%damage, "the keystore is damaged; the node rebuilds it from a snapshot and the log");
+            self.phases.enter(Phase::Starting { rebuilding: true });
+        }
+        stored.damage().is_some()
     }
 
     fn root_key(&self) -> Result<RootKey, SealError> {
@@ -138,28 +183,24 @@ impl Joining<'_> {
     /// Enters the phase of a sealed node. A part in consensus that the last phase held is dropped with it.
     fn seal(&self, error: &SealError, facts: Option<ClusterFacts>) {
         let reason = seal::reason(&self.parts.config.load().seal, error);
-        self.phases.enter(Phase::Sealed { reason, facts });
+        self.phases.enter(Phase::Sealed { reason, facts: facts.map(Box::new) });
         self.parts.waits.set_step(Some(format!("the root key of the cluster: {error}")));
     }
 
-    /// Waits for the cluster's first command and for everything that the cluster has committed. Then it opens the key ring,
-    /// which may have changed since the node opened the one that it knew. A node that did not know any also opens the
-    /// first one that it learns, because it may have another root key than the cluster.
-    async fn catch_up(&self, cluster: &Cluster, root: RootKey, knew_ring: bool) -> Result<OpenedRing, JoinError> {
-        let open = |state: &ClusterState| {
-            open_ring(state.id, &state.ring, state.active_ring_version, &root).map_err(JoinError::Sealed)
-        };
-        let (config, waits) = (self.parts.config.load_full(), &self.parts.waits);
+    /// Waits for the cluster's first command and for everything that the cluster has committed. Then it opens the key ring
+    /// again if that has changed since the node opened the one in `known`.
+    async fn catch_up(&self, cluster: &Cluster, ring: Ring, known: &ClusterState) -> Result<OpenedRing, JoinError> {
+        let waits = &self.parts.waits;
         waits.set_step(Some("the cluster's first command, which the leader writes".to_owned()));
-        let bootstrap = Bootstrap { cluster, root: &root, policies: &config.policies, file_admin: config.admin };
-        let mut state = bootstrap.wait_until_initialised().await?;
-        if !knew_ring {
-            open(&state)?;
-        }
+        let mut state = wait_until_initialised(cluster).await;
         waits.set_step(Some("entries that the cluster has committed and this node has yet to apply".to_owned()));
         wait_until_caught_up(cluster).await;
         state = cluster.view().cluster().unwrap_or(state);
-        let ring = open(&state)?;
+        if (&state.ring, state.active_ring_version) == (&known.ring, known.active_ring_version) {
+            return Ok(OpenedRing { cluster_id: state.id, ring });
+        }
+        let open = |root| open_ring(state.id, &state.ring, state.active_ring_version, &root);
+        let ring = self.root_key().and_then(open).map_err(JoinError::Sealed)?;
         Ok(OpenedRing { cluster_id: state.id, ring })
     }
 
@@ -182,15 +223,10 @@ impl Joining<'_> {
     }
 }
 
-/// Returns the root key if it opens the ring of one of these facts. Without facts, it may be any root key: the node learns
-/// the ring once it has caught up.
-fn opens(facts: &[ClusterFacts], root: RootKey) -> Result<RootKey, SealError> {
-    let mut refused = None;
-    for ClusterFacts { cluster, ring, active_ring_version, .. } in facts {
-        match open_ring(*cluster, ring, *active_ring_version, &root) {
-            Ok(_) => return Ok(root),
-            Err(error) => refused = refused.or(Some(error)),
-        }
-    }
-    refused.map_or(Ok(root), Err)
+/// Opens the keys of a cluster. If the ring opens and what it seals does not, the facts are damaged.
+fn opens(cluster: &ClusterState, root: &RootKey) -> Result<crate::crypto::ClusterKeys, NotOpened<SealError>> {
+    open_cluster(cluster, root).map_err(|error| match error {
+        SealError::Secret(_) => NotOpened::Damaged(error),
+        _ => NotOpened::Refused(error),
+    })
 }

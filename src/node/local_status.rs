@@ -32,7 +32,7 @@ fn outside_consensus(phase: &Phase, name: &str) -> Value {
         _ => None,
     };
     json!({
-        "cluster_id": facts.map(|facts| facts.cluster.to_string()),
+        "cluster_id": facts.map(|facts| facts.cluster.id.to_string()),
         "node": {
             "id": facts.map(|facts| facts.owner.node_id),
             "name": name,

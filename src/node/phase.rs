@@ -22,7 +22,7 @@ pub(super) enum Phase {
         /// Why, and what to do.
         reason: String,
         /// What it knows of its cluster.
-        facts: Option<ClusterFacts>,
+        facts: Option<Box<ClusterFacts>>,
     },
     /// It takes part in consensus and catches up. Its key ring is open, or the cluster does not have one yet.
     Joining {

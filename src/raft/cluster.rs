@@ -20,7 +20,7 @@ use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
 use super::watch::waits::Waits;
 use crate::state::{EncodedCommand, RecordedOutcome, RingVersion};
-use crate::store::{KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
+use crate::store::{FolderLock, KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
 
 /// How long a node that hands leadership over waits for another one to lead.
 const HAND_OVER: Duration = Duration::from_secs(1);
@@ -40,6 +40,7 @@ pub struct Cluster {
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: KeystoreCheckpoint,
     pub(super) cluster_file: Arc<ClusterFileKeeper>,
+    pub(super) folder: FolderLock,
     pub(super) failure: Failure,
     pub(super) waits: Waits,
     /// Dropping the set ends its tasks.
@@ -214,7 +215,7 @@ impl Cluster {
         }
         self.end_consensus().await;
         let (log, checkpoint) = (self.log.clone(), self.checkpoint.clone());
-        let cluster_file = Arc::clone(&self.cluster_file);
+        let (cluster_file, folder) = (Arc::clone(&self.cluster_file), self.folder.clone());
         let closed = tokio::task::spawn_blocking(move || {
             if let Err(error) = cluster_file.write_if_changed() {
                 tracing::warn!(%error, "{CANNOT_WRITE}");
@@ -222,6 +223,7 @@ impl Cluster {
             // The next start then has nothing to replay. If this fails, the log still has everything.
             let written = checkpoint.run();
             log.close();
+            folder.release();
             written
         });
         if let Ok(Err(error)) = closed.await {
@@ -244,8 +246,12 @@ impl Cluster {
     /// Ends consensus on this node at once, as a crash would, but closes its files.
     pub async fn kill(&self) {
         self.end_consensus().await;
-        let log = self.log.clone();
-        drop(tokio::task::spawn_blocking(move || log.close()).await);
+        let (log, folder) = (self.log.clone(), self.folder.clone());
+        let close = move || {
+            log.close();
+            folder.release();
+        };
+        drop(tokio::task::spawn_blocking(close).await);
     }
 
     async fn end_consensus(&self) {

@@ -1,7 +1,6 @@
 //! Keeps the file `cluster.id` in line with what this node has applied.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use tokio::sync::watch;
 
 use super::adapter::metrics::Metrics;
 use super::protocol::membership::encode_membership;
+use crate::crypto::IntegrityKeys;
 use crate::state::{ClusterState, RingVersion};
-use crate::store::{ClusterFacts, ClusterFile, ClusterFileError, FoundKeystore, Keystore, Owner, Progress, View};
+use crate::store::{ClusterFacts, ClusterFile, Owner, Progress, View};
 
 /// The shortest pause between two looks at whether something changed. The node applies far more often than that.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,17 +23,26 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) const CANNOT_WRITE: &str =
     "this node cannot write cluster.id: it tries again, and its next start reads the keystore instead";
 
-/// Writes the cluster's id, its wrapped key ring and its members to `cluster.id` whenever they change.
+/// Writes the cluster's facts and its members to `cluster.id` whenever they change.
 pub(super) struct ClusterFileKeeper {
-    file: Mutex<ClusterFile>,
+    file: Arc<Mutex<ClusterFile>>,
+    integrity: IntegrityKeys,
     owner: Owner,
+    admission: Bytes,
     view: Arc<View>,
     metrics: Metrics,
 }
 
 impl ClusterFileKeeper {
-    pub(super) fn new(file: ClusterFile, owner: Owner, view: Arc<View>, metrics: Metrics) -> Self {
-        Self { file: Mutex::new(file), owner, view, metrics }
+    /// `noted` is what the node noted last. Its owner and its admission stay.
+    pub(super) fn new(
+        file: Arc<Mutex<ClusterFile>>,
+        integrity: IntegrityKeys,
+        noted: &ClusterFacts,
+        view: Arc<View>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { file, integrity, owner: noted.owner, admission: noted.admission.clone(), view, metrics }
     }
 
     /// Writes the file after each change, apart from the task that applies entries. Returns when consensus ends.
@@ -69,12 +78,12 @@ impl ClusterFileKeeper {
         if file.facts() == Some(&facts) {
             return Ok(());
         }
-        file.write(facts)
+        file.write(facts, &self.integrity)
     }
 
     /// Whether the file durably holds this key ring.
     pub(super) fn has_ring(&self, ring: &[RingVersion]) -> bool {
-        self.file.lock().facts().is_some_and(|facts| facts.ring == ring)
+        self.file.lock().facts().is_some_and(|facts| facts.cluster.ring == ring)
     }
 
     fn is_current(&self) -> bool {
@@ -87,59 +96,13 @@ impl ClusterFileKeeper {
         let cluster = self.view.cluster()?;
         let membership = Arc::clone(&self.metrics.now().membership_config);
         let membership = encode_membership(membership.log_id().as_ref(), membership.membership());
-        Some(facts_of(&cluster, self.owner, membership.into()))
-    }
-}
-
-/// Reads `cluster.id`, and returns what it and the keystore say about the cluster: nothing, one value, or two if they
-/// differ. After a crash either may be the older one.
-///
-/// # Errors
-/// The file system refused to read the file, a newer version wrote it, or it comes from another data folder.
-pub(super) fn open(
-    dir: &Path,
-    owner: Owner,
-    keystore: &FoundKeystore,
-) -> Result<(ClusterFile, Vec<ClusterFacts>), ClusterFileError> {
-    let mut file = ClusterFile::open(dir)?;
-    if file.damaged_slots() > 0 {
-        let usable = file.facts().is_some();
-        tracing::warn!(usable, "cluster.id is damaged; if it is not usable, the node makes it again from its keystore");
-    }
-    let applied = match keystore {
-        FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. } => applied_facts(keystore, owner),
-        FoundKeystore::NeedsPeer { .. } => None,
-    };
-    if let Some(facts) = file.facts().cloned() {
-        let known = applied.as_ref().map(|applied| applied.cluster);
-        if facts.owner != owner || known.is_some_and(|known| known != facts.cluster) {
-            return Err(ClusterFileError::Foreign { file: (facts.owner, Some(facts.cluster)), folder: (owner, known) });
-        }
-        let applied = applied.filter(|applied| *applied != facts);
-        return Ok((file, [facts].into_iter().chain(applied).collect()));
-    }
-    if let Some(facts) = &applied {
-        match file.write(facts.clone()) {
-            Ok(()) => tracing::info!("the node made cluster.id again from its keystore"),
-            Err(error) => tracing::warn!(%error, "{CANNOT_WRITE}"),
-        }
-    }
-    Ok((file, applied.into_iter().collect()))
-}
-
-/// What this keystore says about the cluster. `None` before the cluster's first command.
-pub(super) fn applied_facts(keystore: &Keystore, owner: Owner) -> Option<ClusterFacts> {
-    Some(facts_of(&*keystore.view().cluster()?, owner, keystore.membership().clone()))
-}
-
-/// What `cluster.id` says about this cluster.
-fn facts_of(cluster: &ClusterState, owner: Owner, membership: Bytes) -> ClusterFacts {
-    ClusterFacts {
-        level: cluster.level,
-        cluster: cluster.id,
-        owner,
-        active_ring_version: cluster.active_ring_version,
-        ring: cluster.ring.clone(),
-        membership,
+        Some(ClusterFacts {
+            owner: self.owner,
+            // Replicated time moves on, and no start needs it.
+            cluster: ClusterState { time_ns: 0, ..ClusterState::clone(&cluster) },
+            membership: membership.into(),
+            admission: self.admission.clone(),
+            founding: None,
+        })
     }
 }

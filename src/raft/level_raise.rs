@@ -1,18 +1,13 @@
-//! The feature level of the cluster: at which one it begins, and how a node raises it once every member can read the next
-//! one (design, "Levels").
+//! Raises the feature level of the cluster, once every member can read the next one (design, "Levels").
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cluster::Cluster;
 use super::forwarding::writes::WriteError;
 use crate::clock;
 use crate::crypto::random;
 use crate::policy::Actor;
-use crate::state::{Command, HIGHEST_LEVEL, LOWEST_LEVEL, Operation, ReadableLevels, RequestId};
-
-/// How long a node that begins a cluster waits until every member has said which levels it can read.
-const FIRST_CONTACT: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(20);
+use crate::state::{Command, HIGHEST_LEVEL, Operation, ReadableLevels, RequestId};
 
 /// Why the level was not raised.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,23 +90,6 @@ impl Cluster {
             Some(level) if level >= next => Ok(level),
             _ => Err(RaiseLevelError::Refused(outcome.number())),
         }
-    }
-
-    /// The level at which a new cluster begins: the highest one that every member can read. If a member has not said in
-    /// time which levels it can read, that is the lowest one.
-    pub async fn beginning_level(&self) -> u32 {
-        // This version knows one level, so every member can read that.
-        if HIGHEST_LEVEL == LOWEST_LEVEL {
-            return LOWEST_LEVEL;
-        }
-        let until = Instant::now() + FIRST_CONTACT;
-        while self.view.cluster().is_none() && Instant::now() < until {
-            if let Ok(level) = self.highest_level_of_all() {
-                return level.max(LOWEST_LEVEL);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        LOWEST_LEVEL
     }
 
     /// The members that are not known to read this level.

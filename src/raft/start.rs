@@ -1,48 +1,35 @@
-//! Starts the peer listener, and consensus once the node may take part.
+//! The start of a node up to the point where it may take part: its peer port, the keys of its cluster, its store.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use openraft::SnapshotPolicy;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
-use super::adapter::log_storage::LogStorage;
-use super::adapter::metrics::{Metrics, Raft};
-use super::adapter::network::Network;
-use super::adapter::pending::Pending;
-use super::adapter::state_machine::StateMachine;
-use super::cluster::Cluster;
-use super::cluster_file::{self, ClusterFileKeeper};
-use super::dispute::Dispute;
+use super::cluster_file;
 use super::failure::Failure;
-use super::forwarding::leader::Leadership;
-use super::forwarding::writes::WriteQueue;
-use super::integrity::digest_check::DigestCheck;
 use super::integrity::rebuild;
-use super::joining::boot::{self, Beginning, BootError};
-use super::joining::greeting::{Greeter, ShownSeal, peer_list_hash};
-use super::leases::digest_exchange::DigestExchange;
-use super::leases::fence::Fence;
-use super::leases::grants::LeaseGrants;
-use super::leases::held::HeldLease;
-use super::leases::reads::Reads;
+use super::joining::admission::AdmittedNode;
+use super::joining::document::{DocumentError, FirstCommandRefused, FoundingDocument};
+use super::joining::founding::{FoundingTask, id_of};
+use super::joining::local::{FirstStart, Founder, LocalFounder};
+use super::joining::shown_seal::ShownSeal;
 use super::log_follow::{LogSource, OwnLogs};
 use super::peer_port::admission::Admission;
 use super::peer_port::listener;
 use super::peer_port::service::{PeerService, Running};
 use super::peers::links::Links;
 use super::protocol::membership::decode_stored;
-use super::tasks;
-use super::watch::probe;
 use super::watch::waits::Waits;
-use crate::config::{ClusterConfig, ConsistencyConfig};
+use crate::config::ClusterConfig;
+use crate::crypto::{ClusterKeys, Ring};
 use crate::socket;
+use crate::state::ClusterState;
 use crate::store::{
-    ClusterFacts, ClusterFile, ClusterFileError, Damage, FoundKeystore, Keystore, LogStore, OpenError, Owner,
-    Snapshots, Store, StoreId,
+    ClusterFacts, Damage, DataFolder, FolderLock, FoundKeystore, FoundingStage, Keystore, LogStore, OpenError, Owner,
+    Snapshots, Store, StoreId, StoreKeys,
 };
 use crate::tls::PeerTls;
 
@@ -58,18 +45,17 @@ pub enum StartError {
         #[source]
         error: OpenError,
     },
-    /// The file `cluster.id` in the data folder cannot be used.
-    #[error("cluster.data: {}: {error}", folder.display())]
-    ClusterFile {
+    /// The cluster would refuse the first command that this node made.
+    #[error(transparent)]
+    FirstCommand(#[from] FirstCommandRefused),
+    /// The founding document that this node noted cannot be read.
+    #[error("cluster.data: {}: cluster.id: {why}", folder.display())]
+    Document {
         /// The folder.
         folder: PathBuf,
         /// Why not.
-        #[source]
-        error: ClusterFileError,
+        why: String,
     },
-    /// A blank node must not take part.
-    #[error(transparent)]
-    Boot(#[from] BootError),
     /// The node cannot listen for its peers.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -87,71 +73,106 @@ pub enum StartError {
     Consensus(String),
 }
 
-/// A node that listens on its peer port and answers greetings. It refuses all other calls: it neither votes nor appends.
+/// Why the keys of a cluster do not open.
+#[derive(Debug)]
+pub enum NotOpened<E> {
+    /// The root key is not the right one, or the wraps are damaged.
+    Refused(E),
+    /// The root key opens the ring, but something that the ring seals is damaged.
+    Damaged(E),
+}
+
+/// Why a node cannot go on with the keys of its cluster.
+#[derive(Debug)]
+pub enum KeysError<E> {
+    /// It must wait for its root key.
+    Sealed(E),
+    /// It cannot start.
+    Start(StartError),
+}
+
+/// A node that listens on its peer port. It neither votes nor appends.
 pub struct PeerListener {
-    config: ClusterConfig,
-    tls: Arc<PeerTls>,
-    links: Arc<Links>,
-    greeter: Arc<Greeter>,
-    running: Arc<OnceLock<Running>>,
-    failure: Failure,
-    waits: Waits,
-    stop: oneshot::Sender<()>,
-    log: LogStore,
-    snapshots: Snapshots,
-    owner: Owner,
-    /// `None` once the node is prepared.
-    keystore: Option<FoundKeystore>,
-    cluster_file: ClusterFile,
-    /// What `cluster.id` and the keystore say about the cluster. Empty before the cluster's first command.
-    facts: Vec<ClusterFacts>,
+    pub(super) config: ClusterConfig,
+    pub(super) links: Arc<Links>,
+    pub(super) local: Arc<LocalFounder>,
+    pub(super) running: Arc<OnceLock<Running>>,
+    pub(super) failure: Failure,
+    pub(super) waits: Waits,
+    pub(super) stop: oneshot::Sender<()>,
+    pub(super) lock: FolderLock,
+    pub(super) owner: Owner,
+    /// What the keystore or a snapshot says about the cluster. Read when `cluster.id` does not say it.
+    stored: Option<ClusterFacts>,
+    /// Whether `stored` was looked for.
+    looked: bool,
+}
+
+/// The cluster that a node belongs to, with open keys.
+pub struct KnownCluster {
+    pub(super) facts: ClusterFacts,
+    pub(super) keys: ClusterKeys,
+    /// `None` once the node has applied the cluster's first command.
+    pub(super) founder: Option<Arc<Founder>>,
+}
+
+impl KnownCluster {
+    /// The facts that the cluster replicates, as this node noted them last.
+    pub fn cluster(&self) -> &ClusterState {
+        &self.facts.cluster
+    }
+
+    /// The open key ring.
+    pub fn ring(&self) -> &Ring {
+        &self.keys.ring
+    }
+}
+
+/// A node that has opened its store. Its keystore may be damaged.
+pub struct StoredNode {
+    listener: PeerListener,
+    cluster: KnownCluster,
+    store: Store,
 }
 
 /// A node that may take part in consensus, with a whole keystore.
 pub struct PreparedNode {
-    listener: PeerListener,
-    keystore: Keystore,
-    beginning: Option<Beginning>,
+    pub(super) listener: PeerListener,
+    pub(super) cluster: KnownCluster,
+    pub(super) log: LogStore,
+    pub(super) snapshots: Snapshots,
+    pub(super) keystore: Keystore,
 }
 
 impl PeerListener {
-    /// Opens the store and begins to answer greetings. Peers see `seal`, and may follow the events
-    /// of `logs`. What the node waits for goes to `waits`.
+    /// Locks the data folder, reads `cluster.id`, and opens the peer port. Peers see `seal`, and may follow the events of
+    /// `logs`. What the node waits for goes to `waits`.
     ///
     /// # Errors
-    /// The store cannot be opened, or the node cannot listen.
+    /// The data folder cannot be used, or the node cannot listen.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of the node")]
     pub async fn open(
         config: &ClusterConfig,
         tls: Arc<PeerTls>,
         new_store_id: StoreId,
         seal: ShownSeal,
+        first_start: FirstStart,
         failure: Failure,
         logs: LogSource,
         waits: Waits,
     ) -> Result<Self, StartError> {
-        let node_id = boot::id_of(&config.peers, &config.name);
-        let dir = config.data.clone();
-        let open = move || open_folder(&dir, Owner { store_id: new_store_id, node_id });
-        let (store, cluster_file, facts) = tokio::task::spawn_blocking(open).await.map_err(io::Error::other)??;
-        let blank = is_blank(&store.log)?;
+        let new_owner = Owner { store_id: new_store_id, node_id: id_of(&config.peers, &config.name) };
+        let folder = on_disk(config, move |dir| DataFolder::open(dir, new_owner)).await?;
+        let DataFolder { lock, file, owner, stored } = folder;
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
-        let links = Arc::new(Links::new(store.owner, &config.name, Arc::clone(&tls), addresses.collect()));
-        if let Some(facts) = facts.first() {
-            links.own_preface().note_cluster(facts.cluster);
-        }
-        let greeter = Arc::new(Greeter {
-            name: config.name.clone(),
-            store_id: store.owner.store_id,
-            blank,
-            peer_list: peer_list_hash(&config.peers),
-            seal,
-        });
+        let links = Arc::new(Links::new(owner, &config.name, Arc::clone(&tls), addresses.collect()));
+        let (own_key, peers, file) = (tls.identity(), config.peers.clone(), Arc::new(Mutex::new(file)));
+        let local = Arc::new(LocalFounder::new(owner, own_key, peers, seal, first_start, file));
         let running = Arc::new(OnceLock::new());
         let service = PeerService {
             links: Arc::clone(&links),
-            greeter: Arc::clone(&greeter),
+            local: Arc::clone(&local),
             running: Arc::clone(&running),
-            snapshots: store.snapshots.clone(),
             failure: failure.clone(),
             logs: OwnLogs::new(logs),
             refusals: Arc::default(),
@@ -165,28 +186,13 @@ impl PeerListener {
         tokio::spawn(listener::serve(bound, admission, Arc::clone(&tls), service, async {
             drop(stopped.await);
         }));
-        let Store { log, snapshots, owner, keystore } = store;
-        Ok(Self {
-            config: config.clone(),
-            tls,
-            links,
-            greeter,
-            running,
-            failure,
-            waits,
-            stop,
-            log,
-            snapshots,
-            owner,
-            keystore: Some(keystore),
-            cluster_file,
-            facts,
-        })
+        let (config, looked) = (config.clone(), stored.is_some());
+        Ok(Self { config, links, local, running, failure, waits, stop, lock, owner, stored, looked })
     }
 
-    /// Whether this store has never belonged to a cluster.
+    /// Whether this node has never belonged to a cluster.
     pub fn is_blank(&self) -> bool {
-        self.greeter.blank
+        self.facts().is_none()
     }
 
     /// The id of this node's store.
@@ -194,197 +200,190 @@ impl PeerListener {
         self.owner.store_id
     }
 
-    /// What this node knows of its cluster: nothing if it has not applied the cluster's first command, and two values if
-    /// `cluster.id` and the keystore differ. Either may be the older one.
-    pub fn facts(&self) -> &[ClusterFacts] {
-        &self.facts
+    /// What this node knows of its cluster. Nobody has checked it before the keys in it are open.
+    pub fn facts(&self) -> Option<ClusterFacts> {
+        self.local.file.lock().facts().or(self.stored.as_ref()).cloned()
     }
 
-    /// Why the keystore was or must be rebuilt. `None` when it is whole.
-    pub fn damage(&self) -> Option<&Damage> {
-        match &self.keystore {
-            None | Some(FoundKeystore::Whole(_)) => None,
-            Some(FoundKeystore::Rebuilt { damage, .. } | FoundKeystore::NeedsPeer { damage }) => Some(damage),
-        }
-    }
-
-    /// Waits until this node may take part, and gets its keystore from a peer if it cannot rebuild it alone.
+    /// Takes part in the first start of a cluster, and returns once this node has noted the founding document. The node
+    /// must have a root key.
     ///
     /// # Errors
-    /// The node must not take part, or the disk failed.
-    pub async fn prepare(mut self) -> Result<PreparedNode, StartError> {
-        let beginning = self.find_beginning().await?;
-        let keystore = self.whole_keystore().await?;
-        if self.facts.is_empty() {
-            self.facts.extend(cluster_file::applied_facts(&keystore, self.owner));
-        }
-        Ok(PreparedNode { listener: self, keystore, beginning })
+    /// The cluster would refuse the first command that this node made.
+    pub async fn found(&self) -> Result<KnownCluster, StartError> {
+        self.local.set_blank();
+        let founder = self.founding().note_document().await?;
+        let facts = founder.document.facts(self.owner, FoundingStage::Noted);
+        self.links.own_preface().note_cluster(facts.cluster.id);
+        Ok(KnownCluster { facts, keys: founder.keys.clone(), founder: Some(founder) })
     }
 
-    /// How a blank node takes part. `None` when it has taken part before.
-    async fn find_beginning(&self) -> Result<Option<Beginning>, StartError> {
-        let state = self.log.state()?;
-        if state.last.is_some() {
-            return Ok(None);
+    /// Opens the keys of this node's cluster with `open`: those that `cluster.id` holds, or those in the keystore if
+    /// `cluster.id` is damaged or has an older ring.
+    ///
+    /// # Errors
+    /// The keys do not open, or the node cannot start.
+    pub async fn open_keys<E>(
+        &mut self,
+        open: impl Fn(&ClusterState) -> Result<ClusterKeys, NotOpened<E>>,
+    ) -> Result<KnownCluster, KeysError<E>> {
+        let mut refused = None;
+        while let Some(facts) = self.newest_in_file() {
+            match open(&facts.cluster) {
+                Ok(keys) if self.local.file.lock().verify(&keys.integrity) => return self.belongs_to(facts, keys),
+                Ok(_) => {
+                    tracing::error!("a slot of cluster.id was changed by somebody without the keys: it is not used");
+                }
+                Err(NotOpened::Damaged(error)) => {
+                    self.local.file.lock().drop_newest();
+                    refused = Some(error);
+                }
+                Err(NotOpened::Refused(error)) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
         }
-        let (own_key, has_voted) = (self.tls.identity(), state.vote.is_some());
-        Ok(Some(boot::begin(&self.links, &self.greeter, &self.config.peers, own_key, has_voted, &self.waits).await?))
+        let stored = self.stored_facts().await;
+        match stored.map(|facts| (open(&facts.cluster), facts)) {
+            Some((Ok(keys), facts)) => self.belongs_to(facts, keys),
+            Some((Err(NotOpened::Refused(error) | NotOpened::Damaged(error)), _)) => {
+                Err(KeysError::Sealed(refused.unwrap_or(error)))
+            }
+            None => Err(refused.map_or_else(|| KeysError::Start(self.cluster_unknown()), KeysError::Sealed)),
+        }
     }
 
-    /// Starts openraft on the log and this keystore, with the members that this node knows.
-    async fn consensus(
-        &self,
-        keystore: Keystore,
-        pending: Pending,
-        beginning: Option<Beginning>,
-        dispute: Dispute,
-    ) -> Result<Raft, StartError> {
-        if let Some(Beginning::Join(members) | Beginning::Initialise(members)) = &beginning {
-            self.links.set_members(members.clone());
-        } else if let Some(stored) = decode_stored(keystore.membership()) {
+    fn newest_in_file(&self) -> Option<ClusterFacts> {
+        self.local.file.lock().facts().cloned()
+    }
+
+    /// What the keystore or a snapshot says about the cluster.
+    async fn stored_facts(&mut self) -> Option<ClusterFacts> {
+        if !self.looked {
+            self.looked = true;
+            match on_disk(&self.config, crate::store::stored_facts).await {
+                Ok(found) => self.stored = found.filter(|facts| facts.owner == self.owner),
+                Err(error) => {
+                    tracing::warn!(%error, "the node cannot read in its keystore which cluster it belongs to");
+                }
+            }
+        }
+        self.stored.clone()
+    }
+
+    fn cluster_unknown(&self) -> StartError {
+        StartError::Store { folder: self.config.data.clone(), error: OpenError::ClusterUnknown }
+    }
+
+    /// From now on this node belongs to this cluster, whose keys are open.
+    fn belongs_to<E>(&self, mut facts: ClusterFacts, keys: ClusterKeys) -> Result<KnownCluster, KeysError<E>> {
+        if facts.admission.is_empty() {
+            let node = AdmittedNode::voter(&facts.cluster, self.owner.node_id, self.local.own_key, self.owner.store_id);
+            facts.admission = bytes::Bytes::copy_from_slice(&node.admit(&keys.cluster_key));
+        }
+        self.write_if_lost(&facts, &keys);
+        self.links.own_preface().note_cluster(facts.cluster.id);
+        if let Some(stored) = decode_stored(&facts.membership) {
             self.links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
         }
-        // openraft may purge the log up to the last applied entry. By then that entry must be durable in the keystore.
-        let durable = keystore.checkpoint();
-        tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
-        let state_machine = StateMachine::new(keystore, self.snapshots.clone(), pending);
-        let (network, storage) = (Network::new(Arc::clone(&self.links), dispute), LogStorage::new(self.log.clone()));
-        let raft = Raft::new(self.owner.node_id, raft_config(&self.config)?, network, storage, state_machine);
-        let raft = raft.await.map_err(|error| StartError::Consensus(error.to_string()))?;
-        // This makes the membership durable before a peer sees it. The peers join because of this membership.
-        if let Some(Beginning::Initialise(members)) = beginning {
-            raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
-        }
-        Ok(raft)
-    }
-
-    /// The keystore, rebuilt from a peer's snapshot if this node cannot rebuild it alone.
-    async fn whole_keystore(&mut self) -> Result<Keystore, StartError> {
-        match self.keystore.take() {
-            Some(FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. }) => Ok(keystore),
-            Some(FoundKeystore::NeedsPeer { damage }) => {
-                tracing::warn!(%damage, "this node cannot rebuild its keystore alone: asking the peers for a snapshot");
-                let purged = self.log.state()?.purged.map_or(0, |id| id.index);
-                let from = rebuild::Rebuild {
-                    links: &self.links,
-                    config: &self.config,
-                    owner: self.owner,
-                    waits: &self.waits,
-                };
-                Ok(from.ask_peers(&self.snapshots, purged).await)
+        let founder = self.founder_of(&facts, &keys).map_err(KeysError::Start)?;
+        match (&founder, facts.founding.as_ref().map(|founding| founding.stage)) {
+            (Some(founder), Some(FoundingStage::Noted | FoundingStage::Stored)) => {
+                self.local.set_noted(Arc::clone(founder));
             }
-            None => Err(StartError::Consensus("a node is prepared once".to_owned())),
+            _ => self.local.set_begun(),
+        }
+        Ok(KnownCluster { facts, keys, founder })
+    }
+
+    fn founder_of(&self, facts: &ClusterFacts, keys: &ClusterKeys) -> Result<Option<Arc<Founder>>, StartError> {
+        let Some(founding) = &facts.founding else { return Ok(None) };
+        let unreadable =
+            |error: DocumentError| StartError::Document { folder: self.config.data.clone(), why: error.to_string() };
+        let document = FoundingDocument::decode(founding.document.clone()).map_err(unreadable)?;
+        Ok(Some(Arc::new(Founder { document, keys: keys.clone() })))
+    }
+
+    fn write_if_lost(&self, facts: &ClusterFacts, keys: &ClusterKeys) {
+        let mut file = self.local.file.lock();
+        if file.facts().is_some() {
+            return;
+        }
+        match file.write(facts.clone(), &keys.integrity) {
+            Ok(()) => tracing::info!("the node made cluster.id again from its keystore"),
+            Err(error) => tracing::warn!(%error, "{}", cluster_file::CANNOT_WRITE),
         }
     }
-}
 
-impl PreparedNode {
-    /// What this node knows of its cluster now, as [`PeerListener::facts`].
-    pub fn facts(&self) -> &[ClusterFacts] {
-        self.listener.facts()
-    }
-
-    /// Takes part in consensus. A node that knows the key ring must have opened it before.
+    /// Opens the store, and waits until the cluster has begun.
     ///
     /// # Errors
-    /// The disk failed, or openraft did not start.
-    pub async fn take_part(self, consistency: ConsistencyConfig) -> Result<Cluster, StartError> {
-        let Self { listener, keystore, beginning } = self;
-        let (links, config, failure) = (Arc::clone(&listener.links), &listener.config, listener.failure.clone());
-        let (view, progress, checkpoint) = (Arc::clone(keystore.view()), keystore.progress(), keystore.checkpoint());
-        links.belongs_to(Arc::clone(&view));
-        let (digests, unconfirmed) = DigestExchange::new(&keystore);
-        let (pending, dispute) = (Pending::default(), digests.dispute.clone());
-        let raft = listener.consensus(keystore, pending.clone(), beginning, dispute.clone()).await?;
-        let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
-        let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
-        let answering = Running {
-            raft: raft.clone(),
-            grants: Arc::clone(&grants),
-            digests: Arc::clone(&digests),
-            progress: progress.clone(),
-            view: Arc::clone(&view),
+    /// The store cannot be opened, or the disk failed.
+    pub async fn open_store(self, cluster: KnownCluster) -> Result<StoredNode, StartError> {
+        let keys = StoreKeys {
+            cluster: cluster.facts.cluster.id,
+            incarnation: cluster.facts.cluster.incarnation,
+            integrity: cluster.keys.integrity.clone(),
         };
-        // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
-        drop(listener.running.set(answering));
-        let cluster_file = Arc::new(ClusterFileKeeper::new(
-            listener.cluster_file,
-            listener.owner,
-            Arc::clone(&view),
-            Metrics::of(&raft),
-        ));
-        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
-        let lease = HeldLease::new(consistency, reads.clone(), progress.clone());
-        let mut spawned = JoinSet::new();
-        let check = DigestCheck {
-            digests,
-            leadership: Arc::clone(&leadership),
-            checkpoint: checkpoint.clone(),
-            failure: failure.clone(),
-        };
-        spawned.spawn(check.run(unconfirmed));
-        spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
-        spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
-        let (log, snapshots) = (listener.log.clone(), listener.snapshots.clone());
-        spawned.spawn(tasks::snapshot_when_large(raft.clone(), log, snapshots, config.snapshot));
-        let every = config.snapshot.checkpoint_every;
-        spawned.spawn(tasks::checkpoint_regularly(checkpoint.clone(), every, failure.clone()));
-        spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
-        spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
-        spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
-        spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), listener.waits.clone()));
-        Ok(Cluster {
-            raft,
-            writes: WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending),
-            view,
-            progress,
-            fence: Fence::new(Arc::clone(&leadership), grants),
-            leadership,
-            reads,
-            lease,
-            dispute,
-            log: listener.log,
-            snapshots: listener.snapshots,
-            checkpoint,
-            cluster_file,
-            failure,
-            waits: listener.waits,
-            tasks: parking_lot::Mutex::new(spawned),
-            stop_listener: parking_lot::Mutex::new(Some(listener.stop)),
-        })
+        let stage = cluster.facts.founding.as_ref().map(|founding| founding.stage);
+        let (owner, is_new) = (self.owner, stage == Some(FoundingStage::Noted));
+        let opened = on_disk(&self.config, move |dir| {
+            if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys) }
+        });
+        let store = opened.await?;
+        if let Some(founder) = &cluster.founder {
+            if is_new {
+                self.local.note_stage(founder, FoundingStage::Stored).await?;
+            }
+            if stage < Some(FoundingStage::Begun) {
+                self.founding().begin(founder).await?;
+            }
+        }
+        Ok(StoredNode { listener: self, cluster, store })
+    }
+
+    fn founding(&self) -> FoundingTask<'_> {
+        FoundingTask { links: &self.links, local: &self.local, waits: &self.waits }
     }
 }
 
-/// Opens the store, and reads `cluster.id` beside it. The caller may block.
-fn open_folder(dir: &Path, new_owner: Owner) -> Result<(Store, ClusterFile, Vec<ClusterFacts>), StartError> {
-    let folder = || dir.to_owned();
-    let store = Store::open(dir, || new_owner).map_err(|error| StartError::Store { folder: folder(), error })?;
-    let (file, facts) = cluster_file::open(dir, store.owner, &store.keystore)
-        .map_err(|error| StartError::ClusterFile { folder: folder(), error })?;
-    Ok((store, file, facts))
+impl StoredNode {
+    /// Why the keystore was or must be rebuilt. `None` when it is whole.
+    pub fn damage(&self) -> Option<&Damage> {
+        match &self.store.keystore {
+            FoundKeystore::Whole(_) => None,
+            FoundKeystore::Rebuilt { damage, .. } | FoundKeystore::NeedsPeer { damage } => Some(damage),
+        }
+    }
+
+    /// Gets the keystore from a peer if this node cannot rebuild it alone.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub async fn prepare(self) -> Result<PreparedNode, StartError> {
+        let Self { listener, cluster, store: Store { log, snapshots, keystore, .. } } = self;
+        let keystore = match keystore {
+            FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. } => keystore,
+            FoundKeystore::NeedsPeer { damage } => {
+                tracing::warn!(%damage, "this node cannot rebuild its keystore alone: asking the peers for a snapshot");
+                let purged = log.state()?.purged.map_or(0, |id| id.index);
+                let PeerListener { links, config, owner, waits, .. } = &listener;
+                let from = rebuild::Rebuild { links, dir: &config.data, owner: *owner, waits };
+                from.ask_peers(&snapshots, purged).await
+            }
+        };
+        Ok(PreparedNode { listener, cluster, log, snapshots, keystore })
+    }
 }
 
-fn is_blank(log: &LogStore) -> io::Result<bool> {
-    let state = log.state()?;
-    Ok(state.vote.is_none() && state.last.is_none() && state.purged.is_none())
-}
-
-fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartError> {
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let raft = openraft::Config {
-        cluster_name: "keyraft".to_owned(),
-        heartbeat_interval: millis(config.timing.heartbeat),
-        election_timeout_min: millis(config.timing.election_min),
-        election_timeout_max: millis(config.timing.election_max),
-        enable_pre_vote: Some(true),
-        // A restarted leader must be elected again: entries that followers committed may not have reached its own disk.
-        enable_leader_restore: Some(false),
-        // `tasks` decides by bytes when to build one. A count of entries cut throughput by a factor of 2.5.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: config.snapshot.keep_entries,
-        replication_lag_threshold: u64::MAX,
-        install_snapshot_timeout: millis(config.snapshot.transfer_timeout),
-        ..openraft::Config::default()
-    };
-    raft.validate().map(Arc::new).map_err(|error| StartError::Consensus(error.to_string()))
+/// Runs something on the data folder that may block.
+async fn on_disk<T: Send + 'static>(
+    config: &ClusterConfig,
+    work: impl FnOnce(&std::path::Path) -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, StartError> {
+    let dir = config.data.clone();
+    let done =
+        tokio::task::spawn_blocking(move || work(&dir).map_err(|error| StartError::Store { folder: dir, error }));
+    done.await.map_err(io::Error::other)?
 }

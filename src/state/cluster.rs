@@ -1,4 +1,4 @@
-//! The facts about the cluster as a whole: its id, its feature level, and its wrapped key ring.
+//! The facts about the cluster as a whole: its id, its feature level, its wrapped key ring, and its sealed keys.
 
 use std::fmt;
 
@@ -9,22 +9,44 @@ use super::decode_error::DecodeError;
 use super::ring::{RingNote, RingVersion, Seal};
 use super::stored::Stored;
 use super::wire;
+use crate::crypto::{ClusterPublicKey, SealedIntegrityKey};
 
 /// 128 random bits, different for each cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub [u8; 16]);
+
+/// 128 random bits for the life of a cluster from its first start on. A cluster that is recovered or restored gets others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IncarnationId(pub [u8; 16]);
+
+/// The keys with which the nodes of a cluster prove themselves and tag what they store, sealed under the key ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSecrets {
+    /// The public half of the cluster key.
+    pub public_key: ClusterPublicKey,
+    /// The private half, sealed.
+    pub sealed_key: Bytes,
+    /// The version of the integrity keys that makes new tags.
+    pub active_integrity_key: u32,
+    /// Every version of the integrity keys.
+    pub integrity_keys: Vec<SealedIntegrityKey>,
+}
 
 /// The replicated facts about the cluster. Its first command creates them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterState {
     /// The cluster's id.
     pub id: ClusterId,
+    /// The cluster's incarnation.
+    pub incarnation: IncarnationId,
     /// The feature level at which entries are written.
     pub level: u32,
     /// Every ring version that a record may still be sealed under.
     pub ring: Vec<RingVersion>,
     /// The ring version that seals new records.
     pub active_ring_version: u32,
+    /// The keys that the ring seals.
+    pub secrets: ClusterSecrets,
     /// Replicated time: nanoseconds that leaders' monotonic clocks have counted while keys waited for deletion. It may
     /// be late, but never early.
     pub time_ns: u64,
@@ -63,6 +85,10 @@ impl ClusterState {
             seals: self.seals.iter().map(Seal::to_wire).collect(),
             last_ring_version: self.last_ring_version,
             ring_notes: self.ring_notes.iter().map(RingNote::to_wire).collect(),
+            incarnation: Bytes::copy_from_slice(&self.incarnation.0),
+            public_key: Bytes::copy_from_slice(&self.secrets.public_key.to_bytes()),
+            sealed_key: self.secrets.sealed_key.clone(),
+            integrity_keys: Some(self.secrets.integrity_keys_to_wire()),
         }
     }
 
@@ -71,8 +97,11 @@ impl ClusterState {
         if wire.level == 0 {
             return Err(DecodeError("level"));
         }
+        let secrets = ClusterSecrets::from_wire(&wire)?;
+        let incarnation = wire.incarnation.as_ref().try_into().map_err(|_| DecodeError("incarnation"))?;
         Ok(Self {
             id: ClusterId(id),
+            incarnation: IncarnationId(incarnation),
             level: wire.level,
             ring: wire.ring.into_iter().map(RingVersion::from_wire).collect(),
             active_ring_version: wire.active_ring_version,
@@ -81,7 +110,45 @@ impl ClusterState {
             seals: wire.seals.into_iter().map(Seal::from_wire).collect::<Result<_, _>>()?,
             last_ring_version: wire.last_ring_version,
             ring_notes: wire.ring_notes.into_iter().map(RingNote::from_wire).collect::<Result<_, _>>()?,
+            secrets,
         })
+    }
+}
+
+impl ClusterSecrets {
+    fn integrity_keys_to_wire(&self) -> wire::IntegrityKeys {
+        let keys = self.integrity_keys.iter();
+        wire::IntegrityKeys {
+            active: self.active_integrity_key,
+            keys: keys
+                .map(|key| wire::SealedIntegrityKey { version: key.version, sealed: key.sealed.clone().into() })
+                .collect(),
+        }
+    }
+
+    fn from_wire(wire: &wire::Cluster) -> Result<Self, DecodeError> {
+        let public_key = wire.public_key.as_ref().try_into().map_err(|_| DecodeError("public key"))?;
+        let keys = wire.integrity_keys.as_ref().ok_or(DecodeError("integrity keys"))?;
+        let sealed =
+            |key: &wire::SealedIntegrityKey| SealedIntegrityKey { version: key.version, sealed: key.sealed.to_vec() };
+        Ok(Self {
+            public_key: ClusterPublicKey::from_bytes(public_key),
+            sealed_key: wire.sealed_key.clone(),
+            active_integrity_key: keys.active,
+            integrity_keys: keys.keys.iter().map(sealed).collect(),
+        })
+    }
+}
+
+impl fmt::Display for IncarnationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for IncarnationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -118,6 +185,13 @@ mod tests {
             seals: vec![Seal { id: SealId([8; 16]), name: "first".to_owned() }],
             last_ring_version: 2,
             ring_notes: vec![RingNote { node: 3, versions: vec![1, 2], seals: vec![SealId([8; 16])] }],
+            incarnation: IncarnationId([8; 16]),
+            secrets: ClusterSecrets {
+                public_key: ClusterPublicKey::from_bytes([9; 32]),
+                sealed_key: Bytes::from_static(b"sealed"),
+                active_integrity_key: 2,
+                integrity_keys: [1, 2].map(|version| SealedIntegrityKey { version, sealed: vec![3; 65] }).into(),
+            },
         };
         for cluster in [ClusterState { created_at: None, ..dated.clone() }, dated] {
             let stored = cluster.into_stored();

@@ -28,7 +28,7 @@ mod wire;
 pub use access_change::{AccessChange, Replaces};
 pub use apply::{apply, raises_level};
 pub use change::{Change, Current};
-pub use cluster::{ClusterId, ClusterState};
+pub use cluster::{ClusterId, ClusterSecrets, ClusterState, IncarnationId};
 pub use command::Command;
 pub use decode_error::DecodeError;
 pub use digest::Digest;

@@ -1,7 +1,8 @@
-//! The file `cluster.id`: what a node must know of its cluster before it takes part, above all the wraps of the key ring.
+//! The file `cluster.id`: whose data folder this is, and what a node must know of its cluster before it takes part, above
+//! all the wraps of the key ring.
 //!
-//! The file has two slots of the same size. A write goes to the slot that does not hold the newest facts, and counts once
-//! it is durable. So a crash during a write leaves the facts from before. A slot that was never written is all zeros.
+//! The file has two slots of the same size. A write goes to the slot that does not hold the newest content, and counts once
+//! it is durable. So a crash during a write leaves the content from before. A slot that was never written is all zeros.
 //! Each other slot has these parts, with big-endian integers, and then bytes without a meaning:
 //!
 //! | offset | bytes | what |
@@ -12,7 +13,7 @@
 //! | 23 | 8 | the sequence number: each write has the next one, and the slot with the highest counts |
 //! | 31 | 4 | the length of the body, n |
 //! | 35 | n | the body, the message `ClusterFile` of `proto/store.proto` |
-//! | 35 + n | 32 | room for a tag; zeros for now |
+//! | 35 + n | 32 | the tag of everything before, made with the active integrity key that the body names; zeros while the node knows no cluster |
 //! | 67 + n | 32 | SHA-256 of everything before in this slot |
 //!
 //! Later formats keep this frame, so that no version takes a newer format for damage.
@@ -30,7 +31,8 @@ use thiserror::Error;
 use super::files::replace_file;
 use super::level::{UnreadableLevel, WrittenLevel};
 use super::{Owner, wire};
-use crate::state::{ClusterId, RingLink, RingVersion};
+use crate::crypto::{IntegrityKeys, TagPurpose};
+use crate::state::{ClusterId, ClusterState, LOWEST_LEVEL};
 
 /// The name of the file in the data folder.
 pub const CLUSTER_FILE: &str = "cluster.id";
@@ -39,7 +41,7 @@ const MAGIC: &[u8; 18] = b"KEYRAFT CLUSTER ID";
 const FORMAT: u8 = 1;
 /// The bytes of a slot before its body.
 const HEAD_BYTES: usize = MAGIC.len() + 1 + 4 + 8 + 4;
-const TAG: [u8; 32] = [0; 32];
+const TAG_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 32;
 /// The smallest size of a slot. It holds a cluster of some fifty nodes.
 const SLOT_BYTES: usize = 16 * 1024;
@@ -47,18 +49,36 @@ const SLOT_BYTES: usize = 16 * 1024;
 /// What a node must know of its cluster before it takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterFacts {
-    /// The level at which the facts are written.
-    pub level: u32,
-    /// The cluster's id.
-    pub cluster: ClusterId,
     /// The store and the node that noted the facts.
     pub owner: Owner,
-    /// The ring version that seals new records.
-    pub active_ring_version: u32,
-    /// Every ring version, with its wraps.
-    pub ring: Vec<RingVersion>,
+    /// The facts that the cluster replicates, without its replicated time.
+    pub cluster: ClusterState,
     /// The last known membership, as `raft` encodes it.
     pub membership: Bytes,
+    /// The cluster's signature that admits this node. Empty if the node must make it again.
+    pub admission: Bytes,
+    /// The first start of the cluster, until the node has applied the cluster's first command.
+    pub founding: Option<Founding>,
+}
+
+/// How far a node has come in the first start of its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// The founding document, as `raft` encodes it.
+    pub document: Bytes,
+    /// How far the node has come.
+    pub stage: FoundingStage,
+}
+
+/// The durable stages of a node that founds a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FoundingStage {
+    /// It has noted the founding document.
+    Noted,
+    /// It has made its log and its keystore. From now on they can no longer be missing.
+    Stored,
+    /// It knows that every founder has noted the document.
+    Begun,
 }
 
 /// Why the facts cannot be used, although the file is whole or could not even be read. An operator must act.
@@ -86,20 +106,32 @@ pub enum ClusterFileError {
     },
 }
 
-/// The file, with the facts that it holds.
+/// The file, with what it holds.
 pub struct ClusterFile {
     path: PathBuf,
     /// The size of each slot. 0 while the next write must make the file anew.
     slot_bytes: usize,
-    newest: Option<Newest>,
+    newest: Option<Noted>,
+    /// The content before that one.
+    older: Option<Noted>,
     damaged_slots: usize,
 }
 
-/// The newest facts, and where they are.
-struct Newest {
+/// What a slot holds, and where it is.
+#[derive(Debug)]
+struct Noted {
     slot: usize,
     sequence: u64,
-    facts: ClusterFacts,
+    content: Content,
+    /// Everything before the tag.
+    tagged: Vec<u8>,
+    tag: [u8; TAG_BYTES],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Blank(Owner),
+    Known(Box<ClusterFacts>),
 }
 
 /// What stands in a slot.
@@ -107,49 +139,73 @@ struct Newest {
 enum Slot<'a> {
     Empty,
     Damaged,
-    Whole { format: u8, level: u32, sequence: u64, body: &'a [u8] },
+    Whole { format: u8, level: u32, sequence: u64, body: &'a [u8], tag: [u8; TAG_BYTES] },
 }
 
 impl ClusterFile {
-    /// Reads the file in this data folder. It has no facts without a file, or when both slots are damaged.
+    /// Reads the file in this data folder. It has no content without a file, or when both slots are damaged. The facts are
+    /// not verified: [`ClusterFile::verify`] does that once the keys in them are open.
     ///
     /// # Errors
     /// The file system refused, or a newer version wrote the file.
     pub fn open(dir: &Path) -> Result<Self, ClusterFileError> {
         let path = dir.join(CLUSTER_FILE);
-        let content = match fs::read(&path) {
+        let bytes = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let slot_bytes = content.len() / 2;
+        let slot_bytes = bytes.len() / 2;
         // A file that was cut is made anew by the next write: its slots would overlap.
-        let is_whole = slot_bytes >= SLOT_BYTES && slot_bytes.is_power_of_two() && content.len() == 2 * slot_bytes;
+        let is_whole = slot_bytes >= SLOT_BYTES && slot_bytes.is_power_of_two() && bytes.len() == 2 * slot_bytes;
         // The first slot may reach as far as the file, so that it also counts in a file that was cut.
-        let slots = [&content[..], &content[slot_bytes..]];
-        let mut file = Self { path, slot_bytes: if is_whole { slot_bytes } else { 0 }, newest: None, damaged_slots: 0 };
-        let mut newest: Option<(usize, u64, u8, u32, &[u8])> = None;
-        for (number, slot) in slots.into_iter().enumerate() {
-            match parse(slot) {
-                Slot::Empty => {}
-                Slot::Damaged => file.damaged_slots += 1,
-                Slot::Whole { format, level, sequence, body } if newest.is_none_or(|newest| newest.1 < sequence) => {
-                    newest = Some((number, sequence, format, level, body));
-                }
-                Slot::Whole { .. } => {}
-            }
-        }
-        if let Some((slot, sequence, format, level, body)) = newest {
-            match decode(format, level, body)? {
-                Some(facts) => file.newest = Some(Newest { slot, sequence, facts }),
+        let slots = [&bytes[..], &bytes[slot_bytes..]].map(parse);
+        let mut file = Self {
+            path,
+            slot_bytes: if is_whole { slot_bytes } else { 0 },
+            newest: None,
+            older: None,
+            damaged_slots: slots.iter().filter(|slot| matches!(slot, Slot::Damaged)).count(),
+        };
+        let mut by_age: Vec<_> =
+            slots.iter().enumerate().filter_map(|(at, slot)| Some((slot.sequence()?, at))).collect();
+        by_age.sort_unstable_by(|a, b| b.cmp(a));
+        for (position, (_, at)) in by_age.into_iter().enumerate() {
+            let noted = read(at, &slots[at], if at == 0 { &bytes } else { &bytes[slot_bytes..] });
+            // An older version never wrote the older slot at a level that this one cannot read.
+            match if position == 0 { noted? } else { noted.ok().flatten() } {
+                Some(noted) if file.newest.is_none() => file.newest = Some(noted),
+                Some(noted) => file.older = Some(noted),
                 None => file.damaged_slots += 1,
             }
         }
         Ok(file)
     }
 
+    /// Makes the file of a blank data folder: it says whose folder this is, and nothing else.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn create(dir: &Path, owner: Owner) -> io::Result<Self> {
+        let path = dir.join(CLUSTER_FILE);
+        let mut file = Self { path, slot_bytes: 0, newest: None, older: None, damaged_slots: 0 };
+        file.put(Content::Blank(owner), None)?;
+        Ok(file)
+    }
+
+    /// Whose data folder this is, as the file says.
+    pub fn owner(&self) -> Option<Owner> {
+        self.newest.as_ref().map(|noted| match &noted.content {
+            Content::Blank(owner) => *owner,
+            Content::Known(facts) => facts.owner,
+        })
+    }
+
     /// The facts, if the file holds some.
     pub fn facts(&self) -> Option<&ClusterFacts> {
-        self.newest.as_ref().map(|newest| &newest.facts)
+        match &self.newest.as_ref()?.content {
+            Content::Blank(_) => None,
+            Content::Known(facts) => Some(facts),
+        }
     }
 
     /// How many slots are damaged. A crash during a write leaves one such slot.
@@ -157,29 +213,55 @@ impl ClusterFile {
         self.damaged_slots
     }
 
-    /// Makes these facts durable. If that fails or the node crashes meanwhile, the file still holds the last ones.
+    /// Checks the tag of the facts with the keys that the facts hold. If it does not hold, somebody changed the slot: from
+    /// now on it counts as damaged, and the file holds what stands in the other slot.
+    pub fn verify(&mut self, keys: &IntegrityKeys) -> bool {
+        let Some(Noted { content: Content::Known(facts), tagged, tag, .. }) = &self.newest else { return false };
+        let version = facts.cluster.secrets.active_integrity_key;
+        let holds = keys.verifies(TagPurpose::ClusterFile, version, &[tagged], tag);
+        if !holds {
+            self.drop_newest();
+        }
+        holds
+    }
+
+    /// From now on the newest slot counts as damaged, and the file holds what stands in the other slot.
+    pub fn drop_newest(&mut self) {
+        self.damaged_slots += usize::from(self.newest.is_some());
+        self.newest = self.older.take();
+    }
+
+    /// Makes these facts durable, with a tag of their active integrity key. If that fails or the node crashes meanwhile, the
+    /// file still holds the last ones.
     ///
     /// # Errors
-    /// The file system refused.
-    pub fn write(&mut self, facts: ClusterFacts) -> io::Result<()> {
+    /// The file system refused, or the active integrity key is not among `keys`.
+    pub fn write(&mut self, facts: ClusterFacts, keys: &IntegrityKeys) -> io::Result<()> {
+        self.put(Content::Known(Box::new(facts)), Some(keys))
+    }
+
+    fn put(&mut self, content: Content, keys: Option<&IntegrityKeys>) -> io::Result<()> {
         let sequence = self.newest.as_ref().map_or(1, |newest| newest.sequence + 1);
-        let content = encode(&facts, sequence);
+        let tagged = encode(&content, sequence);
+        let tag = tag(&content, &tagged, keys)?;
+        let bytes = with_checksum(&tagged, &tag);
         let slot = match &self.newest {
-            Some(newest) if content.len() <= self.slot_bytes => {
+            Some(newest) if bytes.len() <= self.slot_bytes => {
                 let slot = 1 - newest.slot;
                 let file = OpenOptions::new().write(true).open(&self.path)?;
-                write_slot(&file, (slot * self.slot_bytes) as u64, &content)?;
+                write_slot(&file, (slot * self.slot_bytes) as u64, &bytes)?;
                 slot
             }
             _ => {
-                self.slot_bytes = content.len().next_power_of_two().max(SLOT_BYTES);
-                let mut whole = content;
+                self.slot_bytes = bytes.len().next_power_of_two().max(SLOT_BYTES);
+                let mut whole = bytes;
                 whole.resize(2 * self.slot_bytes, 0);
                 replace_file(&self.path, &whole)?;
                 0
             }
         };
-        self.newest = Some(Newest { slot, sequence, facts });
+        self.older =
+            self.newest.replace(Noted { slot, sequence, content, tagged, tag }).filter(|older| older.slot != slot);
         Ok(())
     }
 }
@@ -195,27 +277,63 @@ fn write_slot(file: &File, offset: u64, content: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// A slot with these facts.
-fn encode(facts: &ClusterFacts, sequence: u64) -> Vec<u8> {
-    let body = wire::ClusterFile {
-        cluster_id: Bytes::copy_from_slice(&facts.cluster.0),
-        owner: Some(facts.owner.into()),
-        active_ring_version: facts.active_ring_version,
-        ring: facts.ring.iter().map(version_to_wire).collect(),
-        membership: facts.membership.clone(),
-    }
-    .encode_to_vec();
-    let mut slot = Vec::with_capacity(HEAD_BYTES + body.len() + TAG.len() + CHECKSUM_BYTES);
+/// A blank file has a tag of zeros, because its node has no keys.
+fn tag(content: &Content, tagged: &[u8], keys: Option<&IntegrityKeys>) -> io::Result<[u8; TAG_BYTES]> {
+    let (Content::Known(facts), Some(keys)) = (content, keys) else { return Ok([0; TAG_BYTES]) };
+    let version = facts.cluster.secrets.active_integrity_key;
+    let tag = keys.tag(TagPurpose::ClusterFile, version, &[tagged]);
+    tag.ok_or_else(|| io::Error::other(format!("version {version} of the integrity keys is not open")))
+}
+
+/// Everything before the tag of a slot.
+fn encode(content: &Content, sequence: u64) -> Vec<u8> {
+    let (level, body) = match content {
+        Content::Blank(owner) => {
+            (LOWEST_LEVEL, wire::ClusterFile { owner: Some((*owner).into()), ..Default::default() })
+        }
+        Content::Known(facts) => (facts.cluster.level, facts_to_wire(facts)),
+    };
+    let body = body.encode_to_vec();
+    let mut slot = Vec::with_capacity(HEAD_BYTES + body.len() + TAG_BYTES + CHECKSUM_BYTES);
     slot.put_slice(MAGIC);
     slot.put_u8(FORMAT);
-    slot.put_u32(facts.level);
+    slot.put_u32(level);
     slot.put_u64(sequence);
     slot.put_u32(u32::try_from(body.len()).expect("a membership and a few wraps are small"));
     slot.put_slice(&body);
-    slot.put_slice(&TAG);
+    slot
+}
+
+fn with_checksum(tagged: &[u8], tag: &[u8; TAG_BYTES]) -> Vec<u8> {
+    let mut slot = [tagged, tag].concat();
     let checksum = Sha256::digest(&slot);
     slot.put_slice(&checksum);
     slot
+}
+
+fn facts_to_wire(facts: &ClusterFacts) -> wire::ClusterFile {
+    let stage = facts.founding.as_ref().map_or(wire::FoundingStage::Unspecified, |founding| match founding.stage {
+        FoundingStage::Noted => wire::FoundingStage::Noted,
+        FoundingStage::Begun => wire::FoundingStage::Begun,
+        FoundingStage::Stored => wire::FoundingStage::Stored,
+    });
+    wire::ClusterFile {
+        owner: Some(facts.owner.into()),
+        cluster: facts.cluster.clone().into_stored().bytes,
+        membership: facts.membership.clone(),
+        admission: facts.admission.clone(),
+        founding_document: facts.founding.as_ref().map_or_else(Bytes::new, |founding| founding.document.clone()),
+        founding_stage: stage.into(),
+    }
+}
+
+impl Slot<'_> {
+    fn sequence(&self) -> Option<u64> {
+        match self {
+            Slot::Whole { sequence, .. } => Some(*sequence),
+            Slot::Empty | Slot::Damaged => None,
+        }
+    }
 }
 
 fn parse(slot: &[u8]) -> Slot<'_> {
@@ -233,19 +351,28 @@ fn whole(slot: &[u8]) -> Option<Slot<'_>> {
     let (sequence, rest) = rest.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let body = rest.get(..length)?;
-    let hashed = HEAD_BYTES + length + TAG.len();
+    let (body, rest) = rest.split_at_checked(length)?;
+    let tag = *rest.first_chunk()?;
+    let hashed = HEAD_BYTES + length + TAG_BYTES;
     let checksum = slot.get(hashed..)?.get(..CHECKSUM_BYTES)?;
     (checksum == Sha256::digest(&slot[..hashed]).as_slice()).then_some(Slot::Whole {
         format: *format,
         level: u32::from_be_bytes(*level),
         sequence: u64::from_be_bytes(*sequence),
         body,
+        tag,
     })
 }
 
-/// Reads the body of a whole slot. `None` when it lacks something that every version writes.
-fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<ClusterFacts>, ClusterFileError> {
+/// Reads the content of a whole slot. `None` when it lacks something that every version writes.
+fn read(at: usize, slot: &Slot<'_>, bytes: &[u8]) -> Result<Option<Noted>, ClusterFileError> {
+    let Slot::Whole { format, level, sequence, body, tag } = slot else { return Ok(None) };
+    let Some(content) = decode(*format, *level, body)? else { return Ok(None) };
+    let tagged = bytes[..HEAD_BYTES + body.len()].to_vec();
+    Ok(Some(Noted { slot: at, sequence: *sequence, content, tagged, tag: *tag }))
+}
+
+fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<Content>, ClusterFileError> {
     if format != FORMAT {
         let (what, known) = (CLUSTER_FILE, FORMAT.into());
         return Err(UnreadableLevel::Format { what, format: format.into(), known }.into());
@@ -254,33 +381,28 @@ fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<ClusterFacts>, C
         return Ok(None);
     }
     WrittenLevel::active(level).check(CLUSTER_FILE)?;
-    Ok(wire::ClusterFile::decode(body).ok().and_then(|body| facts_of(level, body)))
+    Ok(wire::ClusterFile::decode(body).ok().and_then(content_of))
 }
 
-fn facts_of(level: u32, body: wire::ClusterFile) -> Option<ClusterFacts> {
-    Some(ClusterFacts {
-        level,
-        cluster: ClusterId(body.cluster_id.as_ref().try_into().ok()?),
-        owner: Owner::from_wire(&body.owner?)?,
-        active_ring_version: body.active_ring_version,
-        ring: body.ring.into_iter().map(version_from_wire).collect(),
-        membership: body.membership,
-    })
-}
-
-fn version_to_wire(version: &RingVersion) -> wire::WrappedRingVersion {
-    let link = version.link.as_ref();
-    wire::WrappedRingVersion {
-        version: version.version,
-        wraps: version.wraps.clone(),
-        previous: link.map_or(0, |link| link.previous),
-        sealed_by_previous: link.map_or_else(Bytes::new, |link| link.sealed.clone()),
+fn content_of(body: wire::ClusterFile) -> Option<Content> {
+    let owner = Owner::from_wire(body.owner.as_ref()?)?;
+    if body.cluster.is_empty() {
+        return Some(Content::Blank(owner));
     }
-}
-
-fn version_from_wire(wire: wire::WrappedRingVersion) -> RingVersion {
-    let link = RingLink { previous: wire.previous, sealed: wire.sealed_by_previous };
-    RingVersion { version: wire.version, wraps: wire.wraps, link: (link.previous != 0).then_some(link) }
+    let stage = match body.founding_stage() {
+        wire::FoundingStage::Unspecified => None,
+        wire::FoundingStage::Noted => Some(FoundingStage::Noted),
+        wire::FoundingStage::Begun => Some(FoundingStage::Begun),
+        wire::FoundingStage::Stored => Some(FoundingStage::Stored),
+    };
+    let document = body.founding_document;
+    Some(Content::Known(Box::new(ClusterFacts {
+        owner,
+        cluster: ClusterState::decode(&body.cluster).ok()?,
+        membership: body.membership,
+        admission: body.admission,
+        founding: stage.map(|stage| Founding { document, stage }),
+    })))
 }
 
 #[cfg(test)]

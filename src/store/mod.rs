@@ -3,6 +3,7 @@
 mod build;
 mod changes;
 mod cluster_id;
+mod data_folder;
 mod digest_ring;
 mod entries;
 mod files;
@@ -24,6 +25,7 @@ mod snapshot;
 mod snapshot_header;
 mod staging;
 mod starts;
+mod stored_facts;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -32,7 +34,8 @@ mod view;
 mod wire;
 
 pub use build::SnapshotBuild;
-pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError};
+pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError, Founding, FoundingStage};
+pub use data_folder::{DataFolder, FolderLock};
 pub use digest_ring::{DigestRing, StateDigest};
 pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
 pub use flush::{FlushFigures, OnDurable};
@@ -41,7 +44,7 @@ pub use keystore::{Keystore, KeystoreCheckpoint};
 pub use level::{UnreadableLevel, WrittenLevel};
 pub use log::{LogState, LogStore};
 pub use log_types::{LogId, MAX_PAYLOAD_BYTES, Vote};
-pub use open::{FoundKeystore, OpenError, Store};
+pub use open::{FoundKeystore, OpenError, Store, StoreKeys};
 pub use owner::{Owner, StoreId};
 pub use progress::Progress;
 pub use read_error::ReadError;
@@ -49,4 +52,5 @@ pub use ring_versions::RecordsPerRingVersion;
 pub use snapshot::{Snapshot, Snapshots};
 pub use snapshot_header::SnapshotHeader;
 pub use starts::{NotedStart, Noting, StartHistory, StartId};
+pub use stored_facts::stored_facts;
 pub use view::View;

@@ -10,7 +10,9 @@ use super::folder::Folders;
 use super::image::Damage;
 use super::level::UnreadableLevel;
 use super::read_error::ReadError;
-use super::{CLUSTER_FILE, Keystore, LogStore, Owner, Snapshot, Snapshots};
+use super::{CLUSTER_FILE, ClusterFileError, Keystore, LogStore, Owner, Snapshot, Snapshots};
+use crate::crypto::IntegrityKeys;
+use crate::state::{ClusterId, IncarnationId};
 
 /// A node's store, open.
 pub struct Store {
@@ -22,6 +24,17 @@ pub struct Store {
     pub owner: Owner,
     /// The keystore, if this node has one or could rebuild it.
     pub keystore: FoundKeystore,
+}
+
+/// What a node must know of its cluster to open its store.
+#[derive(Debug, Clone)]
+pub struct StoreKeys {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its incarnation.
+    pub incarnation: IncarnationId,
+    /// The keys that tag what the store holds.
+    pub integrity: IntegrityKeys,
 }
 
 /// The state of a keystore when its folder was opened.
@@ -65,6 +78,26 @@ pub enum OpenError {
          node. The other nodes go on without it while more than half of all nodes run"
     )]
     KeystoreWithoutLog,
+    /// The folder has a log or a keystore, but nothing in it says which cluster they belong to.
+    #[error(
+        "it holds a log, a keystore or snapshots, but neither {CLUSTER_FILE} nor the keystore nor a snapshot says which \
+         cluster they belong to, so this node ends. If one of them was moved, put it back as it was when this node last ran. \
+         Never put back a copy or a backup: an older one lacks writes that this node acknowledged, and using it can lose \
+         keys. Delete nothing: what is left may still hold keys. If {CLUSTER_FILE} and the keystore are lost, leave this \
+         node stopped; this version cannot replace a node. The other nodes go on without it while more than half of all \
+         nodes run"
+    )]
+    ClusterUnknown,
+    /// `cluster.id` is damaged, and nothing is beside it.
+    #[error(
+        "its file {CLUSTER_FILE} is damaged, and nothing beside it says whose folder this is, so this node ends. If the log \
+         and the keystore were moved, put them back as they were when this node last ran. If this node has never been part \
+         of a cluster, name an empty folder instead"
+    )]
+    NothingBesideDamage,
+    /// The file `cluster.id` cannot be used.
+    #[error(transparent)]
+    ClusterFile(#[from] ClusterFileError),
 }
 
 impl From<ReadError> for OpenError {
@@ -77,61 +110,29 @@ impl From<ReadError> for OpenError {
 }
 
 impl Store {
-    /// Opens the data folder `dir`. An empty one becomes the store of `new_owner`.
+    /// Makes the store of a node that has never taken part in its cluster. What an earlier attempt has made stays.
     ///
     /// # Errors
     /// The node cannot use the folder, or the folder has a keystore without its log.
-    pub fn open(dir: &Path, new_owner: impl FnOnce() -> Owner) -> Result<Self, OpenError> {
-        make_private_folder(dir)?;
-        let log = LogStore::open(&dir.join("log")).map_err(|error| match error.kind() {
-            // Another process holds the lock on the log's folder.
-            io::ErrorKind::WouldBlock => OpenError::InUse,
-            _ => OpenError::Io(error),
-        })?;
-        let owner = log.owner()?.map(|owner| Owner::decode(&owner).ok_or_else(owner_damaged)).transpose()?;
-        let folders = Folders::new(&dir.join("keystore"))?;
-        // A version that cannot read the data folder must leave it as it is. So this comes before everything that writes.
-        if let Err(ReadError::Level(error)) = folders.find_current() {
-            return Err(error.into());
+    pub fn create(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
+        let parts = Parts::open(dir)?;
+        match parts.owner()? {
+            Some(_) => parts.store(owner, keys),
+            None => parts.claim(owner),
         }
-        let snapshots = Snapshots::open(&dir.join("snapshots"))?;
-        folders.check_room()?;
-        let opened = open_keystore(&folders)?;
-        let Some(owner) = owner else {
-            if dir.join(CLUSTER_FILE).try_exists()? {
-                return Err(OpenError::KeystoreWithoutLog);
-            }
-            return Self::claim(log, snapshots, folders, &opened, new_owner());
-        };
-        let keystore = match opened {
-            Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
-                None => FoundKeystore::Whole(keystore),
-                Some(damage) => {
-                    drop(keystore);
-                    rebuild(folders, owner, &log, &snapshots, damage)?
-                }
-            },
-            Ok(None) => rebuild(folders, owner, &log, &snapshots, Damage::Unreadable("it is gone".to_owned()))?,
-            Err(damage) => rebuild(folders, owner, &log, &snapshots, damage)?,
-        };
-        Ok(Self { log, snapshots, owner, keystore })
     }
 
-    /// Makes an empty folder the store of `owner`. The log notes the owner first, so that a crash in between never
-    /// leaves a keystore without a log.
-    fn claim(
-        log: LogStore,
-        snapshots: Snapshots,
-        folders: Folders,
-        opened: &Result<Option<Keystore>, Damage>,
-        owner: Owner,
-    ) -> Result<Self, OpenError> {
-        if !matches!(opened, Ok(None)) || snapshots.newest()?.is_some() || log.state()?.last.is_some() {
-            return Err(OpenError::KeystoreWithoutLog);
+    /// Opens the store of a node that has taken part in its cluster.
+    ///
+    /// # Errors
+    /// The node cannot use the folder, it has a keystore without its log, or a part of it belongs to another node or to
+    /// another cluster.
+    pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
+        let parts = Parts::open(dir)?;
+        match parts.owner()? {
+            Some(_) => parts.store(owner, keys),
+            None => Err(OpenError::KeystoreWithoutLog),
         }
-        log.save_owner(&owner.encode())?;
-        let keystore = FoundKeystore::Whole(Keystore::create(folders, owner)?);
-        Ok(Self { log, snapshots, owner, keystore })
     }
 
     /// Makes a keystore from a peer's snapshot, for a node that could not rebuild its own.
@@ -142,6 +143,85 @@ impl Store {
         let folders = Folders::new(&dir.join("keystore")).map_err(ReadError::Io)?;
         Keystore::create_from(folders, owner, snapshot)
     }
+}
+
+/// The parts of a store, before it is clear that they belong together.
+struct Parts {
+    log: LogStore,
+    snapshots: Snapshots,
+    folders: Folders,
+    keystore: Result<Option<Keystore>, Damage>,
+}
+
+impl Parts {
+    fn open(dir: &Path) -> Result<Self, OpenError> {
+        make_private_folder(dir)?;
+        let log = LogStore::open(&dir.join("log")).map_err(|error| match error.kind() {
+            // Another process holds the lock on the log's folder.
+            io::ErrorKind::WouldBlock => OpenError::InUse,
+            _ => OpenError::Io(error),
+        })?;
+        // The note about the owner says which level the log needs.
+        log.owner()?;
+        let folders = Folders::new(&dir.join("keystore"))?;
+        // A version that cannot read the data folder must leave it as it is. So this comes before everything that writes.
+        if let Err(ReadError::Level(error)) = folders.find_current() {
+            return Err(error.into());
+        }
+        let snapshots = Snapshots::open(&dir.join("snapshots"))?;
+        folders.check_room()?;
+        let keystore = open_keystore(&folders)?;
+        Ok(Self { log, snapshots, folders, keystore })
+    }
+
+    /// Whom the log belongs to. `None` when it is new.
+    fn owner(&self) -> Result<Option<Owner>, OpenError> {
+        self.log.owner()?.map(|owner| Owner::decode(&owner).ok_or_else(|| owner_damaged().into())).transpose()
+    }
+
+    /// Makes an empty folder the store of `owner`. The log notes the owner first, so that a crash in between never
+    /// leaves a keystore without a log.
+    fn claim(self, owner: Owner) -> Result<Store, OpenError> {
+        let Self { log, snapshots, folders, keystore } = self;
+        if !matches!(keystore, Ok(None)) || snapshots.newest()?.is_some() || log.state()?.last.is_some() {
+            return Err(OpenError::KeystoreWithoutLog);
+        }
+        log.save_owner(&owner.encode())?;
+        let keystore = FoundKeystore::Whole(Keystore::create(folders, owner)?);
+        Ok(Store { log, snapshots, owner, keystore })
+    }
+
+    /// The store, if its parts belong to this owner and this cluster. A damaged keystore is rebuilt if that is possible.
+    fn store(self, owner: Owner, keys: &StoreKeys) -> Result<Store, OpenError> {
+        if let Some(other) = self.owner()?.filter(|found| *found != owner) {
+            let folder = (other, self.keystore.ok().flatten().and_then(|keystore| cluster_of(&keystore)));
+            return Err(ClusterFileError::Foreign { file: (owner, Some(keys.cluster)), folder }.into());
+        }
+        let Self { log, snapshots, folders, keystore } = self;
+        let keystore = match keystore {
+            Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
+                None => match cluster_of(&keystore).filter(|cluster| *cluster != keys.cluster) {
+                    None => FoundKeystore::Whole(keystore),
+                    Some(other) => {
+                        let (file, folder) = ((owner, Some(keys.cluster)), (owner, Some(other)));
+                        return Err(ClusterFileError::Foreign { file, folder }.into());
+                    }
+                },
+                Some(damage) => {
+                    drop(keystore);
+                    rebuild(folders, owner, &log, &snapshots, damage)?
+                }
+            },
+            Ok(None) => rebuild(folders, owner, &log, &snapshots, Damage::Unreadable("it is gone".to_owned()))?,
+            Err(damage) => rebuild(folders, owner, &log, &snapshots, damage)?,
+        };
+        Ok(Store { log, snapshots, owner, keystore })
+    }
+}
+
+/// The cluster that a keystore belongs to. `None` before the cluster's first command.
+fn cluster_of(keystore: &Keystore) -> Option<ClusterId> {
+    keystore.view().cluster().map(|cluster| cluster.id)
 }
 
 /// Why an opened keystore does not fit this log.

@@ -16,6 +16,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{self, AtomicU64};
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::files::{make_private_file, make_private_folder, rename_durably};
@@ -221,6 +222,17 @@ pub(super) fn read_image(
     header.check(&image)?;
     image.check_level("this snapshot")?;
     Ok((header, image))
+}
+
+/// The value of one entry. It is not checked, because the reader stops there.
+pub(super) fn read_entry(path: &Path, wanted: &[u8]) -> Result<Option<Bytes>, ReadError> {
+    let (_, mut reader) = SnapshotReader::open(path)?;
+    while let Some((key, value)) = reader.next()? {
+        if key == wanted {
+            return Ok(Some(value.into()));
+        }
+    }
+    Ok(None)
 }
 
 struct SnapshotReader {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use keyraft::kms::open_cluster;
 use keyraft::store::ClusterFile;
 
 use super::three_nodes;
@@ -71,12 +72,15 @@ async fn a_node_takes_part_if_its_root_key_opens_the_ring_of_its_keystore_alone(
     let mut file = ClusterFile::open(cluster.data(node)).expect("the file can be read");
     let right = file.facts().expect("a node that stopped has the file").clone();
     let mut older = right.clone();
-    for wrap in older.ring.iter_mut().flat_map(|version| &mut version.wraps) {
+    let root = fs::read_to_string(cluster.certificates().file("root.key")).expect("it is there");
+    let open =
+        open_cluster(&right.cluster, &root.parse().expect("a root key")).expect("the root key opens the cluster");
+    for wrap in older.cluster.ring.iter_mut().flat_map(|version| &mut version.wraps) {
         let mut bytes = wrap.to_vec();
         *bytes.last_mut().expect("a wrap has bytes") ^= 1;
         *wrap = bytes.into();
     }
-    file.write(older).expect("the file can be written");
+    file.write(older, &open.integrity).expect("the file can be written");
     cluster.start_nodes(&[node]).await;
     user.assert_decrypts(node, &keys).await;
     cluster.stop(node).await;

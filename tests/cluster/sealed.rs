@@ -310,30 +310,30 @@ fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).expect("it is there"))).collect()
 }
 
-/// Without `cluster.id` and keystore the node learns the wraps of its ring only from the log.
+/// Only the log has the wraps of the ring then, and a node opens its log with keys that the ring seals.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_learns_its_ring_in_consensus_leaves_when_its_root_key_does_not_open_it() {
-    let (mut cluster, keys, data_keys) = stopped(&[]).await;
-    fs::remove_dir_all(cluster.data(0).join("keystore")).expect("the folder is there");
-    fs::remove_file(cluster.data(0).join("cluster.id")).expect("the file is there");
-    fs::write(&keys.paths[0], BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
+async fn a_node_that_lost_cluster_id_and_its_keystore_ends_and_says_why() {
+    let (mut cluster, _keys, data_keys) = stopped(&[]).await;
+    let data = cluster.data(0).to_owned();
+    fs::remove_dir_all(data.join("keystore")).expect("the folder is there");
+    let file = fs::read(data.join("cluster.id")).expect("the file is there");
+    fs::remove_file(data.join("cluster.id")).expect("the file is there");
     cluster.begin_nodes(&[0, 1, 2]).await;
-    let status = cluster.wait_for_state(0, "sealed").await;
-    assert!(status["node"]["reason"].as_str().is_some_and(|reason| reason.contains("not the root key")), "{status}");
+    let why = cluster.ended(0).await;
+    assert!(why.is_of_a_setting() && why.to_string().contains("says which cluster they belong to"), "{why}");
     for node in [1, 2] {
         cluster.wait_until_serving(node).await;
     }
-    wait_until_a_problem_says(&cluster, 1, 0, "is sealed: this is not the root key of the cluster").await;
-    assert!(cluster.local_status(0).await.expect("it answers")["cluster_id"].is_string(), "it wrote cluster.id");
-    keys.give_back(&cluster, 0);
-    cluster.wait_for_state(0, "serving").await;
+    // What the error advises.
+    fs::write(data.join("cluster.id"), file).expect("the folder is writable");
+    cluster.start_nodes(&[0]).await;
     cluster.admin().assert_decrypts(0, &data_keys).await;
     cluster.assert_equal_digests().await;
 }
 
-/// With and without `cluster.id`, a node takes part only once its ring is open, also if its keystore comes from a peer.
+/// A node opens its ring from `cluster.id`, because its keystore may have to come from a peer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sealed_node_without_its_keystore_gets_it_from_a_peer_and_stays_sealed_until_it_opens_its_ring() {
+async fn a_sealed_node_without_its_keystore_gets_it_from_a_peer_once_its_ring_is_open() {
     let mut cluster = cluster(3, super::snapshot_install::snapshots_early).await;
     let user = cluster.admin();
     let data_keys = user.create_many("key", 240).await;
@@ -341,20 +341,15 @@ async fn a_sealed_node_without_its_keystore_gets_it_from_a_peer_and_stays_sealed
     let snapshots = cluster.data(node).join("snapshots");
     cluster.wait_for("a snapshot", async || fs::read_dir(&snapshots).ok()?.flatten().next().map(drop)).await;
     let keys = Keys::of(&mut cluster);
-    for has_file in [true, false] {
-        cluster.stop(node).await;
-        fs::remove_dir_all(&snapshots).expect("the folder is there");
-        fs::remove_dir_all(cluster.data(node).join("keystore")).expect("the folder is there");
-        if !has_file {
-            fs::remove_file(cluster.data(node).join("cluster.id")).expect("the file is there");
-        }
-        fs::write(&keys.paths[node], BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
-        cluster.begin_nodes(&[node]).await;
-        let status = cluster.wait_for_state(node, "sealed").await;
-        assert!(status["cluster_id"].is_string(), "{status}");
-        keys.give_back(&cluster, node);
-        cluster.wait_for_state(node, "serving").await;
-        user.assert_decrypts(node, &data_keys).await;
-        cluster.assert_equal_digests().await;
-    }
+    cluster.stop(node).await;
+    fs::remove_dir_all(&snapshots).expect("the folder is there");
+    fs::remove_dir_all(cluster.data(node).join("keystore")).expect("the folder is there");
+    fs::write(&keys.paths[node], BASE64_STANDARD.encode([0xa5; 32])).expect("the folder is writable");
+    cluster.begin_nodes(&[node]).await;
+    let status = cluster.wait_for_state(node, "sealed").await;
+    assert!(status["cluster_id"].is_string(), "{status}");
+    keys.give_back(&cluster, node);
+    cluster.wait_for_state(node, "serving").await;
+    user.assert_decrypts(node, &data_keys).await;
+    cluster.assert_equal_digests().await;
 }

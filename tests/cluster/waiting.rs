@@ -9,7 +9,7 @@ use crate::support::cluster::TestCluster;
 use crate::support::settings::ADMIN_KEY;
 
 /// Waits until a node waits for something whose text has all of these words. Returns its status then.
-async fn wait_until_waiting_for(cluster: &TestCluster, number: usize, words: &[&str]) -> Value {
+pub async fn wait_until_waiting_for(cluster: &TestCluster, number: usize, words: &[&str]) -> Value {
     let look = async || {
         let status = cluster.local_status(number).await.ok()?;
         let waits = status["waiting_for"].as_array()?.iter().filter_map(Value::as_str).collect::<Vec<_>>();

@@ -3,11 +3,10 @@
 
 use std::fs;
 
-use keyraft::node::NodeError;
-use keyraft::raft::StartError;
 use serde_json::{Value, json};
 
 use super::three_nodes;
+use super::waiting::wait_until_waiting_for;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
@@ -18,12 +17,14 @@ async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
     cluster.kill(wiped).await;
     fs::remove_dir_all(cluster.data(wiped)).expect("the folder is there");
     cluster.begin_nodes(&[wiped]).await;
-    let why = cluster.ended(wiped).await.to_string();
-    assert!(why.contains("Never put back a copy or a backup"), "it says what to do: {why}");
-    let survivor = cluster.leader().await;
+    let words = ["belongs to a cluster that has begun", "Never put back a copy or a backup"];
+    let status = wait_until_waiting_for(&cluster, wiped, &words).await;
+    assert_eq!((&status["node"]["state"], &status["cluster_id"]), (&json!("starting"), &Value::Null), "{status}");
+    let survivors = [(wiped + 1) % 3, (wiped + 2) % 3];
+    let survivor = cluster.leader_of(&survivors).await;
     user.create(survivor, "after").await.expect("the others go on");
     user.assert_decrypts(survivor, &keys).await;
-    cluster.assert_equal_digests().await;
+    cluster.assert_equal_digests_of(&survivors).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,13 +38,12 @@ async fn a_wiped_node_never_votes_while_it_cannot_ask() {
     // With the vote of the wiped node, the other follower would lead without entries that the leader may have
     // committed.
     cluster.begin_nodes(&[wiped, alone]).await;
-    let why = cluster.ended(wiped).await;
-    assert!(matches!(why, NodeError::Start(StartError::Boot(_))), "{why}");
+    wait_until_waiting_for(&cluster, wiped, &["belongs to a cluster that has begun"]).await;
     let status = cluster.local_status(alone).await.expect("the node answers");
     assert_eq!((&status["leader"], &status["node"]["state"]), (&Value::Null, &json!("starting")));
     cluster.start_nodes(&[leader]).await;
     cluster.wait_until_serving(alone).await;
-    cluster.assert_equal_digests().await;
+    cluster.assert_equal_digests_of(&[leader, alone]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

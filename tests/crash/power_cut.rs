@@ -6,14 +6,18 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use futures::future::join_all;
-use keyraft::policy::KeyName;
-use keyraft::state::{self, Change, ClusterId, CreationId, Outcome, Remembered, RequestId};
-use keyraft::store::{FoundKeystore, Keystore, LogId, Owner, Store, StoreId};
+use keyraft::crypto::RootKey;
+use keyraft::kms;
+use keyraft::policy::{KeyName, Rules};
+use keyraft::state::{self, Change, CreationId, Current, Memory, Outcome, Remembered, RequestId};
+use keyraft::store::{FoundKeystore, Keystore, LogId, Owner, Store, StoreId, StoreKeys};
 
 use crate::support::consensus;
 use crate::support::processes::Processes;
@@ -24,9 +28,12 @@ use crate::support::user::User;
 const FOLDER: &str = "KEYRAFT_POWER_CUT_DIR";
 const IMAGE: &str = "KEYRAFT_POWER_CUT_IMAGE";
 const CUTS: &str = "KEYRAFT_POWER_CUTS";
+/// The variable with the facts about the cluster of the store that is cut off, in hexadecimal.
+const CLUSTER_FACTS: &str = "KEYRAFT_POWER_CUT_CLUSTER";
 /// The variable that makes a process the one whose store is cut off.
 const WRITER: &str = "KEYRAFT_POWER_CUT_WRITER";
 
+const OWNER: Owner = Owner { store_id: StoreId([1; 16]), node_id: 1 };
 const CLIENTS: usize = 24;
 /// How many keys the store alone takes between two checkpoints: about 12 MiB, so that batches reach their full size.
 const CHECKPOINT_EVERY: u64 = 12_000;
@@ -112,7 +119,7 @@ fn a_store_notices_that_it_lost_durable_writes() {
         let mut writer = Writer::start(&dir);
         let durable_to = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
         disk.back();
-        let store = Store::open(&dir, owner).expect("the folder can be used");
+        let store = Store::open(&dir, OWNER, &keys()).expect("the folder can be used");
         match store.keystore {
             FoundKeystore::Whole(keystore) => {
                 let applied = keystore.last_applied().map_or(0, |id| id.index);
@@ -138,7 +145,7 @@ fn a_store_notices_that_it_lost_durable_writes() {
 #[ignore = "a part of another"]
 fn writes_until_cut_off() {
     let Some(dir) = std::env::var_os(WRITER) else { return };
-    let store = Store::open(Path::new(&dir), owner).expect("the folder can be made");
+    let store = Store::create(Path::new(&dir), OWNER, &keys()).expect("the folder can be made");
     let FoundKeystore::Whole(mut keystore) = store.keystore else { panic!("a new store is whole") };
     let checkpoint = keystore.checkpoint();
     std::thread::spawn(move || {
@@ -170,6 +177,7 @@ impl Writer {
     fn start(dir: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a test has a program"));
         command.args(["power_cut::writes_until_cut_off", "--exact", "--ignored", "--nocapture"]).env(WRITER, dir);
+        command.env(CLUSTER_FACTS, hex::encode(cluster().into_stored().bytes));
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
         let output = BufReader::new(process.stdout.take().expect("it is piped"));
         let (sender, lines) = std::sync::mpsc::sync_channel(1024);
@@ -196,10 +204,6 @@ impl Writer {
     }
 }
 
-fn owner() -> Owner {
-    Owner { store_id: StoreId([1; 16]), node_id: 1 }
-}
-
 /// Applies the command at this index. The first one makes a cluster, and every other one a key of the largest size.
 fn apply(keystore: &mut Keystore, index: u64) {
     let mut request_id = [0; 16];
@@ -218,18 +222,41 @@ fn apply(keystore: &mut Keystore, index: u64) {
     keystore.advance(LogId { term: 1, node: 1, index });
 }
 
+/// The root key of the cluster whose store is cut off, the same in every process.
+fn root_key() -> RootKey {
+    BASE64_STANDARD.encode([7; 32]).parse().expect("32 bytes in base64")
+}
+
+/// The facts about the cluster, which a parent hands to the process that writes.
 fn cluster() -> state::ClusterState {
-    state::ClusterState {
-        id: ClusterId([1; 16]),
-        level: state::HIGHEST_LEVEL,
-        ring: Vec::new(),
-        active_ring_version: 1,
-        time_ns: 0,
-        created_at: Some(0),
-        seals: Vec::new(),
-        last_ring_version: 0,
-        ring_notes: Vec::new(),
-    }
+    static CLUSTER: OnceLock<state::ClusterState> = OnceLock::new();
+    let of_variable =
+        |text: String| state::ClusterState::decode(&hex::decode(text).expect("hexadecimal")).expect("facts");
+    CLUSTER.get_or_init(|| std::env::var(CLUSTER_FACTS).map_or_else(|_| new_cluster(), of_variable)).clone()
+}
+
+fn new_cluster() -> state::ClusterState {
+    let command = kms::first_command(state::HIGHEST_LEVEL, &root_key(), &kms::FilePolicies::new(), None);
+    let (rules, memory) = (Rules::default(), Memory::default());
+    let empty = Current {
+        cluster: None,
+        rules: &rules,
+        record: &|_, _| None,
+        memory: &memory,
+        members: &Vec::new,
+        records_under: &|_| 0,
+    };
+    let (_, changes) = state::apply(&command, empty);
+    let Some(Change::SetCluster(cluster)) = changes.into_iter().next() else {
+        panic!("the first command makes a cluster")
+    };
+    cluster.value
+}
+
+fn keys() -> StoreKeys {
+    let state::ClusterState { id, incarnation, .. } = cluster();
+    let integrity = kms::open_cluster(&cluster(), &root_key()).expect("its root key opens it").integrity;
+    StoreKeys { cluster: id, incarnation, integrity }
 }
 
 fn assert_holds_the_first(keystore: &Keystore, applied: u64) {

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use keyraft::config::Config;
-use keyraft::crypto::Cipher;
+use keyraft::crypto::{Cipher, RootKey};
+use keyraft::kms;
 use keyraft::policy::{ActionKind, Actor, Author, Identity, KeyAction, KeyName};
-use keyraft::raft::{Cluster, Failure, LogSource, PeerListener, ShownSeal, Waits};
+use keyraft::raft::{Cluster, Failure, FirstStart, LogSource, PeerListener, ShownSeal, Waits};
 use keyraft::state::{
-    self, ClusterId, Command, CreationId, EncodedCommand, HIGHEST_LEVEL, Init, KeyRecord, KeySeen, Operation, Outcome,
-    RequestId, RingVersion,
+    Command, CreationId, EncodedCommand, HIGHEST_LEVEL, KeyRecord, KeySeen, Operation, Outcome, RequestId,
 };
 use keyraft::store::StoreId;
 use keyraft::tls::PeerTls;
@@ -30,15 +30,18 @@ pub struct Consensus {
 }
 
 impl Consensus {
-    /// Starts three nodes and writes the first command, with the policies of every test.
+    /// Starts three nodes of a new cluster, with the policies of every test.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let certificates = Certificates::create(folder.path());
         let configs = settings::configs(&certificates, 3);
-        let nodes = join_all((0u8..).zip(&configs).map(|(number, config)| take_part(number, config))).await;
-        let consensus = Self { nodes: nodes.into_iter().map(Some).collect(), _folder: folder };
-        assert_eq!(consensus.write(1, &first_command(&configs[0])).await, Outcome::Done);
-        consensus
+        let root = Arc::new(RootKey::random());
+        let started = (0u8..).zip(&configs).map(|(number, config)| take_part(number, config, Arc::clone(&root)));
+        let nodes = join_all(started).await;
+        for node in &nodes {
+            kms::wait_until_initialised(node).await;
+        }
+        Self { nodes: nodes.into_iter().map(Some).collect(), _folder: folder }
     }
 
     /// Sends a command through a node and returns its outcome.
@@ -138,39 +141,23 @@ pub fn delete(seen_index: u64, name: &str, creation_id: CreationId) -> EncodedCo
     command(seen_index, Some(ActionKind::Key(KeyAction::Delete)), operation)
 }
 
-async fn take_part(number: u8, config: &Config) -> Cluster {
+async fn take_part(number: u8, config: &Config, root: Arc<RootKey>) -> Cluster {
     let (cluster, consistency) = (&config.cluster, config.consistency);
     let tls = PeerTls::load(&cluster.cert, &cluster.key, &cluster.ca).expect("the certificates are ours");
     let (store, failure) = (StoreId([number; 16]), Failure::default());
     let no_logs: LogSource = Arc::new(|_| Box::pin(futures::stream::empty()));
-    let seal = ShownSeal::default();
-    seal.set_root_key([0; 32]);
-    let waits = Waits::default();
-    let listener = PeerListener::open(cluster, Arc::new(tls), store, seal, failure, no_logs, waits).await;
-    let prepared = listener.expect("the listener opens").prepare().await;
-    prepared.expect("the node may take part").take_part(consistency).await.expect("the node takes part")
+    let (seal, first) = (ShownSeal::default(), first_start(config, root));
+    let opened = PeerListener::open(cluster, Arc::new(tls), store, seal, first, failure, no_logs, Waits::default());
+    let listener = opened.await.expect("the listener opens");
+    let known = listener.found().await.expect("the cluster begins");
+    let prepared = listener.open_store(known).await.expect("the store opens").prepare().await;
+    prepared.expect("the keystore is whole").take_part(consistency).await.expect("the node takes part")
 }
 
-fn first_command(config: &Config) -> EncodedCommand {
-    let author = Author::default();
-    let cluster = state::ClusterState {
-        id: ClusterId([1; 16]),
-        level: HIGHEST_LEVEL,
-        ring: vec![RingVersion { version: 1, wraps: Vec::new(), link: None }],
-        active_ring_version: 1,
-        time_ns: 0,
-        created_at: Some(0),
-        seals: Vec::new(),
-        last_ring_version: 1,
-        ring_notes: Vec::new(),
-    };
-    let (mut policies, mut assignments) = (Vec::new(), Vec::new());
-    for (name, (policy, identities)) in &config.policies {
-        policies.push((name.clone(), policy.clone(), author));
-        let role = keyraft::policy::Role::Policy(name.clone());
-        assignments
-            .extend(identities.iter().map(|id| (*id, keyraft::policy::Assignment { role: role.clone(), author })));
+fn first_start(config: &Config, root: Arc<RootKey>) -> FirstStart {
+    let (policies, admin, opening) = (config.policies.clone(), config.admin, Arc::clone(&root));
+    FirstStart {
+        first_command: Box::new(move |level| Ok(kms::first_command(level, &root, &policies, admin))),
+        open: Box::new(move |cluster| kms::open_cluster(cluster, &opening).map_err(|error| error.to_string())),
     }
-    let init = Init { cluster, policies, assignments };
-    command_of(Actor::Node, 0, None, Operation::Init(Box::new(init)))
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use super::report::CheckReport;
 use crate::config::{Config, SealConfig};
 use crate::crypto::{RootKey, check_memory_protection};
-use crate::kms::{LONGEST_RING, SealError, StoredRing, open_ring, rings_in};
+use crate::kms::{LONGEST_RING, SealError, StoredRing, open_cluster, rings_in};
 use crate::node::seal::root_key;
+use crate::state::ClusterState;
 use crate::store::{ClusterFacts, ClusterFile};
 
 /// Files are read in pieces of this size.
@@ -61,15 +62,15 @@ fn stays_sealed(error: &SealError, data: &Path) -> String {
 
 /// Whether the root key opens the ring that `cluster.id` has. If so, the check need not look through the other files.
 fn opens(facts: &ClusterFacts, root: &RootKey) -> bool {
-    open_ring(facts.cluster, &facts.ring, facts.active_ring_version, root).is_ok()
+    open_cluster(&facts.cluster, root).is_ok()
 }
 
 /// Returns the key rings in the files of a data folder, beginning with that of `cluster.id`. It only reads the files, so a
 /// node may run meanwhile.
 fn stored_rings(data: &Path, facts: Option<ClusterFacts>) -> Result<Vec<StoredRing>, (PathBuf, io::Error)> {
     let of_facts = |facts: ClusterFacts| {
-        let versions = facts.ring.into_iter();
-        versions.map(move |version| StoredRing { cluster: facts.cluster, version })
+        let ClusterState { id, ring, .. } = facts.cluster;
+        ring.into_iter().map(move |version| StoredRing { cluster: id, version })
     };
     let mut found = facts.into_iter().flat_map(of_facts).collect();
     for folder in FOLDERS {

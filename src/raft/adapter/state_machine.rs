@@ -239,11 +239,13 @@ mod tests {
     use crate::crypto::Cipher;
     use crate::policy::{ActionKind, Actor, Author, Identity, KeyAction, Prefix};
     use crate::raft::adapter::log_storage::LogStorage;
-    use crate::state::{ClusterId, ClusterState, Command, CreationId, Init, KeySeen, Operation};
+    use crate::state::{ClusterId, ClusterState, Command, CreationId, IncarnationId, Init, KeySeen, Operation};
     use crate::store::{FoundKeystore, Owner, Store, StoreId};
+    use crate::test_vectors::store_keys;
 
     fn opened(dir: &tempfile::TempDir) -> (LogStorage, StateMachine) {
-        let store = Store::open(dir.path(), || Owner { store_id: StoreId([1; 16]), node_id: 0 }).unwrap();
+        let owner = Owner { store_id: StoreId([1; 16]), node_id: 0 };
+        let store = Store::create(dir.path(), owner, &store_keys(ClusterId([1; 16]))).unwrap();
         let FoundKeystore::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
         (LogStorage::new(store.log), StateMachine::new(keystore, store.snapshots, Pending::default()))
     }
@@ -257,6 +259,8 @@ mod tests {
     pub(super) fn first_command(level: u32) -> EncodedCommand {
         let cluster = ClusterState {
             id: ClusterId([1; 16]),
+            incarnation: IncarnationId([2; 16]),
+            secrets: crate::test_vectors::no_secrets(),
             level,
             ring: Vec::new(),
             active_ring_version: 1,

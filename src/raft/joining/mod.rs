@@ -1,4 +1,8 @@
-//! How a node finds out whether it may take part in a cluster.
+//! How a node begins to belong to a cluster: the first start, in which all nodes note the same founding document.
 
-pub(in crate::raft) mod boot;
-pub(in crate::raft) mod greeting;
+pub(in crate::raft) mod admission;
+pub(in crate::raft) mod document;
+pub(in crate::raft) mod first_command;
+pub(in crate::raft) mod founding;
+pub(in crate::raft) mod local;
+pub(in crate::raft) mod shown_seal;

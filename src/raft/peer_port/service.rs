@@ -19,7 +19,7 @@ use crate::raft::failure::Failure;
 use crate::raft::forwarding::proposals::propose;
 use crate::raft::integrity::comparison::answer_record;
 use crate::raft::integrity::digest_check::PEER_CATCH_UP;
-use crate::raft::joining::greeting::Greeter;
+use crate::raft::joining::local::{LocalFounder, NotNoted};
 use crate::raft::leases::digest_exchange::{DigestExchange, from_wire, to_wire};
 use crate::raft::leases::grants::{LeaseGrants, LeaseRequest};
 use crate::raft::log_follow::OwnLogs;
@@ -35,8 +35,9 @@ use crate::raft::protocol::types::{NodeId, RaftVote, TypeConfig};
 use crate::raft::protocol::wire::peer_server::Peer;
 use crate::raft::protocol::wire::{
     AppendReply, AppendRequest, DigestReply, DigestRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest,
-    Greeting, GreetingReply, InstallReply, LogLines, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest,
-    RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    FoundReply, FoundRequest, FounderAnswer, FounderQuestion, InstallReply, LogLines, Proposals, ProposalsReply,
+    ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest,
+    VoteReply, VoteRequest,
 };
 use crate::store::{Progress, Snapshots, View};
 
@@ -52,15 +53,15 @@ pub(in crate::raft) struct Running {
     pub digests: Arc<DigestExchange>,
     pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
+    pub snapshots: Snapshots,
 }
 
-/// The service. It answers greetings from the start, and all other calls once the node takes part.
+/// The service. It answers other founders from the start, and all other calls once the node takes part.
 #[derive(Clone)]
 pub(in crate::raft) struct PeerService {
     pub links: Arc<Links>,
-    pub greeter: Arc<Greeter>,
+    pub local: Arc<LocalFounder>,
     pub running: Arc<OnceLock<Running>>,
-    pub snapshots: Snapshots,
     pub failure: Failure,
     pub logs: OwnLogs,
     pub refusals: Arc<Refusals>,
@@ -85,7 +86,7 @@ impl PeerService {
 
     /// The refusal of a call while this node takes no part in consensus.
     fn takes_no_part(&self) -> Status {
-        match self.greeter.seal.sealed() {
+        match self.local.seal.sealed() {
             Some(why) => sealed_status(&why),
             None => Status::unavailable("it does not take part in the cluster yet"),
         }
@@ -99,9 +100,19 @@ impl Peer for PeerService {
     type FollowLogStream = Replies<LogLines>;
     type ProposeStream = Replies<ProposalsReply>;
 
-    async fn greet(&self, request: Request<Greeting>) -> Result<Response<GreetingReply>, Status> {
-        tracing::debug!(name = request.get_ref().name, "a peer greeted this node");
-        Ok(Response::new(self.greeter.reply(&self.links.members(), self.running.get().is_some())))
+    async fn ask_founder(&self, _: Request<FounderQuestion>) -> Result<Response<FounderAnswer>, Status> {
+        Ok(Response::new(self.local.answer()))
+    }
+
+    async fn found(&self, request: Request<FoundRequest>) -> Result<Response<FoundReply>, Status> {
+        let local = Arc::clone(&self.local);
+        let noted = tokio::task::spawn_blocking(move || local.take(request.into_inner().document)).await;
+        match noted.map_err(|panic| Status::internal(panic.to_string()))? {
+            Ok(()) => Ok(Response::new(FoundReply {})),
+            Err(NotNoted::Sealed(why)) => Err(sealed_status(&why)),
+            Err(error @ NotNoted::NotReady) => Err(Status::unavailable(error.to_string())),
+            Err(error) => Err(refused(&error)),
+        }
     }
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
@@ -167,7 +178,7 @@ impl Peer for PeerService {
     ) -> Result<Response<InstallReply>, Status> {
         let (_, running) = self.check_sender(&request)?;
         let cluster = running.view.cluster().map(|cluster| cluster.id);
-        let received = snapshot_stream::receive(&self.snapshots, cluster, request.into_inner()).await;
+        let received = snapshot_stream::receive(&running.snapshots, cluster, request.into_inner()).await;
         let (snapshot, vote) = received.map_err(|e| refused(&e))?;
         let vote = vote.ok_or_else(malformed)?.into();
         let snapshot = as_openraft(snapshot).map_err(|e| refused(&e))?;
@@ -184,7 +195,7 @@ impl Peer for PeerService {
             return Err(Status::failed_precondition("its own state differs from another node's, and may be wrong"));
         }
         let at_least = request.get_ref().at_least;
-        let snapshot = newest_or_new(&running.raft, &self.snapshots, at_least).await.map_err(|e| refused(&e))?;
+        let snapshot = newest_or_new(&running.raft, &running.snapshots, at_least).await.map_err(|e| refused(&e))?;
         let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
         Ok(Response::new(snapshot_stream::of_file(None, file).map(|part| part.map_err(|e| refused(&e))).boxed()))
     }

@@ -43,11 +43,11 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// Connects to whichever node listens at `address`, and returns its key.
-    pub(super) async fn connect_to_any(&self, address: &str) -> io::Result<(PeerStream, Identity)> {
+    /// Connects to the node that listens at `address`, and returns its key and its preface.
+    pub(super) async fn connect_to_any(&self, address: &str) -> io::Result<(PeerStream, Identity, Preface)> {
         let (mut stream, identity) = self.shake_hands(address).await?;
-        self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
-        Ok((stream, identity))
+        let theirs = self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
+        Ok((stream, identity, theirs))
     }
 
     async fn exchange(&self, stream: &mut PeerStream) -> Result<Preface, PeerTrouble> {

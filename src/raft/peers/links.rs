@@ -108,17 +108,18 @@ impl Links {
         channel(self.address_of(member), member, Arc::clone(&self.dialer)).map(client_on)
     }
 
-    /// A client of whichever node listens at an address, and the key of that node. Nodes greet each other with it before
-    /// they know the members.
-    pub(in crate::raft) async fn greeting_client(&self, address: &str) -> io::Result<(NodeClient, Identity)> {
-        let (stream, key) = self.dialer.connect_to_any(address).await?;
+    /// A client of the node that listens at an address, with the key and the preface of that node. Founders ask each other
+    /// with it before they know the members.
+    pub(in crate::raft) async fn founder_client(&self, address: &str) -> io::Result<(NodeClient, Identity, Preface)> {
+        let (stream, key, preface) = self.dialer.connect_to_any(address).await?;
         let connection = Arc::new(Mutex::new(Some(stream)));
         let connector = tower::service_fn(move |_| {
-            let stream = connection.lock().take().ok_or_else(|| io::Error::other("a greeting has one connection"));
+            let stream =
+                connection.lock().take().ok_or_else(|| io::Error::other("the client of a founder has one connection"));
             async { stream.map(TokioIo::new) }
         });
         let channel = endpoint(address)?.connect_with_connector(connector).await.map_err(io::Error::other)?;
-        Ok((client_on(channel), key))
+        Ok((client_on(channel), key, preface))
     }
 
     /// The member at the other end of a connection. The key of its certificate, its id and its store must be those in

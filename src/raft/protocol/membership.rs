@@ -1,4 +1,4 @@
-//! The membership as bytes, which the log, the keystore and greetings carry.
+//! The membership as bytes, which the log, the keystore and the founding document hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 

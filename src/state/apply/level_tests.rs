@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::tests::{ADMIN, APP, applied, bound, command, create, name, on_key, sealed};
 use super::*;
 use crate::policy::{Author, Pattern, Policy, Role};
-use crate::state::{ClusterId, HIGHEST_LEVEL, LOWEST_LEVEL, Memory, Remembered, RequestId};
+use crate::state::{ClusterId, HIGHEST_LEVEL, IncarnationId, LOWEST_LEVEL, Memory, Remembered, RequestId};
+use crate::test_vectors::no_secrets;
 
 /// A command at any level, also at one that no version has, with the body that it has at level 1.
 fn at_level(level: u32, seen_index: u64, command: &Command) -> EncodedCommand {
@@ -63,6 +64,8 @@ fn first(begins_at: u32, patterns: usize) -> Command {
     let policy = Policy::new((0..patterns).map(pattern), []);
     let cluster = ClusterState {
         id: ClusterId([0; 16]),
+        incarnation: IncarnationId([0; 16]),
+        secrets: no_secrets(),
         level: begins_at,
         ring: Vec::new(),
         active_ring_version: 1,

@@ -6,7 +6,10 @@ use bytes::Bytes;
 
 use super::tests::{ADMIN, command};
 use super::*;
-use crate::state::{ClusterId, Memory, RequestId, RingChange, RingLink, RingNote, RingVersion, Seal, SealId};
+use crate::state::{
+    ClusterId, IncarnationId, Memory, RequestId, RingChange, RingLink, RingNote, RingVersion, Seal, SealId,
+};
+use crate::test_vectors::no_secrets;
 
 const FIRST: SealId = SealId([1; 16]);
 const SECOND: SealId = SealId([2; 16]);
@@ -23,6 +26,8 @@ impl World {
     fn new() -> Self {
         let cluster = ClusterState {
             id: ClusterId([0; 16]),
+            incarnation: IncarnationId([0; 16]),
+            secrets: no_secrets(),
             level: 1,
             ring: vec![RingVersion { version: 1, wraps: vec![wrap(FIRST)], link: None }],
             active_ring_version: 1,

@@ -9,7 +9,10 @@ use crate::policy::{
     Assignment, Author, Identity, IdentityAction, Pattern, Policy, PolicyAction, PolicyEntry, PolicyName, PolicyTag,
     Role,
 };
-use crate::state::{AccessChange, ClusterId, CreationId, KeyRecord, KeySeen, Memory, Replaces, RequestId, Use};
+use crate::state::{
+    AccessChange, ClusterId, CreationId, IncarnationId, KeyRecord, KeySeen, Memory, Replaces, RequestId, Use,
+};
+use crate::test_vectors::no_secrets;
 
 const ROOT: Identity = Identity::from_bytes([1; 32]);
 pub(super) const APP: Identity = Identity::from_bytes([2; 32]);
@@ -90,6 +93,8 @@ pub(super) fn applied_at(
 ) -> (RecordedOutcome, Vec<Change>) {
     let cluster = ClusterState {
         id: ClusterId([0; 16]),
+        incarnation: IncarnationId([0; 16]),
+        secrets: no_secrets(),
         level,
         ring: Vec::new(),
         active_ring_version: 2,

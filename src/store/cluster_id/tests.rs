@@ -5,23 +5,36 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::state::HIGHEST_LEVEL;
 use crate::store::StoreId;
+use crate::test_vectors::{CLUSTER, cluster, store_keys};
+
+const OWNER: Owner = Owner { store_id: StoreId([3; 16]), node_id: 2 };
 
 fn facts(number: u8) -> ClusterFacts {
-    let wrap = |byte: u8| Bytes::from(vec![byte; 93]);
     ClusterFacts {
-        level: 1,
-        cluster: ClusterId([7; 16]),
-        owner: Owner { store_id: StoreId([3; 16]), node_id: 2 },
-        active_ring_version: u32::from(number),
-        ring: vec![RingVersion { version: 1, wraps: vec![wrap(1), wrap(number)], link: None }],
+        owner: OWNER,
+        cluster: ClusterState { active_ring_version: u32::from(number), ..cluster() },
         membership: Bytes::from(vec![number; 40]),
+        admission: Bytes::from(vec![number; 64]),
+        founding: Some(Founding { document: Bytes::from(vec![number; 9]), stage: FoundingStage::Stored }),
     }
+}
+
+fn keys() -> IntegrityKeys {
+    store_keys(CLUSTER).integrity
+}
+
+/// A slot with these facts.
+fn slot(facts: &ClusterFacts, sequence: u64) -> Vec<u8> {
+    let content = Content::Known(Box::new(facts.clone()));
+    let tagged = encode(&content, sequence);
+    let tag = tag(&content, &tagged, Some(&keys())).unwrap();
+    with_checksum(&tagged, &tag)
 }
 
 /// A file with the facts of each number, written one after the other.
 fn written(dir: &Path, numbers: &[u8]) -> ClusterFile {
     let mut file = ClusterFile::open(dir).unwrap();
-    numbers.iter().for_each(|number| file.write(facts(*number)).unwrap());
+    numbers.iter().for_each(|number| file.write(facts(*number), &keys()).unwrap());
     file
 }
 
@@ -48,7 +61,7 @@ fn a_write_that_is_cut_at_any_byte_leaves_the_facts_from_before() {
         let path = dir.path().join(CLUSTER_FILE);
         let mut file = written(dir.path(), before);
         let old = fs::read(&path).unwrap();
-        file.write(facts(9)).unwrap();
+        file.write(facts(9), &keys()).unwrap();
         let new = fs::read(&path).unwrap();
         let changed: Vec<usize> = (0..old.len()).filter(|at| old[*at] != new[*at]).collect();
         let (first, last) = (changed[0], changed[changed.len() - 1]);
@@ -73,7 +86,7 @@ fn a_damaged_slot_falls_back_to_the_other_one() {
     let path = dir.path().join(CLUSTER_FILE);
     written(dir.path(), &[1, 2]);
     let whole = fs::read(&path).unwrap();
-    let in_a_slot = encode(&facts(2), 2).len();
+    let in_a_slot = slot(&facts(2), 2).len();
     for (slot, left) in [(0, 2), (1, 1)] {
         for at in 0..in_a_slot {
             let mut damaged = whole.clone();
@@ -89,7 +102,7 @@ fn a_damaged_slot_falls_back_to_the_other_one() {
 fn a_file_without_a_whole_slot_has_no_facts_and_can_be_written_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(CLUSTER_FILE);
-    for content in [&b"x"[..], &[0xff; 100], &encode(&facts(1), 1)[..50]] {
+    for content in [&b"x"[..], &[0xff; 100], &slot(&facts(1), 1)[..50]] {
         fs::write(&path, content).unwrap();
         let file = ClusterFile::open(dir.path()).unwrap();
         assert!(file.facts().is_none() && file.damaged_slots() > 0);
@@ -101,7 +114,7 @@ fn a_file_without_a_whole_slot_has_no_facts_and_can_be_written_again() {
 #[test]
 fn a_file_that_was_cut_after_its_first_slot_still_has_that_one() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join(CLUSTER_FILE), encode(&facts(1), 1)).unwrap();
+    fs::write(dir.path().join(CLUSTER_FILE), slot(&facts(1), 1)).unwrap();
     assert_eq!(read(dir.path()), Some(facts(1)));
 }
 
@@ -111,7 +124,7 @@ fn a_write_after_a_cut_never_touches_the_facts_that_are_left() {
     let path = dir.path().join(CLUSTER_FILE);
     let mut large = facts(1);
     large.membership = Bytes::from(vec![5; SLOT_BYTES / 2]);
-    written(dir.path(), &[]).write(large.clone()).unwrap();
+    written(dir.path(), &[]).write(large.clone(), &keys()).unwrap();
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..SLOT_BYTES]).unwrap();
     assert_eq!(read(dir.path()), Some(large));
@@ -126,7 +139,7 @@ fn facts_that_no_longer_fit_get_larger_slots() {
     let dir = tempfile::tempdir().unwrap();
     let mut large = facts(2);
     large.membership = Bytes::from(vec![5; 3 * SLOT_BYTES]);
-    written(dir.path(), &[1]).write(large.clone()).unwrap();
+    written(dir.path(), &[1]).write(large.clone(), &keys()).unwrap();
     assert_eq!(read(dir.path()), Some(large));
     written(dir.path(), &[3, 4]);
     assert_eq!(read(dir.path()), Some(facts(4)), "the large slots go on to be used");
@@ -137,13 +150,13 @@ fn a_newer_level_or_format_is_refused_and_not_called_damage() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(CLUSTER_FILE);
     let mut newer = facts(2);
-    newer.level = HIGHEST_LEVEL + 1;
+    newer.cluster.level = HIGHEST_LEVEL + 1;
     let mut file = written(dir.path(), &[1]);
-    file.write(newer).unwrap();
+    file.write(newer, &keys()).unwrap();
     let error = ClusterFile::open(dir.path()).map(drop).unwrap_err().to_string();
     let begin = format!("cluster.id needs a version of Keyraft that reads level {}; this one reads", HIGHEST_LEVEL + 1);
     assert!(error.starts_with(&begin), "{error}");
-    let mut format = encode(&facts(1), 1);
+    let mut format = slot(&facts(1), 1);
     format[MAGIC.len()] = 2;
     let hashed = format.len() - CHECKSUM_BYTES;
     let checksum = Sha256::digest(&format[..hashed]);
@@ -161,18 +174,39 @@ fn an_unreadable_file_is_an_error_and_not_damage() {
 }
 
 #[test]
-fn a_slot_without_a_level_is_damage() {
-    let dir = tempfile::tempdir().unwrap();
-    written(dir.path(), &[1]).write(ClusterFacts { level: 0, ..facts(2) }).unwrap();
-    assert_eq!(read(dir.path()), None);
+fn a_body_that_lacks_what_every_version_writes_is_damage() {
+    let whole = facts_to_wire(&facts(1));
+    assert!(content_of(whole.clone()).is_some());
+    assert!(content_of(wire::ClusterFile { owner: None, ..whole.clone() }).is_none());
+    assert!(content_of(wire::ClusterFile { cluster: Bytes::from_static(b"x"), ..whole }).is_none());
+    assert!(matches!(decode(FORMAT, 0, b""), Ok(None)), "a slot has a level");
 }
 
 #[test]
-fn a_body_that_lacks_what_every_version_writes_is_damage() {
-    let whole = encode(&facts(1), 1);
-    let Slot::Whole { body, .. } = parse(&whole) else { panic!("it is whole") };
-    let body = wire::ClusterFile::decode(body).unwrap();
-    assert!(facts_of(1, body.clone()).is_some());
-    assert!(facts_of(1, wire::ClusterFile { owner: None, ..body.clone() }).is_none());
-    assert!(facts_of(1, wire::ClusterFile { cluster_id: Bytes::new(), ..body }).is_none());
+fn a_blank_file_names_its_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    ClusterFile::create(dir.path(), OWNER).unwrap();
+    let mut file = ClusterFile::open(dir.path()).unwrap();
+    assert_eq!((file.owner(), file.facts(), file.damaged_slots()), (Some(OWNER), None, 0));
+    assert!(!file.verify(&keys()));
+    file.write(facts(1), &keys()).unwrap();
+    assert_eq!(read(dir.path()), Some(facts(1)));
+}
+
+#[test]
+fn a_slot_that_somebody_changed_without_the_keys_falls_back_to_the_other_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(CLUSTER_FILE);
+    assert!(written(dir.path(), &[1, 2]).verify(&keys()));
+    let mut forged = fs::read(&path).unwrap();
+    let body = encode(&Content::Known(Box::new(facts(3))), 3);
+    let slot = with_checksum(&body, &[0x5a; TAG_BYTES]);
+    forged[..slot.len()].copy_from_slice(&slot);
+    fs::write(&path, &forged).unwrap();
+    let mut file = ClusterFile::open(dir.path()).unwrap();
+    assert_eq!(file.facts(), Some(&facts(3)));
+    assert!(!file.verify(&keys()));
+    assert_eq!(file.facts(), Some(&facts(2)));
+    assert!(file.verify(&keys()) && !file.verify(&IntegrityKeys::generate()));
+    assert_eq!((file.facts(), file.damaged_slots()), (None, 2));
 }

@@ -3,13 +3,19 @@
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, KeyName};
-use crate::state::{Change, ClusterId, ClusterState, CreationId, KeyRecord, Outcome, Remembered, RequestId};
+use crate::state::{
+    Change, ClusterId, ClusterState, CreationId, IncarnationId, KeyRecord, Outcome, Remembered, RequestId,
+};
 use crate::store::{
     FoundKeystore, LogStore, OpenError, ReadError, SnapshotHeader, Snapshots, Store, StoreId, WrittenLevel,
 };
 
+use crate::test_vectors::store_keys;
+
 mod forged_snapshots;
 mod levels;
+
+const OWNER: Owner = Owner { store_id: StoreId([5; 16]), node_id: 1 };
 
 fn id(index: u64) -> LogId {
     LogId { term: 1, node: 1, index }
@@ -19,6 +25,8 @@ fn id(index: u64) -> LogId {
 fn initialised() -> Change {
     let cluster = ClusterState {
         id: ClusterId([1; 16]),
+        incarnation: IncarnationId([2; 16]),
+        secrets: crate::test_vectors::no_secrets(),
         level: 1,
         ring: Vec::new(),
         active_ring_version: 1,
@@ -66,7 +74,7 @@ fn apply_change(keystore: &mut Keystore, index: u64, change: Change) {
 }
 
 fn open(dir: &std::path::Path) -> Store {
-    Store::open(dir, || Owner { store_id: StoreId([5; 16]), node_id: 1 }).unwrap()
+    Store::create(dir, OWNER, &store_keys(ClusterId([1; 16]))).unwrap()
 }
 
 fn whole(found: FoundKeystore) -> Keystore {
@@ -136,7 +144,7 @@ fn a_node_with_a_full_disk_sets_neither_keystore_nor_snapshot_aside() {
     std::fs::write(folder.join("DURABLE"), b"?").unwrap();
     let blocked = dir.path().join("keystore/ROOM");
     std::fs::create_dir(&blocked).unwrap();
-    let opened = Store::open(dir.path(), || Owner { store_id: StoreId([5; 16]), node_id: 1 });
+    let opened = open_again(dir.path());
     assert!(matches!(opened, Err(OpenError::Io(_))));
     assert!(folder.is_dir() && !dir.path().join("keystore/damaged").exists());
     assert_eq!(snapshots.newest().unwrap().unwrap(), snapshot);
@@ -152,7 +160,7 @@ fn make_unreadable(file: &std::path::Path) {
 }
 
 fn open_again(dir: &std::path::Path) -> Result<Store, OpenError> {
-    Store::open(dir, || panic!("the store has an owner"))
+    Store::open(dir, OWNER, &store_keys(ClusterId([1; 16])))
 }
 
 #[test]
@@ -373,6 +381,24 @@ fn a_keystore_without_its_log_is_refused() {
     drop(keystore);
     log.close();
     std::fs::remove_dir_all(dir.path().join("log")).unwrap();
-    let owner = || Owner { store_id: StoreId([6; 16]), node_id: 1 };
-    assert!(matches!(Store::open(dir.path(), owner), Err(crate::store::OpenError::KeystoreWithoutLog)));
+    assert!(matches!(open_again(dir.path()), Err(OpenError::KeystoreWithoutLog)));
+    assert!(matches!(
+        Store::create(dir.path(), OWNER, &store_keys(ClusterId([1; 16]))),
+        Err(OpenError::KeystoreWithoutLog)
+    ));
+}
+
+#[test]
+fn a_store_of_another_owner_or_another_cluster_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 10);
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    let other = Owner { node_id: 2, ..OWNER };
+    for (owner, cluster) in [(other, 1), (OWNER, 2)] {
+        let keys = store_keys(ClusterId([cluster; 16]));
+        let opened = Store::open(dir.path(), owner, &keys).map(drop);
+        assert!(matches!(opened, Err(OpenError::ClusterFile(_))), "{opened:?}");
+    }
 }

@@ -108,7 +108,9 @@ fn framed(command: &EncodedCommand) -> Bytes {
 }
 
 fn open(folder: &tempfile::TempDir) -> (LogStore, StateMachine) {
-    let store = Store::open(folder.path(), || Owner { store_id: StoreId([1; 16]), node_id: 0 }).unwrap();
+    let owner = Owner { store_id: StoreId([1; 16]), node_id: 0 };
+    let store = Store::create(folder.path(), owner, &crate::test_vectors::store_keys(crate::state::ClusterId([1; 16])))
+        .unwrap();
     let FoundKeystore::Whole(keystore) = store.keystore else { panic!("the keystore is whole") };
     (store.log, StateMachine::new(keystore, store.snapshots, Pending::default()))
 }

@@ -59,7 +59,8 @@ pub(super) fn position(index: u64) -> RaftLogId {
 fn before() -> (tempfile::TempDir, StateMachine) {
     let dir = tempfile::tempdir().expect("a folder");
     let owner = Owner { store_id: StoreId(test_vectors::STORE), node_id: 2 };
-    let store = Store::open(dir.path(), || owner).expect("an empty folder opens");
+    let store = Store::create(dir.path(), owner, &test_vectors::store_keys(test_vectors::CLUSTER))
+        .expect("an empty folder opens");
     let FoundKeystore::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
     let mut machine = StateMachine::new(keystore, store.snapshots, Pending::default());
     log::prepare(&mut machine.keystore);

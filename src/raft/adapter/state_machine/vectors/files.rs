@@ -3,11 +3,12 @@
 use std::fs;
 
 use super::{EntryVector, StateMachine, StateVector, applied, before, hex_pairs, log, position};
+use crate::crypto::IntegrityKeys;
 use crate::raft::protocol::membership::encode_membership;
-use crate::store::{CLUSTER_FILE, ClusterFacts, ClusterFile, Keystore, Owner, StoreId};
+use crate::store::{CLUSTER_FILE, ClusterFacts, ClusterFile, Founding, FoundingStage, Keystore, Owner, StoreId};
 use crate::test_vectors::{
-    ACTIVE_RING, CLUSTER, STORE, TIME_NS, cluster, compare, compare_parts, file_text, folder_text, is_rewriting,
-    make_files, read, read_json, read_parts,
+    CLUSTER, STORE, TIME_NS, cluster, compare, compare_parts, file_text, folder_text, is_rewriting, make_files, read,
+    read_json, read_parts, store_keys,
 };
 
 fn after() -> (tempfile::TempDir, StateMachine) {
@@ -98,21 +99,25 @@ fn assert_holds_the_state_after(keystore: &Keystore) {
 fn facts(members: u8) -> ClusterFacts {
     let membership = encode_membership(Some(&position(11)), &log::membership(members)).into();
     ClusterFacts {
-        level: 1,
-        cluster: CLUSTER,
         owner: Owner { store_id: StoreId(STORE), node_id: 2 },
-        active_ring_version: ACTIVE_RING,
-        ring: cluster().ring,
+        cluster: cluster(),
         membership,
+        admission: [0xad; 64].to_vec().into(),
+        founding: (members == 3)
+            .then(|| Founding { document: b"founding document".to_vec().into(), stage: FoundingStage::Begun }),
     }
+}
+
+fn keys() -> IntegrityKeys {
+    store_keys(CLUSTER).integrity
 }
 
 #[test]
 fn the_vector_of_cluster_id_is_what_this_version_writes() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut file = ClusterFile::open(dir.path()).expect("no file is fine");
-    file.write(facts(3)).expect("room");
-    file.write(facts(4)).expect("room");
+    file.write(facts(3), &keys()).expect("room");
+    file.write(facts(4), &keys()).expect("room");
     compare("cluster_id.txt", &file_text(&dir.path().join(CLUSTER_FILE), CLUSTER_FILE));
 }
 
@@ -120,7 +125,8 @@ fn the_vector_of_cluster_id_is_what_this_version_writes() {
 fn the_vector_of_cluster_id_can_be_read() {
     let dir = tempfile::tempdir().expect("a folder");
     make_files(&read("cluster_id.txt"), dir.path());
-    let file = ClusterFile::open(dir.path()).expect("a file of this level");
+    let mut file = ClusterFile::open(dir.path()).expect("a file of this level");
+    assert!(file.verify(&keys()));
     assert_eq!((file.facts(), file.damaged_slots()), (Some(&facts(4)), 0));
     // With the newer slot damaged, the older one counts.
     let path = dir.path().join(CLUSTER_FILE);
@@ -128,6 +134,7 @@ fn the_vector_of_cluster_id_can_be_read() {
     let newer = bytes.len() / 2;
     bytes[newer + 40] ^= 1;
     fs::write(&path, bytes).expect("room");
-    let file = ClusterFile::open(dir.path()).expect("a file of this level");
+    let mut file = ClusterFile::open(dir.path()).expect("a file of this level");
+    assert!(file.verify(&keys()));
     assert_eq!((file.facts(), file.damaged_slots()), (Some(&facts(3)), 1));
 }

@@ -1,0 +1,281 @@
+//! The first start of a cluster: the first node of `cluster.peers` hands the founding document to all others, and each takes
+//! part once all have noted it (design, "First start").
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::document::FirstCommandRefused;
+use super::local::{Founder, LocalFounder, NotFounded, Stage, peer_list_hash};
+use crate::config::PeerConfig;
+use crate::raft::peers::links::{Links, NodeClient};
+use crate::raft::peers::trouble::PeerTrouble;
+use crate::raft::protocol::types::{Member, NodeId};
+use crate::raft::protocol::wire::{FoundRequest, FounderQuestion, FounderStage};
+use crate::raft::watch::waits::Waits;
+use crate::state::{HIGHEST_LEVEL, ReadableLevels};
+use crate::store::FoundingStage;
+
+/// The pause between two rounds of questions.
+const RETRY: Duration = Duration::from_millis(200);
+/// The pause between two questions whether the cluster has begun. Every founder has noted the document by then.
+const BEGUN_RETRY: Duration = Duration::from_millis(50);
+/// How long a question may take: longer than connecting to the peer, because the error of that says more.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a blank node says once a peer belongs to a cluster that has begun.
+const EMPTY_FOLDER: &str = "the right data folder: the data folder of this node is empty, but the cluster has begun. A node that \
+     lost its data must not vote, so this node waits. Check that cluster.data names the right folder, and that its disk is \
+     mounted. If the folder was moved, stop this node and put the folder back as it was when the node last ran. Never put \
+     back a copy or a backup: an older folder lacks writes that this node acknowledged, and using it can lose keys. If the \
+     folder is lost, leave this node stopped; this version cannot replace a node. The other nodes go on without it while more \
+     than half of all nodes run";
+
+/// What a blank node says to a peer that has noted a founding document, although the first node has not handed one over.
+const OTHER_START: &str = "has noted the founding document of another first start. If no node belongs to a cluster that has \
+     begun, stop every node of this new cluster, erase the data folders of all of them, and start them again: a cluster that \
+     has not begun holds no key";
+
+/// This node's part in the first start of its cluster.
+pub(in crate::raft) struct FoundingTask<'a> {
+    pub links: &'a Links,
+    pub local: &'a Arc<LocalFounder>,
+    pub waits: &'a Waits,
+}
+
+/// What another node answered.
+enum Answer {
+    Blank(NodeId, Member, ReadableLevels),
+    Noted,
+    Begun,
+    NotYet(String),
+}
+
+impl FoundingTask<'_> {
+    /// Waits until this blank node has noted a founding document: its own, if it is the first of `cluster.peers`.
+    ///
+    /// # Errors
+    /// The cluster would refuse the first command that this node made.
+    pub(in crate::raft) async fn note_document(&self) -> Result<Arc<Founder>, FirstCommandRefused> {
+        let mut stage = self.local.stage();
+        loop {
+            if let Stage::Noted(founder) = &*stage.borrow_and_update() {
+                return Ok(Arc::clone(founder));
+            }
+            let missing = self.blank_round().await?;
+            self.waits.set_peers(missing);
+            wait_for_change(&mut stage, RETRY).await;
+        }
+    }
+
+    /// Waits until every founder has noted the document, and notes that durably. After this the cluster has begun.
+    pub(in crate::raft) async fn begin(&self, founder: &Arc<Founder>) -> std::io::Result<()> {
+        self.links.set_members(founder.document.members.clone());
+        let clients = self.member_clients(founder);
+        loop {
+            let missing = if self.is_first() { self.hand_to_all(founder).await } else { Vec::new() };
+            if self.is_first() && missing.is_empty() {
+                break;
+            }
+            let unsure = self.none_has_begun(&clients).await;
+            if unsure.is_empty() {
+                break;
+            }
+            self.waits.set_peers(if self.is_first() { missing } else { unsure });
+            tokio::time::sleep(if self.is_first() { RETRY } else { BEGUN_RETRY }).await;
+        }
+        self.waits.set_peers(Vec::new());
+        self.local.note_stage(founder, FoundingStage::Begun).await?;
+        self.local.set_begun();
+        Ok(())
+    }
+
+    fn is_first(&self) -> bool {
+        self.local.peers.first().is_some_and(|first| first.name == self.links.own_name())
+    }
+
+    fn others(&self) -> impl Iterator<Item = &PeerConfig> {
+        self.local.peers.iter().filter(|peer| peer.name != self.links.own_name())
+    }
+
+    /// Asks every other node how far it is. If all are blank, the first node makes the founding document. Returns what this
+    /// node waits for.
+    async fn blank_round(&self) -> Result<Vec<String>, FirstCommandRefused> {
+        let answers = futures::future::join_all(self.others().map(|peer| self.ask(peer))).await;
+        let (mut founders, mut highest) = (self.own_member(), HIGHEST_LEVEL);
+        let (mut missing, mut has_begun) = (Vec::new(), false);
+        for (peer, answer) in self.others().zip(answers) {
+            let says = |what: &str| format!("{} ({}) {what}", peer.name, peer.peer_address);
+            match answer {
+                Answer::Blank(id, member, levels) => {
+                    founders.insert(id, member);
+                    highest = highest.min(levels.highest);
+                }
+                Answer::Noted if self.is_first() => missing.push(says(OTHER_START)),
+                // The first node is about to hand it to this node, too.
+                Answer::Noted => {}
+                Answer::Begun => {
+                    has_begun = true;
+                    missing.push(says("belongs to a cluster that has begun"));
+                }
+                Answer::NotYet(why) => missing.push(says(&why)),
+            }
+        }
+        missing.extend(has_begun.then(|| EMPTY_FOLDER.to_owned()));
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+        missing.extend(alike(&founders).map(ToOwned::to_owned));
+        if !self.is_first() {
+            let first = self.local.peers.first().map_or("", |first| first.name.as_str());
+            missing.push(format!("{first}, the first node of cluster.peers, to begin the cluster"));
+        } else if missing.is_empty() {
+            missing.extend(self.found(highest, founders).await?);
+        }
+        Ok(missing)
+    }
+
+    /// Makes and notes the founding document. Returns why that is not possible now.
+    async fn found(
+        &self,
+        level: u32,
+        members: BTreeMap<NodeId, Member>,
+    ) -> Result<Option<String>, FirstCommandRefused> {
+        let local = Arc::clone(self.local);
+        match tokio::task::spawn_blocking(move || local.found(level, members)).await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(NotFounded::Refused(error))) => Err(error),
+            Ok(Err(error)) => Ok(Some(format!("the first start of the cluster: {error}"))),
+            Err(panic) => Ok(Some(format!("the first start of the cluster: {panic}"))),
+        }
+    }
+
+    async fn ask(&self, peer: &PeerConfig) -> Answer {
+        match tokio::time::timeout(TIMEOUT, self.ask_founder(peer)).await {
+            Ok(answer) => answer.unwrap_or_else(|trouble| Answer::NotYet(trouble.to_string())),
+            Err(_) => Answer::NotYet(PeerTrouble::TimedOut.to_string()),
+        }
+    }
+
+    async fn ask_founder(&self, peer: &PeerConfig) -> Result<Answer, PeerTrouble> {
+        let connected = self.links.founder_client(&peer.peer_address).await;
+        let (mut client, key, preface) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
+        if preface.name != peer.name {
+            let other = format!("cannot be used: the node at its address says that it is '{}'", preface.name);
+            return Ok(Answer::NotYet(other));
+        }
+        let answer =
+            client.ask_founder(FounderQuestion {}).await.map_err(|status| PeerTrouble::of(&status))?.into_inner();
+        Ok(match answer.stage() {
+            FounderStage::Unspecified if !answer.sealed.is_empty() => return Err(PeerTrouble::sealed(&answer.sealed)),
+            FounderStage::Unspecified => Answer::NotYet("is not ready: it is starting".to_owned()),
+            FounderStage::Noted => Answer::Noted,
+            FounderStage::Begun => Answer::Begun,
+            FounderStage::Blank if answer.peer_list.as_ref() != peer_list_hash(&self.local.peers) => {
+                let why = "has another list in cluster.peers: every node needs the same names and addresses in the same order";
+                Answer::NotYet(why.to_owned())
+            }
+            FounderStage::Blank => {
+                let member = Member {
+                    name: peer.name.clone(),
+                    api_address: peer.api_address.clone(),
+                    peer_address: peer.peer_address.clone(),
+                    store_id: preface.store_id,
+                    key,
+                };
+                Answer::Blank(id_of(&self.local.peers, &peer.name), member, preface.version.levels)
+            }
+        })
+    }
+
+    fn own_member(&self) -> BTreeMap<NodeId, Member> {
+        let name = self.links.own_name();
+        let own = self.local.peers.iter().find(|peer| peer.name == name);
+        own.map(|peer| {
+            let member = Member {
+                name: peer.name.clone(),
+                api_address: peer.api_address.clone(),
+                peer_address: peer.peer_address.clone(),
+                store_id: self.local.owner.store_id,
+                key: self.local.own_key,
+            };
+            (id_of(&self.local.peers, name), member)
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// Hands the document to every other node. Returns what those say that have not noted it.
+    async fn hand_to_all(&self, founder: &Founder) -> Vec<String> {
+        let handed = futures::future::join_all(self.others().map(|peer| self.hand_over(peer, founder))).await;
+        handed.into_iter().flatten().collect()
+    }
+
+    /// Returns why the peer has not noted the document. `None` once it has.
+    async fn hand_over(&self, peer: &PeerConfig, founder: &Founder) -> Option<String> {
+        let handing = async {
+            let connected = self.links.founder_client(&peer.peer_address).await;
+            let (mut client, ..) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
+            let request = FoundRequest { document: founder.document.bytes.clone() };
+            client.found(request).await.map_err(|status| PeerTrouble::of(&status))
+        };
+        let trouble = match tokio::time::timeout(TIMEOUT, handing).await {
+            Ok(Ok(_)) => return None,
+            Ok(Err(trouble)) => trouble,
+            Err(_) => PeerTrouble::TimedOut,
+        };
+        Some(format!("{} ({}) {trouble}", peer.name, peer.peer_address))
+    }
+
+    /// Asks the other founders whether the cluster has begun. Returns what they say. Empty as soon as one says that it has.
+    async fn none_has_begun(&self, clients: &[(String, NodeClient)]) -> Vec<String> {
+        let asked = clients.iter().map(|(who, client)| async move {
+            let mut client = client.clone();
+            let answer = tokio::time::timeout(TIMEOUT, client.ask_founder(FounderQuestion {})).await;
+            match answer.map_err(|_| PeerTrouble::TimedOut) {
+                Ok(Ok(answer)) if answer.get_ref().stage() == FounderStage::Begun => None,
+                Ok(Ok(_)) => Some(format!("{who}, which has yet to learn that every node is ready")),
+                Ok(Err(status)) => Some(format!("{who} {}", PeerTrouble::of(&status))),
+                Err(trouble) => Some(format!("{who} {trouble}")),
+            }
+        });
+        let answers = futures::future::join_all(asked).await;
+        if answers.iter().any(Option::is_none) { Vec::new() } else { answers.into_iter().flatten().collect() }
+    }
+
+    /// Clients of the other founders, which must have the keys and the stores in the document.
+    fn member_clients(&self, founder: &Founder) -> Vec<(String, NodeClient)> {
+        let others = founder.document.members.iter().filter(|(id, _)| **id != self.local.owner.node_id);
+        let client = |(_, member): (_, &Member)| {
+            let who = format!("{} ({})", member.name, self.links.address_of(member));
+            Some((who, self.links.client(member).ok()?))
+        };
+        others.filter_map(client).collect()
+    }
+}
+
+async fn wait_for_change(stage: &mut watch::Receiver<Stage>, pause: Duration) {
+    // Either way the node looks again.
+    drop(tokio::time::timeout(pause, stage.changed()).await);
+}
+
+/// What two members share although each must have its own. One disk must not count as two voters.
+fn alike(members: &BTreeMap<NodeId, Member>) -> Option<&'static str> {
+    let stores: HashSet<_> = members.values().map(|member| member.store_id).collect();
+    let keys: HashSet<_> = members.values().map(|member| member.key).collect();
+    if stores.len() < members.len() {
+        return Some(
+            "a data folder of its own for every node: two nodes of cluster.peers answer with the same one, so two \
+             addresses may lead to one node, or one data folder was copied from the other",
+        );
+    }
+    (keys.len() < members.len())
+        .then_some("a certificate key of its own for every node: two nodes of cluster.peers answer with the same one")
+}
+
+/// The id of a node in the first membership: its place in `cluster.peers`, from 1.
+pub(in crate::raft) fn id_of(peers: &[PeerConfig], name: &str) -> NodeId {
+    (1..).zip(peers).find(|(_, peer)| peer.name == name).map_or(0, |(id, _)| id)
+}

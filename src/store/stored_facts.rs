@@ -1,0 +1,75 @@
+//! What the keystore or the newest snapshot says about the cluster, for a node whose `cluster.id` is lost.
+//!
+//! Nothing here is checked. The node believes the facts only once its root key opens the wraps in them.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::cluster_id::ClusterFacts;
+use super::entries::{CLUSTER, MEMBERSHIP, OWNER};
+use super::folder::{Folders, OpenFolder};
+use super::open::OpenError;
+use super::read_error::ReadError;
+use super::snapshot::read_entry;
+use super::{LogStore, Owner, Snapshots};
+use crate::state::ClusterState;
+
+/// The facts in the keystore, or else in the newest snapshot. `None` when neither has any.
+///
+/// # Errors
+/// The file system refused, or another version of Keyraft must read the data folder.
+pub fn stored_facts(dir: &Path) -> Result<Option<ClusterFacts>, OpenError> {
+    let keystore = dir.join("keystore");
+    if keystore.is_dir()
+        && let Some(facts) = undamaged(in_keystore(&Folders::new(&keystore)?))?
+    {
+        return Ok(Some(facts));
+    }
+    let snapshots = dir.join("snapshots");
+    if !snapshots.is_dir() {
+        return Ok(None);
+    }
+    undamaged(in_snapshot(dir, &Snapshots::open(&snapshots)?))
+}
+
+fn in_keystore(folders: &Folders) -> Result<Option<ClusterFacts>, ReadError> {
+    let Some(path) = folders.find_current()? else { return Ok(None) };
+    folders.mark_opening()?;
+    let read = OpenFolder::open(path).and_then(|folder| {
+        let value = |key| Ok::<_, ReadError>(folder.db.get(key)?.map(|value| Bytes::copy_from_slice(&value)));
+        Ok((value(OWNER)?, value(CLUSTER)?, value(MEMBERSHIP)?.unwrap_or_default()))
+    });
+    // Only a crash leaves the mark.
+    folders.clear_opening_mark()?;
+    let (owner, cluster, membership) = read?;
+    Ok(facts(owner.and_then(|owner| Owner::decode(&owner)), cluster, membership))
+}
+
+/// A snapshot does not say whose it is. The log does.
+fn in_snapshot(dir: &Path, snapshots: &Snapshots) -> Result<Option<ClusterFacts>, ReadError> {
+    let Some(snapshot) = snapshots.newest_for_rebuild()? else { return Ok(None) };
+    let cluster = read_entry(&snapshot.path, CLUSTER)?;
+    let log = LogStore::open(&dir.join("log")).map_err(ReadError::Io)?;
+    let owner = log.owner();
+    log.close();
+    Ok(facts(owner?.and_then(|owner| Owner::decode(&owner)), cluster, snapshot.header.membership))
+}
+
+fn facts(owner: Option<Owner>, cluster: Option<Bytes>, membership: Bytes) -> Option<ClusterFacts> {
+    let cluster = ClusterState::decode(&cluster?).ok()?;
+    let cluster = ClusterState { time_ns: 0, ..cluster };
+    Some(ClusterFacts { owner: owner?, cluster, membership, admission: Bytes::new(), founding: None })
+}
+
+/// What is damaged says nothing.
+fn undamaged(read: Result<Option<ClusterFacts>, ReadError>) -> Result<Option<ClusterFacts>, OpenError> {
+    match read {
+        Ok(facts) => Ok(facts),
+        Err(ReadError::Damaged(damage)) => {
+            tracing::warn!(%damage, "a part of the data folder that could say which cluster it belongs to is damaged");
+            Ok(None)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
