@@ -51,6 +51,8 @@ const MAP: &[Module] = &[
             "hmac",
             "md5",
             "rand",
+            "rand_core",
+            "rdrand",
         ],
     },
     Module { name: "file", may_use: &[], only: &[] },

@@ -7,8 +7,11 @@ use zeroize::Zeroizing;
 use super::aead::{self, NONCE};
 use super::ciphertext::OVERHEAD;
 use super::hmac::Hmac;
-use super::mask::IV;
+use super::mask::{IV, IV_RANDOM};
 use super::{Cipher, Ciphertext, Mask, NotAuthentic, Secret, random};
+
+/// The random bytes in a ciphertext: those of the iv, and the nonce.
+const DRAWN: usize = IV_RANDOM + NONCE;
 
 /// The secrets of one version of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,15 +82,31 @@ impl OpenedKey {
         &self.mask
     }
 
+    /// Makes a data key of 32 random bytes, and encrypts it as [`OpenedKey::seal`] does.
+    pub fn generate(&self, context: &[u8]) -> (Zeroizing<[u8; 32]>, Vec<u8>) {
+        // One draw for all of it, because a draw costs much more than its bytes.
+        let mut drawn = Zeroizing::new([0; 32 + DRAWN]);
+        random::fill(&mut *drawn);
+        let (data_key, rest) = drawn.split_first_chunk().expect("it is longer");
+        let ciphertext = self.seal_with(rest.try_into().expect("the rest has this length"), data_key, context);
+        (Zeroizing::new(*data_key), ciphertext)
+    }
+
     /// Encrypts `plaintext`, bound to `context`. The ciphertext `sealed ‖ iv ‖ nonce` has 44 bytes more.
     pub fn seal(&self, plaintext: &[u8], context: &[u8]) -> Vec<u8> {
-        let (iv, nonce) = (self.mask.iv(self.version), random::bytes::<NONCE>());
+        self.seal_with(&random::bytes(), plaintext, context)
+    }
+
+    fn seal_with(&self, drawn: &[u8; DRAWN], plaintext: &[u8], context: &[u8]) -> Vec<u8> {
+        let (r, nonce) = drawn.split_first_chunk().expect("it is longer");
+        let iv = self.mask.iv(self.version, *r);
+        let nonce: &[u8; NONCE] = nonce.try_into().expect("the rest is a nonce");
         let mut ciphertext = Vec::with_capacity(plaintext.len() + OVERHEAD);
         ciphertext.extend_from_slice(plaintext);
-        let tag = aead::seal(self.cipher(), &self.sub_keys.of(&iv), &nonce, context, &mut ciphertext);
+        let tag = aead::seal(self.cipher(), &self.sub_keys.of(&iv), nonce, context, &mut ciphertext);
         ciphertext.extend_from_slice(&tag);
         ciphertext.extend_from_slice(&iv);
-        ciphertext.extend_from_slice(&nonce);
+        ciphertext.extend_from_slice(nonce);
         ciphertext
     }
 
@@ -143,6 +162,16 @@ mod tests {
                 assert_eq!(key.open(&ciphertext, context).unwrap()[..], *plaintext);
                 assert_eq!(key.open(&ciphertext, b"another"), Err(NotAuthentic));
             }
+        }
+    }
+
+    #[test]
+    fn a_generated_data_key_opens_and_does_not_repeat() {
+        for key in CIPHERS.map(key) {
+            let (first, sealed) = key.generate(b"context");
+            assert_eq!(sealed.len(), 32 + 44);
+            assert_eq!(key.open(&Ciphertext::parse(&sealed), b"context").unwrap()[..], first[..]);
+            assert_ne!(first[..], key.generate(b"context").0[..]);
         }
     }
 

@@ -49,10 +49,10 @@ pub fn check_memory_protection() -> Result<(), MemoryUnprotected> {
 }
 
 impl<const N: usize> LockedSecret<N> {
-    /// Random bytes from the operating system.
+    /// Random bytes.
     pub fn random() -> Self {
         let mut secret = Self::zeros();
-        random::fill_from_os(secret.expose_mut());
+        random::fill_key(secret.expose_mut());
         secret
     }
 

@@ -4,14 +4,16 @@
 //! `r ‖ ((BE32 version ‖ BE32 0) XOR HMAC-SHA-256(mask secret, r)[..8])`, where `r` are eight random bytes. Without the
 //! mask secret, this looks random. With it, the four zero bytes distinguish it from the iv of an imported ciphertext.
 
+use super::Secret;
 use super::hmac::Hmac;
-use super::{Secret, random};
 
 /// The first version of every key.
 pub const FIRST_VERSION: u32 = 1;
 
 /// Length of an iv, in bytes.
 pub(super) const IV: usize = 16;
+/// Length of the random bytes with which it begins.
+pub(super) const IV_RANDOM: usize = 8;
 
 /// A name's mask secret, ready for use. All versions of the name have the same.
 #[derive(Debug)]
@@ -23,13 +25,12 @@ impl Mask {
         Self(Hmac::new(secret))
     }
 
-    /// A new iv that carries `version`.
-    pub(super) fn iv(&self, version: u32) -> [u8; IV] {
-        let r = random::bytes();
+    /// The iv that carries `version` and begins with these random bytes.
+    pub(super) fn iv(&self, version: u32, r: [u8; IV_RANDOM]) -> [u8; IV] {
         let tail = (u64::from(version) << 32) ^ self.stream(r);
         let mut iv = [0; IV];
-        iv[..8].copy_from_slice(&r);
-        iv[8..].copy_from_slice(&tail.to_be_bytes());
+        iv[..IV_RANDOM].copy_from_slice(&r);
+        iv[IV_RANDOM..].copy_from_slice(&tail.to_be_bytes());
         iv
     }
 
@@ -42,7 +43,7 @@ impl Mask {
     }
 
     /// The eight bytes that hide the version that follows `r`.
-    fn stream(&self, r: [u8; 8]) -> u64 {
+    fn stream(&self, r: [u8; IV_RANDOM]) -> u64 {
         let hmac = self.0.of(&r);
         u64::from_be_bytes(*hmac.first_chunk().expect("an HMAC is 32 bytes"))
     }
@@ -60,14 +61,15 @@ mod tests {
     use rand::{RngCore, SeedableRng};
 
     use super::*;
+    use crate::crypto::random;
 
     #[test]
     fn an_iv_carries_its_version_to_its_own_mask_only() {
         let [mask, other] = [7, 8].map(|byte| Mask::new(&Secret::from_bytes(&[byte; 16])));
         for version in [1, 2, 256, u32::MAX] {
-            let iv = mask.iv(version);
+            let iv = mask.iv(version, random::bytes());
             assert_eq!(mask.version(&iv), Some(version));
-            assert_ne!(iv, mask.iv(version));
+            assert_ne!(iv, mask.iv(version, random::bytes()));
             assert_eq!(other.version(&iv), None);
         }
     }
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn an_iv_has_the_documented_layout() {
         let secret = Secret::from_bytes(&[7; 16]);
-        let iv = Mask::new(&secret).iv(0x0102_0304);
+        let iv = Mask::new(&secret).iv(0x0102_0304, random::bytes());
         let hmac = Hmac::new(&secret).of(&iv[..8]);
         let tail: Vec<u8> = iv[8..].iter().zip(hmac.iter()).map(|(a, b)| a ^ b).collect();
         assert_eq!(tail, [1, 2, 3, 4, 0, 0, 0, 0]);

@@ -11,10 +11,10 @@ use super::random;
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
-    /// Random bytes from the operating system.
+    /// Random bytes.
     pub fn random() -> Self {
         let mut secret = Self(Box::new([0; N]));
-        random::fill_from_os(&mut secret.0[..]);
+        random::fill_key(&mut secret.0[..]);
         secret
     }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::resolve::VersionChoice;
 use super::{Error, Kms};
-use crate::crypto::{Ciphertext, FIRST_VERSION, candidates, random};
+use crate::crypto::{Ciphertext, FIRST_VERSION, candidates};
 use crate::policy::permitted::{BulkDecrypt, Decrypt, Encrypt, Generate, Hmac};
 use crate::policy::{KeyName, Permit};
 
@@ -39,9 +39,7 @@ impl Kms {
         by: Instant,
     ) -> Result<DataKey, Error> {
         let key = self.key(*permit.target(), version.into(), by).await?;
-        let mut plaintext = Zeroizing::new([0; 32]);
-        random::fill(&mut *plaintext);
-        let ciphertext = key.seal(&*plaintext, context);
+        let (plaintext, ciphertext) = key.generate(context);
         Ok(DataKey { plaintext, ciphertext })
     }
 
