@@ -1,8 +1,8 @@
 //! Files and folders that only this node's user can read, and renames that survive a power cut.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::Access;
@@ -51,6 +51,35 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     rename_durably(&temporary, path)
 }
 
+/// Makes the file `path` with this content, unless it exists. A power cut leaves the whole file or none. If two processes
+/// make it at the same time, both then find the same content.
+///
+/// # Errors
+/// The file system refused.
+pub fn make_file_once(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&temporary)?;
+    // Another process that waits here has this file open. Once it is renamed, that process finds it at `path`.
+    file.lock()?;
+    if path.try_exists()? {
+        return remove_if_there(&temporary);
+    }
+    // A crash may have left a part of the content here.
+    file.set_len(0)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    rename_durably(&temporary, path)
+}
+
+/// Removes a file, if it exists.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Renames a file within its folder, and makes that durable.
 ///
 /// # Errors
@@ -77,4 +106,33 @@ pub fn folder_bytes(dir: &Path) -> u64 {
         Err(_) => 0,
     });
     sizes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_that_make_a_file_one_decides_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.key");
+        // A crash left this behind.
+        fs::write(folder.path().join("peer.new"), "a part of something longer than all the contents").unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let path = &path;
+                scope.spawn(move || {
+                    let own = number.to_string().repeat(8);
+                    make_file_once(path, own.as_bytes()).unwrap();
+                    let found = fs::read(path).unwrap();
+                    make_file_once(path, b"later").unwrap();
+                    assert_eq!(fs::read(path).unwrap(), found);
+                });
+            }
+        });
+        let content = fs::read_to_string(&path).unwrap();
+        assert!((0..16).any(|number: u8| number.to_string().repeat(8) == content), "{content}");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::entries::APPLIED;
-use super::files::{make_private_folder, replace_file};
+use super::files::{make_private_folder, remove_if_there, replace_file};
 use super::image::Damage;
 use super::level::WrittenLevel;
 use super::level_note;
@@ -257,13 +257,6 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -37,7 +37,9 @@ pub use build::SnapshotBuild;
 pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError, Founding, FoundingStage};
 pub use data_folder::{DataFolder, FolderLock};
 pub use digest_ring::{DigestRing, StateDigest};
-pub use files::{folder_bytes, make_private_file, make_private_folder, make_usable_folder, replace_file};
+pub use files::{
+    folder_bytes, make_file_once, make_private_file, make_private_folder, make_usable_folder, replace_file,
+};
 pub use flush::{FlushFigures, OnDurable};
 pub use image::{Applied, Damage};
 pub use keystore::{Keystore, KeystoreCheckpoint};
