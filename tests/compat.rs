@@ -124,6 +124,7 @@ impl Server {
 
 fn adjust(setting: Setting, config: &mut Config, files: &Certificates) {
     let open = RouteConfig { skip_auth: true, timeout: None };
+    config.cluster.tls = Some(files.peer_tls(&config.cluster.name));
     match setting {
         Setting::Plain => {}
         Setting::Open => {

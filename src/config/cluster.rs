@@ -2,11 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
-use super::settings::{ClusterConfig, PeerConfig, SnapshotConfig, TimingConfig};
+use super::settings::{ClusterConfig, PeerConfig, PeerTlsConfig, SnapshotConfig, TimingConfig};
 use super::{duration, value};
 
 const SETTINGS: &[&str] =
@@ -31,7 +30,7 @@ const TRANSFER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 /// The whole section, which a node needs. `address` is where its API listens.
 pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<ClusterConfig> {
     if !top.gives("cluster") {
-        let message = "the section `cluster` is missing: add it with name, listen, data, tls and peers";
+        let message = "the section `cluster` is missing: add it with name, listen, data and peers";
         top.problem(top.line_of("cluster"), message);
         return None;
     }
@@ -44,11 +43,11 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
     let (handshakes, connections) = connections(&cluster);
     let timing = timing(&cluster);
     let snapshot = snapshot(&cluster);
-    let (name, data, PeerTlsFiles { cert, key, ca }) = (name?, data?, tls?);
+    let (name, data) = (name?, data?);
     let alone =
         || PeerConfig { name: name.clone(), peer_address: listen.to_string(), api_address: address.to_string() };
     let peers = if peers.is_empty() { vec![alone()] } else { peers };
-    Some(ClusterConfig { name, listen, cert, key, ca, data, peers, handshakes, connections, timing, snapshot })
+    Some(ClusterConfig { name, listen, tls, data, peers, handshakes, connections, timing, snapshot })
 }
 
 /// How many peer connections may be in their handshake at a time, and how many may be open.
@@ -75,18 +74,27 @@ fn listen(cluster: &Section<'_>, address: SocketAddr) -> SocketAddr {
     listen
 }
 
-struct PeerTlsFiles {
-    cert: PathBuf,
-    key: PathBuf,
-    ca: PathBuf,
-}
-
-fn peer_tls(cluster: &Section<'_>) -> Option<PeerTlsFiles> {
-    let tls = cluster.section("tls", &["cert", "key", "ca"]);
-    let cert = tls.required("cert", "peer.crt", value::path);
-    let key = tls.required("key", "peer.key", value::path);
-    let ca = tls.required("ca", "peer-ca.crt", value::path);
-    Some(PeerTlsFiles { cert: cert?, key: key?, ca: ca? })
+/// The certificate for peers. `None` if the node makes a key itself, or if this section has a problem.
+fn peer_tls(cluster: &Section<'_>) -> Option<PeerTlsConfig> {
+    const SETTINGS: [&str; 3] = ["cert", "key", "ca"];
+    let before = cluster.problem_count();
+    let tls = cluster.section("tls", &SETTINGS);
+    let [cert, key, ca] = SETTINGS.map(|setting| tls.value(setting, value::path));
+    let problem = match (cert, key, ca) {
+        (Some(cert), Some(key), ca) => return Some(PeerTlsConfig { cert, key, ca }),
+        (None, None, None) => return None,
+        (Some(_), None, _) => "cluster.tls.key is missing: add `key: peer.key`",
+        (None, Some(_), _) => "cluster.tls.cert is missing: add `cert: peer.crt`",
+        (None, None, Some(_)) => {
+            "cluster.tls.ca needs cert and key: add the certificate that this CA issued to this node, and its key, or \
+             remove `ca`, and the node makes a key itself"
+        }
+    };
+    // If a setting is there but wrong, the file has that problem already.
+    if cluster.problem_count() == before {
+        tls.problem(tls.line, problem);
+    }
+    None
 }
 
 /// The peers that the file lists, including this node.

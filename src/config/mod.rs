@@ -38,5 +38,5 @@ pub use render::render;
 pub use routes::SKIP_AUTH;
 pub use settings::{
     CacheConfig, ClusterConfig, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password, PeerConfig,
-    RouteConfig, SealConfig, SnapshotConfig, TimingConfig, TlsConfig,
+    PeerTlsConfig, RouteConfig, SealConfig, SnapshotConfig, TimingConfig, TlsConfig,
 };

@@ -16,7 +16,7 @@ impl Config {
             ("cluster.name", ours.name != theirs.name),
             ("cluster.listen", ours.listen != theirs.listen),
             ("cluster.data", ours.data != theirs.data),
-            ("cluster.tls", (&ours.cert, &ours.key, &ours.ca) != (&theirs.cert, &theirs.key, &theirs.ca)),
+            ("cluster.tls", ours.tls != theirs.tls),
             ("cluster.peers", ours.peers != theirs.peers),
             ("cluster.handshakes", ours.handshakes != theirs.handshakes),
             ("cluster.connections", ours.connections != theirs.connections),

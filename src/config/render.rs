@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::policies::Policies;
 use super::{
     AuditConfig, AuditFileConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat,
-    RouteConfig, SealConfig, SnapshotConfig, SyslogConfig, TlsConfig, duration, environment,
+    PeerTlsConfig, RouteConfig, SealConfig, SnapshotConfig, SyslogConfig, TlsConfig, duration, environment,
 };
 use crate::policy::{Identity, Policy};
 
@@ -132,9 +132,9 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
     writeln!(out, "# This node and its peers. Every node has the same list in the same order.\ncluster:")?;
     writeln!(out, "  name: {}", quoted(&cluster.name))?;
     writeln!(out, "  listen: {}  # for peers", quoted(cluster.listen))?;
-    writeln!(out, "  data: {}\n  tls:", path(&cluster.data))?;
-    writeln!(out, "    cert: {}\n    key: {}", path(&cluster.cert), path(&cluster.key))?;
-    writeln!(out, "    ca: {}\n  peers:", path(&cluster.ca))?;
+    writeln!(out, "  data: {}", path(&cluster.data))?;
+    peer_tls(out, cluster.tls.as_ref())?;
+    writeln!(out, "  peers:")?;
     for peer in &cluster.peers {
         let (name, address, api) = (quoted(&peer.name), quoted(&peer.peer_address), quoted(&peer.api_address));
         writeln!(out, "  - {{name: {name}, peer: {address}, api: {api}}}")?;
@@ -150,6 +150,17 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
     writeln!(out, "    election_min: {}", time(timing.election_min))?;
     writeln!(out, "    election_max: {}  # also the leader's lease", time(timing.election_max))?;
     snapshot(out, cluster.snapshot)
+}
+
+fn peer_tls(out: &mut String, tls: Option<&PeerTlsConfig>) -> fmt::Result {
+    let Some(PeerTlsConfig { cert, key, ca }) = tls else {
+        return writeln!(
+            out,
+            "  # Without a section tls, the node makes its key for peers itself: peer.key in the data folder."
+        );
+    };
+    writeln!(out, "  tls:\n    cert: {}\n    key: {}", path(cert), path(key))?;
+    ca.iter().try_for_each(|ca| writeln!(out, "    ca: {}  # of all nodes", path(ca)))
 }
 
 fn snapshot(out: &mut String, snapshot: SnapshotConfig) -> fmt::Result {

@@ -93,12 +93,8 @@ pub struct ClusterConfig {
     pub name: String,
     /// Where the peer listener listens.
     pub listen: SocketAddr,
-    /// The PEM file of the certificate that it shows to peers.
-    pub cert: PathBuf,
-    /// The PEM file of that certificate's private key.
-    pub key: PathBuf,
-    /// The PEM file of the roots that the certificates of peers must chain to.
-    pub ca: PathBuf,
+    /// The certificate that it shows to peers. If absent, the node makes a key itself, and keeps it in `data`.
+    pub tls: Option<PeerTlsConfig>,
     /// The data folder.
     pub data: PathBuf,
     /// All nodes of the cluster's first membership, including this one, in the same order on every node.
@@ -122,6 +118,18 @@ pub struct PeerConfig {
     pub peer_address: String,
     /// The `host:port` of its public API.
     pub api_address: String,
+}
+
+/// The certificate that a node shows to peers, and the CA of all nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerTlsConfig {
+    /// The PEM file of the certificate chain.
+    pub cert: PathBuf,
+    /// The PEM file of the private key.
+    pub key: PathBuf,
+    /// The PEM file or folder of the roots that the certificates of peers must chain to. If absent, any issuer will do:
+    /// the cluster knows each node by its key.
+    pub ca: Option<PathBuf>,
 }
 
 /// Timings of the consensus (design, "Speed of writes").

@@ -51,9 +51,7 @@ pub fn config() -> Config {
         cluster: ClusterConfig {
             name: String::new(),
             listen: address,
-            cert: none.clone(),
-            key: none.clone(),
-            ca: none.clone(),
+            tls: None,
             data: none.clone(),
             peers: Vec::new(),
             handshakes: 64,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::raft::StartError;
-use crate::tls::SettingError;
+use crate::tls::{PeerKeyError, SettingError};
 
 /// Why a node cannot run, or has ended.
 #[derive(Debug, Error)]
@@ -15,6 +15,9 @@ pub enum NodeError {
     /// A setting names a certificate, key or CA that cannot be used.
     #[error(transparent)]
     Tls(#[from] SettingError),
+    /// The node cannot make its key for peers.
+    #[error(transparent)]
+    PeerKey(PeerKeyError),
     /// A setting names another file or folder that cannot be used.
     #[error("{setting}: {}", unusable(path, error))]
     File {

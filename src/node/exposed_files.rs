@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid, getgroups};
 
+use super::peer_tls;
 use crate::config::{Config, SealConfig};
 
 /// The id of the user root, and of its group.
@@ -44,7 +45,12 @@ pub enum Exposure {
 /// open to a group either, unless it is the group of root or one of this process. A secret that is mounted for a
 /// service often has such a group.
 pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
-    let keys = [("tls.key", config.tls.key.as_path()), ("cluster.tls.key", &config.cluster.key)];
+    let own_key = peer_tls::key_file(&config.cluster.data);
+    let for_peers = match &config.cluster.tls {
+        Some(files) => ("cluster.tls.key", files.key.as_path()),
+        None => ("cluster.data", own_key.as_path()),
+    };
+    let keys = [("tls.key", config.tls.key.as_path()), for_peers];
     let root = match &config.seal {
         SealConfig::File(path) => Some(("seal.file", path.as_path())),
         SealConfig::Env(_) => None,

@@ -10,6 +10,7 @@ mod local_status;
 mod log_source;
 mod open_files;
 mod parts;
+mod peer_tls;
 mod phase;
 mod protect;
 mod run;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::error::NodeError;
+use super::peer_tls;
 use super::phase::{Phase, Serving};
 use crate::config::{AuditFileConfig, Config};
 use crate::kms::ThisNode;
@@ -45,10 +46,13 @@ impl Parts {
         errors: Arc<ErrorLog>,
         phase: watch::Receiver<Phase>,
     ) -> Result<Self, NodeError> {
-        let peer_tls = Arc::new(PeerTls::load(&config.cluster.cert, &config.cluster.key, &config.cluster.ca)?);
+        let data = &config.cluster.data;
+        if config.cluster.tls.is_none() {
+            make_usable_folder(data).map_err(in_setting("cluster.data", data))?;
+        }
+        let peer_tls = Arc::new(peer_tls::load(&config.cluster)?);
         let beside = Some(Arc::clone(&peer_tls));
         let public_tls = Arc::new(PublicTls::load_beside(&config.tls, skips_auth(&config), beside)?);
-        let data = &config.cluster.data;
         make_usable_folder(data).map_err(in_setting("cluster.data", data))?;
         config.audit.file.as_ref().map_or(Ok(()), usable_audit_file)?;
         log_date_warnings(&public_tls.certificates());

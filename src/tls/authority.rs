@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Extended, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType, SerialNumber,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
@@ -55,26 +55,12 @@ impl Authority {
     /// # Errors
     /// As for [`Authority::new`].
     pub fn issue_api(&self, node: &str) -> Result<Issued, AuthorityError> {
-        self.issue(node, local_names()?, vec![Extended::ServerAuth])
-    }
-
-    /// Issues a certificate with which a node is both server and client of its peers, under its own name.
-    ///
-    /// # Errors
-    /// As for [`Authority::new`], and if a certificate cannot hold the name.
-    pub fn issue_peer(&self, node: &str) -> Result<Issued, AuthorityError> {
-        let mut names = local_names()?;
-        names.push(SanType::DnsName(node.try_into()?));
-        self.issue(node, names, vec![Extended::ServerAuth, Extended::ClientAuth])
-    }
-
-    fn issue(&self, name: &str, names: Vec<SanType>, usages: Vec<Extended>) -> Result<Issued, AuthorityError> {
         let key = KeyPair::generate()?;
-        let mut params = parameters(name);
-        params.subject_alt_names = names;
+        let mut params = parameters(node);
+        params.subject_alt_names = local_names()?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = usages;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { certificate_pem: certificate.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })

@@ -12,6 +12,7 @@ mod common;
 mod files;
 mod handshake;
 mod peer;
+mod peer_key;
 mod public;
 mod reload;
 #[cfg(test)]
@@ -32,5 +33,6 @@ pub use files::material::{Inspection, inspect_api, inspect_peer, is_for_host};
 pub use handshake::peer_failure::handshake_failure;
 pub use handshake::refused::{Port, Refused, RefusedLog};
 pub use peer::{PeerStream, PeerTls};
+pub use peer_key::{PeerKey, PeerKeyError};
 pub use public::proxied::ForwardedError;
 pub use public::{Accepted, PublicStream, PublicTls};

@@ -20,6 +20,8 @@ use x509_parser::asn1_rs::{Any, FromDer};
 
 use super::certificate;
 use super::common::provider;
+use super::{PeerKey, PeerTls};
+use crate::config::PeerTlsConfig;
 use crate::policy::Identity;
 
 /// A CA that also issues certificates with faults, for tests.
@@ -140,6 +142,12 @@ impl Leaf {
         self.certificate.der().clone()
     }
 
+    /// Makes another certificate of the same key.
+    pub fn renewed(&self) -> CertificateDer<'static> {
+        let params = LeafOptions { usages: Some(Vec::new()), ..LeafOptions::default() }.params();
+        params.self_signed(&self.key).unwrap().der().clone()
+    }
+
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
@@ -194,6 +202,17 @@ pub fn write(leaf: &Leaf, ca: Option<&str>) -> (TempDir, PathBuf, PathBuf, PathB
     std::fs::write(&key, leaf.key_pem()).unwrap();
     ca.iter().for_each(|pem| std::fs::write(&roots, pem).unwrap());
     (folder, cert, key, roots)
+}
+
+/// Writes the certificate and key of a node to a new folder.
+pub fn peer_files(leaf: &Leaf, ca: Option<&str>) -> (TempDir, PeerTlsConfig) {
+    let (folder, cert, key, roots) = write(leaf, ca);
+    (folder, PeerTlsConfig { cert, key, ca: ca.map(|_| roots) })
+}
+
+/// Makes the TLS of a node that has no CA and made its key itself.
+pub fn node_with_own_key() -> PeerTls {
+    PeerTls::of_own_key(&PeerKey::generate().unwrap()).unwrap()
 }
 
 /// Makes a client that trusts any server and shows `chain` with `key`. If `scheme` is given, it signs with that only.

@@ -16,6 +16,7 @@ mod nothing_lost;
 mod offline;
 mod once;
 mod one_winner;
+mod peer_keys;
 mod read_your_writes;
 mod refused_bodies;
 mod revocation;

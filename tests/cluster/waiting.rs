@@ -1,6 +1,7 @@
 //! A node that waits says what it waits for on its local socket, and the others do not take it for an up-to-date node.
 //! Each node shows what it knows of the others.
 
+use keyraft::config::PeerTlsConfig;
 use serde_json::Value;
 
 use super::three_nodes;
@@ -38,12 +39,11 @@ async fn every_node_reports_a_node_with_a_new_certificate_key() {
     let mut cluster = three_nodes().await;
     let node = cluster.follower().await;
     cluster.stop(node).await;
-    let other = cluster.config((node + 1) % 3).cluster.clone();
-    let config = cluster.config_mut(node);
-    (config.cluster.cert, config.cluster.key) = (other.cert, other.key);
+    let other = cluster.certificates().peer_tls("other");
+    cluster.config_mut(node).cluster.tls = Some(PeerTlsConfig { ca: None, ..other });
     cluster.begin_nodes(&[node]).await;
     let words = [
-        "another key than the membership records for it",
+        "this node's key for its peers is another one than the membership records for it",
         "refuses this node: the caller's certificate has another key",
     ];
     wait_until_waiting_for(&cluster, node, &words).await;
@@ -84,7 +84,40 @@ async fn blank_nodes_say_what_keeps_them_from_beginning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_another_cluster_is_refused_and_says_so() {
+    // Each node has the same key in both clusters.
+    let mut cluster = TestCluster::start(3, &ApiKey::parse(ADMIN_KEY), |config, files| {
+        config.cluster.tls = Some(files.peer_tls(&config.cluster.name));
+    })
+    .await;
+    begin_on_the_data_of_another_cluster(&mut cluster).await;
+    let words = ["node-2 (", "node-3 (", "is refused by this node: node-3 belongs to the cluster"];
+    wait_until_waiting_for(&cluster, 0, &words).await;
+    let others = async || {
+        let status = cluster.local_status(1).await.ok()?;
+        let member = status["members"].as_array()?.iter().find(|member| member["name"] == "node-1")?.clone();
+        member["problem"]["reason"].as_str()?.contains("node-1 belongs to the cluster").then_some(())
+    };
+    cluster.wait_for("another node to report it", others).await;
+    cluster.admin().create(1, "after").await.expect("the others go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_the_data_and_so_the_key_of_another_cluster_is_refused() {
     let mut cluster = three_nodes().await;
+    begin_on_the_data_of_another_cluster(&mut cluster).await;
+    let words = "has another key than the membership records; check that address, and that the node there runs on its";
+    wait_until_waiting_for(&cluster, 0, &["node-2 (", "node-3 (", words]).await;
+    let others = async || {
+        let status = cluster.local_status(1).await.ok()?;
+        let member = status["members"].as_array()?.iter().find(|member| member["name"] == "node-1")?.clone();
+        member["problem"]["reason"].as_str()?.contains(words).then_some(())
+    };
+    cluster.wait_for("another node to report it", others).await;
+    cluster.admin().create(1, "after").await.expect("the others go on");
+}
+
+/// Makes a second cluster of the same nodes, and starts its first node on its data folder of the first cluster.
+async fn begin_on_the_data_of_another_cluster(cluster: &mut TestCluster) {
     cluster.stop_all().await;
     let of_another = cluster.data(0).to_owned();
     for number in 0..3 {
@@ -95,15 +128,6 @@ async fn a_node_of_another_cluster_is_refused_and_says_so() {
     cluster.stop(0).await;
     cluster.config_mut(0).cluster.data = of_another;
     cluster.begin_nodes(&[0]).await;
-    let words = ["node-2 (", "node-3 (", "is refused by this node: node-3 belongs to the cluster"];
-    wait_until_waiting_for(&cluster, 0, &words).await;
-    let others = async || {
-        let status = cluster.local_status(1).await.ok()?;
-        let member = status["members"].as_array()?.iter().find(|member| member["name"] == "node-1")?.clone();
-        member["problem"]["reason"].as_str()?.contains("node-1 belongs to the cluster").then_some(())
-    };
-    cluster.wait_for("another node to report it", others).await;
-    cluster.admin().create(1, "after").await.expect("the others go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -154,12 +154,13 @@ fn every_fault_is_a_problem_at_its_line() {
 fn every_problem_is_reported_at_once() {
     let prepared = Prepared::new();
     let text = fs::read_to_string(prepared.config()).unwrap();
-    let text = text.replace("api.key", "none.key").replace("peer-ca.crt", "none.crt").replace("root.key", "none");
+    let text = text.replace("api.key", "none.key").replace("root.key", "none");
     fs::write(prepared.config(), text).unwrap();
+    fs::write(prepared.file("node-1/data/peer.key"), "text").unwrap();
     let (code, report) = check(&prepared.config());
     let problems: Vec<_> = findings(&report, "problems").into_iter().map(|(_, text)| text).collect();
     assert_eq!((code, problems.len()), (2, 3), "{report}");
-    for (text, setting) in problems.iter().zip(["tls.key: ", "cluster.tls.ca: ", "seal.file: "]) {
+    for (text, setting) in problems.iter().zip(["tls.key: ", "cluster.data: ", "seal.file: "]) {
         assert!(text.starts_with(setting), "{report}");
     }
 }

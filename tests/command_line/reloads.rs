@@ -4,13 +4,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use keyraft::config::{AuditFileConfig, Config, render};
+use keyraft::config::{AuditFileConfig, Config, PeerTlsConfig, render};
 use keyraft::policy::{Pattern, Policy, PolicyName};
-use rcgen::{CertificateParams, date_time_ymd};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::Signal;
 
 use crate::shell::Shell;
-use crate::support::certificates::{Authority, pem_of_key};
+use crate::support::certificates::{Authority, pem_of_key, self_signed};
 use crate::support::processes::Processes;
 use crate::support::status;
 
@@ -99,7 +99,7 @@ async fn files_that_too_many_users_can_read_are_named() {
     let files = [
         ("the configuration", node.file.clone()),
         ("tls.key", node.config.tls.key.clone()),
-        ("cluster.tls.key", node.config.cluster.key.clone()),
+        ("cluster.data", node.cluster.data(0).join("peer.key")),
         ("seal.file", Shell::folder(&node.cluster).join("root.key")),
     ];
     assert!(!node.cluster.log(0).contains("chmod"), "`dev` makes them private: {}", node.cluster.log(0));
@@ -141,17 +141,44 @@ async fn files_that_cannot_be_used_are_named_and_leave_the_node_as_it_is() {
     });
     let log = node.reload("audit.file.path: cannot use").await;
     assert!(log.contains("name a file. The node keeps the old audit settings"), "{log}");
-    let key = node.config.cluster.key.clone();
-    let kept = fs::read(&key).expect("`dev` writes it");
-    node.write(|_| {});
-    fs::write(&key, "").expect("the folder is writable");
-    let log = node.reload("cluster.tls.key: ").await;
-    assert!(log.contains("peer.key is empty. The node keeps the old certificates that it shows its peers"), "{log}");
-    fs::write(&key, kept).expect("the folder is writable");
     fs::write(&node.file, "version: v1\nadres: x\n").expect("the folder is writable");
     let log = node.reload("the node keeps the old one").await;
     assert!(log.contains("config.yml:2: unknown setting `adres`"), "{log}");
     admin.json(&["key", "create", "last", "--server", &admin.server()]);
+}
+
+/// Writes a certificate for the key of a node, valid until the first day of this year. Returns its settings.
+fn certify(node: &Node, last_year: i32) -> PeerTlsConfig {
+    let key = node.cluster.data(0).join("peer.key");
+    let pair = KeyPair::from_pem(&fs::read_to_string(&key).expect("the node made it")).expect("a good key");
+    let mut params = CertificateParams::new(["node-1".to_owned()]).expect("a valid name");
+    params.not_after = date_time_ymd(last_year, 1, 1);
+    let cert = Shell::folder(&node.cluster).join("peer.crt");
+    fs::write(&cert, params.self_signed(&pair).expect("good parameters").pem()).expect("the folder is writable");
+    PeerTlsConfig { cert, key, ca: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_for_the_key_that_the_node_made_is_followed_and_a_bad_one_changes_nothing() {
+    let mut node = Node::start().await;
+    let files = certify(&node, 3001);
+    node.write(|config| config.cluster.tls = Some(files.clone()));
+    node.reload(r#"wait_for_a_restart=["cluster.tls"]"#).await;
+    node.cluster.stop(0).await;
+    node.cluster.start_all().await;
+    node.config.cluster.tls = Some(files.clone());
+    certify(&node, 2002);
+    node.reload("peer.crt expired on 2002-01-01T00:00:00Z: nodes with a cluster.tls.ca refuse it; renew it").await;
+    fs::write(&files.cert, "").expect("the folder is writable");
+    let log = node.reload("cluster.tls.cert: ").await;
+    assert!(log.contains("peer.crt is empty. The node keeps the old certificates that it shows its peers"), "{log}");
+    let stranger = KeyPair::generate().expect("keys can be made");
+    let other = self_signed(&CertificateParams::default(), &stranger);
+    fs::write(&files.cert, other.pem()).expect("the folder is writable");
+    node.reload("holds the private key of another certificate").await;
+    certify(&node, 3001);
+    node.reload("wait_for_a_restart=[]").await;
+    node.cluster.admin().create(0, "still-a-member").await.expect("the node works with its peers");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,13 +7,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use keyraft::config::{AuditFileConfig, Config, render};
+use keyraft::config::{AuditFileConfig, Config, PeerTlsConfig, render};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 
-use crate::support::certificates::{Authority, pem_of_key};
+use crate::support::certificates::{Authority, for_peer, pem_of_key};
 use crate::support::processes::{Processes, free_ports};
 
 const KEYRAFT: &str = env!("CARGO_BIN_EXE_keyraft");
@@ -41,10 +41,14 @@ const TLS_FILES: [(&str, Adjust); 6] = [
         config.tls.verify_clients = true;
         config.tls.ca = Some(path);
     }),
-    ("cluster.tls.cert", |config, path| config.cluster.cert = path),
-    ("cluster.tls.key", |config, path| config.cluster.key = path),
-    ("cluster.tls.ca", |config, path| config.cluster.ca = path),
+    ("cluster.tls.cert", |config, path| peer_files(config).cert = path),
+    ("cluster.tls.key", |config, path| peer_files(config).key = path),
+    ("cluster.tls.ca", |config, path| peer_files(config).ca = Some(path)),
 ];
+
+fn peer_files(config: &mut Config) -> &mut PeerTlsConfig {
+    config.cluster.tls.as_mut().expect("the node has a certificate for peers")
+}
 
 impl Prepared {
     fn new() -> Self {
@@ -58,6 +62,17 @@ impl Prepared {
         // Other tests check what the node logs besides.
         "off".clone_into(&mut config.log.level);
         Self { folder, config }
+    }
+
+    /// The same with a certificate for peers, and the CA that issued it.
+    fn with_peer_files() -> Self {
+        let mut node = Self::new();
+        let authority = Authority::new("peers");
+        let own = authority.issue(&for_peer("node-1"));
+        let cert = node.file("peer.crt", own.pem());
+        let (key, ca) = (node.file("peer.key", pem_of_key(&own)), node.file("peer-ca.crt", authority.pem()));
+        node.config.cluster.tls = Some(PeerTlsConfig { cert, key, ca: Some(ca) });
+        node
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -148,7 +163,7 @@ impl Ended {
 
 #[test]
 fn every_bad_file_of_every_tls_setting_is_named_with_its_setting() {
-    let node = Prepared::new();
+    let node = Prepared::with_peer_files();
     for (bad, [of_certificate, of_key]) in node.bad_files() {
         for (setting, adjust) in TLS_FILES {
             let words = match setting {
@@ -166,25 +181,29 @@ fn every_bad_file_of_every_tls_setting_is_named_with_its_setting() {
 
 #[test]
 fn files_that_do_not_belong_together_are_named() {
-    let node = Prepared::new();
-    let (api, peer) = (node.config.tls.key.clone(), node.config.cluster.key.clone());
+    let mut node = Prepared::with_peer_files();
+    let PeerTlsConfig { cert: peer_cert, key: peer, ca } = peer_files(&mut node.config).clone();
+    let (api, ca) = (node.config.tls.key.clone(), ca.expect("the node has it"));
     let words = ["private key of another certificate", "peer.key", "api.crt"];
     node.start(|config| config.tls.key = peer.clone()).says(2, "tls.key", &words);
-    node.start(|config| config.cluster.key = api.clone()).says(2, "cluster.tls.key", &["api.key", "peer.crt"]);
+    node.start(|config| peer_files(config).key = api.clone()).says(2, "cluster.tls.key", &["api.key", "peer.crt"]);
     for (setting, of_api) in [("tls.key", true), ("cluster.tls.key", false)] {
-        let own = if of_api { &node.config.tls.cert } else { &node.config.cluster.cert };
-        let [ca, own] = [&node.config.cluster.ca, own].map(|path| fs::read_to_string(path).expect("`dev` writes it"));
+        let own = if of_api { &node.config.tls.cert } else { &peer_cert };
+        let [ca, own] = [&ca, own].map(|path| fs::read_to_string(path).expect("the file is there"));
         let chain = node.file("chain.crt", ca + &own);
         let ended = node.start(|config| {
-            *(if of_api { &mut config.tls.cert } else { &mut config.cluster.cert }) = chain.clone();
+            *(if of_api { &mut config.tls.cert } else { &mut peer_files(config).cert }) = chain.clone();
         });
         ended.says(2, setting, &["chain.crt", "the one at place 2: put that one first"]);
     }
     let other = node.config.tls.cert.clone();
-    let ended = node.start(|config| config.cluster.ca = other.clone());
+    let ended = node.start(|config| peer_files(config).ca = Some(other.clone()));
     ended.says(2, "cluster.tls.cert", &["peer.crt", "no CA in cluster.tls.ca signed it"]);
     let api = node.config.tls.clone();
-    let ended = node.start(|config| (config.cluster.cert, config.cluster.key) = (api.cert.clone(), api.key.clone()));
+    let ended = node.start(|config| {
+        let files = peer_files(config);
+        (files.cert, files.key) = (api.cert.clone(), api.key.clone());
+    });
     ended.says(2, "cluster.tls.cert", &["api.crt", "the other nodes would refuse"]);
 }
 
@@ -213,10 +232,31 @@ fn a_peer_certificate_that_the_other_nodes_would_refuse_is_named_with_the_reason
         let credential = authority.issue(&params);
         let (cert, key) = (node.file("p.crt", credential.pem()), node.file("p.key", pem_of_key(&credential)));
         let ended = node.start(|config| {
-            (config.cluster.cert, config.cluster.key, config.cluster.ca) = (cert, key, ca.clone());
+            config.cluster.tls = Some(PeerTlsConfig { cert, key, ca: Some(ca.clone()) });
         });
         ended.says(2, "cluster.tls.cert", &["p.crt", words]);
     }
+}
+
+#[test]
+fn a_key_for_peers_that_cannot_be_used_is_named_and_stays() {
+    let node = Prepared::new();
+    let key = node.config.cluster.data.join("peer.key");
+    let other = fs::read_to_string(&node.config.tls.key).expect("`dev` writes it");
+    for content in ["", "text", &other, &other[..other.len() / 2]] {
+        fs::write(&key, content).expect("the folder is writable");
+        let words = [key.to_str().expect("text"), "does not hold the key that this node made", "Never delete it"];
+        node.start(|_| {}).says(2, "cluster.data", &words);
+        assert_eq!(fs::read_to_string(&key).expect("it is still there"), content);
+    }
+    fs::remove_file(&key).expect("the file is ours");
+    fs::create_dir(&key).expect("the folder is writable");
+    node.start(|_| {}).says(2, "cluster.data", &["it is a folder", "Never delete this file"]);
+    fs::remove_dir(&key).expect("the folder is ours");
+    // Nobody can say any more whether this node belongs to a cluster.
+    fs::write(node.config.cluster.data.join("cluster.id"), vec![7; 32_768]).expect("the folder is writable");
+    node.start(|_| {}).says(2, "cluster.data", &["peer.key is missing", "put the file back"]);
+    assert!(!key.exists());
 }
 
 #[test]

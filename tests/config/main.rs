@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use keyraft::config::{
     Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Override,
-    Password, PeerConfig, PolicyFile, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig, Warning,
+    Password, PeerConfig, PeerTlsConfig, PolicyFile, Problems, RouteConfig, SealConfig, TimingConfig, TlsConfig,
+    Warning,
 };
 use keyraft::policy::{Action, Identity, Policy};
 
@@ -24,8 +25,8 @@ version: v1
 admin: {identity: disabled}
 tls: {key: api.key, cert: api.crt}
 cluster:
+  name: node-1
   data: data
-  tls: {cert: peer.crt, key: peer.key, ca: peer-ca.crt}
 seal: {file: root.key}
 ";
 
@@ -93,9 +94,7 @@ fn missing_settings_have_their_defaults() {
         cluster: ClusterConfig {
             name: "node-1".to_owned(),
             listen: "[::]:7473".parse().unwrap(),
-            cert: "peer.crt".into(),
-            key: "peer.key".into(),
-            ca: "peer-ca.crt".into(),
+            tls: None,
             data: "data".into(),
             peers: vec![peer],
             handshakes: 64,
@@ -438,6 +437,20 @@ fn kes_offline_counts_unless_consistency_says_otherwise() {
     assert_eq!(with(cache).consistency.offline, Duration::from_secs(420));
     let both = with(&format!("{cache}consistency: {{offline: 1s}}\n"));
     assert_eq!(both.consistency.offline, Duration::from_secs(1));
+}
+
+#[test]
+fn peers_need_no_certificate() {
+    let tls = |written: &str| loaded(&NEEDED.replace("data: data", &format!("data: data\n  {written}"))).cluster.tls;
+    for without in ["tls:", "tls: {}", "tls: {cert: '', key: '${EMPTY}', ca: ''}"] {
+        assert_eq!(tls(without), None, "{without}");
+    }
+    let files = |ca: Option<&str>| PeerTlsConfig { cert: "c".into(), key: "k".into(), ca: ca.map(Into::into) };
+    assert_eq!(tls("tls: {cert: c, key: k}"), Some(files(None)));
+    assert_eq!(tls("tls: {cert: c, key: k, ca: ''}"), Some(files(None)));
+    assert_eq!(tls("tls: {cert: c, key: k, ca: a}"), Some(files(Some("a"))));
+    let changed = loaded(&NEEDED.replace("data: data", "data: data\n  tls: {cert: c, key: k}"));
+    assert_eq!(loaded(NEEDED).needs_restart(&changed), ["cluster.tls"]);
 }
 
 #[test]

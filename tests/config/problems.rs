@@ -156,10 +156,14 @@ fn each_kind_of_problem_has_its_line() {
         ("{data: d, peers: {a: b}, name: a} #!", "cluster.peers must be a list"),
         ("{data: d, listen: 127.0.0.1:7373} #!", "127.0.0.1:7373 is taken by the API at [::]:7373"),
         ("{data: d, timing: {heartbeat: 99ms, election_max: 100ms}} #!", "heartbeat (99ms) must be below"),
+        ("{data: d, tls: {cert: c}} #!", "cluster.tls.key is missing: add `key: peer.key`"),
+        ("{data: d, tls: {key: k, ca: a}} #!", "cluster.tls.cert is missing: add `cert: peer.crt`"),
+        ("{data: d, tls: {ca: a}} #!", "cluster.tls.ca needs cert and key"),
+        ("{data: d, tls: {cert: '${NOPE}', key: k}} #!", "cluster.tls.cert: the environment has no variable NOPE"),
+        ("{data: d, tls: {certs: c}} #!", "unknown setting `cluster.tls.certs`: did you mean `cert`?"),
         ("here #!", "cluster must be a section"),
     ] {
-        let tls = "tls: {cert: c, key: k, ca: a}, data: d";
-        let text = format!("tls: {{key: k, cert: c}}\nseal: {{file: f}}\ncluster: {}\n", own.replace("data: d", tls));
+        let text = format!("tls: {{key: k, cert: c}}\nseal: {{file: f}}\ncluster: {own}\n");
         refused(&text, &[part]);
         assert_eq!(parse(&text).unwrap_err().0.len(), 1, "{text}");
     }
@@ -311,7 +315,7 @@ fn no_secret_is_shown() {
     let api_key = "AGaV6VXHasF0FnaB60WdCOeTZ8eTIDikL4zlN16c8NAs";
     let messages = parse(&KES.replace("- ${APP}", &format!("- {api_key}"))).unwrap_err().to_string();
     assert!(messages.contains("'…' is an API key") && !messages.contains(api_key), "{messages}");
-    let own = "cluster:\n  data: d\n  tls: {cert: c, key: k, ca: a}\nseal: {env: ROOT_KEY}\n";
+    let own = "cluster:\n  data: d\nseal: {env: ROOT_KEY}\n";
     let debug = format!("{:?}", loaded(&format!("{KES}{own}")));
     assert!(debug.contains("Password(…)") && !debug.contains("hunter2"), "{debug}");
 }

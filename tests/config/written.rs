@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use keyraft::config::{
     AuditConfig, AuditFileConfig, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig,
-    LogFormat, Password, PeerConfig, RouteConfig, SKIP_AUTH, SealConfig, SyslogAddress, SyslogConfig, TimingConfig,
-    TlsConfig, render,
+    LogFormat, Password, PeerConfig, PeerTlsConfig, RouteConfig, SKIP_AUTH, SealConfig, SyslogAddress, SyslogConfig,
+    TimingConfig, TlsConfig, render,
 };
 use keyraft::policy::{ActionKind, Identity, PATHS, Pattern, Policy, PolicyName};
 use rand::rngs::StdRng;
@@ -190,9 +190,11 @@ impl Draw {
         ClusterConfig {
             name: peers.choose(&mut self.0).unwrap().name.clone(),
             listen: listen.parse().unwrap(),
-            cert: self.text().into(),
-            key: self.text().into(),
-            ca: self.text().into(),
+            tls: self.maybe(|draw| PeerTlsConfig {
+                cert: draw.text().into(),
+                key: draw.text().into(),
+                ca: draw.maybe(|draw| draw.text().into()),
+            }),
             data: self.text().into(),
             peers,
             handshakes: self.0.random_range(1..=65_536),

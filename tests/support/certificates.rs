@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use keyraft::config::PeerTlsConfig;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData,
@@ -122,11 +123,16 @@ impl Certificates {
         certificates
     }
 
-    /// Makes the files `NODE.crt` and `NODE.key`, with the certificate that a node shows its peers.
-    pub fn add_peer(&self, node: &str) {
-        let mut params = for_server(node);
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
-        self.write(node, &self.peers.issue(&params));
+    /// Makes the files `NODE.crt` and `NODE.key`, with a certificate for peers from the CA of all nodes.
+    pub fn peer_tls(&self, node: &str) -> PeerTlsConfig {
+        self.peer_tls_by(&self.peers, node)
+    }
+
+    /// Does the same with a certificate that another authority issued.
+    pub fn peer_tls_by(&self, authority: &Authority, node: &str) -> PeerTlsConfig {
+        self.write(node, &authority.issue(&for_peer(node)));
+        let [cert, key] = ["crt", "key"].map(|end| self.file(&format!("{node}.{end}")));
+        PeerTlsConfig { cert, key, ca: Some(self.file("peer-ca.crt")) }
     }
 
     /// The path of one of the files.
@@ -179,6 +185,13 @@ fn authority_params(name: &str) -> CertificateParams {
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
+}
+
+/// Parameters of a certificate that a node shows its peers.
+pub fn for_peer(node: &str) -> CertificateParams {
+    let mut params = for_server(node);
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
     params
 }
 

@@ -54,7 +54,6 @@ fn free_address() -> SocketAddr {
 }
 
 fn config(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig]) -> Config {
-    certificates.add_peer(&peer.name);
     Config {
         address: peer.api_address.parse().expect("an address of ours"),
         admin: Some(identity(ADMIN)),
@@ -89,9 +88,7 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
     ClusterConfig {
         name: peer.name.clone(),
         listen: peer.peer_address.parse().expect("an address of ours"),
-        cert: certificates.file(&format!("{}.crt", peer.name)),
-        key: certificates.file(&format!("{}.key", peer.name)),
-        ca: certificates.file("peer-ca.crt"),
+        tls: None,
         data: certificates.file(&peer.name),
         peers: peers.to_vec(),
         handshakes: 64,

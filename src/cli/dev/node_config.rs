@@ -60,13 +60,10 @@ fn tls(layout: &Layout, number: u16, borrowed: &Borrowed) -> TlsConfig {
 }
 
 fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
-    let dir = layout.node_dir(number);
     ClusterConfig {
         name: layout.node_name(number),
         listen: layout.peer_address(number),
-        cert: dir.join("peer.crt"),
-        key: dir.join("peer.key"),
-        ca: dir.join("peer-ca.crt"),
+        tls: None,
         data: layout.node_data(number),
         peers: layout.numbers().map(|number| peer(layout, number)).collect(),
         handshakes: 64,

@@ -13,7 +13,7 @@ use crate::cli::Output;
 use crate::config::{Borrowed, render};
 use crate::crypto::RootKey;
 use crate::policy::Identity;
-use crate::tls::{ApiKey, Authority, Issued};
+use crate::tls::{ApiKey, Authority};
 
 const DEFAULT_PORT: u16 = 7373;
 const DEFAULT_NODES: u16 = 3;
@@ -101,7 +101,7 @@ fn make(dir: PathBuf, options: &DevOptions, config: Option<BorrowedFrom>) -> Res
 /// Writes the files of the cluster `layout` into the folder of `staging`.
 fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> Result<(), DevError> {
     make_dir(staging.dir())?;
-    let (api, peers) = (Authority::new("Keyraft development")?, Authority::new("Keyraft development peers")?);
+    let api = Authority::new("Keyraft development")?;
     write(&staging.ca(), PUBLIC, &api.certificate_pem)?;
     write(&staging.root_key(), SECRET, &RootKey::random().to_base64())?;
     let api_key = if borrowed.is_none() { Some(write_admin(staging)?) } else { None };
@@ -112,7 +112,7 @@ fn write_all(layout: &Layout, staging: &Layout, borrowed: Option<Borrowed>) -> R
     };
     let borrowed = borrowed.unwrap_or_else(node_config::nothing_borrowed);
     for number in layout.numbers() {
-        write_certificates(staging, number, &api, &peers)?;
+        write_certificate(staging, number, &api)?;
         write_config(layout, staging, number, admin, &borrowed)?;
     }
     let origin = serde_json::to_string_pretty(layout.origin()).expect("an origin is plain data");
@@ -128,18 +128,13 @@ fn write_admin(staging: &Layout) -> Result<ApiKey, DevError> {
     Ok(api_key)
 }
 
-fn write_certificates(staging: &Layout, number: u16, api: &Authority, peers: &Authority) -> Result<(), DevError> {
+fn write_certificate(staging: &Layout, number: u16, api: &Authority) -> Result<(), DevError> {
     let (dir, name) = (staging.node_dir(number), staging.node_name(number));
     make_dir(&dir)?;
     make_dir(&staging.node_data(number))?;
-    write_issued(&dir, "api", &api.issue_api(&name)?)?;
-    write_issued(&dir, "peer", &peers.issue_peer(&name)?)?;
-    write(&dir.join("peer-ca.crt"), PUBLIC, &peers.certificate_pem)
-}
-
-fn write_issued(dir: &Path, name: &str, issued: &Issued) -> Result<(), DevError> {
-    write(&dir.join(format!("{name}.crt")), PUBLIC, &issued.certificate_pem)?;
-    write(&dir.join(format!("{name}.key")), SECRET, &issued.key_pem)
+    let issued = api.issue_api(&name)?;
+    write(&dir.join("api.crt"), PUBLIC, &issued.certificate_pem)?;
+    write(&dir.join("api.key"), SECRET, &issued.key_pem)
 }
 
 fn write_config(

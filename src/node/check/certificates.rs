@@ -3,9 +3,10 @@
 use super::report::CheckReport;
 use crate::clock;
 use crate::config::Config;
+use crate::node::peer_tls;
 use crate::tls::{date_warnings, inspect_api, inspect_peer, is_for_host};
 
-/// Checks the files that the sections `tls` and `cluster.tls` name.
+/// Checks the files that the sections `tls` and `cluster.tls` name, and the key that the node made for its peers.
 pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
     let now_s = clock::unix_ns() / 1_000_000_000;
     for inspection in [inspect_api(&config.tls), inspect_peer(&config.cluster)] {
@@ -17,6 +18,11 @@ pub(super) fn check(config: &Config, report: &mut CheckReport<'_>) {
             let text = warning.to_string();
             report.warn(setting, text.strip_prefix(&format!("{setting}: ")).unwrap_or(&text));
         }
+    }
+    if config.cluster.tls.is_none()
+        && let Err(fault) = peer_tls::own_key(&config.cluster.data)
+    {
+        report.problem(fault.setting, fault.error.to_string());
     }
     names(config, report);
 }

@@ -159,8 +159,8 @@ mod tests {
     fn ports() -> Ports {
         let authority = TestAuthority::new();
         let tls = || {
-            let (folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
-            (PeerTls::load(&cert, &key, &ca).unwrap(), folder)
+            let (folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
+            (PeerTls::load(&files).unwrap(), folder)
         };
         let ((own, folder), (caller, its_folder)) = (tls(), tls());
         let (own, owner) = (Arc::new(own), Owner { store_id: StoreId([1; 16]), node_id: 1 });

@@ -88,8 +88,8 @@ mod tests {
     const STORE: StoreId = StoreId([2; 16]);
 
     fn dialer(authority: &TestAuthority, store_id: StoreId) -> (Dialer, TempDir) {
-        let (folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
-        let tls = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());
+        let (folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
+        let tls = Arc::new(PeerTls::load(&files).unwrap());
         let own = OwnPreface::new(Owner { store_id, node_id: 7 }, "n7");
         (Dialer { tls, own, versions: PeerVersions::default() }, folder)
     }

@@ -100,6 +100,7 @@ impl Links {
     /// Replaces the known members.
     pub(in crate::raft) fn set_members(&self, members: BTreeMap<NodeId, Member>) {
         self.versions().keep(&members);
+        self.dialer.tls.set_members(members.values().map(|member| member.key));
         self.members.store(Arc::new(members));
     }
 

@@ -45,7 +45,10 @@ pub enum PeerTrouble {
     #[error("cannot be reached: the TLS handshake failed: {0}")]
     Tls(String),
     /// The node at its address has another key than the membership records.
-    #[error("cannot be used: the certificate at its address has another key than the membership records")]
+    #[error(
+        "cannot be used: the node at its address has another key than the membership records; check that address, and \
+         that the node there runs on its own data folder (cluster.data)"
+    )]
     OtherKey,
     /// The node at its address has another store than the membership records.
     #[error(

@@ -24,7 +24,7 @@ pub(in crate::raft) struct Situation {
     /// The leader that this node follows, even if it does not answer.
     pub leader: Option<NodeId>,
     pub has_lease: bool,
-    /// Whether the membership records the key of this node's certificate.
+    /// Whether the membership records this node's key.
     pub has_its_key: bool,
     /// The entry that this node lacks while the leader sends the ones after it, and for how long it has.
     pub missing: Option<(u64, Duration)>,
@@ -100,9 +100,9 @@ impl Situation {
     }
 
     fn other_key(&self) -> Option<String> {
-        let why = "this node's certificate (cluster.tls.cert) has another key than the membership records for it, so \
-                   the other nodes refuse it: start it with the certificate key that it had, and renew certificates \
-                   with the same key";
+        let why = "this node's key for its peers is another one than the membership records for it, so the other nodes \
+                   refuse it: start it with the key that it had, which is peer.key in its data folder or \
+                   cluster.tls.key, and renew certificates with the same key";
         (!self.has_its_key).then(|| why.to_owned())
     }
 

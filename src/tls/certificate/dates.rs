@@ -94,7 +94,7 @@ impl CertificateUsage {
         match self {
             Self::Api => "clients refuse it",
             Self::ApiCa => "clients whose certificates it signed should get new ones",
-            Self::Peer => "the other nodes refuse it",
+            Self::Peer => "nodes with a cluster.tls.ca refuse it",
             Self::PeerCa => "the nodes whose certificates it signed should get new ones",
         }
     }
@@ -224,7 +224,7 @@ mod tests {
                 assert!(found.contains(words), "{found}");
             }
         }
-        assert!(shown(Peer, NOT_AFTER + 1).is_some_and(|text| text.contains("the other nodes refuse it")));
+        assert!(shown(Peer, NOT_AFTER + 1).is_some_and(|text| text.contains("nodes with a cluster.tls.ca refuse it")));
     }
 
     #[test]

@@ -134,6 +134,24 @@ pub enum TlsError {
         .0.display()
     )]
     OtherPeerKey(PathBuf),
+    /// The file of the key that the node made for its peers cannot be read.
+    #[error("{0}. Never delete this file: the cluster knows this node by the key in it")]
+    UnreadablePeerKey(UnreadableFile),
+    /// The file of the key that the node made for its peers holds something else.
+    #[error(
+        "{} does not hold the key that this node made for its peers: put the file back as it was. Never delete it: the \
+         cluster knows this node by that key",
+        .0.display()
+    )]
+    DamagedPeerKey(PathBuf),
+    /// The file of the key that the node made for its peers is missing, but the node belongs to a cluster.
+    #[error(
+        "{} is missing, and the cluster knows this node by the key in it: put the file back. If this node showed its \
+         peers a certificate from cluster.tls so far, put that section back instead. If the key is lost, leave this node \
+         stopped; this version cannot replace a node",
+        .0.display()
+    )]
+    LostPeerKey(PathBuf),
     /// Certificate and key do not fit together, or TLS cannot use them.
     #[error("cannot use {} with its key: {error}", path.display())]
     Unusable {

@@ -6,7 +6,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::error::{SettingError, TlsError};
-use crate::config::{ClusterConfig, Password, TlsConfig};
+use crate::config::{ClusterConfig, Password, PeerTlsConfig, TlsConfig};
 use crate::file::Named;
 use crate::tls::certificate::dates::{CertificateUsage, DatedCertificate, dated};
 use crate::tls::certificate::identity::identity_of;
@@ -28,7 +28,7 @@ pub struct Inspection {
 pub struct Material {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
-    /// Only if the settings ask for client certificates.
+    /// Only if the settings ask the node to verify who issued certificates.
     pub roots: Option<RootCertStore>,
     pub certificates: Vec<DatedCertificate>,
 }
@@ -45,7 +45,7 @@ pub struct TlsFiles<'a> {
 /// Where a node finds the CAs that it trusts.
 #[derive(Clone, Copy)]
 pub enum CaSource<'a> {
-    /// The node does not verify client certificates.
+    /// The node does not verify who issued the certificates of the other side.
     Unused,
     /// From the operating system.
     System,
@@ -69,7 +69,7 @@ pub fn inspect_api(config: &TlsConfig) -> Inspection {
 
 /// Reads every file that the `cluster.tls` section names, and changes nothing.
 pub fn inspect_peer(config: &ClusterConfig) -> Inspection {
-    TlsFiles::of_peers(&config.cert, &config.key, &config.ca).read().1
+    config.tls.as_ref().map(|tls| TlsFiles::of_peers(tls).read().1).unwrap_or_default()
 }
 
 /// Whether the first certificate of a PEM file names this host. Returns `None` if the file holds no certificate, or if
@@ -96,8 +96,9 @@ impl<'a> TlsFiles<'a> {
     }
 
     /// Takes the files from the section `cluster.tls`.
-    pub fn of_peers(cert: &'a Path, key: &'a Path, ca: &'a Path) -> Self {
-        Self { section: TlsSection::Peers, cert, key, password: None, ca: CaSource::At(ca) }
+    pub fn of_peers(config: &'a PeerTlsConfig) -> Self {
+        let ca = config.ca.as_deref().map_or(CaSource::Unused, CaSource::At);
+        Self { section: TlsSection::Peers, cert: &config.cert, key: &config.key, password: None, ca }
     }
 
     /// Reads the files. Fails with the first fault.
@@ -169,7 +170,7 @@ impl<'a> TlsFiles<'a> {
         }
     }
 
-    /// Returns the roots for client certificates. `None` if the node does not verify them, or if the files have faults.
+    /// Returns the roots that certificates must chain to. `None` if they need not, or if the files have faults.
     fn roots(
         &self,
         authorities: &[(std::path::PathBuf, CertificateDer<'static>)],
@@ -189,7 +190,7 @@ impl<'a> TlsFiles<'a> {
             return Ok(());
         }
         let path = || self.cert.to_owned();
-        PeerVerifier::new(roots.clone())
+        PeerVerifier::of_authority(roots.clone())
             .check(&chain[0], &chain[1..], now())
             .map_err(|error| TlsError::NotForPeers { path: path(), error })?;
         identity_of(chain).map(drop).map_err(|_| TlsError::NotOneNode(path()))

@@ -21,7 +21,11 @@ pub fn handshake_failure(error: &io::Error) -> Option<String> {
 
 fn meaning(alert: AlertDescription) -> String {
     match alert {
-        AlertDescription::UnknownCA => "it is not from the CA that the peer trusts (cluster.tls.ca)".to_owned(),
+        AlertDescription::UnknownCA => {
+            "the CA in cluster.tls.ca of that node did not issue it; if one node has cluster.tls.ca, all nodes need \
+             certificates of that CA"
+                .to_owned()
+        }
         AlertDescription::CertificateExpired => "it has expired".to_owned(),
         AlertDescription::UnsupportedCertificate => "it lacks a usage that peers need".to_owned(),
         other => format!("TLS alert {other:?}"),
@@ -30,7 +34,9 @@ fn meaning(alert: AlertDescription) -> String {
 
 fn fault(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => "it is not from the CA in cluster.tls.ca".to_owned(),
+        CertificateError::UnknownIssuer => "the CA in cluster.tls.ca of this node did not issue it; if one node has \
+             cluster.tls.ca, all nodes need certificates of that CA"
+            .to_owned(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -48,7 +54,11 @@ mod tests {
     fn the_text_says_which_side_refused_the_certificate() {
         let shown = |error| handshake_failure(&io::Error::new(io::ErrorKind::InvalidData, error)).unwrap();
         let theirs = shown(Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        assert_eq!(theirs, "this node refuses its certificate: it is not from the CA in cluster.tls.ca");
+        assert_eq!(
+            theirs,
+            "this node refuses its certificate: the CA in cluster.tls.ca of this node did not issue it; if one node has \
+             cluster.tls.ca, all nodes need certificates of that CA"
+        );
         let ours = shown(Error::AlertReceived(AlertDescription::CertificateExpired));
         assert_eq!(ours, "it refuses this node's certificate: it has expired");
         for error in [Error::NoApplicationProtocol, Error::AlertReceived(AlertDescription::NoApplicationProtocol)] {

@@ -174,7 +174,7 @@ fn certificate(bad: &Bad, port: Port) -> String {
             "its certificate was issued by a CA that this node does not trust: add that CA to tls.ca"
         }
         bad if is_of_unknown_issuer(bad) => {
-            "its certificate was issued by another CA than cluster.tls.ca: all nodes need certificates of the same CA"
+            "the CA in cluster.tls.ca did not issue its certificate: all nodes need certificates of that CA"
         }
         Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired: renew it with the same key",
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
@@ -225,18 +225,24 @@ fn is_of_unknown_issuer(bad: &Bad) -> bool {
 /// Says what to do when the client refused this node.
 fn alerted(alert: AlertDescription, port: Port) -> String {
     use AlertDescription as Alert;
-    let (who, files, names) = match port {
-        Port::Api => ("the client", "tls.cert", ", and that it connects by a name in that certificate"),
-        Port::Peer => ("the caller", "cluster.tls.cert", ""),
+    let (who, check) = match port {
+        Port::Api => (
+            "the client",
+            "check that it trusts the CA of tls.cert, and that it connects by a name in that certificate",
+        ),
+        Port::Peer => (
+            "the caller",
+            "if the caller has cluster.tls.ca, that CA must issue this node's certificate (cluster.tls.cert), too",
+        ),
     };
     match alert {
         Alert::UnknownCA
         | Alert::BadCertificate
         | Alert::CertificateUnknown
         | Alert::CertificateExpired
-        | Alert::UnsupportedCertificate => format!(
-            "{who} does not accept this node's certificate ({alert:?}): check that it trusts the CA of {files}{names}"
-        ),
+        | Alert::UnsupportedCertificate => {
+            format!("{who} does not accept this node's certificate ({alert:?}): {check}")
+        }
         other => format!("{who} ended the handshake with the TLS alert {other:?}"),
     }
 }
@@ -356,14 +362,14 @@ mod tests {
     #[tokio::test]
     async fn the_reasons_of_the_peer_port_speak_of_nodes() {
         let authority = TestAuthority::new();
-        let (_folder, cert, key, ca) = testing::write(&authority.node(), Some(&authority.pem()));
-        let tls = PeerTls::load(&cert, &key, &ca).unwrap();
+        let (_folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
+        let tls = PeerTls::load(&files).unwrap();
         let usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
         let ca = authority.issue(LeafOptions { is_ca: true, usages: Some(usages), ..LeafOptions::default() });
         for (leaf, part) in [
             (Some(authority.client()), "it is not a node's"),
             (Some(ca), "its certificate is a CA's (CA:TRUE): issue one with CA:FALSE"),
-            (Some(TestAuthority::new().node()), "another CA than cluster.tls.ca"),
+            (Some(TestAuthority::new().node()), "the CA in cluster.tls.ca did not issue its certificate"),
             (None, "this port is for the other nodes"),
         ] {
             let chain = leaf.iter().map(Leaf::der).collect();

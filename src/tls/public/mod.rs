@@ -73,8 +73,7 @@ impl PublicTls {
         Self::load_beside(config, skip_auth_somewhere, None)
     }
 
-    /// Does the same as [`PublicTls::load`], and refuses certificates that the peers' CA issued to a node: those are
-    /// for the peer port.
+    /// Does the same as [`PublicTls::load`], and refuses the certificates of nodes: those are for the peer port.
     ///
     /// # Errors
     /// As for [`PublicTls::load`].
@@ -151,6 +150,9 @@ impl PublicTls {
     /// The header does not hold a certificate, or holds one that `tls.auth: on` refuses.
     pub fn forwarded_identity(&self, header: &[u8]) -> Result<Identity, ForwardedError> {
         let chain = proxied::chain(header)?;
+        if self.peers.as_ref().is_some_and(|peers| peers.is_of_node(&chain[0], &chain[1..], now())) {
+            return Err(ForwardedError::Untrusted);
+        }
         if let Some(roots) = &self.current.load().roots {
             let algorithms = provider().signature_verification_algorithms;
             verify_client_chain(roots, &algorithms, &chain[0], &chain[1..], now())
@@ -249,6 +251,12 @@ mod tests {
     }
 
     impl TestListener {
+        /// The same listener of a node that has this TLS for its peers.
+        fn beside(self, peers: PeerTls) -> Self {
+            let tls = PublicTls::load_beside(&self.config, false, Some(Arc::new(peers))).unwrap();
+            Self { tls, ..self }
+        }
+
         /// Connects a client with this certificate and key.
         async fn accept_client(
             &self,
@@ -409,16 +417,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_nodes_certificate_is_refused() {
+    async fn a_certificate_that_the_peers_ca_issued_to_a_node_is_refused() {
         let authority = TestAuthority::new();
-        let node = authority.node();
-        let (_folder, cert, key, ca) = testing::write(&node, Some(&authority.pem()));
-        let peers = Arc::new(PeerTls::load(&cert, &key, &ca).unwrap());
-        let mut server = server(None, false);
-        server.tls = PublicTls::load_beside(&server.config, false, Some(peers)).unwrap();
-        assert!(server.accept_client(vec![node.der()], Some(&node)).await.is_err());
-        let client = authority.client();
+        let (own, another, client) = (authority.node(), authority.node(), authority.client());
+        let (_folder, files) = testing::peer_files(&own, Some(&authority.pem()));
+        let server = server(None, false).beside(PeerTls::load(&files).unwrap());
+        for node in [own, another] {
+            assert!(server.accept_client(vec![node.der()], Some(&node)).await.is_err());
+        }
         assert!(server.accept_client(vec![client.der()], Some(&client)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn without_a_peers_ca_every_certificate_with_the_key_of_a_member_is_refused() {
+        let [own, member, client] = [(); 3].map(|()| Leaf::self_signed());
+        let (_folder, files) = testing::peer_files(&own, None);
+        let peers = PeerTls::load(&files).unwrap();
+        let server = server(None, false).beside(peers);
+        let refused = async |leaf: &Leaf| {
+            let other_certificate = leaf.renewed();
+            let by_proxy = escaped(&other_certificate);
+            let over_tls = server.accept_client(vec![other_certificate], Some(leaf)).await.is_err();
+            let forwarded = server.tls.forwarded_identity(by_proxy.as_bytes());
+            assert_eq!(over_tls, forwarded == Err(ForwardedError::Untrusted), "{forwarded:?}");
+            over_tls
+        };
+        assert!(refused(&own).await);
+        assert!(!refused(&member).await, "the node does not know its cluster yet");
+        server.tls.peers.as_ref().unwrap().set_members([own.identity(), member.identity()]);
+        assert!(refused(&own).await && refused(&member).await);
+        assert!(!refused(&client).await);
+    }
+
+    fn escaped(certificate: &CertificateDer<'_>) -> String {
+        let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, certificate);
+        format!("-----BEGIN CERTIFICATE-----%0A{base64}%0A-----END CERTIFICATE-----")
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ pub enum ForwardedError {
     /// The header is not a PEM certificate in URL encoding.
     #[error("tls: the forwarded client certificate cannot be read")]
     Unreadable,
-    /// The certificate does not chain to a trusted root, or is out of date.
+    /// The certificate does not chain to a trusted root, is out of date, or is that of a node.
     #[error("tls: the forwarded client certificate is not trusted")]
     Untrusted,
     /// The chain does not identify a client.

@@ -45,7 +45,7 @@ impl ClientCertVerifier for PublicVerifier {
         for certificate in intermediates {
             certificate::read(certificate)?;
         }
-        if self.peers.as_ref().is_some_and(|peers| peers.issued_to_node(client, intermediates, now)) {
+        if self.peers.as_ref().is_some_and(|peers| peers.is_of_node(client, intermediates, now)) {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         if let Some(roots) = &self.roots {

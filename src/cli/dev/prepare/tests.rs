@@ -45,7 +45,7 @@ fn a_cluster_is_complete_and_only_its_owner_may_read_its_secrets() {
     let folder = Folder::new();
     let layout = open_or_make(&folder.options()).unwrap();
     let made = files(&folder.0);
-    assert_eq!(made.len(), 6 + 3 * 6, "{:?}", made.keys());
+    assert_eq!(made.len(), 6 + 3 * 3, "{:?}", made.keys());
     assert_eq!(mode(&folder.0), 0o700);
     assert_eq!(mode(&layout.node_data(1)), 0o700);
     for path in made.keys() {
@@ -64,7 +64,7 @@ fn a_node_reads_the_configuration_that_was_written_for_it() {
         let meant = node_config::of_node(&layout, number, config.admin, &node_config::nothing_borrowed());
         assert!(config.admin.is_some());
         assert_eq!(config, meant);
-        assert!(config.tls.cert.exists() && config.cluster.ca.exists() && config.cluster.data.is_dir());
+        assert!(config.tls.cert.exists() && config.cluster.data.is_dir());
     }
 }
 
