@@ -10,7 +10,8 @@ use super::folder::{Folders, OpenFolder};
 use super::image::{Applied, Damage, Image, ImageBuilder};
 use super::owner::Owner;
 use super::read_error::ReadError;
-use super::snapshot::{Snapshot, read_image};
+use super::snapshot::Snapshot;
+use super::snapshot_reader::read_image;
 use super::staging::collect_garbage;
 use super::wire;
 

@@ -23,6 +23,7 @@ mod read_error;
 mod ring_versions;
 mod snapshot;
 mod snapshot_header;
+mod snapshot_reader;
 mod staging;
 mod starts;
 mod stored_facts;

@@ -11,7 +11,7 @@ use super::entries::{CLUSTER, MEMBERSHIP, OWNER};
 use super::folder::{Folders, OpenFolder};
 use super::open::OpenError;
 use super::read_error::ReadError;
-use super::snapshot::read_entry;
+use super::snapshot_reader::read_entry;
 use super::{LogStore, Owner, Snapshots};
 use crate::state::ClusterState;
 
