@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 use super::cluster_file;
 use super::failure::Failure;
 use super::integrity::rebuild;
-use super::joining::admission::AdmittedNode;
 use super::joining::document::{DocumentError, FirstCommandRefused, FoundingDocument};
 use super::joining::founding::{FoundingTask, id_of};
 use super::joining::local::{FirstStart, Founder, LocalFounder};
@@ -21,6 +20,8 @@ use super::peer_port::admission::Admission;
 use super::peer_port::listener;
 use super::peer_port::service::{PeerService, Running};
 use super::peers::links::Links;
+use super::preface::admission::{AdmittedNode, Role};
+use super::preface::credential::Credential;
 use super::protocol::membership::decode_stored;
 use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
@@ -214,7 +215,7 @@ impl PeerListener {
         self.local.set_blank();
         let founder = self.founding().note_document().await?;
         let facts = founder.document.facts(self.owner, FoundingStage::Noted);
-        self.links.own_preface().note_cluster(facts.cluster.id);
+        self.links.own_preface().set_credential(Credential::Unproven(Some(facts.cluster.id)));
         Ok(KnownCluster { facts, keys: founder.keys.clone(), founder: Some(founder) })
     }
 
@@ -279,11 +280,12 @@ impl PeerListener {
     /// From now on this node belongs to this cluster, whose keys are open.
     fn belongs_to<E>(&self, mut facts: ClusterFacts, keys: ClusterKeys) -> Result<KnownCluster, KeysError<E>> {
         if facts.admission.is_empty() {
-            let node = AdmittedNode::voter(&facts.cluster, self.owner.node_id, self.local.own_key, self.owner.store_id);
-            facts.admission = bytes::Bytes::copy_from_slice(&node.admit(&keys.cluster_key));
+            let node = AdmittedNode::of(&facts.cluster, self.owner.node_id, self.local.own_key, self.owner.store_id);
+            let admission = node.admit(Role::Voter, &keys.cluster_key);
+            facts.admission = bytes::Bytes::copy_from_slice(&admission.signature);
         }
         self.write_if_lost(&facts, &keys);
-        self.links.own_preface().note_cluster(facts.cluster.id);
+        self.links.own_preface().set_credential(Credential::Unproven(Some(facts.cluster.id)));
         if let Some(stored) = decode_stored(&facts.membership) {
             self.links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
         }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message;
 
-use super::admission::AdmittedNode;
 use crate::config::PeerConfig;
 use crate::crypto::ClusterKeys;
 use crate::policy::{Identity, Rules};
+use crate::raft::preface::admission::{Admission, AdmittedNode, Role};
 use crate::raft::protocol::membership::{members_from_wire, membership_to_wire};
 use crate::raft::protocol::types::{Member, Membership, NodeId};
 use crate::raft::protocol::wire;
@@ -115,8 +115,8 @@ impl FoundingDocument {
         keys: &ClusterKeys,
     ) -> Self {
         let admit = |(id, member): (&NodeId, &Member)| {
-            let node = AdmittedNode::voter(&cluster, *id, member.key, member.store_id);
-            (*id, Bytes::copy_from_slice(&node.admit(&keys.cluster_key)))
+            let node = AdmittedNode::of(&cluster, *id, member.key, member.store_id);
+            (*id, Bytes::copy_from_slice(&node.admit(Role::Voter, &keys.cluster_key).signature))
         };
         let admissions: BTreeMap<NodeId, Bytes> = members.iter().map(admit).collect();
         let wire = wire::FoundingDocument {
@@ -173,10 +173,9 @@ impl FoundingDocument {
             return Err(DocumentError::OtherNode);
         }
         let is_admitted = |(id, member): (&NodeId, &Member)| {
-            let node = AdmittedNode::voter(&self.cluster, *id, member.key, member.store_id);
-            self.admissions
-                .get(id)
-                .is_some_and(|admission| node.is_admitted(admission, self.cluster.secrets.public_key))
+            let node = AdmittedNode::of(&self.cluster, *id, member.key, member.store_id);
+            let admission = self.admissions.get(id).and_then(|signature| Admission::of_voter(signature));
+            admission.is_some_and(|admission| node.is_admitted(&admission, self.cluster.secrets.public_key))
         };
         if self.members.iter().all(is_admitted) { Ok(()) } else { Err(DocumentError::NotAdmitted) }
     }

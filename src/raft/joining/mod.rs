@@ -1,6 +1,5 @@
 //! How a node begins to belong to a cluster: the first start, in which all nodes note the same founding document.
 
-pub(in crate::raft) mod admission;
 pub(in crate::raft) mod document;
 pub(in crate::raft) mod first_command;
 pub(in crate::raft) mod founding;

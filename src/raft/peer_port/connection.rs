@@ -10,28 +10,32 @@ use tonic::transport::server::Connected;
 
 use super::admission::ConnectionPlace;
 use crate::policy::Identity;
+use crate::raft::peers::open_connections::StartStream;
 use crate::raft::preface::content::Preface;
+use crate::raft::preface::hello::Purpose;
 use crate::tls::PeerStream;
 
 /// The node at the other end of a connection to the peer port. The calls on that connection are its own.
 #[derive(Debug, Clone)]
 pub(in crate::raft) struct ConnectedPeer {
-    /// The key of its certificate.
+    /// Its TLS key.
     pub key: Identity,
-    /// What it said about itself at the beginning.
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// What it said about itself at the beginning, and proved.
     pub preface: Arc<Preface>,
 }
 
 /// A connection to the peer port, as the service sees it.
 pub(in crate::raft) struct PeerConnection {
-    stream: PeerStream,
+    stream: StartStream<PeerStream>,
     peer: ConnectedPeer,
     /// Freed when the connection ends.
     _place: ConnectionPlace,
 }
 
 impl PeerConnection {
-    pub(in crate::raft) fn new(stream: PeerStream, peer: ConnectedPeer, place: ConnectionPlace) -> Self {
+    pub(in crate::raft) fn new(stream: StartStream<PeerStream>, peer: ConnectedPeer, place: ConnectionPlace) -> Self {
         Self { stream, peer, _place: place }
     }
 }

@@ -16,8 +16,8 @@ use super::refusals::Refusals;
 use super::service::PeerService;
 use crate::policy::Identity;
 use crate::raft::peers::links::{Links, MAX_MESSAGE_BYTES};
-use crate::raft::preface::content::ConnectionSide;
-use crate::raft::preface::exchange::{self, PrefaceError};
+use crate::raft::preface::exchange::{self, PrefaceError, ProvenPeer};
+use crate::raft::preface::proof::TlsBinding;
 use crate::raft::protocol::wire::peer_server::PeerServer;
 use crate::socket::{self, Opening};
 use crate::tls::{PeerStream, PeerTls, Port, Refused, RefusedLog};
@@ -103,14 +103,17 @@ impl PeerPort {
     async fn admit(&self, tcp: TcpStream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(tcp)).await;
         let (mut stream, key) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
-        let own = self.links.own_preface().now(ConnectionSide::Acceptor);
-        let preface = match exchange::accept(&mut stream, &own).await {
-            Ok(preface) => Arc::new(preface),
+        let (own, is_member) = (self.links.own_preface(), self.links.is_member(key));
+        let binding = TlsBinding { exporter: stream.exporter(), acceptor: self.links.own_key(), connector: key };
+        let peer = match exchange::accept(&mut stream, &binding, own, is_member).await {
+            Ok(peer) => peer,
             Err(error) => return self.refused(key, &error).map(|()| None),
         };
-        self.links.note_accepted(key, &preface);
+        let stream = self.links.accepted(key, &peer, stream)?;
         place.handshake_done();
-        Ok(Some(PeerConnection::new(stream, ConnectedPeer { key, preface }, place)))
+        let ProvenPeer { purpose, preface } = peer;
+        let peer = ConnectedPeer { key, purpose, preface: Arc::new(preface) };
+        Ok(Some(PeerConnection::new(stream, peer, place)))
     }
 
     async fn shake_hands(&self, tcp: TcpStream) -> Result<(PeerStream, Identity), Refused> {
@@ -125,8 +128,11 @@ impl PeerPort {
     /// Logs a refusal, but not each time: a refused node tries again several times a second.
     fn refused(&self, identity: Identity, error: &PrefaceError) -> Result<(), Refused> {
         match error {
-            PrefaceError::Refused(refusal) => self.refusals.log_connection(identity, &refusal.reason),
-            PrefaceError::RefusedByPeer(refusal) => self.refusals.log_refused_by(identity, &refusal.reason),
+            PrefaceError::Refused(refusal) => self.refusals.log_connection(identity, &refusal.to_string()),
+            PrefaceError::RefusedByPeer(refusal) => self.refusals.log_refused_by(identity, &refusal.to_string()),
+            PrefaceError::CannotProve(_) | PrefaceError::Starts(_) => {
+                self.refusals.log_connection(identity, &error.to_string());
+            }
             PrefaceError::Closed | PrefaceError::Slow | PrefaceError::Connection(_) => {
                 return Err(Refused::Preface(error.to_string()));
             }
@@ -143,6 +149,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::raft::preface::credential::Credential;
+    use crate::raft::preface::hello::Purpose;
     use crate::raft::preface::own::OwnPreface;
     use crate::store::{Owner, StoreId};
     use crate::tls::testing::{self, TestAuthority, pair};
@@ -180,15 +188,17 @@ mod tests {
         let (admission, (near, far)) = (admission(), pair().await);
         let place = admission.enter(FROM).unwrap();
         let admitting = tokio::spawn(async move { port.admit(far, place).await });
-        let (mut stream, _) = caller.connect(near).await.unwrap();
+        let (mut stream, key) = caller.connect(near).await.unwrap();
         assert!(admission.enter(FROM).is_err(), "a client that has not sent its preface takes part of the limit");
-        let own = OwnPreface::new(Owner { store_id: StoreId([2; 16]), node_id: 2 }, "b");
-        let own = own.now(ConnectionSide::Connector);
-        let theirs = exchange::connect(&mut stream, &own).await.unwrap();
+        let owner = Owner { store_id: StoreId([2; 16]), node_id: 2 };
+        let own = OwnPreface::new(owner, "b", Credential::Unproven(None));
+        let binding = TlsBinding { exporter: stream.exporter(), acceptor: key, connector: caller.identity() };
+        let theirs = exchange::connect(&mut stream, &binding, &own, Purpose::Member).await.unwrap().preface;
         assert_eq!((theirs.name.as_str(), theirs.node_id), ("a", 1));
         let admitted = admitting.await.unwrap().unwrap().unwrap();
         let peer = tonic::transport::server::Connected::connect_info(&admitted);
-        assert_eq!((peer.key, &*peer.preface), (caller.identity(), &own));
+        assert_eq!((peer.key, peer.purpose), (caller.identity(), Purpose::Member));
+        assert_eq!((peer.preface.name.as_str(), peer.preface.store_id), ("b", owner.store_id));
         assert!(admission.enter(FROM).is_ok());
     }
 

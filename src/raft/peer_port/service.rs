@@ -26,6 +26,7 @@ use crate::raft::log_follow::OwnLogs;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
 use crate::raft::peers::trouble::sealed_status;
+use crate::raft::preface::hello::Purpose;
 use crate::raft::protocol::entry::EntryError;
 use crate::raft::protocol::rpc::{
     append_reply_of, append_request_from, stream_reply_of, transfer_reply_of, transfer_request_from, vote_reply_of,
@@ -75,8 +76,7 @@ impl PeerService {
     /// # Errors
     /// This node does not take part yet, or the call does not come from a member.
     fn check_sender<T>(&self, request: &Request<T>) -> Result<(NodeId, &Running), Status> {
-        let peer = request.extensions().get::<ConnectedPeer>();
-        let peer = peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))?;
+        let peer = caller(request, Purpose::Member)?;
         // A node that does not take part yet may not know its members.
         let running = self.running.get().ok_or_else(|| self.takes_no_part())?;
         let sender = self.links.sender(peer.key, &peer.preface);
@@ -263,6 +263,14 @@ impl Peer for PeerService {
         let own = running.digests.at(theirs.index, PEER_CATCH_UP).await;
         Ok(Response::new(DigestReply { digest: own.map(to_wire) }))
     }
+}
+
+/// The node that sent this call, if it connected for this purpose.
+fn caller<T>(request: &Request<T>, purpose: Purpose) -> Result<&ConnectedPeer, Status> {
+    let peer = request.extensions().get::<ConnectedPeer>();
+    let peer = peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))?;
+    let may_call = peer.purpose == purpose;
+    may_call.then_some(peer).ok_or_else(|| Status::permission_denied("the caller connected for other calls"))
 }
 
 /// Reads a request to append. If this version cannot read the level of an entry, the node ends before it appends the

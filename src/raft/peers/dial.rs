@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
+use super::open_connections::{OpenConnections, StartStream};
 use super::trouble::PeerTrouble;
 use super::versions::PeerVersions;
 use crate::policy::Identity;
-use crate::raft::preface::content::{ConnectionSide, Preface};
-use crate::raft::preface::exchange;
+use crate::raft::preface::exchange::{self, ProvenPeer};
+use crate::raft::preface::hello::Purpose;
 use crate::raft::preface::own::OwnPreface;
+use crate::raft::preface::proof::TlsBinding;
 use crate::store::StoreId;
 use crate::tls::{PeerStream, PeerTls};
 
@@ -25,34 +27,52 @@ pub(super) struct Dialer {
     pub tls: Arc<PeerTls>,
     pub own: OwnPreface,
     pub versions: PeerVersions,
+    pub open: OpenConnections,
 }
 
+/// A connection to another node, which has proved itself.
+pub(super) type DialedStream = StartStream<PeerStream>;
+
 impl Dialer {
-    /// Connects to the member at `address`, and notes which version it runs. Refuses a node with another
+    /// Connects to the member at `address` for this purpose, and notes which version it runs. Refuses a node with another
     /// key or another store.
-    pub(super) async fn connect(&self, address: &str, key: Identity, store: StoreId) -> io::Result<PeerStream> {
+    pub(super) async fn connect(
+        &self,
+        address: &str,
+        purpose: Purpose,
+        key: Identity,
+        store: StoreId,
+    ) -> io::Result<DialedStream> {
         let (mut stream, identity) = self.shake_hands(address).await?;
         if key != identity {
             return Err(PeerTrouble::OtherKey.into_io());
         }
-        let theirs = self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
+        let theirs = self.exchange(&mut stream, identity, purpose).await?.preface;
         if theirs.store_id != store {
             return Err(PeerTrouble::OtherStore { node: theirs.node_id }.into_io());
         }
         self.versions.note(key, &theirs);
-        Ok(stream)
+        match theirs.start {
+            Some(start) => self.open.enter(store, start, stream),
+            None => Ok(OpenConnections::unending(stream)),
+        }
     }
 
-    /// Connects to the node that listens at `address`, and returns its key and its preface.
-    pub(super) async fn connect_to_any(&self, address: &str) -> io::Result<(PeerStream, Identity, Preface)> {
+    /// Connects to whichever node listens at `address` for this purpose, and returns its TLS key and what it said.
+    pub(super) async fn connect_to_any(
+        &self,
+        address: &str,
+        purpose: Purpose,
+    ) -> io::Result<(DialedStream, Identity, ProvenPeer)> {
         let (mut stream, identity) = self.shake_hands(address).await?;
-        let theirs = self.exchange(&mut stream).await.map_err(PeerTrouble::into_io)?;
-        Ok((stream, identity, theirs))
+        let peer = self.exchange(&mut stream, identity, purpose).await?;
+        Ok((OpenConnections::unending(stream), identity, peer))
     }
 
-    async fn exchange(&self, stream: &mut PeerStream) -> Result<Preface, PeerTrouble> {
-        let own = self.own.now(ConnectionSide::Connector);
-        exchange::connect(stream, &own).await.map_err(PeerTrouble::of_preface)
+    async fn exchange(&self, stream: &mut PeerStream, key: Identity, purpose: Purpose) -> io::Result<ProvenPeer> {
+        let binding = TlsBinding { exporter: stream.exporter(), acceptor: key, connector: self.tls.identity() };
+        let exchanged = exchange::connect(stream, &binding, &self.own, purpose).await;
+        exchanged.map_err(|error| PeerTrouble::of_preface(error).into_io())
     }
 
     async fn shake_hands(&self, address: &str) -> io::Result<(PeerStream, Identity)> {
@@ -82,6 +102,7 @@ mod tests {
 
     use super::*;
     use crate::raft::preface::content::NodeVersion;
+    use crate::raft::preface::credential::Credential;
     use crate::store::Owner;
     use crate::tls::testing::{self, TestAuthority};
 
@@ -90,16 +111,18 @@ mod tests {
     fn dialer(authority: &TestAuthority, store_id: StoreId) -> (Dialer, TempDir) {
         let (folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
         let tls = Arc::new(PeerTls::load(&files).unwrap());
-        let own = OwnPreface::new(Owner { store_id, node_id: 7 }, "n7");
-        (Dialer { tls, own, versions: PeerVersions::default() }, folder)
+        let own = OwnPreface::new(Owner { store_id, node_id: 7 }, "n7", Credential::Unproven(None));
+        (Dialer { tls, own, versions: PeerVersions::default(), open: OpenConnections::default() }, folder)
     }
 
     /// Accepts one connection after the other, as the node of this dialer.
     async fn accept(listener: TcpListener, node: Arc<Dialer>) {
         loop {
             let (tcp, _) = listener.accept().await.unwrap();
-            if let Ok((mut stream, _)) = node.tls.accept(tcp).await {
-                drop(exchange::accept(&mut stream, &node.own.now(ConnectionSide::Acceptor)).await);
+            if let Ok((mut stream, connector)) = node.tls.accept(tcp).await {
+                let acceptor = node.tls.identity();
+                let binding = TlsBinding { exporter: stream.exporter(), acceptor, connector };
+                drop(exchange::accept(&mut stream, &binding, &node.own, true).await);
             }
         }
     }
@@ -114,13 +137,13 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let accepting = tokio::spawn(accept(listener, Arc::new(member)));
         let trouble = async |key, store| {
-            let error = dialer.connect(&address, key, store).await.map(drop).unwrap_err();
+            let error = dialer.connect(&address, Purpose::Member, key, store).await.map(drop).unwrap_err();
             PeerTrouble::of_io(&error)
         };
         assert_eq!(trouble(dialer.tls.identity(), STORE).await, PeerTrouble::OtherKey);
         assert_eq!(trouble(key, StoreId([3; 16])).await, PeerTrouble::OtherStore { node: 7 });
         assert_eq!(dialer.versions.of(key), None);
-        dialer.connect(&address, key, STORE).await.map(drop).unwrap();
+        dialer.connect(&address, Purpose::Member, key, STORE).await.map(drop).unwrap();
         assert_eq!(dialer.versions.of(key), Some(NodeVersion::own()));
         accepting.abort();
     }

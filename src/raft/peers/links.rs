@@ -12,10 +12,14 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::contacts::Contacts;
-use super::dial::Dialer;
+use super::dial::{DialedStream, Dialer};
+use super::open_connections::{OpenConnections, StartStream};
 use super::versions::PeerVersions;
 use crate::policy::Identity;
 use crate::raft::preface::content::Preface;
+use crate::raft::preface::credential::Credential;
+use crate::raft::preface::exchange::ProvenPeer;
+use crate::raft::preface::hello::Purpose;
 use crate::raft::preface::own::OwnPreface;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::peer_client::PeerClient;
@@ -50,8 +54,9 @@ impl Links {
         tls: Arc<PeerTls>,
         addresses: HashMap<String, String>,
     ) -> Self {
-        let own = OwnPreface::new(owner, name);
-        let dialer = Arc::new(Dialer { tls, own, versions: PeerVersions::default() });
+        let own = OwnPreface::new(owner, name, Credential::Unproven(None));
+        let (versions, open) = (PeerVersions::default(), OpenConnections::default());
+        let dialer = Arc::new(Dialer { tls, own, versions, open });
         Self { owner, dialer, addresses, members: ArcSwap::default(), contacts: Contacts::default() }
     }
 
@@ -65,8 +70,30 @@ impl Links {
         &self.dialer.versions
     }
 
-    /// Notes the preface of a node that connected, if its key and its store are a member's.
-    pub(in crate::raft) fn note_accepted(&self, key: Identity, preface: &Preface) {
+    /// Whether this is the TLS key of a member, as far as this node knows.
+    pub(in crate::raft) fn is_member(&self, key: Identity) -> bool {
+        self.members.load().values().any(|member| member.key == key)
+    }
+
+    /// Takes a connection from another node after the exchange of prefaces. It ends when the other node starts anew.
+    ///
+    /// # Errors
+    /// The other node has started anew meanwhile.
+    pub(in crate::raft) fn accepted<S>(
+        &self,
+        key: Identity,
+        peer: &ProvenPeer,
+        stream: S,
+    ) -> io::Result<StartStream<S>> {
+        self.note_version(key, &peer.preface);
+        match peer.preface.start {
+            Some(start) => self.dialer.open.enter(peer.preface.store_id, start, stream),
+            None => Ok(OpenConnections::unending(stream)),
+        }
+    }
+
+    /// Notes the version of a node that connected, if its key and its store are a member's.
+    fn note_version(&self, key: Identity, preface: &Preface) {
         if self.members.load().values().any(|member| member.key == key && member.store_id == preface.store_id) {
             self.versions().note(key, preface);
         }
@@ -106,21 +133,30 @@ impl Links {
 
     /// A client of a member, on a connection of its own. It connects on the first call, and again after a break.
     pub(in crate::raft) fn client(&self, member: &Member) -> io::Result<NodeClient> {
-        channel(self.address_of(member), member, Arc::clone(&self.dialer)).map(client_on)
+        self.channel(member, Purpose::Member).map(client_on)
     }
 
-    /// A client of the node that listens at an address, with the key and the preface of that node. Founders ask each other
-    /// with it before they know the members.
+    /// A client with which this node, while it is sealed, can fetch wraps from a member.
+    #[expect(dead_code, reason = "nodes prove nothing until the cluster has its keys")]
+    pub(in crate::raft) fn wraps_client(&self, member: &Member) -> io::Result<NodeClient> {
+        self.channel(member, Purpose::Sealed).map(client_on)
+    }
+
+    /// A client of the founder at an address, the TLS key of that node, and what it said about itself.
     pub(in crate::raft) async fn founder_client(&self, address: &str) -> io::Result<(NodeClient, Identity, Preface)> {
-        let (stream, key, preface) = self.dialer.connect_to_any(address).await?;
-        let connection = Arc::new(Mutex::new(Some(stream)));
+        let (stream, key, peer) = self.dialer.connect_to_any(address, Purpose::Member).await?;
+        Ok((client_of_one(address, stream).await?, key, peer.preface))
+    }
+
+    /// A channel to a member, for this purpose.
+    fn channel(&self, member: &Member, purpose: Purpose) -> io::Result<Channel> {
+        let (address, dialer) = (self.address_of(member), Arc::clone(&self.dialer));
+        let (target, key, store) = (address.to_owned(), member.key, member.store_id);
         let connector = tower::service_fn(move |_| {
-            let stream =
-                connection.lock().take().ok_or_else(|| io::Error::other("the client of a founder has one connection"));
-            async { stream.map(TokioIo::new) }
+            let (target, dialer) = (target.clone(), Arc::clone(&dialer));
+            async move { dialer.connect(&target, purpose, key, store).await.map(TokioIo::new) }
         });
-        let channel = endpoint(address)?.connect_with_connector(connector).await.map_err(io::Error::other)?;
-        Ok((client_on(channel), key, preface))
+        Ok(endpoint(address)?.connect_with_connector_lazy(connector))
     }
 
     /// The member at the other end of a connection. The key of its certificate, its id and its store must be those in
@@ -173,14 +209,15 @@ fn client_on(channel: Channel) -> NodeClient {
     PeerClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-/// A channel to a member, at `address`.
-fn channel(address: &str, member: &Member, dialer: Arc<Dialer>) -> io::Result<Channel> {
-    let (target, key, store) = (address.to_owned(), member.key, member.store_id);
+/// A client on this connection alone, to the node at `address`.
+async fn client_of_one(address: &str, stream: DialedStream) -> io::Result<NodeClient> {
+    let connection = Arc::new(Mutex::new(Some(stream)));
     let connector = tower::service_fn(move |_| {
-        let (target, dialer) = (target.clone(), Arc::clone(&dialer));
-        async move { dialer.connect(&target, key, store).await.map(TokioIo::new) }
+        let stream = connection.lock().take().ok_or_else(|| io::Error::other("this client has one connection"));
+        async { stream.map(TokioIo::new) }
     });
-    Ok(endpoint(address)?.connect_with_connector_lazy(connector))
+    let channel = endpoint(address)?.connect_with_connector(connector).await.map_err(io::Error::other)?;
+    Ok(client_on(channel))
 }
 
 fn endpoint(address: &str) -> io::Result<Endpoint> {
@@ -211,8 +248,12 @@ mod tests {
             name: "n7".to_owned(),
             store_id: StoreId([2; 16]),
             cluster: Some(ours),
+            incarnation: None,
+            start: None,
+            noted_start: None,
             version: NodeVersion::own(),
             active_level: None,
+            admission: None,
         };
         let accepted = |key, preface: &Preface, cluster| {
             sender_of(&members, cluster, key, preface).map_err(|status| status.code())

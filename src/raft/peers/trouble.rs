@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 
 use crate::raft::preface::content::printable;
 use crate::raft::preface::exchange::PrefaceError;
+use crate::raft::preface::refusal::RefusalCode;
 use crate::raft::protocol::types::NodeId;
 use crate::tls::handshake_failure;
 
@@ -105,9 +106,13 @@ impl PeerTrouble {
     /// Concludes from a failed exchange of prefaces.
     pub(in crate::raft) fn of_preface(error: PrefaceError) -> Self {
         match error {
-            PrefaceError::Refused(refusal) => Self::RefusedHere(refusal.reason),
-            PrefaceError::RefusedByPeer(refusal) => Self::Refuses(refusal.reason),
-            PrefaceError::Closed => Self::Broken(error.to_string()),
+            PrefaceError::Refused(refusal) => Self::RefusedHere(refusal.to_string()),
+            PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::Sealed) => Self::Sealed(refusal.reason),
+            PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::NotReady) => Self::NotReady(refusal.reason),
+            PrefaceError::RefusedByPeer(refusal) => Self::Refuses(refusal.to_string()),
+            PrefaceError::CannotProve(_) | PrefaceError::Starts(_) | PrefaceError::Closed => {
+                Self::Broken(error.to_string())
+            }
             PrefaceError::Slow => Self::TimedOut,
             // The alert of a node that refuses this one's certificate arrives now, after the handshake.
             PrefaceError::Connection(error) => Self::of_io(&error),

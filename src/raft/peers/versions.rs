@@ -82,8 +82,12 @@ mod tests {
             name: String::new(),
             store_id: StoreId([0; 16]),
             cluster: None,
+            incarnation: None,
+            start: None,
+            noted_start: None,
             version: NodeVersion { release: highest.to_string(), levels },
             active_level: None,
+            admission: None,
         }
     }
 

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::admission::Admission;
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire;
-use crate::state::{ClusterId, ReadableLevels};
-use crate::store::StoreId;
+use crate::state::{ClusterId, IncarnationId, ReadableLevels};
+use crate::store::{NotedStart, StartId, StoreId};
 
 /// How many characters of a name or a version that another node sends this one keeps.
 const MAX_NAME: usize = 64;
@@ -28,9 +29,17 @@ pub(in crate::raft) struct Preface {
     pub store_id: StoreId,
     /// `None` while it does not know its cluster.
     pub cluster: Option<ClusterId>,
+    /// `None` while it does not know its cluster.
+    pub incarnation: Option<IncarnationId>,
+    /// Its own start. Members name it.
+    pub start: Option<StartId>,
+    /// The newest start of the other node that it noted.
+    pub noted_start: Option<NotedStart>,
     pub version: NodeVersion,
     /// The active level, as far as it has applied the log. `None` before the cluster's first command.
     pub active_level: Option<u32>,
+    /// By it the cluster admitted the node.
+    pub admission: Option<Admission>,
 }
 
 /// The version of Keyraft that a node runs.
@@ -53,8 +62,12 @@ pub(in crate::raft) enum ContentError {
     NoName,
     #[error("a preface without the id of a store")]
     NoStoreId,
-    #[error("a preface with a damaged cluster id")]
+    #[error("a preface with a damaged cluster id or incarnation")]
     ClusterId,
+    #[error("a preface with a damaged start")]
+    Start,
+    #[error("a preface with a damaged admission")]
+    Admission,
     #[error("a preface without the feature levels that the node can read")]
     NoLevels,
 }
@@ -86,17 +99,22 @@ impl NodeVersion {
 impl Preface {
     /// The content of its frame.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let cluster = self.cluster.as_ref().map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0));
         wire::Preface {
             side: self.side.to_wire().into(),
             node_id: self.node_id,
             node_name: self.name.clone(),
             store_id: Bytes::copy_from_slice(&self.store_id.0),
-            cluster_id: cluster,
+            cluster_id: self.cluster.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0)),
+            incarnation: self.incarnation.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0)),
+            start: self.start.map(start_to_wire),
+            noted_start: self
+                .noted_start
+                .map(|noted| wire::NotedStart { start: Some(start_to_wire(noted.start)), at_s: noted.at }),
             version: self.version.release.clone(),
             lowest_level: self.version.levels.lowest,
             highest_level: self.version.levels.highest,
             active_level: self.active_level,
+            admission: self.admission.as_ref().map(Admission::to_wire),
         }
         .encode_to_vec()
     }
@@ -117,18 +135,37 @@ impl Preface {
             node_id: wire.node_id,
             name: name.ok_or(ContentError::NoName)?,
             store_id: StoreId(wire.store_id.as_ref().try_into().map_err(|_| ContentError::NoStoreId)?),
-            cluster: cluster_id(&wire.cluster_id)?,
+            cluster: id_of(&wire.cluster_id)?.map(ClusterId),
+            incarnation: id_of(&wire.incarnation)?.map(IncarnationId),
+            start: wire.start.map(|start| start_of(&start)).transpose()?,
+            noted_start: wire.noted_start.map(noted_of).transpose()?,
             version: NodeVersion { release: printable(&wire.version, MAX_NAME), levels },
             active_level: wire.active_level,
+            admission: wire.admission.map(|it| Admission::of_wire(&it).ok_or(ContentError::Admission)).transpose()?,
         })
     }
 }
 
-fn cluster_id(bytes: &[u8]) -> Result<Option<ClusterId>, ContentError> {
+/// The id of a cluster or an incarnation. `None` when it is absent.
+fn id_of(bytes: &[u8]) -> Result<Option<[u8; 16]>, ContentError> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    bytes.try_into().map(|id| Some(ClusterId(id))).map_err(|_| ContentError::ClusterId)
+    bytes.try_into().map(Some).map_err(|_| ContentError::ClusterId)
+}
+
+fn start_to_wire(start: StartId) -> wire::Start {
+    wire::Start { number: start.number, random: Bytes::copy_from_slice(&start.random) }
+}
+
+fn start_of(wire: &wire::Start) -> Result<StartId, ContentError> {
+    let random = wire.random.as_ref().try_into().map_err(|_| ContentError::Start)?;
+    Ok(StartId { number: wire.number, random })
+}
+
+fn noted_of(wire: wire::NotedStart) -> Result<NotedStart, ContentError> {
+    let start = start_of(&wire.start.ok_or(ContentError::Start)?)?;
+    Ok(NotedStart { start, at: wire.at_s })
 }
 
 /// A text that another node sent, cut to what is safe in a log.
@@ -139,6 +176,7 @@ pub(in crate::raft) fn printable(text: &str, max: usize) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::raft::preface::admission::Role;
 
     /// The preface of a node of cluster 1 that runs release 1.0.0.
     pub(in crate::raft::preface) fn preface(name: &str, side: ConnectionSide) -> Preface {
@@ -148,8 +186,12 @@ pub(super) mod tests {
             name: name.to_owned(),
             store_id: StoreId([2; 16]),
             cluster: Some(ClusterId([1; 16])),
+            incarnation: None,
+            start: None,
+            noted_start: None,
             version: NodeVersion { release: "1.0.0".to_owned(), levels: ReadableLevels { lowest: 1, highest: 3 } },
             active_level: Some(2),
+            admission: None,
         }
     }
 
@@ -164,7 +206,15 @@ pub(super) mod tests {
     fn a_preface_is_decoded_as_it_was_encoded() {
         let whole = preface("a", ConnectionSide::Connector);
         let blank = Preface { cluster: None, active_level: None, ..whole.clone() };
-        for sent in [whole, blank] {
+        let start = |number| StartId { number, random: [number.to_be_bytes(); 2].concat().try_into().unwrap() };
+        let member = Preface {
+            incarnation: Some(IncarnationId([3; 16])),
+            start: Some(start(7)),
+            noted_start: Some(NotedStart { start: start(9), at: 5 }),
+            admission: Some(Admission { role: Role::Voter, signature: [6; 64] }),
+            ..whole.clone()
+        };
+        for sent in [whole, blank, member] {
             assert_eq!(Preface::decode(&sent.encode(), ConnectionSide::Connector), Ok(sent));
         }
     }
@@ -177,6 +227,10 @@ pub(super) mod tests {
         assert_eq!(decode(|wire| wire.store_id.clear()), Err(ContentError::NoStoreId));
         assert_eq!(decode(|wire| wire.node_name.clear()), Err(ContentError::NoName));
         assert_eq!(decode(|wire| wire.cluster_id.truncate(3)), Err(ContentError::ClusterId));
+        assert_eq!(decode(|wire| wire.incarnation = vec![1; 3].into()), Err(ContentError::ClusterId));
+        assert_eq!(decode(|wire| wire.start = Some(wire::Start::default())), Err(ContentError::Start));
+        assert_eq!(decode(|wire| wire.noted_start = Some(wire::NotedStart::default())), Err(ContentError::Start));
+        assert_eq!(decode(|wire| wire.admission = Some(wire::Admission::default())), Err(ContentError::Admission));
         assert_eq!(Preface::decode(b"", ConnectionSide::Connector), Err(ContentError::WrongSide));
     }
 

@@ -1,19 +1,35 @@
-//! The exchange of prefaces: the acceptor sends its own first, the connector checks it and answers with its own, and the
-//! acceptor accepts or refuses.
+//! The exchange of prefaces: the connector says what for, the acceptor proves itself first, the connector checks that and
+//! proves itself, and the acceptor accepts or refuses.
 
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::content::Preface;
+use super::content::{ConnectionSide, Preface};
+use super::credential::CannotProve;
 use super::frame::{self, FrameError, FrameType};
-use super::refusal::{PrefaceRefusal, refusal_of};
+use super::hello::{Hello, Purpose};
+use super::own::{NoEnd, OwnEnd, OwnPreface};
+use super::proof::{SignedPreface, TlsBinding};
+use super::refusal::{PrefaceRefusal, RefusalCode};
+use crate::policy::Identity;
 use crate::raft::protocol::wire;
+use crate::store::Noting;
 
 /// How long an exchange may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The node at the other end of a connection, after it has proved itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::raft) struct ProvenPeer {
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// What the node said about itself.
+    pub preface: Preface,
+}
 
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +40,9 @@ pub(in crate::raft) enum PrefaceError {
     /// The other node refuses this one.
     #[error("it refuses this node: {0}")]
     RefusedByPeer(PrefaceRefusal),
+    /// This node cannot prove itself for such a connection.
+    #[error("this node cannot connect: {0}")]
+    CannotProve(CannotProve),
     /// The other node closed the connection.
     #[error("it closed the connection before it said which node it is")]
     Closed,
@@ -33,6 +52,9 @@ pub(in crate::raft) enum PrefaceError {
     /// The connection broke.
     #[error(transparent)]
     Connection(io::Error),
+    /// This node cannot write its own start, or that of the other node.
+    #[error("this node cannot note the starts of the two nodes: {0}")]
+    Starts(#[source] io::Error),
 }
 
 impl From<io::Error> for PrefaceError {
@@ -44,238 +66,156 @@ impl From<io::Error> for PrefaceError {
     }
 }
 
-/// Exchanges prefaces on a connection that this node accepted, and returns the other one's.
+impl From<NoEnd> for PrefaceError {
+    fn from(error: NoEnd) -> Self {
+        match error {
+            NoEnd::CannotProve(cannot) => Self::CannotProve(cannot),
+            NoEnd::Disk(error) => Self::Starts(error),
+        }
+    }
+}
+
+/// One exchange, at this node's end.
+struct Exchange<'a, S> {
+    stream: &'a mut S,
+    binding: &'a TlsBinding,
+    own: &'a OwnPreface,
+}
+
+/// Exchanges prefaces on a connection that this node accepted. `is_member` says whether the TLS key of the other node is
+/// that of a member, as far as this node knows.
 pub(in crate::raft) async fn accept(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    own: &Preface,
-) -> Result<Preface, PrefaceError> {
-    in_time(async {
-        frame::write(stream, FrameType::Preface, &own.encode()).await?;
-        let theirs = read_preface(stream, own).await?;
-        frame::write(stream, FrameType::Accepted, &wire::PrefaceAccepted {}.encode_to_vec()).await?;
-        Ok(theirs)
-    })
-    .await
+    binding: &TlsBinding,
+    own: &OwnPreface,
+    is_member: bool,
+) -> Result<ProvenPeer, PrefaceError> {
+    in_time(Exchange { stream, binding, own }.accept(is_member)).await
 }
 
-/// Exchanges prefaces on a connection that this node made, and returns the other one's.
+/// Exchanges prefaces on a connection that this node made for this purpose.
 pub(in crate::raft) async fn connect(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    own: &Preface,
-) -> Result<Preface, PrefaceError> {
-    in_time(async {
-        let theirs = read_preface(stream, own).await?;
-        frame::write(stream, FrameType::Preface, &own.encode()).await?;
-        match read(stream, own).await? {
-            // Later versions may add content to this frame.
-            (FrameType::Accepted, _) => Ok(theirs),
-            (FrameType::Preface | FrameType::Refusal, _) => Err(malformed(stream, own, "a second preface").await),
-        }
-    })
-    .await
+    binding: &TlsBinding,
+    own: &OwnPreface,
+    purpose: Purpose,
+) -> Result<ProvenPeer, PrefaceError> {
+    in_time(Exchange { stream, binding, own }.connect(purpose)).await
 }
 
-async fn in_time(exchange: impl Future<Output = Result<Preface, PrefaceError>>) -> Result<Preface, PrefaceError> {
+async fn in_time(exchange: impl Future<Output = Result<ProvenPeer, PrefaceError>>) -> Result<ProvenPeer, PrefaceError> {
     tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or(Err(PrefaceError::Slow))
 }
 
-/// Reads the preface of the other node, and refuses that node if this one must.
-async fn read_preface(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    own: &Preface,
-) -> Result<Preface, PrefaceError> {
-    let (FrameType::Preface, content) = read(stream, own).await? else {
-        return Err(malformed(stream, own, "another frame than a preface").await);
-    };
-    match Preface::decode(&content, own.side.other()) {
-        Err(error) => Err(malformed(stream, own, &error.to_string()).await),
-        Ok(theirs) => match refusal_of(own, &theirs) {
-            Some(refusal) => Err(refuse(stream, refusal).await),
-            None => Ok(theirs),
-        },
-    }
-}
-
-/// Reads the next frame. A refusal of the other node is an error.
-async fn read(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    own: &Preface,
-) -> Result<(FrameType, bytes::Bytes), PrefaceError> {
-    match frame::read(stream).await {
-        Ok((FrameType::Refusal, content)) => match PrefaceRefusal::decode(&content) {
-            Some(refusal) => Err(PrefaceError::RefusedByPeer(refusal)),
-            None => Err(malformed(stream, own, "a refusal that cannot be decoded").await),
-        },
-        Ok(frame) => Ok(frame),
-        Err(FrameError::Connection(error)) => Err(error.into()),
-        Err(error) => Err(malformed(stream, own, &error.to_string()).await),
-    }
-}
-
-async fn malformed(stream: &mut (impl AsyncWrite + Unpin), own: &Preface, what: &str) -> PrefaceError {
-    refuse(stream, PrefaceRefusal::malformed(own, what)).await
-}
-
-/// Sends a refusal and ends the connection. The other node may be gone: then it does not learn the reason.
-async fn refuse(stream: &mut (impl AsyncWrite + Unpin), refusal: PrefaceRefusal) -> PrefaceError {
-    if frame::write(stream, FrameType::Refusal, &refusal.encode()).await.is_ok() {
-        drop(stream.shutdown().await);
-    }
-    PrefaceError::Refused(refusal)
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, duplex};
-
-    use super::super::content::ConnectionSide;
-    use super::super::content::tests::preface;
-    use super::super::refusal::RefusalCode;
-    use super::*;
-    use crate::state::ClusterId;
-
-    fn acceptor() -> Preface {
-        preface("a", ConnectionSide::Acceptor)
+impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
+    async fn accept(mut self, is_member: bool) -> Result<ProvenPeer, PrefaceError> {
+        let said = self.read(FrameType::Hello, "another frame than a hello").await?;
+        let Some(hello) = Hello::decode(&said) else {
+            return Err(self.malformed("a connection for a purpose that it does not know").await);
+        };
+        let end = match self.own.end(ConnectionSide::Acceptor, hello.purpose).await {
+            Ok(end) if is_member || end.affords_stranger() => end,
+            Ok(_) => return Err(self.refuse(PrefaceRefusal::too_many_strangers()).await),
+            Err(NoEnd::CannotProve(cannot)) => {
+                let refusal = PrefaceRefusal::cannot_prove(self.own.name(), cannot, is_member);
+                return Err(self.refuse(refusal).await);
+            }
+            Err(NoEnd::Disk(error)) => return Err(PrefaceError::Starts(error)),
+        };
+        let ours = end.preface(hello.store_id);
+        let signed = end.sign(&ours, |bytes| self.binding.transcript_of_acceptor(&said, bytes));
+        frame::write(self.stream, FrameType::Preface, &signed.encode()).await?;
+        let (heard, theirs) = self.read_preface(ConnectionSide::Connector).await?;
+        if (theirs.node_id, theirs.store_id) != (hello.node_id, hello.store_id) {
+            return Err(self.malformed("a preface of another node than the hello before it").await);
+        }
+        let transcript = self.binding.transcript_of_connector(&said, &signed, &heard.preface);
+        let is_proven = end.is_proof(&transcript, &heard.proof);
+        self.judge(&end, &ours, &theirs, self.binding.connector, is_proven).await?;
+        self.note(&end, &ours, &theirs).await?;
+        frame::write(self.stream, FrameType::Accepted, &wire::PrefaceAccepted {}.encode_to_vec()).await?;
+        Ok(ProvenPeer { purpose: hello.purpose, preface: theirs })
     }
 
-    fn connector() -> Preface {
-        preface("b", ConnectionSide::Connector)
+    async fn connect(mut self, purpose: Purpose) -> Result<ProvenPeer, PrefaceError> {
+        let end = self.own.end(ConnectionSide::Connector, purpose).await?;
+        let said = self.own.hello(purpose).encode();
+        frame::write(self.stream, FrameType::Hello, &said).await?;
+        let (heard, theirs) = self.read_preface(ConnectionSide::Acceptor).await?;
+        let ours = end.preface(theirs.store_id);
+        let transcript = self.binding.transcript_of_acceptor(&said, &heard.preface);
+        let is_proven = end.is_proof(&transcript, &heard.proof);
+        self.judge(&end, &ours, &theirs, self.binding.acceptor, is_proven).await?;
+        let signed = end.sign(&ours, |bytes| self.binding.transcript_of_connector(&said, &heard, bytes));
+        frame::write(self.stream, FrameType::Preface, &signed.encode()).await?;
+        // Later versions may add content to this frame.
+        self.read(FrameType::Accepted, "a second preface").await?;
+        self.note(&end, &ours, &theirs).await?;
+        Ok(ProvenPeer { purpose, preface: theirs })
     }
 
-    async fn exchange(
-        acceptor: &Preface,
-        connector: &Preface,
-    ) -> (Result<Preface, PrefaceError>, Result<Preface, PrefaceError>) {
-        let (mut near, mut far) = duplex(1 << 16);
-        tokio::join!(accept(&mut near, acceptor), connect(&mut far, connector))
-    }
-
-    /// Accepts a connection on which the connector sends these bytes and nothing more.
-    async fn accept_bytes(bytes: &[u8]) -> PrefaceError {
-        let (mut near, mut far) = duplex(1 << 16);
-        far.write_all(bytes).await.unwrap();
-        far.shutdown().await.unwrap();
-        accept(&mut near, &acceptor()).await.unwrap_err()
-    }
-
-    /// Connects to an acceptor that sends these bytes and nothing more.
-    async fn connect_to_bytes(bytes: &[u8]) -> PrefaceError {
-        let (mut near, mut far) = duplex(1 << 16);
-        far.write_all(bytes).await.unwrap();
-        far.shutdown().await.unwrap();
-        connect(&mut near, &connector()).await.unwrap_err()
-    }
-
-    async fn framed(frame_type: FrameType, content: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        frame::write(&mut bytes, frame_type, content).await.unwrap();
-        bytes
-    }
-
-    fn is_refused_for(error: &PrefaceError, code: RefusalCode) -> bool {
-        matches!(error, PrefaceError::Refused(refusal) if refusal.code == code as u32)
-    }
-
-    #[tokio::test]
-    async fn each_node_learns_what_the_other_said_and_the_bytes_after_it_stay() {
-        let (mut near, mut far) = duplex(1 << 16);
-        let (own, other) = (acceptor(), connector());
-        let (at_acceptor, at_connector) = tokio::join!(
-            async {
-                let theirs = accept(&mut near, &own).await.unwrap();
-                near.write_all(b"settings").await.unwrap();
-                theirs
+    /// Reads the frame that comes next. A refusal of the other node is an error.
+    async fn read(&mut self, expected: FrameType, otherwise: &str) -> Result<Bytes, PrefaceError> {
+        match frame::read(self.stream).await {
+            Ok((FrameType::Refusal, content)) => match PrefaceRefusal::decode(&content) {
+                // This is not proven, so it changes nothing here: the node shows it and tries again.
+                Some(refusal) => Err(PrefaceError::RefusedByPeer(refusal)),
+                None => Err(self.malformed("a refusal that cannot be decoded").await),
             },
-            connect(&mut far, &other)
-        );
-        assert_eq!((at_acceptor, at_connector.unwrap()), (other, own));
-        let mut next = [0; 8];
-        far.read_exact(&mut next).await.unwrap();
-        assert_eq!(&next, b"settings");
-    }
-
-    #[tokio::test]
-    async fn the_frames_keep_their_bytes_in_every_version() {
-        // Nodes exchange these before they know each other's version, so no level can change them. A field may be added.
-        let ids = ["2210", &"02".repeat(16), "2a10", &"01".repeat(16)].concat();
-        let preface = format!("003801 0802 1007 1a0161 {ids} 4a05312e302e30 5001 5803 6002");
-        let refusal = PrefaceRefusal { code: 2, reason: "r".to_owned(), by: "a".to_owned() };
-        for (frame_type, content, expected) in [
-            (FrameType::Preface, acceptor().encode(), preface.as_str()),
-            (FrameType::Accepted, wire::PrefaceAccepted {}.encode_to_vec(), "000002"),
-            (FrameType::Refusal, refusal.encode(), "000803 0802 120172 1a0161"),
-        ] {
-            assert_eq!(hex::encode(framed(frame_type, &content).await), expected.replace(' ', ""));
+            Ok((frame_type, content)) if frame_type == expected => Ok(content),
+            Ok(_) => Err(self.malformed(otherwise).await),
+            Err(FrameError::Connection(error)) => Err(error.into()),
+            Err(error) => Err(self.malformed(&error.to_string()).await),
         }
     }
 
-    #[tokio::test]
-    async fn the_acceptor_speaks_first() {
-        let (mut near, mut far) = duplex(1 << 16);
-        let own = acceptor();
-        let accepting = tokio::spawn(async move { accept(&mut near, &own).await });
-        let (frame_type, content) = frame::read(&mut far).await.unwrap();
-        assert_eq!(frame_type, FrameType::Preface);
-        assert_eq!(Preface::decode(&content, ConnectionSide::Acceptor), Ok(acceptor()));
-        drop(far);
-        assert!(matches!(accepting.await.unwrap(), Err(PrefaceError::Closed)));
-    }
-
-    #[tokio::test]
-    async fn the_connector_refuses_a_node_of_another_cluster_and_that_node_learns_why() {
-        let other = Preface { cluster: Some(ClusterId([9; 16])), ..acceptor() };
-        let (at_acceptor, at_connector) = exchange(&other, &connector()).await;
-        let Err(PrefaceError::Refused(refusal)) = at_connector else { panic!("{at_connector:?}") };
-        assert_eq!((refusal.code, refusal.by.as_str()), (RefusalCode::AnotherCluster as u32, "b"));
-        assert!(matches!(at_acceptor, Err(PrefaceError::RefusedByPeer(heard)) if heard == refusal));
-    }
-
-    #[tokio::test]
-    async fn the_acceptor_refuses_a_node_that_cannot_read_its_level_and_that_node_learns_why() {
-        let mut old = Preface { active_level: None, ..connector() };
-        old.version.levels.highest = 1;
-        let (at_acceptor, at_connector) = exchange(&acceptor(), &old).await;
-        let Err(PrefaceError::Refused(refusal)) = at_acceptor else { panic!("{at_acceptor:?}") };
-        assert_eq!((refusal.code, refusal.by.as_str()), (RefusalCode::LevelNotReadable as u32, "a"));
-        assert!(matches!(at_connector, Err(PrefaceError::RefusedByPeer(heard)) if heard == refusal));
-    }
-
-    #[tokio::test]
-    async fn bytes_that_are_not_the_next_frame_are_refused_as_malformed() {
-        let preface = framed(FrameType::Preface, &acceptor().encode()).await;
-        for bytes in [
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-            vec![0, 0, 4],
-            framed(FrameType::Preface, b"\xff").await,
-            framed(FrameType::Accepted, b"").await,
-            framed(FrameType::Refusal, b"\xff").await,
-            [&preface[..], &preface].concat(),
-        ] {
-            // The acceptor's own preface, sent back to it, is malformed, too.
-            for error in [accept_bytes(&bytes).await, connect_to_bytes(&bytes).await] {
-                assert!(is_refused_for(&error, RefusalCode::Malformed), "{bytes:?}: {error:?}");
-            }
+    /// Reads the preface of the other node, which is at this end.
+    async fn read_preface(&mut self, side: ConnectionSide) -> Result<(SignedPreface, Preface), PrefaceError> {
+        let content = self.read(FrameType::Preface, "another frame than a preface").await?;
+        let Some(signed) = SignedPreface::decode(content) else {
+            return Err(self.malformed("a preface that cannot be decoded").await);
+        };
+        match Preface::decode(&signed.preface, side) {
+            Ok(preface) => Ok((signed, preface)),
+            Err(error) => Err(self.malformed(&error.to_string()).await),
         }
     }
 
-    #[tokio::test]
-    async fn any_bytes_end_in_an_error() {
-        for _ in 0..2_000 {
-            let mut bytes: Vec<u8> = (0..rand::random_range(0..64)).map(|_| rand::random()).collect();
-            if rand::random() {
-                // Most random headers name an unknown type. This one is good.
-                bytes = framed(FrameType::Preface, &bytes).await;
-            }
-            let errors = [accept_bytes(&bytes).await, connect_to_bytes(&bytes).await];
-            assert!(errors.iter().all(|error| !error.to_string().is_empty()), "{bytes:?}");
+    /// Refuses the other node, which has this TLS key, if this one must.
+    async fn judge(
+        &mut self,
+        end: &OwnEnd<'_>,
+        ours: &Preface,
+        theirs: &Preface,
+        key: Identity,
+        is_proven: bool,
+    ) -> Result<(), PrefaceError> {
+        let Some(refusal) = end.refusal_of(ours, theirs, key, is_proven) else { return Ok(()) };
+        let (is_copy, reason) = (refusal.is(RefusalCode::OwnCopy), refusal.reason.clone());
+        let refused = self.refuse(refusal).await;
+        if is_copy {
+            end.report_copy(&reason);
+        }
+        Err(refused)
+    }
+
+    /// Notes the start of the other node durably, unless a newer connection was faster.
+    async fn note(&mut self, end: &OwnEnd<'_>, ours: &Preface, theirs: &Preface) -> Result<(), PrefaceError> {
+        match end.note(ours, theirs).await.map_err(PrefaceError::Starts)? {
+            Noting::Known | Noting::Changed => Ok(()),
+            Noting::Superseded => Err(self.refuse(PrefaceRefusal::newer_start(ours, theirs)).await),
         }
     }
 
-    #[tokio::test]
-    async fn a_silent_node_is_given_up() {
-        let ((mut near, _far), (mut other, _its)) = (duplex(1 << 16), duplex(1 << 16));
-        let (own_acceptor, own_connector) = (acceptor(), connector());
-        let (accepted, connected) = tokio::join!(accept(&mut near, &own_acceptor), connect(&mut other, &own_connector));
-        assert!(matches!((accepted, connected), (Err(PrefaceError::Slow), Err(PrefaceError::Slow))));
+    async fn malformed(&mut self, what: &str) -> PrefaceError {
+        self.refuse(PrefaceRefusal::malformed(self.own.name(), what)).await
+    }
+
+    /// Sends a refusal and ends the connection. The other node may be gone: then it does not learn the reason.
+    async fn refuse(&mut self, refusal: PrefaceRefusal) -> PrefaceError {
+        if frame::write(self.stream, FrameType::Refusal, &refusal.encode()).await.is_ok() {
+            drop(self.stream.shutdown().await);
+        }
+        PrefaceError::Refused(refusal)
     }
 }

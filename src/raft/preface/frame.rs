@@ -20,6 +20,7 @@ pub(super) enum FrameType {
     Preface = 1,
     Accepted = 2,
     Refusal = 3,
+    Hello = 4,
 }
 
 /// Why a frame cannot be read.
@@ -36,7 +37,7 @@ pub(super) enum FrameError {
 
 impl FrameType {
     fn from_number(number: u8) -> Option<Self> {
-        [Self::Preface, Self::Accepted, Self::Refusal].into_iter().find(|known| *known as u8 == number)
+        [Self::Preface, Self::Accepted, Self::Refusal, Self::Hello].into_iter().find(|known| *known as u8 == number)
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
         let refused = async |mut bytes: &[u8]| read(&mut bytes).await.unwrap_err().to_string();
         assert_eq!(refused(&[0x0f, 0xfe, 1]).await, "a frame of 4097 bytes, which is more than 4096");
         assert_eq!(refused(&[0xff, 0xff, 3]).await, "a frame of 65538 bytes, which is more than 4096");
-        for unknown in [0, 4, 255] {
+        for unknown in [0, 5, 255] {
             assert_eq!(refused(&[0, 0, unknown]).await, format!("a frame of the unknown type {unknown}"));
         }
         assert!(write(&mut Vec::new(), FrameType::Preface, &[0; MAX_CONTENT_BYTES + 1]).await.is_err());

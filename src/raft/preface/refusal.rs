@@ -1,13 +1,18 @@
 //! Why a node refuses another one at the beginning of a connection: the rules, as a pure function of both prefaces, and
 //! the refusal that it sends.
 
+use std::fmt;
+
 use prost::Message;
 
 use super::content::{Preface, printable};
+use super::credential::CannotProve;
+use crate::clock;
 use crate::raft::protocol::wire;
+use crate::store::NotedStart;
 
 /// How many characters of a reason that another node sends this one keeps.
-const MAX_REASON: usize = 512;
+const MAX_REASON: usize = 1024;
 /// How many characters of a name that another node sends this one keeps.
 const MAX_NAME: usize = 64;
 
@@ -20,30 +25,132 @@ pub(in crate::raft) enum RefusalCode {
     AnotherCluster = 2,
     /// It cannot read the level that is active in the cluster.
     LevelNotReadable = 3,
+    /// It belongs to another incarnation of the cluster.
+    AnotherIncarnation = 4,
+    /// It did not prove that it holds the key of the connection's purpose.
+    NotProven = 5,
+    /// The cluster did not admit it.
+    NotAdmitted = 6,
+    /// The node that refuses has found that its own data folder is a copy, and ends.
+    OwnCopy = 7,
+    /// The node that refuses has noted another start of it meanwhile.
+    NewerStart = 8,
+    /// The node that refuses is sealed. The reason is why.
+    Sealed = 9,
+    /// The node that refuses is not ready for this. The reason is what it lacks.
+    NotReady = 10,
+    /// The cluster of the node that refuses has begun, so that node takes no connections of founders.
+    ClusterBegun = 11,
 }
 
 /// A refusal, as it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::raft) struct PrefaceRefusal {
     /// The number of a [`RefusalCode`], or one that this version does not know.
     pub code: u32,
-    /// A sentence for a person, which names both nodes.
+    /// For a person: a sentence that names both nodes, or what the code says that it is.
     pub reason: String,
-    /// The name of the node that refuses.
+    /// The name of the node that refuses. Empty if that node says it to its members only.
     pub by: String,
 }
 
+impl std::error::Error for PrefaceRefusal {}
+
+impl fmt::Display for PrefaceRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, by, .. } = self;
+        let name = if by.is_empty() { "the node" } else { by };
+        match () {
+            () if self.is(RefusalCode::Sealed) => write!(f, "{name} is sealed: {reason}"),
+            () if self.is(RefusalCode::NotReady) => write!(f, "{name} is not ready: {reason}"),
+            () => f.write_str(reason),
+        }
+    }
+}
+
 impl PrefaceRefusal {
-    fn new(code: RefusalCode, own: &Preface, reason: String) -> Self {
-        Self { code: code as u32, reason, by: own.name.clone() }
+    fn new(code: RefusalCode, by: &str, reason: String) -> Self {
+        Self { code: code as u32, reason, by: by.to_owned() }
     }
 
-    /// A refusal of what is not a preface.
-    pub(super) fn malformed(own: &Preface, what: &str) -> Self {
-        let name = &own.name;
-        let reason = format!("{name} received {what}: run versions of Keyraft that work together on both nodes");
-        Self::new(RefusalCode::Malformed, own, reason)
+    /// Whether it is for this reason.
+    pub(in crate::raft) fn is(&self, code: RefusalCode) -> bool {
+        self.code == code as u32
+    }
+
+    /// A refusal of what is not the frame that comes next.
+    pub(super) fn malformed(by: &str, what: &str) -> Self {
+        let reason = format!("{by} received {what}: run versions of Keyraft that work together on both nodes");
+        Self::new(RefusalCode::Malformed, by, reason)
+    }
+
+    /// A refusal for a purpose for which this node cannot prove itself. A stranger does not hear why.
+    pub(super) fn cannot_prove(by: &str, cannot: CannotProve, is_member: bool) -> Self {
+        let by = if is_member { by } else { "" };
+        match cannot {
+            CannotProve::Sealed(why) if is_member => Self::new(RefusalCode::Sealed, by, why),
+            CannotProve::Sealed(_) => Self::new(RefusalCode::Sealed, by, "its own log says why".to_owned()),
+            CannotProve::Blank => Self::new(RefusalCode::NotReady, by, cannot.to_string()),
+            CannotProve::Begun | CannotProve::Open => {
+                let reason = "its cluster has begun, so a node with an empty data folder cannot join it";
+                Self::new(RefusalCode::ClusterBegun, by, reason.to_owned())
+            }
+        }
+    }
+
+    /// A refusal of one stranger of many.
+    pub(super) fn too_many_strangers() -> Self {
+        let reason = "too many nodes that it does not know as members connect to it at once".to_owned();
+        Self::new(RefusalCode::NotReady, "", reason)
+    }
+
+    pub(super) fn not_proven(own: &Preface, other: &Preface, founds: bool) -> Self {
+        let (ours, theirs) = (&own.name, &other.name);
+        let reason = if founds {
+            format!(
+                "{theirs} has another root key than {ours}, or another cluster.bootstrap_key: every node of a new cluster \
+                 needs the same one (seal)"
+            )
+        } else {
+            format!(
+                "{theirs} did not prove to {ours} that it belongs to their cluster: it has another cluster key, or \
+                 something between the two nodes opens their TLS connections. Check which machine listens at its \
+                 address in cluster.peers"
+            )
+        };
+        Self::new(RefusalCode::NotProven, ours, reason)
+    }
+
+    pub(super) fn not_admitted(own: &Preface, other: &Preface) -> Self {
+        let (ours, theirs) = (&own.name, &other.name);
+        let reason = format!(
+            "{theirs} did not show to {ours} that the cluster admitted it with this TLS key and this data folder: check \
+             that cluster.data of {theirs} names its own folder, and that it has its own peer key (cluster.tls, or \
+             peer.key in that folder)"
+        );
+        Self::new(RefusalCode::NotAdmitted, ours, reason)
+    }
+
+    /// This node refuses the other one because its own data folder lacks a start of it that the other one noted.
+    pub(super) fn own_copy(own: &Preface, other: &Preface, noted: NotedStart) -> Self {
+        let (ours, theirs) = (&own.name, &other.name);
+        let at = i64::try_from(noted.at).ok().and_then(|at| at.checked_mul(1_000_000_000));
+        let (start, at) = (noted.start, clock::rfc3339(at));
+        let reason = format!(
+            "{ours} ends: {theirs} noted start {start} of {ours} at {at}, and the data folder (cluster.data) of {ours} does \
+             not know that start. So it is an older copy of the folder, or somebody has used a copy of it. An older folder \
+             lacks writes that {ours} acknowledged, and using it can lose keys. If {ours} used another folder at that time, \
+             put that one back. Otherwise leave {ours} stopped; this version cannot replace a node. The other nodes go on \
+             without it while more than half of all nodes run"
+        );
+        Self::new(RefusalCode::OwnCopy, ours, reason)
+    }
+
+    /// Another connection of the other node was faster and had another start.
+    pub(super) fn newer_start(own: &Preface, other: &Preface) -> Self {
+        let (ours, theirs) = (&own.name, &other.name);
+        let reason = format!("{ours} has noted another start of {theirs} meanwhile. {theirs} connects again by itself");
+        Self::new(RefusalCode::NewerStart, ours, reason)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -58,9 +165,10 @@ impl PrefaceRefusal {
     }
 }
 
-/// Why a node refuses another one, if it does. A node that merely has not applied the newest level is not refused.
+/// Why a node refuses another one for what it says, whether or not that is proven, if it does. A node that merely has not
+/// applied the newest level is not refused.
 pub(super) fn refusal_of(own: &Preface, other: &Preface) -> Option<PrefaceRefusal> {
-    another_cluster(own, other).or_else(|| level_not_readable(own, other))
+    another_cluster(own, other).or_else(|| another_incarnation(own, other)).or_else(|| level_not_readable(own, other))
 }
 
 fn another_cluster(own: &Preface, other: &Preface) -> Option<PrefaceRefusal> {
@@ -72,7 +180,19 @@ fn another_cluster(own: &Preface, other: &Preface) -> Option<PrefaceRefusal> {
              and that cluster.data of each names its own folder",
             other.name, own.name
         );
-        PrefaceRefusal::new(RefusalCode::AnotherCluster, own, reason)
+        PrefaceRefusal::new(RefusalCode::AnotherCluster, &own.name, reason)
+    })
+}
+
+fn another_incarnation(own: &Preface, other: &Preface) -> Option<PrefaceRefusal> {
+    let (ours, theirs) = (own.incarnation?, other.incarnation?);
+    (ours != theirs).then(|| {
+        let reason = format!(
+            "{} belongs to the incarnation {theirs} of the cluster, and {} to the incarnation {ours}: one of them has \
+             data from before the cluster was recovered or restored. Find out which, and keep both data folders",
+            other.name, own.name
+        );
+        PrefaceRefusal::new(RefusalCode::AnotherIncarnation, &own.name, reason)
     })
 }
 
@@ -84,7 +204,7 @@ fn level_not_readable(own: &Preface, other: &Preface) -> Option<PrefaceRefusal> 
          {name} that can read level {level}",
         version.release, version.levels
     );
-    Some(PrefaceRefusal::new(RefusalCode::LevelNotReadable, own, reason))
+    Some(PrefaceRefusal::new(RefusalCode::LevelNotReadable, &own.name, reason))
 }
 
 #[cfg(test)]
@@ -92,7 +212,8 @@ mod tests {
     use super::*;
     use crate::raft::preface::content::ConnectionSide::{Acceptor, Connector};
     use crate::raft::preface::content::tests::preface;
-    use crate::state::ClusterId;
+    use crate::state::{ClusterId, IncarnationId};
+    use crate::store::StartId;
 
     fn code_of(own: &Preface, other: &Preface) -> Option<u32> {
         refusal_of(own, other).map(|refusal| refusal.code)
@@ -110,6 +231,38 @@ mod tests {
         assert!(refusal.reason.starts_with("b belongs to the cluster 0909"), "{refusal}");
         assert!(refusal.reason.contains(", and a to the cluster 0101"), "{refusal}");
         assert_eq!(code_of(&b, &a), Some(2));
+    }
+
+    #[test]
+    fn a_node_of_another_incarnation_is_refused() {
+        let incarnation = |byte| Some(IncarnationId([byte; 16]));
+        let with = |incarnation| Preface { incarnation, ..preface("b", Connector) };
+        let own = Preface { incarnation: incarnation(3), ..preface("a", Acceptor) };
+        assert_eq!((code_of(&own, &with(None)), code_of(&own, &with(incarnation(3)))), (None, None));
+        assert_eq!(code_of(&own, &with(incarnation(4))), Some(4));
+    }
+
+    #[test]
+    fn only_a_member_hears_why_a_node_cannot_prove_itself() {
+        let why = "/etc/keyraft/root.key is empty";
+        let heard = |cannot, is_member| PrefaceRefusal::cannot_prove("a", cannot, is_member);
+        let sealed = |is_member| heard(CannotProve::Sealed(why.to_owned()), is_member);
+        assert_eq!((sealed(true).code, sealed(true).reason.as_str()), (9, why));
+        assert_eq!(sealed(true).to_string(), format!("a is sealed: {why}"));
+        assert_eq!((sealed(false).code, sealed(false).by.as_str()), (9, ""));
+        assert_eq!(sealed(false).to_string(), "the node is sealed: its own log says why");
+        assert_eq!(heard(CannotProve::Blank, false).code, 10);
+        assert_eq!(heard(CannotProve::Begun, false).code, 11);
+    }
+
+    #[test]
+    fn the_longest_refusal_fits_into_a_frame_and_is_read_whole() {
+        let longest = |side| Preface { name: "n".repeat(64), ..preface("", side) };
+        let noted = NotedStart { start: StartId { number: u64::MAX, random: [255; 16] }, at: 1_800_000_000 };
+        let refusal = PrefaceRefusal::own_copy(&longest(Acceptor), &longest(Connector), noted);
+        assert!(refusal.reason.contains(" noted start 18446744073709551615-ffffffff of n"), "{refusal}");
+        assert!(refusal.reason.contains(" at 2027-01-15T08:00:00Z, and the data folder"), "{refusal}");
+        assert_eq!(PrefaceRefusal::decode(&refusal.encode()), Some(refusal));
     }
 
     #[test]
@@ -136,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_a_later_version_is_read_and_its_text_is_safe_in_a_log() {
-        let sent = PrefaceRefusal { code: 99, reason: "no\u{1b}[31m ".repeat(100), by: "b\n".to_owned() };
+        let sent = PrefaceRefusal { code: 99, reason: "no\u{1b}[31m ".repeat(200), by: "b\n".to_owned() };
         let read = PrefaceRefusal::decode(&sent.encode()).unwrap();
         assert_eq!((read.code, read.by.as_str(), read.reason.len()), (99, "b", MAX_REASON));
         assert!(read.reason.starts_with("no[31m no[31m"));
