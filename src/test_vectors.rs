@@ -185,7 +185,7 @@ pub(crate) fn cluster() -> ClusterState {
     ClusterState {
         id: CLUSTER,
         level: 1,
-        ring: [1, 2].map(|version| RingVersion { version, wraps: of(version), link: (version == 2).then(link) }).into(),
+        ring: vec![RingVersion::first(1, of(1)), RingVersion { link: Some(link()), ..RingVersion::first(2, of(2)) }],
         active_ring_version: ACTIVE_RING,
         time_ns: 0,
         created_at: Some(TIME_NS),

@@ -105,6 +105,11 @@ impl Ring {
         ring
     }
 
+    /// The same ring with this version active. `None` if the ring does not have the version.
+    pub fn with_active(&self, version: u32) -> Option<Self> {
+        self.keys.contains_key(&version).then(|| Self { active: version, ..self.clone() })
+    }
+
     /// Seals the key of a version under the active version. `None` if the ring does not have the version.
     pub fn link(&self, version: u32, cluster: &[u8; 16]) -> Option<Vec<u8>> {
         let previous = (self.active, self.active_key());

@@ -44,7 +44,7 @@ pub use data::DataKey;
 pub use error::Error;
 pub use fence::Behind;
 pub use keys::{Import, ImportedHmac, KeyDescription};
-pub use ring::{OpenedRing, RootKeySource, SealError, open_ring};
+pub use ring::{OpenedRing, RootKeySource, SealError, reopen_ring};
 pub use ring_changes::RingChangeError;
 pub use ring_search::{LONGEST_RING, StoredRing, rings_in};
 pub use status::{ClusterStatus, NodeState, StateSource, StorageFigures, ThisNode};

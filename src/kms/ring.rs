@@ -55,7 +55,7 @@ pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> Cluste
     ClusterState {
         id,
         level,
-        ring: ring.versions().map(|version| RingVersion { version, wraps: wraps(version), link: None }).collect(),
+        ring: ring.versions().map(|version| RingVersion::first(version, wraps(version))).collect(),
         active_ring_version: ring.active(),
         time_ns: 0,
         created_at: Some(created_at),
@@ -68,7 +68,7 @@ pub(super) fn new_cluster(level: u32, root: &RootKey, created_at: i64) -> Cluste
 }
 
 /// New keys for a new cluster, sealed under its ring.
-fn new_secrets(ring: &Ring, cluster: ClusterId) -> ClusterSecrets {
+pub(super) fn new_secrets(ring: &Ring, cluster: ClusterId) -> ClusterSecrets {
     let (key, integrity) = (ClusterKey::generate(), IntegrityKeys::generate());
     ClusterSecrets {
         public_key: key.public(),
@@ -80,16 +80,21 @@ fn new_secrets(ring: &Ring, cluster: ClusterId) -> ClusterSecrets {
 
 /// Opens the ring of a cluster: every version of it by the wrap that this root key opens, or under an older version. The
 /// ring may lack versions above the active one.
-///
-/// # Errors
-/// The root key does not open it.
-pub fn open_ring(cluster: ClusterId, ring: &[RingVersion], active: u32, root: &RootKey) -> Result<Ring, SealError> {
+pub(super) fn open_ring(
+    cluster: ClusterId,
+    ring: &[RingVersion],
+    active: u32,
+    root: &RootKey,
+) -> Result<Ring, SealError> {
     open_with(cluster, ring, active, None, Some(root))
 }
 
 /// Opens the ring in these facts, of which this node has an older state open. It does not need a root key for a version
 /// that is sealed under one that is open.
-pub(super) fn reopen(cluster: &ClusterState, open: &Ring, root: Option<&RootKey>) -> Result<Ring, SealError> {
+///
+/// # Errors
+/// A version does not open, and may need the root key.
+pub fn reopen_ring(cluster: &ClusterState, open: &Ring, root: Option<&RootKey>) -> Result<Ring, SealError> {
     open_with(cluster.id, &cluster.ring, cluster.active_ring_version, Some(open), root)
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use thiserror::Error as ThisError;
 
+use super::cluster_keys::reseal;
 use super::ring::{SealError, encode};
 use super::ring_follow::seals_of;
 use super::{Error, Kms};
@@ -13,9 +14,9 @@ use crate::state::{Operation, Outcome, RingChange, RingLink, RingNote, RingVersi
 /// Why the key ring was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum RingChangeError {
-    /// This node cannot read its root key.
-    #[error("this node needs its root key for this: {0}")]
-    NoRootKey(#[from] SealError),
+    /// This node cannot read its root key, or cannot open the keys of the cluster.
+    #[error("this node cannot make a ring version: {0}")]
+    Seal(#[from] SealError),
     /// No seal has the root key of this node.
     #[error("the root key of this node belongs to no seal of the cluster, so a new ring version could not be wrapped")]
     NoSeal,
@@ -36,7 +37,7 @@ pub enum RingChangeError {
     )]
     NotOpened(Vec<String>),
     /// Something is sealed under the version.
-    #[error("version {0} of the key ring still seals keys of the cluster")]
+    #[error("version {0} of the key ring still seals keys")]
     VersionInUse(u32),
     /// The ring has as many versions or seals as it may have.
     #[error("the key ring has as many versions and seals as it may have; drop one that is not needed any more")]
@@ -75,7 +76,8 @@ impl Kms {
         }
         let sealed = ring.link(version, &state.id.0).ok_or(Error::Stopping)?.into();
         let link = Some(RingLink { previous: ring.active(), sealed });
-        self.change_ring(RingChange::AddVersion(RingVersion { version, wraps, link }), by).await?;
+        let resealed = Some(reseal(&state, &ring, version)?);
+        self.change_ring(RingChange::AddVersion(RingVersion { version, wraps, link, resealed }), by).await?;
         Ok(version)
     }
 

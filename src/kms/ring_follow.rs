@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::ring::{SealError, encode, reopen};
+use super::cluster_keys::keeps_keys;
+use super::ring::{self, SealError, encode};
 use super::{Error, Kms};
 use crate::crypto::{Ring, RingWrap, RootKey};
 use crate::state::{ClusterState, Operation, RingChange, RingNote, RingVersion, Seal, SealId};
@@ -65,6 +66,12 @@ impl Kms {
             return Ok(None);
         }
         let note = self.ring_note(state, &ring, root.as_ref());
+        if root.is_some() && note.seals.is_empty() {
+            tracing::warn!(
+                "the root key of this node belongs to no seal of the cluster, so the node could not open the key ring \
+                 after a restart: give it a root key of the cluster, as the seal in its configuration says"
+            );
+        }
         while !self.cluster.has_noted_ring(&state.ring) {
             if self.ring_differs(state) {
                 return Ok(None);
@@ -85,7 +92,7 @@ impl Kms {
         // Two tasks must not put an older ring in the place of a newer one.
         let _alone = self.reopening.lock();
         let state = self.cluster.view().cluster().ok_or(Error::Stopping)?;
-        let reopened = reopen(&state, &self.ring.load(), root).map_err(|error| {
+        let reopened = ring::reopen_ring(&state, &self.ring.load(), root).map_err(|error| {
             tracing::error!(
                 %error,
                 "this node cannot open the changed key ring, and keeps the one that it has: make the root key readable for \
@@ -105,12 +112,15 @@ impl Kms {
         read.unwrap_or_else(|_| Err(SealError::NoRootKey("the node is stopping".to_owned())))
     }
 
-    /// What this node can say of the ring. Without a root key, it repeats what it has said of the same versions.
+    /// What this node can say of the ring. It leaves out a version under which a key of the cluster would be lost. Without a
+    /// root key, it repeats what it has said of the same versions.
     fn ring_note(&self, state: &ClusterState, ring: &Ring, root: Option<&RootKey>) -> RingNote {
         let node = self.cluster.node_id();
-        let versions: Vec<u32> = ring.versions().collect();
+        let usable = state.ring.iter().filter(|version| keeps_keys(state, ring, version));
+        let versions: Vec<u32> =
+            usable.map(|version| version.version).filter(|v| ring.versions().any(|o| o == *v)).collect();
         let seals = match root {
-            Some(root) => seals_that_open(state, ring, root),
+            Some(root) => seals_that_open(state, ring, &versions, root),
             None => {
                 note_of(state, node).filter(|note| note.versions == versions).map_or_else(Vec::new, |n| n.seals.clone())
             }
@@ -138,10 +148,9 @@ fn note_of(state: &ClusterState, node: u64) -> Option<&RingNote> {
     state.ring_notes.iter().find(|note| note.node == node)
 }
 
-/// The seals whose wraps of all open versions this root key opens, in order.
-fn seals_that_open(state: &ClusterState, ring: &Ring, root: &RootKey) -> Vec<SealId> {
-    let opens = |version: &u32, seal: &Seal| opened_wrap(state, ring, root, seal.id, *version);
-    let opens_all = |seal: &&Seal| ring.versions().all(|version| opens(&version, seal));
+/// The seals whose wraps of all these versions this root key opens, in order.
+fn seals_that_open(state: &ClusterState, ring: &Ring, versions: &[u32], root: &RootKey) -> Vec<SealId> {
+    let opens_all = |seal: &&Seal| versions.iter().all(|version| opened_wrap(state, ring, root, seal.id, *version));
     let mut seals: Vec<_> = state.seals.iter().filter(opens_all).map(|seal| seal.id).collect();
     seals.sort_unstable();
     seals

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::decode_error::DecodeError;
-use super::ring::{RingNote, RingVersion, Seal};
+use super::ring::{RingNote, RingVersion, Seal, sealed_integrity_key_from_wire, sealed_integrity_key_to_wire};
 use super::stored::Stored;
 use super::wire;
 use crate::crypto::{ClusterPublicKey, SealedIntegrityKey};
@@ -117,25 +117,18 @@ impl ClusterState {
 
 impl ClusterSecrets {
     fn integrity_keys_to_wire(&self) -> wire::IntegrityKeys {
-        let keys = self.integrity_keys.iter();
-        wire::IntegrityKeys {
-            active: self.active_integrity_key,
-            keys: keys
-                .map(|key| wire::SealedIntegrityKey { version: key.version, sealed: key.sealed.clone().into() })
-                .collect(),
-        }
+        let keys = self.integrity_keys.iter().map(sealed_integrity_key_to_wire).collect();
+        wire::IntegrityKeys { active: self.active_integrity_key, keys }
     }
 
     fn from_wire(wire: &wire::Cluster) -> Result<Self, DecodeError> {
         let public_key = wire.public_key.as_ref().try_into().map_err(|_| DecodeError("public key"))?;
         let keys = wire.integrity_keys.as_ref().ok_or(DecodeError("integrity keys"))?;
-        let sealed =
-            |key: &wire::SealedIntegrityKey| SealedIntegrityKey { version: key.version, sealed: key.sealed.to_vec() };
         Ok(Self {
             public_key: ClusterPublicKey::from_bytes(public_key),
             sealed_key: wire.sealed_key.clone(),
             active_integrity_key: keys.active,
-            integrity_keys: keys.keys.iter().map(sealed).collect(),
+            integrity_keys: keys.keys.iter().map(sealed_integrity_key_from_wire).collect(),
         })
     }
 }
@@ -167,14 +160,15 @@ impl fmt::Debug for ClusterId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{RingLink, SealId};
+    use crate::state::{ResealedKeys, RingLink, SealId};
 
     #[test]
     fn the_facts_round_trip_with_and_without_a_date() {
         let wraps = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let first = RingVersion { version: 1, wraps: wraps.clone(), link: None };
+        let first = RingVersion::first(1, wraps.clone());
         let link = Some(RingLink { previous: 1, sealed: Bytes::from_static(b"three") });
-        let second = RingVersion { version: 2, wraps, link };
+        let resealed = Some(ResealedKeys { cluster_key: Bytes::from_static(b"key"), integrity_keys: Vec::new() });
+        let second = RingVersion { version: 2, wraps, link, resealed };
         let dated = ClusterState {
             id: ClusterId([7; 16]),
             level: 1,

@@ -42,7 +42,7 @@ pub(crate) use operation::every_operation;
 pub use operation::{Init, KeySeen, Operation, Use};
 pub use outcome::{Outcome, RecordedOutcome, UnknownOutcome};
 pub use record::{CreationId, KeyRecord, RecordError};
-pub use ring::{RingLink, RingNote, RingVersion, Seal, SealId};
+pub use ring::{ResealedKeys, RingLink, RingNote, RingVersion, Seal, SealId};
 pub use ring_change::RingChange;
 #[cfg(test)]
 pub(crate) use ring_change::every_ring_change;

@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::decode_error::DecodeError;
 use super::wire;
+use crate::crypto::SealedIntegrityKey;
 
 /// One version of the key ring, wrapped for the seals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct RingVersion {
     /// Its key, sealed under another version. The first version does not have this, and a version loses it when that
     /// other one is dropped.
     pub link: Option<RingLink>,
+    /// The keys of the cluster, sealed under this version. Only a version that is added and not yet active has them.
+    pub resealed: Option<ResealedKeys>,
+}
+
+/// The keys of the cluster as they are once another ring version is active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResealedKeys {
+    /// The private half of the cluster key, sealed.
+    pub cluster_key: Bytes,
+    /// Every version of the integrity keys.
+    pub integrity_keys: Vec<SealedIntegrityKey>,
 }
 
 /// The key of a ring version, sealed under the version that was active when it was added.
@@ -63,17 +75,46 @@ impl RingVersion {
         Ok(Self::from_wire(wire))
     }
 
+    /// A version that a root key wraps and that nothing else seals, as the first one.
+    pub fn first(version: u32, wraps: Vec<Bytes>) -> Self {
+        Self { version, wraps, link: None, resealed: None }
+    }
+
     pub(super) fn to_wire(&self) -> wire::RingVersion {
-        let (previous, sealed) =
-            self.link.as_ref().map_or((0, Bytes::new()), |link| (link.previous, link.sealed.clone()));
-        wire::RingVersion { version: self.version, wraps: self.wraps.clone(), previous, sealed_by_previous: sealed }
+        let (previous, sealed_by_previous) = match &self.link {
+            Some(link) => (link.previous, link.sealed.clone()),
+            None => (0, Bytes::new()),
+        };
+        let resealed = self.resealed.as_ref().map(ResealedKeys::to_wire);
+        wire::RingVersion { version: self.version, wraps: self.wraps.clone(), previous, sealed_by_previous, resealed }
     }
 
     pub(super) fn from_wire(wire: wire::RingVersion) -> Self {
         let link = RingLink { previous: wire.previous, sealed: wire.sealed_by_previous };
         let is_set = link.previous != 0 || !link.sealed.is_empty();
-        Self { version: wire.version, wraps: wire.wraps, link: is_set.then_some(link) }
+        let resealed = wire.resealed.map(ResealedKeys::from_wire);
+        Self { version: wire.version, wraps: wire.wraps, link: is_set.then_some(link), resealed }
     }
+}
+
+impl ResealedKeys {
+    fn to_wire(&self) -> wire::ResealedKeys {
+        let integrity_keys = self.integrity_keys.iter().map(sealed_integrity_key_to_wire).collect();
+        wire::ResealedKeys { cluster_key: self.cluster_key.clone(), integrity_keys }
+    }
+
+    fn from_wire(wire: wire::ResealedKeys) -> Self {
+        let integrity_keys = wire.integrity_keys.iter().map(sealed_integrity_key_from_wire).collect();
+        Self { cluster_key: wire.cluster_key, integrity_keys }
+    }
+}
+
+pub(super) fn sealed_integrity_key_to_wire(key: &SealedIntegrityKey) -> wire::SealedIntegrityKey {
+    wire::SealedIntegrityKey { version: key.version, sealed: key.sealed.clone().into() }
+}
+
+pub(super) fn sealed_integrity_key_from_wire(wire: &wire::SealedIntegrityKey) -> SealedIntegrityKey {
+    SealedIntegrityKey { version: wire.version, sealed: wire.sealed.to_vec() }
 }
 
 impl SealId {

@@ -79,11 +79,12 @@ impl RingChange {
 /// One of each, for tests that must hold for all.
 #[cfg(test)]
 pub(crate) fn every_ring_change() -> Vec<RingChange> {
-    use super::ring::RingLink;
+    use super::ring::{ResealedKeys, RingLink};
     let (id, sealed) = (SealId([5; 16]), Bytes::from_static(b"sealed"));
     let link = Some(RingLink { previous: 1, sealed: sealed.clone() });
+    let resealed = Some(ResealedKeys { cluster_key: sealed.clone(), integrity_keys: Vec::new() });
     vec![
-        RingChange::AddVersion(RingVersion { version: 2, wraps: vec![sealed.clone()], link }),
+        RingChange::AddVersion(RingVersion { version: 2, wraps: vec![sealed.clone()], link, resealed }),
         RingChange::ActivateVersion { version: 2 },
         RingChange::DropVersion { version: 1 },
         RingChange::AddSeal { seal: Seal { id, name: "second".to_owned() }, wraps: vec![(1, sealed)] },

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::crypto::{RingWrap, is_link};
+use crate::crypto::{RingWrap, SealedIntegrityKey, is_link, ring_version_of};
 use crate::policy::KeyName;
 use crate::state::change::{Change, Current, Decision};
-use crate::state::{ClusterState, Outcome, RingChange, RingNote, RingVersion, Seal, SealId};
+use crate::state::{
+    ClusterSecrets, ClusterState, Outcome, ResealedKeys, RingChange, RingNote, RingVersion, Seal, SealId,
+};
 
 /// The most bytes of the facts about a cluster. An entry of a snapshot must hold them.
 pub(super) const MAX_CLUSTER_BYTES: usize = 64 * 1024;
@@ -49,8 +51,10 @@ fn add_version(new: &RingVersion, cluster: &ClusterState) -> Result<ClusterState
     if seals.iter().collect::<BTreeSet<_>>().len() < seals.len() {
         return Err(Outcome::Malformed);
     }
+    let resealed = new.resealed.as_ref().filter(|keys| are_under(new.version, keys)).ok_or(Outcome::Malformed)?;
     let is_known = |id: &SealId| cluster.seals.iter().any(|seal| seal.id == *id);
-    if new.version != last + 1 || link.previous != cluster.active_ring_version || !seals.iter().all(is_known) {
+    let is_next = new.version == last + 1 && link.previous == cluster.active_ring_version;
+    if !is_next || !seals.iter().all(is_known) || !have_same_versions(resealed, &cluster.secrets) {
         return Err(Outcome::RingChanged);
     }
     if cluster.ring.len() >= MAX_RING_VERSIONS {
@@ -70,7 +74,16 @@ fn activate(version: u32, cluster: &ClusterState, current: Current<'_>) -> Resul
     if !every_member(cluster, current, is_ready) {
         return Err(Outcome::RingNotOpened);
     }
-    Ok(ClusterState { active_ring_version: version, ..cluster.clone() })
+    let resealed = find(version, cluster)?.resealed.clone();
+    let resealed = resealed.filter(|keys| have_same_versions(keys, &cluster.secrets)).ok_or(Outcome::RingChanged)?;
+    let ResealedKeys { cluster_key: sealed_key, integrity_keys } = resealed;
+    let secrets = ClusterSecrets { sealed_key, integrity_keys, ..cluster.secrets.clone() };
+    let mut changed = ClusterState { active_ring_version: version, secrets, ..cluster.clone() };
+    // A version that was passed over is never activated.
+    for passed in changed.ring.iter_mut().filter(|passed| passed.version <= version) {
+        passed.resealed = None;
+    }
+    Ok(changed)
 }
 
 /// Drops a version. Another version may be sealed under it, so every member must open the others by wraps alone. A version
@@ -80,7 +93,7 @@ fn drop_version(version: u32, cluster: &ClusterState, current: Current<'_>) -> R
     if version == cluster.active_ring_version {
         return Err(Outcome::RingVersionActive);
     }
-    if (current.records_under)(version) > 0 {
+    if (current.records_under)(version) > 0 || seals_secrets(version, &cluster.secrets) {
         return Err(Outcome::RingVersionInUse);
     }
     let needed = needed_versions(cluster, Some(version));
@@ -183,6 +196,24 @@ fn needed_versions(cluster: &ClusterState, without: Option<u32>) -> Vec<u32> {
 
 fn find(version: u32, cluster: &ClusterState) -> Result<&RingVersion, Outcome> {
     cluster.ring.iter().find(|found| found.version == version).ok_or(Outcome::RingVersionNotFound)
+}
+
+/// Whether all keys of the cluster are sealed under this version here.
+fn are_under(version: u32, keys: &ResealedKeys) -> bool {
+    let sealed = keys.integrity_keys.iter().map(|key| &key.sealed[..]).chain([&keys.cluster_key[..]]);
+    sealed.into_iter().all(|sealed| ring_version_of(sealed) == Some(version))
+}
+
+/// Whether these are the integrity keys that the cluster has. Another version may have been added meanwhile.
+fn have_same_versions(keys: &ResealedKeys, secrets: &ClusterSecrets) -> bool {
+    let versions = |keys: &[SealedIntegrityKey]| keys.iter().map(|key| key.version).collect::<Vec<_>>();
+    versions(&keys.integrity_keys) == versions(&secrets.integrity_keys)
+}
+
+/// Whether a key of the cluster is sealed under this version.
+fn seals_secrets(version: u32, secrets: &ClusterSecrets) -> bool {
+    let sealed = secrets.integrity_keys.iter().map(|key| &key.sealed[..]).chain([&secrets.sealed_key[..]]);
+    sealed.into_iter().any(|sealed| ring_version_of(sealed) == Some(version))
 }
 
 /// The seal that a wrap names. `None` for a wrap of another form.

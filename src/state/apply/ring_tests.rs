@@ -6,8 +6,10 @@ use bytes::Bytes;
 
 use super::tests::{ADMIN, command};
 use super::*;
+use crate::crypto::SealedIntegrityKey;
 use crate::state::{
-    ClusterId, IncarnationId, Memory, RequestId, RingChange, RingLink, RingNote, RingVersion, Seal, SealId,
+    ClusterId, ClusterSecrets, IncarnationId, Memory, RequestId, ResealedKeys, RingChange, RingLink, RingNote,
+    RingVersion, Seal, SealId,
 };
 use crate::test_vectors::no_secrets;
 
@@ -27,9 +29,13 @@ impl World {
         let cluster = ClusterState {
             id: ClusterId([0; 16]),
             incarnation: IncarnationId([0; 16]),
-            secrets: no_secrets(),
+            secrets: ClusterSecrets {
+                sealed_key: sealed_under(1),
+                integrity_keys: resealed(1, &[1]).integrity_keys,
+                ..no_secrets()
+            },
             level: 1,
-            ring: vec![RingVersion { version: 1, wraps: vec![wrap(FIRST)], link: None }],
+            ring: vec![RingVersion::first(1, vec![wrap(FIRST)])],
             active_ring_version: 1,
             time_ns: 0,
             created_at: None,
@@ -106,7 +112,19 @@ fn wrap(seal: SealId) -> Bytes {
 fn added(version: u32, previous: u32, seals: &[SealId]) -> RingVersion {
     let sealed = [&[1][..], &[8; 60]].concat().into();
     let wraps = seals.iter().map(|seal| wrap(*seal)).collect();
-    RingVersion { version, wraps, link: Some(RingLink { previous, sealed }) }
+    let link = Some(RingLink { previous, sealed });
+    RingVersion { version, wraps, link, resealed: Some(resealed(version, &[1])) }
+}
+
+/// A key of the cluster, sealed under this version.
+fn sealed_under(version: u32) -> Bytes {
+    [&[1][..], &version.to_be_bytes(), &[9; 60]].concat().into()
+}
+
+/// All keys of the cluster, with these versions of the integrity keys.
+fn resealed(version: u32, integrity: &[u32]) -> ResealedKeys {
+    let key = |number: &u32| SealedIntegrityKey { version: *number, sealed: sealed_under(version).to_vec() };
+    ResealedKeys { cluster_key: sealed_under(version), integrity_keys: integrity.iter().map(key).collect() }
 }
 
 #[test]
@@ -132,6 +150,30 @@ fn a_version_becomes_active_once_every_member_has_noted_it() {
 }
 
 #[test]
+fn the_keys_of_the_cluster_change_with_the_active_version() {
+    let mut world = World::new();
+    let other = RingVersion { resealed: Some(resealed(2, &[1, 2])), ..added(2, 1, &[FIRST]) };
+    assert_eq!(world.by_node(RingChange::AddVersion(other)), Outcome::RingChanged);
+    assert_eq!(world.add(2, 1, &[FIRST]), Outcome::Done);
+    assert_eq!(world.add(3, 1, &[FIRST]), Outcome::Done);
+    world.all_note(&[1, 2, 3], &[FIRST]);
+    assert_eq!(world.cluster.secrets.sealed_key, sealed_under(1));
+    assert_eq!(world.activate(3), Outcome::Done);
+    let ClusterSecrets { sealed_key, integrity_keys, .. } = world.cluster.secrets.clone();
+    assert_eq!((sealed_key, integrity_keys), (sealed_under(3), resealed(3, &[1]).integrity_keys));
+    assert!(world.cluster.ring.iter().all(|version| version.resealed.is_none()));
+    assert_eq!(world.drop_version(1), Outcome::Done);
+    // Another version of the integrity keys comes after a ring version was added. It must be added again.
+    assert_eq!(world.add(4, 3, &[FIRST]), Outcome::Done);
+    world.all_note(&[2, 3, 4], &[FIRST]);
+    world.cluster.secrets.integrity_keys = resealed(3, &[1, 2]).integrity_keys;
+    assert_eq!(world.activate(4), Outcome::RingChanged);
+    // A version that seals a key of the cluster stays.
+    world.cluster.secrets.sealed_key = sealed_under(2);
+    assert_eq!(world.drop_version(2), Outcome::RingVersionInUse);
+}
+
+#[test]
 fn an_added_version_has_the_next_number_and_is_sealed_under_the_active_one() {
     let mut world = World::new();
     assert_eq!(world.add(1, 1, &[FIRST]), Outcome::RingVersionExists);
@@ -144,6 +186,8 @@ fn an_added_version_has_the_next_number_and_is_sealed_under_the_active_one() {
         RingVersion { link: None, ..added(2, 1, &[FIRST]) },
         RingVersion { link: Some(RingLink { previous: 1, sealed: Bytes::new() }), ..added(2, 1, &[FIRST]) },
         RingVersion { wraps: vec![Bytes::from_static(b"wrap")], ..added(2, 1, &[FIRST]) },
+        RingVersion { resealed: None, ..added(2, 1, &[FIRST]) },
+        RingVersion { resealed: Some(resealed(1, &[1])), ..added(2, 1, &[FIRST]) },
     ] {
         assert_eq!(world.by_node(RingChange::AddVersion(malformed)), Outcome::Malformed);
     }
@@ -174,7 +218,7 @@ fn a_version_is_dropped_once_it_seals_nothing_and_every_member_opens_the_others_
     assert_eq!(world.drop_version(1), Outcome::RingNotOpened);
     world.note(2, &[1, 2], &[FIRST]);
     assert_eq!(world.drop_version(1), Outcome::Done);
-    assert_eq!(world.cluster.ring, [RingVersion { link: None, ..added(2, 1, &[FIRST]) }]);
+    assert_eq!(world.cluster.ring, [RingVersion::first(2, vec![wrap(FIRST)])]);
     assert!(world.cluster.ring_notes.iter().all(|note| note.versions == [2]));
 }
 
