@@ -13,7 +13,7 @@ use super::seal::{self, Pauses};
 use crate::config::Config;
 use crate::crypto::{Ring, RootKey, random};
 use crate::kms::{
-    OpenedRing, SealError, first_command, open_cluster, open_ring, wait_until_caught_up, wait_until_initialised,
+    OpenedRing, SealError, first_command, open_cluster, reopen_ring, wait_until_caught_up, wait_until_initialised,
 };
 use crate::raft::{
     Cluster, FirstStart, KeysError, KnownCluster, NotOpened, PeerListener, ShownSeal, StartError, StoredNode,
@@ -199,8 +199,11 @@ impl Joining<'_> {
         if (&state.ring, state.active_ring_version) == (&known.ring, known.active_ring_version) {
             return Ok(OpenedRing { cluster_id: state.id, ring });
         }
-        let open = |root| open_ring(state.id, &state.ring, state.active_ring_version, &root);
-        let ring = self.root_key().and_then(open).map_err(JoinError::Sealed)?;
+        // A version that was added meanwhile opens under one that is open. So this seldom needs the root key, which the
+        // node may not be able to read any more.
+        let ring = reopen_ring(&state, &ring, None)
+            .or_else(|_| self.root_key().and_then(|root| reopen_ring(&state, &ring, Some(&root))))
+            .map_err(JoinError::Sealed)?;
         Ok(OpenedRing { cluster_id: state.id, ring })
     }
 
