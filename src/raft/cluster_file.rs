@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::adapter::metrics::Metrics;
 use super::protocol::membership::encode_membership;
 use crate::crypto::IntegrityKeys;
 use crate::state::{ClusterState, RingVersion};
-use crate::store::{ClusterFacts, ClusterFile, Owner, Progress, View};
+use crate::store::{ClusterFacts, ClusterFile, LogStore, Owner, Progress, View};
 
 /// The shortest pause between two looks at whether something changed. The node applies far more often than that.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -25,26 +26,16 @@ pub(super) const CANNOT_WRITE: &str =
 
 /// Writes the cluster's facts and its members to `cluster.id` whenever they change.
 pub(super) struct ClusterFileKeeper {
-    file: Arc<Mutex<ClusterFile>>,
-    integrity: IntegrityKeys,
-    owner: Owner,
-    admission: Bytes,
-    view: Arc<View>,
-    metrics: Metrics,
+    pub file: Arc<Mutex<ClusterFile>>,
+    pub integrity: IntegrityKeys,
+    pub owner: Owner,
+    pub admission: Bytes,
+    pub log: LogStore,
+    pub view: Arc<View>,
+    pub metrics: Metrics,
 }
 
 impl ClusterFileKeeper {
-    /// `noted` is what the node noted last. Its owner and its admission stay.
-    pub(super) fn new(
-        file: Arc<Mutex<ClusterFile>>,
-        integrity: IntegrityKeys,
-        noted: &ClusterFacts,
-        view: Arc<View>,
-        metrics: Metrics,
-    ) -> Self {
-        Self { file, integrity, owner: noted.owner, admission: noted.admission.clone(), view, metrics }
-    }
-
     /// Writes the file after each change, apart from the task that applies entries. Returns when consensus ends.
     pub(super) async fn follow(self: Arc<Self>, mut progress: watch::Receiver<Progress>) {
         loop {
@@ -78,7 +69,18 @@ impl ClusterFileKeeper {
         if file.facts() == Some(&facts) {
             return Ok(());
         }
+        if file.facts().is_some_and(|noted| noted.founding.is_some()) {
+            // The founding document goes now. What replaces it is in the log, which openraft applies before it is durable.
+            self.make_log_durable()?;
+        }
         file.write(facts, &self.integrity)
+    }
+
+    /// Waits until everything in the log so far is durable.
+    fn make_log_durable(&self) -> io::Result<()> {
+        let (sender, durable) = sync_channel(1);
+        self.log.append([], Box::new(move |result| drop(sender.send(result))))?;
+        durable.recv().map_err(io::Error::other)?
     }
 
     /// Whether the file durably holds this key ring.

@@ -15,6 +15,7 @@ use super::joining::document::{DocumentError, FirstCommandRefused, FoundingDocum
 use super::joining::founding::{FoundingTask, id_of};
 use super::joining::local::{FirstStart, Founder, LocalFounder};
 use super::joining::shown_seal::ShownSeal;
+use super::joining::wraps;
 use super::log_follow::{LogSource, OwnLogs};
 use super::peer_port::admission::Admission;
 use super::peer_port::listener;
@@ -177,6 +178,7 @@ impl PeerListener {
             failure: failure.clone(),
             logs: OwnLogs::new(logs),
             refusals: Arc::default(),
+            wraps: Arc::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;
@@ -245,6 +247,11 @@ impl PeerListener {
                 }
             }
         }
+        if let Some(facts) = self.newest_in_file()
+            && let Some((facts, keys)) = self.fetch_keys(facts, &open).await
+        {
+            return self.belongs_to(facts, keys);
+        }
         let stored = self.stored_facts().await;
         match stored.map(|facts| (open(&facts.cluster), facts)) {
             Some((Ok(keys), facts)) => self.belongs_to(facts, keys),
@@ -253,6 +260,29 @@ impl PeerListener {
             }
             None => Err(refused.map_or_else(|| KeysError::Start(self.cluster_unknown()), KeysError::Sealed)),
         }
+    }
+
+    /// Opens the keys with the wraps that a member has now, and notes those.
+    async fn fetch_keys<E>(
+        &self,
+        noted: ClusterFacts,
+        open: impl Fn(&ClusterState) -> Result<ClusterKeys, NotOpened<E>>,
+    ) -> Option<(ClusterFacts, ClusterKeys)> {
+        for cluster in wraps::fetch(&self.links, &noted).await {
+            let Ok(keys) = open(&cluster) else { continue };
+            let facts = ClusterFacts { cluster, ..noted };
+            let mut file = self.local.file.lock();
+            // Everything else in the file counts only with a tag that holds.
+            if !file.verify(&keys.integrity) {
+                return None;
+            }
+            if let Err(error) = file.write(facts.clone(), &keys.integrity) {
+                tracing::warn!(%error, "{}", cluster_file::CANNOT_WRITE);
+            }
+            tracing::info!("this node opened its key ring with wraps that it fetched from a member");
+            return Some((facts, keys));
+        }
+        None
     }
 
     fn newest_in_file(&self) -> Option<ClusterFacts> {
@@ -322,7 +352,7 @@ impl PeerListener {
     ///
     /// # Errors
     /// The store cannot be opened, or the disk failed.
-    pub async fn open_store(self, cluster: KnownCluster) -> Result<StoredNode, StartError> {
+    pub async fn open_store(self, mut cluster: KnownCluster) -> Result<StoredNode, StartError> {
         let keys = StoreKeys {
             cluster: cluster.facts.cluster.id,
             incarnation: cluster.facts.cluster.incarnation,
@@ -334,12 +364,12 @@ impl PeerListener {
             if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys) }
         });
         let store = opened.await?;
-        if let Some(founder) = &cluster.founder {
+        if let Some(founder) = &mut cluster.founder {
             if is_new {
                 self.local.note_stage(founder, FoundingStage::Stored).await?;
             }
             if stage < Some(FoundingStage::Begun) {
-                self.founding().begin(founder).await?;
+                *founder = self.founding().begin(Arc::clone(founder)).await?;
             }
         }
         Ok(StoredNode { listener: self, cluster, store })

@@ -19,6 +19,7 @@ use super::forwarding::leader::Leadership;
 use super::forwarding::writes::WriteQueue;
 use super::integrity::digest_check::DigestCheck;
 use super::joining::first_command::FirstCommand;
+use super::joining::first_entry;
 use super::leases::digest_exchange::DigestExchange;
 use super::leases::fence::Fence;
 use super::leases::grants::LeaseGrants;
@@ -58,7 +59,7 @@ impl PreparedNode {
         };
         // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
         drop(listener.running.set(answering));
-        let cluster_file = keeper(&listener, &cluster, &view, &raft);
+        let cluster_file = keeper(&listener, &cluster, &log, &view, &raft);
         let writes = WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending);
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
         let lease = HeldLease::new(consistency, reads.clone(), progress.clone());
@@ -109,8 +110,9 @@ impl PreparedNode {
     async fn consensus(self, pending: Pending, dispute: Dispute) -> Result<(Started, Raft), StartError> {
         let Self { listener, cluster, log, snapshots, keystore } = self;
         show_members(&listener, &keystore);
-        let state = log.state()?;
-        let is_untouched = state.last.is_none() && state.vote.is_none();
+        if let Some(founder) = &cluster.founder {
+            first_entry::append(&log, &founder.document.members).await?;
+        }
         // openraft may purge the log up to the last applied entry. By then that entry must be durable in the keystore.
         let durable = keystore.checkpoint();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
@@ -119,19 +121,26 @@ impl PreparedNode {
         let raft =
             Raft::new(listener.owner.node_id, raft_config(&listener.config)?, network, storage, state_machine).await;
         let raft = raft.map_err(|error| StartError::Consensus(error.to_string()))?;
-        // Every founder initialises with the members of the founding document, so that each has the same first entry. A node
-        // whose log is not empty, or that has voted, must not: another founder then gives it that entry.
-        if let (Some(founder), true) = (&cluster.founder, is_untouched) {
-            let members = founder.document.members.clone();
-            raft.initialize(members).await.map_err(|error| StartError::Consensus(error.to_string()))?;
-        }
         Ok((Started { listener, cluster, log, snapshots }, raft))
     }
 }
 
-fn keeper(listener: &PeerListener, cluster: &KnownCluster, view: &Arc<View>, raft: &Raft) -> Arc<ClusterFileKeeper> {
-    let (file, integrity) = (Arc::clone(&listener.local.file), cluster.keys.integrity.clone());
-    Arc::new(ClusterFileKeeper::new(file, integrity, &cluster.facts, Arc::clone(view), Metrics::of(raft)))
+fn keeper(
+    listener: &PeerListener,
+    cluster: &KnownCluster,
+    log: &LogStore,
+    view: &Arc<View>,
+    raft: &Raft,
+) -> Arc<ClusterFileKeeper> {
+    Arc::new(ClusterFileKeeper {
+        file: Arc::clone(&listener.local.file),
+        integrity: cluster.keys.integrity.clone(),
+        owner: listener.owner,
+        admission: cluster.facts.admission.clone(),
+        log: log.clone(),
+        view: Arc::clone(view),
+        metrics: Metrics::of(raft),
+    })
 }
 
 /// Starts the tasks that build snapshots and make the keystore durable.

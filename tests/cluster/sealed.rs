@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keyraft::config::SealConfig;
+use keyraft::crypto::RootKey;
 use serde_json::{Value, json};
 
 use super::{cluster, three_nodes};
@@ -349,6 +350,28 @@ async fn a_sealed_node_without_its_keystore_gets_it_from_a_peer_once_its_ring_is
     let status = cluster.wait_for_state(node, "sealed").await;
     assert!(status["cluster_id"].is_string(), "{status}");
     keys.give_back(&cluster, node);
+    cluster.wait_for_state(node, "serving").await;
+    user.assert_decrypts(node, &data_keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// Its `cluster.id` has no wrap that its new root key opens. The others have one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_node_fetches_wraps_that_were_added_while_it_was_down() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let data_keys = user.create_many("before", 3).await;
+    let node = cluster.follower().await;
+    cluster.stop(node).await;
+    let (root, path) = (RootKey::random(), cluster.certificates().file("second.key"));
+    fs::write(&path, &*root.to_base64()).expect("the folder is writable");
+    cluster.config_mut(node).seal = SealConfig::File(path);
+    cluster.begin_nodes(&[node]).await;
+    cluster.wait_for_state(node, "sealed").await;
+    let kms = cluster.node((node + 1) % 3).kms().expect("the node serves");
+    let by = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    kms.add_seal("second", &root, by).await.expect("the cluster takes a second seal");
+    cluster.try_seal(node);
     cluster.wait_for_state(node, "serving").await;
     user.assert_decrypts(node, &data_keys).await;
     cluster.assert_equal_digests().await;

@@ -57,6 +57,8 @@ pub(in crate::raft) enum DocumentError {
          all of them, and start them again: a cluster that has not begun holds no key"
     )]
     OtherNode,
+    #[error("it takes the founding document only from the first node of cluster.peers")]
+    OtherSender,
     #[error("the founding document lacks a signature of the cluster")]
     NotAdmitted,
     #[error("it has another root key: every node needs the same one (seal): {0}")]
@@ -149,7 +151,8 @@ impl FoundingDocument {
         })
     }
 
-    /// Checks that this is the first start of which this node is a founder.
+    /// Checks that this is the first start of which this node is a founder, and that the first node of the list hands it
+    /// over, which has the key `from`.
     ///
     /// # Errors
     /// Why this node must not note the document.
@@ -157,6 +160,7 @@ impl FoundingDocument {
         &self,
         own: Owner,
         own_key: Identity,
+        from: Identity,
         peers: &[PeerConfig],
     ) -> Result<(), DocumentError> {
         let named = |member: &Member| {
@@ -167,6 +171,9 @@ impl FoundingDocument {
             || !self.members.values().map(named).eq(peers.iter().cloned())
         {
             return Err(DocumentError::OtherPeers);
+        }
+        if self.members.values().next().is_none_or(|first| first.key != from) {
+            return Err(DocumentError::OtherSender);
         }
         let is_own = |member: &Member| member.store_id == own.store_id && member.key == own_key;
         if !self.members.get(&own.node_id).is_some_and(is_own) {
@@ -192,7 +199,8 @@ impl FoundingDocument {
     }
 }
 
-fn membership(members: &BTreeMap<NodeId, Member>) -> Membership {
+/// The first membership, in which every member votes.
+pub(super) fn membership(members: &BTreeMap<NodeId, Member>) -> Membership {
     Membership::new(vec![members.keys().copied().collect()], members.clone())
         .expect("the voters of a first membership are its members")
 }

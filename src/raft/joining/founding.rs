@@ -2,6 +2,7 @@
 //! part once all have noted it (design, "First start").
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,12 +71,16 @@ impl FoundingTask<'_> {
         }
     }
 
-    /// Waits until every founder has noted the document, and notes that durably. After this the cluster has begun.
-    pub(in crate::raft) async fn begin(&self, founder: &Arc<Founder>) -> std::io::Result<()> {
+    /// Waits until every founder has noted the document, and notes that durably. After this the cluster has begun. Returns
+    /// the document with which it begins.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(in crate::raft) async fn begin(&self, mut founder: Arc<Founder>) -> io::Result<Arc<Founder>> {
         self.links.set_members(founder.document.members.clone());
-        let clients = self.member_clients(founder);
+        let clients = self.member_clients(&founder);
         loop {
-            let missing = if self.is_first() { self.hand_to_all(founder).await } else { Vec::new() };
+            let missing = if self.is_first() { self.hand_to_all(&founder).await } else { Vec::new() };
             if self.is_first() && missing.is_empty() {
                 break;
             }
@@ -83,13 +88,36 @@ impl FoundingTask<'_> {
             if unsure.is_empty() {
                 break;
             }
+            if self.is_first()
+                && let Some(remade) = self.found_again(&founder).await?
+            {
+                founder = remade;
+                continue;
+            }
             self.waits.set_peers(if self.is_first() { missing } else { unsure });
             tokio::time::sleep(if self.is_first() { RETRY } else { BEGUN_RETRY }).await;
         }
         self.waits.set_peers(Vec::new());
-        self.local.note_stage(founder, FoundingStage::Begun).await?;
+        self.local.note_stage(&founder, FoundingStage::Begun).await?;
         self.local.set_begun();
-        Ok(())
+        self.links.set_members(founder.document.members.clone());
+        Ok(founder)
+    }
+
+    /// Notes a document with other members, if every other node is blank and one of them is not the one in the document:
+    /// somebody replaced it, or corrected its address. No other node holds the document then, and no node can have begun.
+    async fn found_again(&self, founder: &Arc<Founder>) -> io::Result<Option<Arc<Founder>>> {
+        let answers = futures::future::join_all(self.others().map(|peer| self.ask(peer))).await;
+        let mut members = self.own_member();
+        for answer in answers {
+            let Answer::Blank(id, member, _) = answer else { return Ok(None) };
+            members.insert(id, member);
+        }
+        if members == founder.document.members || alike(&members).is_some() {
+            return Ok(None);
+        }
+        tracing::info!("a founder was replaced before the cluster began: this node makes the founding document again");
+        self.local.note_again(founder, members).await.map(Some)
     }
 
     fn is_first(&self) -> bool {

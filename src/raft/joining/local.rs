@@ -139,6 +139,12 @@ impl LocalFounder {
         FounderAnswer { stage: stage.into(), peer_list, sealed }
     }
 
+    /// What `cluster.id` says about this node's cluster, if the keys of that are open.
+    pub(in crate::raft) fn open_cluster(&self) -> Option<ClusterState> {
+        let is_open = matches!(&*self.stage.borrow(), Stage::Noted(_) | Stage::Begun);
+        self.file.lock().facts().filter(|_| is_open).map(|facts| facts.cluster.clone())
+    }
+
     /// Makes the founding document with these members and notes it. The caller may block.
     ///
     /// # Errors
@@ -151,17 +157,17 @@ impl LocalFounder {
         Ok(self.note(document, keys)?)
     }
 
-    /// Notes a founding document that another founder hands over, unless this node has noted another one. The caller may
+    /// Notes a founding document that the node with the key `from` hands over, unless this node has noted another one. The caller may
     /// block.
     ///
     /// # Errors
     /// Why this node does not note it.
-    pub(in crate::raft) fn take(&self, bytes: Bytes) -> Result<(), NotNoted> {
+    pub(in crate::raft) fn take(&self, bytes: Bytes, from: Identity) -> Result<(), NotNoted> {
         if self.has_noted(&bytes)? {
             return Ok(());
         }
         let document = FoundingDocument::decode(bytes.clone())?;
-        document.check(self.owner, self.own_key, &self.peers)?;
+        document.check(self.owner, self.own_key, from, &self.peers)?;
         let keys = (self.first_start.open)(&document.cluster).map_err(DocumentError::OtherRootKey)?;
         self.note(document, keys)?;
         if self.has_noted(&bytes)? { Ok(()) } else { Err(NotNoted::NotReady) }
@@ -187,6 +193,25 @@ impl LocalFounder {
             self.stage.send_replace(Stage::Noted(Arc::new(Founder { document, keys })));
         }
         Ok(())
+    }
+
+    /// Notes the document again with other members, for a founder that alone holds it. Its command and its keys stay, because
+    /// the store has been made with these keys.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(in crate::raft) async fn note_again(
+        &self,
+        founder: &Founder,
+        members: BTreeMap<NodeId, Member>,
+    ) -> io::Result<Arc<Founder>> {
+        let (document, keys) = (&founder.document, founder.keys.clone());
+        let (command, cluster) = (document.first_command.clone(), document.cluster.clone());
+        let document = FoundingDocument::make(command, cluster, members, &keys);
+        let founder = Arc::new(Founder { document, keys });
+        self.note_stage(&founder, FoundingStage::Stored).await?;
+        self.set_noted(Arc::clone(&founder));
+        Ok(founder)
     }
 
     /// Notes durably that this founder has come this far.

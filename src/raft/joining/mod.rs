@@ -2,6 +2,8 @@
 
 pub(in crate::raft) mod document;
 pub(in crate::raft) mod first_command;
+pub(in crate::raft) mod first_entry;
 pub(in crate::raft) mod founding;
 pub(in crate::raft) mod local;
 pub(in crate::raft) mod shown_seal;
+pub(in crate::raft) mod wraps;

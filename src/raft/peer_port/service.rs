@@ -12,6 +12,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendEr
 
 use super::connection::ConnectedPeer;
 use super::refusals::Refusals;
+use super::wraps_limit::WrapsLimit;
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
@@ -38,8 +39,9 @@ use crate::raft::protocol::wire::{
     AppendReply, AppendRequest, DigestReply, DigestRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest,
     FoundReply, FoundRequest, FounderAnswer, FounderQuestion, InstallReply, LogLines, Proposals, ProposalsReply,
     ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest,
-    VoteReply, VoteRequest,
+    VoteReply, VoteRequest, WrapsReply, WrapsRequest,
 };
+use crate::state::ClusterState;
 use crate::store::{Progress, Snapshots, View};
 
 /// How many batches of one forwarding peer the node proposes at a time.
@@ -66,6 +68,7 @@ pub(in crate::raft) struct PeerService {
     pub failure: Failure,
     pub logs: OwnLogs,
     pub refusals: Arc<Refusals>,
+    pub wraps: Arc<WrapsLimit>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -105,14 +108,27 @@ impl Peer for PeerService {
     }
 
     async fn found(&self, request: Request<FoundRequest>) -> Result<Response<FoundReply>, Status> {
+        let from = connected(&request)?.key;
         let local = Arc::clone(&self.local);
-        let noted = tokio::task::spawn_blocking(move || local.take(request.into_inner().document)).await;
+        let noted = tokio::task::spawn_blocking(move || local.take(request.into_inner().document, from)).await;
         match noted.map_err(|panic| Status::internal(panic.to_string()))? {
             Ok(()) => Ok(Response::new(FoundReply {})),
             Err(NotNoted::Sealed(why)) => Err(sealed_status(&why)),
             Err(error @ NotNoted::NotReady) => Err(Status::unavailable(error.to_string())),
             Err(error) => Err(refused(&error)),
         }
+    }
+
+    async fn fetch_wraps(&self, request: Request<WrapsRequest>) -> Result<Response<WrapsReply>, Status> {
+        let peer = connected(&request)?;
+        self.links.sender(peer.key, &peer.preface)?;
+        let applied = self.running.get().and_then(|running| running.view.cluster());
+        let cluster = applied.map(|cluster| ClusterState::clone(&cluster)).or_else(|| self.local.open_cluster());
+        let cluster = cluster.ok_or_else(|| self.takes_no_part())?;
+        if !self.wraps.may_ask(peer.key) {
+            return Err(Status::resource_exhausted("it has just sent its wraps to the caller"));
+        }
+        Ok(Response::new(WrapsReply { cluster: ClusterState { time_ns: 0, ..cluster }.into_stored().bytes }))
     }
 
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
@@ -267,10 +283,15 @@ impl Peer for PeerService {
 
 /// The node that sent this call, if it connected for this purpose.
 fn caller<T>(request: &Request<T>, purpose: Purpose) -> Result<&ConnectedPeer, Status> {
-    let peer = request.extensions().get::<ConnectedPeer>();
-    let peer = peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))?;
+    let peer = connected(request)?;
     let may_call = peer.purpose == purpose;
     may_call.then_some(peer).ok_or_else(|| Status::permission_denied("the caller connected for other calls"))
+}
+
+/// The node at the other end of the connection on which this call came.
+fn connected<T>(request: &Request<T>) -> Result<&ConnectedPeer, Status> {
+    let peer = request.extensions().get::<ConnectedPeer>();
+    peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))
 }
 
 /// Reads a request to append. If this version cannot read the level of an entry, the node ends before it appends the
