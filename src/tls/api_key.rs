@@ -7,23 +7,19 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
-    SerialNumber,
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
+use super::ed25519::{self, SEED_LEN};
 use crate::clock;
 use crate::policy::Identity;
 
 const PREFIX: &str = "kes:v1:";
-const SEED_LEN: usize = 32;
 /// The only type of key that exists: an Ed25519 seed.
 const TYPE_ED25519: u8 = 0;
-/// What precedes an Ed25519 seed in PKCS#8 version 1 (RFC 8410, section 7). Every OpenSSL and Go reads version 1. Some
-/// do not read version 2, which also holds the public key.
-const PKCS8_V1: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 const VALIDITY: Duration = Duration::days(90);
 
 /// An API key. It is a private key, and only [`ApiKey::expose`] shows it.
@@ -61,11 +57,8 @@ impl ApiKey {
     /// # Errors
     /// [`ApiKeyError::Unusable`] when the system returns no random bytes.
     pub fn generate() -> Result<Self, ApiKeyError> {
-        let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| ApiKeyError::Unusable)?;
-        let pkcs8 = Zeroizing::new(pair.serialize_der());
-        // The seed begins at the same place in versions 1 and 2 of PKCS#8.
-        let seed = pkcs8.get(PKCS8_V1.len()..PKCS8_V1.len() + SEED_LEN).ok_or(ApiKeyError::Unusable)?;
-        Self::from_seed(seed)
+        let seed = ed25519::random_seed().map_err(|_| ApiKeyError::Unusable)?;
+        Self::from_seed(&*seed)
     }
 
     /// Returns the key as text. Show it only to the user who asked for it, and never log it.
@@ -127,10 +120,7 @@ impl FromStr for ApiKey {
 }
 
 fn key_pair(seed: &[u8; SEED_LEN]) -> Result<KeyPair, ApiKeyError> {
-    let mut pkcs8 = Zeroizing::new([0; PKCS8_V1.len() + SEED_LEN]);
-    pkcs8[..PKCS8_V1.len()].copy_from_slice(&PKCS8_V1);
-    pkcs8[PKCS8_V1.len()..].copy_from_slice(seed);
-    KeyPair::try_from(pkcs8.as_slice()).map_err(|_| ApiKeyError::Unusable)
+    ed25519::key_pair(seed).map_err(|_| ApiKeyError::Unusable)
 }
 
 fn now() -> OffsetDateTime {

@@ -9,6 +9,7 @@ mod certificate;
 mod certified;
 mod client;
 mod common;
+mod ed25519;
 mod files;
 mod handshake;
 mod peer;

@@ -2,16 +2,19 @@
 
 use std::fmt;
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519};
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519,
+    PublicKeyData as _,
+};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::ed25519;
+
 /// The subject of each certificate that a node makes for itself. No node looks at it.
 const SUBJECT: &str = "keyraft peer";
-/// How long PKCS#8 with an Ed25519 key is when it lacks the public key (RFC 8410, section 7).
-const LEN_WITHOUT_PUBLIC_KEY: usize = 48;
 
 /// A private Ed25519 key that a node made for itself. The cluster knows the node by this key.
 pub struct PeerKey(KeyPair);
@@ -26,7 +29,7 @@ pub enum PeerKeyError {
     #[error("TLS cannot use the key for peers: {0}")]
     Tls(#[from] rustls::Error),
     /// The text is not a key as [`PeerKey::pem`] writes it.
-    #[error("not an Ed25519 key in PKCS#8 and PEM")]
+    #[error("not an Ed25519 key in PEM with its public key")]
     Malformed,
 }
 
@@ -36,7 +39,7 @@ impl PeerKey {
     /// # Errors
     /// [`PeerKeyError::Library`] if the system returns no random bytes.
     pub fn generate() -> Result<Self, PeerKeyError> {
-        Ok(Self(KeyPair::generate_for(&PKCS_ED25519)?))
+        Ok(Self(ed25519::key_pair(&*ed25519::random_seed()?)?))
     }
 
     /// Reads a key that [`PeerKey::pem`] wrote.
@@ -46,15 +49,18 @@ impl PeerKey {
     pub fn from_pem(pem: &[u8]) -> Result<Self, PeerKeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| PeerKeyError::Malformed)?;
         let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(|_| PeerKeyError::Malformed)?;
-        // The public key beside the private one is the check sum: without it a changed bit would make another key.
-        let der = der.secret_pkcs8_der();
-        let is_whole = der.len() == LEN_WITHOUT_PUBLIC_KEY || der.ends_with(pair.public_key_raw());
-        is_whole.then_some(Self(pair)).ok_or(PeerKeyError::Malformed)
+        let public = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| PeerKeyError::Malformed)?;
+        // Without the public key to compare with, a changed bit would make another private key.
+        if *public != *pair.subject_public_key_info() {
+            return Err(PeerKeyError::Malformed);
+        }
+        Ok(Self(pair))
     }
 
-    /// Returns the key as PKCS#8 in PEM. Only the file of the key may hold it.
+    /// Returns the private key as PKCS#8 in PEM, and after it the public key. Only the file of the key may hold it.
     pub fn pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.serialize_pem())
+        let private = Zeroizing::new(self.0.serialize_pem());
+        Zeroizing::new(format!("{}{}", &*private, self.0.public_key_pem()))
     }
 
     /// Returns the key as handshakes take it.
@@ -104,9 +110,8 @@ mod tests {
     fn a_changed_byte_never_makes_another_key() {
         let key = PeerKey::generate().unwrap();
         let pem = key.pem();
-        let begin = pem.find('\n').unwrap() + 1;
         let end = pem.rfind("\n-----END").unwrap();
-        for place in begin..end {
+        for place in 0..end {
             let mut changed = pem.as_bytes().to_vec();
             changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
             if let Ok(read) = PeerKey::from_pem(&changed) {
