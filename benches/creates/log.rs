@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::future::join_all;
-use keyraft::crypto::Cipher;
+use keyraft::crypto::{Cipher, IntegrityKeys};
 use keyraft::policy::{ActionKind, Actor, Author, Identity, KeyAction};
-use keyraft::state::{Command, CreationId, KeyRecord, Operation, RequestId};
-use keyraft::store::{LogId, LogStore};
+use keyraft::state::{ClusterId, Command, CreationId, IncarnationId, KeyRecord, Operation, RequestId};
+use keyraft::store::{LogId, LogStore, Owner, StoreId, StoreKeys};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How many entries a second the writers append. Each writer waits until its entry is durable before it appends the next.
 pub async fn appends_a_second(dir: &Path, writers: usize, time: Duration) -> std::io::Result<f64> {
-    let log = LogStore::open(dir)?;
+    let log = open(dir)?;
     let next = Arc::new(Mutex::new(0));
     let begin = Instant::now() + WARM_UP;
     let appending = (0..writers).map(|_| tokio::spawn(append_until(log.clone(), Arc::clone(&next), begin, time)));
@@ -28,6 +28,14 @@ pub async fn appends_a_second(dir: &Path, writers: usize, time: Duration) -> std
     std::fs::remove_dir_all(dir)?;
     let count = counts.into_iter().map(|count| count.map_err(std::io::Error::other)?).sum::<std::io::Result<u32>>()?;
     Ok(f64::from(count) / time.as_secs_f64())
+}
+
+/// A new log, as a node has it that has never taken part.
+fn open(dir: &Path) -> std::io::Result<LogStore> {
+    let (cluster, incarnation) = (ClusterId([1; 16]), IncarnationId([2; 16]));
+    let keys = StoreKeys { cluster, incarnation, integrity: IntegrityKeys::generate() };
+    let owner = Owner { store_id: StoreId([3; 16]), node_id: 1 };
+    LogStore::create(dir, owner, &keys, None).map_err(std::io::Error::other)
 }
 
 async fn append_until(log: LogStore, next: Arc<Mutex<u64>>, begin: Instant, time: Duration) -> std::io::Result<u32> {

@@ -117,7 +117,8 @@ impl PreparedNode {
         let durable = keystore.checkpoint();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
         let state_machine = StateMachine::new(keystore, snapshots.clone(), pending);
-        let (network, storage) = (Network::new(Arc::clone(&listener.links), dispute), LogStorage::new(log.clone()));
+        let network = Network::new(Arc::clone(&listener.links), dispute);
+        let storage = LogStorage::new(log.clone(), listener.failure.clone());
         let raft =
             Raft::new(listener.owner.node_id, raft_config(&listener.config)?, network, storage, state_machine).await;
         let raft = raft.map_err(|error| StartError::Consensus(error.to_string()))?;
@@ -156,6 +157,7 @@ fn keep_on_disk(
     spawned.spawn(tasks::snapshot_when_large(raft.clone(), log.clone(), snapshots.clone(), config.snapshot));
     let every = config.snapshot.checkpoint_every;
     spawned.spawn(tasks::checkpoint_regularly(checkpoint.clone(), every, failure.clone()));
+    spawned.spawn(tasks::record_progress(log.record().clone(), failure.clone()));
 }
 
 /// What is left of a prepared node once openraft has its keystore.

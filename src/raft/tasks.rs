@@ -12,10 +12,12 @@ use super::forwarding::leader::Leadership;
 use super::peers::links::Links;
 use super::watch::elections::ElectionState;
 use crate::config::SnapshotConfig;
-use crate::store::{KeystoreCheckpoint, LogStore, Snapshots};
+use crate::store::{KeystoreCheckpoint, LogStore, NodeRecord, Snapshots};
 
 /// The pause between two times that the node gives sled what it has applied.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// The pause between two looks whether the node record is behind the log.
+const RECORD_EVERY: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at who leads.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause between two looks at the size of the log.
@@ -79,7 +81,9 @@ pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Sn
         let covers = last.as_ref().and_then(|snapshot| snapshot.header.applied.last).map(|id| id.index);
         let last_bytes = last.and_then(|s| s.path.metadata().ok()).map_or(0, |metadata| metadata.len());
         let anything_new = covers < metrics.now().last_applied.as_ref().map(|id| id.index);
-        if anything_new && written - written_then > config.log_bytes.max(last_bytes) {
+        // A start has dropped a damaged part of the log. A node that lacks entries of it needs a snapshot that has them.
+        let gap = covers < log.state().ok().and_then(|state| state.purged).map(|id| id.index);
+        if anything_new && (gap || written - written_then > config.log_bytes.max(last_bytes)) {
             written_then = written;
             if raft.trigger().snapshot().await.is_err() {
                 return;
@@ -102,6 +106,22 @@ pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: 
             Ok(Ok(())) => {}
             Ok(Err(error)) => return failure.report_storage("the keystore", &error),
             Err(panic) => return failure.report(&format!("writing the keystore panicked: {panic}")),
+        }
+    }
+}
+
+/// Writes to the node record how far the log is committed, off the write path.
+pub(super) async fn record_progress(record: NodeRecord, failure: Failure) {
+    loop {
+        tokio::time::sleep(RECORD_EVERY).await;
+        if !record.is_behind() {
+            continue;
+        }
+        let record = record.clone();
+        match tokio::task::spawn_blocking(move || record.write_progress()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return failure.report_storage("node.record", &error),
+            Err(panic) => return failure.report(&format!("writing node.record panicked: {panic}")),
         }
     }
 }

@@ -11,7 +11,9 @@ use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog, Types};
 
+use super::chain::Chain;
 use super::log_types::{LogId, Payload, Vote};
+use super::node_record::NodeRecord;
 use crate::clock;
 
 /// Called once: when a write is durable, or when it failed to become so.
@@ -26,10 +28,17 @@ pub struct FlushFigures {
     pub total_ns: u64,
 }
 
+/// The write-ahead log, and the tags of its entries.
+pub(super) struct ChainedLog {
+    pub(super) entries: RaftLog<LogTypes>,
+    pub(super) chain: Chain,
+}
+
 /// The write-ahead log, and who waits for its next flush.
 pub(super) struct SharedLog {
     /// `None` once closed, so that another process, or another `LogStore`, can open the folder.
-    pub(super) log: RwLock<Option<RaftLog<LogTypes>>>,
+    pub(super) log: RwLock<Option<ChainedLog>>,
+    pub(super) record: NodeRecord,
     pub(super) queue: Mutex<FlushQueue>,
     /// Notified when a flush ends and no other one begins.
     pub(super) idle: Condvar,
@@ -56,19 +65,22 @@ pub(super) struct FlushCallback {
     /// `None` once they have been called.
     pub(super) waiting: Option<Vec<OnDurable>>,
     pub(super) begun: Instant,
+    /// The last entry that the flush makes durable.
+    pub(super) last: Option<LogId>,
 }
 
 /// The type parameters of the write-ahead log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LogTypes;
 
-type LockedLog<'a> = MappedRwLockWriteGuard<'a, RaftLog<LogTypes>>;
+type LockedLog<'a> = MappedRwLockWriteGuard<'a, ChainedLog>;
 
 impl SharedLog {
-    pub(super) fn new(log: RaftLog<LogTypes>) -> Self {
+    pub(super) fn new(log: ChainedLog, record: NodeRecord) -> Self {
         Self {
-            written: AtomicU64::new(log.on_disk_size()),
+            written: AtomicU64::new(log.entries.on_disk_size()),
             log: RwLock::new(Some(log)),
+            record,
             queue: Mutex::default(),
             idle: Condvar::new(),
             flushes: AtomicU64::new(0),
@@ -77,7 +89,7 @@ impl SharedLog {
         }
     }
 
-    pub(super) fn read(&self) -> io::Result<MappedRwLockReadGuard<'_, RaftLog<LogTypes>>> {
+    pub(super) fn read(&self) -> io::Result<MappedRwLockReadGuard<'_, ChainedLog>> {
         RwLockReadGuard::try_map(self.log.read(), Option::as_ref).map_err(|_| closed())
     }
 
@@ -86,7 +98,7 @@ impl SharedLog {
     }
 
     /// Flushes at once, or with the next flush if one is in flight.
-    pub(super) fn when_durable(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, on_durable: OnDurable) -> io::Result<()> {
+    pub(super) fn when_durable(self: &Arc<Self>, log: &mut ChainedLog, on_durable: OnDurable) -> io::Result<()> {
         let mut queue = self.queue.lock();
         if queue.closed {
             return Err(closed());
@@ -98,6 +110,20 @@ impl SharedLog {
         queue.in_flight = true;
         drop(queue);
         self.flush(log, vec![on_durable])
+    }
+
+    /// Waits until everything written so far is durable.
+    pub(super) fn wait_for_writes(self: &Arc<Self>) -> io::Result<()> {
+        {
+            let queue = self.queue.lock();
+            match (queue.closed, queue.in_flight) {
+                (true, _) => return Err(closed()),
+                // Each write but a note about the level asks for a flush at once, and that note stands before an append.
+                (false, false) => return Ok(()),
+                (false, true) => {}
+            }
+        }
+        self.flush_and_wait(self.write()?)
     }
 
     pub(super) fn flush_and_wait(self: &Arc<Self>, mut log: LockedLog<'_>) -> io::Result<()> {
@@ -122,15 +148,19 @@ impl SharedLog {
         *self.log.write() = None;
     }
 
-    fn flush(self: &Arc<Self>, log: &mut RaftLog<LogTypes>, waiting: Vec<OnDurable>) -> io::Result<()> {
-        let log_again = Arc::downgrade(self);
-        log.flush(true, Some(FlushCallback { log: log_again, waiting: Some(waiting), begun: Instant::now() }))
+    fn flush(self: &Arc<Self>, log: &mut ChainedLog, waiting: Vec<OnDurable>) -> io::Result<()> {
+        let (log_again, last) = (Arc::downgrade(self), log.chain.last());
+        let callback = FlushCallback { log: log_again, waiting: Some(waiting), begun: Instant::now(), last };
+        log.entries.flush(true, Some(callback))
     }
 
     /// After a flush: begins the next one, unless nobody waits for one or this one failed.
-    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
+    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant, last: Option<LogId>) {
         self.flushes.fetch_add(1, Ordering::Relaxed);
         self.flush_ns.fetch_add(clock::nanos(begun.elapsed()), Ordering::Relaxed);
+        if result.is_ok() {
+            self.record.note_flushed(last);
+        }
         let mut queue = self.queue.lock();
         // After a failed fsync the system may have dropped the pages that it could not write. A second fsync would then
         // succeed, although the pages are lost.
@@ -162,7 +192,7 @@ impl Callback for FlushCallback {
     fn send(mut self, result: io::Result<()>) {
         report(self.waiting.take().unwrap_or_default(), &result);
         if let Some(log) = self.log.upgrade() {
-            log.flushed(&result, self.begun);
+            log.flushed(&result, self.begun, self.last);
         }
     }
 }
@@ -188,7 +218,7 @@ impl Types for LogTypes {
     }
 
     fn payload_size(payload: &Payload) -> u64 {
-        payload.0.len() as u64
+        payload.bytes.len() as u64
     }
 }
 

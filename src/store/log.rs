@@ -1,32 +1,26 @@
-//! The Raft log and the vote, in a write-ahead log.
+//! The Raft log of a node, in a write-ahead log, and the vote, in the node record.
 
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use raft_log::api::raft_log_writer::RaftLogWriter;
-use raft_log::{Config, RaftLog};
 
-use super::flush::{FlushFigures, OnDurable, SharedLog};
+use super::Owner;
+use super::flush::{ChainedLog, FlushFigures, OnDurable, SharedLog};
+use super::keys::StoreKeys;
 use super::level::WrittenLevel;
 use super::level_note;
+use super::log_open::{LOG, LogParts};
+use super::log_open_error::LogOpenError;
 use super::log_types::{LogId, PAYLOAD_FRAME_BYTES, Payload, Vote};
-use super::read_error::ReadError;
-use crate::state::LOWEST_LEVEL;
+use super::node_record::NodeRecord;
 
-/// The size of a chunk. A purge drops whole chunks only, and opening the log decodes all chunks that are left.
-const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 /// What a record takes besides the entry's bytes: type, position, the frame of the payload, and checksum.
 const RECORD_BYTES: u64 = 36 + PAYLOAD_FRAME_BYTES as u64;
-/// Payloads that stay in memory for followers that are close behind.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
-/// What a message about the level calls the log.
-const LOG: &str = "the log";
-const READ_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// The Raft log of one node. Clones are cheap and share one log.
 #[derive(Clone)]
@@ -48,21 +42,26 @@ pub struct LogState {
 }
 
 impl LogStore {
-    /// Opens the log in the folder `dir`, and makes the folder if it does not exist.
+    /// Like [`LogStore::open`], for a node that may not have used the folder yet: what is missing is made.
     ///
     /// # Errors
-    /// This process cannot read or write the folder, or the log has more damage than a torn end.
-    pub fn open(dir: &Path) -> io::Result<Self> {
-        super::files::make_private_folder(dir)?;
-        let mut config = Config::new(dir.display());
-        config.wal.chunk_max_size = Some(CHUNK_BYTES);
-        config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
-        config.wal.flush_batch_wait = Some(Duration::ZERO);
-        config.log_cache_capacity = Some(CACHE_BYTES);
-        // With a bound on its bytes, an append that holds the log's lock could wait for the log's thread, which needs the
-        // lock to flush. The queue still has room for 1,024 requests only (see `LogStore::commit`).
-        config.wal.flush_queue_max_bytes = Some(usize::MAX);
-        Ok(Self { log: Arc::new(SharedLog::new(RaftLog::open(Arc::new(config))?)) })
+    /// As for [`LogStore::open`]. A log or a node record that the node has used must still have the other beside it.
+    pub fn create(dir: &Path, owner: Owner, keys: &StoreKeys, applied: Option<LogId>) -> Result<Self, LogOpenError> {
+        Ok(Self::of(LogParts::open(dir, owner, keys)?.completed(dir, owner, keys)?.check(owner, keys, applied)?))
+    }
+
+    /// Opens the log and the node record in the data folder `dir`, and checks the whole chain of the log. The node has
+    /// applied everything up to `applied`, and needs no entry up to there.
+    ///
+    /// # Errors
+    /// This process cannot read or write the files, one of the two is missing, they belong to another store, or they are not
+    /// what this node wrote. Then nothing has changed, except that an unfinished write at the end of the log is removed.
+    pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys, applied: Option<LogId>) -> Result<Self, LogOpenError> {
+        Ok(Self::of(LogParts::open(dir, owner, keys)?.check(owner, keys, applied)?))
+    }
+
+    pub(super) fn of((log, record): (ChainedLog, NodeRecord)) -> Self {
+        Self { log: Arc::new(SharedLog::new(log, record)) }
     }
 
     /// Where the log stands.
@@ -70,39 +69,21 @@ impl LogStore {
     /// # Errors
     /// The log is closed.
     pub fn state(&self) -> io::Result<LogState> {
-        let log = self.log.read()?;
-        let state = log.log_state();
-        Ok(LogState {
-            purged: state.purged().copied(),
-            last: state.last().copied(),
-            vote: state.vote().copied(),
-            committed: state.committed().copied(),
-        })
+        let (purged, last) = {
+            let log = self.log.read()?;
+            (log.chain.purged(), log.chain.last())
+        };
+        let (vote, committed) = self.log.record.facts(|facts| (facts.vote, facts.committed));
+        Ok(LogState { purged, last, vote, committed })
     }
 
-    /// The note about the log's owner, as [`LogStore::save_owner`] left it.
-    ///
-    /// # Errors
-    /// The log is closed, its note is damaged, or another version of Keyraft must read the log.
-    pub fn owner(&self) -> Result<Option<Vec<u8>>, ReadError> {
-        let log = self.log.read().map_err(ReadError::Io)?;
-        let Some(note) = &log.log_state().user_data else { return Ok(None) };
-        let (_, owner) = level_note::decode(LOG, note)?;
-        Ok(Some(owner.to_vec()))
-    }
-
-    /// Notes the log's owner, and returns when the note is durable.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn save_owner(&self, owner: &[u8]) -> io::Result<()> {
-        let mut log = self.log.write()?;
-        log.save_user_data(Some(level_note::encode(WrittenLevel::active(LOWEST_LEVEL), owner)))?;
-        self.log.flush_and_wait(log)
+    /// The node record beside the log.
+    pub fn record(&self) -> &NodeRecord {
+        &self.log.record
     }
 
     /// Notes that entries of this level follow. The note stands in front of them, so that it becomes durable with them or
-    /// before them. Without an owner there is nothing to note.
+    /// before them.
     ///
     /// # Errors
     /// The disk failed, or the note about the log's owner cannot be read.
@@ -111,10 +92,10 @@ impl LogStore {
             return Ok(());
         }
         let mut log = self.log.write()?;
-        let Some(note) = log.log_state().user_data.clone() else { return Ok(()) };
+        let Some(note) = log.entries.log_state().user_data.clone() else { return Ok(()) };
         let (noted, owner) = level_note::decode(LOG, &note)?;
         if noted.level < level {
-            log.save_user_data(Some(level_note::encode(WrittenLevel::active(level), owner)))?;
+            log.entries.save_user_data(Some(level_note::encode(WrittenLevel::active(level), owner)))?;
         }
         self.log.level.store(level.max(noted.level), Ordering::Relaxed);
         Ok(())
@@ -126,71 +107,105 @@ impl LogStore {
     /// The entries do not follow the last one, or the disk failed.
     pub fn append(&self, entries: impl IntoIterator<Item = (LogId, Bytes)>, on_durable: OnDurable) -> io::Result<()> {
         let mut log = self.log.write()?;
+        let ChainedLog { entries: raft_log, chain } = &mut *log;
+        let before = chain.last();
         let mut written = 0;
-        log.append(entries.into_iter().map(|(id, payload)| {
+        let tagged = entries.into_iter().map(|(id, payload)| {
             written += RECORD_BYTES + payload.len() as u64;
-            (id, Payload(payload))
-        }))?;
+            let tag = chain.append(id, &payload);
+            (id, Payload::appended(payload, tag))
+        });
+        if let Err(error) = raft_log.append(tagged) {
+            // The log may have taken some of them, but the caller gives up all.
+            chain.truncate_after(before);
+            return Err(error);
+        }
         self.log.written.fetch_add(written, Ordering::Relaxed);
         self.log.when_durable(&mut log, on_durable)
     }
 
-    /// Saves a vote, and calls `on_durable` when it is durable or lost.
+    /// Saves a vote. When this returns, the vote is durable, and so is everything that was appended before. The caller may
+    /// block.
     ///
     /// # Errors
     /// The vote is older than the last one, or the disk failed.
-    pub fn save_vote(&self, vote: Vote, on_durable: OnDurable) -> io::Result<()> {
-        let mut log = self.log.write()?;
-        log.save_vote(vote)?;
-        self.log.when_durable(&mut log, on_durable)
+    pub fn save_vote(&self, vote: Vote) -> io::Result<()> {
+        // openraft takes a vote for a sign that all its writes from before are durable.
+        self.log.wait_for_writes()?;
+        self.log.record.save_vote(vote)
     }
 
-    /// Notes how far the log is committed. The note becomes durable with the next flush that another write asks for.
+    /// Notes how far the log is committed. The node record has it after [`NodeRecord::write_progress`].
     ///
     /// # Errors
-    /// The disk failed.
+    /// The log is closed.
     pub fn commit(&self, committed: LogId) -> io::Result<()> {
-        let mut log = self.log.write()?;
-        let state = log.log_state();
-        if Some(&committed) <= state.committed() || Some(&committed) > state.last() {
-            return Ok(());
+        // An entry that a snapshot covers need not be in the log.
+        if Some(committed) <= self.log.read()?.chain.last() {
+            self.log.record.note_committed(committed);
         }
-        // This does not ask for a flush. The queue of the log's thread has room for 1,024 requests, and this thread must
-        // never wait for room in it while it holds the log's lock.
-        log.commit(committed).map(drop)
+        Ok(())
     }
 
-    /// Removes the entries after `last`.
+    /// Removes the entries after `last`. The caller may block.
     ///
     /// # Errors
     /// One of them is committed, or the disk failed.
     pub fn truncate_after(&self, last: Option<LogId>) -> io::Result<()> {
         let next = last.map_or(0, |id| id.index + 1);
-        let mut log = self.log.write()?;
-        if log.log_state().last().is_none_or(|last| last.index < next) {
+        if self.log.read()?.chain.last().is_none_or(|last| last.index < next) {
             return Ok(());
         }
-        log.truncate(next)?;
+        if self.log.record.facts(|facts| facts.committed) > last {
+            return Err(io::Error::other("the log must not lose committed entries"));
+        }
+        // No flush is under way after this, so that none makes the record say again what it says no more.
+        self.log.wait_for_writes()?;
+        self.log.record.lower_flushed(last)?;
+        let mut log = self.log.write()?;
+        log.entries.truncate(next)?;
+        log.chain.truncate_after(last);
         self.log.flush_and_wait(log)
     }
 
-    /// Removes the entries up to and including `upto`.
+    /// Removes the entries up to and including `upto`. The caller may block.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The log has another entry at that index, or the disk failed.
     pub fn purge(&self, upto: LogId) -> io::Result<()> {
+        let anchor = {
+            let log = self.log.read()?;
+            if log.chain.purged() >= Some(upto) {
+                return Ok(());
+            }
+            let found = log.entries.read(upto.index, upto.index + 1).next().transpose()?;
+            if let Some((other, _)) = found.filter(|(id, _)| *id != upto) {
+                return Err(io::Error::other(format!("the log has {other:?} where {upto:?} was purged")));
+            }
+            log.chain.anchor_at(upto)
+        };
+        // If the log lost its first entries before the record says so, the chain would begin in the middle.
+        self.log.record.move_anchor(anchor)?;
         let mut log = self.log.write()?;
-        log.purge(upto)?;
+        log.entries.purge(upto)?;
+        log.chain.move_to(anchor);
         self.log.flush_and_wait(log)
     }
 
     /// The entries of a range of indices, as far as the log has them.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The disk failed, or an entry is not the one that this node wrote ([`super::Forged`]).
     pub fn read(&self, range: Range<u64>) -> io::Result<Vec<(LogId, Bytes)>> {
         let log = self.log.read()?;
-        log.read(range.start, range.end).map(|entry| entry.map(|(id, payload)| (id, payload.0))).collect()
+        let checked = |entry: io::Result<(LogId, Payload)>| {
+            let (id, payload) = entry?;
+            if payload.from_disk {
+                log.chain.check(id, &payload.bytes)?;
+            }
+            Ok((id, payload.bytes))
+        };
+        log.entries.read(range.start, range.end).map(checked).collect()
     }
 
     /// The size of the log when it was opened and of every entry since, in bytes. It never shrinks.
@@ -209,124 +224,11 @@ impl LogStore {
     /// Waits for the writes on their way to the disk and closes the log. Another process can then open the folder.
     pub fn close(&self) {
         self.log.close();
+        if let Err(error) = self.log.record.write_progress() {
+            tracing::warn!(%error, "the node could not note how far its log goes");
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{self, SyncSender};
-    use std::time::Instant;
-
-    use super::*;
-    use crate::state::HIGHEST_LEVEL;
-    use crate::store::flush::FlushCallback;
-
-    fn id(index: u64) -> LogId {
-        LogId { term: 1, node: 1, index }
-    }
-
-    fn append(log: &LogStore, range: Range<u64>) {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let entries = range.map(|index| (id(index), Bytes::from(index.to_string())));
-        log.append(entries, Box::new(move |result| SyncSender::send(&sender, result).unwrap())).unwrap();
-        receiver.recv().unwrap().unwrap();
-    }
-
-    #[test]
-    fn a_log_that_is_opened_again_has_all_durable_writes() {
-        let dir = tempfile::tempdir().unwrap();
-        {
-            let log = LogStore::open(dir.path()).unwrap();
-            log.save_owner(b"me").unwrap();
-            append(&log, 0..100);
-            log.commit(id(90)).unwrap();
-            log.truncate_after(Some(id(95))).unwrap();
-            log.purge(id(10)).unwrap();
-            log.close();
-        }
-        let log = LogStore::open(dir.path()).unwrap();
-        let state = log.state().unwrap();
-        assert_eq!((state.purged, state.last, state.committed), (Some(id(10)), Some(id(95)), Some(id(90))));
-        assert_eq!(log.owner().unwrap().as_deref(), Some(&b"me"[..]));
-        let entries = log.read(0..1000).unwrap();
-        assert_eq!(entries.first().unwrap().0, id(11));
-        assert_eq!(entries.last().unwrap(), &(id(95), Bytes::from("95")));
-    }
-
-    #[test]
-    fn all_who_wait_learn_of_a_lost_flush_and_the_log_takes_no_more_writes() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = LogStore::open(dir.path()).unwrap();
-        append(&log, 0..1);
-        let (sender, failed) = mpsc::sync_channel(2);
-        let on_durable = || -> OnDurable {
-            let sender = sender.clone();
-            Box::new(move |result| SyncSender::send(&sender, result.is_err()).unwrap())
-        };
-        {
-            let mut queue = log.log.queue.lock();
-            (queue.in_flight, queue.waiting) = (true, vec![on_durable()]);
-        }
-        let shared = Arc::downgrade(&log.log);
-        drop(FlushCallback { log: shared, waiting: Some(vec![on_durable()]), begun: Instant::now() });
-        assert!(failed.recv().unwrap() && failed.recv().unwrap());
-        assert!(log.append([(id(1), Bytes::new())], on_durable()).is_err());
-        log.close();
-    }
-
-    /// A version that cannot read the last entries must not take them for an interrupted write.
-    #[test]
-    fn a_log_with_entries_of_another_format_is_not_opened_and_not_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = LogStore::open(dir.path()).unwrap();
-        append(&log, 0..3);
-        log.close();
-        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let chunk = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "wal")).unwrap();
-        let mut bytes = std::fs::read(&chunk).unwrap();
-        // The payload of the last entry is `2`, its length 1.
-        let last = [&[1, 0, 0, 0, 1][..], &[0; 16], b"2"].concat();
-        let at = bytes.windows(last.len()).position(|window| window == last).unwrap();
-        bytes[at] = 2;
-        std::fs::write(&chunk, &bytes).unwrap();
-        let error = LogStore::open(dir.path()).err().unwrap();
-        assert!(error.to_string().contains("a log entry has format 2"), "{error}");
-        assert_eq!(std::fs::read(&chunk).unwrap(), bytes);
-    }
-
-    #[test]
-    fn a_log_with_entries_of_a_newer_level_says_so_before_anything_reads_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = LogStore::open(dir.path()).unwrap();
-        log.save_owner(b"me").unwrap();
-        log.raise_level(HIGHEST_LEVEL).unwrap();
-        append(&log, 0..1);
-        log.close();
-        let log = LogStore::open(dir.path()).unwrap();
-        assert_eq!(log.owner().unwrap().as_deref(), Some(&b"me"[..]));
-        log.raise_level(HIGHEST_LEVEL + 1).unwrap();
-        // Entries of a lower level may follow. The note stays.
-        log.raise_level(LOWEST_LEVEL).unwrap();
-        append(&log, 1..2);
-        log.close();
-        let Err(ReadError::Level(error)) = LogStore::open(dir.path()).unwrap().owner() else { panic!("it is read") };
-        assert!(error.to_string().starts_with("the log needs a version of Keyraft that reads level"), "{error}");
-    }
-
-    #[test]
-    fn a_log_without_an_owner_notes_no_level() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = LogStore::open(dir.path()).unwrap();
-        log.raise_level(HIGHEST_LEVEL).unwrap();
-        assert_eq!(log.owner().unwrap(), None);
-    }
-
-    #[test]
-    fn a_closed_log_refuses_writes() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = LogStore::open(dir.path()).unwrap();
-        append(&log, 0..1);
-        log.close();
-        assert!(log.append([(id(1), Bytes::new())], Box::new(drop)).is_err());
-    }
-}
+mod tests;

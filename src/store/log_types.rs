@@ -30,19 +30,44 @@ pub struct Vote {
     pub committed: bool,
 }
 
+/// The tag of an entry (`store::chain`). Tags are not sent, because each node chains its own log.
+pub(super) type Tag = [u8; 16];
+
 /// The format of a payload in the log. It is the first byte, in front of the length: a reader that took another format
 /// for this one could read a wrong length, find the end of the log too early, and cut off what follows.
 const FORMAT: u8 = 1;
-/// Where a later version chains the entries. Tags are not sent, because each node chains its own log.
-const NO_TAG: [u8; 16] = [0; 16];
 /// What a stored payload takes besides the entry's bytes: format, length and tag.
-pub(super) const PAYLOAD_FRAME_BYTES: usize = 1 + 4 + NO_TAG.len();
+pub(super) const PAYLOAD_FRAME_BYTES: usize = 1 + 4 + size_of::<Tag>();
 
-/// The content of an entry, which the log does not interpret.
+/// The content of an entry, which the log does not interpret, and its tag.
 ///
-/// It is stored as format `u8`, length `u32`, room for a tag `[16]`, and the bytes. Integers are big-endian.
+/// It is stored as format `u8`, length `u32`, tag `[16]`, and the bytes. Integers are big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Payload(pub Bytes);
+pub(super) struct Payload {
+    pub bytes: Bytes,
+    pub tag: Tag,
+    /// Whether it was read from the disk, so that its tag must be checked. What this process has appended stays in memory for
+    /// a while, and is not checked when it comes from there.
+    pub from_disk: bool,
+}
+
+impl LogId {
+    /// Term, node and index, big-endian.
+    pub(super) fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.term.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.node.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.index.to_be_bytes());
+        bytes
+    }
+}
+
+impl Payload {
+    /// The payload of an entry that this process appends.
+    pub fn appended(bytes: Bytes, tag: Tag) -> Self {
+        Self { bytes, tag, from_disk: false }
+    }
+}
 
 impl Encode for LogId {
     fn encode<W: Write>(&self, mut w: W) -> io::Result<usize> {
@@ -70,14 +95,14 @@ impl Decode for Vote {
 
 impl Encode for Payload {
     fn encode<W: Write>(&self, mut w: W) -> io::Result<usize> {
-        let length = u32::try_from(self.0.len()).map_err(io::Error::other)?;
+        let length = u32::try_from(self.bytes.len()).map_err(io::Error::other)?;
         let mut frame = [0; PAYLOAD_FRAME_BYTES];
         frame[0] = FORMAT;
         frame[1..5].copy_from_slice(&length.to_be_bytes());
-        frame[5..].copy_from_slice(&NO_TAG);
+        frame[5..].copy_from_slice(&self.tag);
         w.write_all(&frame)?;
-        w.write_all(&self.0)?;
-        Ok(PAYLOAD_FRAME_BYTES + self.0.len())
+        w.write_all(&self.bytes)?;
+        Ok(PAYLOAD_FRAME_BYTES + self.bytes.len())
     }
 }
 
@@ -97,7 +122,8 @@ impl Decode for Payload {
             ));
         }
         r.read_exact(&mut frame[1..])?;
-        let length = u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]]) as usize;
+        let (head, tag) = frame.split_last_chunk().expect("a frame ends with a tag");
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
         if length > MAX_PAYLOAD_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -106,7 +132,7 @@ impl Decode for Payload {
         }
         let mut bytes = vec![0; length];
         r.read_exact(&mut bytes)?;
-        Ok(Self(bytes.into()))
+        Ok(Self { bytes: bytes.into(), tag: *tag, from_disk: true })
     }
 }
 
@@ -116,19 +142,17 @@ mod tests {
 
     fn encoded(payload: &'static [u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let written = Payload(Bytes::from_static(payload)).encode(&mut bytes).unwrap();
+        let written = Payload::appended(Bytes::from_static(payload), [7; 16]).encode(&mut bytes).unwrap();
         assert_eq!(written, bytes.len());
         bytes
     }
 
     #[test]
-    fn payloads_round_trip_with_room_for_a_tag() {
-        let mut bytes = encoded(b"entry");
-        assert_eq!(bytes, [&[1, 0, 0, 0, 5][..], &[0; 16], b"entry"].concat());
-        assert_eq!(Payload::decode(&bytes[..]).unwrap(), Payload(Bytes::from_static(b"entry")));
-        // Only a later version checks a tag.
-        bytes[5..21].fill(7);
-        assert_eq!(Payload::decode(&bytes[..]).unwrap(), Payload(Bytes::from_static(b"entry")));
+    fn payloads_round_trip_with_their_tag() {
+        let bytes = encoded(b"entry");
+        assert_eq!(bytes, [&[1, 0, 0, 0, 5][..], &[7; 16], b"entry"].concat());
+        let read = Payload { bytes: Bytes::from_static(b"entry"), tag: [7; 16], from_disk: true };
+        assert_eq!(Payload::decode(&bytes[..]).unwrap(), read);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a node keeps on disk: the Raft log, the keystore derived from it, and snapshots. Requests read the view of it.
 
 mod build;
+mod chain;
 mod changes;
 mod cluster_id;
 mod data_folder;
@@ -9,18 +10,27 @@ mod entries;
 mod files;
 mod flush;
 mod folder;
+mod forged;
 mod image;
+mod keys;
 mod keystore;
 mod level;
 mod level_note;
 mod load;
 mod log;
+mod log_open;
+mod log_open_error;
+mod log_tail;
 mod log_types;
+mod node_record;
 mod open;
 mod owner;
 mod progress;
 mod read_error;
+mod record_facts;
+mod record_file;
 mod ring_versions;
+mod slot;
 mod snapshot;
 mod snapshot_header;
 mod snapshot_reader;
@@ -42,12 +52,16 @@ pub use files::{
     folder_bytes, make_file_once, make_private_file, make_private_folder, make_usable_folder, replace_file,
 };
 pub use flush::{FlushFigures, OnDurable};
+pub use forged::{Forged, Forgery};
 pub use image::{Applied, Damage};
+pub use keys::StoreKeys;
 pub use keystore::{Keystore, KeystoreCheckpoint};
 pub use level::{UnreadableLevel, WrittenLevel};
 pub use log::{LogState, LogStore};
+pub use log_open_error::LogOpenError;
 pub use log_types::{LogId, MAX_PAYLOAD_BYTES, Vote};
-pub use open::{FoundKeystore, OpenError, Store, StoreKeys};
+pub use node_record::NodeRecord;
+pub use open::{FoundKeystore, OpenError, Store};
 pub use owner::{Owner, StoreId};
 pub use progress::Progress;
 pub use read_error::ReadError;

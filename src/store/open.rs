@@ -7,12 +7,14 @@ use thiserror::Error;
 
 use super::files::make_private_folder;
 use super::folder::Folders;
+use super::forged::Forged;
 use super::image::Damage;
 use super::level::UnreadableLevel;
+use super::log_open::LogParts;
+use super::log_open_error::LogOpenError;
 use super::read_error::ReadError;
-use super::{CLUSTER_FILE, ClusterFileError, Keystore, LogStore, Owner, Snapshot, Snapshots};
-use crate::crypto::IntegrityKeys;
-use crate::state::{ClusterId, IncarnationId};
+use super::{CLUSTER_FILE, ClusterFileError, Keystore, LogId, LogStore, Owner, Snapshot, Snapshots, StoreKeys};
+use crate::state::ClusterId;
 
 /// A node's store, open.
 pub struct Store {
@@ -24,17 +26,6 @@ pub struct Store {
     pub owner: Owner,
     /// The keystore, if this node has one or could rebuild it.
     pub keystore: FoundKeystore,
-}
-
-/// What a node must know of its cluster to open its store.
-#[derive(Debug, Clone)]
-pub struct StoreKeys {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// Its incarnation.
-    pub incarnation: IncarnationId,
-    /// The keys that tag what the store holds.
-    pub integrity: IntegrityKeys,
 }
 
 /// The state of a keystore when its folder was opened.
@@ -98,6 +89,35 @@ pub enum OpenError {
     /// The file `cluster.id` cannot be used.
     #[error(transparent)]
     ClusterFile(#[from] ClusterFileError),
+    /// The log or the node record is not what this node wrote.
+    #[error(transparent)]
+    Forged(#[from] Forged),
+    /// The folder has a log, but somebody removed the node record.
+    #[error(
+        "it holds a log, but no node.record. A node without the record of its votes must not vote, so this node ends. If \
+         node.record was moved, put it back as it was when this node last ran. Never put back a copy or a backup: this \
+         node would forget a vote, and the cluster could lose keys. Delete nothing. If node.record is lost, leave this node \
+         stopped; this version cannot replace a node. The other nodes go on without it while more than half of all nodes \
+         run"
+    )]
+    LogWithoutRecord,
+}
+
+impl From<LogOpenError> for OpenError {
+    fn from(error: LogOpenError) -> Self {
+        match error {
+            // Another process holds the lock on the log's folder.
+            LogOpenError::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Self::InUse,
+            LogOpenError::Io(error) => Self::Io(error),
+            LogOpenError::Level(error) => Self::Level(error),
+            LogOpenError::Forged(forged) => Self::Forged(forged),
+            LogOpenError::Foreign { file, folder } => {
+                ClusterFileError::Foreign { file: (file, None), folder: (folder, None) }.into()
+            }
+            LogOpenError::WithoutLog => Self::KeystoreWithoutLog,
+            LogOpenError::WithoutRecord => Self::LogWithoutRecord,
+        }
+    }
 }
 
 impl From<ReadError> for OpenError {
@@ -113,26 +133,19 @@ impl Store {
     /// Makes the store of a node that has never taken part in its cluster. What an earlier attempt has made stays.
     ///
     /// # Errors
-    /// The node cannot use the folder, or the folder has a keystore without its log.
+    /// The node cannot use the folder, or a part of it is missing that the node has used.
     pub fn create(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
-        let parts = Parts::open(dir)?;
-        match parts.owner()? {
-            Some(_) => parts.store(owner, keys),
-            None => parts.claim(owner),
-        }
+        let parts = Parts::open(dir, owner, keys)?;
+        if parts.log.is_new() { parts.claim(dir, owner, keys) } else { parts.store(owner, keys) }
     }
 
     /// Opens the store of a node that has taken part in its cluster.
     ///
     /// # Errors
-    /// The node cannot use the folder, it has a keystore without its log, or a part of it belongs to another node or to
-    /// another cluster.
+    /// The node cannot use the folder, a part of it is missing, belongs to another node or to another cluster, or is not
+    /// what this node wrote.
     pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
-        let parts = Parts::open(dir)?;
-        match parts.owner()? {
-            Some(_) => parts.store(owner, keys),
-            None => Err(OpenError::KeystoreWithoutLog),
-        }
+        Parts::open(dir, owner, keys)?.store(owner, keys)
     }
 
     /// Makes a keystore from a peer's snapshot, for a node that could not rebuild its own.
@@ -147,22 +160,16 @@ impl Store {
 
 /// The parts of a store, before it is clear that they belong together.
 struct Parts {
-    log: LogStore,
+    log: LogParts,
     snapshots: Snapshots,
     folders: Folders,
     keystore: Result<Option<Keystore>, Damage>,
 }
 
 impl Parts {
-    fn open(dir: &Path) -> Result<Self, OpenError> {
+    fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
         make_private_folder(dir)?;
-        let log = LogStore::open(&dir.join("log")).map_err(|error| match error.kind() {
-            // Another process holds the lock on the log's folder.
-            io::ErrorKind::WouldBlock => OpenError::InUse,
-            _ => OpenError::Io(error),
-        })?;
-        // The note about the owner says which level the log needs.
-        log.owner()?;
+        let log = LogParts::open(dir, owner, keys)?;
         let folders = Folders::new(&dir.join("keystore"))?;
         // A version that cannot read the data folder must leave it as it is. So this comes before everything that writes.
         if let Err(ReadError::Level(error)) = folders.find_current() {
@@ -174,30 +181,23 @@ impl Parts {
         Ok(Self { log, snapshots, folders, keystore })
     }
 
-    /// Whom the log belongs to. `None` when it is new.
-    fn owner(&self) -> Result<Option<Owner>, OpenError> {
-        self.log.owner()?.map(|owner| Owner::decode(&owner).ok_or_else(|| owner_damaged().into())).transpose()
-    }
-
-    /// Makes an empty folder the store of `owner`. The log notes the owner first, so that a crash in between never
+    /// Makes an empty folder the store of `owner`. The node record and the log come first, so that a crash in between never
     /// leaves a keystore without a log.
-    fn claim(self, owner: Owner) -> Result<Store, OpenError> {
+    fn claim(self, dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Store, OpenError> {
         let Self { log, snapshots, folders, keystore } = self;
-        if !matches!(keystore, Ok(None)) || snapshots.newest()?.is_some() || log.state()?.last.is_some() {
+        if !matches!(keystore, Ok(None)) || snapshots.newest()?.is_some() {
             return Err(OpenError::KeystoreWithoutLog);
         }
-        log.save_owner(&owner.encode())?;
+        let log = LogStore::of(log.completed(dir, owner, keys)?.check(owner, keys, None)?);
         let keystore = FoundKeystore::Whole(Keystore::create(folders, owner)?);
         Ok(Store { log, snapshots, owner, keystore })
     }
 
     /// The store, if its parts belong to this owner and this cluster. A damaged keystore is rebuilt if that is possible.
     fn store(self, owner: Owner, keys: &StoreKeys) -> Result<Store, OpenError> {
-        if let Some(other) = self.owner()?.filter(|found| *found != owner) {
-            let folder = (other, self.keystore.ok().flatten().and_then(|keystore| cluster_of(&keystore)));
-            return Err(ClusterFileError::Foreign { file: (owner, Some(keys.cluster)), folder }.into());
-        }
+        let applied = self.applied(owner)?;
         let Self { log, snapshots, folders, keystore } = self;
+        let log = LogStore::of(log.check(owner, keys, applied)?);
         let keystore = match keystore {
             Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
                 None => match cluster_of(&keystore).filter(|cluster| *cluster != keys.cluster) {
@@ -216,6 +216,16 @@ impl Parts {
             Err(damage) => rebuild(folders, owner, &log, &snapshots, damage)?,
         };
         Ok(Store { log, snapshots, owner, keystore })
+    }
+
+    /// The position up to which the node has everything without its log.
+    fn applied(&self, owner: Owner) -> Result<Option<LogId>, OpenError> {
+        match &self.keystore {
+            Ok(Some(keystore)) if keystore.owner() == owner => Ok(keystore.last_applied()),
+            // Neither the keystore nor a snapshot counts then.
+            _ if self.folders.is_wrong()? => Ok(None),
+            _ => Ok(self.snapshots.newest_for_rebuild()?.and_then(|snapshot| snapshot.header.applied.last)),
+        }
     }
 }
 
@@ -289,10 +299,6 @@ fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenE
         Err(ReadError::Damaged(damage)) => Ok(Err(damage)),
         Err(other) => Err(other.into()),
     }
-}
-
-fn owner_damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the note in the log about its owner cannot be read")
 }
 
 fn io_text(error: &io::Error) -> String {

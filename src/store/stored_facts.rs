@@ -9,10 +9,11 @@ use bytes::Bytes;
 use super::cluster_id::ClusterFacts;
 use super::entries::{CLUSTER, MEMBERSHIP, OWNER};
 use super::folder::{Folders, OpenFolder};
+use super::log_open::noted_owner_of;
 use super::open::OpenError;
 use super::read_error::ReadError;
 use super::snapshot_reader::read_entry;
-use super::{LogStore, Owner, Snapshots};
+use super::{Owner, Snapshots};
 use crate::state::ClusterState;
 
 /// The facts in the keystore, or else in the newest snapshot. `None` when neither has any.
@@ -50,10 +51,9 @@ fn in_keystore(folders: &Folders) -> Result<Option<ClusterFacts>, ReadError> {
 fn in_snapshot(dir: &Path, snapshots: &Snapshots) -> Result<Option<ClusterFacts>, ReadError> {
     let Some(snapshot) = snapshots.newest_for_rebuild()? else { return Ok(None) };
     let cluster = read_entry(&snapshot.path, CLUSTER)?;
-    let log = LogStore::open(&dir.join("log")).map_err(ReadError::Io)?;
-    let owner = log.owner();
-    log.close();
-    Ok(facts(owner?.and_then(|owner| Owner::decode(&owner)), cluster, snapshot.header.membership))
+    let log = dir.join("log");
+    let owner = if log.is_dir() { noted_owner_of(&log)? } else { None };
+    Ok(facts(owner, cluster, snapshot.header.membership))
 }
 
 fn facts(owner: Option<Owner>, cluster: Option<Bytes>, membership: Bytes) -> Option<ClusterFacts> {

@@ -1,4 +1,4 @@
-//! The vector of a log folder: reading it, and writing it again.
+//! The vector of a log folder and the node record beside it: reading them, and writing them again.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::log_types::{LogId, Vote};
-use super::{LogStore, Owner, StoreId};
-use crate::test_vectors::{STORE, compare, folder_text, make_files, read, read_json};
+use super::{LogStore, Noting, Owner, StartId, StoreId};
+use crate::test_vectors::{CLUSTER, STORE, compare, folder_text, make_files, read, read_json, store_keys};
 
 const OWNER: Owner = Owner { store_id: StoreId(STORE), node_id: 2 };
 const VOTE: Vote = Vote { term: 3, node: 2, committed: true };
@@ -29,17 +29,23 @@ fn entries() -> Vec<(LogId, Bytes)> {
     entries.iter().take(4).map(|entry| (position(3, entry.index), bytes(entry))).collect()
 }
 
-/// Writes a log with every kind of record.
+/// Writes a log with every kind of record. It begins after a snapshot.
 fn write(dir: &Path) {
-    let log = LogStore::open(dir).expect("an empty folder opens");
-    log.save_owner(&OWNER.encode()).expect("the disk takes it");
-    log.save_vote(VOTE, Box::new(drop)).expect("the disk takes it");
+    let log = LogStore::create(dir, OWNER, &store_keys(CLUSTER), None).expect("an empty folder opens");
+    log.save_vote(VOTE).expect("the disk takes it");
+    log.purge(position(3, 9)).expect("the disk takes it");
     let (first, last) = (entries(), entries().pop().expect("some entries"));
     log.append(first, Box::new(drop)).expect("the disk takes it");
     log.commit(position(3, 11)).expect("the disk takes it");
     log.truncate_after(Some(position(3, 12))).expect("the disk takes it");
+    log.save_vote(Vote { term: 4, ..VOTE }).expect("the disk takes it");
     log.append([(position(4, 13), last.1)], Box::new(drop)).expect("the disk takes it");
     log.purge(position(3, 10)).expect("the disk takes it");
+    log.record().begin_start([0x5a; 16]).expect("the disk takes it");
+    log.record().mark_spoken().expect("the disk takes it");
+    let peer_start = StartId { number: 3, random: [0x5b; 16] };
+    let noted = log.record().note_peer_start(StoreId([0x51; 16]), peer_start, None, 1_800_000_000);
+    assert_eq!(noted.expect("the disk takes it"), Noting::Changed);
     log.close();
 }
 
@@ -54,13 +60,15 @@ fn the_vector_of_a_log_is_what_this_version_writes() {
 fn the_vector_of_a_log_can_be_read() {
     let dir = tempfile::tempdir().expect("a folder");
     make_files(&read("log.txt"), dir.path());
-    let log = LogStore::open(dir.path()).expect("a log of this level");
+    let log = LogStore::open(dir.path(), OWNER, &store_keys(CLUSTER), None).expect("a log of this level");
     let state = log.state().expect("it is open");
     assert_eq!((state.purged, state.last), (Some(position(3, 10)), Some(position(4, 13))));
-    assert_eq!((state.vote, state.committed), (Some(VOTE), Some(position(3, 11))));
-    assert_eq!(log.owner().expect("a note of this level").as_deref().and_then(Owner::decode), Some(OWNER));
+    assert_eq!((state.vote, state.committed), (Some(Vote { term: 4, ..VOTE }), Some(position(3, 11))));
     let mut expected = entries().split_off(1);
     expected[2].0 = position(4, 13);
     assert_eq!(log.read(0..99).expect("it is open"), expected);
+    let starts = log.record().starts(Clone::clone);
+    assert_eq!((starts.current().map(|start| start.number), starts.has_spoken()), (Some(1), true));
+    assert_eq!(starts.noted_of(StoreId([0x51; 16])).map(|noted| noted.at), Some(1_800_000_000));
     log.close();
 }

@@ -53,7 +53,13 @@ async fn a_node_that_lost_only_its_log_is_refused() {
     let node = cluster.follower().await;
     cluster.stop(node).await;
     let data = cluster.data(node).to_owned();
-    // At last, only `cluster.id` is left.
+    let (record, aside) = (data.join("node.record"), data.join("aside"));
+    fs::rename(&record, &aside).expect("the file is there");
+    cluster.begin_nodes(&[node]).await;
+    let why = cluster.ended(node).await.to_string();
+    assert!(why.contains("it holds a log, but no node.record"), "{why}");
+    fs::rename(&aside, &record).expect("the file is there");
+    // At last, only `cluster.id` and `node.record` are left.
     for lost in [&["log"][..], &["log", "keystore", "snapshots"]] {
         for folder in lost {
             fs::remove_dir_all(data.join(folder)).expect("the folder is there");

@@ -2,17 +2,18 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
+use bytes::Bytes;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
-use tokio::sync::oneshot;
 
+use crate::raft::failure::Failure;
 use crate::raft::protocol::entry::{decode_entry, encode_payload, level_of};
 use crate::raft::protocol::types::{
     Entry, RaftLogId, RaftVote, TypeConfig, from_store_id, from_store_vote, to_store_id, to_store_vote,
 };
 use crate::state::LOWEST_LEVEL;
-use crate::store::{LogStore, OnDurable};
+use crate::store::{Forged, LogId, LogStore, OnDurable};
 
 /// How many bytes of payload one replication request carries before it takes no further entry.
 const READ_BYTES: usize = 1024 * 1024;
@@ -21,12 +22,22 @@ const READ_BYTES: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct LogStorage {
     log: LogStore,
+    failure: Failure,
 }
 
 impl LogStorage {
-    /// The storage on this log.
-    pub fn new(log: LogStore) -> Self {
-        Self { log }
+    /// The storage on this log. It reports to `failure` if the log is not what this node wrote.
+    pub(in crate::raft) fn new(log: LogStore, failure: Failure) -> Self {
+        Self { log, failure }
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<(LogId, Bytes)>> {
+        self.log.read(range).inspect_err(|error| {
+            // openraft would end without this text, as after any failure of the disk.
+            if let Some(forged) = Forged::cause_of(error) {
+                self.failure.report(&forged.to_string());
+            }
+        })
     }
 }
 
@@ -45,7 +56,7 @@ impl RaftLogReader<TypeConfig> for LogStorage {
             Bound::Excluded(end) => *end,
             Bound::Unbounded => u64::MAX,
         };
-        let entries = self.log.read(start..end.max(start))?;
+        let entries = self.read(start..end.max(start))?;
         let decode = |(id, payload)| decode_entry(from_store_id(id), payload).map_err(io::Error::other);
         entries.into_iter().map(decode).collect()
     }
@@ -56,12 +67,12 @@ impl RaftLogReader<TypeConfig> for LogStorage {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
         let mut bytes = 0;
-        let within = |(_, payload): &(_, bytes::Bytes)| {
+        let within = |(_, payload): &(_, Bytes)| {
             let fits = bytes < READ_BYTES;
             bytes += payload.len();
             fits
         };
-        let entries = self.log.read(start..end)?.into_iter().take_while(within);
+        let entries = self.read(start..end)?.into_iter().take_while(within);
         let decode = |(id, payload)| decode_entry(from_store_id(id), payload).map_err(io::Error::other);
         entries.map(decode).collect()
     }
@@ -81,9 +92,8 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> io::Result<()> {
-        let (sender, durable) = oneshot::channel();
-        self.log.save_vote(to_store_vote(vote), Box::new(move |result| drop(sender.send(result))))?;
-        durable.await.map_err(|_| io::Error::other("the log was closed before the vote was durable"))?
+        let vote = to_store_vote(vote);
+        blocking(&self.log, move |log| log.save_vote(vote)).await
     }
 
     async fn save_committed(&mut self, committed: Option<RaftLogId>) -> io::Result<()> {

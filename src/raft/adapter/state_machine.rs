@@ -239,6 +239,7 @@ mod tests {
     use crate::crypto::Cipher;
     use crate::policy::{ActionKind, Actor, Author, Identity, KeyAction, Prefix};
     use crate::raft::adapter::log_storage::LogStorage;
+    use crate::raft::failure::Failure;
     use crate::state::{ClusterId, ClusterState, Command, CreationId, IncarnationId, Init, KeySeen, Operation};
     use crate::store::{FoundKeystore, Owner, Store, StoreId};
     use crate::test_vectors::store_keys;
@@ -247,7 +248,10 @@ mod tests {
         let owner = Owner { store_id: StoreId([1; 16]), node_id: 0 };
         let store = Store::create(dir.path(), owner, &store_keys(ClusterId([1; 16]))).unwrap();
         let FoundKeystore::Whole(keystore) = store.keystore else { panic!("a new store is whole") };
-        (LogStorage::new(store.log), StateMachine::new(keystore, store.snapshots, Pending::default()))
+        (
+            LogStorage::new(store.log, Failure::default()),
+            StateMachine::new(keystore, store.snapshots, Pending::default()),
+        )
     }
 
     fn command(number: u8, action: Option<ActionKind>, operation: Operation) -> EncodedCommand {

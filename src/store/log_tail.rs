@@ -1,0 +1,60 @@
+//! Looks at the end of a write-ahead log that does not open as it is. Opening it anyway removes an unfinished write at its
+//! end. It must not remove more: a damaged length can look like an unfinished write.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use raft_log::codeq::Decode;
+use raft_log::{Config, Dump, DumpApi, RaftLogAction, RaftLogRecord, WALRecord};
+
+use super::flush::LogTypes;
+use super::forged::{Forged, Forgery};
+use super::log_types::LogId;
+
+/// More than the first record of a file has: a checkpoint without entries.
+const FIRST_RECORD_BYTES: u64 = 1024;
+
+/// Fails if the last file is long, but does not have a whole first record. The write-ahead log would remove the file.
+pub(super) fn check_last_file(dir: &Path) -> io::Result<()> {
+    let Some(last) = files(dir)?.into_iter().max() else { return Ok(()) };
+    let file = File::open(last)?;
+    let long = file.metadata()?.len() > FIRST_RECORD_BYTES;
+    match RaftLogRecord::<LogTypes>::decode(BufReader::new(file)) {
+        Err(error) if long && error.kind() == io::ErrorKind::UnexpectedEof => Err(Forged::from(Forgery::End).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Fails if the records that can be read do not reach this committed position.
+pub(super) fn check_reaches(config: &Arc<Config>, committed: LogId) -> io::Result<()> {
+    let mut last = None;
+    let mut damaged = false;
+    Dump::<LogTypes>::new(Arc::clone(config))?.write_with(|_, _, record| {
+        match record {
+            Ok((_, record)) if !damaged => follow(&mut last, &record),
+            _ => damaged = true,
+        }
+        Ok(())
+    })?;
+    if last < Some(committed) {
+        return Err(Forged::from(Forgery::Committed { index: committed.index }).into());
+    }
+    Ok(())
+}
+
+fn follow(last: &mut Option<LogId>, record: &RaftLogRecord<LogTypes>) {
+    match record {
+        WALRecord::Action(RaftLogAction::Append(id, _)) => *last = Some(*id),
+        WALRecord::Action(RaftLogAction::TruncateAfter(kept)) => *last = *kept,
+        WALRecord::Action(RaftLogAction::PurgeUpto(upto)) => *last = (*last).max(Some(*upto)),
+        WALRecord::Checkpoint(state) => *last = state.last().copied(),
+        WALRecord::Action(RaftLogAction::SaveVote(_) | RaftLogAction::Commit(_)) => {}
+    }
+}
+
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path()));
+    paths.filter(|path| path.as_ref().map_or(true, |path| path.extension().is_some_and(|end| end == "wal"))).collect()
+}
