@@ -11,6 +11,8 @@ mod bans;
 mod circles;
 #[path = "tidy/citations.rs"]
 mod citations;
+#[path = "tidy/named_tests.rs"]
+mod named_tests;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/unsafe_code.rs"]
@@ -223,6 +225,11 @@ fn every_dependency_says_what_it_is_for() {
 #[test]
 fn every_citation_names_a_heading_that_exists() {
     no_faults(citations::faults(Path::new(env!("CARGO_MANIFEST_DIR"))));
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    no_faults(named_tests::faults(Path::new(env!("CARGO_MANIFEST_DIR"))));
 }
 
 fn no_faults(faults: impl IntoIterator<Item = String>) {
