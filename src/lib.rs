@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod error_code;
+pub mod failpoint;
 pub mod file;
 pub mod http;
 pub mod kms;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use keyraft::cli::{self, Cli};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _points = keyraft::failpoint::read_variable();
     let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return cli::misused(&error, std::env::args_os()),

@@ -60,6 +60,7 @@ const MAP: &[Module] = &[
     Module { name: "file", may_use: &[], only: &[] },
     Module { name: "socket", may_use: &[], only: &[] },
     Module { name: "error_code", may_use: &[], only: &[] },
+    Module { name: "failpoint", may_use: &[], only: &[] },
     Module { name: "policy", may_use: &["clock"], only: &[] },
     Module { name: "state", may_use: &["crypto", "policy"], only: &[] },
     Module {
@@ -67,10 +68,14 @@ const MAP: &[Module] = &[
         may_use: &["clock", "config", "crypto", "file", "policy"],
         only: &["rustls", "tokio_rustls", "rcgen", "aws_lc_rs"],
     },
-    Module { name: "store", may_use: &["clock", "config", "crypto", "policy", "state"], only: &["sled", "raft_log"] },
+    Module {
+        name: "store",
+        may_use: &["clock", "config", "crypto", "failpoint", "policy", "state"],
+        only: &["sled", "raft_log"],
+    },
     Module {
         name: "raft",
-        may_use: &["clock", "config", "crypto", "policy", "socket", "state", "store", "tls"],
+        may_use: &["clock", "config", "crypto", "failpoint", "policy", "socket", "state", "store", "tls"],
         // The adapter between a tonic channel and a TLS stream is hyper's.
         only: &["openraft", "tonic", "hyper", "hyper_util"],
     },

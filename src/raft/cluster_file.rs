@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::adapter::metrics::Metrics;
 use super::protocol::membership::encode_membership;
 use crate::crypto::IntegrityKeys;
+use crate::failpoint::{self, Failpoint};
 use crate::state::{ClusterState, RingVersion};
 use crate::store::{ClusterFacts, ClusterFile, LogStore, Owner, Progress, View};
 
@@ -69,11 +70,17 @@ impl ClusterFileKeeper {
         if file.facts() == Some(&facts) {
             return Ok(());
         }
-        if file.facts().is_some_and(|noted| noted.founding.is_some()) {
+        let ends_founding = file.facts().is_some_and(|noted| noted.founding.is_some());
+        if ends_founding {
+            failpoint::reached(Failpoint::FirstCommandApplied);
             // The founding document goes now. What replaces it is in the log, which openraft applies before it is durable.
             self.make_log_durable()?;
         }
-        file.write(facts, &self.integrity)
+        file.write(facts, &self.integrity)?;
+        if ends_founding {
+            failpoint::reached(Failpoint::DocumentDropped);
+        }
+        Ok(())
     }
 
     /// Waits until everything in the log so far is durable.

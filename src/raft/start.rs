@@ -27,6 +27,7 @@ use super::protocol::membership::decode_stored;
 use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
 use crate::crypto::{ClusterKeys, Ring};
+use crate::failpoint::{self, Failpoint};
 use crate::socket;
 use crate::state::ClusterState;
 use crate::store::{
@@ -366,7 +367,9 @@ impl PeerListener {
         let store = opened.await?;
         if let Some(founder) = &mut cluster.founder {
             if is_new {
+                failpoint::reached(Failpoint::StoreMade);
                 self.local.note_stage(founder, FoundingStage::Stored).await?;
+                failpoint::reached(Failpoint::StoreNoted);
             }
             if stage < Some(FoundingStage::Begun) {
                 *founder = self.founding().begin(Arc::clone(founder)).await?;

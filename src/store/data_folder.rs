@@ -11,6 +11,7 @@ use super::files::make_private_folder;
 use super::open::OpenError;
 use super::stored_facts::stored_facts;
 use super::{CLUSTER_FILE, Owner};
+use crate::failpoint::{self, Failpoint};
 
 /// The file whose lock the process holds.
 const LOCK: &str = "keyraft.lock";
@@ -93,6 +94,7 @@ fn blank(dir: &Path, file: ClusterFile, new_owner: Owner) -> Result<(ClusterFile
     }
     let owner = Owner { store_id: file.owner().unwrap_or(new_owner).store_id, ..new_owner };
     let file = if file.owner() == Some(owner) { file } else { ClusterFile::create(dir, owner)? };
+    failpoint::reached(Failpoint::FolderNoted);
     Ok((file, owner))
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::failpoint::{self, Failpoint};
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::leader::{Leader, Leadership};
 use crate::raft::forwarding::writes::WriteQueue;
@@ -30,12 +31,15 @@ impl FirstCommand {
     /// applied.
     pub(in crate::raft) async fn propose(mut self) {
         while self.view.cluster().is_none() {
-            if self.leadership.leader() == Leader::Here
-                && let Ok(outcome) = self.writes.write(&self.command, Instant::now() + ATTEMPT).await
-                && !lets_begin(&outcome)
-            {
-                let outcome = outcome.number();
-                return self.failure.report(&format!("the cluster refused its first command, with outcome {outcome}"));
+            if self.leadership.leader() == Leader::Here {
+                failpoint::reached(Failpoint::FirstCommandProposed);
+                if let Ok(outcome) = self.writes.write(&self.command, Instant::now() + ATTEMPT).await
+                    && !lets_begin(&outcome)
+                {
+                    let outcome = outcome.number();
+                    self.failure.report(&format!("the cluster refused its first command, with outcome {outcome}"));
+                    return;
+                }
             }
             drop(tokio::time::timeout(RETRY, self.progress.changed()).await);
         }

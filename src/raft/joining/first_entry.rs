@@ -9,6 +9,7 @@ use openraft::entry::RaftEntry;
 use tokio::sync::oneshot;
 
 use super::document::membership;
+use crate::failpoint::{self, Failpoint};
 use crate::raft::protocol::entry::encode_payload;
 use crate::raft::protocol::types::{Entry, LeaderId, Member, NodeId, RaftLogId, to_store_id};
 use crate::store::{LogId, LogStore};
@@ -24,7 +25,9 @@ pub(in crate::raft) async fn append(log: &LogStore, members: &BTreeMap<NodeId, M
     }
     let (sender, durable) = oneshot::channel();
     log.append([first_entry(members)], Box::new(move |result| drop(sender.send(result))))?;
-    durable.await.map_err(|_| io::Error::other("the log was closed before its first entry was durable"))?
+    durable.await.map_err(|_| io::Error::other("the log was closed before its first entry was durable"))??;
+    failpoint::reached(Failpoint::FirstEntryWritten);
+    Ok(())
 }
 
 fn first_entry(members: &BTreeMap<NodeId, Member>) -> (LogId, Bytes) {

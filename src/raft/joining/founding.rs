@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::document::FirstCommandRefused;
 use super::local::{Founder, LocalFounder, NotFounded, Stage, peer_list_hash};
 use crate::config::PeerConfig;
+use crate::failpoint::{self, Failpoint};
 use crate::raft::peers::links::{Links, NodeClient};
 use crate::raft::peers::trouble::PeerTrouble;
 use crate::raft::protocol::types::{Member, NodeId};
@@ -98,7 +99,9 @@ impl FoundingTask<'_> {
             tokio::time::sleep(if self.is_first() { RETRY } else { BEGUN_RETRY }).await;
         }
         self.waits.set_peers(Vec::new());
+        failpoint::reached(Failpoint::AllNoted);
         self.local.note_stage(&founder, FoundingStage::Begun).await?;
+        failpoint::reached(Failpoint::BegunNoted);
         self.local.set_begun();
         self.links.set_members(founder.document.members.clone());
         Ok(founder)
@@ -250,7 +253,10 @@ impl FoundingTask<'_> {
             client.found(request).await.map_err(|status| PeerTrouble::of(&status))
         };
         let trouble = match tokio::time::timeout(TIMEOUT, handing).await {
-            Ok(Ok(_)) => return None,
+            Ok(Ok(_)) => {
+                failpoint::reached(Failpoint::DocumentHandedOver);
+                return None;
+            }
             Ok(Err(trouble)) => trouble,
             Err(_) => PeerTrouble::TimedOut,
         };

@@ -13,6 +13,7 @@ use super::document::{DocumentError, FirstCommandRefused, FoundingDocument, dry_
 use super::shown_seal::ShownSeal;
 use crate::config::PeerConfig;
 use crate::crypto::ClusterKeys;
+use crate::failpoint::{self, Failpoint};
 use crate::policy::Identity;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::{FounderAnswer, FounderStage};
@@ -150,6 +151,7 @@ impl LocalFounder {
     /// # Errors
     /// The cluster would refuse its first command, the root key cannot be read, or the disk failed.
     pub(in crate::raft) fn found(&self, level: u32, members: BTreeMap<NodeId, Member>) -> Result<(), NotFounded> {
+        failpoint::reached(Failpoint::Founding);
         let first_command = (self.first_start.first_command)(level).map_err(NotFounded::Sealed)?;
         let cluster = dry_run(&first_command)?;
         let keys = (self.first_start.open)(&cluster).map_err(NotFounded::Sealed)?;
@@ -166,6 +168,7 @@ impl LocalFounder {
         if self.has_noted(&bytes)? {
             return Ok(());
         }
+        failpoint::reached(Failpoint::DocumentReceived);
         let document = FoundingDocument::decode(bytes.clone())?;
         document.check(self.owner, self.own_key, from, &self.peers)?;
         let keys = (self.first_start.open)(&document.cluster).map_err(DocumentError::OtherRootKey)?;
@@ -190,6 +193,7 @@ impl LocalFounder {
         // Another call may have noted a document meanwhile. The first one counts.
         if file.facts().is_none() {
             file.write(document.facts(self.owner, FoundingStage::Noted), &keys.integrity)?;
+            failpoint::reached(Failpoint::DocumentNoted);
             self.stage.send_replace(Stage::Noted(Arc::new(Founder { document, keys })));
         }
         Ok(())
