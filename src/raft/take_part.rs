@@ -160,7 +160,7 @@ fn keep_on_disk(
     spawned.spawn(tasks::record_progress(log.record().clone(), failure.clone()));
 }
 
-/// What is left of a prepared node once openraft has its keystore.
+/// The parts of a prepared node without its keystore, which openraft has.
 struct Started {
     listener: PeerListener,
     cluster: KnownCluster,

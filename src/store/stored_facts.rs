@@ -62,7 +62,7 @@ fn facts(owner: Option<Owner>, cluster: Option<Bytes>, membership: Bytes) -> Opt
     Some(ClusterFacts { owner: owner?, cluster, membership, admission: Bytes::new(), founding: None })
 }
 
-/// What is damaged says nothing.
+/// A damaged part has no facts.
 fn undamaged(read: Result<Option<ClusterFacts>, ReadError>) -> Result<Option<ClusterFacts>, OpenError> {
     match read {
         Ok(facts) => Ok(facts),

@@ -151,8 +151,8 @@ impl FoundingDocument {
         })
     }
 
-    /// Checks that this is the first start of which this node is a founder, and that the first node of the list hands it
-    /// over, which has the key `from`.
+    /// Checks that this node is a founder in this document, and that the document comes from the first node of the list.
+    /// `from` is the key of the node that sent it.
     ///
     /// # Errors
     /// Why this node must not note the document.

@@ -7,3 +7,6 @@ pub(in crate::raft) mod founding;
 pub(in crate::raft) mod local;
 pub(in crate::raft) mod shown_seal;
 pub(in crate::raft) mod wraps;
+
+#[cfg(test)]
+mod tests;
