@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::document::{DocumentError, FirstCommandRefused, FoundingDocument, dry_run};
-use super::shown_seal::ShownSeal;
 use crate::config::PeerConfig;
 use crate::crypto::ClusterKeys;
 use crate::failpoint::{self, Failpoint};
 use crate::policy::Identity;
+use crate::raft::preface::shown_seal::ShownSeal;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::{FounderAnswer, FounderStage};
 use crate::state::{ClusterState, EncodedCommand};

@@ -5,7 +5,6 @@ pub(in crate::raft) mod first_command;
 pub(in crate::raft) mod first_entry;
 pub(in crate::raft) mod founding;
 pub(in crate::raft) mod local;
-pub(in crate::raft) mod shown_seal;
 pub(in crate::raft) mod wraps;
 
 #[cfg(test)]

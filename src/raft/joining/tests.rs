@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use super::document::{DocumentError, FirstCommandRefused, FoundingDocument, dry_run};
 use super::local::{FirstStart, LocalFounder, NotNoted, Stage};
-use super::shown_seal::ShownSeal;
 use crate::config::PeerConfig;
 use crate::crypto::{ClusterKey, RootKey};
 use crate::kms;
 use crate::policy::{Identity, Pattern, Policy, PolicyName};
+use crate::raft::preface::shown_seal::ShownSeal;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire;
 use crate::store::{ClusterFile, DataFolder, FoundingStage, Owner, StoreId};

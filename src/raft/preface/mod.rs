@@ -12,6 +12,7 @@ pub(in crate::raft) mod node_starts;
 pub(in crate::raft) mod own;
 pub(in crate::raft) mod proof;
 pub(in crate::raft) mod refusal;
+pub(in crate::raft) mod shown_seal;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
