@@ -11,7 +11,7 @@ use super::parts::Parts;
 use super::phase::{Phase, PhaseSender};
 use super::seal::{self, Pauses};
 use crate::config::Config;
-use crate::crypto::{Ring, RootKey, random};
+use crate::crypto::{BootstrapKey, Ring, RootKey, random};
 use crate::kms::{
     OpenedRing, SealError, first_command, open_cluster, reopen_ring, wait_until_caught_up, wait_until_initialised,
 };
@@ -115,7 +115,7 @@ impl Joining<'_> {
             tokio::select! {
                 done = &mut waiting => return done,
                 () = pauses.wait(&self.parts.seal_asked) => match self.root_key() {
-                    Ok(_) => shown.set_open(),
+                    Ok(root) => shown.set_open(BootstrapKey::of_root_key(&root)),
                     Err(error) => {
                         let reason = seal::reason(&self.parts.config.load().seal, &error);
                         tracing::warn!(reason, "this node cannot read its root key again");
@@ -129,12 +129,16 @@ impl Joining<'_> {
     /// Waits until the node can read a root key. Until then it is sealed.
     async fn wait_for_root_key(&self, shown: &ShownSeal) {
         let mut pauses = Pauses::new();
-        while let Err(error) = self.root_key() {
-            shown.set_sealed(error.to_string());
-            self.seal(&error, None);
+        loop {
+            match self.root_key() {
+                Ok(root) => return self.unsealed(shown, &root),
+                Err(error) => {
+                    shown.set_sealed(error.to_string());
+                    self.seal(&error, None);
+                }
+            }
             pauses.wait(&self.parts.seal_asked).await;
         }
-        self.unsealed(shown);
     }
 
     /// Waits until there is a root key that opens the keys of this node's cluster. Until then the node is sealed. It tries
@@ -143,12 +147,12 @@ impl Joining<'_> {
         let mut pauses = Pauses::new();
         loop {
             let opened = match self.root_key() {
-                Ok(root) => listener.open_keys(|cluster| opens(cluster, &root)).await,
+                Ok(root) => listener.open_keys(|cluster| opens(cluster, &root)).await.map(|known| (known, root)),
                 Err(error) => Err(KeysError::Sealed(error)),
             };
             match opened {
-                Ok(known) => {
-                    self.unsealed(shown);
+                Ok((known, root)) => {
+                    self.unsealed(shown, &root);
                     return Ok(known);
                 }
                 Err(KeysError::Start(error)) => return Err(error),
@@ -161,8 +165,8 @@ impl Joining<'_> {
         }
     }
 
-    fn unsealed(&self, shown: &ShownSeal) {
-        shown.set_open();
+    fn unsealed(&self, shown: &ShownSeal, root: &RootKey) {
+        shown.set_open(BootstrapKey::of_root_key(root));
         self.phases.enter(Phase::Starting { rebuilding: false });
         self.parts.waits.set_step(None);
     }

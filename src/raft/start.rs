@@ -14,6 +14,7 @@ use super::integrity::rebuild;
 use super::joining::document::{DocumentError, FirstCommandRefused, FoundingDocument};
 use super::joining::founding::{FoundingTask, id_of};
 use super::joining::local::{FirstStart, Founder, LocalFounder};
+use super::joining::proving;
 use super::joining::wraps;
 use super::log_follow::{LogSource, OwnLogs};
 use super::peer_port::admission::Admission;
@@ -23,7 +24,6 @@ use super::peers::links::Links;
 use super::preface::admission::{AdmittedNode, Role};
 use super::preface::credential::Credential;
 use super::preface::shown_seal::ShownSeal;
-use super::protocol::membership::decode_stored;
 use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
 use crate::crypto::{ClusterKeys, Ring};
@@ -168,7 +168,10 @@ impl PeerListener {
         let folder = on_disk(config, move |dir| DataFolder::open(dir, new_owner)).await?;
         let DataFolder { lock, file, owner, stored } = folder;
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
-        let links = Arc::new(Links::new(owner, &config.name, Arc::clone(&tls), addresses.collect()));
+        let links = Arc::new(Links::new(owner, &config.name, Arc::clone(&tls), addresses.collect(), seal.clone()));
+        if let Some(facts) = file.facts().or(stored.as_ref()) {
+            proving::show_cluster(&links, facts);
+        }
         let (own_key, peers, file) = (tls.identity(), config.peers.clone(), Arc::new(Mutex::new(file)));
         let local = Arc::new(LocalFounder::new(owner, own_key, peers, seal, first_start, file));
         let running = Arc::new(OnceLock::new());
@@ -215,10 +218,11 @@ impl PeerListener {
     /// # Errors
     /// The cluster would refuse the first command that this node made.
     pub async fn found(&self) -> Result<KnownCluster, StartError> {
+        self.links.own_preface().set_credential(Credential::Founder);
         self.local.set_blank();
         let founder = self.founding().note_document().await?;
         let facts = founder.document.facts(self.owner, FoundingStage::Noted);
-        self.links.own_preface().set_credential(Credential::Unproven(Some(facts.cluster.id)));
+        self.links.set_members(founder.document.members.clone());
         Ok(KnownCluster { facts, keys: founder.keys.clone(), founder: Some(founder) })
     }
 
@@ -316,10 +320,7 @@ impl PeerListener {
             facts.admission = bytes::Bytes::copy_from_slice(&admission.signature);
         }
         self.write_if_lost(&facts, &keys);
-        self.links.own_preface().set_credential(Credential::Unproven(Some(facts.cluster.id)));
-        if let Some(stored) = decode_stored(&facts.membership) {
-            self.links.set_members(stored.nodes().map(|(id, member)| (*id, member.clone())).collect());
-        }
+        proving::show_cluster(&self.links, &facts);
         let founder = self.founder_of(&facts, &keys).map_err(KeysError::Start)?;
         match (&founder, facts.founding.as_ref().map(|founding| founding.stage)) {
             (Some(founder), Some(FoundingStage::Noted | FoundingStage::Stored)) => {
@@ -365,6 +366,8 @@ impl PeerListener {
             if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys) }
         });
         let store = opened.await?;
+        let record = store.log.record().clone();
+        proving::begin_start(&self.links, &cluster.facts, &cluster.keys, record, &self.failure).await?;
         if let Some(founder) = &mut cluster.founder {
             if is_new {
                 failpoint::reached(Failpoint::StoreMade);

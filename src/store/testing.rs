@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use super::chain::Anchor;
 use super::folder::Folders;
-use super::{Keystore, SnapshotBuild};
+use super::{Keystore, NodeRecord, SnapshotBuild, StoreId};
+use crate::crypto::IntegrityKeys;
 use crate::state::{Digest, Memory};
 
 impl Keystore {
@@ -31,6 +33,16 @@ impl Keystore {
         let folder = self.staging.folder();
         let pairs = folder.db.iter().map(|pair| pair.expect("sled can read what it wrote"));
         pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+}
+
+impl NodeRecord {
+    /// The record in this folder of the node with this store. It is made if the folder does not have it.
+    pub(crate) fn in_folder(dir: &Path, store: StoreId) -> Self {
+        let keys = IntegrityKeys::of_bytes(1, [9; 32]);
+        let found = Self::open(dir, store, keys.clone()).expect("the record is whole");
+        let anchor = Anchor { position: None, tag: [0; 16], key_version: 1 };
+        found.unwrap_or_else(|| Self::create(dir, store, keys, anchor).expect("the folder can be used"))
     }
 }
 

@@ -44,7 +44,7 @@ async fn every_node_reports_a_node_with_a_new_certificate_key() {
     cluster.begin_nodes(&[node]).await;
     let words = [
         "this node's key for its peers is another one than the membership records for it",
-        "refuses this node: the caller's certificate has another key",
+        "refuses this node: the node that connects has another TLS key than the membership records for its data folder",
     ];
     wait_until_waiting_for(&cluster, node, &words).await;
     let leader = cluster.wait_for("a leader", async || {

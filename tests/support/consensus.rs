@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use keyraft::config::Config;
-use keyraft::crypto::{Cipher, RootKey};
+use keyraft::crypto::{BootstrapKey, Cipher, RootKey};
 use keyraft::kms;
 use keyraft::policy::{ActionKind, Actor, Author, Identity, KeyAction, KeyName};
 use keyraft::raft::{Cluster, Failure, FirstStart, LogSource, PeerListener, ShownSeal, Waits};
@@ -146,7 +146,9 @@ async fn take_part(number: u8, config: &Config, root: Arc<RootKey>) -> Cluster {
     let tls = PeerKey::generate().and_then(|key| PeerTls::of_own_key(&key)).expect("a key can be made");
     let (store, failure) = (StoreId([number; 16]), Failure::default());
     let no_logs: LogSource = Arc::new(|_| Box::pin(futures::stream::empty()));
-    let (seal, first) = (ShownSeal::default(), first_start(config, root));
+    let seal = ShownSeal::default();
+    seal.set_open(BootstrapKey::of_root_key(&root));
+    let first = first_start(config, root);
     let opened = PeerListener::open(cluster, Arc::new(tls), store, seal, first, failure, no_logs, Waits::default());
     let listener = opened.await.expect("the listener opens");
     let known = listener.found().await.expect("the cluster begins");

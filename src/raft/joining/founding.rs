@@ -102,6 +102,7 @@ impl FoundingTask<'_> {
         failpoint::reached(Failpoint::AllNoted);
         self.local.note_stage(&founder, FoundingStage::Begun).await?;
         failpoint::reached(Failpoint::BegunNoted);
+        self.links.own_preface().cluster_has_begun();
         self.local.set_begun();
         self.links.set_members(founder.document.members.clone());
         Ok(founder)
@@ -185,6 +186,7 @@ impl FoundingTask<'_> {
 
     async fn ask(&self, peer: &PeerConfig) -> Answer {
         match tokio::time::timeout(TIMEOUT, self.ask_founder(peer)).await {
+            Ok(Err(PeerTrouble::ClusterBegun)) => Answer::Begun,
             Ok(answer) => answer.unwrap_or_else(|trouble| Answer::NotYet(trouble.to_string())),
             Err(_) => Answer::NotYet(PeerTrouble::TimedOut.to_string()),
         }

@@ -5,6 +5,7 @@ pub(in crate::raft) mod first_command;
 pub(in crate::raft) mod first_entry;
 pub(in crate::raft) mod founding;
 pub(in crate::raft) mod local;
+pub(in crate::raft) mod proving;
 pub(in crate::raft) mod wraps;
 
 #[cfg(test)]

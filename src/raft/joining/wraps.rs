@@ -34,7 +34,7 @@ pub(in crate::raft) async fn fetch(links: &Links, facts: &ClusterFacts) -> Vec<C
 
 /// What a member says about the cluster. `None` when it cannot be read.
 async fn ask(links: &Links, member: &Member) -> Result<Option<ClusterState>, PeerTrouble> {
-    let mut client = links.client(member).map_err(|error| PeerTrouble::of_io(&error))?;
+    let mut client = links.wraps_client(member).map_err(|error| PeerTrouble::of_io(&error))?;
     let reply = client.fetch_wraps(WrapsRequest {}).await.map_err(|status| PeerTrouble::of(&status))?;
     Ok(ClusterState::decode(&reply.into_inner().cluster).ok())
 }

@@ -103,9 +103,9 @@ impl PeerPort {
     async fn admit(&self, tcp: TcpStream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(tcp)).await;
         let (mut stream, key) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
-        let (own, is_member) = (self.links.own_preface(), self.links.is_member(key));
+        let (own, members) = (self.links.own_preface(), self.links.members());
         let binding = TlsBinding { exporter: stream.exporter(), acceptor: self.links.own_key(), connector: key };
-        let peer = match exchange::accept(&mut stream, &binding, own, is_member).await {
+        let peer = match exchange::accept(&mut stream, &binding, own, &members).await {
             Ok(peer) => peer,
             Err(error) => return self.refused(key, &error).map(|()| None),
         };
@@ -149,9 +149,11 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::crypto::{BootstrapKey, RootKey};
     use crate::raft::preface::credential::Credential;
     use crate::raft::preface::hello::Purpose;
     use crate::raft::preface::own::OwnPreface;
+    use crate::raft::preface::shown_seal::ShownSeal;
     use crate::store::{Owner, StoreId};
     use crate::tls::testing::{self, TestAuthority, pair};
 
@@ -161,6 +163,7 @@ mod tests {
         port: Arc<PeerPort>,
         /// The TLS of a node that connects.
         caller: PeerTls,
+        bootstrap: BootstrapKey,
         _folders: [TempDir; 2],
     }
 
@@ -172,9 +175,12 @@ mod tests {
         };
         let ((own, folder), (caller, its_folder)) = (tls(), tls());
         let (own, owner) = (Arc::new(own), Owner { store_id: StoreId([1; 16]), node_id: 1 });
-        let links = Arc::new(Links::new(owner, "a", Arc::clone(&own), std::collections::HashMap::new()));
+        let (seal, bootstrap) = (ShownSeal::default(), BootstrapKey::of_root_key(&RootKey::random()));
+        seal.set_open(bootstrap.clone());
+        let links = Arc::new(Links::new(owner, "a", Arc::clone(&own), std::collections::HashMap::new(), seal));
+        links.own_preface().set_credential(Credential::Founder);
         let port = Arc::new(PeerPort { tls: own, links, refusals: Arc::default() });
-        Ports { port, caller, _folders: [folder, its_folder] }
+        Ports { port, caller, bootstrap, _folders: [folder, its_folder] }
     }
 
     /// Lets one handshake run at a time.
@@ -184,27 +190,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_admitted_after_the_preface_and_is_a_handshake_until_then() {
-        let Ports { port, caller, _folders } = ports();
+        let Ports { port, caller, bootstrap, _folders } = ports();
         let (admission, (near, far)) = (admission(), pair().await);
         let place = admission.enter(FROM).unwrap();
         let admitting = tokio::spawn(async move { port.admit(far, place).await });
         let (mut stream, key) = caller.connect(near).await.unwrap();
         assert!(admission.enter(FROM).is_err(), "a client that has not sent its preface takes part of the limit");
         let owner = Owner { store_id: StoreId([2; 16]), node_id: 2 };
-        let own = OwnPreface::new(owner, "b", Credential::Unproven(None));
+        let own = OwnPreface::of_founder(owner, "b", &bootstrap);
         let binding = TlsBinding { exporter: stream.exporter(), acceptor: key, connector: caller.identity() };
-        let theirs = exchange::connect(&mut stream, &binding, &own, Purpose::Member).await.unwrap().preface;
+        let theirs = exchange::connect(&mut stream, &binding, &own, Purpose::Founder).await.unwrap().preface;
         assert_eq!((theirs.name.as_str(), theirs.node_id), ("a", 1));
         let admitted = admitting.await.unwrap().unwrap().unwrap();
         let peer = tonic::transport::server::Connected::connect_info(&admitted);
-        assert_eq!((peer.key, peer.purpose), (caller.identity(), Purpose::Member));
+        assert_eq!((peer.key, peer.purpose), (caller.identity(), Purpose::Founder));
         assert_eq!((peer.preface.name.as_str(), peer.preface.store_id), ("b", owner.store_id));
         assert!(admission.enter(FROM).is_ok());
     }
 
     #[tokio::test]
     async fn a_client_that_begins_with_http2_gets_a_refusal_and_no_connection() {
-        let Ports { port, caller, _folders } = ports();
+        let Ports { port, caller, _folders, .. } = ports();
         let (admission, (near, far)) = (admission(), pair().await);
         let place = admission.enter(FROM).unwrap();
         let admitting = tokio::spawn(async move { port.admit(far, place).await.map(|admitted| admitted.is_some()) });

@@ -103,12 +103,14 @@ impl Peer for PeerService {
     type FollowLogStream = Replies<LogLines>;
     type ProposeStream = Replies<ProposalsReply>;
 
-    async fn ask_founder(&self, _: Request<FounderQuestion>) -> Result<Response<FounderAnswer>, Status> {
+    async fn ask_founder(&self, request: Request<FounderQuestion>) -> Result<Response<FounderAnswer>, Status> {
+        // Founders that know the cluster key ask as members, so that they also reach a node whose cluster has begun.
+        caller(&request, Purpose::Founder).or_else(|_| caller(&request, Purpose::Member))?;
         Ok(Response::new(self.local.answer()))
     }
 
     async fn found(&self, request: Request<FoundRequest>) -> Result<Response<FoundReply>, Status> {
-        let from = connected(&request)?.key;
+        let from = caller(&request, Purpose::Founder)?.key;
         let local = Arc::clone(&self.local);
         let noted = tokio::task::spawn_blocking(move || local.take(request.into_inner().document, from)).await;
         match noted.map_err(|panic| Status::internal(panic.to_string()))? {
@@ -120,7 +122,7 @@ impl Peer for PeerService {
     }
 
     async fn fetch_wraps(&self, request: Request<WrapsRequest>) -> Result<Response<WrapsReply>, Status> {
-        let peer = connected(&request)?;
+        let peer = caller(&request, Purpose::Sealed)?;
         self.links.sender(peer.key, &peer.preface)?;
         let applied = self.running.get().and_then(|running| running.view.cluster());
         let cluster = applied.map(|cluster| ClusterState::clone(&cluster)).or_else(|| self.local.open_cluster());
@@ -283,15 +285,10 @@ impl Peer for PeerService {
 
 /// The node that sent this call, if it connected for this purpose.
 fn caller<T>(request: &Request<T>, purpose: Purpose) -> Result<&ConnectedPeer, Status> {
-    let peer = connected(request)?;
+    let peer = request.extensions().get::<ConnectedPeer>();
+    let peer = peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))?;
     let may_call = peer.purpose == purpose;
     may_call.then_some(peer).ok_or_else(|| Status::permission_denied("the caller connected for other calls"))
-}
-
-/// The node at the other end of the connection on which this call came.
-fn connected<T>(request: &Request<T>) -> Result<&ConnectedPeer, Status> {
-    let peer = request.extensions().get::<ConnectedPeer>();
-    peer.ok_or_else(|| Status::unauthenticated("the call did not come over the peer port"))
 }
 
 /// Reads a request to append. If this version cannot read the level of an entry, the node ends before it appends the

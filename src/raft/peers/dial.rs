@@ -101,17 +101,17 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::crypto::{BootstrapKey, RootKey};
     use crate::raft::preface::content::NodeVersion;
-    use crate::raft::preface::credential::Credential;
     use crate::store::Owner;
     use crate::tls::testing::{self, TestAuthority};
 
     const STORE: StoreId = StoreId([2; 16]);
 
-    fn dialer(authority: &TestAuthority, store_id: StoreId) -> (Dialer, TempDir) {
+    fn dialer(authority: &TestAuthority, key: &BootstrapKey, store_id: StoreId) -> (Dialer, TempDir) {
         let (folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
         let tls = Arc::new(PeerTls::load(&files).unwrap());
-        let own = OwnPreface::new(Owner { store_id, node_id: 7 }, "n7", Credential::Unproven(None));
+        let own = OwnPreface::of_founder(Owner { store_id, node_id: 7 }, "n7", key);
         (Dialer { tls, own, versions: PeerVersions::default(), open: OpenConnections::default() }, folder)
     }
 
@@ -122,7 +122,7 @@ mod tests {
             if let Ok((mut stream, connector)) = node.tls.accept(tcp).await {
                 let acceptor = node.tls.identity();
                 let binding = TlsBinding { exporter: stream.exporter(), acceptor, connector };
-                drop(exchange::accept(&mut stream, &binding, &node.own, true).await);
+                drop(exchange::accept(&mut stream, &binding, &node.own, &std::collections::BTreeMap::new()).await);
             }
         }
     }
@@ -130,20 +130,21 @@ mod tests {
     #[tokio::test]
     async fn a_member_is_taken_only_with_its_key_and_its_store() {
         let authority = TestAuthority::new();
-        let (dialer, _folder) = self::dialer(&authority, StoreId([1; 16]));
-        let (member, _its_folder) = self::dialer(&authority, STORE);
+        let bootstrap = BootstrapKey::of_root_key(&RootKey::random());
+        let (dialer, _folder) = self::dialer(&authority, &bootstrap, StoreId([1; 16]));
+        let (member, _its_folder) = self::dialer(&authority, &bootstrap, STORE);
         let key = member.tls.identity();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let accepting = tokio::spawn(accept(listener, Arc::new(member)));
         let trouble = async |key, store| {
-            let error = dialer.connect(&address, Purpose::Member, key, store).await.map(drop).unwrap_err();
+            let error = dialer.connect(&address, Purpose::Founder, key, store).await.map(drop).unwrap_err();
             PeerTrouble::of_io(&error)
         };
         assert_eq!(trouble(dialer.tls.identity(), STORE).await, PeerTrouble::OtherKey);
         assert_eq!(trouble(key, StoreId([3; 16])).await, PeerTrouble::OtherStore { node: 7 });
         assert_eq!(dialer.versions.of(key), None);
-        dialer.connect(&address, Purpose::Member, key, STORE).await.map(drop).unwrap();
+        dialer.connect(&address, Purpose::Founder, key, STORE).await.map(drop).unwrap();
         assert_eq!(dialer.versions.of(key), Some(NodeVersion::own()));
         accepting.abort();
     }

@@ -17,10 +17,10 @@ use super::open_connections::{OpenConnections, StartStream};
 use super::versions::PeerVersions;
 use crate::policy::Identity;
 use crate::raft::preface::content::Preface;
-use crate::raft::preface::credential::Credential;
 use crate::raft::preface::exchange::ProvenPeer;
 use crate::raft::preface::hello::Purpose;
 use crate::raft::preface::own::OwnPreface;
+use crate::raft::preface::shown_seal::ShownSeal;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire::peer_client::PeerClient;
 use crate::state::ClusterId;
@@ -53,8 +53,9 @@ impl Links {
         name: &str,
         tls: Arc<PeerTls>,
         addresses: HashMap<String, String>,
+        seal: ShownSeal,
     ) -> Self {
-        let own = OwnPreface::new(owner, name, Credential::Unproven(None));
+        let own = OwnPreface::new(owner, name, seal);
         let (versions, open) = (PeerVersions::default(), OpenConnections::default());
         let dialer = Arc::new(Dialer { tls, own, versions, open });
         Self { owner, dialer, addresses, members: ArcSwap::default(), contacts: Contacts::default() }
@@ -68,11 +69,6 @@ impl Links {
     /// The versions that the other nodes said they run.
     pub(in crate::raft) fn versions(&self) -> &PeerVersions {
         &self.dialer.versions
-    }
-
-    /// Whether this is the TLS key of a member, as far as this node knows.
-    pub(in crate::raft) fn is_member(&self, key: Identity) -> bool {
-        self.members.load().values().any(|member| member.key == key)
     }
 
     /// Takes a connection from another node after the exchange of prefaces. It ends when the other node starts anew.
@@ -137,14 +133,13 @@ impl Links {
     }
 
     /// A client with which this node, while it is sealed, can fetch wraps from a member.
-    #[expect(dead_code, reason = "nodes prove nothing until the cluster has its keys")]
     pub(in crate::raft) fn wraps_client(&self, member: &Member) -> io::Result<NodeClient> {
         self.channel(member, Purpose::Sealed).map(client_on)
     }
 
     /// A client of the founder at an address, the TLS key of that node, and what it said about itself.
     pub(in crate::raft) async fn founder_client(&self, address: &str) -> io::Result<(NodeClient, Identity, Preface)> {
-        let (stream, key, peer) = self.dialer.connect_to_any(address, Purpose::Member).await?;
+        let (stream, key, peer) = self.dialer.connect_to_any(address, Purpose::Founder).await?;
         Ok((client_of_one(address, stream).await?, key, peer.preface))
     }
 

@@ -33,6 +33,9 @@ pub enum PeerTrouble {
     /// It is sealed, for this reason, and takes no part in consensus. The words are its own.
     #[error("is sealed: {0}")]
     Sealed(String),
+    /// It belongs to a cluster that has begun, and this node does not.
+    #[error("belongs to a cluster that has begun")]
+    ClusterBegun,
     /// The name in its address does not resolve.
     #[error("cannot be reached: the name in its address does not resolve ({0})")]
     NameNotResolved(String),
@@ -84,6 +87,7 @@ impl PeerTrouble {
             Self::Refuses(_)
             | Self::RefusedHere(_)
             | Self::Sealed(_)
+            | Self::ClusterBegun
             | Self::NameNotResolved(_)
             | Self::Tls(_)
             | Self::OtherKey
@@ -109,6 +113,7 @@ impl PeerTrouble {
             PrefaceError::Refused(refusal) => Self::RefusedHere(refusal.to_string()),
             PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::Sealed) => Self::Sealed(refusal.reason),
             PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::NotReady) => Self::NotReady(refusal.reason),
+            PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::ClusterBegun) => Self::ClusterBegun,
             PrefaceError::RefusedByPeer(refusal) => Self::Refuses(refusal.to_string()),
             PrefaceError::CannotProve(_) | PrefaceError::Starts(_) | PrefaceError::Closed => {
                 Self::Broken(error.to_string())

@@ -7,44 +7,37 @@ use super::content::{ConnectionSide, Preface};
 use super::hello::Purpose;
 use super::node_starts::NodeStarts;
 use super::proof::Proving;
-use crate::crypto::{BootstrapKey, ClusterKey, ClusterPublicKey};
+use super::shown_seal::ShownSeal;
+use crate::crypto::{ClusterKey, ClusterPublicKey};
 use crate::policy::Identity;
 use crate::state::{ClusterId, IncarnationId};
 
-/// With what this node can prove itself. Each start begins sealed.
-#[cfg_attr(not(test), expect(dead_code, reason = "nodes prove nothing until the cluster has its keys"))]
+/// With what this node can prove itself. Each start begins closed.
 pub(in crate::raft) enum Credential {
-    /// It proves nothing and believes everybody.
-    Unproven(Option<ClusterId>),
-    /// It has no root key, or the root key does not open the ring of this cluster.
-    Sealed {
-        /// `None` while it knows no cluster.
-        cluster: Option<KnownCluster>,
-        /// Why, for its members.
-        why: String,
-    },
+    /// It has no root key yet, or has not opened the keys of this cluster.
+    Closed(Option<ClusterIdentity>),
     /// It is blank, and has the bootstrap key of the cluster that is being made.
-    Founder(BootstrapKey),
+    Founder,
     /// It has noted the founding document, and does not know yet that all founders have.
-    Noted(BootstrapKey, MemberCredential),
+    Noted(MemberCredential),
     /// Its cluster has begun.
     Member(MemberCredential),
 }
 
 /// What a node knows of its cluster even while it is sealed, and what shows that the cluster admitted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::raft) struct KnownCluster {
+pub(in crate::raft) struct ClusterIdentity {
     pub id: ClusterId,
     pub incarnation: IncarnationId,
     pub public_key: ClusterPublicKey,
-    /// The admission of this node.
-    pub admission: Admission,
+    /// The admission of this node. `None` when `cluster.id` lacks it.
+    pub admission: Option<Admission>,
 }
 
 /// What a node with an open key ring proves itself with.
 #[derive(Clone)]
 pub(in crate::raft) struct MemberCredential {
-    pub cluster: KnownCluster,
+    pub cluster: ClusterIdentity,
     pub key: Arc<ClusterKey>,
     pub starts: Arc<NodeStarts>,
 }
@@ -54,6 +47,8 @@ pub(in crate::raft) struct MemberCredential {
 pub(in crate::raft) enum CannotProve {
     #[error("it is sealed: {0}")]
     Sealed(String),
+    #[error("it is starting")]
+    Starting,
     #[error("it does not belong to a cluster yet")]
     Blank,
     #[error("its cluster has begun")]
@@ -67,53 +62,52 @@ impl Credential {
     ///
     /// # Errors
     /// Why it cannot.
-    pub(super) fn proving(&self, purpose: Purpose, side: ConnectionSide) -> Result<Proving, CannotProve> {
+    pub(super) fn proving(
+        &self,
+        purpose: Purpose,
+        side: ConnectionSide,
+        seal: &ShownSeal,
+    ) -> Result<Proving, CannotProve> {
+        let closed = || seal.sealed().map_or(CannotProve::Starting, CannotProve::Sealed);
         match (self, purpose, side) {
-            (Self::Unproven(_), Purpose::Member, _) => Ok(Proving::Unproven),
-            (Self::Sealed { cluster: Some(cluster), .. }, Purpose::Sealed, ConnectionSide::Connector) => {
+            (Self::Closed(Some(cluster)), Purpose::Sealed, ConnectionSide::Connector) => {
                 Ok(Proving::AcceptorAlone(None, cluster.public_key))
             }
-            (Self::Sealed { why, .. }, _, _) => Err(CannotProve::Sealed(why.clone())),
-            (Self::Founder(key) | Self::Noted(key, _), Purpose::Founder, _) => Ok(Proving::Bootstrap(key.clone())),
-            (Self::Unproven(_) | Self::Founder(_), _, _) => Err(CannotProve::Blank),
-            (Self::Noted(_, member) | Self::Member(member), Purpose::Member, _) => {
+            (Self::Closed(_), _, _) => Err(closed()),
+            (Self::Founder | Self::Noted(_), Purpose::Founder, _) => {
+                seal.bootstrap().map(Proving::Bootstrap).ok_or_else(closed)
+            }
+            (Self::Founder, _, _) => Err(CannotProve::Blank),
+            (Self::Noted(member) | Self::Member(member), Purpose::Member, _) => {
                 Ok(Proving::Cluster(Arc::clone(&member.key)))
             }
-            (Self::Noted(_, member) | Self::Member(member), Purpose::Sealed, ConnectionSide::Acceptor) => {
+            (Self::Noted(member) | Self::Member(member), Purpose::Sealed, ConnectionSide::Acceptor) => {
                 Ok(Proving::AcceptorAlone(Some(Arc::clone(&member.key)), member.cluster.public_key))
             }
-            (Self::Noted(_, _) | Self::Member(_), Purpose::Sealed, ConnectionSide::Connector) => Err(CannotProve::Open),
+            (Self::Noted(_) | Self::Member(_), Purpose::Sealed, ConnectionSide::Connector) => Err(CannotProve::Open),
             (Self::Member(_), Purpose::Founder, _) => Err(CannotProve::Begun),
         }
     }
 
     /// What this node knows of its cluster.
-    pub(super) fn known(&self) -> Option<&KnownCluster> {
+    pub(super) fn known(&self) -> Option<&ClusterIdentity> {
         match self {
-            Self::Unproven(_) | Self::Founder(_) => None,
-            Self::Sealed { cluster, .. } => cluster.as_ref(),
-            Self::Noted(_, member) | Self::Member(member) => Some(&member.cluster),
+            Self::Founder => None,
+            Self::Closed(cluster) => cluster.as_ref(),
+            Self::Noted(member) | Self::Member(member) => Some(&member.cluster),
         }
     }
 
     /// The starts of this node and its peers, which its connections as a member name.
     pub(super) fn starts(&self, purpose: Purpose) -> Option<&Arc<NodeStarts>> {
         match self {
-            Self::Noted(_, member) | Self::Member(member) if purpose == Purpose::Member => Some(&member.starts),
+            Self::Noted(member) | Self::Member(member) if purpose == Purpose::Member => Some(&member.starts),
             _ => None,
-        }
-    }
-
-    /// The id of the cluster.
-    pub(super) fn cluster(&self) -> Option<ClusterId> {
-        match self {
-            Self::Unproven(cluster) => *cluster,
-            _ => self.known().map(|known| known.id),
         }
     }
 }
 
-impl KnownCluster {
+impl ClusterIdentity {
     /// Whether the cluster admitted the node that sent this preface over a connection with this TLS key.
     pub(super) fn admitted(&self, preface: &Preface, key: Identity) -> bool {
         let node = AdmittedNode {

@@ -1,6 +1,7 @@
 //! The exchange of prefaces: the connector says what for, the acceptor proves itself first, the connector checks that and
 //! proves itself, and the acceptor accepts or refuses.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::own::{NoEnd, OwnEnd, OwnPreface};
 use super::proof::{SignedPreface, TlsBinding};
 use super::refusal::{PrefaceRefusal, RefusalCode};
 use crate::policy::Identity;
+use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire;
 use crate::store::Noting;
 
@@ -82,15 +84,14 @@ struct Exchange<'a, S> {
     own: &'a OwnPreface,
 }
 
-/// Exchanges prefaces on a connection that this node accepted. `is_member` says whether the TLS key of the other node is
-/// that of a member, as far as this node knows.
+/// Exchanges prefaces on a connection that this node accepted, which knows these members.
 pub(in crate::raft) async fn accept(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     binding: &TlsBinding,
     own: &OwnPreface,
-    is_member: bool,
+    members: &BTreeMap<NodeId, Member>,
 ) -> Result<ProvenPeer, PrefaceError> {
-    in_time(Exchange { stream, binding, own }.accept(is_member)).await
+    in_time(Exchange { stream, binding, own }.accept(members)).await
 }
 
 /// Exchanges prefaces on a connection that this node made for this purpose.
@@ -108,12 +109,18 @@ async fn in_time(exchange: impl Future<Output = Result<ProvenPeer, PrefaceError>
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
-    async fn accept(mut self, is_member: bool) -> Result<ProvenPeer, PrefaceError> {
+    async fn accept(mut self, members: &BTreeMap<NodeId, Member>) -> Result<ProvenPeer, PrefaceError> {
         let said = self.read(FrameType::Hello, "another frame than a hello").await?;
         let Some(hello) = Hello::decode(&said) else {
             return Err(self.malformed("a connection for a purpose that it does not know").await);
         };
+        let is_member = members.values().any(|member| member.key == self.binding.connector);
+        // This saves a proof, and says more than that the admission is for another key.
+        let of_another_key = |member: &Member| member.store_id == hello.store_id && !is_member;
         let end = match self.own.end(ConnectionSide::Acceptor, hello.purpose).await {
+            Ok(_) if hello.purpose != Purpose::Founder && members.values().any(of_another_key) => {
+                return Err(self.refuse(PrefaceRefusal::other_key(self.own.name())).await);
+            }
             Ok(end) if is_member || end.affords_stranger() => end,
             Ok(_) => return Err(self.refuse(PrefaceRefusal::too_many_strangers()).await),
             Err(NoEnd::CannotProve(cannot)) => {

@@ -12,6 +12,7 @@ use super::credential::{CannotProve, Credential};
 use super::hello::{Hello, Purpose};
 use super::proof::{Proving, SignedPreface};
 use super::refusal::{PrefaceRefusal, refusal_of};
+use super::shown_seal::ShownSeal;
 use crate::clock;
 use crate::policy::Identity;
 use crate::state::{ClusterId, ClusterState};
@@ -22,6 +23,7 @@ pub(in crate::raft) struct OwnPreface {
     owner: Owner,
     /// This node's name (`cluster.name`).
     name: String,
+    seal: ShownSeal,
     credential: ArcSwap<Credential>,
     view: OnceLock<Arc<View>>,
     strangers: StrangerBudget,
@@ -48,11 +50,13 @@ pub(super) enum NoEnd {
 }
 
 impl OwnPreface {
-    pub(in crate::raft) fn new(owner: Owner, name: &str, credential: Credential) -> Self {
+    /// The preface of a node that is starting, with what it shows of its seal.
+    pub(in crate::raft) fn new(owner: Owner, name: &str, seal: ShownSeal) -> Self {
         Self {
             owner,
             name: name.to_owned(),
-            credential: ArcSwap::from_pointee(credential),
+            seal,
+            credential: ArcSwap::from_pointee(Credential::Closed(None)),
             view: OnceLock::new(),
             strangers: StrangerBudget::default(),
         }
@@ -60,13 +64,34 @@ impl OwnPreface {
 
     /// From now on new connections use this credential.
     pub(in crate::raft) fn set_credential(&self, credential: Credential) {
+        if matches!(credential, Credential::Member(_)) {
+            self.seal.forget_bootstrap();
+        }
         self.credential.store(Arc::new(credential));
+    }
+
+    /// This node learned that every founder has noted the founding document. From now on it takes no connections of
+    /// founders.
+    pub(in crate::raft) fn cluster_has_begun(&self) {
+        if let Credential::Noted(member) = &*self.credential.load_full() {
+            self.set_credential(Credential::Member(member.clone()));
+        }
     }
 
     /// From now on the preface says which level this state has, once it has one.
     pub(in crate::raft) fn belongs_to(&self, view: Arc<View>) {
         // A node takes part once, so the cell is empty.
         drop(self.view.set(view));
+    }
+
+    /// The preface of a founder with this bootstrap key.
+    #[cfg(test)]
+    pub(in crate::raft) fn of_founder(owner: Owner, name: &str, key: &crate::crypto::BootstrapKey) -> Self {
+        let seal = ShownSeal::default();
+        seal.set_open(key.clone());
+        let own = Self::new(owner, name, seal);
+        own.set_credential(Credential::Founder);
+        own
     }
 
     /// The starts that the connections of this node name.
@@ -82,7 +107,7 @@ impl OwnPreface {
 
     /// The id of this node's cluster. `None` while neither `cluster.id` nor what the node has applied says it.
     pub(in crate::raft) fn cluster(&self) -> Option<ClusterId> {
-        self.state().map(|state| state.id).or_else(|| self.credential.load().cluster())
+        self.state().map(|state| state.id).or_else(|| self.credential.load().known().map(|known| known.id))
     }
 
     fn state(&self) -> Option<Arc<ClusterState>> {
@@ -100,7 +125,7 @@ impl OwnPreface {
     /// It cannot prove itself for this purpose, or the disk failed.
     pub(super) async fn end(&self, side: ConnectionSide, purpose: Purpose) -> Result<OwnEnd<'_>, NoEnd> {
         let credential = self.credential.load_full();
-        let proving = credential.proving(purpose, side)?;
+        let proving = credential.proving(purpose, side, &self.seal)?;
         let start = match credential.starts(purpose) {
             Some(starts) => Some(starts.speak().await?),
             None => None,
@@ -114,7 +139,7 @@ impl OwnEnd<'_> {
     /// sign as often as somebody likes.
     pub(super) fn affords_stranger(&self) -> bool {
         match self.proving {
-            Proving::Unproven | Proving::Bootstrap(_) => true,
+            Proving::Bootstrap(_) => true,
             Proving::Cluster(_) | Proving::AcceptorAlone(_, _) => self.own.strangers.take(Instant::now()),
         }
     }
@@ -135,7 +160,7 @@ impl OwnEnd<'_> {
             noted_start: starts.and_then(|starts| starts.noted_of(other)),
             version: NodeVersion::own(),
             active_level: self.own.state().map(|state| state.level),
-            admission: known.map(|known| known.admission.clone()),
+            admission: known.and_then(|known| known.admission.clone()),
         }
     }
 
@@ -196,23 +221,5 @@ impl OwnEnd<'_> {
         if let Some(starts) = self.credential.starts(self.purpose) {
             starts.report_copy(reason);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_node_that_does_not_take_part_yet_names_its_cluster_and_no_level() {
-        let owner = Owner { store_id: StoreId([1; 16]), node_id: 1 };
-        let own = OwnPreface::new(owner, "a", Credential::Unproven(None));
-        let said = async || {
-            let end = own.end(ConnectionSide::Connector, Purpose::Member).await.unwrap();
-            end.preface(StoreId([2; 16]))
-        };
-        assert_eq!((said().await.cluster, said().await.active_level), (None, None));
-        own.set_credential(Credential::Unproven(Some(ClusterId([7; 16]))));
-        assert_eq!((said().await.cluster, said().await.active_level), (Some(ClusterId([7; 16])), None));
     }
 }

@@ -35,8 +35,6 @@ pub(super) struct SignedPreface {
 /// With what a node proves itself on one connection, and what it believes.
 #[derive(Debug, Clone)]
 pub(super) enum Proving {
-    /// Neither node proves anything.
-    Unproven,
     /// Both hold the bootstrap key.
     Bootstrap(BootstrapKey),
     /// Both hold the cluster key.
@@ -75,7 +73,7 @@ impl Proving {
     pub(super) fn prove(&self, side: ConnectionSide, transcript: &[u8]) -> Bytes {
         let signed = |key: &ClusterKey| Bytes::copy_from_slice(&key.sign(signature_use(side), transcript));
         match (self, side) {
-            (Self::Unproven, _) | (Self::AcceptorAlone(_, _), ConnectionSide::Connector) => Bytes::new(),
+            (Self::AcceptorAlone(_, _), ConnectionSide::Connector) => Bytes::new(),
             (Self::Bootstrap(key), _) => Bytes::copy_from_slice(&key.prove(proving_side(side), transcript)),
             (Self::Cluster(key), _) => signed(key),
             (Self::AcceptorAlone(key, _), ConnectionSide::Acceptor) => key.as_deref().map_or_else(Bytes::new, signed),
@@ -89,7 +87,7 @@ impl Proving {
             signature.is_ok_and(|signature| key.verifies(signature_use(side), transcript, signature))
         };
         match (self, side) {
-            (Self::Unproven, _) | (Self::AcceptorAlone(_, _), ConnectionSide::Connector) => proof.is_empty(),
+            (Self::AcceptorAlone(_, _), ConnectionSide::Connector) => proof.is_empty(),
             (Self::Bootstrap(key), _) => {
                 <&[u8; 32]>::try_from(proof).is_ok_and(|proof| key.proves(proving_side(side), transcript, proof))
             }
@@ -204,7 +202,7 @@ mod tests {
             for (side, other) in [(Acceptor, Connector), (Connector, Acceptor)] {
                 let proof = key.prove(side, &transcript);
                 assert!(key.proves(side, &transcript, &proof) && !key.proves(other, &transcript, &proof));
-                let unlike = [&keys[1 - number], &others[0], &others[1], &Proving::Unproven];
+                let unlike = [&keys[1 - number], &others[0], &others[1]];
                 assert!(unlike.iter().all(|unlike| !unlike.proves(side, &transcript, &proof)));
                 for cut in [&proof[..proof.len() - 1], &[]] {
                     assert!(!key.proves(side, &transcript, cut));

@@ -90,9 +90,9 @@ impl PrefaceRefusal {
         match cannot {
             CannotProve::Sealed(why) if is_member => Self::new(RefusalCode::Sealed, by, why),
             CannotProve::Sealed(_) => Self::new(RefusalCode::Sealed, by, "its own log says why".to_owned()),
-            CannotProve::Blank => Self::new(RefusalCode::NotReady, by, cannot.to_string()),
+            CannotProve::Starting | CannotProve::Blank => Self::new(RefusalCode::NotReady, by, cannot.to_string()),
             CannotProve::Begun | CannotProve::Open => {
-                let reason = "its cluster has begun, so a node with an empty data folder cannot join it";
+                let reason = "the cluster has begun, and takes no node with an empty data folder";
                 Self::new(RefusalCode::ClusterBegun, by, reason.to_owned())
             }
         }
@@ -119,6 +119,13 @@ impl PrefaceRefusal {
             )
         };
         Self::new(RefusalCode::NotProven, ours, reason)
+    }
+
+    /// The membership records another TLS key for the data folder of the node that connects.
+    pub(super) fn other_key(by: &str) -> Self {
+        let reason = "the node that connects has another TLS key than the membership records for its data folder: start it \
+                      with the key that it had, which is peer.key in that folder or cluster.tls.key";
+        Self::new(RefusalCode::NotAdmitted, by, reason.to_owned())
     }
 
     pub(super) fn not_admitted(own: &Preface, other: &Preface) -> Self {

@@ -3,23 +3,30 @@
 mod attacks;
 mod malformed;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::admission::{AdmittedNode, Role};
-use super::credential::{Credential, KnownCluster, MemberCredential};
+use super::credential::{ClusterIdentity, Credential, MemberCredential};
 use super::exchange::{PrefaceError, ProvenPeer, accept, connect};
 use super::hello::Purpose;
 use super::node_starts::NodeStarts;
 use super::own::OwnPreface;
 use super::proof::TlsBinding;
 use super::refusal::{PrefaceRefusal, RefusalCode};
+use super::shown_seal::ShownSeal;
 use crate::crypto::{BootstrapKey, ClusterKey, RootKey};
 use crate::policy::Identity;
 use crate::raft::failure::Failure;
+use crate::raft::protocol::types::{Member, NodeId};
 use crate::state::{ClusterId, IncarnationId};
-use crate::store::{Owner, StartHistory, StoreId};
+use crate::store::{NodeRecord, Owner, StartId, StoreId};
+
+/// The members that a node knows before it knows any.
+static NOBODY: BTreeMap<NodeId, Member> = BTreeMap::new();
 
 type Exchanged = Result<ProvenPeer, PrefaceError>;
 
@@ -36,7 +43,8 @@ struct TestNode {
     owner: Owner,
     tls: Identity,
     failure: Failure,
-    history: StartHistory,
+    seal: ShownSeal,
+    folder: TempDir,
 }
 
 impl TestCluster {
@@ -45,7 +53,7 @@ impl TestCluster {
         Self { id: ClusterId([1; 16]), incarnation: IncarnationId([2; 16]), key }
     }
 
-    fn known(&self, owner: Owner, tls: Identity) -> KnownCluster {
+    fn known(&self, owner: Owner, tls: Identity) -> ClusterIdentity {
         let node = AdmittedNode {
             cluster: self.id,
             incarnation: self.incarnation,
@@ -53,15 +61,18 @@ impl TestCluster {
             key: tls,
             store_id: owner.store_id,
         };
-        let admission = node.admit(Role::Voter, &self.key);
-        KnownCluster { id: self.id, incarnation: self.incarnation, public_key: self.key.public(), admission }
+        let admission = Some(node.admit(Role::Voter, &self.key));
+        ClusterIdentity { id: self.id, incarnation: self.incarnation, public_key: self.key.public(), admission }
     }
 
+    /// What a node proves itself with, after it has begun a start in its folder.
     fn member(&self, node: &TestNode) -> MemberCredential {
+        let record = NodeRecord::in_folder(node.folder.path(), node.owner.store_id);
+        record.begin_start(rand::random()).unwrap();
         MemberCredential {
             cluster: self.known(node.owner, node.tls),
             key: Arc::clone(&self.key),
-            starts: Arc::new(NodeStarts::new(node.history.clone(), node.failure.clone())),
+            starts: Arc::new(NodeStarts::new(record, node.failure.clone())),
         }
     }
 
@@ -74,39 +85,58 @@ impl TestCluster {
 
     fn sealed(&self, number: u8) -> TestNode {
         let node = TestNode::new(number);
-        let (cluster, why) = (Some(self.known(node.owner, node.tls)), "root.key is empty".to_owned());
-        node.own.set_credential(Credential::Sealed { cluster, why });
+        node.own.set_credential(Credential::Closed(Some(self.known(node.owner, node.tls))));
         node
     }
 }
 
 impl TestNode {
-    /// A node without a root key that has begun its first start.
+    /// A node without a root key.
     fn new(number: u8) -> Self {
         let owner = Owner { store_id: StoreId([number; 16]), node_id: number.into() };
-        let credential = Credential::Sealed { cluster: None, why: "root.key is empty".to_owned() };
-        let mut history = StartHistory::default();
-        history.begin(rand::random());
+        let seal = ShownSeal::default();
+        seal.set_sealed("root.key is empty".to_owned());
         Self {
-            own: OwnPreface::new(owner, &format!("n{number}"), credential),
+            own: OwnPreface::new(owner, &format!("n{number}"), seal.clone()),
             owner,
             tls: Identity::from_bytes([number; Identity::LEN]),
             failure: Failure::default(),
-            history,
+            seal,
+            folder: tempfile::tempdir().unwrap(),
         }
     }
 
     fn founder(number: u8, key: &BootstrapKey) -> Self {
         let node = Self::new(number);
-        node.own.set_credential(Credential::Founder(key.clone()));
+        node.seal.set_open(key.clone());
+        node.own.set_credential(Credential::Founder);
         node
     }
 
-    /// Begins another start, as after a restart with this history.
-    fn restart(&mut self, cluster: &TestCluster, history: &StartHistory) {
-        self.history = history.clone();
-        self.history.begin(rand::random());
+    /// Begins another start, as a process on the same folder does.
+    fn restart(&self, cluster: &TestCluster) {
         self.own.set_credential(Credential::Member(cluster.member(self)));
+    }
+
+    /// The members that another node knows, if this node is the only other one.
+    fn as_member(&self) -> BTreeMap<NodeId, Member> {
+        let member = Member { store_id: self.owner.store_id, key: self.tls, ..Member::default() };
+        [(self.owner.node_id, member)].into()
+    }
+
+    /// A copy of this node's folder.
+    fn copy_of_folder(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.folder.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+        }
+        copy
+    }
+
+    /// The start that this node names.
+    async fn start(&self) -> StartId {
+        self.starts().speak().await.unwrap()
     }
 
     fn starts(&self) -> Arc<NodeStarts> {
@@ -125,8 +155,11 @@ fn binding(acceptor: &TestNode, connector: &TestNode) -> TlsBinding {
 /// Lets a node connect to another one, which knows it as a member. Returns what each of them got.
 async fn exchange(acceptor: &TestNode, connector: &TestNode, purpose: Purpose) -> (Exchanged, Exchanged) {
     let (mut near, mut far) = duplex(1 << 16);
-    let binding = binding(acceptor, connector);
-    tokio::join!(accept(&mut near, &binding, &acceptor.own, true), connect(&mut far, &binding, &connector.own, purpose))
+    let (binding, members) = (binding(acceptor, connector), connector.as_member());
+    tokio::join!(
+        accept(&mut near, &binding, &acceptor.own, &members),
+        connect(&mut far, &binding, &connector.own, purpose)
+    )
 }
 
 /// Whether exactly this end refused the other, for this reason, and the other end heard that.
@@ -143,7 +176,7 @@ async fn members_prove_themselves_to_each_other_and_the_bytes_after_the_frames_s
     let binding = binding(&acceptor, &connector);
     let (at_acceptor, at_connector) = tokio::join!(
         async {
-            let theirs = accept(&mut near, &binding, &acceptor.own, false).await.unwrap();
+            let theirs = accept(&mut near, &binding, &acceptor.own, &NOBODY).await.unwrap();
             near.write_all(b"settings").await.unwrap();
             theirs
         },
@@ -158,7 +191,7 @@ async fn members_prove_themselves_to_each_other_and_the_bytes_after_the_frames_s
     assert_eq!(&next, b"settings");
     for (node, peer) in [(&acceptor, &connector), (&connector, &acceptor)] {
         let noted = node.starts().noted_of(peer.owner.store_id).map(|noted| noted.start);
-        assert_eq!(noted, peer.history.current(), "each has noted the start of the other");
+        assert_eq!(noted, Some(peer.start().await), "each has noted the start of the other");
     }
 }
 
@@ -172,8 +205,8 @@ async fn founders_prove_the_bootstrap_key_and_name_no_cluster() {
         assert_eq!((peer.purpose, peer.preface.cluster, peer.preface.admission), (Purpose::Founder, None, None));
     }
     let cluster = TestCluster::new();
-    let noted = TestNode::new(3);
-    noted.own.set_credential(Credential::Noted(key.clone(), cluster.member(&noted)));
+    let noted = TestNode::founder(3, &key);
+    noted.own.set_credential(Credential::Noted(cluster.member(&noted)));
     let (at_acceptor, at_connector) = exchange(&noted, &connector, Purpose::Founder).await;
     assert!(at_acceptor.is_ok() && at_connector.is_ok_and(|peer| peer.preface.cluster.is_none()));
     let (at_acceptor, at_connector) = exchange(&noted, &cluster.node(2), Purpose::Member).await;
@@ -211,8 +244,8 @@ async fn a_sealed_member_shows_its_admission_and_nothing_else_is_answered_by_it(
 #[tokio::test]
 async fn each_stage_of_a_node_takes_the_purposes_that_it_can_prove() {
     let (cluster, key) = (TestCluster::new(), BootstrapKey::of_root_key(&RootKey::random()));
-    let noted = TestNode::new(1);
-    noted.own.set_credential(Credential::Noted(key.clone(), cluster.member(&noted)));
+    let noted = TestNode::founder(1, &key);
+    noted.own.set_credential(Credential::Noted(cluster.member(&noted)));
     let acceptors = [TestNode::new(1), TestNode::founder(1, &key), noted, cluster.node(3)];
     let connectors = [
         (Purpose::Member, cluster.node(2)),
@@ -255,10 +288,10 @@ async fn a_node_on_an_older_copy_of_its_folder_ends_whichever_end_it_is() {
     let cluster = TestCluster::new();
     for copy_connects in [true, false] {
         let (mut node, peer) = (cluster.node(1), cluster.node(2));
-        let copy = node.history.clone();
-        node.restart(&cluster, &StartHistory::default());
+        let copy = node.copy_of_folder();
         assert!(exchange(&peer, &node, Purpose::Member).await.0.is_ok());
-        node.restart(&cluster, &copy);
+        node.folder = copy;
+        node.restart(&cluster);
         let ends = if copy_connects { (&peer, &node) } else { (&node, &peer) };
         let (at_acceptor, at_connector) = exchange(ends.0, ends.1, Purpose::Member).await;
         let (at_node, at_peer) = if copy_connects { (at_connector, at_acceptor) } else { (at_acceptor, at_connector) };
@@ -271,9 +304,9 @@ async fn a_node_on_an_older_copy_of_its_folder_ends_whichever_end_it_is() {
 #[tokio::test]
 async fn a_restart_is_noted_and_a_slower_connection_with_an_older_start_is_refused() {
     let cluster = TestCluster::new();
-    let (mut node, peer) = (cluster.node(2), cluster.node(1));
-    let older = cluster.node(2);
+    let (node, peer, older) = (cluster.node(2), cluster.node(1), TestNode::new(2));
     older.own.set_credential(Credential::Member(cluster.member(&node)));
+    older.start().await;
     let (mut near, mut far) = duplex(1 << 16);
     let binding = binding(&peer, &older);
     let slow = async {
@@ -283,16 +316,14 @@ async fn a_restart_is_noted_and_a_slower_connection_with_an_older_start_is_refus
     };
     let (at_peer, at_older) = tokio::join!(
         accept_after(&mut near, &binding, &peer, async {
-            node.history.speak();
-            let history = node.history.clone();
-            node.restart(&cluster, &history);
+            node.restart(&cluster);
             assert!(exchange(&peer, &node, Purpose::Member).await.1.is_ok());
         }),
         slow
     );
     assert!(refused(&at_peer, &at_older, RefusalCode::NewerStart), "{at_peer:?}");
     let noted = peer.starts().noted_of(node.owner.store_id).unwrap().start;
-    assert_eq!(Some(noted), node.history.current());
+    assert_eq!(noted, node.start().await);
 }
 
 /// Accepts a connection. What happens meanwhile ends before the preface of the connector arrives.
@@ -311,13 +342,30 @@ async fn accept_after(
     };
     tokio::join!(
         async move {
-            let accepted = accept(&mut inner, binding, &acceptor.own, true).await;
+            let accepted = accept(&mut inner, binding, &acceptor.own, &NOBODY).await;
             drop(inner);
             accepted
         },
         relay
     )
     .0
+}
+
+#[tokio::test]
+async fn a_member_with_another_tls_key_hears_so_before_anybody_proves_anything() {
+    let cluster = TestCluster::new();
+    let (acceptor, mut connector) = (cluster.node(1), cluster.node(2));
+    let known = connector.as_member();
+    connector.tls = Identity::from_bytes([9; Identity::LEN]);
+    for _ in 0..99 {
+        let (mut near, mut far) = duplex(1 << 16);
+        let binding = binding(&acceptor, &connector);
+        let (at_acceptor, at_connector) = tokio::join!(
+            accept(&mut near, &binding, &acceptor.own, &known),
+            connect(&mut far, &binding, &connector.own, Purpose::Member)
+        );
+        assert!(refused(&at_acceptor, &at_connector, RefusalCode::NotAdmitted), "{at_acceptor:?}");
+    }
 }
 
 #[tokio::test]
@@ -328,7 +376,7 @@ async fn strangers_get_few_proofs_and_short_answers() {
         let (mut near, mut far) = duplex(1 << 16);
         let binding = binding(node, &stranger);
         tokio::join!(
-            accept(&mut near, &binding, &node.own, false),
+            accept(&mut near, &binding, &node.own, &NOBODY),
             connect(&mut far, &binding, &stranger.own, Purpose::Member)
         )
         .1

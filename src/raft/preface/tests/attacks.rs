@@ -10,7 +10,7 @@ use super::super::frame::{self, FrameType};
 use super::super::hello::{Hello, Purpose};
 use super::super::proof::{SignedPreface, TlsBinding};
 use super::super::refusal::RefusalCode;
-use super::{Exchanged, TestCluster, TestNode, binding};
+use super::{Exchanged, NOBODY, TestCluster, TestNode, binding};
 use crate::crypto::{BootstrapKey, RootKey};
 use crate::policy::Identity;
 use crate::raft::protocol::wire;
@@ -48,7 +48,7 @@ async fn through(
     };
     // Each end closes its connection when it is done, so that the one between them sees that.
     let accepting = async move {
-        let accepted = accept(&mut near, bindings[0], &acceptor.own, true).await;
+        let accepted = accept(&mut near, bindings[0], &acceptor.own, &connector.as_member()).await;
         drop(near);
         accepted
     };
@@ -172,7 +172,7 @@ async fn answer(
     answer: impl Fn(Bytes) -> Bytes,
 ) -> Exchanged {
     let (mut near, mut far) = duplex(1 << 16);
-    let (accepted, ()) = tokio::join!(accept(&mut near, binding, &acceptor.own, true), async {
+    let (accepted, ()) = tokio::join!(accept(&mut near, binding, &acceptor.own, &NOBODY), async {
         frame::write(&mut far, FrameType::Hello, &hello.encode()).await.unwrap();
         let (_, content) = frame::read(&mut far).await.unwrap();
         frame::write(&mut far, FrameType::Preface, &answer(content)).await.unwrap();
@@ -241,7 +241,7 @@ async fn a_stolen_tls_key_without_the_ring_proves_nothing() {
     // The thief also has the folder, and so the admission: it makes a key of its own and shows everything that is true.
     let thief = TestNode::new(2);
     let credential = super::MemberCredential {
-        cluster: super::KnownCluster { public_key: other.key.public(), ..cluster.known(node.owner, node.tls) },
+        cluster: super::ClusterIdentity { public_key: other.key.public(), ..cluster.known(node.owner, node.tls) },
         ..other.member(&thief)
     };
     thief.own.set_credential(super::Credential::Member(credential));
@@ -252,7 +252,7 @@ async fn a_stolen_tls_key_without_the_ring_proves_nothing() {
     let accepted = answer(&acceptor, &direct, &Hello::new(Purpose::Member, node.owner), |content| {
         with_preface(&content, |preface| {
             let admission = cluster.known(node.owner, node.tls).admission;
-            preface.admission = Some(admission.to_wire());
+            preface.admission = admission.as_ref().map(super::super::admission::Admission::to_wire);
             preface.side = wire::ConnectionSide::Connector.into();
             (preface.node_id, preface.store_id) = (2, vec![2; 16].into());
         })
@@ -272,7 +272,8 @@ async fn a_member_that_shows_the_admission_of_another_is_refused() {
         let (acceptor, mut connector) = (cluster.node(1), cluster.node(2));
         let member = cluster.member(&connector);
         change(&mut connector);
-        connector.own = super::OwnPreface::new(connector.owner, "n2", super::Credential::Member(member));
+        connector.own = super::OwnPreface::new(connector.owner, "n2", connector.seal.clone());
+        connector.own.set_credential(super::Credential::Member(member));
         for accepting in [true, false] {
             let (accepted, connected) = if accepting {
                 super::exchange(&acceptor, &connector, Purpose::Member).await

@@ -10,7 +10,7 @@ use super::super::frame::{self, FrameType};
 use super::super::hello::{Hello, Purpose};
 use super::super::proof::SignedPreface;
 use super::super::refusal::{PrefaceRefusal, RefusalCode};
-use super::{TestCluster, TestNode, binding};
+use super::{NOBODY, TestCluster, TestNode, binding};
 use crate::raft::protocol::wire;
 
 /// Two members that never end in these tests.
@@ -20,21 +20,19 @@ fn nodes() -> [TestNode; 2] {
 }
 
 /// Accepts a connection on which the connector sends these bytes and nothing more.
-async fn accept_bytes(bytes: &[u8]) -> PrefaceError {
-    let [acceptor, connector] = nodes();
+async fn accept_bytes([acceptor, connector]: &[TestNode; 2], bytes: &[u8]) -> PrefaceError {
     let (mut near, mut far) = duplex(1 << 16);
     far.write_all(bytes).await.unwrap();
     far.shutdown().await.unwrap();
-    accept(&mut near, &binding(&acceptor, &connector), &acceptor.own, true).await.unwrap_err()
+    accept(&mut near, &binding(acceptor, connector), &acceptor.own, &NOBODY).await.unwrap_err()
 }
 
 /// Connects to an acceptor that sends these bytes and nothing more.
-async fn connect_to_bytes(bytes: &[u8]) -> PrefaceError {
-    let [acceptor, connector] = nodes();
+async fn connect_to_bytes([acceptor, connector]: &[TestNode; 2], bytes: &[u8]) -> PrefaceError {
     let (mut near, mut far) = duplex(1 << 16);
     far.write_all(bytes).await.unwrap();
     far.shutdown().await.unwrap();
-    connect(&mut near, &binding(&acceptor, &connector), &connector.own, Purpose::Member).await.unwrap_err()
+    connect(&mut near, &binding(acceptor, connector), &connector.own, Purpose::Member).await.unwrap_err()
 }
 
 async fn framed(frame_type: FrameType, content: &[u8]) -> Vec<u8> {
@@ -74,7 +72,7 @@ async fn an_acceptor_says_nothing_before_it_has_read_a_hello() {
     let [acceptor, connector] = nodes();
     let (mut near, mut far) = duplex(1 << 16);
     let its_binding = binding(&acceptor, &connector);
-    let accepting = tokio::spawn(async move { accept(&mut near, &its_binding, &acceptor.own, true).await });
+    let accepting = tokio::spawn(async move { accept(&mut near, &its_binding, &acceptor.own, &NOBODY).await });
     tokio::task::yield_now().await;
     assert!(futures::FutureExt::now_or_never(frame::read(&mut far)).is_none());
     frame::write(&mut far, FrameType::Hello, &hello()).await.unwrap();
@@ -85,6 +83,7 @@ async fn an_acceptor_says_nothing_before_it_has_read_a_hello() {
 
 #[tokio::test]
 async fn bytes_that_are_not_the_next_frame_are_refused_as_malformed() {
+    let nodes = nodes();
     let (hello, unknown) = (framed(FrameType::Hello, &hello()).await, [8, 5]);
     let signed = |side| SignedPreface { preface: preface("a", side).encode().into(), proof: vec![].into() }.encode();
     let from_connector = framed(FrameType::Preface, &signed(ConnectionSide::Connector)).await;
@@ -100,19 +99,19 @@ async fn bytes_that_are_not_the_next_frame_are_refused_as_malformed() {
         framed(FrameType::Refusal, b"\xff").await,
         [&hello[..], &hello].concat(),
     ] {
-        for error in [accept_bytes(&bytes).await, connect_to_bytes(&bytes).await] {
+        for error in [accept_bytes(&nodes, &bytes).await, connect_to_bytes(&nodes, &bytes).await] {
             assert!(is_refused_for(&error, RefusalCode::Malformed), "{bytes:?}: {error:?}");
         }
     }
     for bytes in [from_connector, [&hello[..], &from_acceptor].concat()] {
-        let error = accept_bytes(&bytes).await;
+        let error = accept_bytes(&nodes, &bytes).await;
         assert!(is_refused_for(&error, RefusalCode::Malformed), "{bytes:?}: {error:?}");
     }
 }
 
 #[tokio::test]
 async fn any_bytes_end_in_an_error() {
-    let hello = framed(FrameType::Hello, &hello()).await;
+    let (nodes, hello) = (nodes(), framed(FrameType::Hello, &hello()).await);
     for _ in 0..1_000 {
         let mut bytes: Vec<u8> = (0..rand::random_range(0..64)).map(|_| rand::random()).collect();
         if rand::random() {
@@ -120,7 +119,11 @@ async fn any_bytes_end_in_an_error() {
             bytes = framed(FrameType::Preface, &bytes).await;
         }
         let after_hello = [&hello[..], &bytes].concat();
-        let errors = [accept_bytes(&bytes).await, accept_bytes(&after_hello).await, connect_to_bytes(&bytes).await];
+        let errors = [
+            accept_bytes(&nodes, &bytes).await,
+            accept_bytes(&nodes, &after_hello).await,
+            connect_to_bytes(&nodes, &bytes).await,
+        ];
         assert!(errors.iter().all(|error| !error.to_string().is_empty()), "{bytes:?}");
     }
 }
@@ -138,9 +141,9 @@ async fn a_node_that_is_silent_or_sends_a_byte_now_and_then_is_given_up() {
         }
     });
     let (accepted, connected, trickled) = tokio::join!(
-        accept(&mut near, &its_binding, &acceptor.own, true),
+        accept(&mut near, &its_binding, &acceptor.own, &NOBODY),
         connect(&mut other, &its_binding, &connector.own, Purpose::Member),
-        accept(&mut slow, &its_binding, &acceptor.own, true)
+        accept(&mut slow, &its_binding, &acceptor.own, &NOBODY)
     );
     for error in [accepted, connected, trickled] {
         assert!(matches!(error, Err(PrefaceError::Slow)), "{error:?}");
