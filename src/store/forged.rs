@@ -4,13 +4,14 @@ use std::io;
 
 use thiserror::Error;
 
+/// What to do with a data folder whose log or node record cannot be used.
+pub(super) const KEEP_FOLDER: &str = "Keep the data folder as it is: delete nothing, and put no copy or backup in its place. \
+     Leave this node stopped; this version cannot replace a node. The other nodes go on without it while more than half of \
+     all nodes run";
+
 /// What the node finds is not what it wrote. It neither uses nor changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "{0}. The disk damaged the files of this node, or somebody changed or replaced them. Keep the data folder as it is: \
-     delete nothing, and put no copy or backup in its place. Leave this node stopped; this version cannot replace a \
-     node. The other nodes go on without it while more than half of all nodes run"
-)]
+#[error("{0}. The disk damaged the files of this node, or somebody changed or replaced them. {KEEP_FOLDER}")]
 pub struct Forged(pub Forgery);
 
 /// What does not fit.

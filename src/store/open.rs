@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::files::make_private_folder;
 use super::folder::Folders;
-use super::forged::Forged;
+use super::forged::{Forged, KEEP_FOLDER};
 use super::image::Damage;
 use super::level::UnreadableLevel;
 use super::log_open::LogParts;
@@ -304,6 +304,7 @@ fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenE
 fn io_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "its disk is full: give it room, and start the node again".to_owned(),
+        io::ErrorKind::InvalidData => format!("a file in it is damaged: {error}. {KEEP_FOLDER}"),
         _ => format!("it cannot be opened: {error}"),
     }
 }
@@ -316,5 +317,11 @@ mod tests {
     fn a_full_disk_is_called_full_and_not_damaged() {
         let full = OpenError::from(io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(full.to_string(), "its disk is full: give it room, and start the node again");
+        let damaged =
+            OpenError::from(io::Error::new(io::ErrorKind::InvalidData, "crc32 checksum mismatch")).to_string();
+        assert!(
+            damaged.starts_with("a file in it is damaged: crc32 checksum mismatch. Keep the data folder"),
+            "{damaged}"
+        );
     }
 }
