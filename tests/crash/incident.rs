@@ -3,23 +3,14 @@
 use crate::support::processes::Processes;
 use crate::support::status;
 
-/// Waits until a node has logged a line with all of these words.
-async fn logged(processes: &Processes, number: usize, words: &[&str]) {
-    let has = async || {
-        let log = processes.log(number);
-        log.lines().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
-    };
-    status::wait_for(&format!("node {number} to log {words:?}"), &[], has).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn elections_losses_and_returns_are_logged() {
     let mut processes = Processes::start().await;
     processes.admin().create_many("key", 240).await;
     for number in 0..3 {
-        logged(&processes, number, &["the node starts", "version=", " feature_level=", "api=", "peer="]).await;
-        logged(&processes, number, &["the node's state changed", "serving"]).await;
-        logged(&processes, number, &["built a snapshot", "index="]).await;
+        processes.wait_for_log(number, &["the node starts", "version=", " feature_level=", "api=", "peer="]).await;
+        processes.wait_for_log(number, &["the node's state changed", "serving"]).await;
+        processes.wait_for_log(number, &["built a snapshot", "index="]).await;
     }
     let leader = status::of(&processes.data(0)).await.expect("it answers")["leader"].as_u64().expect("a leader");
     let leader = usize::try_from(leader).expect("ids are small") - 1;
@@ -27,18 +18,18 @@ async fn elections_losses_and_returns_are_logged() {
     processes.kill(leader);
     let name = format!("node-{}", leader + 1);
     for number in [one, two] {
-        logged(&processes, number, &["lost a peer", &name, "connection refused"]).await;
-        logged(&processes, number, &["a node leads", &format!("last_leader=\"{name}\""), "last_ended="]).await;
+        processes.wait_for_log(number, &["lost a peer", &name, "connection refused"]).await;
+        processes.wait_for_log(number, &["a node leads", &format!("last_leader=\"{name}\""), "last_ended="]).await;
     }
     processes.kill(one);
-    logged(&processes, two, &["lost the quorum", "needed=2"]).await;
-    logged(&processes, two, &["isolated"]).await;
-    logged(&processes, two, &["this node waits", "votes of 2 of the 3 nodes are needed"]).await;
+    processes.wait_for_log(two, &["lost the quorum", "needed=2"]).await;
+    processes.wait_for_log(two, &["isolated"]).await;
+    processes.wait_for_log(two, &["this node waits", "votes of 2 of the 3 nodes are needed"]).await;
     processes.start_all().await;
-    logged(&processes, two, &["a peer is back", &name]).await;
-    logged(&processes, two, &["the quorum is back"]).await;
-    logged(&processes, two, &["no longer isolated"]).await;
-    logged(&processes, two, &["this node no longer waits"]).await;
+    processes.wait_for_log(two, &["a peer is back", &name]).await;
+    processes.wait_for_log(two, &["the quorum is back"]).await;
+    processes.wait_for_log(two, &["no longer isolated"]).await;
+    processes.wait_for_log(two, &["this node no longer waits"]).await;
     for number in 0..3 {
         processes.stop(number).await;
         let log = processes.log(number);

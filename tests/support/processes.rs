@@ -131,6 +131,13 @@ impl Processes {
         node.wait().expect("the node is ours");
     }
 
+    /// Ends a node if it runs.
+    pub fn end_if_running(&mut self, number: usize) {
+        if self.nodes[number].is_some() {
+            self.end(number);
+        }
+    }
+
     /// Stops a node as SIGTERM does, and waits until it has ended.
     pub async fn stop(&mut self, number: usize) {
         self.signal(number, Signal::TERM);
@@ -202,6 +209,30 @@ impl Processes {
     /// The log of a node.
     pub fn log(&self, number: usize) -> String {
         fs::read_to_string(self.log_file(number)).unwrap_or_default()
+    }
+
+    /// Whether a node has logged a line with all of these words.
+    pub fn has_logged(&self, number: usize, words: &[&str]) -> bool {
+        self.log(number).lines().any(|line| words.iter().all(|word| line.contains(word)))
+    }
+
+    /// Waits until a node has logged a line with all of these words.
+    pub async fn wait_for_log(&self, number: usize, words: &[&str]) {
+        let has = async || self.has_logged(number, words).then_some(());
+        status::wait_for(&format!("node {number} to log {words:?}"), &[], has).await;
+    }
+
+    /// The file of the root key, which all nodes read.
+    pub fn root_key(&self) -> PathBuf {
+        self.dir().join("root.key")
+    }
+
+    /// Replaces a text in the configuration file of a node.
+    pub fn replace_in_config(&self, number: usize, text: &str, by: &str) {
+        let path = self.config_file(number);
+        let config = fs::read_to_string(&path).expect("`dev` writes it");
+        assert!(config.contains(text), "no {text} in\n{config}");
+        fs::write(path, config.replace(text, by)).expect("the folder is writable");
     }
 
     /// A node's data folder.

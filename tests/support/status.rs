@@ -53,6 +53,16 @@ pub async fn wait_for_state(data: &Path, state: &str) -> Value {
     wait_for(state, &[data.to_owned()], look).await
 }
 
+/// Waits until a node waits for something whose text has all of these words.
+pub async fn wait_for_words(data: &Path, words: &[&str]) {
+    let look = async || {
+        let status = of(data).await.ok()?;
+        let waits = status["waiting_for"].to_string();
+        words.iter().all(|word| waits.contains(word)).then_some(())
+    };
+    wait_for(&format!("a node to wait for {words:?}"), &[data.to_owned()], look).await;
+}
+
 /// Waits until nodes have applied the same entries, and fails if their states differ then.
 pub async fn assert_equal_digests(nodes: &[PathBuf]) {
     let look = async || {

@@ -136,6 +136,22 @@ impl User {
         created.buffered(16).collect().await
     }
 
+    /// Creates a key through this node, which may have to find a leader first.
+    pub async fn create_through(&self, node: usize, name: &str) {
+        let mut unknown = false;
+        for _ in 0..ROUNDS {
+            match self.create(node, name).await {
+                Ok(()) => return,
+                // An earlier attempt created it, and its answer did not come.
+                Err(refusal) if unknown && refusal.is(400, "key already exists") => return,
+                Err(refusal) if refusal.moves_on() => unknown = true,
+                Err(refusal) => panic!("{name} was not created through node {node}: {refusal:?}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("node {node} does not create {name}");
+    }
+
     /// Creates a key through the first node that answers, beginning with `first`. If an answer did not come and the key
     /// exists then, it counts as created.
     pub async fn create_somewhere(&self, first: usize, name: &str) {
