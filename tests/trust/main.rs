@@ -1,0 +1,36 @@
+//! What somebody can do who holds a part of a node but not its seal: tests with processes of the built binary. Each file
+//! is about one thing that can be held (docs/security.md).
+
+#![expect(dead_code, reason = "this binary uses a part of what the tests share, and of the generated messages")]
+
+mod cold_starts;
+mod data_folder;
+mod forged_log;
+mod forged_record;
+mod other_cluster;
+mod outsider;
+mod sealed;
+mod slots;
+mod stolen_folder;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
+
+use support::processes::Processes;
+use support::user::DataKey;
+
+/// Three nodes that serve, and data keys that the tests try to open later.
+async fn three_nodes() -> (Processes, Vec<DataKey>) {
+    let processes = Processes::start().await;
+    let keys = processes.admin().create_many("key", 12).await;
+    (processes, keys)
+}
+
+/// Fails unless these nodes open all data keys and create a key each.
+async fn assert_serve(processes: &Processes, nodes: &[usize], keys: &[DataKey], prefix: &str) {
+    let user = processes.admin();
+    for &node in nodes {
+        user.assert_decrypts(node, keys).await;
+        user.create_through(node, &format!("{prefix}-{node}")).await;
+    }
+}

@@ -1,0 +1,52 @@
+//! A sealed node takes no part in consensus, and comes back by itself when its seal opens.
+
+use std::fs;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::support::processes::Processes;
+use super::support::status;
+use super::{assert_serve, three_nodes};
+
+/// Gives a node that does not run a root key file of its own, which does not exist.
+fn take_root_key(processes: &Processes, number: usize) -> PathBuf {
+    let own = processes.data(number).with_file_name("own-root.key");
+    let shared = processes.root_key();
+    processes.replace_in_config(number, &shared.display().to_string(), &own.display().to_string());
+    own
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_node_does_not_vote_and_comes_back_when_its_seal_opens() {
+    let (mut processes, keys) = three_nodes().await;
+    let right = fs::read(processes.root_key()).expect("it is there");
+    processes.stop(2).await;
+    let own = take_root_key(&processes, 2);
+    processes.begin(2);
+    status::wait_for_state(&processes.data(2), "sealed").await;
+    processes.wait_for_log(2, &["sealed", "own-root.key: No such file"]).await;
+    assert_serve(&processes, &[0, 1], &keys, "during").await;
+    let problem = async || {
+        let status = status::of(&processes.data(0)).await.ok()?;
+        let member = status["members"].as_array()?.iter().find(|member| member["name"] == "node-3")?.clone();
+        member["problem"]["reason"].as_str()?.contains("is sealed: ").then_some(())
+    };
+    status::wait_for("node 1 to say that node 3 is sealed", &[], problem).await;
+    // Neither alone nor with a sealed node is there a quorum.
+    processes.kill(0);
+    let words = ["votes of 2 of the 3 nodes are needed", "node-3 (", "is sealed: "];
+    status::wait_for_words(&processes.data(1), &words).await;
+    for wrong in [BASE64_STANDARD.encode([0xa5; 32]).as_bytes(), &right] {
+        fs::write(&own, wrong).expect("the folder is writable");
+        processes.signal(2, rustix::process::Signal::HUP);
+        if wrong != right {
+            processes.wait_for_log(2, &["this is not the root key of the cluster"]).await;
+        }
+    }
+    for number in [1, 2] {
+        status::wait_for_state(&processes.data(number), "serving").await;
+    }
+    assert_serve(&processes, &[1, 2], &keys, "after").await;
+}
