@@ -44,6 +44,12 @@ pub enum FirstCommandRefused {
     },
 }
 
+/// How to begin again when a founder has lost what it noted. A node that is stopped may belong to a cluster that has begun,
+/// and its folder may then be the only one with keys that it acknowledged.
+pub(super) const BEGIN_AGAIN: &str = "start every node of cluster.peers first: one that is stopped may hold keys of a cluster that \
+     has begun. If a node then waits because the cluster has begun, erase nothing. If all of them run and none says so, stop \
+     all of them, erase the data folders of all of them, and start them again: a cluster that has not begun holds no key";
+
 /// Why a founding document from another node cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::raft) enum DocumentError {
@@ -53,8 +59,7 @@ pub(in crate::raft) enum DocumentError {
     OtherPeers,
     #[error(
         "its data folder or the key of its certificate is another one than when this first start of the cluster began: put \
-         the folder or the certificate back. If it is lost, stop every node of this new cluster, erase the data folders of \
-         all of them, and start them again: a cluster that has not begun holds no key"
+         the folder or the certificate back. If it is lost, {BEGIN_AGAIN}"
     )]
     OtherNode,
     #[error("it takes the founding document only from the first node of cluster.peers")]

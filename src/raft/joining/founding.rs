@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::document::FirstCommandRefused;
+use super::document::{BEGIN_AGAIN, FirstCommandRefused};
 use super::local::{Founder, LocalFounder, NotFounded, Stage, peer_list_hash};
 use crate::config::PeerConfig;
 use crate::failpoint::{self, Failpoint};
@@ -34,11 +34,6 @@ const EMPTY_FOLDER: &str = "the right data folder: the data folder of this node 
      back a copy or a backup: an older folder lacks writes that this node acknowledged, and using it can lose keys. If the \
      folder is lost, leave this node stopped; this version cannot replace a node. The other nodes go on without it while more \
      than half of all nodes run";
-
-/// What a blank node says to a peer that has noted a founding document, although the first node has not handed one over.
-const OTHER_START: &str = "has noted the founding document of another first start. If no node belongs to a cluster that has \
-     begun, stop every node of this new cluster, erase the data folders of all of them, and start them again: a cluster that \
-     has not begun holds no key";
 
 /// This node's part in the first start of its cluster.
 pub(in crate::raft) struct FoundingTask<'a> {
@@ -145,7 +140,10 @@ impl FoundingTask<'_> {
                     founders.insert(id, member);
                     highest = highest.min(levels.highest);
                 }
-                Answer::Noted if self.is_first() => missing.push(says(OTHER_START)),
+                Answer::Noted if self.is_first() => {
+                    missing
+                        .push(says(&format!("has noted the founding document of another first start: {BEGIN_AGAIN}")));
+                }
                 // The first node is about to hand it to this node, too.
                 Answer::Noted => {}
                 Answer::Begun => {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::document::{DocumentError, FirstCommandRefused, FoundingDocument, dry_run};
+use super::document::{BEGIN_AGAIN, DocumentError, FirstCommandRefused, FoundingDocument, dry_run};
 use crate::config::PeerConfig;
 use crate::crypto::ClusterKeys;
 use crate::failpoint::{self, Failpoint};
@@ -59,11 +59,7 @@ pub(in crate::raft) enum NotNoted {
     Sealed(String),
     #[error("it belongs to a cluster that has begun")]
     Begun,
-    #[error(
-        "it has noted the founding document of another first start. If no node belongs to a cluster that has begun, stop every \
-         node of this new cluster, erase the data folders of all of them, and start them again: a cluster that has not \
-         begun holds no key"
-    )]
+    #[error("it has noted the founding document of another first start: {BEGIN_AGAIN}")]
     OtherDocument,
     #[error(transparent)]
     Document(#[from] DocumentError),
