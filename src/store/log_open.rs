@@ -10,7 +10,7 @@ use raft_log::{Config, Dump, DumpApi, RaftLog, WALRecord};
 
 use super::Owner;
 use super::chain::{Anchor, Chain, ChainMaker};
-use super::files::make_private_folder;
+use super::files::{make_private_folder, sync_folder};
 use super::flush::{ChainedLog, LogTypes};
 use super::forged::{Forged, Forgery};
 use super::image::Damage;
@@ -69,7 +69,12 @@ impl LogParts {
             self.record = Some(NodeRecord::create(dir, owner.store_id, keys.integrity.clone(), anchor)?);
         }
         let unused = self.record.as_ref().is_some_and(|record| record.facts(RecordFacts::are_unused));
-        Ok(if unused && self.is_new() { self.claimed(owner)? } else { self })
+        if !unused || !self.is_new() {
+            return Ok(self);
+        }
+        // The folder of the log may be new.
+        sync_folder(dir)?;
+        Ok(self.claimed(owner)?)
     }
 
     /// Whether the log has never been used.
