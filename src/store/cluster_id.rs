@@ -1,35 +1,22 @@
 //! The file `cluster.id`: whose data folder this is, and what a node must know of its cluster before it takes part, above
 //! all the wraps of the key ring.
 //!
-//! The file has two slots of the same size. A write goes to the slot that does not hold the newest content, and counts once
-//! it is durable. So a crash during a write leaves the content from before. A slot that was never written is all zeros.
-//! Each other slot has these parts, with big-endian integers, and then bytes without a meaning:
-//!
-//! | offset | bytes | what |
-//! | --- | --- | --- |
-//! | 0 | 18 | the magic `KEYRAFT CLUSTER ID` |
-//! | 18 | 1 | the format of the body, 1 |
-//! | 19 | 4 | the level at which the body is written |
-//! | 23 | 8 | the sequence number: each write has the next one, and the slot with the highest counts |
-//! | 31 | 4 | the length of the body, n |
-//! | 35 | n | the body, the message `ClusterFile` of `proto/store.proto` |
-//! | 35 + n | 32 | the tag of everything before, made with the active integrity key that the body names; zeros while the node knows no cluster |
-//! | 67 + n | 32 | SHA-256 of everything before in this slot |
-//!
-//! Later formats keep this frame, so that no version takes a newer format for damage.
+//! The file has two slots of the same size, with the frame of `store::slot`. The body is the message `ClusterFile` of
+//! `proto/store.proto`. The tag is made with the active integrity key that the body names, and is zeros while the node
+//! knows no cluster.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::files::replace_file;
 use super::level::{UnreadableLevel, WrittenLevel};
+use super::slot::{Slot, SlotFrame, SlotTag, WholeSlot, with_tag};
 use super::{Owner, wire};
 use crate::crypto::{IntegrityKeys, TagPurpose};
 use crate::state::{ClusterId, ClusterState, LOWEST_LEVEL};
@@ -37,12 +24,7 @@ use crate::state::{ClusterId, ClusterState, LOWEST_LEVEL};
 /// The name of the file in the data folder.
 pub const CLUSTER_FILE: &str = "cluster.id";
 
-const MAGIC: &[u8; 18] = b"KEYRAFT CLUSTER ID";
-const FORMAT: u8 = 1;
-/// The bytes of a slot before its body.
-const HEAD_BYTES: usize = MAGIC.len() + 1 + 4 + 8 + 4;
-const TAG_BYTES: usize = 32;
-const CHECKSUM_BYTES: usize = 32;
+const FRAME: SlotFrame = SlotFrame { magic: b"KEYRAFT CLUSTER ID", format: 1 };
 /// The smallest size of a slot. It holds a cluster of some fifty nodes.
 const SLOT_BYTES: usize = 16 * 1024;
 
@@ -125,21 +107,13 @@ struct Noted {
     content: Content,
     /// Everything before the tag.
     tagged: Vec<u8>,
-    tag: [u8; TAG_BYTES],
+    tag: SlotTag,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
     Blank(Owner),
     Known(Box<ClusterFacts>),
-}
-
-/// What stands in a slot.
-#[derive(Debug)]
-enum Slot<'a> {
-    Empty,
-    Damaged,
-    Whole { format: u8, level: u32, sequence: u64, body: &'a [u8], tag: [u8; TAG_BYTES] },
 }
 
 impl ClusterFile {
@@ -158,7 +132,7 @@ impl ClusterFile {
         // A file that was cut is made anew by the next write: its slots would overlap.
         let is_whole = slot_bytes >= SLOT_BYTES && slot_bytes.is_power_of_two() && bytes.len() == 2 * slot_bytes;
         // The first slot may reach as far as the file, so that it also counts in a file that was cut.
-        let slots = [&bytes[..], &bytes[slot_bytes..]].map(parse);
+        let slots = [&bytes[..], &bytes[slot_bytes..]].map(|slot| FRAME.parse(slot));
         let mut file = Self {
             path,
             slot_bytes: if is_whole { slot_bytes } else { 0 },
@@ -170,7 +144,7 @@ impl ClusterFile {
             slots.iter().enumerate().filter_map(|(at, slot)| Some((slot.sequence()?, at))).collect();
         by_age.sort_unstable_by(|a, b| b.cmp(a));
         for (position, (_, at)) in by_age.into_iter().enumerate() {
-            let noted = read(at, &slots[at], if at == 0 { &bytes } else { &bytes[slot_bytes..] });
+            let noted = read(at, &slots[at]);
             // An older version never wrote the older slot at a level that this one cannot read.
             match if position == 0 { noted? } else { noted.ok().flatten() } {
                 Some(noted) if file.newest.is_none() => file.newest = Some(noted),
@@ -244,7 +218,7 @@ impl ClusterFile {
         let sequence = self.newest.as_ref().map_or(1, |newest| newest.sequence + 1);
         let tagged = encode(&content, sequence);
         let tag = tag(&content, &tagged, keys)?;
-        let bytes = with_checksum(&tagged, &tag);
+        let bytes = with_tag(&tagged, &tag);
         let slot = match &self.newest {
             Some(newest) if bytes.len() <= self.slot_bytes => {
                 let slot = 1 - newest.slot;
@@ -278,8 +252,8 @@ fn write_slot(file: &File, offset: u64, content: &[u8]) -> io::Result<()> {
 }
 
 /// A blank file has a tag of zeros, because its node has no keys.
-fn tag(content: &Content, tagged: &[u8], keys: Option<&IntegrityKeys>) -> io::Result<[u8; TAG_BYTES]> {
-    let (Content::Known(facts), Some(keys)) = (content, keys) else { return Ok([0; TAG_BYTES]) };
+fn tag(content: &Content, tagged: &[u8], keys: Option<&IntegrityKeys>) -> io::Result<SlotTag> {
+    let (Content::Known(facts), Some(keys)) = (content, keys) else { return Ok(SlotTag::default()) };
     let version = facts.cluster.secrets.active_integrity_key;
     let tag = keys.tag(TagPurpose::ClusterFile, version, &[tagged]);
     tag.ok_or_else(|| io::Error::other(format!("version {version} of the integrity keys is not open")))
@@ -293,22 +267,7 @@ fn encode(content: &Content, sequence: u64) -> Vec<u8> {
         }
         Content::Known(facts) => (facts.cluster.level, facts_to_wire(facts)),
     };
-    let body = body.encode_to_vec();
-    let mut slot = Vec::with_capacity(HEAD_BYTES + body.len() + TAG_BYTES + CHECKSUM_BYTES);
-    slot.put_slice(MAGIC);
-    slot.put_u8(FORMAT);
-    slot.put_u32(level);
-    slot.put_u64(sequence);
-    slot.put_u32(u32::try_from(body.len()).expect("a membership and a few wraps are small"));
-    slot.put_slice(&body);
-    slot
-}
-
-fn with_checksum(tagged: &[u8], tag: &[u8; TAG_BYTES]) -> Vec<u8> {
-    let mut slot = [tagged, tag].concat();
-    let checksum = Sha256::digest(&slot);
-    slot.put_slice(&checksum);
-    slot
+    FRAME.before_tag(level, sequence, &body.encode_to_vec())
 }
 
 fn facts_to_wire(facts: &ClusterFacts) -> wire::ClusterFile {
@@ -327,54 +286,16 @@ fn facts_to_wire(facts: &ClusterFacts) -> wire::ClusterFile {
     }
 }
 
-impl Slot<'_> {
-    fn sequence(&self) -> Option<u64> {
-        match self {
-            Slot::Whole { sequence, .. } => Some(*sequence),
-            Slot::Empty | Slot::Damaged => None,
-        }
-    }
-}
-
-fn parse(slot: &[u8]) -> Slot<'_> {
-    if slot.iter().all(|byte| *byte == 0) {
-        return Slot::Empty;
-    }
-    whole(slot).unwrap_or(Slot::Damaged)
-}
-
-/// Reads the frame of a slot. `None` when it is damaged.
-fn whole(slot: &[u8]) -> Option<Slot<'_>> {
-    let rest = slot.strip_prefix(MAGIC)?;
-    let (format, rest) = rest.split_first()?;
-    let (level, rest) = rest.split_first_chunk()?;
-    let (sequence, rest) = rest.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (body, rest) = rest.split_at_checked(length)?;
-    let tag = *rest.first_chunk()?;
-    let hashed = HEAD_BYTES + length + TAG_BYTES;
-    let checksum = slot.get(hashed..)?.get(..CHECKSUM_BYTES)?;
-    (checksum == Sha256::digest(&slot[..hashed]).as_slice()).then_some(Slot::Whole {
-        format: *format,
-        level: u32::from_be_bytes(*level),
-        sequence: u64::from_be_bytes(*sequence),
-        body,
-        tag,
-    })
-}
-
 /// Reads the content of a whole slot. `None` when it lacks something that every version writes.
-fn read(at: usize, slot: &Slot<'_>, bytes: &[u8]) -> Result<Option<Noted>, ClusterFileError> {
-    let Slot::Whole { format, level, sequence, body, tag } = slot else { return Ok(None) };
-    let Some(content) = decode(*format, *level, body)? else { return Ok(None) };
-    let tagged = bytes[..HEAD_BYTES + body.len()].to_vec();
-    Ok(Some(Noted { slot: at, sequence: *sequence, content, tagged, tag: *tag }))
+fn read(at: usize, slot: &Slot<'_>) -> Result<Option<Noted>, ClusterFileError> {
+    let Slot::Whole(WholeSlot { format, level, sequence, body, tagged, tag }) = *slot else { return Ok(None) };
+    let Some(content) = decode(format, level, body)? else { return Ok(None) };
+    Ok(Some(Noted { slot: at, sequence, content, tagged: tagged.to_vec(), tag: *tag }))
 }
 
 fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<Content>, ClusterFileError> {
-    if format != FORMAT {
-        let (what, known) = (CLUSTER_FILE, FORMAT.into());
+    if format != FRAME.format {
+        let (what, known) = (CLUSTER_FILE, FRAME.format.into());
         return Err(UnreadableLevel::Format { what, format: format.into(), known }.into());
     }
     if level == 0 {

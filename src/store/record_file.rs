@@ -12,7 +12,7 @@ use super::forged::Forgery;
 use super::level::{UnreadableLevel, WrittenLevel};
 use super::log_open_error::LogOpenError;
 use super::record_facts::RecordFacts;
-use super::slot::{Slot, SlotFrame, WholeSlot};
+use super::slot::{Slot, SlotFrame, WholeSlot, with_tag};
 use super::{StoreId, wire};
 use crate::crypto::{IntegrityKeys, TagPurpose};
 use crate::state::LOWEST_LEVEL;
@@ -70,7 +70,7 @@ impl RecordFile {
                 "node.record has a damaged part, as a crash can leave it: the node goes on with the other part"
             );
         }
-        let sequences = parsed.each_ref().map(|slot| if let Slot::Whole(slot) = slot { slot.sequence } else { 0 });
+        let sequences = parsed.each_ref().map(|slot| slot.sequence().unwrap_or(0));
         let newest = usize::from(sequences[1] > sequences[0]);
         let Slot::Whole(slot) = &parsed[newest] else { return Err(damaged().into()) };
         let facts = read(slot, store, &keys)?;
@@ -107,10 +107,9 @@ impl RecordFile {
 /// A slot with these facts.
 fn encode(facts: &RecordFacts, sequence: u64, store: StoreId, keys: &IntegrityKeys) -> io::Result<Vec<u8>> {
     let version = keys.active();
-    let tag = |before: &[u8]| {
-        keys.tag(TagPurpose::NodeRecord, version, &[&store.0, before]).expect("the active version is one of the keys")
-    };
-    let slot = FRAME.encode(LOWEST_LEVEL, sequence, &facts.encode(version), tag);
+    let before_tag = FRAME.before_tag(LOWEST_LEVEL, sequence, &facts.encode(version));
+    let tag = keys.tag(TagPurpose::NodeRecord, version, &[&store.0, &before_tag]);
+    let slot = with_tag(&before_tag, &tag.expect("the active version is one of the keys"));
     if slot.len() > SLOT_BYTES {
         return Err(io::Error::other(format!("node.record has room for {SLOT_BYTES} bytes, but needs {}", slot.len())));
     }
@@ -144,7 +143,7 @@ pub(super) fn reseal_newest(content: &[u8], change: impl FnOnce(&mut wire::Tagge
     let (slot, offset) = if first.sequence > second.sequence { (first, 0) } else { (second, SLOT_BYTES) };
     let mut body = wire::TaggedRecord::decode(slot.body).expect("a node wrote it");
     change(&mut body);
-    let changed = FRAME.encode(slot.level, slot.sequence, &body.encode_to_vec(), |_| *slot.tag);
+    let changed = with_tag(&FRAME.before_tag(slot.level, slot.sequence, &body.encode_to_vec()), slot.tag);
     let mut content = content.to_owned();
     content[offset..offset + changed.len()].copy_from_slice(&changed);
     content

@@ -20,6 +20,9 @@
 use bytes::BufMut;
 use sha2::{Digest as _, Sha256};
 
+/// The tag of a slot.
+pub(super) type SlotTag = [u8; TAG_BYTES];
+
 const TAG_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 32;
 
@@ -43,7 +46,7 @@ pub(super) struct WholeSlot<'a> {
     pub body: &'a [u8],
     /// Everything before the tag.
     pub tagged: &'a [u8],
-    pub tag: &'a [u8; TAG_BYTES],
+    pub tag: &'a SlotTag,
 }
 
 /// The frame of the slots of one file.
@@ -55,9 +58,19 @@ pub(super) struct SlotFrame {
     pub format: u8,
 }
 
+impl Slot<'_> {
+    /// The sequence number, if the slot is whole.
+    pub fn sequence(&self) -> Option<u64> {
+        match self {
+            Slot::Whole(slot) => Some(slot.sequence),
+            Slot::Empty | Slot::Damaged => None,
+        }
+    }
+}
+
 impl SlotFrame {
-    /// The bytes of a slot. `tag` makes the tag of everything before it.
-    pub fn encode(self, level: u32, sequence: u64, body: &[u8], tag: impl FnOnce(&[u8]) -> [u8; TAG_BYTES]) -> Vec<u8> {
+    /// Everything before the tag of a slot.
+    pub fn before_tag(self, level: u32, sequence: u64, body: &[u8]) -> Vec<u8> {
         let head_bytes = self.magic.len() + 1 + 4 + 8 + 4;
         let mut slot = Vec::with_capacity(head_bytes + body.len() + TAG_BYTES + CHECKSUM_BYTES);
         slot.put_slice(self.magic);
@@ -66,10 +79,6 @@ impl SlotFrame {
         slot.put_u64(sequence);
         slot.put_u32(u32::try_from(body.len()).expect("a body has a few kilobytes"));
         slot.put_slice(body);
-        let tag = tag(&slot);
-        slot.put_slice(&tag);
-        let checksum = Sha256::digest(&slot);
-        slot.put_slice(&checksum);
         slot
     }
 
@@ -102,6 +111,14 @@ impl SlotFrame {
     }
 }
 
+/// A whole slot: what comes before the tag, the tag, and the checksum.
+pub(super) fn with_tag(before_tag: &[u8], tag: &SlotTag) -> Vec<u8> {
+    let mut slot = [before_tag, tag].concat();
+    let checksum = Sha256::digest(&slot);
+    slot.put_slice(&checksum);
+    slot
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,16 +127,16 @@ mod tests {
 
     #[test]
     fn slots_round_trip_and_bytes_behind_them_mean_nothing() {
-        let mut bytes = FRAME.encode(3, 7, b"body", |before| Sha256::digest(before).into());
+        let mut bytes = with_tag(&FRAME.before_tag(3, 7, b"body"), &[5; TAG_BYTES]);
         bytes.extend([9; 100]);
         let Slot::Whole(slot) = FRAME.parse(&bytes) else { panic!("it is whole") };
         assert_eq!((slot.format, slot.level, slot.sequence, slot.body), (1, 3, 7, &b"body"[..]));
-        assert_eq!((slot.tagged, &slot.tag[..]), (&bytes[..26], &Sha256::digest(&bytes[..26])[..]));
+        assert_eq!((slot.tagged, slot.tag), (&bytes[..26], &[5; TAG_BYTES]));
     }
 
     #[test]
     fn a_changed_or_short_slot_is_damaged_and_zeros_are_an_empty_one() {
-        let bytes = FRAME.encode(3, 7, b"body", |_| [5; TAG_BYTES]);
+        let bytes = with_tag(&FRAME.before_tag(3, 7, b"body"), &[5; TAG_BYTES]);
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1;

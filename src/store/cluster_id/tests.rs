@@ -28,7 +28,7 @@ fn slot(facts: &ClusterFacts, sequence: u64) -> Vec<u8> {
     let content = Content::Known(Box::new(facts.clone()));
     let tagged = encode(&content, sequence);
     let tag = tag(&content, &tagged, Some(&keys())).unwrap();
-    with_checksum(&tagged, &tag)
+    with_tag(&tagged, &tag)
 }
 
 /// A file with the facts of each number, written one after the other.
@@ -156,12 +156,8 @@ fn a_newer_level_or_format_is_refused_and_not_called_damage() {
     let error = ClusterFile::open(dir.path()).map(drop).unwrap_err().to_string();
     let begin = format!("cluster.id needs a version of Keyraft that reads level {}; this one reads", HIGHEST_LEVEL + 1);
     assert!(error.starts_with(&begin), "{error}");
-    let mut format = slot(&facts(1), 1);
-    format[MAGIC.len()] = 2;
-    let hashed = format.len() - CHECKSUM_BYTES;
-    let checksum = Sha256::digest(&format[..hashed]);
-    format[hashed..].copy_from_slice(&checksum);
-    fs::write(&path, format).unwrap();
+    let format = SlotFrame { format: 2, ..FRAME }.before_tag(1, 1, b"anything");
+    fs::write(&path, with_tag(&format, &SlotTag::default())).unwrap();
     let opened = ClusterFile::open(dir.path()).map(drop);
     assert!(matches!(opened, Err(ClusterFileError::Level(UnreadableLevel::Format { format: 2, .. }))), "{opened:?}");
 }
@@ -179,7 +175,7 @@ fn a_body_that_lacks_what_every_version_writes_is_damage() {
     assert!(content_of(whole.clone()).is_some());
     assert!(content_of(wire::ClusterFile { owner: None, ..whole.clone() }).is_none());
     assert!(content_of(wire::ClusterFile { cluster: Bytes::from_static(b"x"), ..whole }).is_none());
-    assert!(matches!(decode(FORMAT, 0, b""), Ok(None)), "a slot has a level");
+    assert!(matches!(decode(FRAME.format, 0, b""), Ok(None)), "a slot has a level");
 }
 
 #[test]
@@ -200,7 +196,7 @@ fn a_slot_that_somebody_changed_without_the_keys_falls_back_to_the_other_one() {
     assert!(written(dir.path(), &[1, 2]).verify(&keys()));
     let mut forged = fs::read(&path).unwrap();
     let body = encode(&Content::Known(Box::new(facts(3))), 3);
-    let slot = with_checksum(&body, &[0x5a; TAG_BYTES]);
+    let slot = with_tag(&body, &[0x5a; 32]);
     forged[..slot.len()].copy_from_slice(&slot);
     fs::write(&path, &forged).unwrap();
     let mut file = ClusterFile::open(dir.path()).unwrap();
