@@ -198,7 +198,12 @@ impl fmt::Debug for DigestKey {
 impl IntegrityKeys {
     /// One version, with this key.
     pub(crate) fn of_bytes(version: u32, key: [u8; 32]) -> Self {
-        Self::of(version, [(version, Secret::from_bytes(&key))])
+        Self::of_versions(version, &[(version, key)])
+    }
+
+    /// Several versions, with these keys.
+    pub(crate) fn of_versions(active: u32, keys: &[(u32, [u8; 32])]) -> Self {
+        Self::of(active, keys.iter().map(|(version, key)| (*version, Secret::from_bytes(key))))
     }
 }
 

@@ -298,7 +298,7 @@ impl PeerListener {
     async fn stored_facts(&mut self) -> Option<ClusterFacts> {
         if !self.looked {
             self.looked = true;
-            match on_disk(&self.config, crate::store::stored_facts).await {
+            match on_disk(&self.config, |dir| Ok(crate::store::stored_facts(dir)?)).await {
                 Ok(found) => self.stored = found.filter(|facts| facts.owner == self.owner),
                 Err(error) => {
                     tracing::warn!(%error, "the node cannot read in its keystore which cluster it belongs to");

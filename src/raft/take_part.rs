@@ -117,7 +117,7 @@ impl PreparedNode {
         let durable = keystore.checkpoint();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
         let state_machine = StateMachine::new(keystore, snapshots.clone(), pending);
-        let network = Network::new(Arc::clone(&listener.links), dispute);
+        let network = Network::new(Arc::clone(&listener.links), dispute, snapshots.clone());
         let storage = LogStorage::new(log.clone(), listener.failure.clone());
         let raft =
             Raft::new(listener.owner.node_id, raft_config(&listener.config)?, network, storage, state_machine).await;

@@ -81,7 +81,8 @@ pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Sn
         let covers = last.as_ref().and_then(|snapshot| snapshot.header.applied.last).map(|id| id.index);
         let last_bytes = last.and_then(|s| s.path.metadata().ok()).map_or(0, |metadata| metadata.len());
         let anything_new = covers < metrics.now().last_applied.as_ref().map(|id| id.index);
-        // A start has dropped a damaged part of the log. A node that lacks entries of it needs a snapshot that has them.
+        // A start has dropped a damaged part of the log, or a damaged snapshot was set aside. A node that lacks entries of the
+        // log needs a snapshot that has them.
         let gap = covers < log.state().ok().and_then(|state| state.purged).map(|id| id.index);
         if anything_new && (gap || written - written_then > config.log_bytes.max(last_bytes)) {
             written_then = written;

@@ -10,6 +10,7 @@ use super::image::Applied;
 use super::snapshot::{Snapshot, Snapshots};
 use super::{Keystore, SnapshotHeader, View, WrittenLevel};
 use crate::clock;
+use crate::crypto::DigestKey;
 use crate::state::{Digest, LOWEST_LEVEL};
 
 /// Keys that the build reads from the view at a time. Applying waits for no more than that.
@@ -19,6 +20,7 @@ const KEYS_AT_A_TIME: usize = 1024;
 pub struct SnapshotBuild {
     pub(super) header: SnapshotHeader,
     copied: Vec<(Vec<u8>, Bytes)>,
+    digest_key: DigestKey,
     view: Arc<View>,
 }
 
@@ -38,7 +40,12 @@ impl Keystore {
             level: WrittenLevel::active(self.view.level().unwrap_or(LOWEST_LEVEL)),
         };
         self.view.freeze();
-        SnapshotBuild { header, copied: self.copy_small_kinds(), view: Arc::clone(&self.view) }
+        SnapshotBuild {
+            header,
+            copied: self.copy_small_kinds(),
+            digest_key: self.digest_key.clone(),
+            view: Arc::clone(&self.view),
+        }
     }
 
     fn copy_small_kinds(&self) -> Vec<(Vec<u8>, Bytes)> {
@@ -82,7 +89,7 @@ impl SnapshotBuild {
         let _thaw = Thaw(Arc::clone(&self.view));
         let applied = self.header.applied.clone();
         let mut writer = snapshots.write(self.header)?;
-        let mut written = WrittenDigest::default();
+        let mut written = WrittenDigest { key: self.digest_key.clone(), digest: Digest::default() };
         for (key, value) in &self.copied {
             written.count(key, value);
             writer.entry(key, value)?;
@@ -106,20 +113,20 @@ impl SnapshotBuild {
 }
 
 /// The digest of the written entries. A page of remembered commands counts command by command.
-#[derive(Default)]
 struct WrittenDigest {
+    key: DigestKey,
     digest: Digest,
 }
 
 impl WrittenDigest {
     fn count(&mut self, key: &[u8], value: &[u8]) {
         if key.first() != Some(&MEMORY) {
-            self.digest.add(key, value);
+            self.digest.add(&self.key, key, value);
             return;
         }
         for (_, command) in entries::decode_page(value).unwrap_or_default() {
             let (key, value) = entries::outcome_entry(&command);
-            self.digest.add(&key, &value);
+            self.digest.add(&self.key, &key, &value);
         }
     }
 }

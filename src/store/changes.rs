@@ -3,10 +3,11 @@
 use std::io;
 
 use bytes::Bytes;
-use prost::Message;
+use sha2::{Digest as _, Sha256};
 
-use super::entries::{self, APPLIED, CLUSTER, KEY, MEMBERSHIP, MEMORY};
-use super::{Keystore, LogId, StateDigest};
+use super::entries::{self, CLUSTER, KEY, MEMBERSHIP, MEMORY};
+use super::position::KeystorePosition;
+use super::{Keystore, LogId};
 use crate::policy::Rules;
 use crate::state::{Change, Remembered};
 
@@ -53,13 +54,14 @@ impl Keystore {
     /// Notes the membership that an entry brings, as `raft` encodes it.
     pub fn set_membership(&mut self, membership: Bytes) {
         self.writes.insert(MEMBERSHIP.to_vec(), Some(membership.to_vec()));
+        self.membership_hash = Sha256::digest(&membership).into();
         self.membership = membership;
     }
 
     /// Notes that this node has applied the entry `id`.
     pub fn advance(&mut self, id: LogId) {
         self.applied.last = Some(id);
-        self.digests.add(StateDigest { index: id.index, digest: self.applied.digest });
+        self.note_digest();
     }
 
     /// Whether the next [`Keystore::commit`] may have to wait for the disk, because checkpoints fell behind.
@@ -78,8 +80,8 @@ impl Keystore {
         }
         self.applied.memory_first = self.memory.first();
         self.applied.memory_forgotten_index = self.memory.forgotten_index();
-        self.writes.insert(APPLIED.to_vec(), Some(self.applied.to_wire().encode_to_vec()));
-        self.staging.add(std::mem::take(&mut self.writes), self.new_level.take())?;
+        let position = KeystorePosition { applied: self.applied.clone(), membership_hash: self.membership_hash };
+        self.staging.add(std::mem::take(&mut self.writes), position, self.new_level.take())?;
         self.publish();
         Ok(())
     }
@@ -156,12 +158,12 @@ impl Keystore {
     }
 
     fn count_in(&mut self, key: &[u8], value: &[u8]) {
-        self.applied.digest.add(key, value);
+        self.applied.digest.add(&self.digest_key, key, value);
         self.applied.entries += 1;
     }
 
     fn count_out(&mut self, key: &[u8], value: &[u8]) {
-        self.applied.digest.remove(key, value);
+        self.applied.digest.remove(&self.digest_key, key, value);
         self.applied.entries -= 1;
     }
 

@@ -16,6 +16,8 @@ pub struct StateDigest {
     pub index: u64,
     /// The digest after it.
     pub digest: Digest,
+    /// The version of the integrity keys under which it is made. Digests of different versions say nothing.
+    pub key_version: u32,
 }
 
 /// The digests after the last entries. The state machine adds them, and all other code only looks.
@@ -24,11 +26,12 @@ pub struct DigestRing {
     recent: Mutex<Recent>,
 }
 
-/// Digests of neighbouring indexes, up to that of `last`.
+/// Digests of neighbouring indexes up to that of `last`, under one version of the integrity keys.
 #[derive(Debug, Default)]
 struct Recent {
     digests: VecDeque<Digest>,
     last: u64,
+    key_version: u32,
 }
 
 impl DigestRing {
@@ -47,14 +50,14 @@ impl DigestRing {
     /// is another one then, and the older digests say nothing about it.
     pub(super) fn add(&self, added: StateDigest) {
         let mut recent = self.recent.lock();
-        if added.index != recent.last + 1 {
+        if added.index != recent.last + 1 || added.key_version != recent.key_version {
             recent.digests.clear();
         }
         if recent.digests.len() == KEPT {
             recent.digests.pop_front();
         }
         recent.digests.push_back(added.digest);
-        recent.last = added.index;
+        (recent.last, recent.key_version) = (added.index, added.key_version);
     }
 }
 
@@ -62,7 +65,7 @@ impl Recent {
     fn at(&self, index: u64) -> Option<StateDigest> {
         let back = usize::try_from(self.last.checked_sub(index)?).ok()?;
         let digest = *self.digests.get(self.digests.len().checked_sub(back + 1)?)?;
-        Some(StateDigest { index, digest })
+        Some(StateDigest { index, digest, key_version: self.key_version })
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
     fn digest(index: u64) -> StateDigest {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&index.to_be_bytes());
-        StateDigest { index, digest: Digest::from_bytes(bytes) }
+        StateDigest { index, digest: Digest::from_bytes(bytes), key_version: 1 }
     }
 
     #[test]
@@ -97,7 +100,9 @@ mod tests {
         ring.add(digest(51));
         assert_eq!((ring.at(50), ring.at(51)), (Some(digest(50)), Some(digest(51))));
         // A snapshot at the same index may have another state.
-        ring.add(StateDigest { index: 51, digest: Digest::default() });
+        ring.add(StateDigest { digest: Digest::default(), ..digest(51) });
         assert_eq!((ring.at(50), ring.newest().unwrap().digest), (None, Digest::default()));
+        ring.add(StateDigest { key_version: 2, ..digest(52) });
+        assert_eq!(ring.at(51), None, "its digest is made under another key");
     }
 }

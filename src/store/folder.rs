@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use super::damage::Damage;
 use super::entries::APPLIED;
 use super::files::{make_private_folder, remove_if_there, replace_file};
-use super::image::Damage;
 use super::level::WrittenLevel;
 use super::level_note;
 use super::read_error::ReadError;

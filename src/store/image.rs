@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use bytes::Bytes;
-use prost::Message;
-use thiserror::Error;
 
+use super::damage::{Damage, disagreement};
 use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
 use super::level::{UnreadableLevel, WrittenLevel};
+use super::many_digest::digest_of_many;
+use super::tags::StoreTags;
+use super::view::split;
 use super::{LogId, RecordsPerRingVersion, View, wire};
+use crate::crypto::DigestKey;
 use crate::policy::{KeyName, Rules};
 use crate::state::{ClusterState, Digest, KeyRecord, Memory, Remembered, decode_assignment, decode_policy};
 
@@ -22,6 +25,8 @@ pub struct Applied {
     pub entries: u64,
     /// Their digest.
     pub digest: Digest,
+    /// The version of the integrity keys under which the digest is made.
+    pub key_version: u32,
     /// The number of the oldest remembered command.
     pub memory_first: u64,
     /// The index of the last command forgotten.
@@ -48,35 +53,13 @@ impl Image {
     }
 }
 
-/// What is wrong with the bytes of a keystore or a snapshot. The node rebuilds it and never serves from it.
-#[derive(Debug, Error)]
-pub enum Damage {
-    /// An entry cannot be read.
-    #[error("an entry is damaged: {0}")]
-    Entry(String),
-    /// The content differs from what the node noted when it wrote it.
-    #[error("its {what} is {found}, but the node that wrote it noted {noted}")]
-    Disagreement {
-        /// What differs, for example `entry count` or `digest`.
-        what: &'static str,
-        /// The value that the node noted.
-        noted: String,
-        /// The value that the content has.
-        found: String,
-    },
-    /// It cannot be opened or read, for this reason.
-    #[error("{0}")]
-    Unreadable(String),
-    /// Sled found its files damaged.
-    #[error(transparent)]
-    Sled(sled::Error),
-    /// A stored message cannot be decoded.
-    #[error(transparent)]
-    Message(#[from] prost::DecodeError),
+/// The digest of the entries so far.
+struct Sum {
+    key: DigestKey,
+    digest: Digest,
 }
 
 /// Builds an image from entries in any order.
-#[derive(Default)]
 pub(super) struct ImageBuilder {
     view: View,
     small: BTreeMap<Vec<u8>, Bytes>,
@@ -84,19 +67,34 @@ pub(super) struct ImageBuilder {
     rules: Rules,
     ring_versions: RecordsPerRingVersion,
     commands: Vec<(u64, Remembered)>,
-    digest: Digest,
+    sum: Sum,
+    /// The digest under the active version of the integrity keys, if the entries were written under another one.
+    renewed: Option<(u32, Sum)>,
     entries: u64,
 }
 
 impl ImageBuilder {
+    /// No entry so far. The digest of the entries is made under this version of the integrity keys.
+    pub(super) fn new(tags: &StoreTags, key_version: u32) -> Result<Self, Damage> {
+        let sum = |key| Sum { key, digest: Digest::default() };
+        let active = tags.active();
+        Ok(Self {
+            view: View::default(),
+            small: BTreeMap::new(),
+            keys: Vec::new(),
+            rules: Rules::default(),
+            ring_versions: RecordsPerRingVersion::default(),
+            commands: Vec::new(),
+            sum: sum(tags.digest_key(key_version)?),
+            renewed: (active != key_version).then(|| (active, sum(tags.active_digest_key()))),
+            entries: 0,
+        })
+    }
+
     /// Adds one replicated entry.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
         match key.split_first() {
-            Some((&KEY, version_key)) => {
-                self.add_key(version_key, value)?;
-                self.count(key, value);
-                return Ok(());
-            }
+            Some((&KEY, version_key)) => return self.add_key(version_key, value),
             Some((&MEMORY, page)) => return self.add_commands(page, value),
             Some((&POLICY, _)) => {
                 let (name, entry) = decode_policy(value).map_err(|e| damaged(&e))?;
@@ -121,12 +119,17 @@ impl ImageBuilder {
         }
     }
 
-    /// The image, if its count and digest are those of `applied`.
+    /// The image, if its count and digest are those of `applied`. Its digest is made under the active version of the
+    /// integrity keys.
     pub(super) fn finish(mut self, applied: Applied, membership: Bytes) -> Result<Image, Damage> {
         let memory = self.memory(&applied)?;
-        let found = Applied { entries: self.entries, digest: self.digest, ..applied.clone() };
-        disagreement("entry count", applied.entries, found.entries)?;
-        disagreement("digest", applied.digest, found.digest)?;
+        self.count_keys();
+        disagreement("entry count", applied.entries, self.entries)?;
+        disagreement("digest", applied.digest, self.sum.digest)?;
+        let applied = match self.renewed {
+            Some((key_version, sum)) => Applied { digest: sum.digest, key_version, ..applied },
+            None => applied,
+        };
         self.view.fill(self.keys);
         self.view.set_rules(self.rules);
         let ring_versions = self.ring_versions;
@@ -176,17 +179,38 @@ impl ImageBuilder {
             // With this, no command would ever take effect again.
             return Err(Damage::Entry("a command was forgotten before it was applied".to_owned()));
         }
-        let recent: VecDeque<Remembered> = commands.into_iter().map(|(_, command)| command).collect();
-        for command in &recent {
+        self.count_many(&commands, |digest, digest_key, (_, command)| {
             let (key, value) = entries::outcome_entry(command);
-            self.count(&key, &value);
-        }
+            digest.add(digest_key, &key, &value);
+        });
+        let recent: VecDeque<Remembered> = commands.into_iter().map(|(_, command)| command).collect();
         Ok(Memory::restore(applied.memory_first, applied.memory_forgotten_index, recent))
     }
 
     fn count(&mut self, key: &[u8], value: &[u8]) {
-        self.digest.add(key, value);
+        self.sums().for_each(|sum| sum.digest.add(&sum.key, key, value));
         self.entries += 1;
+    }
+
+    /// Counts the versions of keys, each a version key and then its record.
+    fn count_keys(&mut self) {
+        let keys = std::mem::take(&mut self.keys);
+        self.count_many(&keys, |digest, digest_key, entry| {
+            let (version_key, record) = split(entry);
+            digest.add(digest_key, &entries::key(KEY, version_key), record);
+        });
+        self.keys = keys;
+    }
+
+    fn count_many<T: Sync>(&mut self, entries: &[T], add: impl Fn(&mut Digest, &DigestKey, &T) + Sync) {
+        for Sum { key, digest } in self.sums() {
+            digest.add_all(digest_of_many(entries, |digest, entry| add(digest, key, entry)));
+        }
+        self.entries += entries.len() as u64;
+    }
+
+    fn sums(&mut self) -> impl Iterator<Item = &mut Sum> {
+        std::iter::once(&mut self.sum).chain(self.renewed.as_mut().map(|(_, sum)| sum))
     }
 }
 
@@ -203,14 +227,8 @@ impl Applied {
             digest: Bytes::copy_from_slice(&self.digest.to_bytes()),
             memory_first: self.memory_first,
             memory_forgotten_index: self.memory_forgotten_index,
+            key_version: self.key_version,
         }
-    }
-
-    /// Fails if this is behind `durable`, an encoded position: then the disk lost what it had made durable.
-    pub(super) fn reaches(&self, durable: &[u8]) -> Result<(), Damage> {
-        let durable = Self::from_wire(wire::Applied::decode(durable).map_err(|e| damaged(&e))?)?;
-        let (noted, found) = (durable.index(), self.index());
-        if found >= noted { Ok(()) } else { disagreement("applied index", noted, found) }
     }
 
     pub(super) fn from_wire(wire: wire::Applied) -> Result<Self, Damage> {
@@ -223,17 +241,11 @@ impl Applied {
             last: wire.last.map(Into::into),
             entries: wire.entries,
             digest: Digest::from_bytes(digest),
+            key_version: wire.key_version,
             memory_first: wire.memory_first,
             memory_forgotten_index: wire.memory_forgotten_index,
         })
     }
-}
-
-pub(super) fn disagreement<T: PartialEq + fmt::Display>(what: &'static str, noted: T, found: T) -> Result<(), Damage> {
-    if noted == found {
-        return Ok(());
-    }
-    Err(Damage::Disagreement { what, noted: noted.to_string(), found: found.to_string() })
 }
 
 /// A value says itself what it is about. If its key says something else, its removal would leave it in the digest.
@@ -250,6 +262,7 @@ mod tests {
     use super::*;
     use crate::policy::{Assignment, Author, Identity, Pattern, Policy, PolicyName, Role};
     use crate::state::{Outcome, RequestId, stored_assignment, stored_policy};
+    use crate::store::testing::tags;
 
     #[test]
     fn an_entry_whose_key_does_not_fit_its_value_is_damaged() {
@@ -262,7 +275,7 @@ mod tests {
         let remembered = Remembered { request_id: RequestId([1; 16]), index: 9, outcome: Outcome::Done.into() };
         let page = entries::encode_page(130, [&remembered].into_iter());
         let key = |kind, rest: &[u8]| entries::key(kind, rest);
-        let added = |key: &[u8], value: &[u8]| ImageBuilder::default().add(key, value).is_ok();
+        let added = |key: &[u8], value: &[u8]| ImageBuilder::new(&tags(), 1).unwrap().add(key, value).is_ok();
         for (fits, key, value) in [
             (true, key(ASSIGNMENT, &[1; 32]), &assigned[..]),
             (false, key(ASSIGNMENT, &[2; 32]), &assigned),

@@ -7,25 +7,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use super::damage::Damage;
 use super::entries::{APPLIED, OWNER};
 use super::folder::{Folders, OpenFolder};
-use super::image::{Applied, Damage, Image, ImageBuilder};
+use super::image::{Applied, Image, ImageBuilder};
 use super::load::{fill, scan};
 use super::owner::Owner;
+use super::position::KeystorePosition;
 use super::read_error::ReadError;
 use super::snapshot::Snapshot;
 use super::staging::{Staging, Writes};
+use super::tags::StoreTags;
 use super::{DigestRing, LogId, Progress, RecordsPerRingVersion, StateDigest, View};
+use crate::crypto::DigestKey;
 use crate::state::{LOWEST_LEVEL, Memory};
 
 /// What this node has applied. The state machine owns it, and gives it the changes of committed entries in order.
 pub struct Keystore {
     folders: Folders,
     pub(super) staging: Arc<Staging>,
-    owner: Owner,
+    pub(super) tags: StoreTags,
+    /// The key of digests at the active version of the integrity keys.
+    pub(super) digest_key: DigestKey,
     pub(super) view: Arc<View>,
     /// The stored bytes of what is neither the record of a key nor a remembered command, by the entry's key.
     pub(super) small: BTreeMap<Vec<u8>, Bytes>,
@@ -33,6 +39,7 @@ pub struct Keystore {
     pub(super) applied: Applied,
     pub(super) ring_versions: RecordsPerRingVersion,
     pub(super) membership: Bytes,
+    pub(super) membership_hash: [u8; 32],
     progress: watch::Sender<Progress>,
     pub(super) last_revocation: u64,
     pub(super) malformed: u64,
@@ -53,36 +60,38 @@ pub struct KeystoreCheckpoint {
 
 impl Keystore {
     /// Opens the keystore in use, or returns `None` if this node does not have one.
-    pub(super) fn open(folders: Folders) -> Result<Option<Self>, ReadError> {
+    pub(super) fn open(folders: Folders, tags: StoreTags) -> Result<Option<Self>, ReadError> {
         let Some(path) = folders.find_current()? else { return Ok(None) };
         // What fails before this leaves the mark of an earlier start, which may say that the keystore is damaged.
         folders.mark_opening()?;
-        let read = read_folder(path);
+        let read = read_folder(path, &tags);
         // This opening did not end in a crash. If a failure of the file system left the mark, the next openings would
         // count as crashes, and those as damage.
         if !matches!(read, Err(ReadError::Damaged(_))) {
             folders.clear_opening_mark()?;
         }
-        let (folder, owner, image) = read?;
-        Ok(Some(Self::assemble(folders, folder, owner, image)))
+        let (folder, image) = read?;
+        Ok(Some(Self::assemble(folders, folder, tags, image)))
     }
 
     /// Makes an empty keystore and puts it in use.
-    pub(super) fn create(folders: Folders, owner: Owner) -> io::Result<Self> {
+    pub(super) fn create(folders: Folders, tags: StoreTags) -> io::Result<Self> {
         let folder = folders.create()?;
-        folder.db.insert(OWNER, owner.encode()).map_err(io::Error::other)?;
-        folder.db.insert(APPLIED, Applied::default().to_wire().encode_to_vec()).map_err(io::Error::other)?;
+        let applied = Applied { key_version: tags.active(), ..Applied::default() };
+        let position = KeystorePosition::of(applied.clone(), &[]);
+        folder.db.insert(OWNER, tags.owner.encode()).map_err(io::Error::other)?;
+        folder.db.insert(APPLIED, position.encode(&tags)).map_err(io::Error::other)?;
         folder.sync()?;
         folders.switch_to(&folder, LOWEST_LEVEL)?;
-        let image = ImageBuilder::default().finish(Applied::default(), Bytes::new()).map_err(io::Error::other)?;
-        Ok(Self::assemble(folders, folder, owner, image))
+        let empty = ImageBuilder::new(&tags, applied.key_version).and_then(|empty| empty.finish(applied, Bytes::new()));
+        Ok(Self::assemble(folders, folder, tags, empty.map_err(io::Error::other)?))
     }
 
     /// Makes a keystore from a snapshot and puts it in use.
-    pub(super) fn create_from(folders: Folders, owner: Owner, snapshot: &Snapshot) -> Result<Self, ReadError> {
-        let (folder, image) = fill(&folders, owner, snapshot)?;
+    pub(super) fn create_from(folders: Folders, tags: StoreTags, snapshot: &Snapshot) -> Result<Self, ReadError> {
+        let (folder, image) = fill(&folders, &tags, snapshot)?;
         folders.switch_to(&folder, snapshot.header.level.level).map_err(ReadError::Io)?;
-        Ok(Self::assemble(folders, folder, owner, image))
+        Ok(Self::assemble(folders, folder, tags, image))
     }
 
     /// Replaces the whole state by that of a snapshot. Requests see the old state or the new one.
@@ -90,12 +99,13 @@ impl Keystore {
     /// # Errors
     /// The snapshot is damaged, or the disk failed. Then nothing has changed.
     pub fn install(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
-        let (folder, image) = fill(&self.folders, self.owner, snapshot)?;
+        let (folder, image) = fill(&self.folders, &self.tags, snapshot)?;
         let switch = |folder: &_| self.folders.switch_to(folder, snapshot.header.level.level);
         self.staging.replace(folder, switch).map_err(ReadError::Io)?;
         self.view.replace_with(image.view);
         (self.small, self.memory) = (image.small, image.memory);
         (self.applied, self.membership) = (image.applied, image.membership);
+        self.membership_hash = Sha256::digest(&self.membership).into();
         self.ring_versions = image.ring_versions;
         self.last_revocation = self.applied.index();
         self.writes = Writes::new();
@@ -106,14 +116,16 @@ impl Keystore {
         Ok(())
     }
 
-    fn assemble(folders: Folders, folder: OpenFolder, owner: Owner, image: Image) -> Self {
+    fn assemble(folders: Folders, folder: OpenFolder, tags: StoreTags, image: Image) -> Self {
         let keystore = Self {
-            staging: Arc::new(Staging::new(folders.clone(), folder)),
+            staging: Arc::new(Staging::new(folders.clone(), folder, tags.clone())),
             folders,
-            owner,
+            digest_key: tags.active_digest_key(),
+            tags,
             view: Arc::new(image.view),
             small: image.small,
             memory: image.memory,
+            membership_hash: Sha256::digest(&image.membership).into(),
             membership: image.membership,
             progress: watch::Sender::default(),
             // The node does not know the index of each revocation before its start, but none is later than this.
@@ -153,7 +165,7 @@ impl Keystore {
 
     /// The owner of the store that this keystore belongs to.
     pub fn owner(&self) -> Owner {
-        self.owner
+        self.tags.owner
     }
 
     /// The outcomes of the last commands.
@@ -176,11 +188,10 @@ impl Keystore {
         KeystoreCheckpoint { staging: Arc::clone(&self.staging), folders: self.folders.clone() }
     }
 
-    /// Adds the digest of a state that did not come entry by entry.
-    fn note_digest(&self) {
-        if let Some(last) = self.applied.last {
-            self.digests.add(StateDigest { index: last.index, digest: self.applied.digest });
-        }
+    /// Adds the digest of the state now to those of the last entries.
+    pub(super) fn note_digest(&self) {
+        let Applied { last: Some(last), digest, key_version, .. } = self.applied else { return };
+        self.digests.add(StateDigest { index: last.index, digest, key_version });
     }
 
     pub(super) fn publish(&self) {
@@ -219,15 +230,15 @@ impl KeystoreCheckpoint {
     }
 }
 
-fn read_folder(path: PathBuf) -> Result<(OpenFolder, Owner, Image), ReadError> {
+fn read_folder(path: PathBuf, tags: &StoreTags) -> Result<(OpenFolder, Image), ReadError> {
     let folder = OpenFolder::open(path)?;
-    let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db)));
+    let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db, tags)));
     let panicked = || Err(Damage::Unreadable("reading it panicked".to_owned()).into());
-    let (owner, image) = scanned.unwrap_or_else(|_| panicked())?;
-    if let Some(durable) = folder.durable_position()? {
-        image.applied.reaches(&durable)?;
-    }
-    Ok((folder, owner, image))
+    let (position, image) = scanned.unwrap_or_else(|_| panicked())?;
+    let durable = folder.durable_position()?;
+    let durable = durable.ok_or_else(|| Damage::Unreadable("its file DURABLE is gone".to_owned()))?;
+    position.reaches(&KeystorePosition::decode(&durable, tags)?)?;
+    Ok((folder, image))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use bytes::BufMut;
 use sha2::{Digest as _, Sha256};
 
-use super::image::Damage;
+use super::damage::Damage;
 use super::level::{UnreadableLevel, WrittenLevel};
 use super::read_error::ReadError;
 

@@ -3,47 +3,56 @@
 use std::io;
 
 use bytes::Bytes;
-use prost::Message;
 
+use super::damage::Damage;
 use super::entries::{APPLIED, MEMBERSHIP, OWNER};
 use super::folder::{Folders, OpenFolder};
-use super::image::{Applied, Damage, Image, ImageBuilder};
+use super::image::{Image, ImageBuilder};
 use super::owner::Owner;
+use super::position::KeystorePosition;
 use super::read_error::ReadError;
 use super::snapshot::Snapshot;
-use super::snapshot_reader::read_image;
+use super::snapshot_reader::{Whose, read_image};
 use super::staging::collect_garbage;
-use super::wire;
+use super::tags::StoreTags;
 
 /// Entries that sled gets at a time while a folder is filled.
 const FILL_BATCH: usize = 1024;
 
-/// Reads a sled folder: the owner of its store, and the state.
-pub(super) fn scan(db: &sled::Db) -> Result<(Owner, Image), ReadError> {
-    let mut builder = ImageBuilder::default();
-    let (mut owner, mut applied, mut membership) = (None, None, Bytes::new());
+/// Reads a sled folder: how far it goes, and the state.
+///
+/// The tag of the position shows that this node wrote it. Count, digest and the hash of the membership show that everything
+/// else is what the node wrote with it.
+pub(super) fn scan(db: &sled::Db, tags: &StoreTags) -> Result<(KeystorePosition, Image), ReadError> {
+    let position = db.get(APPLIED)?;
+    let position = position.ok_or_else(|| Damage::Unreadable("it lacks its applied position".to_owned()))?;
+    let position = KeystorePosition::decode(&position, tags)?;
+    let mut builder = ImageBuilder::new(tags, position.applied.key_version)?;
+    let (mut owner, mut membership) = (None, Bytes::new());
     for entry in db.iter() {
         let (key, value) = entry?;
         match &*key {
             OWNER => owner = Owner::decode(&value),
-            APPLIED => applied = Some(wire::Applied::decode(value.as_ref())?),
+            APPLIED => {}
             MEMBERSHIP => membership = Bytes::copy_from_slice(&value),
             key => builder.add(key, &value)?,
         }
     }
     collect_garbage(FILL_BATCH);
-    let owner = owner.ok_or_else(|| Damage::Unreadable("it does not say which node owns it".to_owned()))?;
-    let applied = applied.ok_or_else(|| Damage::Unreadable("it lacks its applied position".to_owned()))?;
-    let image = builder.finish(Applied::from_wire(applied)?, membership)?;
+    if owner != Some(tags.owner) {
+        return Err(Damage::Unreadable("it says that another node owns it".to_owned()).into());
+    }
+    position.check_membership(&membership)?;
+    let image = builder.finish(position.applied.clone(), membership)?;
     image.check_level("the keystore")?;
-    Ok((owner, image))
+    Ok((position, image))
 }
 
 /// Fills a new folder and an image from a snapshot.
-pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
+pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
     let folder = folders.create().map_err(ReadError::Io)?;
     let (mut batch, mut waiting) = (sled::Batch::default(), 0);
-    let (header, image) = read_image(&snapshot.path, |key, value| {
+    let (_, image) = read_image(&snapshot.path, tags, Whose::Own, |key, value| {
         batch.insert(key, value);
         waiting += 1;
         if waiting == FILL_BATCH {
@@ -53,9 +62,10 @@ pub(super) fn fill(folders: &Folders, owner: Owner, snapshot: &Snapshot) -> Resu
         }
         Ok(())
     })?;
-    batch.insert(OWNER, owner.encode());
-    batch.insert(APPLIED, header.applied.to_wire().encode_to_vec());
-    batch.insert(MEMBERSHIP, &header.membership[..]);
+    let position = KeystorePosition::of(image.applied.clone(), &image.membership);
+    batch.insert(OWNER, tags.owner.encode());
+    batch.insert(APPLIED, position.encode(tags));
+    batch.insert(MEMBERSHIP, &image.membership[..]);
     write(&folder, batch)?;
     folder.sync().map_err(ReadError::Io)?;
     Ok((folder, image))

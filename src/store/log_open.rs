@@ -10,10 +10,10 @@ use raft_log::{Config, Dump, DumpApi, RaftLog, WALRecord};
 
 use super::Owner;
 use super::chain::{Anchor, Chain, ChainMaker};
+use super::damage::Damage;
 use super::files::{make_private_folder, sync_folder};
 use super::flush::{ChainedLog, LogTypes};
 use super::forged::{Forged, Forgery};
-use super::image::Damage;
 use super::keys::StoreKeys;
 use super::level::WrittenLevel;
 use super::level_note;

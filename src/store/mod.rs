@@ -4,6 +4,7 @@ mod build;
 mod chain;
 mod changes;
 mod cluster_id;
+mod damage;
 mod data_folder;
 mod digest_ring;
 mod entries;
@@ -22,9 +23,11 @@ mod log_open;
 mod log_open_error;
 mod log_tail;
 mod log_types;
+mod many_digest;
 mod node_record;
 mod open;
 mod owner;
+mod position;
 mod progress;
 mod read_error;
 mod record_facts;
@@ -37,6 +40,7 @@ mod snapshot_reader;
 mod staging;
 mod starts;
 mod stored_facts;
+mod tags;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -46,6 +50,7 @@ mod wire;
 
 pub use build::SnapshotBuild;
 pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError, Founding, FoundingStage};
+pub use damage::Damage;
 pub use data_folder::{DataFolder, FolderLock};
 pub use digest_ring::{DigestRing, StateDigest};
 pub use files::{
@@ -53,7 +58,7 @@ pub use files::{
 };
 pub use flush::{FlushFigures, OnDurable};
 pub use forged::{Forged, Forgery};
-pub use image::{Applied, Damage};
+pub use image::Applied;
 pub use keys::StoreKeys;
 pub use keystore::{Keystore, KeystoreCheckpoint};
 pub use level::{UnreadableLevel, WrittenLevel};
@@ -68,6 +73,7 @@ pub use read_error::ReadError;
 pub use ring_versions::RecordsPerRingVersion;
 pub use snapshot::{Snapshot, Snapshots};
 pub use snapshot_header::SnapshotHeader;
+pub use snapshot_reader::SentSnapshot;
 pub use starts::{NotedStart, Noting, StartHistory, StartId};
 pub use stored_facts::stored_facts;
 pub use view::View;

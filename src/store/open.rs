@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::damage::Damage;
 use super::files::make_private_folder;
 use super::folder::Folders;
 use super::forged::{Forged, KEEP_FOLDER};
-use super::image::Damage;
 use super::level::UnreadableLevel;
 use super::log_open::LogParts;
 use super::log_open_error::LogOpenError;
 use super::read_error::ReadError;
+use super::tags::StoreTags;
 use super::{CLUSTER_FILE, ClusterFileError, Keystore, LogId, LogStore, Owner, Snapshot, Snapshots, StoreKeys};
 use crate::state::ClusterId;
 
@@ -148,13 +149,13 @@ impl Store {
         Parts::open(dir, owner, keys)?.store(owner, keys)
     }
 
-    /// Makes a keystore from a peer's snapshot, for a node that could not rebuild its own.
+    /// Makes a keystore from a peer's snapshot that is among `snapshots`, for a node that could not rebuild its own.
     ///
     /// # Errors
     /// The snapshot is damaged, or the disk failed.
-    pub fn rebuild_from(dir: &Path, owner: Owner, snapshot: &Snapshot) -> Result<Keystore, ReadError> {
+    pub fn rebuild_from(dir: &Path, snapshots: &Snapshots, snapshot: &Snapshot) -> Result<Keystore, ReadError> {
         let folders = Folders::new(&dir.join("keystore")).map_err(ReadError::Io)?;
-        Keystore::create_from(folders, owner, snapshot)
+        Keystore::create_from(folders, snapshots.tags.clone(), snapshot)
     }
 }
 
@@ -169,15 +170,22 @@ struct Parts {
 impl Parts {
     fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
         make_private_folder(dir)?;
-        let log = LogParts::open(dir, owner, keys)?;
+        let log = LogParts::open(dir, owner, keys).map_err(|error| match error {
+            LogOpenError::Foreign { file, folder } => {
+                ClusterFileError::Foreign { file: (file, Some(keys.cluster)), folder: (folder, None) }.into()
+            }
+            other => OpenError::from(other),
+        })?;
         let folders = Folders::new(&dir.join("keystore"))?;
         // A version that cannot read the data folder must leave it as it is. So this comes before everything that writes.
         if let Err(ReadError::Level(error)) = folders.find_current() {
             return Err(error.into());
         }
-        let snapshots = Snapshots::open(&dir.join("snapshots"))?;
+        // The log belongs to this node. With the tags of another one, everything would look damaged.
+        let tags = StoreTags::new(owner, keys);
+        let snapshots = Snapshots::open(&dir.join("snapshots"), tags.clone())?;
         folders.check_room()?;
-        let keystore = open_keystore(&folders)?;
+        let keystore = open_keystore(&folders, tags)?;
         Ok(Self { log, snapshots, folders, keystore })
     }
 
@@ -189,17 +197,17 @@ impl Parts {
             return Err(OpenError::KeystoreWithoutLog);
         }
         let log = LogStore::of(log.completed(dir, owner, keys)?.check(owner, keys, None)?);
-        let keystore = FoundKeystore::Whole(Keystore::create(folders, owner)?);
+        let keystore = FoundKeystore::Whole(Keystore::create(folders, snapshots.tags.clone())?);
         Ok(Store { log, snapshots, owner, keystore })
     }
 
     /// The store, if its parts belong to this owner and this cluster. A damaged keystore is rebuilt if that is possible.
     fn store(self, owner: Owner, keys: &StoreKeys) -> Result<Store, OpenError> {
-        let applied = self.applied(owner)?;
+        let applied = self.applied()?;
         let Self { log, snapshots, folders, keystore } = self;
         let log = LogStore::of(log.check(owner, keys, applied)?);
         let keystore = match keystore {
-            Ok(Some(keystore)) => match mismatch(&keystore, &log, owner)? {
+            Ok(Some(keystore)) => match mismatch(&keystore, &log)? {
                 None => match cluster_of(&keystore).filter(|cluster| *cluster != keys.cluster) {
                     None => FoundKeystore::Whole(keystore),
                     Some(other) => {
@@ -209,19 +217,19 @@ impl Parts {
                 },
                 Some(damage) => {
                     drop(keystore);
-                    rebuild(folders, owner, &log, &snapshots, damage)?
+                    rebuild(folders, &log, &snapshots, damage)?
                 }
             },
-            Ok(None) => rebuild(folders, owner, &log, &snapshots, Damage::Unreadable("it is gone".to_owned()))?,
-            Err(damage) => rebuild(folders, owner, &log, &snapshots, damage)?,
+            Ok(None) => rebuild(folders, &log, &snapshots, Damage::Unreadable("it is gone".to_owned()))?,
+            Err(damage) => rebuild(folders, &log, &snapshots, damage)?,
         };
         Ok(Store { log, snapshots, owner, keystore })
     }
 
     /// The position up to which the node has everything without its log.
-    fn applied(&self, owner: Owner) -> Result<Option<LogId>, OpenError> {
+    fn applied(&self) -> Result<Option<LogId>, OpenError> {
         match &self.keystore {
-            Ok(Some(keystore)) if keystore.owner() == owner => Ok(keystore.last_applied()),
+            Ok(Some(keystore)) => Ok(keystore.last_applied()),
             // Neither the keystore nor a snapshot counts then.
             _ if self.folders.is_wrong()? => Ok(None),
             _ => Ok(self.snapshots.newest_for_rebuild()?.and_then(|snapshot| snapshot.header.applied.last)),
@@ -235,10 +243,7 @@ fn cluster_of(keystore: &Keystore) -> Option<ClusterId> {
 }
 
 /// Why an opened keystore does not fit this log.
-fn mismatch(keystore: &Keystore, log: &LogStore, owner: Owner) -> io::Result<Option<Damage>> {
-    if keystore.owner() != owner {
-        return Ok(Some(Damage::Unreadable("it belongs to another store than the log".to_owned())));
-    }
+fn mismatch(keystore: &Keystore, log: &LogStore) -> io::Result<Option<Damage>> {
     // openraft would build a snapshot from a keystore that lacks purged entries, and go on without them.
     let (applied, purged) = (keystore.last_applied(), log.state()?.purged);
     if applied.map(|id| id.index) < purged.map(|id| id.index) {
@@ -248,18 +253,17 @@ fn mismatch(keystore: &Keystore, log: &LogStore, owner: Owner) -> io::Result<Opt
 }
 
 /// The keystore in use, if it is whole and the node did not find it wrong.
-fn open_keystore(folders: &Folders) -> Result<Result<Option<Keystore>, Damage>, OpenError> {
+fn open_keystore(folders: &Folders, tags: StoreTags) -> Result<Result<Option<Keystore>, Damage>, OpenError> {
     if folders.is_wrong()? {
         // If the file system fails, or another version must read the keystore, everything stays as it is.
         drop(damage_only(folders.find_current())?);
         return Ok(Err(Damage::Unreadable("it differs from what the other nodes have".to_owned())));
     }
-    damage_only(Keystore::open(folders.clone()))
+    damage_only(Keystore::open(folders.clone(), tags))
 }
 
 fn rebuild(
     folders: Folders,
-    owner: Owner,
     log: &LogStore,
     snapshots: &Snapshots,
     damage: Damage,
@@ -278,7 +282,7 @@ fn rebuild(
         if snapshot.header.applied.last.map(|id| id.index) < purged.map(|id| id.index) {
             break;
         }
-        match damage_only(Keystore::create_from(folders.clone(), owner, &snapshot))? {
+        match damage_only(Keystore::create_from(folders.clone(), snapshots.tags.clone(), &snapshot))? {
             Ok(keystore) => return Ok(FoundKeystore::Rebuilt { keystore, damage, aside }),
             Err(_) => {
                 folders.check_room()?;
@@ -289,13 +293,15 @@ fn rebuild(
     if purged.is_some() {
         return Ok(FoundKeystore::NeedsPeer { damage });
     }
-    Ok(FoundKeystore::Rebuilt { keystore: Keystore::create(folders, owner)?, damage, aside })
+    Ok(FoundKeystore::Rebuilt { keystore: Keystore::create(folders, snapshots.tags.clone())?, damage, aside })
 }
 
 /// Passes on damage, which has a remedy. Everything else ends the start.
 fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenError> {
     match read {
         Ok(read) => Ok(Ok(read)),
+        // `cluster.id` may be older than what it is read with. Then nothing is damaged.
+        Err(error @ ReadError::Damaged(Damage::UnknownKey { .. })) => Err(error.into()),
         Err(ReadError::Damaged(damage)) => Ok(Err(damage)),
         Err(other) => Err(other.into()),
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::image::Damage;
+use super::damage::Damage;
 use super::level::UnreadableLevel;
 
 /// Why a keystore or a snapshot cannot be read. Only damage may set it aside.

@@ -5,27 +5,34 @@
 //! 1. the header (`store::snapshot_header`)
 //! 2. each entry: key length `u32`, value length `u32`, key, value
 //! 3. two lengths of zero, and the SHA-256 of everything before
-//! 4. room for a tag of 32 bytes; zeros for now
+//! 4. the tag of the node that keeps the file, 32 bytes, over its store id, the checksum of the header, and the checksum
+//!    before it
 //!
-//! The tag stands behind the checksum, so that a node can give a received snapshot another tag without hashing the file
-//! again: a tag over header and checksum covers all of it.
+//! A node trusts the header of a snapshot of its own by the tag, which it checks without reading the entries. The digest in
+//! the header then vouches for the entries. The receiver of a snapshot checks everything but the tag, and writes its own.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{self, AtomicU64};
 
 use sha2::{Digest as _, Sha256};
 
+use super::damage::Damage;
 use super::files::{make_private_file, make_private_folder, rename_durably};
-use super::image::Damage;
 use super::read_error::ReadError;
-use super::snapshot_reader::{Hashing, MAX_PART_BYTES, NO_TAG, SnapshotReader, read_image};
+use super::snapshot_header::CHECKSUM_BYTES;
+use super::snapshot_reader::{
+    Ending, Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, Whose, read_image, tag,
+};
+use super::tags::StoreTags;
 use super::{LogId, SnapshotHeader};
 use crate::state::ClusterId;
 
 /// How many snapshots the node keeps: the newest, and the one before in case the newest is damaged.
 const KEPT: usize = 2;
+
 /// A snapshot file and its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -39,6 +46,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     dir: PathBuf,
+    pub(super) tags: StoreTags,
 }
 
 /// A snapshot that is being written. The file gets its name in [`SnapshotWriter::finish`].
@@ -47,22 +55,37 @@ pub(super) struct SnapshotWriter {
     temporary: PathBuf,
     path: PathBuf,
     header: SnapshotHeader,
+    header_checksum: [u8; CHECKSUM_BYTES],
+    tags: StoreTags,
 }
 
 impl Snapshots {
-    /// Opens the folder, makes it if it does not exist, and removes what interrupted writes left.
+    /// Opens the folder, makes it if it does not exist, removes what interrupted writes left, and sets damaged snapshots
+    /// aside.
     ///
     /// # Errors
     /// The file system refused, or another version of Keyraft must read the newest snapshot. Then nothing has changed:
     /// this version must not go on without that snapshot.
-    pub fn open(dir: &Path) -> Result<Self, ReadError> {
+    pub(super) fn open(dir: &Path, tags: StoreTags) -> Result<Self, ReadError> {
         make_private_folder(dir).map_err(ReadError::Io)?;
-        let snapshots = Self { dir: dir.to_owned() };
+        let snapshots = Self { dir: dir.to_owned(), tags };
         snapshots.newest()?;
         for path in paths(dir)?.filter(|path| path.extension().is_some_and(|end| end == "tmp")) {
             fs::remove_file(path).map_err(ReadError::Io)?;
         }
+        for path in by_age(dir)? {
+            if let Err(ReadError::Damaged(damage)) = SnapshotReader::open(&path, Whose::Own, &snapshots.tags) {
+                tracing::warn!(path = %path.display(), %damage, "this node sets a damaged snapshot aside");
+                set_aside(&path).map_err(ReadError::Io)?;
+            }
+        }
         Ok(snapshots)
+    }
+
+    /// The newest snapshot in a folder with a header that can be read. Nothing checks its tag, so that a node which does not
+    /// have its keys yet can look for them in it.
+    pub(super) fn newest_unchecked(dir: &Path) -> Result<Option<Snapshot>, ReadError> {
+        Ok(newest_in(dir, SnapshotReader::open_untagged)?.0)
     }
 
     /// The newest snapshot with a header that can be read. This reads headers only.
@@ -92,12 +115,12 @@ impl Snapshots {
         Ok((make_private_file(&path)?, path))
     }
 
-    /// Checks a received snapshot from end to end and gives it its name among the others.
+    /// Checks a received snapshot from end to end, tags it for this store, and gives it its name among the others.
     ///
     /// # Errors
     /// It is damaged, or of another cluster than `cluster`, or the file system refused.
     pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, ReadError> {
-        let (header, _) = SnapshotReader::open(received)?;
+        let (header, _) = SnapshotReader::open_untagged(received)?;
         if let Some(ours) = cluster.filter(|_| header.cluster_id != cluster) {
             let without_id = || "a cluster that is not initialised yet".to_owned();
             let theirs = header.cluster_id.map_or_else(without_id, |id| format!("cluster {id}"));
@@ -107,14 +130,22 @@ impl Snapshots {
             .into());
         }
         // What cannot be installed must not take the place of a snapshot that can.
-        let (header, _) = read_image(received, |_, _| Ok(()))?;
+        let (header, _) = read_image(received, &self.tags, Whose::Received, |_, _| Ok(()))?;
         let path = self.dir.join(file_name(header.applied.last));
+        self.write_tag(received)?;
         if path != received {
-            File::open(received)?.sync_all()?;
             rename_durably(received, &path)?;
             self.remove_old()?;
         }
         Ok(Snapshot { path, header })
+    }
+
+    /// Opens a snapshot of this node to send it.
+    ///
+    /// # Errors
+    /// It is damaged, or the file system refused.
+    pub fn open_to_send(&self, snapshot: &Snapshot) -> Result<(File, SentSnapshot), ReadError> {
+        SentSnapshot::open(&snapshot.path, &self.tags)
     }
 
     /// Whether a snapshot is in this folder. Then [`Snapshots::accept`] has checked it, or this node wrote it.
@@ -127,45 +158,38 @@ impl Snapshots {
     /// # Errors
     /// The file system refused.
     pub fn set_aside(&self, snapshot: &Snapshot) -> io::Result<()> {
-        rename_durably(&snapshot.path, &snapshot.path.with_extension("damaged"))
+        set_aside(&snapshot.path)
     }
 
     pub(super) fn write(&self, header: SnapshotHeader) -> io::Result<SnapshotWriter> {
         let path = self.dir.join(file_name(header.applied.last));
         let temporary = path.with_extension("tmp");
         let mut out = Hashing { inner: BufWriter::new(make_private_file(&temporary)?), hash: Sha256::new() };
-        out.write_all(&header.encode()?)?;
-        Ok(SnapshotWriter { out, temporary, path, header })
+        let encoded = header.encode()?;
+        out.write_all(&encoded)?;
+        let header_checksum = *encoded.last_chunk().expect("a header ends with its checksum");
+        Ok(SnapshotWriter { out, temporary, path, header, header_checksum, tags: self.tags.clone() })
+    }
+
+    /// Writes the tag of this store into a snapshot that is whole, and makes the file durable.
+    fn write_tag(&self, path: &Path) -> Result<(), ReadError> {
+        let (header, reader) = SnapshotReader::open_untagged(path)?;
+        let Ending { checksum, .. } = reader.ending()?;
+        let tag = tag(&self.tags, &header, &reader.header_checksum, &checksum)?;
+        let file = File::options().write(true).open(path).map_err(ReadError::Io)?;
+        let end = file.metadata().map_err(ReadError::Io)?.len();
+        file.write_all_at(&tag, end - TAG_BYTES as u64).map_err(ReadError::Io)?;
+        file.sync_all().map_err(ReadError::Io)
     }
 
     /// Removes all snapshots but the newest ones.
     pub(super) fn remove_old(&self) -> io::Result<()> {
-        self.by_age()?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
+        by_age(&self.dir)?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
     }
 
-    /// The newest snapshot with a header that can be read, and why the file system did not let this process read another.
+    /// The newest snapshot of this node, and why the file system did not let this process read another.
     fn find_newest(&self) -> Result<(Option<Snapshot>, Option<io::Error>), ReadError> {
-        let mut failure = None;
-        for path in self.by_age()? {
-            match SnapshotReader::open(&path) {
-                Ok((header, _)) => return Ok((Some(Snapshot { path, header }), failure)),
-                Err(ReadError::Damaged(_)) => {}
-                // Another thread has removed it since, because a newer one is there.
-                Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(ReadError::Io(error)) => failure = Some(error),
-                Err(newer @ ReadError::Level(_)) => return Err(newer),
-            }
-        }
-        Ok((None, failure))
-    }
-
-    /// The files, newest first, because names sort by position.
-    fn by_age(&self) -> io::Result<Vec<PathBuf>> {
-        let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|end| end == "snapshot");
-        let mut found: Vec<PathBuf> = paths(&self.dir)?.filter(is_snapshot).collect();
-        found.sort();
-        found.reverse();
-        Ok(found)
+        newest_in(&self.dir, |path| SnapshotReader::open(path, Whose::Own, &self.tags))
     }
 }
 
@@ -191,7 +215,8 @@ impl SnapshotWriter {
         self.out.write_all(&[0; 8])?;
         let checksum = self.out.hash.clone().finalize();
         self.out.inner.write_all(&checksum)?;
-        self.out.inner.write_all(&NO_TAG)?;
+        let tag = tag(&self.tags, &self.header, &self.header_checksum, &checksum).map_err(io::Error::other)?;
+        self.out.inner.write_all(&tag)?;
         let file = self.out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         rename_durably(&self.temporary, &self.path)?;
@@ -203,6 +228,41 @@ impl SnapshotWriter {
 fn file_name(last: Option<LogId>) -> String {
     let last = last.unwrap_or_default();
     format!("{:020}-{:020}.snapshot", last.index, last.term)
+}
+
+/// The newest snapshot in a folder that `open` opens, and why the file system did not let this process read another.
+fn newest_in(
+    dir: &Path,
+    open: impl Fn(&Path) -> Result<(SnapshotHeader, SnapshotReader), ReadError>,
+) -> Result<(Option<Snapshot>, Option<io::Error>), ReadError> {
+    let mut failure = None;
+    for path in by_age(dir)? {
+        match open(&path) {
+            Ok((header, _)) => return Ok((Some(Snapshot { path, header }), failure)),
+            // `cluster.id` may be older than the snapshot. Nothing is damaged then.
+            Err(unknown @ ReadError::Damaged(Damage::UnknownKey { .. })) => return Err(unknown),
+            Err(ReadError::Damaged(_)) => {}
+            // Another thread has removed it since, because a newer one is there.
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(ReadError::Io(error)) => failure = Some(error),
+            Err(newer @ ReadError::Level(_)) => return Err(newer),
+        }
+    }
+    Ok((None, failure))
+}
+
+/// The snapshot files in a folder, newest first, because names sort by position.
+fn by_age(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|end| end == "snapshot");
+    let mut found: Vec<PathBuf> = paths(dir)?.filter(is_snapshot).collect();
+    found.sort();
+    found.reverse();
+    Ok(found)
+}
+
+/// Renames a snapshot file, so that nothing takes it for a snapshot again.
+fn set_aside(path: &Path) -> io::Result<()> {
+    rename_durably(path, &path.with_extension("damaged"))
 }
 
 fn paths(dir: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {

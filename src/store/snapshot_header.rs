@@ -12,8 +12,8 @@
 //! | 32 | n | the body, the message `SnapshotHeader` of `proto/store.proto` |
 //! | 32 + n | 32 | SHA-256 of everything before |
 //!
-//! Later formats keep this frame, so that no version takes a newer format for damage. A reader trusts a header
-//! whose checksum holds before it has read the entries.
+//! Later formats keep this frame, so that no version takes a newer format for damage. The node that keeps
+//! a snapshot trusts its header by the tag at the end of the file, before it has read the entries.
 
 use std::io::{self, Read};
 
@@ -21,7 +21,8 @@ use bytes::{BufMut, Bytes};
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
-use super::image::{Applied, Damage, Image, disagreement};
+use super::damage::{Damage, disagreement};
+use super::image::{Applied, Image};
 use super::level::{UnreadableLevel, WrittenLevel};
 use super::read_error::ReadError;
 use super::{RecordsPerRingVersion, wire};
@@ -32,7 +33,8 @@ const FORMAT: u32 = 1;
 /// Bytes before the body.
 const HEAD_BYTES: usize = MAGIC.len() + 4 + WrittenLevel::BYTES + 4;
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-const CHECKSUM_BYTES: usize = 32;
+/// The length of SHA-256.
+pub(super) const CHECKSUM_BYTES: usize = 32;
 
 /// The state that a snapshot holds, without its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,11 +74,11 @@ impl SnapshotHeader {
         Ok(header)
     }
 
-    /// Reads a header and checks it.
+    /// Reads a header and checks it. Returns its checksum, too.
     ///
     /// # Errors
     /// It is damaged, another version of Keyraft must read it, or the file system failed.
-    pub(super) fn read(input: &mut impl Read) -> Result<Self, ReadError> {
+    pub(super) fn read(input: &mut impl Read) -> Result<(Self, [u8; CHECKSUM_BYTES]), ReadError> {
         let mut header = vec![0; HEAD_BYTES];
         input.read_exact(&mut header)?;
         let (format, level, length) = parse_head(&header)?;
@@ -92,7 +94,8 @@ impl SnapshotHeader {
         }
         let level = WrittenLevel::decode(level).ok_or_else(|| unreadable("it does not say which level it needs"))?;
         level.check("this snapshot")?;
-        Ok(Self::from_wire(level, wire::SnapshotHeader::decode(&header[HEAD_BYTES..])?)?)
+        let body = wire::SnapshotHeader::decode(&header[HEAD_BYTES..])?;
+        Ok((Self::from_wire(level, body)?, checksum))
     }
 
     /// Fails if the entries of the snapshot are not those that the header describes.
@@ -165,6 +168,7 @@ mod tests {
                 last: Some(LogId { term: 2, node: 3, index: 9 }),
                 entries: 4,
                 digest: Digest::default(),
+                key_version: 1,
                 memory_first: 5,
                 memory_forgotten_index: 6,
             },
@@ -191,7 +195,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<SnapshotHeader, ReadError> {
-        SnapshotHeader::read(&mut &bytes[..])
+        SnapshotHeader::read(&mut &bytes[..]).map(|(header, _)| header)
     }
 
     fn assert_damaged(bytes: &[u8]) {

@@ -1,30 +1,46 @@
-//! Reading a snapshot file: its header, its entries, and whether all of it is what a node wrote.
+//! Reading a snapshot file: its header, its tag, its entries, and whether all of it is what a node wrote.
 
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::SnapshotHeader;
-use super::image::{Damage, Image, ImageBuilder};
+use super::damage::Damage;
+use super::image::{Image, ImageBuilder};
 use super::read_error::ReadError;
+use super::snapshot_header::CHECKSUM_BYTES;
+use super::tags::StoreTags;
+use crate::crypto::TagPurpose;
 
-/// Where a later version puts a tag.
-pub(super) const NO_TAG: [u8; 32] = [0; 32];
+/// The length of a tag.
+pub(super) const TAG_BYTES: usize = 32;
 /// More than any key or value has. The largest values are policies, of at most 64 KiB. A page of remembered commands has
 /// at most 18 KiB, and a record 1 KiB.
 pub(super) const MAX_PART_BYTES: usize = 1024 * 1024;
 
+/// Who wrote the tag of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// This node, when it built or accepted the snapshot.
+    Own,
+    /// The node that sent the snapshot. Only that node can check its tag.
+    Received,
+}
+
 /// Reads a whole snapshot and calls `entry` with each entry. Returns the header and the state, once both are checked.
 pub(super) fn read_image(
     path: &Path,
+    tags: &StoreTags,
+    whose: Whose,
     mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
 ) -> Result<(SnapshotHeader, Image), ReadError> {
-    let (header, mut reader) = SnapshotReader::open(path)?;
-    let mut builder = ImageBuilder::default();
+    let (header, mut reader) = SnapshotReader::open(path, whose, tags)?;
+    let mut builder = ImageBuilder::new(tags, header.applied.key_version)?;
     while let Some((key, value)) = reader.next()? {
         builder.add(&key, &value)?;
         entry(&key, &value)?;
@@ -38,7 +54,7 @@ pub(super) fn read_image(
 
 /// The value of one entry. It is not checked, because the reader stops there.
 pub(super) fn read_entry(path: &Path, wanted: &[u8]) -> Result<Option<Bytes>, ReadError> {
-    let (_, mut reader) = SnapshotReader::open(path)?;
+    let (_, mut reader) = SnapshotReader::open_untagged(path)?;
     while let Some((key, value)) = reader.next()? {
         if key == wanted {
             return Ok(Some(value.into()));
@@ -47,16 +63,94 @@ pub(super) fn read_entry(path: &Path, wanted: &[u8]) -> Result<Option<Bytes>, Re
     Ok(None)
 }
 
+/// The tag of a snapshot with these two checksums.
+pub(super) fn tag(
+    tags: &StoreTags,
+    header: &SnapshotHeader,
+    header_checksum: &[u8],
+    checksum: &[u8],
+) -> Result<[u8; TAG_BYTES], Damage> {
+    tags.tag(TagPurpose::Snapshot, header.applied.key_version, &[header_checksum, checksum])
+}
+
+/// Checks a snapshot of this node while its bytes are sent. Its tag has been checked before.
+pub struct SentSnapshot {
+    /// The bytes until the end of the file.
+    left: u64,
+    /// The bytes until the end of what the checksum covers.
+    hashed: u64,
+    hash: Sha256,
+    checksum: [u8; CHECKSUM_BYTES],
+}
+
+impl SentSnapshot {
+    /// Opens the file, and checks its tag.
+    pub(super) fn open(path: &Path, tags: &StoreTags) -> Result<(File, Self), ReadError> {
+        let (_, reader) = SnapshotReader::open(path, Whose::Own, tags)?;
+        let Ending { checksum, .. } = reader.ending()?;
+        let file = File::open(path).map_err(ReadError::Io)?;
+        let left = file.metadata().map_err(ReadError::Io)?.len();
+        let hashed = left.saturating_sub((CHECKSUM_BYTES + TAG_BYTES) as u64);
+        Ok((file, Self { left, hashed, hash: Sha256::new(), checksum }))
+    }
+
+    /// Takes the next bytes of the file, or none at its end. To be called before they are sent.
+    ///
+    /// # Errors
+    /// These are the last bytes, and the file is not the one that this node wrote.
+    pub fn check(&mut self, bytes: &[u8]) -> Result<(), Damage> {
+        if bytes.is_empty() && self.left > 0 {
+            return Err(Damage::Unreadable("it ends too early".to_owned()));
+        }
+        let hashed = self.hashed.min(bytes.len() as u64);
+        self.hash.update(&bytes[..usize::try_from(hashed).unwrap_or(bytes.len())]);
+        self.hashed -= hashed;
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        if self.left == 0 && self.hash.clone().finalize()[..] != self.checksum {
+            return Err(Damage::Unreadable("its checksum does not match".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 pub(super) struct SnapshotReader {
     input: Hashing<BufReader<File>>,
+    pub header_checksum: [u8; CHECKSUM_BYTES],
+}
+
+/// The last bytes of a snapshot file.
+pub(super) struct Ending {
+    pub checksum: [u8; CHECKSUM_BYTES],
+    tag: [u8; TAG_BYTES],
 }
 
 impl SnapshotReader {
-    pub(super) fn open(path: &Path) -> Result<(SnapshotHeader, Self), ReadError> {
-        let file = File::open(path)?;
-        let mut reader = Self { input: Hashing { inner: BufReader::new(file), hash: Sha256::new() } };
-        let header = SnapshotHeader::read(&mut reader.input)?;
+    /// Opens a snapshot and checks its header, and its tag if it is this node's.
+    pub(super) fn open(path: &Path, whose: Whose, tags: &StoreTags) -> Result<(SnapshotHeader, Self), ReadError> {
+        let (header, reader) = Self::open_untagged(path)?;
+        if whose == Whose::Own {
+            let Ending { checksum, tag } = reader.ending()?;
+            let parts: [&[u8]; 2] = [&reader.header_checksum, &checksum];
+            tags.check(TagPurpose::Snapshot, header.applied.key_version, &parts, &tag)?;
+        }
         Ok((header, reader))
+    }
+
+    pub(super) fn open_untagged(path: &Path) -> Result<(SnapshotHeader, Self), ReadError> {
+        let mut input = Hashing { inner: BufReader::new(File::open(path)?), hash: Sha256::new() };
+        let (header, header_checksum) = SnapshotHeader::read(&mut input)?;
+        Ok((header, Self { input, header_checksum }))
+    }
+
+    /// The last bytes of the file, wherever the reader is.
+    pub(super) fn ending(&self) -> io::Result<Ending> {
+        let file = self.input.inner.get_ref();
+        let mut ending = [0; CHECKSUM_BYTES + TAG_BYTES];
+        let begin = file.metadata()?.len().checked_sub(ending.len() as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+        file.read_exact_at(&mut ending, begin)?;
+        let (checksum, tag) = ending.split_at(CHECKSUM_BYTES);
+        let whole = "the ending consists of both";
+        Ok(Ending { checksum: checksum.try_into().expect(whole), tag: tag.try_into().expect(whole) })
     }
 
     fn next(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
@@ -76,8 +170,8 @@ impl SnapshotReader {
         }
         let mut rest = Vec::new();
         // One byte more than a tag shows whether anything follows it.
-        self.input.inner.take(NO_TAG.len() as u64 + 1).read_to_end(&mut rest)?;
-        match rest.len().cmp(&NO_TAG.len()) {
+        self.input.inner.take(TAG_BYTES as u64 + 1).read_to_end(&mut rest)?;
+        match rest.len().cmp(&TAG_BYTES) {
             Ordering::Less => Err(Damage::Unreadable("it ends too early".to_owned()).into()),
             Ordering::Equal => Ok(()),
             Ordering::Greater => Err(Damage::Unreadable("it goes on after its end".to_owned()).into()),

@@ -8,7 +8,10 @@ use std::io;
 
 use parking_lot::Mutex;
 
+use super::entries::APPLIED;
 use super::folder::{Folders, OpenFolder};
+use super::position::KeystorePosition;
+use super::tags::StoreTags;
 
 /// Beyond this, [`Staging::add`] writes at once. So memory is bounded however slow the disk is.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -21,6 +24,7 @@ pub(super) struct Staging {
     /// Locked while sled writes. Batches that arrive meanwhile go into the next write.
     folder: Mutex<OpenFolder>,
     folders: Folders,
+    tags: StoreTags,
     gathered: Mutex<Gathered>,
 }
 
@@ -28,6 +32,8 @@ pub(super) struct Staging {
 struct Gathered {
     writes: Writes,
     bytes: usize,
+    /// How far the keystore goes with the writes. It gets its tag when sled gets it.
+    position: Option<KeystorePosition>,
     /// The level that the writes make active, if they do.
     level: Option<u32>,
 }
@@ -44,17 +50,18 @@ impl Gathered {
 }
 
 impl Staging {
-    pub(super) fn new(folders: Folders, folder: OpenFolder) -> Self {
-        Self { folder: Mutex::new(folder), folders, gathered: Mutex::default() }
+    pub(super) fn new(folders: Folders, folder: OpenFolder, tags: StoreTags) -> Self {
+        Self { folder: Mutex::new(folder), folders, tags, gathered: Mutex::default() }
     }
 
-    /// Adds a batch, and the level that it makes active, if it does. A later write of a key replaces an earlier one.
-    pub(super) fn add(&self, writes: Writes, level: Option<u32>) -> io::Result<()> {
+    /// Adds a batch, how far it goes, and the level that it makes active, if it does. A later write of a key replaces an earlier one.
+    pub(super) fn add(&self, writes: Writes, position: KeystorePosition, level: Option<u32>) -> io::Result<()> {
         let much = {
             let mut gathered = self.gathered.lock();
             for (key, value) in writes {
                 gathered.add(key, value);
             }
+            gathered.position = Some(position);
             gathered.level = gathered.level.max(level);
             gathered.bytes > MOST_BYTES
         };
@@ -115,10 +122,9 @@ impl Staging {
     fn write_to(&self, folder: &OpenFolder) -> io::Result<()> {
         let gathered = self.take()?;
         let writes = gathered.writes.len();
-        if gathered.writes.is_empty() {
-            return Ok(());
-        }
+        let Some(position) = gathered.position else { return Ok(()) };
         let mut batch = sled::Batch::default();
+        batch.insert(APPLIED, position.encode(&self.tags));
         for (key, value) in gathered.writes {
             match value {
                 Some(value) => batch.insert(key, value),

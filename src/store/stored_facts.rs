@@ -10,7 +10,6 @@ use super::cluster_id::ClusterFacts;
 use super::entries::{CLUSTER, MEMBERSHIP, OWNER};
 use super::folder::{Folders, OpenFolder};
 use super::log_open::noted_owner_of;
-use super::open::OpenError;
 use super::read_error::ReadError;
 use super::snapshot_reader::read_entry;
 use super::{Owner, Snapshots};
@@ -20,10 +19,10 @@ use crate::state::ClusterState;
 ///
 /// # Errors
 /// The file system refused, or another version of Keyraft must read the data folder.
-pub fn stored_facts(dir: &Path) -> Result<Option<ClusterFacts>, OpenError> {
+pub fn stored_facts(dir: &Path) -> Result<Option<ClusterFacts>, ReadError> {
     let keystore = dir.join("keystore");
     if keystore.is_dir()
-        && let Some(facts) = undamaged(in_keystore(&Folders::new(&keystore)?))?
+        && let Some(facts) = undamaged(in_keystore(&Folders::new(&keystore).map_err(ReadError::Io)?))?
     {
         return Ok(Some(facts));
     }
@@ -31,7 +30,7 @@ pub fn stored_facts(dir: &Path) -> Result<Option<ClusterFacts>, OpenError> {
     if !snapshots.is_dir() {
         return Ok(None);
     }
-    undamaged(in_snapshot(dir, &Snapshots::open(&snapshots)?))
+    undamaged(in_snapshot(dir, &snapshots))
 }
 
 fn in_keystore(folders: &Folders) -> Result<Option<ClusterFacts>, ReadError> {
@@ -48,8 +47,8 @@ fn in_keystore(folders: &Folders) -> Result<Option<ClusterFacts>, ReadError> {
 }
 
 /// A snapshot does not say whose it is. The log does.
-fn in_snapshot(dir: &Path, snapshots: &Snapshots) -> Result<Option<ClusterFacts>, ReadError> {
-    let Some(snapshot) = snapshots.newest_for_rebuild()? else { return Ok(None) };
+fn in_snapshot(dir: &Path, snapshots: &Path) -> Result<Option<ClusterFacts>, ReadError> {
+    let Some(snapshot) = Snapshots::newest_unchecked(snapshots)? else { return Ok(None) };
     let cluster = read_entry(&snapshot.path, CLUSTER)?;
     let log = dir.join("log");
     let owner = if log.is_dir() { noted_owner_of(&log)? } else { None };
@@ -63,13 +62,13 @@ fn facts(owner: Option<Owner>, cluster: Option<Bytes>, membership: Bytes) -> Opt
 }
 
 /// A damaged part has no facts.
-fn undamaged(read: Result<Option<ClusterFacts>, ReadError>) -> Result<Option<ClusterFacts>, OpenError> {
+fn undamaged(read: Result<Option<ClusterFacts>, ReadError>) -> Result<Option<ClusterFacts>, ReadError> {
     match read {
         Ok(facts) => Ok(facts),
         Err(ReadError::Damaged(damage)) => {
             tracing::warn!(%damage, "a part of the data folder that could say which cluster it belongs to is damaged");
             Ok(None)
         }
-        Err(other) => Err(other.into()),
+        Err(other) => Err(other),
     }
 }

@@ -5,9 +5,33 @@ use std::path::Path;
 
 use super::chain::Anchor;
 use super::folder::Folders;
-use super::{Keystore, NodeRecord, SnapshotBuild, StoreId};
-use crate::crypto::IntegrityKeys;
-use crate::state::{Digest, Memory};
+use super::tags::StoreTags;
+use super::{Keystore, NodeRecord, Owner, SnapshotBuild, StoreId, StoreKeys};
+use crate::crypto::{DigestKey, IntegrityKeys};
+use crate::state::{ClusterId, Digest, Memory};
+use crate::test_vectors::{CLUSTER, store_keys};
+
+/// The tags of some store.
+pub(super) fn tags() -> StoreTags {
+    let owner = Owner { store_id: StoreId([5; 16]), node_id: 1 };
+    StoreTags::new(owner, &store_keys(ClusterId([1; 16])))
+}
+
+/// The tags of another store of the same cluster.
+pub(super) fn tags_of(owner: Owner) -> StoreTags {
+    StoreTags::new(owner, &store_keys(ClusterId([1; 16])))
+}
+
+/// The tags of the same store with other integrity keys, as if it belonged to another cluster.
+pub(super) fn other_keys() -> StoreTags {
+    let integrity = IntegrityKeys::of_bytes(1, [0x99; 32]);
+    StoreTags::new(tags().owner, &StoreKeys { integrity, ..store_keys(ClusterId([9; 16])) })
+}
+
+/// The key of digests in tests.
+pub(crate) fn digest_key() -> DigestKey {
+    tags().active_digest_key()
+}
 
 impl Keystore {
     /// Makes an empty memory of done commands one that has forgotten all commands before number `first`, the last of
@@ -17,9 +41,11 @@ impl Keystore {
     }
 
     /// Opens the keystore in this folder, without the log that belongs to it.
-    pub(crate) fn open_alone(root: &Path) -> Self {
+    pub(crate) fn open_alone(root: &Path, owner: Owner) -> Self {
         let folders = Folders::new(root).expect("the folder can be used");
-        Self::open(folders).expect("the keystore is whole").expect("a keystore is in use")
+        Self::open(folders, StoreTags::new(owner, &store_keys(CLUSTER)))
+            .expect("the keystore is whole")
+            .expect("a keystore is in use")
     }
 
     /// How many entries the replicated state has, and their digest.

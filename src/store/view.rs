@@ -288,7 +288,7 @@ fn replaced_whole(mut before: Before, old: BTreeSet<Box<[u8]>>, new: &BTreeSet<B
 }
 
 /// Splits an entry into its version key and its record.
-fn split(entry: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(entry: &[u8]) -> (&[u8], &[u8]) {
     entry.split_at((name_of(entry).len() + VERSION_SUFFIX_BYTES).min(entry.len()))
 }
 

@@ -7,6 +7,9 @@ use crate::support::cluster::TestCluster;
 use crate::support::stored;
 use crate::support::user::DataKey;
 
+/// How many clients write at once.
+const WRITERS: usize = 8;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_differs_from_two_others_takes_their_state() {
     let mut cluster = three_nodes().await;
@@ -28,6 +31,43 @@ async fn a_node_that_differs_never_uses_its_own_snapshot_again() {
     let aside = fs::read_dir(&snapshots).expect("the folder is there").flatten();
     let aside: Vec<_> = aside.filter(|file| file.path().extension().is_some_and(|end| end == "damaged")).collect();
     assert!(!aside.is_empty(), "its own snapshots may hold the wrong state");
+}
+
+/// Clients write all the while, so the nodes seldom have the same index, and their logs are purged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_differs_takes_the_state_of_others_under_load() {
+    let mut cluster = super::cluster(3, super::snapshot_install::snapshots_early).await;
+    let user = cluster.admin();
+    let mut keys = user.create_many("key", 60).await;
+    let node = cluster.follower().await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let writers = (0..WRITERS).map(|writer| {
+        let (user, first) = (user.clone(), (node + 1 + writer % 2) % 3);
+        let stopped = stopped.clone();
+        tokio::spawn(async move {
+            let mut created = Vec::new();
+            for number in 0.. {
+                if *stopped.borrow() {
+                    break;
+                }
+                let name = format!("meanwhile-{writer}-{number}");
+                user.create_somewhere(first, &name).await;
+                created.push(user.generate_somewhere(first, &name).await);
+            }
+            created
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    alter(&mut cluster, node, 1).await;
+    let ended = cluster.ended(node).await.to_string();
+    assert!(ended.contains("the next start rebuilds the keystore from another node"), "{ended}");
+    cluster.start_nodes(&[node]).await;
+    stop.send_replace(true);
+    for writer in writers {
+        keys.extend(writer.await.expect("a writer does not panic"));
+    }
+    cluster.admin().assert_decrypts(node, &keys).await;
+    cluster.assert_equal_digests().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,8 +94,8 @@ async fn three_nodes_with_three_states_answer_nobody_and_keep_their_data() {
     let mut cluster = three_nodes().await;
     cluster.admin().create_many("key", 10).await;
     cluster.stop_all().await;
-    stored::alter_record(cluster.data(0), "key-3", 1);
-    stored::alter_record(cluster.data(1), "key-3", 2);
+    stored::alter_record(cluster.data(0), &cluster.certificates().file("root.key"), "key-3", 1);
+    stored::alter_record(cluster.data(1), &cluster.certificates().file("root.key"), "key-3", 2);
     cluster.begin_nodes(&[0, 1, 2]).await;
     // Each node learns it from another one, also those that agree with the leader about nothing.
     for node in 0..3 {
@@ -67,7 +107,7 @@ async fn three_nodes_with_three_states_answer_nobody_and_keep_their_data() {
 /// Stops a node, changes a bit of a record on its disk, and starts it again.
 async fn alter(cluster: &mut TestCluster, node: usize, bit: u8) {
     cluster.stop(node).await;
-    stored::alter_record(cluster.data(node), "key-3", bit);
+    stored::alter_record(cluster.data(node), &cluster.certificates().file("root.key"), "key-3", bit);
     cluster.begin_nodes(&[node]).await;
 }
 

@@ -14,7 +14,7 @@ async fn a_record_that_opens_nowhere_affects_only_its_key() {
     // Stop all first: a node that differs from the others would not stay up.
     cluster.stop_all().await;
     for node in 0..3 {
-        stored::alter_record(cluster.data(node), "key-3", 1);
+        stored::alter_record(cluster.data(node), &cluster.certificates().file("root.key"), "key-3", 1);
     }
     cluster.start_all().await;
     let rest: Vec<_> = keys.iter().filter(|key| key.name != "key-3").cloned().collect();

@@ -26,7 +26,7 @@ use crate::raft::protocol::rpc::{
 };
 use crate::raft::protocol::types::{Member, NodeId, RaftSnapshot, RaftVote, TypeConfig};
 use crate::raft::protocol::wire;
-use crate::store;
+use crate::store::{self, Snapshots};
 
 type RpcError = RPCError<TypeConfig>;
 
@@ -34,6 +34,7 @@ type RpcError = RPCError<TypeConfig>;
 pub(in crate::raft) struct Network {
     links: Arc<Links>,
     dispute: Dispute,
+    snapshots: Snapshots,
     /// One client for each purpose and peer. openraft asks for a new one for every vote, and a vote must not wait for a
     /// handshake.
     clients: HashMap<(Purpose, NodeId), (Member, NodeClient)>,
@@ -48,8 +49,8 @@ enum Purpose {
 }
 
 impl Network {
-    pub(in crate::raft) fn new(links: Arc<Links>, dispute: Dispute) -> Self {
-        Self { links, dispute, clients: HashMap::new() }
+    pub(in crate::raft) fn new(links: Arc<Links>, dispute: Dispute, snapshots: Snapshots) -> Self {
+        Self { links, dispute, snapshots, clients: HashMap::new() }
     }
 
     fn peer(&mut self, purpose: Purpose, target: NodeId, member: &Member) -> PeerNetwork {
@@ -60,7 +61,8 @@ impl Network {
             self.clients.insert(key, (member.clone(), client.clone()));
         }
         let acknowledged = self.links.contacts().acknowledged(target);
-        PeerNetwork { own: self.links.owner.node_id, target, client, acknowledged, dispute: self.dispute.clone() }
+        let (dispute, snapshots) = (self.dispute.clone(), self.snapshots.clone());
+        PeerNetwork { own: self.links.owner.node_id, target, client, acknowledged, dispute, snapshots }
     }
 }
 
@@ -71,6 +73,7 @@ pub(in crate::raft) struct PeerNetwork {
     client: Result<NodeClient, String>,
     acknowledged: Arc<Acknowledged>,
     dispute: Dispute,
+    snapshots: Snapshots,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -195,10 +198,11 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             return Err(unreachable(&io::Error::other("this node's state differs from another node's")));
         }
         let mut client = self.client()?;
-        let file = tokio::fs::File::open(&snapshot.snapshot.path).await.map_err(|error| unreachable(&error))?;
+        let parts = snapshot_stream::send(&self.snapshots, &snapshot.snapshot, Some(vote.into()));
+        let parts = parts.map_err(|error| unreachable(&error))?;
         // A part that cannot be read ends the stream early. The receiver then finds the snapshot cut short and drops
         // it.
-        let parts = snapshot_stream::of_file(Some(vote.into()), file).take_while(|part| ready(part.is_ok()));
+        let parts = parts.take_while(|part| ready(part.is_ok()));
         tokio::select! {
             closed = cancel => Err(closed.into()),
             reply = client.install_snapshot(parts.filter_map(|part| ready(part.ok()))) => {

@@ -74,7 +74,10 @@ impl DigestCheck {
     /// Whether this node's digest at that index is another one, once it has applied as much. If it does not apply it in
     /// time, or no longer keeps the digest, nothing is known.
     async fn differs(&self, theirs: StateDigest) -> bool {
-        self.digests.at(theirs.index, CATCH_UP).await.is_some_and(|own| own != theirs)
+        self.digests
+            .at(theirs.index, CATCH_UP)
+            .await
+            .is_some_and(|own| own.key_version == theirs.key_version && own != theirs)
     }
 
     /// Asks all members for their digest at the index of this node's newest one. `None` before the first entry.
@@ -85,7 +88,8 @@ impl DigestCheck {
             let question = client.fetch_mark(DigestRequest { own: Some(to_wire(own)) });
             let reply = tokio::time::timeout(ANSWER, question).await.ok()?.ok()?.into_inner();
             let theirs = from_wire(&reply.digest?)?;
-            (theirs.index == own.index).then_some((id, theirs.digest))
+            let comparable = theirs.index == own.index && theirs.key_version == own.key_version;
+            comparable.then_some((id, theirs.digest))
         });
         Some(Round { own, others: join_all(asked).await.into_iter().flatten().collect() })
     }

@@ -54,14 +54,14 @@ impl Rebuild<'_> {
         let cluster = self.links.own_preface().cluster();
         let received = snapshot_stream::receive(snapshots, cluster, parts).await;
         let (snapshot, _) = received.map_err(|error| PeerTrouble::of_io(&error))?;
-        let (dir, owner) = (self.dir.to_owned(), self.owner);
-        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, owner, &snapshot, purged)).await;
+        let (dir, snapshots) = (self.dir.to_owned(), snapshots.clone());
+        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, &snapshots, &snapshot, purged)).await;
         let rebuilt = rebuilt.map_err(|panic| PeerTrouble::NotReady(panic.to_string()))?;
         rebuilt.map_err(|error| PeerTrouble::NotReady(format!("its snapshot cannot be used: {error}")))
     }
 }
 
-fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -> Result<Keystore, ReadError> {
+fn fill(dir: &std::path::Path, snapshots: &Snapshots, snapshot: &Snapshot, purged: u64) -> Result<Keystore, ReadError> {
     if snapshot.header.applied.last.is_none_or(|last| last.index < purged) {
         return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()).into());
     }
@@ -69,5 +69,5 @@ fn fill(dir: &std::path::Path, owner: Owner, snapshot: &Snapshot, purged: u64) -
         // openraft could not start on such a keystore.
         return Err(Damage::Unreadable("the membership in the snapshot cannot be read".to_owned()).into());
     }
-    Store::rebuild_from(dir, owner, snapshot)
+    Store::rebuild_from(dir, snapshots, snapshot)
 }

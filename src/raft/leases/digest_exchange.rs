@@ -54,7 +54,8 @@ impl DigestExchange {
     pub(in crate::raft) fn compare(&self, from: NodeId, digest: StateDigest) {
         let own = self.own.at(digest.index);
         let too_old = own.is_none() && self.own.newest().is_some_and(|newest| newest.index >= digest.index);
-        if own == Some(digest) || too_old {
+        let other_key = own.is_some_and(|own| own.key_version != digest.key_version);
+        if own == Some(digest) || too_old || other_key {
             return;
         }
         // The channel is full while the check asks the other nodes. The next ReadIndex brings a digest, too.
@@ -69,11 +70,12 @@ impl DigestExchange {
 
 /// A digest as a message has it.
 pub(in crate::raft) fn to_wire(digest: StateDigest) -> wire::StateDigest {
-    wire::StateDigest { index: digest.index, digest: Bytes::copy_from_slice(&digest.digest.to_bytes()) }
+    let StateDigest { index, digest, key_version } = digest;
+    wire::StateDigest { index, digest: Bytes::copy_from_slice(&digest.to_bytes()), key_version }
 }
 
 /// The digest in a message. `None` if it is malformed.
 pub(in crate::raft) fn from_wire(message: &wire::StateDigest) -> Option<StateDigest> {
     let digest = Digest::from_bytes(message.digest.as_ref().try_into().ok()?);
-    Some(StateDigest { index: message.index, digest })
+    Some(StateDigest { index: message.index, digest, key_version: message.key_version })
 }

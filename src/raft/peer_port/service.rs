@@ -214,8 +214,8 @@ impl Peer for PeerService {
         }
         let at_least = request.get_ref().at_least;
         let snapshot = newest_or_new(&running.raft, &running.snapshots, at_least).await.map_err(|e| refused(&e))?;
-        let file = tokio::fs::File::open(&snapshot.path).await.map_err(|e| refused(&e))?;
-        Ok(Response::new(snapshot_stream::of_file(None, file).map(|part| part.map_err(|e| refused(&e))).boxed()))
+        let parts = snapshot_stream::send(&running.snapshots, &snapshot, None).map_err(|e| refused(&e))?;
+        Ok(Response::new(parts.map(|part| part.map_err(|e| refused(&e))).boxed()))
     }
 
     async fn follow_log(&self, request: Request<FollowLogRequest>) -> Result<Response<Self::FollowLogStream>, Status> {

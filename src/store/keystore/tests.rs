@@ -1,5 +1,7 @@
 //! Tests of the keystore: opening it again, damage, snapshots.
 
+use prost::Message;
+
 use super::*;
 use crate::crypto::Cipher;
 use crate::policy::{Author, KeyName};
@@ -10,8 +12,10 @@ use crate::store::{
     FoundKeystore, LogStore, OpenError, ReadError, SnapshotHeader, Snapshots, Store, StoreId, WrittenLevel,
 };
 
+use crate::store::testing::tags;
 use crate::test_vectors::store_keys;
 
+mod forged;
 mod forged_snapshots;
 mod levels;
 
@@ -125,8 +129,8 @@ fn a_keystore_that_lost_what_was_durable_is_damaged() {
     let durable = keystore.staging.folder().path.join("DURABLE");
     drop(keystore);
     log.close();
-    let further = Applied { last: Some(id(31)), ..Applied::default() };
-    std::fs::write(durable, further.to_wire().encode_to_vec()).unwrap();
+    let further = Applied { last: Some(id(31)), key_version: 1, ..Applied::default() };
+    std::fs::write(durable, KeystorePosition::of(further, b"").encode(&tags())).unwrap();
     let FoundKeystore::Rebuilt { damage, .. } = open(dir.path()).keystore else { panic!("it is not whole") };
     assert!(matches!(damage, Damage::Disagreement { what: "applied index", .. }), "{damage}");
 }
@@ -211,7 +215,7 @@ fn a_wrong_state_comes_from_a_peer_and_never_from_the_nodes_own_snapshots() {
     }
     let store = open_again(dir.path()).unwrap();
     let received = store.snapshots.accept(&peers, None).unwrap();
-    drop(Store::rebuild_from(dir.path(), store.owner, &received).unwrap());
+    drop(Store::rebuild_from(dir.path(), &store.snapshots, &received).unwrap());
     store.log.close();
     assert_eq!(names(&whole(open_again(dir.path()).unwrap().keystore)).len(), 29);
 }
@@ -254,21 +258,22 @@ fn a_snapshot_whose_header_does_not_describe_it_is_damaged() {
 }
 
 #[test]
-fn a_snapshot_has_room_for_a_tag_and_nothing_behind_it() {
+fn a_snapshot_ends_with_a_tag_that_its_receiver_replaces() {
     let dir = tempfile::tempdir().unwrap();
     let (_log, snapshots, keystore) = filled(open(dir.path()), 30);
     let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
     let bytes = std::fs::read(&snapshot.path).unwrap();
-    assert!(bytes.ends_with(&[0; 32]));
     let longer = [&bytes[..], b"x"].concat();
     for damaged in [&bytes[..bytes.len() - 1], &bytes[..bytes.len() - 33], &longer] {
         std::fs::write(&snapshot.path, damaged).unwrap();
         assert!(matches!(snapshots.accept(&snapshot.path, None), Err(ReadError::Damaged(_))));
     }
-    // The tag may be another one. Only a later version checks it.
+    // The sender's tag says nothing to the receiver.
     let tagged = [&bytes[..bytes.len() - 32], &[7; 32]].concat();
     std::fs::write(&snapshot.path, tagged).unwrap();
+    assert_eq!(snapshots.newest().unwrap(), None);
     assert_eq!(snapshots.accept(&snapshot.path, None).unwrap(), snapshot);
+    assert_eq!(std::fs::read(&snapshot.path).unwrap(), bytes);
     let other = Some(ClusterId([9; 16]));
     assert!(matches!(snapshots.accept(&snapshot.path, other), Err(ReadError::Damaged(_))));
 }

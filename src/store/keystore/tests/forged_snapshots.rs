@@ -4,6 +4,7 @@ use super::*;
 use crate::policy::{Policy, PolicyName};
 use crate::state::{Digest, HIGHEST_LEVEL, stored_policy};
 use crate::store::entries;
+use crate::store::testing::digest_key;
 
 /// What an entry is, and the entry: key and value.
 type Entry = (&'static str, Vec<u8>, Vec<u8>);
@@ -13,7 +14,7 @@ fn forged(snapshots: &Snapshots, header: &SnapshotHeader, entries: &[Entry]) -> 
     let mut applied = Applied { entries: 0, digest: Digest::default(), ..header.applied.clone() };
     for (_, key, value) in entries {
         applied.entries += 1;
-        applied.digest.add(key, value);
+        applied.digest.add(&digest_key(), key, value);
     }
     let mut writer = snapshots.write(SnapshotHeader { applied, ..header.clone() }).unwrap();
     entries.iter().for_each(|(_, key, value)| writer.entry(key, value).unwrap());

@@ -75,7 +75,7 @@ fn writes_of_a_level_that_cannot_be_noted_stay_for_the_next_time() {
     drop(keystore);
     log.close();
     // The level is what a reader looks at last, and everything else is whole.
-    assert!(matches!(read_folder(folder), Err(ReadError::Level(_))));
+    assert!(matches!(read_folder(folder, &tags()), Err(ReadError::Level(_))));
 }
 
 #[test]

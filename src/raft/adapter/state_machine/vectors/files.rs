@@ -46,7 +46,7 @@ fn parts(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
         part("value", value);
     }
     part("SHA-256 of everything before", 32);
-    part("room for a tag", 32);
+    part("tag", 32);
     assert!(rest.is_empty());
     parts
 }
@@ -81,7 +81,7 @@ fn the_vector_of_a_keystore_folder_can_be_opened() {
     }
     let dir = tempfile::tempdir().expect("a folder");
     make_files(&read("keystore.txt"), dir.path());
-    let keystore = Keystore::open_alone(dir.path());
+    let keystore = Keystore::open_alone(dir.path(), Owner { store_id: StoreId(STORE), node_id: 2 });
     assert_holds_the_state_after(&keystore);
     let hex = |(key, value): (Vec<u8>, Vec<u8>)| (hex::encode(key), hex::encode(value));
     let pairs: Vec<_> = keystore.pairs().into_iter().map(hex).collect();
