@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_node_with_a_new_certificate_key_says_so() {
         let waits = Situation { has_its_key: false, ..three(&[]) }.waits();
-        assert!(waits[0].contains("another key than the membership records"), "{waits:?}");
+        assert!(waits[0].contains("another one than the membership records"), "{waits:?}");
     }
 
     #[test]
