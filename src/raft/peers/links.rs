@@ -84,6 +84,7 @@ impl Links {
         self.note_version(key, &peer.preface);
         match peer.preface.start {
             Some(start) => self.dialer.open.enter(peer.preface.store_id, start, stream),
+            None if peer.purpose == Purpose::Sealed => Ok(self.dialer.open.enter_sealed(key, stream)),
             None => Ok(OpenConnections::unending(stream)),
         }
     }

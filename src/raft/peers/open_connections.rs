@@ -1,4 +1,5 @@
-//! The open connections of each peer: those of an older start end when the peer connects with a newer one.
+//! The open connections of each peer: those of an older start end when the peer connects with a newer one, and a sealed
+//! peer has one connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,11 +10,18 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::policy::Identity;
 use crate::store::{StartId, StoreId};
 
-/// The newest start of each peer that has connected, or to which this node has connected, and what ends its connections.
+/// The open connections of each peer.
 #[derive(Default)]
-pub(in crate::raft) struct OpenConnections(Mutex<HashMap<StoreId, (StartId, CancellationToken)>>);
+pub(in crate::raft) struct OpenConnections {
+    /// The newest start of each peer that has connected, or to which this node has connected, and what ends its
+    /// connections.
+    starts: Mutex<HashMap<StoreId, (StartId, CancellationToken)>>,
+    /// What ends the connection of each sealed peer, by its TLS key.
+    sealed: Mutex<HashMap<Identity, CancellationToken>>,
+}
 
 /// A connection that ends when its peer has started anew.
 pub(in crate::raft) struct StartStream<S> {
@@ -29,7 +37,7 @@ impl OpenConnections {
     /// # Errors
     /// A newer start has connected meanwhile.
     pub(in crate::raft) fn enter<S>(&self, peer: StoreId, start: StartId, stream: S) -> io::Result<StartStream<S>> {
-        let mut newest = self.0.lock();
+        let mut newest = self.starts.lock();
         let (known, token) = newest.entry(peer).or_insert_with(|| (start, CancellationToken::new()));
         if known.number < start.number {
             token.cancel();
@@ -41,6 +49,16 @@ impl OpenConnections {
         Ok(StartStream { stream, ended: Box::pin(token.clone().cancelled_owned()) })
     }
 
+    /// Wraps a connection of a sealed member, and ends the one that it had before. Anybody with a member's TLS key and its
+    /// admission can make such a connection, so one must do.
+    pub(in crate::raft) fn enter_sealed<S>(&self, peer: Identity, stream: S) -> StartStream<S> {
+        let token = CancellationToken::new();
+        if let Some(before) = self.sealed.lock().insert(peer, token.clone()) {
+            before.cancel();
+        }
+        StartStream { stream, ended: Box::pin(token.cancelled_owned()) }
+    }
+
     /// Wraps a connection that no start ends.
     pub(in crate::raft) fn unending<S>(stream: S) -> StartStream<S> {
         StartStream { stream, ended: Box::pin(CancellationToken::new().cancelled_owned()) }
@@ -48,7 +66,7 @@ impl OpenConnections {
 }
 
 fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the other node has started anew")
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the other node has made a newer connection")
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for StartStream<S> {
@@ -114,5 +132,22 @@ mod tests {
         assert!(open.enter(one, StartId { random: [8; 16], ..start(2) }, ()).is_err(), "a copy of the peer");
         its_far.write_all(b"b").await.unwrap();
         assert_eq!(others.read_u8().await.unwrap(), b'b');
+    }
+
+    #[tokio::test]
+    async fn a_sealed_node_has_one_connection() {
+        let (open, [one, other]) = (OpenConnections::default(), [1, 2].map(|byte| Identity::from_bytes([byte; 32])));
+        let (mut first, _far) = {
+            let (near, far) = duplex(64);
+            (open.enter_sealed(one, near), far)
+        };
+        let (mut its, mut its_far) = {
+            let (near, far) = duplex(64);
+            (open.enter_sealed(other, near), far)
+        };
+        let _second = open.enter_sealed(one, ());
+        assert_eq!(first.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        its_far.write_all(b"b").await.unwrap();
+        assert_eq!(its.read_u8().await.unwrap(), b'b');
     }
 }
