@@ -14,6 +14,7 @@ mod file_keys;
 mod hostile;
 mod nothing_lost;
 mod offline;
+mod older_copy;
 mod once;
 mod one_winner;
 mod peer_keys;
