@@ -134,6 +134,9 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
     writeln!(out, "  listen: {}  # for peers", quoted(cluster.listen))?;
     writeln!(out, "  data: {}", path(&cluster.data))?;
     peer_tls(out, cluster.tls.as_ref())?;
+    if let Some(file) = &cluster.bootstrap_key {
+        writeln!(out, "  bootstrap_key: {}  # with which the nodes of a new cluster prove themselves", path(file))?;
+    }
     writeln!(out, "  peers:")?;
     for peer in &cluster.peers {
         let (name, address, api) = (quoted(&peer.name), quoted(&peer.peer_address), quoted(&peer.api_address));

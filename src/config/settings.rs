@@ -97,6 +97,9 @@ pub struct ClusterConfig {
     pub tls: Option<PeerTlsConfig>,
     /// The data folder.
     pub data: PathBuf,
+    /// The file of the key with which the nodes of a new cluster prove that they belong together: 32 bytes in base64. If
+    /// absent, the root key yields it.
+    pub bootstrap_key: Option<PathBuf>,
     /// All nodes of the cluster's first membership, including this one, in the same order on every node.
     pub peers: Vec<PeerConfig>,
     /// How many peer connections may be in their handshake at a time.

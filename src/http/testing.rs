@@ -54,6 +54,7 @@ pub fn config() -> Config {
             tls: None,
             data: none.clone(),
             peers: Vec::new(),
+            bootstrap_key: None,
             handshakes: 64,
             connections: 128,
             timing: TimingConfig { heartbeat: second, election_min: second, election_max: second },

@@ -30,6 +30,9 @@ pub enum SealError {
     /// The node cannot get a root key, for this reason.
     #[error("{0}")]
     NoRootKey(String),
+    /// The node cannot get the key with which the nodes of a new cluster prove themselves, for this reason.
+    #[error("{0}")]
+    NoBootstrapKey(String),
     /// The root key does not open the ring.
     #[error(transparent)]
     Unwrap(#[from] UnwrapError),

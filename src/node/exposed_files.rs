@@ -41,7 +41,7 @@ pub enum Exposure {
     GroupAndOthers,
 }
 
-/// Returns which of the configuration file, the root key and the private keys are open to others. A key must not be
+/// Returns which of the configuration file, the root key, the bootstrap key and the private keys are open to others. A key must not be
 /// open to a group either, unless it is the group of root or one of this process. A secret that is mounted for a
 /// service often has such a group.
 pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
@@ -55,9 +55,14 @@ pub fn exposed_files(file: &Path, config: &Config) -> Vec<ExposedFile> {
         SealConfig::File(path) => Some(("seal.file", path.as_path())),
         SealConfig::Env(_) => None,
     };
+    let bootstrap = config.cluster.bootstrap_key.as_deref().map(|path| ("cluster.bootstrap_key", path));
     let reader = ThisProcess::current();
     let trusted: Vec<_> = reader.groups.iter().copied().chain([ROOT]).collect();
-    let of_keys = keys.into_iter().chain(root).filter_map(|(what, path)| exposed(what, path, Some(&trusted), &reader));
+    let of_keys = keys
+        .into_iter()
+        .chain(root)
+        .chain(bootstrap)
+        .filter_map(|(what, path)| exposed(what, path, Some(&trusted), &reader));
     exposed("the configuration", file, None, &reader).into_iter().chain(of_keys).collect()
 }
 

@@ -114,8 +114,8 @@ impl Joining<'_> {
         loop {
             tokio::select! {
                 done = &mut waiting => return done,
-                () = pauses.wait(&self.parts.seal_asked) => match self.root_key() {
-                    Ok(root) => shown.set_open(BootstrapKey::of_root_key(&root)),
+                () = pauses.wait(&self.parts.seal_asked) => match self.root_key().and_then(|root| self.bootstrap_key(&root)) {
+                    Ok(key) => shown.set_open(Some(key)),
                     Err(error) => {
                         let reason = seal::reason(&self.parts.config.load().seal, &error);
                         tracing::warn!(reason, "this node cannot read its root key again");
@@ -130,8 +130,8 @@ impl Joining<'_> {
     async fn wait_for_root_key(&self, shown: &ShownSeal) {
         let mut pauses = Pauses::new();
         loop {
-            match self.root_key() {
-                Ok(root) => return self.unsealed(shown, &root),
+            match self.root_key().and_then(|root| self.bootstrap_key(&root)) {
+                Ok(key) => return self.unsealed(shown, Some(key)),
                 Err(error) => {
                     shown.set_sealed(error.to_string());
                     self.seal(&error, None);
@@ -146,13 +146,9 @@ impl Joining<'_> {
     async fn unseal(&self, shown: &ShownSeal, listener: &mut PeerListener) -> Result<KnownCluster, StartError> {
         let mut pauses = Pauses::new();
         loop {
-            let opened = match self.root_key() {
-                Ok(root) => listener.open_keys(|cluster| opens(cluster, &root)).await.map(|known| (known, root)),
-                Err(error) => Err(KeysError::Sealed(error)),
-            };
-            match opened {
-                Ok((known, root)) => {
-                    self.unsealed(shown, &root);
+            match self.try_to_unseal(listener).await {
+                Ok((known, key)) => {
+                    self.unsealed(shown, key);
                     return Ok(known);
                 }
                 Err(KeysError::Start(error)) => return Err(error),
@@ -165,8 +161,24 @@ impl Joining<'_> {
         }
     }
 
-    fn unsealed(&self, shown: &ShownSeal, root: &RootKey) {
-        shown.set_open(BootstrapKey::of_root_key(root));
+    /// Opens the keys of the cluster with the root key as the seal has it now. Until the cluster has begun, the node needs
+    /// the bootstrap key, too.
+    async fn try_to_unseal(
+        &self,
+        listener: &mut PeerListener,
+    ) -> Result<(KnownCluster, Option<BootstrapKey>), KeysError<SealError>> {
+        let root = self.root_key().map_err(KeysError::Sealed)?;
+        let known = listener.open_keys(|cluster| opens(cluster, &root)).await?;
+        let key = (!known.has_begun()).then(|| self.bootstrap_key(&root)).transpose().map_err(KeysError::Sealed)?;
+        Ok((known, key))
+    }
+
+    fn bootstrap_key(&self, root: &RootKey) -> Result<BootstrapKey, SealError> {
+        seal::bootstrap_key(self.parts.config.load().cluster.bootstrap_key.as_deref(), root)
+    }
+
+    fn unsealed(&self, shown: &ShownSeal, key: Option<BootstrapKey>) {
+        shown.set_open(key);
         self.phases.enter(Phase::Starting { rebuilding: false });
         self.parts.waits.set_step(None);
     }
@@ -188,7 +200,11 @@ impl Joining<'_> {
     fn seal(&self, error: &SealError, facts: Option<ClusterFacts>) {
         let reason = seal::reason(&self.parts.config.load().seal, error);
         self.phases.enter(Phase::Sealed { reason, facts: facts.map(Box::new) });
-        self.parts.waits.set_step(Some(format!("the root key of the cluster: {error}")));
+        let what = match error {
+            SealError::NoBootstrapKey(_) => "the bootstrap key of the new cluster",
+            _ => "the root key of the cluster",
+        };
+        self.parts.waits.set_step(Some(format!("{what}: {error}")));
     }
 
     /// Waits for the cluster's first command and for everything that the cluster has committed. Then it opens the key ring

@@ -1,12 +1,13 @@
 //! The seal: where the root key comes from, and when a sealed node tries again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::config::SealConfig;
-use crate::crypto::RootKey;
+use crate::crypto::{BootstrapKey, RootKey};
 use crate::file::{self, Named};
 use crate::kms::SealError;
 
@@ -54,6 +55,26 @@ pub(super) fn root_key(seal: &SealConfig) -> Result<RootKey, SealError> {
     text.parse().map_err(|_| missing(format!("{} {}", source(seal), instead(&content))))
 }
 
+/// Returns the key with which the nodes of a new cluster prove that they belong together: the one in this file, or else the
+/// one that the root key yields.
+///
+/// # Errors
+/// The file cannot be read, or does not hold a random key.
+pub(super) fn bootstrap_key(file: Option<&Path>, root: &RootKey) -> Result<BootstrapKey, SealError> {
+    let Some(path) = file else { return Ok(BootstrapKey::of_root_key(root)) };
+    let content = file::read(path, Named::BySetting).map_err(|error| SealError::NoBootstrapKey(error.to_string()))?;
+    let text = std::str::from_utf8(content.strip_prefix(MARK).unwrap_or(&content)).unwrap_or_default();
+    let key: Option<BootstrapKey> = text.parse().ok();
+    let wrong = || SealError::NoBootstrapKey(format!("{} does not hold 32 random bytes in base64", path.display()));
+    key.filter(|_| is_random(text)).ok_or_else(wrong)
+}
+
+/// Whether the bytes in this base64 differ, as random ones do.
+fn is_random(text: &str) -> bool {
+    let letters: std::collections::BTreeSet<_> = text.trim().bytes().collect();
+    letters.len() > 8
+}
+
 /// Says what stands in place of a root key, without showing any of it.
 fn instead(content: &[u8]) -> &'static str {
     let content = content.trim_ascii();
@@ -73,6 +94,10 @@ fn instead(content: &[u8]) -> &'static str {
 /// Says why a node is sealed: the setting, what is wrong, and what to do.
 pub(super) fn reason(seal: &SealConfig, error: &SealError) -> String {
     match seal {
+        _ if matches!(error, SealError::NoBootstrapKey(_)) => format!(
+            "cluster.bootstrap_key: {error}. Put the same 32 random bytes in base64 there on every node of the new cluster, or \
+             remove the setting on every node: the node tries again every minute, and at once on SIGHUP"
+        ),
         // Never advise to overwrite a file that exists: its content may be needed.
         SealConfig::File(path) if path.symlink_metadata().is_ok() => format!(
             "seal.file: {error}. In seal.file, name the file that holds the root key of this cluster instead of {}, and \
@@ -166,5 +191,27 @@ mod tests {
         let env = SealConfig::Env("KEYRAFT_TEST_UNSET".to_owned());
         let words = "seal.env: the variable KEYRAFT_TEST_UNSET is not set. Start the node again";
         assert!(said(&env).starts_with(words), "{}", said(&env));
+    }
+
+    #[test]
+    fn a_bootstrap_key_is_random_and_its_own_file_comes_before_the_root_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, root) = (folder.path().join("bootstrap.key"), RootKey::random());
+        let of_root = BootstrapKey::of_root_key(&root);
+        assert_eq!(bootstrap_key(None, &root), Ok(of_root.clone()));
+        let refused = |seal: &SealConfig| {
+            let error = bootstrap_key(Some(&path), &root).unwrap_err();
+            reason(seal, &error)
+        };
+        let seal = SealConfig::Env("ROOT".to_owned());
+        assert!(refused(&seal).starts_with("cluster.bootstrap_key: cannot read "), "{}", refused(&seal));
+        for weak in ["", "c2hvcnQ=", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] {
+            fs::write(&path, weak).unwrap();
+            assert!(refused(&seal).contains("does not hold 32 random bytes in base64. Put the same"), "{weak}");
+        }
+        fs::write(&path, &*RootKey::random().to_base64()).unwrap();
+        let own = bootstrap_key(Some(&path), &root).unwrap();
+        assert_ne!(own, of_root);
+        assert_eq!(bootstrap_key(Some(&path), &RootKey::random()), Ok(own));
     }
 }

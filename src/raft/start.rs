@@ -125,6 +125,11 @@ impl KnownCluster {
         &self.facts.cluster
     }
 
+    /// Whether the cluster has begun, as far as this node has noted.
+    pub fn has_begun(&self) -> bool {
+        self.facts.founding.as_ref().is_none_or(|founding| founding.stage == FoundingStage::Begun)
+    }
+
     /// The open key ring.
     pub fn ring(&self) -> &Ring {
         &self.keys.ring

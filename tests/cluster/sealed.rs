@@ -378,3 +378,26 @@ async fn a_sealed_node_fetches_wraps_that_were_added_while_it_was_down() {
     user.assert_decrypts(node, &data_keys).await;
     cluster.assert_equal_digests().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_cluster_begins_once_every_node_has_the_same_bootstrap_key() {
+    let mut cluster = TestCluster::prepare(3, &ApiKey::parse(ADMIN_KEY), |_, _| {});
+    let paths: Vec<_> = (0..3).map(|node| cluster.certificates().file(&format!("bootstrap-{node}.key"))).collect();
+    let key = RootKey::random().to_base64();
+    for (node, path) in paths.iter().enumerate() {
+        fs::write(path, &*if node == 2 { RootKey::random().to_base64() } else { key.clone() }).expect("room");
+        cluster.config_mut(node).cluster.bootstrap_key = Some(path.clone());
+    }
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    super::waiting::wait_until_waiting_for(&cluster, 0, &["node-3 (", "or another cluster.bootstrap_key"]).await;
+    fs::write(&paths[2], &*key).expect("room");
+    cluster.try_seal(2);
+    for node in 0..3 {
+        cluster.wait_for_state(node, "serving").await;
+    }
+    // Nobody needs the key any more.
+    cluster.stop_all().await;
+    paths.iter().for_each(|path| fs::remove_file(path).expect("it is there"));
+    cluster.start_all().await;
+    cluster.assert_equal_digests().await;
+}

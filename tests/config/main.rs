@@ -97,6 +97,7 @@ fn missing_settings_have_their_defaults() {
             tls: None,
             data: "data".into(),
             peers: vec![peer],
+            bootstrap_key: None,
             handshakes: 64,
             connections: 128,
             timing: TimingConfig {

@@ -196,6 +196,7 @@ impl Draw {
                 ca: draw.maybe(|draw| draw.text().into()),
             }),
             data: self.text().into(),
+            bootstrap_key: self.maybe(|draw| draw.text().into()),
             peers,
             handshakes: self.0.random_range(1..=65_536),
             connections: self.0.random_range(65_537..=1_000_000),

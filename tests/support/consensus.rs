@@ -147,7 +147,7 @@ async fn take_part(number: u8, config: &Config, root: Arc<RootKey>) -> Cluster {
     let (store, failure) = (StoreId([number; 16]), Failure::default());
     let no_logs: LogSource = Arc::new(|_| Box::pin(futures::stream::empty()));
     let seal = ShownSeal::default();
-    seal.set_open(BootstrapKey::of_root_key(&root));
+    seal.set_open(Some(BootstrapKey::of_root_key(&root)));
     let first = first_start(config, root);
     let opened = PeerListener::open(cluster, Arc::new(tls), store, seal, first, failure, no_logs, Waits::default());
     let listener = opened.await.expect("the listener opens");

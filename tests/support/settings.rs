@@ -91,6 +91,7 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
         tls: None,
         data: certificates.file(&peer.name),
         peers: peers.to_vec(),
+        bootstrap_key: None,
         handshakes: 64,
         connections: 128,
         timing: timing(),

@@ -66,6 +66,7 @@ fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
         tls: None,
         data: layout.node_data(number),
         peers: layout.numbers().map(|number| peer(layout, number)).collect(),
+        bootstrap_key: None,
         handshakes: 64,
         connections: 128,
         timing: TimingConfig {

@@ -176,7 +176,7 @@ mod tests {
         let ((own, folder), (caller, its_folder)) = (tls(), tls());
         let (own, owner) = (Arc::new(own), Owner { store_id: StoreId([1; 16]), node_id: 1 });
         let (seal, bootstrap) = (ShownSeal::default(), BootstrapKey::of_root_key(&RootKey::random()));
-        seal.set_open(bootstrap.clone());
+        seal.set_open(Some(bootstrap.clone()));
         let links = Arc::new(Links::new(owner, "a", Arc::clone(&own), std::collections::HashMap::new(), seal));
         links.own_preface().set_credential(Credential::Founder);
         let port = Arc::new(PeerPort { tls: own, links, refusals: Arc::default() });

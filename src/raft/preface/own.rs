@@ -88,7 +88,7 @@ impl OwnPreface {
     #[cfg(test)]
     pub(in crate::raft) fn of_founder(owner: Owner, name: &str, key: &crate::crypto::BootstrapKey) -> Self {
         let seal = ShownSeal::default();
-        seal.set_open(key.clone());
+        seal.set_open(Some(key.clone()));
         let own = Self::new(owner, name, seal);
         own.set_credential(Credential::Founder);
         own

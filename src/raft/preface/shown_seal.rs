@@ -19,9 +19,10 @@ struct SealView {
 }
 
 impl ShownSeal {
-    /// From now on, peers see that this node is not sealed, and founders must hold this bootstrap key.
-    pub fn set_open(&self, bootstrap: BootstrapKey) {
-        *self.0.lock() = SealView { sealed: None, bootstrap: Some(bootstrap) };
+    /// From now on, peers see that this node is not sealed. While its cluster has not begun, founders must hold this
+    /// bootstrap key.
+    pub fn set_open(&self, bootstrap: Option<BootstrapKey>) {
+        *self.0.lock() = SealView { sealed: None, bootstrap };
     }
 
     /// From now on, peers see that this node is sealed, and why.

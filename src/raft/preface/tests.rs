@@ -108,7 +108,7 @@ impl TestNode {
 
     fn founder(number: u8, key: &BootstrapKey) -> Self {
         let node = Self::new(number);
-        node.seal.set_open(key.clone());
+        node.seal.set_open(Some(key.clone()));
         node.own.set_credential(Credential::Founder);
         node
     }
