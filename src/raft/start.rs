@@ -16,6 +16,7 @@ use super::joining::founding::{FoundingTask, id_of};
 use super::joining::local::{FirstStart, Founder, LocalFounder};
 use super::joining::proving;
 use super::joining::wraps;
+use super::known_cluster::KnownCluster;
 use super::log_follow::{LogSource, OwnLogs};
 use super::peer_port::admission::Admission;
 use super::peer_port::listener;
@@ -26,7 +27,7 @@ use super::preface::credential::Credential;
 use super::preface::shown_seal::ShownSeal;
 use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
-use crate::crypto::{ClusterKeys, Ring};
+use crate::crypto::ClusterKeys;
 use crate::failpoint::{self, Failpoint};
 use crate::socket;
 use crate::state::ClusterState;
@@ -109,31 +110,6 @@ pub struct PeerListener {
     stored: Option<ClusterFacts>,
     /// Whether `stored` was looked for.
     looked: bool,
-}
-
-/// The cluster that a node belongs to, with open keys.
-pub struct KnownCluster {
-    pub(super) facts: ClusterFacts,
-    pub(super) keys: ClusterKeys,
-    /// `None` once the node has applied the cluster's first command.
-    pub(super) founder: Option<Arc<Founder>>,
-}
-
-impl KnownCluster {
-    /// The facts that the cluster replicates, as this node noted them last.
-    pub fn cluster(&self) -> &ClusterState {
-        &self.facts.cluster
-    }
-
-    /// Whether the cluster has begun, as far as this node has noted.
-    pub fn has_begun(&self) -> bool {
-        self.facts.founding.as_ref().is_none_or(|founding| founding.stage == FoundingStage::Begun)
-    }
-
-    /// The open key ring.
-    pub fn ring(&self) -> &Ring {
-        &self.keys.ring
-    }
 }
 
 /// A node that has opened its store. Its keystore may be damaged.
