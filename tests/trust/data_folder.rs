@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use keyraft::crypto::{ClusterKeys, RootKey};
+use keyraft::kms;
 use keyraft::store::{ClusterFacts, ClusterFile};
 use tempfile::TempDir;
 
@@ -59,6 +61,12 @@ pub fn remove_all_but_peer_key(data: &Path) {
 pub fn facts(data: &Path) -> ClusterFacts {
     let file = ClusterFile::open(data).expect("cluster.id can be read");
     file.facts().expect("the node knows its cluster").clone()
+}
+
+/// The keys of the cluster, which only its root key opens.
+pub fn opened_keys(data: &Path, root_key: &Path) -> ClusterKeys {
+    let root = fs::read_to_string(root_key).expect("the root key is there").trim().parse::<RootKey>();
+    kms::open_cluster(&facts(data).cluster, &root.expect("a root key")).expect("the root key opens it")
 }
 
 /// The sled folder of the keystore in a data folder.

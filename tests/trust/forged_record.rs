@@ -1,4 +1,6 @@
-//! Somebody who can write to the data folder of a node changes its node record.
+//! Somebody who can write to the data folder of a node changes its node record, or puts an older one back.
+
+use std::fs;
 
 use super::data_folder::Copied;
 use super::slots::NODE_RECORD;
@@ -14,7 +16,7 @@ async fn a_node_with_a_forged_vote_or_start_ends() {
     let attempts: [fn(&mut TaggedRecord); 3] = [
         |record| record.vote.as_mut().expect("it has voted").term += 5,
         |record| record.committed = None,
-        |record| record.starts.get_or_insert_default().spoken ^= true,
+        |record| record.starts.as_mut().expect("it has started").own.clear(),
     ];
     for (number, change) in attempts.into_iter().enumerate() {
         NODE_RECORD.forge(&data, change);
@@ -28,4 +30,28 @@ async fn a_node_with_a_forged_vote_or_start_ends() {
     processes.start_all().await;
     assert_serve(&processes, &[0, 1, 2], &keys, "after").await;
     status::assert_equal_digests(&processes.data_folders()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_the_record_of_an_earlier_start_or_of_another_node_ends() {
+    let (mut processes, keys) = three_nodes().await;
+    let record = processes.data(2).join("node.record");
+    processes.stop(2).await;
+    let earlier = fs::read(&record).expect("the file is there");
+    processes.start_all().await;
+    processes.admin().create_many("later", 3).await;
+    processes.stop(2).await;
+    processes.stop(1).await;
+    let of_another = fs::read(processes.data(1).join("node.record")).expect("the file is there");
+    processes.begin(1);
+    status::wait_for_state(&processes.data(1), "serving").await;
+    for (content, found) in
+        [(earlier, "an older copy of the folder"), (of_another, "node.record is not the one that this node wrote")]
+    {
+        fs::write(&record, content).expect("the folder is writable");
+        processes.begin(2);
+        let how = processes.ended(2).await;
+        assert!(!how.success() && processes.has_logged(2, &[found]), "{how}\n{}", processes.log(2));
+    }
+    assert_serve(&processes, &[0, 1], &keys, "after").await;
 }

@@ -5,13 +5,19 @@
 
 mod cold_starts;
 mod data_folder;
+mod forged_cluster_id;
 mod forged_log;
 mod forged_record;
+mod old_connection;
 mod other_cluster;
 mod outsider;
+mod peer_connection;
+mod peer_preface;
+mod put_back;
 mod sealed;
 mod slots;
 mod stolen_folder;
+mod stolen_tls_key;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;

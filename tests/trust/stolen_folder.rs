@@ -51,5 +51,11 @@ async fn a_stolen_folder_without_its_tls_key_is_nobody() {
     let mut keyless = Outsider::start(&processes, 2, &stolen[0].path(), None);
     assert!(!keyless.ended().await);
     keyless.wait_for_log(&["peer.key is missing"]).await;
+    // With the key of another node, it is nobody that the cluster admitted.
+    fs::copy(processes.data(1).join("peer.key"), stolen[1].path().join("peer.key")).expect("the folder is writable");
+    let other = BASE64_STANDARD.encode([0xa5; 32]);
+    let strange = Outsider::start(&processes, 2, &stolen[1].path(), Some(&other));
+    status::wait_for_state(strange.data(), "sealed").await;
+    processes.wait_for_log(0, &["this node refused a connection", "node-3", "the cluster admitted it"]).await;
     assert_serve(&processes, &[0, 1, 2], &keys, "after").await;
 }
