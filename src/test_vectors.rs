@@ -12,12 +12,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::crypto::{
-    Binding, Cipher, ClusterPublicKey, IntegrityKeys, KeyMaterial, RecordKind, Ring, RingWrap, RootKey,
-    SealedIntegrityKey, Secret,
+    Binding, Cipher, ClusterKey, ClusterPublicKey, IntegrityKeys, KeyMaterial, RecordKind, Ring, RingWrap, RootKey,
+    Secret,
 };
 use crate::policy::{Author, Identity};
 use crate::state::{
-    ClusterId, ClusterSecrets, ClusterState, CreationId, IncarnationId, KeyRecord, RingLink, RingVersion, Seal, SealId,
+    ClusterId, ClusterSecrets, ClusterState, CreationId, IncarnationId, KeyRecord, ResealedKeys, RingLink, RingVersion,
+    Seal, SealId,
 };
 use crate::store::StoreKeys;
 
@@ -193,13 +194,33 @@ pub(crate) fn cluster() -> ClusterState {
         last_ring_version: 2,
         ring_notes: Vec::new(),
         incarnation: INCARNATION,
-        secrets: ClusterSecrets {
-            public_key: ClusterPublicKey::from_bytes([0x9b; 32]),
-            sealed_key: Bytes::from_static(&[0xb1; 65]),
-            active_integrity_key: 1,
-            integrity_keys: vec![SealedIntegrityKey { version: 1, sealed: vec![0xb2; 65] }],
-        },
+        secrets: secrets(),
     }
+}
+
+/// The seed of the cluster key, and the first version of the integrity keys.
+pub(crate) const SECRETS: [[u8; 32]; 2] = [[0x19; 32], [0x17; 32]];
+
+fn secrets() -> ClusterSecrets {
+    let key = ClusterKey::of_bytes(SECRETS[0]);
+    ClusterSecrets {
+        public_key: key.public(),
+        sealed_key: key.seal_with_nonce(&ring(), &CLUSTER.0, 0x2c).into(),
+        active_integrity_key: 1,
+        integrity_keys: integrity_keys().seal_with_nonce(&ring(), &CLUSTER.0, 0x2d),
+    }
+}
+
+/// The same keys, sealed under this ring.
+pub(crate) fn resealed(ring: &Ring) -> ResealedKeys {
+    ResealedKeys {
+        cluster_key: ClusterKey::of_bytes(SECRETS[0]).seal_with_nonce(ring, &CLUSTER.0, 0x3c).into(),
+        integrity_keys: integrity_keys().seal_with_nonce(ring, &CLUSTER.0, 0x3d),
+    }
+}
+
+fn integrity_keys() -> IntegrityKeys {
+    IntegrityKeys::of_bytes(1, SECRETS[1])
 }
 
 /// What stands for the sealed keys where a test does not open them.
@@ -214,7 +235,7 @@ pub(crate) fn no_secrets() -> ClusterSecrets {
 
 /// The integrity keys with which tests open a store.
 pub(crate) fn store_keys(cluster: ClusterId) -> StoreKeys {
-    StoreKeys { cluster, incarnation: INCARNATION, integrity: IntegrityKeys::of_bytes(1, [0x17; 32]) }
+    StoreKeys { cluster, incarnation: INCARNATION, integrity: integrity_keys() }
 }
 
 /// The secrets of a version of a key.

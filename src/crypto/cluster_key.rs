@@ -123,6 +123,21 @@ impl fmt::Debug for ClusterPublicKey {
     }
 }
 
+/// What the vectors in `tests/vectors` need: a key and a seal without random bytes.
+#[cfg(test)]
+impl ClusterKey {
+    /// The key of this seed.
+    pub(crate) fn of_bytes(seed: [u8; 32]) -> Self {
+        Self::of_seed(Secret::from_bytes(&seed))
+    }
+
+    /// Seals the private half with this nonce.
+    pub(crate) fn seal_with_nonce(&self, ring: &Ring, cluster: &[u8; 16], nonce: u8) -> Vec<u8> {
+        use super::sealed_secret::seal_with;
+        seal_with(SecretKind::ClusterKey, VERSION, &self.seed, ring, cluster, [nonce; super::aead::NONCE])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

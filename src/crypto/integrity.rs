@@ -205,6 +205,17 @@ impl IntegrityKeys {
     pub(crate) fn of_versions(active: u32, keys: &[(u32, [u8; 32])]) -> Self {
         Self::of(active, keys.iter().map(|(version, key)| (*version, Secret::from_bytes(key))))
     }
+
+    /// Seals every version with this nonce.
+    pub(crate) fn seal_with_nonce(&self, ring: &Ring, cluster: &[u8; 16], nonce: u8) -> Vec<SealedIntegrityKey> {
+        use super::sealed_secret::seal_with;
+        let kind = SecretKind::IntegrityKey;
+        let seal = |(&version, key): (&u32, &IntegrityKey)| {
+            let sealed = seal_with(kind, version, &key.secret, ring, cluster, [nonce; super::aead::NONCE]);
+            SealedIntegrityKey { version, sealed }
+        };
+        self.versions.iter().map(seal).collect()
+    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,18 @@ pub(super) fn seal_secret(
     ring: &Ring,
     cluster: &[u8; 16],
 ) -> Vec<u8> {
-    let nonce: [u8; NONCE] = random::bytes();
+    seal_with(kind, version, secret, ring, cluster, random::bytes())
+}
+
+/// Seals a secret with this nonce.
+pub(super) fn seal_with(
+    kind: SecretKind,
+    version: u32,
+    secret: &Secret<32>,
+    ring: &Ring,
+    cluster: &[u8; 16],
+    nonce: [u8; NONCE],
+) -> Vec<u8> {
     let mut text = Secret::from_bytes(secret.expose());
     let context = context(kind, version, ring.active(), cluster);
     let key = ring.secret_key(ring.active()).expect("a ring holds its active version");

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::crypto::{Binding, Cipher, KeyMaterial, RecordKind, RecordOpenError, Secret};
+use crate::kms::open_cluster;
 use crate::policy::Author;
 use crate::state::KeyRecord;
-use crate::test_vectors::{self, ACTIVE_RING, CLUSTER, SEALS, compare_json, material, read_json, root_keys, sealed};
+use crate::test_vectors::{
+    self, ACTIVE_RING, CLUSTER, SEALS, SECRETS, compare_json, material, read_json, root_keys, sealed,
+};
 
 /// The fixed inputs of all vectors, in hexadecimal.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +24,10 @@ struct InputsVector {
     seal_ids: Vec<String>,
     /// The ring keys of the versions 1 and 2.
     ring_keys: Vec<String>,
+    /// The seed of the cluster key.
+    cluster_key: String,
+    /// The first version of the integrity keys.
+    integrity_key: String,
 }
 
 /// One wrap of a ring version.
@@ -59,6 +66,8 @@ fn inputs() -> InputsVector {
         root_keys: root_keys().iter().map(|key| key.to_base64().to_string()).collect(),
         seal_ids: SEALS.map(hex::encode).into(),
         ring_keys: [[0x31; 32], [0x32; 32]].map(hex::encode).into(),
+        cluster_key: hex::encode(SECRETS[0]),
+        integrity_key: hex::encode(SECRETS[1]),
     }
 }
 
@@ -154,5 +163,13 @@ fn the_vectors_of_key_records_open() {
         assert_eq!(material.hmac, vector.hmac_key.as_deref().map(secret));
         assert_eq!(record_vector(&vector.what, &vector.name, &record, &material), vector);
         assert_eq!(open(Binding { version: vector.version + 1, ..binding }), Err(RecordOpenError::Damaged));
+    }
+}
+
+#[test]
+fn the_vector_of_a_cluster_has_sealed_keys_that_open() {
+    for root in root_keys() {
+        let keys = open_cluster(&test_vectors::cluster(), &root).expect("each root key opens it");
+        assert_eq!(keys.integrity, test_vectors::store_keys(CLUSTER).integrity);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::position;
-use crate::crypto::{Cipher, Ring, SealedIntegrityKey};
+use crate::crypto::{Cipher, Ring};
 use crate::policy::{
     ActionKind, Actor, Assignment, Author, Identity, IdentityAction, KeyAction, Pattern, Policy, PolicyAction,
     PolicyName, PolicyTag, Role,
@@ -11,11 +11,13 @@ use crate::policy::{
 use crate::raft::protocol::types::{Entry, Member, Membership, Proposal};
 use crate::state::{
     AccessChange, Change, Command, CreationId, EncodedCommand, Init, KeyRecord, KeySeen, Operation, Outcome,
-    RecordedOutcome, Remembered, Replaces, RequestId, ResealedKeys, RingChange, RingLink, RingNote, RingVersion, Seal,
-    SealId, Use, stored_policy,
+    RecordedOutcome, Remembered, Replaces, RequestId, RingChange, RingLink, RingNote, RingVersion, Seal, SealId, Use,
+    stored_policy,
 };
 use crate::store::{Keystore, StoreId};
-use crate::test_vectors::{ACTIVE_RING, CLUSTER, SEALS, STORE, TIME_NS, cluster, material, ring, root_keys, sealed};
+use crate::test_vectors::{
+    ACTIVE_RING, CLUSTER, SEALS, STORE, TIME_NS, cluster, material, resealed, ring, root_keys, sealed,
+};
 use openraft::entry::RaftEntry;
 
 const ADMIN: Identity = Identity::from_bytes([0xa1; 32]);
@@ -288,12 +290,7 @@ fn third_version() -> RingVersion {
     let ring = Ring::of_keys(2, [(2, [0x32; 32]), (3, [0x33; 32])]);
     let wrap = ring.wrap_with_nonce(3, &root_keys()[0], SEALS[0], &CLUSTER.0, 0x13);
     let link = RingLink { previous: 2, sealed: ring.link_with_nonce(3, 2, &CLUSTER.0, 0x3e).into() };
-    // These stand for the keys of the cluster under the new version.
-    let sealed = |byte: u8| [&[1, 0, 0, 0, 3][..], &[byte; 60]].concat();
-    let resealed = ResealedKeys {
-        cluster_key: sealed(0xb3).into(),
-        integrity_keys: vec![SealedIntegrityKey { version: 1, sealed: sealed(0xb4) }],
-    };
+    let resealed = resealed(&Ring::of_keys(3, [(3, [0x33; 32])]));
     RingVersion { version: 3, wraps: vec![wrap.encode().into()], link: Some(link), resealed: Some(resealed) }
 }
 
