@@ -155,12 +155,9 @@ impl SharedLog {
     }
 
     /// After a flush: begins the next one, unless nobody waits for one or this one failed.
-    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant, last: Option<LogId>) {
+    fn flushed(self: &Arc<Self>, result: &io::Result<()>, begun: Instant) {
         self.flushes.fetch_add(1, Ordering::Relaxed);
         self.flush_ns.fetch_add(clock::nanos(begun.elapsed()), Ordering::Relaxed);
-        if result.is_ok() {
-            self.record.note_flushed(last);
-        }
         let mut queue = self.queue.lock();
         // After a failed fsync the system may have dropped the pages that it could not write. A second fsync would then
         // succeed, although the pages are lost.
@@ -190,9 +187,14 @@ impl SharedLog {
 
 impl Callback for FlushCallback {
     fn send(mut self, result: io::Result<()>) {
+        let log = self.log.upgrade();
+        if let (Some(log), Ok(())) = (&log, &result) {
+            // Before the writers go on: a truncation that waited for this flush then notes less.
+            log.record.note_flushed(self.last);
+        }
         report(self.waiting.take().unwrap_or_default(), &result);
-        if let Some(log) = self.log.upgrade() {
-            log.flushed(&result, self.begun, self.last);
+        if let Some(log) = log {
+            log.flushed(&result, self.begun);
         }
     }
 }

@@ -147,6 +147,19 @@ fn what_was_appended_before_a_vote_is_durable_after_it() {
     assert_eq!(durable.try_iter().filter(Result::is_ok).count(), 100);
 }
 
+/// A truncation waits for the flushes before it, and then notes that less is flushed. If a flush noted its end later, the
+/// record would name an entry that the log has lost.
+#[test]
+fn the_record_knows_of_a_flush_before_its_writers_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let (sender, noted) = mpsc::sync_channel(1);
+    let record = log.record().clone();
+    let on_durable = move |_| SyncSender::send(&sender, record.facts(|facts| facts.flushed)).unwrap();
+    log.append([entry(0)], Box::new(on_durable)).unwrap();
+    assert_eq!(noted.recv().unwrap(), Some(id(0)));
+}
+
 #[test]
 fn all_who_wait_learn_of_a_lost_flush_and_the_log_takes_no_more_writes() {
     let dir = tempfile::tempdir().unwrap();
