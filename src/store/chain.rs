@@ -105,7 +105,8 @@ impl Chain {
             let missing = Forgery::Begin { found: id.index, expected };
             return Err(if self.tags.is_empty() { missing } else { Forgery::Entry { index: expected } }.into());
         }
-        if self.maker.tag(&self.last_tag(), id, payload) != tag {
+        // What a leader of an earlier term wrote never follows. Its tag may hold, if it once stood here.
+        if Some(id) <= self.last || self.maker.tag(&self.last_tag(), id, payload) != tag {
             return Err(Forgery::Entry { index: id.index }.into());
         }
         self.push(id, tag);

@@ -130,3 +130,16 @@ fn a_snapshot_beyond_the_end_begins_a_new_chain() {
     let entries = append(&mut chain, 51..54);
     assert!(load(Chain::new(maker(1, 1), anchor), &entries).is_ok());
 }
+
+/// Somebody damages an entry that the node has applied, and puts an entry of an earlier leader behind it, which once followed
+/// another one there.
+#[test]
+fn an_entry_of_an_earlier_leader_never_follows() {
+    let mut chain = new_chain();
+    chain.append(LogId { term: 2, ..id(0) }, b"kept");
+    let earlier = LogId { term: 1, ..id(1) };
+    let tag = chain.append(earlier, b"earlier");
+    let anchor = chain.anchor_at(LogId { term: 2, ..id(0) });
+    let loaded = Chain::new(maker(1, 1), anchor).load(earlier, b"earlier", tag);
+    assert_eq!(loaded, Err(Forgery::Entry { index: 1 }.into()));
+}
