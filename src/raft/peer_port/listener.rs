@@ -12,7 +12,7 @@ use tonic::transport::Server;
 
 use super::admission::{Admission, ConnectionPlace};
 use super::connection::{ConnectedPeer, PeerConnection};
-use super::refusals::Refusals;
+use super::refusals::{Caller, Refusals};
 use super::service::PeerService;
 use crate::policy::Identity;
 use crate::raft::peers::links::{Links, MAX_MESSAGE_BYTES};
@@ -107,7 +107,10 @@ impl PeerPort {
         let binding = TlsBinding { exporter: stream.exporter(), acceptor: self.links.own_key(), connector: key };
         let peer = match exchange::accept(&mut stream, &binding, own, &members).await {
             Ok(peer) => peer,
-            Err(error) => return self.refused(key, &error).map(|()| None),
+            Err(error) => {
+                let caller = Caller { key, is_stranger: !self.links.is_member(key) };
+                return self.refused(caller, &error).map(|()| None);
+            }
         };
         let stream = self.links.accepted(key, &peer, stream)?;
         place.handshake_done();
@@ -126,12 +129,12 @@ impl PeerPort {
     }
 
     /// Logs a refusal, but not each time: a refused node tries again several times a second.
-    fn refused(&self, identity: Identity, error: &PrefaceError) -> Result<(), Refused> {
+    fn refused(&self, caller: Caller, error: &PrefaceError) -> Result<(), Refused> {
         match error {
-            PrefaceError::Refused(refusal) => self.refusals.log_connection(identity, &refusal.to_string()),
-            PrefaceError::RefusedByPeer(refusal) => self.refusals.log_refused_by(identity, &refusal.to_string()),
+            PrefaceError::Refused(refusal) => self.refusals.log_connection(caller, &refusal.to_string()),
+            PrefaceError::RefusedByPeer(refusal) => self.refusals.log_refused_by(caller, &refusal.to_string()),
             PrefaceError::CannotProve(_) | PrefaceError::Starts(_) => {
-                self.refusals.log_connection(identity, &error.to_string());
+                self.refusals.log_connection(caller, &error.to_string());
             }
             PrefaceError::Closed | PrefaceError::Slow | PrefaceError::Connection(_) => {
                 return Err(Refused::Preface(error.to_string()));

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
 
 use super::connection::ConnectedPeer;
-use super::refusals::Refusals;
+use super::refusals::{Caller, Refusals};
 use super::wraps_limit::WrapsLimit;
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
@@ -83,7 +83,10 @@ impl PeerService {
         // A node that does not take part yet may not know its members.
         let running = self.running.get().ok_or_else(|| self.takes_no_part())?;
         let sender = self.links.sender(peer.key, &peer.preface);
-        let sender = sender.inspect_err(|status| self.refusals.log_call(peer.key, status.message()))?;
+        let sender = sender.inspect_err(|status| {
+            let caller = Caller { key: peer.key, is_stranger: !self.links.is_member(peer.key) };
+            self.refusals.log_call(caller, status.message());
+        })?;
         Ok((sender, running))
     }
 

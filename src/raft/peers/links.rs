@@ -121,6 +121,11 @@ impl Links {
         self.members.load_full()
     }
 
+    /// Whether this TLS key is the key of a member that this node knows.
+    pub(in crate::raft) fn is_member(&self, key: Identity) -> bool {
+        self.members.load().values().any(|member| member.key == key)
+    }
+
     /// Replaces the known members.
     pub(in crate::raft) fn set_members(&self, members: BTreeMap<NodeId, Member>) {
         self.versions().keep(&members);
