@@ -8,7 +8,9 @@ use prost::Message;
 use crate::config::PeerConfig;
 use crate::crypto::ClusterKeys;
 use crate::policy::{Identity, Rules};
+use crate::raft::peers::trouble::PeerTrouble;
 use crate::raft::preface::admission::{Admission, AdmittedNode, Role};
+use crate::raft::preface::content::Preface;
 use crate::raft::protocol::membership::{members_from_wire, membership_to_wire};
 use crate::raft::protocol::types::{Member, Membership, NodeId};
 use crate::raft::protocol::wire;
@@ -190,6 +192,18 @@ impl FoundingDocument {
             admission.is_some_and(|admission| node.is_admitted(&admission, self.cluster.secrets.public_key))
         };
         if self.members.iter().all(is_admitted) { Ok(()) } else { Err(DocumentError::NotAdmitted) }
+    }
+
+    /// Checks that a node with this TLS key, which said this about itself, is this founder.
+    ///
+    /// # Errors
+    /// It is another node.
+    pub(super) fn is_of(founder: &Member, key: Identity, preface: &Preface) -> Result<(), PeerTrouble> {
+        if founder.key != key {
+            return Err(PeerTrouble::OtherKey);
+        }
+        let is_same = founder.store_id == preface.store_id;
+        if is_same { Ok(()) } else { Err(PeerTrouble::OtherStore { node: preface.node_id }) }
     }
 
     /// What `cluster.id` of this founder says at this stage.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::document::{BEGIN_AGAIN, FirstCommandRefused};
+use super::document::{BEGIN_AGAIN, FirstCommandRefused, FoundingDocument};
 use super::local::{Founder, LocalFounder, NotFounded, Stage, peer_list_hash};
 use crate::config::PeerConfig;
 use crate::failpoint::{self, Failpoint};
@@ -80,10 +80,7 @@ impl FoundingTask<'_> {
             if self.is_first() && missing.is_empty() {
                 break;
             }
-            let unsure = self.none_has_begun(&clients).await;
-            if unsure.is_empty() {
-                break;
-            }
+            let Err(unsure) = self.one_has_begun(&clients).await else { break };
             if self.is_first()
                 && let Some(remade) = self.found_again(&founder).await?
             {
@@ -238,56 +235,67 @@ impl FoundingTask<'_> {
         .collect()
     }
 
-    /// Hands the document to every other node. Returns what those say that have not noted it.
+    /// Hands the document to every other founder in it. Returns what those say that have not noted it.
     async fn hand_to_all(&self, founder: &Founder) -> Vec<String> {
-        let handed = futures::future::join_all(self.others().map(|peer| self.hand_over(peer, founder))).await;
+        // The configured list may have changed since this node made the document.
+        let others = founder.document.members.iter().filter(|(id, _)| **id != self.local.owner.node_id);
+        let handed = futures::future::join_all(others.map(|(_, member)| self.hand_over(member, founder))).await;
         handed.into_iter().flatten().collect()
     }
 
     /// Returns why the peer has not noted the document. `None` once it has.
-    async fn hand_over(&self, peer: &PeerConfig, founder: &Founder) -> Option<String> {
+    async fn hand_over(&self, peer: &Member, founder: &Founder) -> Option<String> {
+        let address = self.links.address_of(peer);
         let handing = async {
-            let connected = self.links.founder_client(&peer.peer_address).await;
-            let (mut client, ..) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
+            let connected = self.links.founder_client(address).await;
+            let (mut client, key, preface) = connected.map_err(|error| PeerTrouble::of_io(&error))?;
             let request = FoundRequest { document: founder.document.bytes.clone() };
-            client.found(request).await.map_err(|status| PeerTrouble::of(&status))
+            client.found(request).await.map_err(|status| PeerTrouble::of(&status))?;
+            // Another founder may answer at this address. Its answer must not count for the one that belongs there.
+            FoundingDocument::is_of(peer, key, &preface)
         };
         let trouble = match tokio::time::timeout(TIMEOUT, handing).await {
-            Ok(Ok(_)) => {
+            Ok(Ok(())) => {
                 failpoint::reached(Failpoint::DocumentHandedOver);
                 return None;
             }
             Ok(Err(trouble)) => trouble,
             Err(_) => PeerTrouble::TimedOut,
         };
-        Some(format!("{} ({}) {trouble}", peer.name, peer.peer_address))
+        Some(format!("{} ({address}) {trouble}", peer.name))
     }
 
-    /// Asks the other founders whether the cluster has begun. Returns what they say. Empty as soon as one says that it has.
-    async fn none_has_begun(&self, clients: &[(String, NodeClient)]) -> Vec<String> {
+    /// Asks the other founders whether the cluster has begun.
+    ///
+    /// # Errors
+    /// None of them says so. What they say instead.
+    async fn one_has_begun(&self, clients: &[(String, io::Result<NodeClient>)]) -> Result<(), Vec<String>> {
         let asked = clients.iter().map(|(who, client)| async move {
-            let mut client = client.clone();
+            let mut client = client.as_ref().map_err(|error| format!("{who} {}", PeerTrouble::of_io(error)))?.clone();
             let answer = tokio::time::timeout(TIMEOUT, client.ask_founder(FounderQuestion {})).await;
             match answer.map_err(|_| PeerTrouble::TimedOut) {
-                Ok(Ok(answer)) if answer.get_ref().stage() == FounderStage::Begun => None,
-                Ok(Ok(_)) => Some(format!("{who}, which has yet to learn that every node is ready")),
-                Ok(Err(status)) => Some(format!("{who} {}", PeerTrouble::of(&status))),
-                Err(trouble) => Some(format!("{who} {trouble}")),
+                Ok(Ok(answer)) if answer.get_ref().stage() == FounderStage::Begun => Ok(()),
+                Ok(Ok(_)) => Err(format!("{who}, which has yet to learn that every node is ready")),
+                Ok(Err(status)) => Err(format!("{who} {}", PeerTrouble::of(&status))),
+                Err(trouble) => Err(format!("{who} {trouble}")),
             }
         });
-        let answers = futures::future::join_all(asked).await;
-        if answers.iter().any(Option::is_none) { Vec::new() } else { answers.into_iter().flatten().collect() }
+        one_of(futures::future::join_all(asked).await)
     }
 
     /// Clients of the other founders, which must have the keys and the stores in the document.
-    fn member_clients(&self, founder: &Founder) -> Vec<(String, NodeClient)> {
+    fn member_clients(&self, founder: &Founder) -> Vec<(String, io::Result<NodeClient>)> {
         let others = founder.document.members.iter().filter(|(id, _)| **id != self.local.owner.node_id);
         let client = |(_, member): (_, &Member)| {
-            let who = format!("{} ({})", member.name, self.links.address_of(member));
-            Some((who, self.links.client(member).ok()?))
+            (format!("{} ({})", member.name, self.links.address_of(member)), self.links.client(member))
         };
-        others.filter_map(client).collect()
+        others.map(client).collect()
     }
+}
+
+/// Whether one of these is fine. No answer at all is not.
+pub(super) fn one_of(answers: Vec<Result<(), String>>) -> Result<(), Vec<String>> {
+    if answers.iter().any(Result::is_ok) { Ok(()) } else { Err(answers.into_iter().filter_map(Result::err).collect()) }
 }
 
 async fn wait_for_change(stage: &mut watch::Receiver<Stage>, pause: Duration) {

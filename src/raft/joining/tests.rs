@@ -10,11 +10,14 @@ use prost::Message;
 use tempfile::TempDir;
 
 use super::document::{DocumentError, FirstCommandRefused, FoundingDocument, dry_run};
+use super::founding::one_of;
 use super::local::{FirstStart, LocalFounder, NotNoted, Stage};
 use crate::config::PeerConfig;
 use crate::crypto::{ClusterKey, RootKey};
 use crate::kms;
 use crate::policy::{Identity, Pattern, Policy, PolicyName};
+use crate::raft::peers::trouble::PeerTrouble;
+use crate::raft::preface::content::{ConnectionSide, NodeVersion, Preface};
 use crate::raft::preface::shown_seal::ShownSeal;
 use crate::raft::protocol::types::{Member, NodeId};
 use crate::raft::protocol::wire;
@@ -157,6 +160,36 @@ fn a_document_counts_only_with_the_admission_of_every_founder() {
     let forged = ClusterKey::generate().sign(crate::crypto::SignatureUse::Admission, b"x");
     let forge = |wire: &mut wire::FoundingDocument| wire.admissions[0].admission = forged.to_vec().into();
     assert_eq!(changed(&forge), DocumentError::NotAdmitted);
+}
+
+/// Two addresses may lead to one node, which then answers for both.
+#[test]
+fn a_founder_that_has_noted_the_document_answers_for_itself_alone() {
+    let members = members(NAMES);
+    let says = |id: u8| Preface {
+        side: ConnectionSide::Acceptor,
+        node_id: id.into(),
+        name: "b".to_owned(),
+        store_id: owner(id).store_id,
+        cluster: None,
+        incarnation: None,
+        start: None,
+        noted_start: None,
+        version: NodeVersion::own(),
+        active_level: None,
+        admission: None,
+    };
+    assert_eq!(FoundingDocument::is_of(&members[&2], key(2), &says(2)), Ok(()));
+    assert_eq!(FoundingDocument::is_of(&members[&3], key(2), &says(2)), Err(PeerTrouble::OtherKey));
+    assert_eq!(FoundingDocument::is_of(&members[&2], key(2), &says(3)), Err(PeerTrouble::OtherStore { node: 3 }));
+}
+
+#[test]
+fn a_founder_that_nobody_answers_does_not_begin() {
+    let away = || Err("away".to_owned());
+    assert_eq!(one_of(Vec::new()), Err(Vec::new()));
+    assert_eq!(one_of(vec![away()]), Err(vec!["away".to_owned()]));
+    assert_eq!(one_of(vec![away(), Ok(())]), Ok(()));
 }
 
 #[test]

@@ -108,7 +108,12 @@ impl Peer for PeerService {
 
     async fn ask_founder(&self, request: Request<FounderQuestion>) -> Result<Response<FounderAnswer>, Status> {
         // Founders that know the cluster key ask as members, so that they also reach a node whose cluster has begun.
-        caller(&request, Purpose::Founder).or_else(|_| caller(&request, Purpose::Member))?;
+        if caller(&request, Purpose::Founder).is_err() {
+            // A founder that was replaced before the cluster began holds the cluster key, too, with an older document.
+            // It must not learn from the newer one's founders that it may begin.
+            let peer = caller(&request, Purpose::Member)?;
+            self.links.sender(peer.key, &peer.preface)?;
+        }
         Ok(Response::new(self.local.answer()))
     }
 
