@@ -154,11 +154,18 @@ impl Folders {
 
     /// Moves the folder in use aside, so that somebody can look at the damage.
     pub(super) fn set_aside(&self) -> io::Result<Option<PathBuf>> {
-        let Some(name) = self.current()? else { return Ok(None) };
+        let from = match self.current() {
+            Ok(None) => return Ok(None),
+            Ok(Some(name)) => Some(self.root.join(name)),
+            // The newest folder is most likely the one in use.
+            Err(ReadError::Damaged(_)) => self.numbers()?.last().map(|newest| self.root.join(folder_name(*newest))),
+            Err(other) => return Err(other.into()),
+        };
         let aside = self.root.join("damaged");
         remove_folder_if_there(&aside)?;
-        let from = self.root.join(name);
-        if is_there(&from)? {
+        if let Some(from) = from
+            && is_there(&from)?
+        {
             fs::rename(&from, &aside)?;
         }
         remove_if_there(&self.root.join(CURRENT))?;
@@ -166,12 +173,12 @@ impl Folders {
         Ok(Some(aside))
     }
 
-    fn current(&self) -> io::Result<Option<String>> {
-        match fs::read_to_string(self.root.join(CURRENT)) {
-            Ok(name) => Ok(Some(name)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The name of the folder in use.
+    fn current(&self) -> Result<Option<String>, ReadError> {
+        let Some(name) = read_if_there(&self.root.join(CURRENT))? else { return Ok(None) };
+        let name = String::from_utf8(name).ok().filter(|name| number_of(name).is_some());
+        // Any other name could lead out of this folder.
+        name.map(Some).ok_or_else(|| Damage::Unreadable("its file CURRENT names no sled folder".to_owned()).into())
     }
 
     /// Writes the marker before an opening, with one byte more than earlier openings left in it.
@@ -192,7 +199,7 @@ impl Folders {
 
     fn numbers(&self) -> io::Result<Vec<u64>> {
         let names = fs::read_dir(&self.root)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let mut numbers: Vec<u64> = names.filter_map(|name| name.strip_prefix("sled-")?.parse().ok()).collect();
+        let mut numbers: Vec<u64> = names.filter_map(|name| number_of(&name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -250,6 +257,11 @@ fn is_there(folder: &Path) -> io::Result<bool> {
 
 fn folder_name(number: u64) -> String {
     format!("sled-{number}")
+}
+
+/// The number of a sled folder. `None` for every other name.
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("sled-")?.parse().ok().filter(|number| folder_name(*number) == name)
 }
 
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {

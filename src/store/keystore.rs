@@ -237,7 +237,12 @@ fn read_folder(path: PathBuf, tags: &StoreTags) -> Result<(OpenFolder, Image), R
     let (position, image) = scanned.unwrap_or_else(|_| panicked())?;
     let durable = folder.durable_position()?;
     let durable = durable.ok_or_else(|| Damage::Unreadable("its file DURABLE is gone".to_owned()))?;
-    position.reaches(&KeystorePosition::decode(&durable, tags)?)?;
+    let durable = KeystorePosition::decode(&durable, tags).map_err(|damage| match damage {
+        // The position was read, and is never under an older key than DURABLE. So `cluster.id` is not too old.
+        Damage::UnknownKey { .. } => Damage::Unreadable("its file DURABLE is damaged".to_owned()),
+        damage => damage,
+    })?;
+    position.reaches(&durable)?;
     Ok((folder, image))
 }
 

@@ -332,3 +332,27 @@ fn a_tag_is_for_one_purpose() {
     assert!(tags().check(TagPurpose::Snapshot, 1, &[b"x"], &tag).is_err());
     assert!(tags().check(TagPurpose::Checkpoint, 1, &[b"x"], &tag[..31]).is_err());
 }
+
+#[test]
+fn a_damaged_note_beside_the_keystore_only_rebuilds_it() {
+    let notes: [(&str, &[u8]); 5] = [
+        ("CURRENT", b"\xff\xfe"),
+        ("CURRENT", b""),
+        ("CURRENT", b".."),
+        ("CURRENT", b"sled-99"),
+        ("CURRENT", b"sled-01"),
+    ];
+    for (note, content) in notes {
+        let (dir, _) = stopped();
+        fs::write(dir.path().join("keystore").join(note), content).unwrap();
+        assert_noticed(dir.path(), note);
+    }
+    let (dir, _) = stopped();
+    let path = sled_folder(dir.path()).join("DURABLE");
+    let mut tagged = wire::TaggedPosition::decode(&*fs::read(&path).unwrap()).unwrap();
+    let mut position = wire::KeystorePosition::decode(tagged.position.clone()).unwrap();
+    position.applied.as_mut().unwrap().key_version = 99;
+    tagged.position = position.encode_to_vec().into();
+    fs::write(&path, tagged.encode_to_vec()).unwrap();
+    assert_noticed(dir.path(), "a key version in DURABLE");
+}
