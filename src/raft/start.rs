@@ -388,7 +388,7 @@ impl StoredNode {
                 tracing::warn!(%damage, "this node cannot rebuild its keystore alone: asking the peers for a snapshot");
                 let purged = log.state()?.purged.map_or(0, |id| id.index);
                 let PeerListener { links, config, owner, waits, .. } = &listener;
-                let from = rebuild::Rebuild { links, dir: &config.data, owner: *owner, waits };
+                let from = rebuild::Rebuild { links, log: &log, dir: &config.data, owner: *owner, waits };
                 from.ask_peers(&snapshots, purged).await
             }
         };

@@ -168,6 +168,23 @@ impl LogStore {
         self.log.flush_and_wait(log)
     }
 
+    /// Removes what is not known to be committed, if the log has another entry at the position of a snapshot that the node is
+    /// about to take. The snapshot ends with a committed entry, so the other one never was. The caller may block.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn make_room_for(&self, applied: LogId) -> io::Result<()> {
+        let (found, purged) = {
+            let log = self.log.read()?;
+            let found = log.entries.read(applied.index, applied.index + 1).next().transpose()?;
+            (found, log.chain.purged())
+        };
+        if found.is_none_or(|(id, _)| id == applied) {
+            return Ok(());
+        }
+        self.truncate_after(self.log.record.facts(|facts| facts.committed).max(purged))
+    }
+
     /// Removes the entries up to and including `upto`. The caller may block.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::raft::protocol::membership::decode_stored;
 use crate::raft::protocol::types::Member;
 use crate::raft::protocol::wire::FetchRequest;
 use crate::raft::watch::waits::Waits;
-use crate::store::{Damage, Keystore, Owner, ReadError, Snapshot, Snapshots, Store};
+use crate::store::{Damage, Keystore, LogStore, Owner, ReadError, Snapshot, Snapshots, Store};
 
 /// The pause between two rounds of asking the peers. After a power cut they may be starting, too.
 const RETRY: Duration = Duration::from_secs(1);
@@ -18,6 +18,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What the node needs to ask its peers.
 pub(in crate::raft) struct Rebuild<'a> {
     pub links: &'a Links,
+    pub log: &'a LogStore,
     /// The data folder.
     pub dir: &'a Path,
     pub owner: Owner,
@@ -54,20 +55,28 @@ impl Rebuild<'_> {
         let cluster = self.links.own_preface().cluster();
         let received = snapshot_stream::receive(snapshots, cluster, parts).await;
         let (snapshot, _) = received.map_err(|error| PeerTrouble::of_io(&error))?;
-        let (dir, snapshots) = (self.dir.to_owned(), snapshots.clone());
-        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, &snapshots, &snapshot, purged)).await;
+        let (dir, log, snapshots) = (self.dir.to_owned(), self.log.clone(), snapshots.clone());
+        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, &log, &snapshots, &snapshot, purged)).await;
         let rebuilt = rebuilt.map_err(|panic| PeerTrouble::NotReady(panic.to_string()))?;
         rebuilt.map_err(|error| PeerTrouble::NotReady(format!("its snapshot cannot be used: {error}")))
     }
 }
 
-fn fill(dir: &std::path::Path, snapshots: &Snapshots, snapshot: &Snapshot, purged: u64) -> Result<Keystore, ReadError> {
-    if snapshot.header.applied.last.is_none_or(|last| last.index < purged) {
+fn fill(
+    dir: &Path,
+    log: &LogStore,
+    snapshots: &Snapshots,
+    snapshot: &Snapshot,
+    purged: u64,
+) -> Result<Keystore, ReadError> {
+    let Some(last) = snapshot.header.applied.last.filter(|last| last.index >= purged) else {
         return Err(Damage::Unreadable("the snapshot does not reach the log of this node".to_owned()).into());
-    }
+    };
     if decode_stored(&snapshot.header.membership).is_none() {
         // openraft could not start on such a keystore.
         return Err(Damage::Unreadable("the membership in the snapshot cannot be read".to_owned()).into());
     }
+    // With another entry there, the next start would call the log forged.
+    log.make_room_for(last).map_err(ReadError::Io)?;
     Store::rebuild_from(dir, snapshots, snapshot)
 }

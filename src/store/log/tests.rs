@@ -133,6 +133,24 @@ fn the_log_is_not_purged_where_it_has_another_entry() {
     assert_eq!(log.read(0..99).unwrap().len(), 10);
 }
 
+/// A node that lost its keystore takes the one of a peer. Its log may end with entries that were never committed.
+#[test]
+fn entries_that_differ_from_what_was_committed_make_room_for_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append(&log, 0..10);
+    log.commit(id(4)).unwrap();
+    log.make_room_for(id(7)).unwrap();
+    assert_eq!(log.state().unwrap().last, Some(id(9)), "the log has that entry");
+    let applied = LogId { term: 2, ..id(7) };
+    log.make_room_for(applied).unwrap();
+    assert_eq!(log.state().unwrap().last, Some(id(4)));
+    log.close();
+    let log = LogStore::open(dir.path(), OWNER, &keys(), Some(applied)).unwrap();
+    log.purge(applied).unwrap();
+    assert_eq!(log.state().unwrap().last, Some(applied));
+}
+
 /// openraft takes a vote for a sign that what it appended before is durable.
 #[test]
 fn what_was_appended_before_a_vote_is_durable_after_it() {
