@@ -12,10 +12,12 @@ use super::open_connections::{OpenConnections, StartStream};
 use super::trouble::PeerTrouble;
 use super::versions::PeerVersions;
 use crate::policy::Identity;
-use crate::raft::preface::exchange::{self, ProvenPeer};
+use crate::raft::peer_port::refusals::{Caller, Refusals};
+use crate::raft::preface::exchange::{self, PrefaceError, ProvenPeer};
 use crate::raft::preface::hello::Purpose;
 use crate::raft::preface::own::OwnPreface;
 use crate::raft::preface::proof::TlsBinding;
+use crate::raft::preface::refusal::RefusalCode;
 use crate::store::StoreId;
 use crate::tls::{PeerStream, PeerTls};
 
@@ -28,6 +30,7 @@ pub(super) struct Dialer {
     pub own: OwnPreface,
     pub versions: PeerVersions,
     pub open: OpenConnections,
+    pub refusals: Refusals,
 }
 
 /// A connection to another node, which has proved itself.
@@ -72,7 +75,16 @@ impl Dialer {
     async fn exchange(&self, stream: &mut PeerStream, key: Identity, purpose: Purpose) -> io::Result<ProvenPeer> {
         let binding = TlsBinding { exporter: stream.exporter(), acceptor: key, connector: self.tls.identity() };
         let exchanged = exchange::connect(stream, &binding, &self.own, purpose).await;
-        exchanged.map_err(|error| PeerTrouble::of_preface(error).into_io())
+        exchanged.map_err(|error| {
+            if let PrefaceError::RefusedByPeer(refusal) = &error
+                && purpose == Purpose::Member
+                && refusal.is(RefusalCode::OwnCopy)
+            {
+                // The other node ends now. Later attempts only find that nothing listens there.
+                self.refusals.log_refused_by(Caller { key, is_stranger: false }, &refusal.to_string());
+            }
+            PeerTrouble::of_preface(error).into_io()
+        })
     }
 
     async fn shake_hands(&self, address: &str) -> io::Result<(PeerStream, Identity)> {
@@ -112,7 +124,16 @@ mod tests {
         let (folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
         let tls = Arc::new(PeerTls::load(&files).unwrap());
         let own = OwnPreface::of_founder(Owner { store_id, node_id: 7 }, "n7", key);
-        (Dialer { tls, own, versions: PeerVersions::default(), open: OpenConnections::default() }, folder)
+        (
+            Dialer {
+                tls,
+                own,
+                versions: PeerVersions::default(),
+                open: OpenConnections::default(),
+                refusals: Refusals::default(),
+            },
+            folder,
+        )
     }
 
     /// Accepts one connection after the other, as the node of this dialer.

@@ -16,6 +16,7 @@ use super::dial::{DialedStream, Dialer};
 use super::open_connections::{OpenConnections, StartStream};
 use super::versions::PeerVersions;
 use crate::policy::Identity;
+use crate::raft::peer_port::refusals::Refusals;
 use crate::raft::preface::content::Preface;
 use crate::raft::preface::exchange::ProvenPeer;
 use crate::raft::preface::hello::Purpose;
@@ -57,7 +58,7 @@ impl Links {
     ) -> Self {
         let own = OwnPreface::new(owner, name, seal);
         let (versions, open) = (PeerVersions::default(), OpenConnections::default());
-        let dialer = Arc::new(Dialer { tls, own, versions, open });
+        let dialer = Arc::new(Dialer { tls, own, versions, open, refusals: Refusals::default() });
         Self { owner, dialer, addresses, members: ArcSwap::default(), contacts: Contacts::default() }
     }
 
