@@ -6,6 +6,7 @@
 mod cold_starts;
 mod data_folder;
 mod forged_cluster_id;
+mod forged_keystore;
 mod forged_log;
 mod forged_record;
 mod old_connection;

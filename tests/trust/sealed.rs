@@ -5,10 +5,15 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use keyraft::state::ClusterState;
+use keyraft::store::ClusterFile;
+use prost::Message;
 
 use super::support::processes::Processes;
 use super::support::status;
-use super::{assert_serve, three_nodes};
+use super::wire::state;
+use super::{assert_serve, data_folder, three_nodes};
 
 /// Gives a node that does not run a root key file of its own, which does not exist.
 fn take_root_key(processes: &Processes, number: usize) -> PathBuf {
@@ -49,4 +54,35 @@ async fn a_sealed_node_does_not_vote_and_comes_back_when_its_seal_opens() {
         status::wait_for_state(&processes.data(number), "serving").await;
     }
     assert_serve(&processes, &[1, 2], &keys, "after").await;
+}
+
+/// The same facts, with wraps that the root key does not open.
+fn with_other_wraps(cluster: ClusterState) -> ClusterState {
+    let mut message = state::Cluster::decode(cluster.into_stored().bytes).expect("the facts");
+    for wrap in message.ring.iter_mut().flat_map(|version| &mut version.wraps) {
+        let mut bytes = wrap.to_vec();
+        *bytes.last_mut().expect("a wrap has bytes") ^= 1;
+        *wrap = Bytes::from(bytes);
+    }
+    ClusterState::decode(&message.encode_to_vec()).expect("the facts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_wraps_do_not_open_fetches_them_from_a_peer() {
+    let (mut processes, keys) = three_nodes().await;
+    let public_key = data_folder::facts(&processes.data(2)).cluster.secrets.public_key;
+    processes.stop(2).await;
+    for folder in ["keystore", "snapshots"] {
+        fs::remove_dir_all(processes.data(2).join(folder)).expect("the folder is there");
+    }
+    // As if the ring had changed while the node was away.
+    let keys_of_cluster = data_folder::opened_keys(&processes.data(2), &processes.root_key()).integrity;
+    let mut file = ClusterFile::open(&processes.data(2)).expect("cluster.id can be read");
+    let mut facts = data_folder::facts(&processes.data(2));
+    facts.cluster = with_other_wraps(facts.cluster);
+    (0..2).for_each(|_| file.write(facts.clone(), &keys_of_cluster).expect("the folder is writable"));
+    processes.start_all().await;
+    assert_eq!(data_folder::facts(&processes.data(2)).cluster.secrets.public_key, public_key);
+    assert_serve(&processes, &[0, 1, 2], &keys, "after").await;
+    status::assert_equal_digests(&processes.data_folders()).await;
 }
