@@ -60,6 +60,11 @@ impl Processes {
         processes
     }
 
+    /// Prepares three nodes, and does not start them.
+    pub fn prepare() -> Self {
+        Self::prepare_with(Path::new(KEYRAFT))
+    }
+
     /// Prepares three nodes that run another binary, and does not start them.
     pub fn prepare_with(binary: &Path) -> Self {
         Self::prepare_in(&std::env::temp_dir(), binary.to_owned(), &SETTINGS)
@@ -80,13 +85,18 @@ impl Processes {
 
     /// Starts each node that does not run, and waits until all serve.
     pub async fn start_all(&mut self) {
+        self.begin_all();
+        let data: Vec<_> = self.data_folders();
+        join_all(data.iter().map(|data| status::wait_for_state(data, "serving"))).await;
+    }
+
+    /// Starts each node that does not run, and does not wait until they serve.
+    pub fn begin_all(&mut self) {
         for number in 0..self.nodes.len() {
             if self.nodes[number].is_none() {
                 self.begin(number);
             }
         }
-        let data: Vec<_> = self.data_folders();
-        join_all(data.iter().map(|data| status::wait_for_state(data, "serving"))).await;
     }
 
     /// Starts a node and does not wait until it serves.
@@ -106,6 +116,19 @@ impl Processes {
         let mut flagged = Command::new("sh");
         flagged.args(["-c", &format!("exec \"$0\" \"$@\" {flags}")]).arg(&self.binary);
         self.spawn(number, flagged);
+    }
+
+    /// Starts a node with a variable in its environment.
+    pub fn begin_with_variable(&mut self, number: usize, name: &str, value: &str) {
+        let mut server = Command::new(&self.binary);
+        server.env(name, value);
+        self.spawn(number, server);
+    }
+
+    /// Whether a node that was started has ended by itself.
+    pub fn has_ended(&mut self, number: usize) -> bool {
+        let node = self.nodes[number].as_mut().expect("the node was started");
+        node.try_wait().expect("the node is ours").is_some()
     }
 
     fn spawn(&mut self, number: usize, mut server: Command) {
