@@ -100,7 +100,8 @@ async fn an_old_binary_leaves_the_folder_as_it_is(cluster: &mut MixedCluster, no
         let status = cluster.ended(node).await;
         assert!(!status.success(), "attempt {attempt}: {status}");
         let log = cluster.log(node)[logged..].to_owned();
-        let says = "the log needs a version of Keyraft that reads level 2; this one reads level 1: run a newer version";
+        let says =
+            "cluster.id needs a version of Keyraft that reads level 2; this one reads level 1: run a newer version";
         assert!(log.trim_end().ends_with(says), "attempt {attempt}: {log}");
         assert_eq!(cluster.files(node), before, "attempt {attempt}: {log}");
     }
