@@ -172,6 +172,7 @@ async fn the_log_of_another_node_is_refused() {
     }
     let others = Copied::of(&processes.data(1).join("log"));
     processes.begin(1);
+    status::wait_for_state(&processes.data(1), "serving").await;
     others.put_back(&processes.data(2).join("log"));
     processes.begin(2);
     let how = processes.ended(2).await;
