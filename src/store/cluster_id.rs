@@ -15,7 +15,7 @@ use prost::Message;
 use thiserror::Error;
 
 use super::files::replace_file;
-use super::level::{UnreadableLevel, WrittenLevel};
+use super::level::UnreadableLevel;
 use super::slot::{Slot, SlotFrame, SlotTag, WholeSlot, with_tag};
 use super::{Owner, wire};
 use crate::crypto::{IntegrityKeys, TagPurpose};
@@ -24,7 +24,7 @@ use crate::state::{ClusterId, ClusterState, LOWEST_LEVEL};
 /// The name of the file in the data folder.
 pub const CLUSTER_FILE: &str = "cluster.id";
 
-const FRAME: SlotFrame = SlotFrame { magic: b"KEYRAFT CLUSTER ID", format: 1 };
+const FRAME: SlotFrame = SlotFrame { file: CLUSTER_FILE, magic: b"KEYRAFT CLUSTER ID", format: 1 };
 /// The smallest size of a slot. It holds a cluster of some fifty nodes.
 const SLOT_BYTES: usize = 16 * 1024;
 
@@ -288,21 +288,17 @@ fn facts_to_wire(facts: &ClusterFacts) -> wire::ClusterFile {
 
 /// Reads the content of a whole slot. `None` when it lacks something that every version writes.
 fn read(at: usize, slot: &Slot<'_>) -> Result<Option<Noted>, ClusterFileError> {
-    let Slot::Whole(WholeSlot { format, level, sequence, body, tagged, tag }) = *slot else { return Ok(None) };
-    let Some(content) = decode(format, level, body)? else { return Ok(None) };
-    Ok(Some(Noted { slot: at, sequence, content, tagged: tagged.to_vec(), tag: *tag }))
+    let Slot::Whole(slot) = slot else { return Ok(None) };
+    let Some(content) = decode(slot)? else { return Ok(None) };
+    Ok(Some(Noted { slot: at, sequence: slot.sequence, content, tagged: slot.tagged.to_vec(), tag: *slot.tag }))
 }
 
-fn decode(format: u8, level: u32, body: &[u8]) -> Result<Option<Content>, ClusterFileError> {
-    if format != FRAME.format {
-        let (what, known) = (CLUSTER_FILE, FRAME.format.into());
-        return Err(UnreadableLevel::Format { what, format: format.into(), known }.into());
-    }
-    if level == 0 {
+fn decode(slot: &WholeSlot<'_>) -> Result<Option<Content>, ClusterFileError> {
+    if slot.format == FRAME.format && slot.level == 0 {
         return Ok(None);
     }
-    WrittenLevel::active(level).check(CLUSTER_FILE)?;
-    Ok(wire::ClusterFile::decode(body).ok().and_then(content_of))
+    FRAME.check_readable(slot)?;
+    Ok(wire::ClusterFile::decode(slot.body).ok().and_then(content_of))
 }
 
 fn content_of(body: wire::ClusterFile) -> Option<Content> {

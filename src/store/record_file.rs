@@ -9,7 +9,6 @@ use prost::Message;
 
 use super::files::replace_file;
 use super::forged::Forgery;
-use super::level::{UnreadableLevel, WrittenLevel};
 use super::log_open_error::LogOpenError;
 use super::record_facts::RecordFacts;
 use super::slot::{Slot, SlotFrame, WholeSlot, with_tag};
@@ -20,7 +19,7 @@ use crate::state::LOWEST_LEVEL;
 /// The name of the file in the data folder.
 pub(super) const RECORD_FILE: &str = "node.record";
 
-const FRAME: SlotFrame = SlotFrame { magic: b"KEYRAFT NODE RECORD", format: 1 };
+const FRAME: SlotFrame = SlotFrame { file: RECORD_FILE, magic: b"KEYRAFT NODE RECORD", format: 1 };
 /// A slot never grows, so that no write needs room on the disk. The facts of most nodes have less than 4 KiB.
 const SLOT_BYTES: usize = 64 * 1024;
 
@@ -117,11 +116,7 @@ fn encode(facts: &RecordFacts, sequence: u64, store: StoreId, keys: &IntegrityKe
 }
 
 fn read(slot: &WholeSlot<'_>, store: StoreId, keys: &IntegrityKeys) -> Result<RecordFacts, LogOpenError> {
-    if slot.format != FRAME.format {
-        let (format, known) = (slot.format.into(), FRAME.format.into());
-        return Err(UnreadableLevel::Format { what: RECORD_FILE, format, known }.into());
-    }
-    WrittenLevel::active(slot.level).check(RECORD_FILE)?;
+    FRAME.check_readable(slot)?;
     let body = wire::TaggedRecord::decode(slot.body).map_err(|_| damaged())?;
     if !keys.verifies(TagPurpose::NodeRecord, body.key_version, &[&store.0, slot.tagged], slot.tag) {
         return Err(super::Forged::from(Forgery::RecordTag).into());

@@ -20,6 +20,8 @@
 use bytes::BufMut;
 use sha2::{Digest as _, Sha256};
 
+use super::level::{UnreadableLevel, WrittenLevel};
+
 /// The tag of a slot.
 pub(super) type SlotTag = [u8; TAG_BYTES];
 
@@ -52,6 +54,8 @@ pub(super) struct WholeSlot<'a> {
 /// The frame of the slots of one file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlotFrame {
+    /// The name of the file, for messages.
+    pub file: &'static str,
     /// The first bytes of each written slot.
     pub magic: &'static [u8],
     /// The format of the bodies that this version writes.
@@ -80,6 +84,18 @@ impl SlotFrame {
         slot.put_u32(u32::try_from(body.len()).expect("a body has a few kilobytes"));
         slot.put_slice(body);
         slot
+    }
+
+    /// Checks that this version can read the body of a whole slot.
+    ///
+    /// # Errors
+    /// The body has another format, or a level that this version does not read.
+    pub fn check_readable(self, slot: &WholeSlot<'_>) -> Result<(), UnreadableLevel> {
+        if slot.format != self.format {
+            let (what, format, known) = (self.file, slot.format.into(), self.format.into());
+            return Err(UnreadableLevel::Format { what, format, known });
+        }
+        WrittenLevel::active(slot.level).check(self.file)
     }
 
     /// Reads the bytes of a slot.
@@ -123,7 +139,7 @@ pub(super) fn with_tag(before_tag: &[u8], tag: &SlotTag) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const FRAME: SlotFrame = SlotFrame { magic: b"MAGIC", format: 1 };
+    const FRAME: SlotFrame = SlotFrame { file: "file", magic: b"MAGIC", format: 1 };
 
     #[test]
     fn slots_round_trip_and_bytes_behind_them_mean_nothing() {
@@ -132,6 +148,18 @@ mod tests {
         let Slot::Whole(slot) = FRAME.parse(&bytes) else { panic!("it is whole") };
         assert_eq!((slot.format, slot.level, slot.sequence, slot.body), (1, 3, 7, &b"body"[..]));
         assert_eq!((slot.tagged, slot.tag), (&bytes[..26], &[5; TAG_BYTES]));
+    }
+
+    #[test]
+    fn a_slot_of_another_format_or_level_is_not_readable() {
+        let check = |format, level| {
+            let bytes = with_tag(&SlotFrame { format, ..FRAME }.before_tag(level, 7, b"body"), &[5; TAG_BYTES]);
+            let Slot::Whole(slot) = FRAME.parse(&bytes) else { panic!("it is whole") };
+            FRAME.check_readable(&slot)
+        };
+        assert!(check(1, 1).is_ok());
+        assert!(matches!(check(2, 1), Err(UnreadableLevel::Format { what: "file", format: 2, known: 1 })));
+        assert!(check(1, 999).is_err());
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn a_record_of_a_newer_version_is_not_damaged() {
     create(dir.path());
     let content = fs::read(path(dir.path())).unwrap();
     let frame = |format, level| {
-        let slot = crate::store::slot::SlotFrame { magic: b"KEYRAFT NODE RECORD", format };
+        let slot = crate::store::slot::SlotFrame { file: "node.record", magic: b"KEYRAFT NODE RECORD", format };
         crate::store::slot::with_tag(&slot.before_tag(level, 9, b"anything"), &[0; 32])
     };
     for (format, level) in [(2, 1), (1, 99)] {
