@@ -18,7 +18,7 @@ pub struct Outsider {
 
 impl Outsider {
     /// Starts the binary with the configuration of a node, but on addresses of its own, in this data folder, and with a root
-    /// key file of this content. `None` means that there is no such file.
+    /// key file of this content. With `None`, the file is missing.
     pub fn start(processes: &Processes, number: usize, data: &Path, root_key: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let (config, seal) = (folder.path().join("config.yml"), folder.path().join("root.key"));

@@ -85,7 +85,7 @@ mod tests {
         }
     }
 
-    /// Whatever the digests are, two nodes never each take the other one for right and rebuild.
+    /// With no combination of digests do two nodes each take the other one for right and rebuild.
     #[test]
     fn no_digest_is_wrong_for_its_own_holders_and_right_for_others_at_once() {
         let digest = |byte| Digest::from_bytes([byte; 32]);

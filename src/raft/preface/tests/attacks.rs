@@ -78,7 +78,7 @@ async fn a_relay_with_stolen_tls_keys_gets_no_proof_accepted() {
         let (accepted, connected) =
             through(&acceptor, &connector, purpose, [&direct, &direct], |_, content| content).await;
         assert!(accepted.is_ok() && connected.is_ok(), "without TLS in between, it is the same connection");
-        // Whoever has the TLS keys of both nodes ends the connector's TLS, and begins another to the acceptor.
+        // Somebody with the TLS keys of both nodes ends the connector's TLS, and begins another to the acceptor.
         let other_exporter = TlsBinding { exporter: [8; 32], ..direct.clone() };
         let its_own_key = Identity::from_bytes([9; Identity::LEN]);
         let as_acceptor = TlsBinding { acceptor: its_own_key, ..direct.clone() };
@@ -128,7 +128,11 @@ async fn no_field_of_a_preface_can_be_changed_on_the_way() {
                 .await;
             let checks = if of == ConnectionSide::Acceptor { &connected } else { &accepted };
             assert!(refuses_proof(checks), "change {number} of {of:?}: {checks:?}");
-            assert_eq!((acceptor.has_failed(), connector.has_failed()), (None, None), "what is not proven ends nobody");
+            assert_eq!(
+                (acceptor.has_failed(), connector.has_failed()),
+                (None, None),
+                "an unproven preface ends no node"
+            );
         }
     }
 }
