@@ -12,7 +12,7 @@ use super::owner::Owner;
 use super::position::KeystorePosition;
 use super::read_error::ReadError;
 use super::snapshot::Snapshot;
-use super::snapshot_reader::{Whose, read_image};
+use super::snapshot_reader::read_image;
 use super::staging::collect_garbage;
 use super::tags::StoreTags;
 
@@ -52,7 +52,7 @@ pub(super) fn scan(db: &sled::Db, tags: &StoreTags) -> Result<(KeystorePosition,
 pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
     let folder = folders.create().map_err(ReadError::Io)?;
     let (mut batch, mut waiting) = (sled::Batch::default(), 0);
-    let (_, image) = read_image(&snapshot.path, tags, Whose::Own, |key, value| {
+    let image = read_image(snapshot, tags, |key, value| {
         batch.insert(key, value);
         waiting += 1;
         if waiting == FILL_BATCH {

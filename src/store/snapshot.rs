@@ -23,9 +23,7 @@ use super::damage::Damage;
 use super::files::{make_private_file, make_private_folder, rename_durably};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
-use super::snapshot_reader::{
-    Ending, Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, Whose, read_image, tag,
-};
+use super::snapshot_reader::{Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, tag};
 use super::tags::StoreTags;
 use super::{LogId, SnapshotHeader};
 use crate::state::ClusterId;
@@ -47,6 +45,13 @@ pub struct Snapshot {
 pub struct Snapshots {
     dir: PathBuf,
     pub(super) tags: StoreTags,
+}
+
+/// A received snapshot that was checked from end to end, with the tag that this node makes for it.
+pub(super) struct CheckedSnapshot {
+    file: File,
+    header: SnapshotHeader,
+    tag: [u8; TAG_BYTES],
 }
 
 /// A snapshot that is being written. The file gets its name in [`SnapshotWriter::finish`].
@@ -74,7 +79,7 @@ impl Snapshots {
             fs::remove_file(path).map_err(ReadError::Io)?;
         }
         for path in by_age(dir)? {
-            if let Err(ReadError::Damaged(damage)) = SnapshotReader::open(&path, Whose::Own, &snapshots.tags) {
+            if let Err(ReadError::Damaged(damage)) = SnapshotReader::open(&path, &snapshots.tags) {
                 tracing::warn!(path = %path.display(), %damage, "this node sets a damaged snapshot aside");
                 set_aside(&path).map_err(ReadError::Io)?;
             }
@@ -120,7 +125,17 @@ impl Snapshots {
     /// # Errors
     /// It is damaged, or of another cluster than `cluster`, or the file system refused.
     pub fn accept(&self, received: &Path, cluster: Option<ClusterId>) -> Result<Snapshot, ReadError> {
-        let (header, _) = SnapshotReader::open_untagged(received)?;
+        let checked = self.check_received(received, cluster)?;
+        self.keep(checked, received)
+    }
+
+    pub(super) fn check_received(
+        &self,
+        received: &Path,
+        cluster: Option<ClusterId>,
+    ) -> Result<CheckedSnapshot, ReadError> {
+        let file = File::options().read(true).write(true).open(received).map_err(ReadError::Io)?;
+        let (header, reader) = SnapshotReader::of(file.try_clone().map_err(ReadError::Io)?)?;
         if let Some(ours) = cluster.filter(|_| header.cluster_id != cluster) {
             let without_id = || "a cluster that is not initialised yet".to_owned();
             let theirs = header.cluster_id.map_or_else(without_id, |id| format!("cluster {id}"));
@@ -130,9 +145,21 @@ impl Snapshots {
             .into());
         }
         // What cannot be installed must not take the place of a snapshot that can.
-        let (header, _) = read_image(received, &self.tags, Whose::Received, |_, _| Ok(()))?;
+        let header_checksum = reader.header_checksum;
+        let (_, checksum) = reader.read_to_end(&header, &self.tags, |_, _| Ok(()))?;
+        let tag = tag(&self.tags, &header, &header_checksum, &checksum)?;
+        Ok(CheckedSnapshot { file, header, tag })
+    }
+
+    /// Writes the tag of this store into a checked snapshot, and gives the file its name. The tag is for what was checked,
+    /// and not for what stands in the file by now.
+    pub(super) fn keep(&self, checked: CheckedSnapshot, received: &Path) -> Result<Snapshot, ReadError> {
+        let CheckedSnapshot { file, header, tag } = checked;
+        let end = file.metadata().map_err(ReadError::Io)?.len();
+        let at = end.checked_sub(TAG_BYTES as u64).ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?;
+        file.write_all_at(&tag, at).map_err(ReadError::Io)?;
+        file.sync_all().map_err(ReadError::Io)?;
         let path = self.dir.join(file_name(header.applied.last));
-        self.write_tag(received)?;
         if path != received {
             rename_durably(received, &path)?;
             self.remove_old()?;
@@ -145,7 +172,7 @@ impl Snapshots {
     /// # Errors
     /// It is damaged, or the file system refused.
     pub fn open_to_send(&self, snapshot: &Snapshot) -> Result<(File, SentSnapshot), ReadError> {
-        SentSnapshot::open(&snapshot.path, &self.tags)
+        SentSnapshot::open(snapshot, &self.tags)
     }
 
     /// Whether a snapshot is in this folder. Then [`Snapshots::accept`] has checked it, or this node wrote it.
@@ -171,17 +198,6 @@ impl Snapshots {
         Ok(SnapshotWriter { out, temporary, path, header, header_checksum, tags: self.tags.clone() })
     }
 
-    /// Writes the tag of this store into a snapshot that is whole, and makes the file durable.
-    fn write_tag(&self, path: &Path) -> Result<(), ReadError> {
-        let (header, reader) = SnapshotReader::open_untagged(path)?;
-        let Ending { checksum, .. } = reader.ending()?;
-        let tag = tag(&self.tags, &header, &reader.header_checksum, &checksum)?;
-        let file = File::options().write(true).open(path).map_err(ReadError::Io)?;
-        let end = file.metadata().map_err(ReadError::Io)?.len();
-        file.write_all_at(&tag, end - TAG_BYTES as u64).map_err(ReadError::Io)?;
-        file.sync_all().map_err(ReadError::Io)
-    }
-
     /// Removes all snapshots but the newest ones.
     pub(super) fn remove_old(&self) -> io::Result<()> {
         by_age(&self.dir)?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
@@ -189,7 +205,7 @@ impl Snapshots {
 
     /// The newest snapshot of this node, and why the file system did not let this process read another.
     fn find_newest(&self) -> Result<(Option<Snapshot>, Option<io::Error>), ReadError> {
-        newest_in(&self.dir, |path| SnapshotReader::open(path, Whose::Own, &self.tags))
+        newest_in(&self.dir, |path| SnapshotReader::open(path, &self.tags))
     }
 }
 

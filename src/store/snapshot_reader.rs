@@ -9,12 +9,12 @@ use std::path::Path;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::SnapshotHeader;
 use super::damage::Damage;
 use super::image::{Image, ImageBuilder};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
 use super::tags::StoreTags;
+use super::{Snapshot, SnapshotHeader};
 use crate::crypto::TagPurpose;
 
 /// The length of a tag.
@@ -23,33 +23,14 @@ pub(super) const TAG_BYTES: usize = 32;
 /// at most 18 KiB, and a record 1 KiB.
 pub(super) const MAX_PART_BYTES: usize = 1024 * 1024;
 
-/// Who wrote the tag of a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// This node, when it built or accepted the snapshot.
-    Own,
-    /// The node that sent the snapshot. Only that node can check its tag.
-    Received,
-}
-
-/// Reads a whole snapshot and calls `entry` with each entry. Returns the header and the state, once both are checked.
+/// Reads a whole snapshot of this node and calls `entry` with each entry. Returns the state, once it is checked.
 pub(super) fn read_image(
-    path: &Path,
+    snapshot: &Snapshot,
     tags: &StoreTags,
-    whose: Whose,
-    mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
-) -> Result<(SnapshotHeader, Image), ReadError> {
-    let (header, mut reader) = SnapshotReader::open(path, whose, tags)?;
-    let mut builder = ImageBuilder::new(tags, header.applied.key_version)?;
-    while let Some((key, value)) = reader.next()? {
-        builder.add(&key, &value)?;
-        entry(&key, &value)?;
-    }
-    reader.check()?;
-    let image = builder.finish(header.applied.clone(), header.membership.clone())?;
-    header.check(&image)?;
-    image.check_level("this snapshot")?;
-    Ok((header, image))
+    entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
+) -> Result<Image, ReadError> {
+    let (header, reader) = SnapshotReader::open_this(snapshot, tags)?;
+    Ok(reader.read_to_end(&header, tags, entry)?.0)
 }
 
 /// The value of one entry. It is not checked, because the reader stops there.
@@ -85,10 +66,10 @@ pub struct SentSnapshot {
 
 impl SentSnapshot {
     /// Opens the file, and checks its tag.
-    pub(super) fn open(path: &Path, tags: &StoreTags) -> Result<(File, Self), ReadError> {
-        let (_, reader) = SnapshotReader::open(path, Whose::Own, tags)?;
+    pub(super) fn open(snapshot: &Snapshot, tags: &StoreTags) -> Result<(File, Self), ReadError> {
+        let (_, reader) = SnapshotReader::open_this(snapshot, tags)?;
         let Ending { checksum, .. } = reader.ending()?;
-        let file = File::open(path).map_err(ReadError::Io)?;
+        let file = File::open(&snapshot.path).map_err(ReadError::Io)?;
         let left = file.metadata().map_err(ReadError::Io)?.len();
         let hashed = left.saturating_sub((CHECKSUM_BYTES + TAG_BYTES) as u64);
         Ok((file, Self { left, hashed, hash: Sha256::new(), checksum }))
@@ -125,19 +106,32 @@ pub(super) struct Ending {
 }
 
 impl SnapshotReader {
-    /// Opens a snapshot and checks its header, and its tag if it is this node's.
-    pub(super) fn open(path: &Path, whose: Whose, tags: &StoreTags) -> Result<(SnapshotHeader, Self), ReadError> {
+    /// Opens a snapshot of this node, and checks its header and its tag.
+    pub(super) fn open(path: &Path, tags: &StoreTags) -> Result<(SnapshotHeader, Self), ReadError> {
         let (header, reader) = Self::open_untagged(path)?;
-        if whose == Whose::Own {
-            let Ending { checksum, tag } = reader.ending()?;
-            let parts: [&[u8]; 2] = [&reader.header_checksum, &checksum];
-            tags.check(TagPurpose::Snapshot, header.applied.key_version, &parts, &tag)?;
+        let Ending { checksum, tag } = reader.ending()?;
+        let parts: [&[u8]; 2] = [&reader.header_checksum, &checksum];
+        tags.check(TagPurpose::Snapshot, header.applied.key_version, &parts, &tag)?;
+        Ok((header, reader))
+    }
+
+    /// The same, for a snapshot whose header this node has read before. Consensus counts on the position in that header, and
+    /// somebody may have put another snapshot of this node in the place of the file since.
+    fn open_this(snapshot: &Snapshot, tags: &StoreTags) -> Result<(SnapshotHeader, Self), ReadError> {
+        let (header, reader) = Self::open(&snapshot.path, tags)?;
+        if header.applied != snapshot.header.applied {
+            return Err(Damage::Unreadable("somebody put another snapshot in its place".to_owned()).into());
         }
         Ok((header, reader))
     }
 
     pub(super) fn open_untagged(path: &Path) -> Result<(SnapshotHeader, Self), ReadError> {
-        let mut input = Hashing { inner: BufReader::new(File::open(path)?), hash: Sha256::new() };
+        Self::of(File::open(path)?)
+    }
+
+    /// Reads the header of an open file.
+    pub(super) fn of(file: File) -> Result<(SnapshotHeader, Self), ReadError> {
+        let mut input = Hashing { inner: BufReader::new(file), hash: Sha256::new() };
         let (header, header_checksum) = SnapshotHeader::read(&mut input)?;
         Ok((header, Self { input, header_checksum }))
     }
@@ -153,6 +147,25 @@ impl SnapshotReader {
         Ok(Ending { checksum: checksum.try_into().expect(whole), tag: tag.try_into().expect(whole) })
     }
 
+    /// Reads all entries and calls `entry` with each. Returns the state and the checksum of the file, once both are checked.
+    pub(super) fn read_to_end(
+        mut self,
+        header: &SnapshotHeader,
+        tags: &StoreTags,
+        mut entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
+    ) -> Result<(Image, [u8; CHECKSUM_BYTES]), ReadError> {
+        let mut builder = ImageBuilder::new(tags, header.applied.key_version)?;
+        while let Some((key, value)) = self.next()? {
+            builder.add(&key, &value)?;
+            entry(&key, &value)?;
+        }
+        let checksum = self.check()?;
+        let image = builder.finish(header.applied.clone(), header.membership.clone())?;
+        header.check(&image)?;
+        image.check_level("this snapshot")?;
+        Ok((image, checksum))
+    }
+
     fn next(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
         let (key, value) = (self.number()?, self.number()?);
         if (key, value) == (0, 0) {
@@ -161,9 +174,9 @@ impl SnapshotReader {
         Ok(Some((self.part(key)?, self.part(value)?)))
     }
 
-    fn check(mut self) -> Result<(), ReadError> {
+    fn check(mut self) -> Result<[u8; CHECKSUM_BYTES], ReadError> {
         let found = self.input.hash.clone().finalize();
-        let mut noted = [0; 32];
+        let mut noted = [0; CHECKSUM_BYTES];
         self.input.inner.read_exact(&mut noted)?;
         if found[..] != noted {
             return Err(Damage::Unreadable("its checksum does not match".to_owned()).into());
@@ -173,7 +186,7 @@ impl SnapshotReader {
         self.input.inner.take(TAG_BYTES as u64 + 1).read_to_end(&mut rest)?;
         match rest.len().cmp(&TAG_BYTES) {
             Ordering::Less => Err(Damage::Unreadable("it ends too early".to_owned()).into()),
-            Ordering::Equal => Ok(()),
+            Ordering::Equal => Ok(noted),
             Ordering::Greater => Err(Damage::Unreadable("it goes on after its end".to_owned()).into()),
         }
     }

@@ -1,10 +1,14 @@
-//! Tests of snapshots whose checksum holds, but that no node would write.
+//! Tests of snapshots whose checksum holds, but that no node would write, or that stand in the place of another one.
+
+use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::policy::{Policy, PolicyName};
 use crate::state::{Digest, HIGHEST_LEVEL, stored_policy};
 use crate::store::entries;
-use crate::store::testing::digest_key;
+use crate::store::snapshot_reader::SnapshotReader;
+use crate::store::testing::{digest_key, tags_of};
 
 /// What an entry is, and the entry: key and value.
 type Entry = (&'static str, Vec<u8>, Vec<u8>);
@@ -100,4 +104,57 @@ fn a_snapshot_is_never_written_that_no_reader_would_take() {
     writer.entry(b"p", &longest).unwrap();
     let large = SnapshotHeader { membership: longest.into(), ..header };
     assert!(snapshots.write(large).is_err());
+}
+
+/// Puts the first file in the place of the second one.
+type Replace = fn(&Path, &Path);
+
+/// The digest does not cover the position. So somebody without the keys can write a snapshot of the past, which has a right
+/// digest, under a later position.
+#[test]
+fn what_takes_the_place_of_a_received_snapshot_after_its_check_gets_no_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, snapshots, mut keystore) = filled(open(dir.path()), 30);
+    let sender = tags_of(Owner { store_id: StoreId([6; 16]), node_id: 2 });
+    let sender = Snapshots::open(&dir.path().join("sender"), sender).unwrap();
+    let build = keystore.begin_snapshot();
+    let applied = Applied { last: Some(id(60)), ..build.header().applied.clone() };
+    let header = SnapshotHeader { applied, ..build.header().clone() };
+    let past = fs::read(build.with_header(header).run(&sender).unwrap().path).unwrap();
+    (31..=60).for_each(|index| apply_change(&mut keystore, index, created(&format!("later-{index}"), index)));
+    keystore.commit().unwrap();
+    let genuine = fs::read(keystore.begin_snapshot().run(&sender).unwrap().path).unwrap();
+    let (received, other) = (dir.path().join("received"), dir.path().join("other"));
+    let replacements: [Replace; 2] =
+        [|from, to| fs::rename(from, to).unwrap(), |from, to| assert!(fs::copy(from, to).unwrap() > 0)];
+    for replace in replacements {
+        fs::write(&received, &genuine).unwrap();
+        fs::write(&other, &past).unwrap();
+        let checked = snapshots.check_received(&received, None).unwrap();
+        replace(&other, &received);
+        let kept = snapshots.keep(checked, &received).unwrap();
+        let opened = SnapshotReader::open(&kept.path, &tags()).map(|(header, _)| header);
+        assert!(matches!(opened, Err(ReadError::Damaged(Damage::Tag))), "{opened:?}");
+        assert_eq!(snapshots.newest().unwrap(), None);
+    }
+    fs::write(&received, &genuine).unwrap();
+    let accepted = snapshots.accept(&received, None).unwrap();
+    assert_eq!(snapshots.newest().unwrap(), Some(accepted));
+}
+
+/// Consensus goes on after the position that it was told, so everything between the two would be missing.
+#[test]
+fn an_older_snapshot_in_the_place_of_a_newer_one_is_neither_installed_nor_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, snapshots, mut keystore) = filled(open(dir.path()), 30);
+    let older = keystore.begin_snapshot().run(&snapshots).unwrap();
+    (31..=60).for_each(|index| apply_change(&mut keystore, index, created(&format!("later-{index}"), index)));
+    keystore.commit().unwrap();
+    let names_of_newer = names(&keystore);
+    let newer = keystore.begin_snapshot().run(&snapshots).unwrap();
+    snapshots.open_to_send(&newer).unwrap();
+    fs::copy(&older.path, &newer.path).unwrap();
+    assert!(matches!(keystore.install(&newer), Err(ReadError::Damaged(_))));
+    assert!(matches!(snapshots.open_to_send(&newer), Err(ReadError::Damaged(_))));
+    assert_eq!((keystore.last_applied(), names(&keystore)), (Some(id(60)), names_of_newer));
 }
