@@ -5,7 +5,7 @@
 //! `proto/store.proto`. The tag is made with the active integrity key that the body names, and is zeros while the node
 //! knows no cluster.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use prost::Message;
 use thiserror::Error;
 
-use super::files::replace_file;
+use super::files::{open_file, read_file, replace_file};
 use super::level::UnreadableLevel;
 use super::slot::{Slot, SlotFrame, SlotTag, WholeSlot, with_tag};
 use super::{Owner, wire};
@@ -124,7 +124,7 @@ impl ClusterFile {
     /// The file system refused, or a newer version wrote the file.
     pub fn open(dir: &Path) -> Result<Self, ClusterFileError> {
         let path = dir.join(CLUSTER_FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
@@ -222,7 +222,7 @@ impl ClusterFile {
         let slot = match &self.newest {
             Some(newest) if bytes.len() <= self.slot_bytes => {
                 let slot = 1 - newest.slot;
-                let file = OpenOptions::new().write(true).open(&self.path)?;
+                let file = open_file(&self.path, OpenOptions::new().write(true))?;
                 write_slot(&file, (slot * self.slot_bytes) as u64, &bytes)?;
                 slot
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::cluster_id::{ClusterFacts, ClusterFile, ClusterFileError};
-use super::files::make_private_folder;
+use super::files::{make_private_folder, open_file};
 use super::open::OpenError;
 use super::stored_facts::stored_facts;
 use super::{CLUSTER_FILE, Owner};
@@ -71,7 +71,9 @@ impl DataFolder {
 
 impl FolderLock {
     fn take(dir: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(LOCK))?;
+        let mut options = OpenOptions::new();
+        let opened = open_file(&dir.join(LOCK), options.write(true).create(true).truncate(false).mode(0o600));
+        let file = opened.map_err(|error| io::Error::new(error.kind(), format!("{LOCK}: {error}")))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(Arc::new(file))),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse),

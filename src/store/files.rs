@@ -1,11 +1,21 @@
 //! Files and folders that only this node's user can read, and renames that survive a power cut.
+//!
+//! Nothing here waits for a pipe that stands in the place of a file, or writes through a link to a file elsewhere.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
+
+/// No file that the node reads as a whole is nearly this large.
+const MOST_BYTES: u64 = 64 << 20;
+/// How long one process waits for another one that makes the same file.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Makes a folder, and the missing ones above it, with mode 0700.
 ///
@@ -31,12 +41,67 @@ pub fn make_usable_folder(dir: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Makes an empty file with mode 0600.
+/// Makes an empty file with mode 0600, in the place of what a crash may have left there.
 ///
 /// # Errors
 /// The file system refused.
 pub fn make_private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    // Opening what stands there could truncate another file, which is linked here, or leave its mode as it is.
+    remove_if_there(path)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Opens a file as these options say. If something else stands there, this fails at once. A pipe would wait for the process
+/// at its other end.
+///
+/// # Errors
+/// The file system refused, or something else stands there. That is no damage of the file's content.
+pub(super) fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags(flags(OFlags::NONBLOCK)?).open(path)?;
+    check_kind(path, &file.metadata()?)?;
+    Ok(file)
+}
+
+/// Reads a whole file, and fails at once if something else stands there, or far more than the node writes.
+///
+/// # Errors
+/// As for [`open_file`].
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let (file, mut content) = (open_file(path, OpenOptions::new().read(true))?, Vec::new());
+    file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is too large", path.display())));
+    }
+    Ok(content)
+}
+
+/// Fails if a folder holds anything but files and folders. A library that opens its files would wait for a pipe.
+///
+/// # Errors
+/// It does, or the file system refused.
+pub(super) fn check_folder(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.metadata() {
+            Ok(found) if !found.is_dir() => check_kind(&path, &found)?,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_kind(path: &Path, found: &Metadata) -> io::Result<()> {
+    let kind = match found {
+        file if file.is_file() => return Ok(()),
+        folder if folder.is_dir() => io::ErrorKind::IsADirectory,
+        _ => io::ErrorKind::NotSeekable,
+    };
+    Err(io::Error::new(kind, format!("{} is not a regular file", path.display())))
+}
+
+fn flags(flags: OFlags) -> io::Result<i32> {
+    i32::try_from(flags.bits()).map_err(io::Error::other)
 }
 
 /// Replaces the file `path` in one step: a reader sees the old content or the new one, also after a power cut.
@@ -58,9 +123,11 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
 /// The file system refused.
 pub fn make_file_once(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&temporary)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags(OFlags::NOFOLLOW)?);
+    let mut file = options.open(&temporary)?;
     // Another process that waits here has this file open. Once it is renamed, that process finds it at `path`.
-    file.lock()?;
+    lock_soon(&file)?;
     if path.try_exists()? {
         return remove_if_there(&temporary);
     }
@@ -70,6 +137,17 @@ pub fn make_file_once(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     rename_durably(&temporary, path)
+}
+
+/// Locks a file that other processes lock for a moment only.
+fn lock_soon(file: &File) -> io::Result<()> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::park_timeout(LOCK_PAUSE),
+            locked => return Ok(locked?),
+        }
+    }
 }
 
 /// Removes a file, if it exists.
@@ -134,5 +212,29 @@ mod tests {
         assert!((0..16).any(|number: u8| number.to_string().repeat(8) == content), "{content}");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_temporary_file_leads_to_no_write_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, "untouched").unwrap();
+        fs::set_permissions(&elsewhere, Permissions::from_mode(0o666)).unwrap();
+        let path = folder.path().join("cluster.id");
+        let links: [fn(&Path, &Path) -> io::Result<()>; 2] =
+            [|from, to| std::os::unix::fs::symlink(from, to), |from, to| fs::hard_link(from, to)];
+        for link in links {
+            link(&elsewhere, &path.with_extension("tmp")).unwrap();
+            replace_file(&path, b"content").unwrap();
+            assert_eq!(
+                (fs::read(&path).unwrap(), fs::read(&elsewhere).unwrap()),
+                (b"content".into(), b"untouched".into())
+            );
+            assert_eq!(path.symlink_metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let key = folder.path().join("peer.key");
+        std::os::unix::fs::symlink(&elsewhere, key.with_extension("new")).unwrap();
+        make_file_once(&key, b"secret").unwrap_err();
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"untouched");
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
 use super::entries::APPLIED;
-use super::files::{make_private_folder, remove_if_there, replace_file};
+use super::files::{check_folder, make_private_file, make_private_folder, read_file, remove_if_there, replace_file};
 use super::level::WrittenLevel;
 use super::level_note;
 use super::read_error::ReadError;
@@ -229,6 +229,7 @@ impl OpenFolder {
 
 /// Opens a sled folder. A damaged one can make sled panic. The panic is returned as damage and does not end the node.
 fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
+    check_folder(path)?;
     let config = sled::Config::new()
         .path(path)
         .segment_size(SEGMENT_BYTES)
@@ -242,7 +243,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
 }
 
 fn write_segment(path: &Path) -> io::Result<()> {
-    let (mut file, part) = (File::create(path)?, vec![b'x'; 64 * 1024]);
+    let (mut file, part) = (make_private_file(path)?, vec![b'x'; 64 * 1024]);
     (0..SEGMENT_BYTES / part.len()).try_for_each(|_| file.write_all(&part))
 }
 
@@ -265,7 +266,7 @@ fn number_of(name: &str) -> Option<u64> {
 }
 
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match read_file(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

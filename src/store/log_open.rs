@@ -11,7 +11,7 @@ use raft_log::{Config, Dump, DumpApi, RaftLog, WALRecord};
 use super::Owner;
 use super::chain::{Anchor, Chain, ChainMaker};
 use super::damage::Damage;
-use super::files::{make_private_folder, sync_folder};
+use super::files::{check_folder, make_private_folder, sync_folder};
 use super::flush::{ChainedLog, LogTypes};
 use super::forged::{Forged, Forgery};
 use super::keys::StoreKeys;
@@ -49,7 +49,7 @@ impl LogParts {
             Ok(record) => open_entries(&dir.join("log"), record.as_ref().and_then(NodeRecord::committed_in_log))?,
             // Do not repair a log that may belong to another node.
             Err(_) => {
-                make_private_folder(&dir.join("log"))?;
+                make_usable(&dir.join("log"))?;
                 RaftLog::open(config(&dir.join("log"), false))?
             }
         };
@@ -182,7 +182,7 @@ fn anchor_at(entries: &RaftLog<LogTypes>, maker: &ChainMaker, applied: Option<Lo
 /// Opens the write-ahead log, and makes its folder if it does not exist. It removes an unfinished write at the end, but
 /// nothing up to `committed`.
 pub(super) fn open_entries(dir: &Path, committed: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
-    make_private_folder(dir)?;
+    make_usable(dir)?;
     log_tail::check_last_file(dir)?;
     match RaftLog::open(config(dir, false)) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -195,6 +195,11 @@ pub(super) fn open_entries(dir: &Path, committed: Option<LogId>) -> io::Result<R
         Err(error) if error.kind() == io::ErrorKind::InvalidData => RaftLog::open(config(dir, true)),
         opened => opened,
     }
+}
+
+fn make_usable(dir: &Path) -> io::Result<()> {
+    make_private_folder(dir)?;
+    check_folder(dir)
 }
 
 fn config(dir: &Path, remove_unfinished_write: bool) -> Arc<Config> {
@@ -218,6 +223,7 @@ fn noted_owner(entries: &RaftLog<LogTypes>) -> Result<Option<Owner>, ReadError> 
 /// Whom the log in this folder belongs to, as its own note says. This changes nothing, not even an unfinished write.
 pub(super) fn noted_owner_of(dir: &Path) -> Result<Option<Owner>, ReadError> {
     let mut note = None;
+    check_folder(dir)?;
     Dump::<LogTypes>::new(config(dir, false))?.write_with(|_, _, record| {
         if let Ok((_, WALRecord::Checkpoint(state))) = record {
             note = state.user_data.or(note.take());

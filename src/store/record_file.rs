@@ -1,13 +1,13 @@
 //! The file `node.record` on the disk: two slots (`store::slot`) of 64 KiB, each tagged for this store.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use prost::Message;
 
-use super::files::replace_file;
+use super::files::{open_file, read_file, replace_file};
 use super::forged::Forgery;
 use super::log_open_error::LogOpenError;
 use super::record_facts::RecordFacts;
@@ -49,7 +49,7 @@ impl RecordFile {
         content.resize(2 * SLOT_BYTES, 0);
         replace_file(&path, &content)?;
         let slots = [SlotState { sequence: 1, changes: 0 }, SlotState::default()];
-        Ok(Self { file: OpenOptions::new().write(true).open(path)?, store, keys, slots, failed: false })
+        Ok(Self { file: open_file(&path, OpenOptions::new().write(true))?, store, keys, slots, failed: false })
     }
 
     /// Opens the file and reads its newest facts. `None` without a file.
@@ -58,7 +58,7 @@ impl RecordFile {
     /// The file system refused, another version of Keyraft must read the file, or it is not as this node wrote it.
     pub fn open(dir: &Path, store: StoreId, keys: IntegrityKeys) -> Result<Option<(Self, RecordFacts)>, LogOpenError> {
         let path = dir.join(RECORD_FILE);
-        let content = match fs::read(&path) {
+        let content = match read_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,
         };
@@ -75,7 +75,7 @@ impl RecordFile {
         let facts = read(slot, store, &keys)?;
         // No change is noted for either slot, so the next durable write goes to both.
         let slots = sequences.map(|sequence| SlotState { sequence, changes: 0 });
-        let file = OpenOptions::new().write(true).open(path)?;
+        let file = open_file(&path, OpenOptions::new().write(true))?;
         Ok(Some((Self { file, store, keys, slots, failed: false }, facts)))
     }
 

@@ -20,7 +20,7 @@ use std::sync::atomic::{self, AtomicU64};
 use sha2::{Digest as _, Sha256};
 
 use super::damage::Damage;
-use super::files::{make_private_file, make_private_folder, rename_durably};
+use super::files::{make_private_file, make_private_folder, open_file, rename_durably};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
 use super::snapshot_reader::{Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, tag};
@@ -134,7 +134,7 @@ impl Snapshots {
         received: &Path,
         cluster: Option<ClusterId>,
     ) -> Result<CheckedSnapshot, ReadError> {
-        let file = File::options().read(true).write(true).open(received).map_err(ReadError::Io)?;
+        let file = open_file(received, File::options().read(true).write(true))?;
         let (header, reader) = SnapshotReader::of(file.try_clone().map_err(ReadError::Io)?)?;
         if let Some(ours) = cluster.filter(|_| header.cluster_id != cluster) {
             let without_id = || "a cluster that is not initialised yet".to_owned();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::damage::Damage;
+use super::files::open_file;
 use super::image::{Image, ImageBuilder};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
@@ -69,7 +70,7 @@ impl SentSnapshot {
     pub(super) fn open(snapshot: &Snapshot, tags: &StoreTags) -> Result<(File, Self), ReadError> {
         let (_, reader) = SnapshotReader::open_this(snapshot, tags)?;
         let Ending { checksum, .. } = reader.ending()?;
-        let file = File::open(&snapshot.path).map_err(ReadError::Io)?;
+        let file = open_file(&snapshot.path, File::options().read(true))?;
         let left = file.metadata().map_err(ReadError::Io)?.len();
         let hashed = left.saturating_sub((CHECKSUM_BYTES + TAG_BYTES) as u64);
         Ok((file, Self { left, hashed, hash: Sha256::new(), checksum }))
@@ -126,7 +127,7 @@ impl SnapshotReader {
     }
 
     pub(super) fn open_untagged(path: &Path) -> Result<(SnapshotHeader, Self), ReadError> {
-        Self::of(File::open(path)?)
+        Self::of(open_file(path, File::options().read(true))?)
     }
 
     /// Reads the header of an open file.

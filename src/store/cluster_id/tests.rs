@@ -1,5 +1,6 @@
 //! Tests of `cluster.id`: crashes between any two bytes of a write, damage, and newer versions.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

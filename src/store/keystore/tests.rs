@@ -18,6 +18,7 @@ use crate::test_vectors::store_keys;
 mod forged;
 mod forged_snapshots;
 mod levels;
+mod waiting;
 
 const OWNER: Owner = Owner { store_id: StoreId([5; 16]), node_id: 1 };
 

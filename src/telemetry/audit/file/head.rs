@@ -1,7 +1,7 @@
 //! A note in the data folder of how far the audit file goes, so that the node notices if somebody cuts the file.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -40,13 +40,22 @@ impl HeadFile {
     pub fn write(&self, last: ChainLink) -> io::Result<()> {
         let noted = HeadNote { file: self.file.clone(), number: last.number, hash: hex::encode(last.hash) };
         let aside = self.note.with_extension("head.new");
-        fs::write(&aside, serde_json::to_vec(&noted)?)?;
+        // A pipe there would wait for a reader, and a link lead to a file elsewhere.
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        OpenOptions::new().write(true).create_new(true).open(&aside)?.write_all(&serde_json::to_vec(&noted)?)?;
         fs::rename(&aside, &self.note)
     }
 }
 
 impl HeadNote {
     fn read(note: &Path) -> io::Result<Self> {
+        // A pipe would wait for somebody who writes into it.
+        if !note.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         Ok(serde_json::from_slice(&fs::read(note)?)?)
     }
 
