@@ -152,6 +152,10 @@ impl ClusterFile {
                 None => file.damaged_slots += 1,
             }
         }
+        if file.facts().is_none() && file.older.is_some() {
+            // A blank slot has no tag, so anybody can write it. A node that knows a cluster never does.
+            file.drop_newest();
+        }
         Ok(file)
     }
 
@@ -215,12 +219,14 @@ impl ClusterFile {
     }
 
     fn put(&mut self, content: Content, keys: Option<&IntegrityKeys>) -> io::Result<()> {
-        let sequence = self.newest.as_ref().map_or(1, |newest| newest.sequence + 1);
+        // Without a next number the file is made anew. Only somebody else can have written such a slot, a blank one.
+        let next = self.newest.as_ref().and_then(|newest| newest.sequence.checked_add(1));
+        let sequence = next.unwrap_or(1);
         let tagged = encode(&content, sequence);
         let tag = tag(&content, &tagged, keys)?;
         let bytes = with_tag(&tagged, &tag);
         let slot = match &self.newest {
-            Some(newest) if bytes.len() <= self.slot_bytes => {
+            Some(newest) if next.is_some() && bytes.len() <= self.slot_bytes => {
                 let slot = 1 - newest.slot;
                 let file = open_file(&self.path, OpenOptions::new().write(true))?;
                 write_slot(&file, (slot * self.slot_bytes) as u64, &bytes)?;

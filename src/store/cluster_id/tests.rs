@@ -209,3 +209,27 @@ fn a_slot_that_somebody_changed_without_the_keys_falls_back_to_the_other_one() {
     assert!(file.verify(&keys()) && !file.verify(&IntegrityKeys::generate()));
     assert_eq!((file.facts(), file.damaged_slots()), (None, 2));
 }
+
+/// The tag of a blank slot is zeros, so somebody without the keys can write one.
+#[test]
+fn a_blank_slot_never_hides_the_facts_and_its_number_may_be_the_last_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(CLUSTER_FILE);
+    let blank = |sequence| with_tag(&encode(&Content::Blank(OWNER), sequence), &SlotTag::default());
+    written(dir.path(), &[1, 2]);
+    let mut forged = fs::read(&path).unwrap();
+    let slot = blank(u64::MAX);
+    forged[..slot.len()].copy_from_slice(&slot);
+    fs::write(&path, &forged).unwrap();
+    let mut file = ClusterFile::open(dir.path()).unwrap();
+    assert_eq!((file.facts(), file.damaged_slots()), (Some(&facts(2)), 1));
+    assert!(file.verify(&keys()));
+    // Before the node knows a cluster, nothing else is there.
+    let mut alone = slot;
+    alone.resize(2 * SLOT_BYTES, 0);
+    fs::write(&path, &alone).unwrap();
+    written(dir.path(), &[3]);
+    assert_eq!(read(dir.path()), Some(facts(3)));
+    written(dir.path(), &[4, 5]);
+    assert_eq!(read(dir.path()), Some(facts(5)));
+}
