@@ -168,18 +168,23 @@ impl LogStore {
         self.log.flush_and_wait(log)
     }
 
-    /// Removes what is not known to be committed, if the log has another entry at the position of a snapshot that the node is
-    /// about to take. The snapshot ends with a committed entry, so the other one never was. The caller may block.
+    /// Makes room for a snapshot that goes up to `applied`, which the node is about to take or has taken. If the log ends in
+    /// other entries than the ones that lead there, this removes everything that is not known to be committed. The caller may
+    /// block.
     ///
     /// # Errors
     /// The disk failed.
     pub fn make_room_for(&self, applied: LogId) -> io::Result<()> {
-        let (found, purged) = {
+        let (found, last, purged) = {
             let log = self.log.read()?;
             let found = log.entries.read(applied.index, applied.index + 1).next().transpose()?;
-            (found, log.chain.purged())
+            (found, log.chain.last(), log.chain.purged())
         };
-        if found.is_none_or(|(id, _)| id == applied) {
+        let has_another = found.is_some_and(|(id, _)| id != applied);
+        // A leader of a later term wrote the end, and was replaced before it was committed. The log would take it for newer
+        // than the snapshot.
+        let ends_apart = last.is_some_and(|last| last.index < applied.index && last > applied);
+        if !has_another && !ends_apart {
             return Ok(());
         }
         self.truncate_after(self.log.record.facts(|facts| facts.committed).max(purged))
@@ -190,6 +195,9 @@ impl LogStore {
     /// # Errors
     /// The log has another entry at that index, or the disk failed.
     pub fn purge(&self, upto: LogId) -> io::Result<()> {
+        if self.log.read()?.chain.last().is_some_and(|last| last.index < upto.index) {
+            self.make_room_for(upto)?;
+        }
         let anchor = {
             let log = self.log.read()?;
             if log.chain.purged() >= Some(upto) {

@@ -206,6 +206,8 @@ impl Parts {
         let applied = self.applied()?;
         let Self { log, snapshots, folders, keystore } = self;
         let log = LogStore::of(log.check(owner, keys, applied)?);
+        // A crash can come between the installing of a snapshot and the purge that follows.
+        applied.map_or(Ok(()), |applied| log.make_room_for(applied))?;
         let keystore = match keystore {
             Ok(Some(keystore)) => match mismatch(&keystore, &log)? {
                 None => match cluster_of(&keystore).filter(|cluster| *cluster != keys.cluster) {

@@ -168,6 +168,23 @@ fn open_again(dir: &std::path::Path) -> Result<Store, OpenError> {
     Store::open(dir, OWNER, &store_keys(ClusterId([1; 16])))
 }
 
+/// The crash came between the installing of a snapshot and the purge of the log. The log ends with entries of a later term
+/// that were never committed, so it seems to be newer than the keystore.
+#[test]
+fn entries_that_an_installed_snapshot_leaves_no_room_for_are_dropped_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, mut keystore) = filled(open(dir.path()), 1);
+    log.save_vote(crate::store::Vote { term: 3, node: 1, committed: true }).unwrap();
+    log.append((0..9).map(|index| (LogId { term: 3, ..id(index) }, Bytes::new())), Box::new(|_| {})).unwrap();
+    keystore.advance(LogId { term: 2, ..id(50) });
+    keystore.commit().unwrap();
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    let store = open_again(dir.path()).unwrap();
+    assert_eq!((store.log.state().unwrap().last, whole(store.keystore).last_applied().unwrap().index), (None, 50));
+}
+
 #[test]
 fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
     let dir = tempfile::tempdir().unwrap();

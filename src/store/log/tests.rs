@@ -151,6 +151,30 @@ fn entries_that_differ_from_what_was_committed_make_room_for_a_snapshot() {
     assert_eq!(log.state().unwrap().last, Some(applied));
 }
 
+/// A leader of term 3 wrote the end of this log, and was replaced before that was committed. A leader of term 4 then
+/// committed entries of term 2 at these places and beyond, and sends a snapshot.
+#[test]
+fn a_snapshot_takes_the_place_of_an_end_that_has_a_later_term() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append(&log, 0..10);
+    log.commit(id(5)).unwrap();
+    log.save_vote(Vote { term: 3, ..VOTE }).unwrap();
+    append_entries(&log, (10..13).map(|index| (LogId { term: 3, ..id(index) }, Bytes::new())));
+    log.save_vote(Vote { term: 4, ..VOTE }).unwrap();
+    let applied = LogId { term: 2, ..id(50) };
+    log.purge(applied).unwrap();
+    assert_eq!((log.state().unwrap().purged, log.state().unwrap().last), (Some(applied), Some(applied)));
+    log.close();
+    let log = open_again(dir.path()).unwrap();
+    let next = LogId { term: 4, ..id(51) };
+    append_entries(&log, [(next, Bytes::new())]);
+    log.commit(next).unwrap();
+    log.close();
+    let state = open_again(dir.path()).unwrap().state().unwrap();
+    assert_eq!((state.purged, state.last, state.committed), (Some(applied), Some(next), Some(next)));
+}
+
 /// openraft takes a vote for a sign that what it appended before is durable.
 #[test]
 fn what_was_appended_before_a_vote_is_durable_after_it() {
