@@ -313,6 +313,10 @@ fn io_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "its disk is full: give it room, and start the node again".to_owned(),
         io::ErrorKind::InvalidData => format!("a file in it is damaged: {error}. {KEEP_FOLDER}"),
+        io::ErrorKind::PermissionDenied => format!(
+            "this process may not read and write all files in it ({error}): make the user that runs the node the owner of the \
+             folder and of everything in it"
+        ),
         _ => format!("it cannot be opened: {error}"),
     }
 }
