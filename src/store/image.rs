@@ -175,6 +175,11 @@ impl ImageBuilder {
         if !gapless || commands.len() > Memory::CAPACITY {
             return Err(Damage::Entry("remembered commands are missing, or there are too many".to_owned()));
         }
+        // The digest covers the index of a command, and not its number. In another order, this node would forget other
+        // commands than the other nodes.
+        if commands.windows(2).any(|pair| pair[0].1.index >= pair[1].1.index) {
+            return Err(Damage::Entry("remembered commands are out of order".to_owned()));
+        }
         if applied.memory_forgotten_index > applied.index() {
             // With this, no command would ever take effect again.
             return Err(Damage::Entry("a command was forgotten before it was applied".to_owned()));

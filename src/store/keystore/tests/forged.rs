@@ -64,13 +64,19 @@ fn position(db: &sled::Db) -> wire::TaggedPosition {
 fn a_pair_that_is_added_changed_or_removed_is_noticed() {
     let (added, value) = another_admin();
     let key = entries::key(entries::KEY, &entries::version_key("key-20", 1));
-    let changes: [Forgery<'_, sled::Db>; 4] = [
+    let changes: [Forgery<'_, sled::Db>; 5] = [
         ("an admin", &|db| drop(db.insert(&*added, &*value).unwrap())),
         ("a key removed", &|db| drop(db.remove(&*key).unwrap().unwrap())),
         ("another key's record", &|db| {
             let other = entries::key(entries::KEY, &entries::version_key("key-21", 1));
             let record = db.get(&*other).unwrap().unwrap();
             db.insert(&*key, record).unwrap();
+        }),
+        ("the order of two remembered commands", &|db| {
+            let key = entries::key(entries::MEMORY, &0u64.to_be_bytes());
+            let numbered = entries::decode_page(&db.get(&*key).unwrap().unwrap()).unwrap();
+            let swapped = [1, 0].into_iter().chain(2..numbered.len()).map(|at| &numbered[at].1);
+            db.insert(&*key, entries::encode_page(0, swapped)).unwrap();
         }),
         ("a membership", &|db| drop(db.insert(MEMBERSHIP, b"other members").unwrap())),
     ];
