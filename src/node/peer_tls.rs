@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::NodeError;
 use crate::config::ClusterConfig;
 use crate::file::{self, Named, UnreadableReason};
-use crate::store::{ClusterFile, make_file_once};
+use crate::store::{ClusterFile, DataFolder, make_file_once};
 use crate::tls::{PeerKey, PeerTls, SettingError, TlsError};
 
 /// The setting whose folder has the key.
@@ -51,9 +51,10 @@ fn is_missing(why: &UnreadableReason) -> bool {
     matches!(why, UnreadableReason::Io(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// Whether the node has been part of a cluster. If its file about that cannot be read, it may have been.
+/// Whether the node has been part of a cluster. If what would say so cannot be read, it may have been.
 fn knows_cluster(data: &Path) -> bool {
-    ClusterFile::open(data).map_or(true, |file| file.facts().is_some() || file.damaged_slots() > 0)
+    let is_named = ClusterFile::open(data).map_or(true, |file| file.facts().is_some() || file.damaged_slots() > 0);
+    is_named || DataFolder::has_parts(data).unwrap_or(true)
 }
 
 fn make_key(data: &Path) -> Result<PeerKey, NodeError> {
@@ -120,5 +121,12 @@ mod tests {
         let error = refused(data.path());
         assert!(error.to_string().contains("peer.key is missing"), "{error}");
         assert!(!key_file(data.path()).exists());
+        // cluster.id is lost, too, but the log is not.
+        fs::remove_file(data.path().join(CLUSTER_FILE)).unwrap();
+        assert!(own_key(data.path()).unwrap().is_none());
+        fs::create_dir(data.path().join("log")).unwrap();
+        fs::write(data.path().join("log/LOCK"), "").unwrap();
+        let error = refused(data.path());
+        assert!(error.to_string().contains("peer.key is missing"), "{error}");
     }
 }

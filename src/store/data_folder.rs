@@ -48,7 +48,7 @@ impl DataFolder {
         if let (Some(owner), Some(_)) = (file.owner(), file.facts()) {
             return Ok(Self { lock, file, owner, stored: None });
         }
-        if !has_parts(dir)? {
+        if !Self::has_parts(dir)? {
             let (file, owner) = blank(dir, file, new_owner)?;
             return Ok(Self { lock, file, owner, stored: None });
         }
@@ -61,6 +61,26 @@ impl DataFolder {
                 Ok(Self { lock, file, owner, stored: Some(stored) })
             }
         }
+    }
+
+    /// Whether a folder holds anything that a node makes once it belongs to a cluster, besides `cluster.id`.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn has_parts(dir: &Path) -> io::Result<bool> {
+        for part in PARTS {
+            let path = dir.join(part);
+            let is_there = match fs::read_dir(&path) {
+                Ok(mut entries) => entries.next().is_some(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => true,
+                Err(error) => return Err(error),
+            };
+            if is_there {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the node has never belonged to a cluster.
@@ -102,23 +122,6 @@ fn blank(dir: &Path, file: ClusterFile, new_owner: Owner) -> Result<(ClusterFile
 
 fn foreign((found, stored): (Owner, &ClusterFacts), owner: Owner) -> OpenError {
     ClusterFileError::Foreign { file: (found, None), folder: (owner, Some(stored.cluster.id)) }.into()
-}
-
-/// Whether the folder holds anything that a node makes once it belongs to a cluster.
-fn has_parts(dir: &Path) -> io::Result<bool> {
-    for part in PARTS {
-        let path = dir.join(part);
-        let is_there = match fs::read_dir(&path) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => true,
-            Err(error) => return Err(error),
-        };
-        if is_there {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]
