@@ -52,7 +52,7 @@ pub(super) fn scan(db: &sled::Db, tags: &StoreTags) -> Result<(KeystorePosition,
 pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
     let folder = folders.create().map_err(ReadError::Io)?;
     let (mut batch, mut waiting) = (sled::Batch::default(), 0);
-    let image = read_image(snapshot, tags, |key, value| {
+    let image = read_image(&snapshot.path, &snapshot.header.applied, tags, |key, value| {
         batch.insert(key, value);
         waiting += 1;
         if waiting == FILL_BATCH {

@@ -172,7 +172,7 @@ impl Snapshots {
     /// # Errors
     /// It is damaged, or the file system refused.
     pub fn open_to_send(&self, snapshot: &Snapshot) -> Result<(File, SentSnapshot), ReadError> {
-        SentSnapshot::open(snapshot, &self.tags)
+        SentSnapshot::open(&snapshot.path, &snapshot.header.applied, &self.tags)
     }
 
     /// Whether a snapshot is in this folder. Then [`Snapshots::accept`] has checked it, or this node wrote it.

@@ -9,13 +9,13 @@ use std::path::Path;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::SnapshotHeader;
 use super::damage::Damage;
 use super::files::open_file;
-use super::image::{Image, ImageBuilder};
+use super::image::{Applied, Image, ImageBuilder};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
 use super::tags::StoreTags;
-use super::{Snapshot, SnapshotHeader};
 use crate::crypto::TagPurpose;
 
 /// The length of a tag.
@@ -24,13 +24,15 @@ pub(super) const TAG_BYTES: usize = 32;
 /// at most 18 KiB, and a record 1 KiB.
 pub(super) const MAX_PART_BYTES: usize = 1024 * 1024;
 
-/// Reads a whole snapshot of this node and calls `entry` with each entry. Returns the state, once it is checked.
+/// Reads a whole snapshot of this node, which goes up to `applied`, and calls `entry` with each entry. Returns the state,
+/// once it is checked.
 pub(super) fn read_image(
-    snapshot: &Snapshot,
+    path: &Path,
+    applied: &Applied,
     tags: &StoreTags,
     entry: impl FnMut(&[u8], &[u8]) -> Result<(), ReadError>,
 ) -> Result<Image, ReadError> {
-    let (header, reader) = SnapshotReader::open_this(snapshot, tags)?;
+    let (header, reader) = SnapshotReader::open_at(path, applied, tags)?;
     Ok(reader.read_to_end(&header, tags, entry)?.0)
 }
 
@@ -66,11 +68,11 @@ pub struct SentSnapshot {
 }
 
 impl SentSnapshot {
-    /// Opens the file, and checks its tag.
-    pub(super) fn open(snapshot: &Snapshot, tags: &StoreTags) -> Result<(File, Self), ReadError> {
-        let (_, reader) = SnapshotReader::open_this(snapshot, tags)?;
+    /// Opens the file of a snapshot that goes up to `applied`, and checks its tag.
+    pub(super) fn open(path: &Path, applied: &Applied, tags: &StoreTags) -> Result<(File, Self), ReadError> {
+        let (_, reader) = SnapshotReader::open_at(path, applied, tags)?;
         let Ending { checksum, .. } = reader.ending()?;
-        let file = open_file(&snapshot.path, File::options().read(true))?;
+        let file = open_file(path, File::options().read(true))?;
         let left = file.metadata().map_err(ReadError::Io)?.len();
         let hashed = left.saturating_sub((CHECKSUM_BYTES + TAG_BYTES) as u64);
         Ok((file, Self { left, hashed, hash: Sha256::new(), checksum }))
@@ -116,11 +118,11 @@ impl SnapshotReader {
         Ok((header, reader))
     }
 
-    /// The same, for a snapshot whose header this node has read before. Consensus counts on the position in that header, and
-    /// somebody may have put another snapshot of this node in the place of the file since.
-    fn open_this(snapshot: &Snapshot, tags: &StoreTags) -> Result<(SnapshotHeader, Self), ReadError> {
-        let (header, reader) = Self::open(&snapshot.path, tags)?;
-        if header.applied != snapshot.header.applied {
+    /// The same, for a snapshot that went up to `applied` when this node read its header before. Consensus counts on that
+    /// position, and somebody may have put another snapshot of this node in the place of the file since.
+    fn open_at(path: &Path, applied: &Applied, tags: &StoreTags) -> Result<(SnapshotHeader, Self), ReadError> {
+        let (header, reader) = Self::open(path, tags)?;
+        if header.applied != *applied {
             return Err(Damage::Unreadable("somebody put another snapshot in its place".to_owned()).into());
         }
         Ok((header, reader))
