@@ -94,9 +94,10 @@ impl FoundingTask<'_> {
         failpoint::reached(Failpoint::AllNoted);
         self.local.note_stage(&founder, FoundingStage::Begun).await?;
         failpoint::reached(Failpoint::BegunNoted);
+        // The members come first: a founder that was replaced must not hear from this node that the cluster has begun.
+        self.links.set_members(founder.document.members.clone());
         self.links.own_preface().cluster_has_begun();
         self.local.set_begun();
-        self.links.set_members(founder.document.members.clone());
         Ok(founder)
     }
 
