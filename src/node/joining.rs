@@ -4,6 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::consensus::Consensus;
 use super::error::NodeError;
 use super::log_source;
@@ -78,9 +80,10 @@ impl Joining<'_> {
         let (cluster, tls) = (config.cluster.clone(), Arc::clone(&self.parts.peer_tls));
         let (failure, waits) = (self.parts.failure.clone(), self.parts.waits.clone());
         let (store_id, logs) = (StoreId(random::bytes()), log_source::source(self.parts));
-        let first = self.first_start();
-        let opened =
-            async move { PeerListener::open(&cluster, tls, store_id, shown, first, failure, logs, waits).await };
+        let (first, handshakes) = (self.first_start(), Handle::current());
+        let opened = async move {
+            PeerListener::open(&cluster, tls, handshakes, store_id, shown, first, failure, logs, waits).await
+        };
         Ok(self.consensus.run(opened).await??)
     }
 

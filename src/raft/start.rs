@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::cluster_file;
@@ -129,8 +130,8 @@ pub struct PreparedNode {
 }
 
 impl PeerListener {
-    /// Locks the data folder, reads `cluster.id`, and opens the peer port. Peers see `seal`, and may follow the events of
-    /// `logs`. What the node waits for goes to `waits`.
+    /// Locks the data folder, reads `cluster.id`, and opens the peer port, whose handshakes run on `handshakes`. Peers see
+    /// `seal`, and may follow the events of `logs`. What the node waits for goes to `waits`.
     ///
     /// # Errors
     /// The data folder cannot be used, or the node cannot listen.
@@ -138,6 +139,7 @@ impl PeerListener {
     pub async fn open(
         config: &ClusterConfig,
         tls: Arc<PeerTls>,
+        handshakes: Handle,
         new_store_id: StoreId,
         seal: ShownSeal,
         first_start: FirstStart,
@@ -171,7 +173,7 @@ impl PeerListener {
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.peer_address.clone()).collect();
         let admission = Admission::new(config.connections, config.handshakes, &peers);
         tokio::spawn(Admission::keep_resolving(Arc::downgrade(&admission), peers));
-        tokio::spawn(listener::serve(bound, admission, Arc::clone(&tls), service, async {
+        tokio::spawn(listener::serve(bound, admission, Arc::clone(&tls), handshakes, service, async {
             drop(stopped.await);
         }));
         let (config, looked) = (config.clone(), stored.is_some());

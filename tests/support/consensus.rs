@@ -15,6 +15,7 @@ use keyraft::state::{
 use keyraft::store::StoreId;
 use keyraft::tls::{PeerKey, PeerTls};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use super::certificates::Certificates;
 use super::settings::{self, ADMIN, identity};
@@ -149,7 +150,17 @@ async fn take_part(number: u8, config: &Config, root: Arc<RootKey>) -> Cluster {
     let seal = ShownSeal::default();
     seal.set_open(Some(BootstrapKey::of_root_key(&root)));
     let first = first_start(config, root);
-    let opened = PeerListener::open(cluster, Arc::new(tls), store, seal, first, failure, no_logs, Waits::default());
+    let opened = PeerListener::open(
+        cluster,
+        Arc::new(tls),
+        Handle::current(),
+        store,
+        seal,
+        first,
+        failure,
+        no_logs,
+        Waits::default(),
+    );
     let listener = opened.await.expect("the listener opens");
     let known = listener.found().await.expect("the cluster begins");
     let prepared = listener.open_store(known).await.expect("the store opens").prepare().await;

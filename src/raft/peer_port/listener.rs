@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -29,16 +30,19 @@ const BACKLOG: usize = 64;
 /// not close its connections, and they count towards the limit.
 const PING: Duration = Duration::from_secs(10);
 
-/// Serves the peer service until `stop` resolves, on the connections that `admission` admits.
+/// Serves the peer service until `stop` resolves, on the connections that `admission` admits. TLS handshakes run on
+/// `handshakes`, a runtime apart from the one of consensus: anybody can make this node shake hands as often as they like.
 pub(in crate::raft) async fn serve(
     listener: TcpListener,
     admission: Arc<Admission>,
     tls: Arc<PeerTls>,
+    handshakes: Handle,
     service: PeerService,
     stop: impl Future<Output = ()> + Send,
 ) {
     let (accepted, incoming) = mpsc::channel(BACKLOG);
-    let port = PeerPort { tls, links: Arc::clone(&service.links), refusals: Arc::clone(&service.refusals) };
+    let (links, refusals) = (Arc::clone(&service.links), Arc::clone(&service.refusals));
+    let port = PeerPort { tls, handshakes, links, refusals };
     let accepting = tokio::spawn(accept(listener, admission, Arc::new(port), accepted));
     let service = PeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -57,6 +61,7 @@ pub(in crate::raft) async fn serve(
 /// What the listener needs to admit a connection.
 struct PeerPort {
     tls: Arc<PeerTls>,
+    handshakes: Handle,
     links: Arc<Links>,
     refusals: Arc<Refusals>,
 }
@@ -101,7 +106,9 @@ async fn accept(
 impl PeerPort {
     /// Shakes hands and exchanges prefaces. `None` after a refusal, which is in the log then.
     async fn admit(&self, tcp: TcpStream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
-        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(tcp)).await;
+        let tls = Arc::clone(&self.tls);
+        let shaking = async move { tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tls, tcp)).await };
+        let handshake = self.handshakes.spawn(shaking).await.map_err(io::Error::other)?;
         let (mut stream, key) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
         let (own, members) = (self.links.own_preface(), self.links.members());
         let binding = TlsBinding { exporter: stream.exporter(), acceptor: self.links.own_key(), connector: key };
@@ -119,15 +126,6 @@ impl PeerPort {
         Ok(Some(PeerConnection::new(stream, peer, place)))
     }
 
-    async fn shake_hands(&self, tcp: TcpStream) -> Result<(PeerStream, Identity), Refused> {
-        tcp.set_nodelay(true)?;
-        match socket::opening(&tcp).await? {
-            Opening::Tls => Ok(self.tls.accept(tcp).await?),
-            Opening::Text => Err(Refused::PlainText),
-            Opening::Nothing => Err(Refused::Silent),
-        }
-    }
-
     /// Logs a refusal, but not each time: a refused node tries again several times a second.
     fn refused(&self, caller: Caller, error: &PrefaceError) -> Result<(), Refused> {
         match error {
@@ -141,6 +139,15 @@ impl PeerPort {
             }
         }
         Ok(())
+    }
+}
+
+async fn shake_hands(tls: Arc<PeerTls>, tcp: TcpStream) -> Result<(PeerStream, Identity), Refused> {
+    tcp.set_nodelay(true)?;
+    match socket::opening(&tcp).await? {
+        Opening::Tls => Ok(tls.accept(tcp).await?),
+        Opening::Text => Err(Refused::PlainText),
+        Opening::Nothing => Err(Refused::Silent),
     }
 }
 
@@ -171,6 +178,10 @@ mod tests {
     }
 
     fn ports() -> Ports {
+        ports_on(Handle::current())
+    }
+
+    fn ports_on(handshakes: Handle) -> Ports {
         let authority = TestAuthority::new();
         let tls = || {
             let (folder, files) = testing::peer_files(&authority.node(), Some(&authority.pem()));
@@ -182,7 +193,7 @@ mod tests {
         seal.set_open(Some(bootstrap.clone()));
         let links = Arc::new(Links::new(owner, "a", Arc::clone(&own), std::collections::HashMap::new(), seal));
         links.own_preface().set_credential(Credential::Founder);
-        let port = Arc::new(PeerPort { tls: own, links, refusals: Arc::default() });
+        let port = Arc::new(PeerPort { tls: own, handshakes, links, refusals: Arc::default() });
         Ports { port, caller, bootstrap, _folders: [folder, its_folder] }
     }
 
@@ -209,6 +220,23 @@ mod tests {
         assert_eq!((peer.key, peer.purpose), (caller.identity(), Purpose::Founder));
         assert_eq!((peer.preface.name.as_str(), peer.preface.store_id), ("b", owner.store_id));
         assert!(admission.enter(FROM).is_ok());
+    }
+
+    #[tokio::test]
+    async fn handshakes_do_not_run_on_the_runtime_of_consensus() {
+        let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let Ports { port, caller, _folders, .. } = ports_on(other.handle().clone());
+        let (admission, (near, far)) = (admission(), pair().await);
+        let place = admission.enter(FROM).unwrap();
+        let _admitting = tokio::spawn(async move { port.admit(far, place).await.map(|admitted| admitted.is_some()) });
+        let connecting = tokio::spawn(async move { caller.connect(near).await.is_ok() });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!connecting.is_finished(), "the node waits for the other runtime");
+        let driving = tokio::task::spawn_blocking(move || other.block_on(tokio::time::sleep(Duration::from_secs(1))));
+        assert!(connecting.await.unwrap());
+        driving.await.unwrap();
     }
 
     #[tokio::test]
