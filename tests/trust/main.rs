@@ -21,6 +21,7 @@ mod stolen_folder;
 mod stolen_tls_key;
 #[path = "../support/mod.rs"]
 mod support;
+mod thief_traffic;
 mod wire;
 
 use support::processes::Processes;

@@ -82,7 +82,10 @@ impl Links {
         peer: &ProvenPeer,
         stream: S,
     ) -> io::Result<StartStream<S>> {
-        self.note_version(key, &peer.preface);
+        // A sealed node proves only that it holds a member's TLS key, and a false version could raise the level.
+        if peer.purpose == Purpose::Member {
+            self.note_version(key, &peer.preface);
+        }
         match peer.preface.start {
             Some(start) => self.dialer.open.enter(peer.preface.store_id, start, stream),
             None if peer.purpose == Purpose::Sealed => Ok(self.dialer.open.enter_sealed(key, stream)),
@@ -239,17 +242,15 @@ mod tests {
     use crate::store::StoreId;
     use tonic::Code;
 
-    #[test]
-    fn only_calls_of_members_of_this_cluster_are_accepted() {
-        let [key, other_key] = [1, 9].map(|byte| Identity::from_bytes([byte; Identity::LEN]));
-        let [ours, theirs] = [1, 9].map(|byte| ClusterId([byte; 16]));
+    /// A membership whose one member has this key, and the preface of that member.
+    fn member(key: Identity) -> (BTreeMap<NodeId, Member>, Preface) {
         let members = [(7, Member { store_id: StoreId([2; 16]), key, ..Member::default() })].into();
-        let member = Preface {
+        let preface = Preface {
             side: ConnectionSide::Connector,
             node_id: 7,
             name: "n7".to_owned(),
             store_id: StoreId([2; 16]),
-            cluster: Some(ours),
+            cluster: Some(ClusterId([1; 16])),
             incarnation: None,
             start: None,
             noted_start: None,
@@ -257,6 +258,28 @@ mod tests {
             active_level: None,
             admission: None,
         };
+        (members, preface)
+    }
+
+    #[test]
+    fn a_version_counts_only_from_a_node_that_proves_the_cluster_key() {
+        let key = Identity::from_bytes([1; Identity::LEN]);
+        let (members, preface) = member(key);
+        let owner = Owner { store_id: StoreId([1; 16]), node_id: 1 };
+        let tls = Arc::new(crate::tls::testing::node_with_own_key());
+        let links = Links::new(owner, "a", tls, HashMap::new(), ShownSeal::default());
+        links.set_members(members);
+        for (purpose, noted) in [(Purpose::Sealed, None), (Purpose::Member, Some(NodeVersion::own()))] {
+            links.accepted(key, &ProvenPeer { purpose, preface: preface.clone() }, ()).map(drop).unwrap();
+            assert_eq!(links.versions().of(key), noted, "{purpose:?}");
+        }
+    }
+
+    #[test]
+    fn only_calls_of_members_of_this_cluster_are_accepted() {
+        let [key, other_key] = [1, 9].map(|byte| Identity::from_bytes([byte; Identity::LEN]));
+        let [ours, theirs] = [1, 9].map(|byte| ClusterId([byte; 16]));
+        let (members, member) = member(key);
         let accepted = |key, preface: &Preface, cluster| {
             sender_of(&members, cluster, key, preface).map_err(|status| status.code())
         };
