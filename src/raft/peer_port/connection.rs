@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
@@ -14,6 +14,10 @@ use crate::raft::peers::open_connections::StartStream;
 use crate::raft::preface::content::Preface;
 use crate::raft::preface::hello::Purpose;
 use crate::tls::PeerStream;
+
+/// How many bytes a sealed node may send on a connection. Its one call takes a few hundred. Anybody with a member's TLS key can
+/// make such a connection, and must not fill the memory with large messages or keep consensus busy with small ones.
+const SEALED_BYTES: usize = 16 * 1024;
 
 /// The node at the other end of a connection to the peer port. The calls on that connection are its own.
 #[derive(Debug, Clone)]
@@ -30,13 +34,16 @@ pub(in crate::raft) struct ConnectedPeer {
 pub(in crate::raft) struct PeerConnection {
     stream: StartStream<PeerStream>,
     peer: ConnectedPeer,
+    /// How many bytes the other node may still send.
+    may_send: usize,
     /// Freed when the connection ends.
     _place: ConnectionPlace,
 }
 
 impl PeerConnection {
     pub(in crate::raft) fn new(stream: StartStream<PeerStream>, peer: ConnectedPeer, place: ConnectionPlace) -> Self {
-        Self { stream, peer, _place: place }
+        let may_send = if peer.purpose == Purpose::Sealed { SEALED_BYTES } else { usize::MAX };
+        Self { stream, peer, may_send, _place: place }
     }
 }
 
@@ -50,7 +57,11 @@ impl Connected for PeerConnection {
 
 impl AsyncRead for PeerConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let left = self.may_send.checked_sub(buf.filled().len() - before);
+        self.may_send = left.ok_or_else(|| io::Error::other("the other node sent more than its call takes"))?;
+        Poll::Ready(Ok(()))
     }
 }
 
