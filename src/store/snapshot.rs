@@ -19,7 +19,7 @@ use std::sync::atomic::{self, AtomicU64};
 
 use sha2::{Digest as _, Sha256};
 
-use super::damage::Damage;
+use super::damage::{Damage, disagreement};
 use super::files::{make_private_file, make_private_folder, open_file, rename_durably};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
@@ -79,7 +79,7 @@ impl Snapshots {
             fs::remove_file(path).map_err(ReadError::Io)?;
         }
         for path in by_age(dir)? {
-            if let Err(ReadError::Damaged(damage)) = SnapshotReader::open(&path, &snapshots.tags) {
+            if let Err(ReadError::Damaged(damage)) = snapshots.open_own(&path) {
                 tracing::warn!(path = %path.display(), %damage, "this node sets a damaged snapshot aside");
                 set_aside(&path).map_err(ReadError::Io)?;
             }
@@ -90,7 +90,8 @@ impl Snapshots {
     /// The newest snapshot in a folder with a header that can be read. Nothing checks its tag, so that a node which does not
     /// have its keys yet can look for them in it.
     pub(super) fn newest_unchecked(dir: &Path) -> Result<Option<Snapshot>, ReadError> {
-        Ok(newest_in(dir, SnapshotReader::open_untagged)?.0)
+        let open = |path: &Path| check_name(path, SnapshotReader::open_untagged(path)?);
+        Ok(newest_in(dir, open)?.0)
     }
 
     /// The newest snapshot with a header that can be read. This reads headers only.
@@ -205,7 +206,11 @@ impl Snapshots {
 
     /// The newest snapshot of this node, and why the file system did not let this process read another.
     fn find_newest(&self) -> Result<(Option<Snapshot>, Option<io::Error>), ReadError> {
-        newest_in(&self.dir, |path| SnapshotReader::open(path, &self.tags))
+        newest_in(&self.dir, |path| self.open_own(path))
+    }
+
+    fn open_own(&self, path: &Path) -> Result<(SnapshotHeader, SnapshotReader), ReadError> {
+        check_name(path, SnapshotReader::open(path, &self.tags)?)
     }
 }
 
@@ -244,6 +249,17 @@ impl SnapshotWriter {
 fn file_name(last: Option<LogId>) -> String {
     let last = last.unwrap_or_default();
     format!("{:020}-{:020}.snapshot", last.index, last.term)
+}
+
+/// Fails if an opened snapshot has the name of another position. With a later name, an old snapshot would stay the newest
+/// for ever.
+fn check_name(
+    path: &Path,
+    (header, reader): (SnapshotHeader, SnapshotReader),
+) -> Result<(SnapshotHeader, SnapshotReader), ReadError> {
+    let found = path.file_name().unwrap_or_default().to_string_lossy();
+    disagreement("file name", file_name(header.applied.last), found.into_owned())?;
+    Ok((header, reader))
 }
 
 /// The newest snapshot in a folder that `open` opens, and why the file system did not let this process read another.

@@ -248,6 +248,28 @@ fn a_snapshot_of_another_node_or_cluster_is_not_this_nodes() {
     assert!(matches!(refused, Err(ReadError::Damaged(Damage::Disagreement { what: "digest", .. }))), "{refused:?}");
 }
 
+/// Its tag holds, because no byte of it has changed.
+#[test]
+fn a_snapshot_that_was_renamed_is_neither_used_nor_the_newest() {
+    let (dir, snapshot) = stopped();
+    let snapshots = dir.path().join("snapshots");
+    let name = snapshot.path.file_name().unwrap().to_str().unwrap();
+    for renamed in [name.replacen('0', "9", 1), name.replace("1.snapshot", "2.snapshot"), format!("x{name}")] {
+        assert_ne!(renamed, name);
+        let renamed = snapshots.join(renamed);
+        let running = Snapshots::open(&snapshots, tags()).unwrap();
+        fs::copy(&snapshot.path, &renamed).unwrap();
+        // A running node goes on with its real one, and a start sets the other one aside.
+        assert_eq!(running.newest().unwrap().as_ref(), Some(&snapshot));
+        assert_eq!(Snapshots::newest_unchecked(&snapshots).unwrap().as_ref(), Some(&snapshot));
+        let opened = Snapshots::open(&snapshots, tags()).unwrap();
+        assert!(!renamed.exists() && renamed.with_extension("damaged").exists());
+        assert_eq!(opened.newest().unwrap().as_ref(), Some(&snapshot));
+    }
+    fs::rename(&snapshot.path, snapshots.join(name.replacen('0', "9", 1))).unwrap();
+    assert_eq!(Snapshots::open(&snapshots, tags()).unwrap().newest().unwrap(), None);
+}
+
 #[test]
 fn a_received_snapshot_with_another_admin_is_refused_even_with_right_checksums() {
     let (dir, snapshot) = stopped();
