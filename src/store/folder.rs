@@ -91,9 +91,14 @@ impl Folders {
     }
 
     /// Notes that what this node has applied is wrong. Its snapshots may be wrong, too, so the next keystore comes from a
-    /// peer. The note stays until that is in use.
+    /// peer.
     pub(super) fn mark_wrong(&self) -> io::Result<()> {
         replace_file(&self.root.join(WRONG), b"")
+    }
+
+    /// Removes that note. To be called when a start has set the snapshots aside, and a new keystore is in use.
+    pub(super) fn clear_wrong_mark(&self) -> io::Result<()> {
+        remove_if_there(&self.root.join(WRONG))
     }
 
     /// Whether the node noted that what it has applied is wrong.
@@ -112,13 +117,13 @@ impl Folders {
         OpenFolder::open(path).map_err(io::Error::other)
     }
 
-    /// Puts a folder that is written at `level` in use, in one step, and removes the others except the one set aside.
+    /// Puts a folder that is written at `level` in use, in one step, and removes the others except the one set aside. The
+    /// note that the state is wrong stays.
     pub(super) fn switch_to(&self, folder: &OpenFolder, level: u32) -> io::Result<()> {
         self.raise_level(level)?;
         let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         replace_file(&self.root.join(CURRENT), name.as_bytes())?;
         self.clear_opening_mark()?;
-        remove_if_there(&self.root.join(WRONG))?;
         for number in self.numbers()? {
             let path = self.root.join(folder_name(number));
             if path != folder.path {

@@ -83,6 +83,7 @@ impl Keystore {
         folder.db.insert(APPLIED, position.encode(&tags)).map_err(io::Error::other)?;
         folder.sync()?;
         folders.switch_to(&folder, LOWEST_LEVEL)?;
+        folders.clear_wrong_mark()?;
         let empty = ImageBuilder::new(&tags, applied.key_version).and_then(|empty| empty.finish(applied, Bytes::new()));
         Ok(Self::assemble(folders, folder, tags, empty.map_err(io::Error::other)?))
     }
@@ -91,6 +92,7 @@ impl Keystore {
     pub(super) fn create_from(folders: Folders, tags: StoreTags, snapshot: &Snapshot) -> Result<Self, ReadError> {
         let (folder, image) = fill(&folders, &tags, snapshot)?;
         folders.switch_to(&folder, snapshot.header.level.level).map_err(ReadError::Io)?;
+        folders.clear_wrong_mark().map_err(ReadError::Io)?;
         Ok(Self::assemble(folders, folder, tags, image))
     }
 

@@ -208,10 +208,12 @@ fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
 #[test]
 fn a_wrong_state_comes_from_a_peer_and_never_from_the_nodes_own_snapshots() {
     let dir = tempfile::tempdir().unwrap();
-    let (log, snapshots, keystore) = filled(open(dir.path()), 30);
+    let (log, snapshots, mut keystore) = filled(open(dir.path()), 30);
     let own = keystore.begin_snapshot().run(&snapshots).unwrap();
     keystore.checkpoint().run().unwrap();
     keystore.checkpoint().mark_wrong().unwrap();
+    // A leader may send a snapshot before the node has ended. The node's own snapshots are still there then.
+    keystore.install(&own).unwrap();
     drop(keystore);
     log.close();
     for file in ["LEVEL", "WRONG"].map(|name| dir.path().join("keystore").join(name)) {
@@ -222,17 +224,28 @@ fn a_wrong_state_comes_from_a_peer_and_never_from_the_nodes_own_snapshots() {
         std::fs::write(&file, content).unwrap();
     }
     let peers = dir.path().join("peers");
-    std::fs::rename(&own.path, &peers).unwrap();
-    std::fs::copy(&peers, &own.path).unwrap();
-    // It may take several starts until a peer answers.
-    for _ in 0..2 {
+    std::fs::copy(&own.path, &peers).unwrap();
+    let needs_peer = || {
         let store = open_again(dir.path()).unwrap();
         assert!(matches!(store.keystore, FoundKeystore::NeedsPeer { .. }));
         assert_eq!(store.snapshots.newest().unwrap(), None);
-        store.log.close();
+        store
+    };
+    // It may take several starts until a peer answers.
+    for _ in 0..2 {
+        needs_peer().log.close();
     }
-    let store = open_again(dir.path()).unwrap();
-    let received = store.snapshots.accept(&peers, None).unwrap();
+    let receive = |store: &Store| {
+        let received = dir.path().join("received");
+        std::fs::copy(&peers, &received).unwrap();
+        store.snapshots.accept(&received, None).unwrap()
+    };
+    // After a crash here, nothing says any more that this snapshot came from a peer.
+    let store = needs_peer();
+    receive(&store);
+    store.log.close();
+    let store = needs_peer();
+    let received = receive(&store);
     drop(Store::rebuild_from(dir.path(), &store.snapshots, &received).unwrap());
     store.log.close();
     assert_eq!(names(&whole(open_again(dir.path()).unwrap().keystore)).len(), 29);
