@@ -126,7 +126,6 @@ impl PeerListener {
             let admission = node.admit(Role::Voter, &keys.cluster_key);
             facts.admission = bytes::Bytes::copy_from_slice(&admission.signature);
         }
-        self.write_if_lost(&facts, &keys);
         proving::show_cluster(&self.links, &facts);
         let founder = self.founder_of(&facts, &keys).map_err(KeysError::Start)?;
         match (&founder, facts.founding.as_ref().map(|founding| founding.stage)) {
@@ -144,16 +143,5 @@ impl PeerListener {
             |error: DocumentError| StartError::Document { folder: self.config.data.clone(), why: error.to_string() };
         let document = FoundingDocument::decode(founding.document.clone()).map_err(unreadable)?;
         Ok(Some(Arc::new(Founder { document, keys: keys.clone() })))
-    }
-
-    fn write_if_lost(&self, facts: &ClusterFacts, keys: &ClusterKeys) {
-        let mut file = self.local.file.lock();
-        if file.facts().is_some() {
-            return;
-        }
-        match file.write(facts.clone(), &keys.integrity) {
-            Ok(()) => tracing::info!("the node made cluster.id again from its keystore"),
-            Err(error) => tracing::warn!(%error, "{}", cluster_file::CANNOT_WRITE),
-        }
     }
 }

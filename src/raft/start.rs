@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::cluster_file;
 use super::failure::Failure;
 use super::integrity::rebuild;
 use super::joining::document::FirstCommandRefused;
@@ -27,6 +28,7 @@ use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
 use crate::failpoint::{self, Failpoint};
 use crate::socket;
+use crate::state::ClusterState;
 use crate::store::{
     ClusterFacts, Damage, DataFolder, FolderLock, FoundKeystore, FoundingStage, Keystore, LogStore, OpenError, Owner,
     Snapshots, Store, StoreId, StoreKeys,
@@ -202,6 +204,7 @@ impl PeerListener {
             if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys) }
         });
         let store = opened.await?;
+        self.write_if_lost(&cluster, &store);
         let record = store.log.record().clone();
         proving::begin_start(&self.links, &cluster.facts, &cluster.keys, record, &self.failure).await?;
         if let Some(founder) = &mut cluster.founder {
@@ -215,6 +218,27 @@ impl PeerListener {
             }
         }
         Ok(StoredNode { listener: self, cluster, store })
+    }
+
+    /// Makes a lost `cluster.id` again from the keystore, whose tag holds. Without such a keystore, this waits until the node
+    /// takes part: what it has read of its cluster may be forged, and must not get a tag.
+    fn write_if_lost(&self, known: &KnownCluster, store: &Store) {
+        let mut file = self.local.file.lock();
+        let (FoundKeystore::Whole(keystore) | FoundKeystore::Rebuilt { keystore, .. }, None) =
+            (&store.keystore, file.facts())
+        else {
+            return;
+        };
+        let Some(cluster) = keystore.view().cluster() else { return };
+        let facts = ClusterFacts {
+            cluster: ClusterState { time_ns: 0, ..ClusterState::clone(&cluster) },
+            membership: keystore.membership().clone(),
+            ..known.facts.clone()
+        };
+        match file.write(facts, &known.keys.integrity) {
+            Ok(()) => tracing::info!("the node made cluster.id again from its keystore"),
+            Err(error) => tracing::warn!(%error, "{}", cluster_file::CANNOT_WRITE),
+        }
     }
 
     fn founding(&self) -> FoundingTask<'_> {

@@ -29,6 +29,8 @@ const LEVEL: &str = "LEVEL";
 const OPENING: &str = "OPENING";
 /// A note that what this node has applied differs from what the other nodes have.
 const WRONG: &str = "WRONG";
+/// The sled folder that was set aside last.
+const ASIDE: &str = "damaged";
 /// In a sled folder: the applied position that the last sync made durable.
 const DURABLE: &str = "DURABLE";
 /// What a message about the level calls this folder.
@@ -166,7 +168,7 @@ impl Folders {
             Err(ReadError::Damaged(_)) => self.numbers()?.last().map(|newest| self.root.join(folder_name(*newest))),
             Err(other) => return Err(other.into()),
         };
-        let aside = self.root.join("damaged");
+        let aside = self.root.join(ASIDE);
         remove_folder_if_there(&aside)?;
         if let Some(from) = from
             && is_there(&from)?
@@ -176,6 +178,15 @@ impl Folders {
         remove_if_there(&self.root.join(CURRENT))?;
         self.clear_opening_mark()?;
         Ok(Some(aside))
+    }
+
+    /// The folder that was set aside last, if there is one.
+    ///
+    /// # Errors
+    /// The file system failed.
+    pub(super) fn aside(&self) -> Result<Option<PathBuf>, ReadError> {
+        let aside = self.root.join(ASIDE);
+        Ok(is_there(&aside)?.then_some(aside))
     }
 
     /// The name of the folder in use.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is checked. The node believes the facts only once its root key opens the wraps in them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
@@ -15,26 +15,33 @@ use super::snapshot_reader::read_entry;
 use super::{Owner, Snapshots};
 use crate::state::ClusterState;
 
-/// The facts in the keystore, or else in the newest snapshot. `None` when neither has any.
+/// The facts in the keystore, or else in the newest snapshot, or else in the keystore that was set aside last. `None` when
+/// none of them has any.
 ///
 /// # Errors
 /// The file system refused, or another version of Keyraft must read the data folder.
 pub fn stored_facts(dir: &Path) -> Result<Option<ClusterFacts>, ReadError> {
-    let keystore = dir.join("keystore");
-    if keystore.is_dir()
-        && let Some(facts) = undamaged(in_keystore(&Folders::new(&keystore).map_err(ReadError::Io)?))?
+    let (keystore, snapshots) = (dir.join("keystore"), dir.join("snapshots"));
+    let folders = keystore.is_dir().then(|| Folders::new(&keystore)).transpose().map_err(ReadError::Io)?;
+    if let Some(folders) = &folders
+        && let Some(facts) = undamaged(in_keystore(folders, folders.find_current()))?
     {
         return Ok(Some(facts));
     }
-    let snapshots = dir.join("snapshots");
-    if !snapshots.is_dir() {
-        return Ok(None);
+    if snapshots.is_dir()
+        && let Some(facts) = undamaged(in_snapshot(dir, &snapshots))?
+    {
+        return Ok(Some(facts));
     }
-    undamaged(in_snapshot(dir, &snapshots))
+    // A node that waits for a snapshot of a peer has set its keystore aside, and has no other yet.
+    folders.map_or(Ok(None), |folders| undamaged(in_keystore(&folders, folders.aside())))
 }
 
-fn in_keystore(folders: &Folders) -> Result<Option<ClusterFacts>, ReadError> {
-    let Some(path) = folders.find_current()? else { return Ok(None) };
+fn in_keystore(
+    folders: &Folders,
+    found: Result<Option<PathBuf>, ReadError>,
+) -> Result<Option<ClusterFacts>, ReadError> {
+    let Some(path) = found? else { return Ok(None) };
     folders.mark_opening()?;
     let read = OpenFolder::open(path).and_then(|folder| {
         let value = |key| Ok::<_, ReadError>(folder.db.get(key)?.map(|value| Bytes::copy_from_slice(&value)));

@@ -6,6 +6,7 @@ use keyraft::kms::open_cluster;
 use keyraft::store::ClusterFile;
 
 use super::three_nodes;
+use super::waiting::wait_until_waiting_for;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_or_damaged_cluster_file_is_made_again() {
@@ -58,6 +59,29 @@ async fn a_cluster_file_of_another_data_folder_ends_the_start_and_stays_as_it_is
     fs::remove_file(&path).expect("the file is there");
     cluster.start_nodes(&[node]).await;
     user.assert_decrypts(node, &keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+/// What the node reads in a keystore that it cannot use may be forged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_cluster_file_is_made_again_only_from_a_keystore_that_the_node_uses() {
+    let mut cluster = three_nodes().await;
+    let keys = cluster.admin().create_many("before", 3).await;
+    let (node, data) = (0, cluster.data(0).to_owned());
+    let path = data.join("cluster.id");
+    cluster.stop_all().await;
+    fs::remove_file(&path).expect("a node that stopped has the file");
+    fs::write(data.join("keystore/WRONG"), "").expect("the folder is writable");
+    // The second start has neither the file nor a keystore.
+    for _ in 0..2 {
+        cluster.begin_nodes(&[node]).await;
+        wait_until_waiting_for(&cluster, node, &["a snapshot, but node-2"]).await;
+        assert!(!path.exists(), "the keystore of a peer will say what is right");
+        cluster.kill(node).await;
+    }
+    cluster.start_all().await;
+    cluster.admin().assert_decrypts(node, &keys).await;
+    assert!(path.exists());
     cluster.assert_equal_digests().await;
 }
 
