@@ -174,7 +174,7 @@ pub enum Error {
 }
 
 const EXIT_FAILED: u8 = 1;
-/// Wrong usage, settings or input.
+/// Wrong usage, settings or input, or a node that needs somebody before it can start.
 pub const EXIT_USAGE: u8 = 2;
 const EXIT_UNAVAILABLE: u8 = 3;
 const EXIT_NOT_PERMITTED: u8 = 4;
@@ -286,8 +286,8 @@ impl Error {
             | Self::Config(_)
             | Self::Faulty(_)
             | Self::Dev(DevError::Borrowed(_) | DevError::Unread { .. })
-            | Self::Node(node::RunError::Config(_)) => EXIT_USAGE,
-            Self::Node(node::RunError::Node { error, .. }) if error.is_of_files() => EXIT_USAGE,
+            | Self::Node(node::RunError::Config(_) | node::RunError::Log(_)) => EXIT_USAGE,
+            Self::Node(node::RunError::Node { error, .. }) if error.is_lasting() => EXIT_USAGE,
             Self::Load(client::load::LoadError::NoAnswer { .. }) => EXIT_UNAVAILABLE,
             Self::Differs => EXIT_DIFFERS,
             _ => EXIT_FAILED,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::raft::StartError;
+use crate::raft::{StartError, StopReason};
 use crate::tls::{PeerKeyError, SettingError};
 
 /// Why a node cannot run, or has ended.
@@ -46,9 +46,10 @@ pub enum NodeError {
     /// The system refused something else.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// An invariant broke, or the disk failed: going on could lose or leak a key.
+    /// An invariant broke, the disk failed, or the data folder is not what the node wrote: going on could lose or leak a
+    /// key.
     #[error("{0}")]
-    Failed(String),
+    Failed(StopReason),
     /// The node cannot write its audit trail any more.
     #[error("the node cannot write its audit trail: {0}")]
     Audit(#[source] io::Error),
@@ -58,9 +59,18 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Whether the configuration names something that the node cannot use, so that a restart alone does not help.
+    /// Whether the configuration names something that the node cannot use.
     pub fn is_of_files(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::File { .. })
+    }
+
+    /// Whether a restart alone does not help: somebody must act first.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Start(error) => error.is_lasting(),
+            Self::Failed(reason) => reason.is_lasting,
+            _ => self.is_of_files(),
+        }
     }
 
     /// Whether the error is about one setting of the configuration file.

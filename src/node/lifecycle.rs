@@ -57,6 +57,11 @@ impl Lifecycle {
             reason = parts.failure.reported() => Err(NodeError::Failed(reason)),
             error = audit_failed(audit_writer.as_mut()) => Err(NodeError::Audit(error)),
         };
+        let result = result.map_err(|error| match (error, parts.failure.now()) {
+            // openraft does not start on a log that it cannot read. The report says why.
+            (NodeError::Start(_), Some(reason)) => NodeError::Failed(reason),
+            (error, _) => error,
+        });
         // A node that fails has answered requests too, and their records must not be lost.
         if !matches!(result, Err(NodeError::Audit(_)))
             && let Some(writer) = audit_writer

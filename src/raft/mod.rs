@@ -24,7 +24,7 @@ mod tasks;
 mod watch;
 
 pub use cluster::Cluster;
-pub use failure::Failure;
+pub use failure::{Failure, StopReason};
 pub use forwarding::writes::WriteError;
 pub use integrity::comparison::Comparison;
 pub use joining::document::FirstCommandRefused;

@@ -75,6 +75,17 @@ pub enum StartError {
     Consensus(String),
 }
 
+impl StartError {
+    /// Whether a restart alone does not help: somebody must act first.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Store { error, .. } => error.is_lasting(),
+            Self::FirstCommand(_) | Self::Document { .. } => true,
+            Self::Listen { .. } | Self::Io(_) | Self::Consensus(_) => false,
+        }
+    }
+}
+
 /// A node that listens on its peer port. It neither votes nor appends.
 pub struct PeerListener {
     pub(super) config: ClusterConfig,

@@ -239,8 +239,7 @@ fn decode_owner(note: &[u8]) -> Result<Owner, ReadError> {
     Owner::decode(owner).ok_or_else(damaged)
 }
 
-fn chain_maker(owner: Owner, keys: &StoreKeys, key_version: u32) -> io::Result<ChainMaker> {
-    let missing = || io::Error::other(format!("the cluster has no integrity key of version {key_version}"));
-    let key = keys.integrity.chain(key_version).ok_or_else(missing)?.clone();
+fn chain_maker(owner: Owner, keys: &StoreKeys, key_version: u32) -> Result<ChainMaker, Damage> {
+    let key = keys.integrity.chain(key_version).ok_or(Damage::UnknownKey { version: key_version })?.clone();
     Ok(ChainMaker { key, key_version, store: owner.store_id, incarnation: keys.incarnation.0 })
 }

@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::Owner;
+use super::damage::Damage;
 use super::forged::Forged;
 use super::level::UnreadableLevel;
 use super::read_error::ReadError;
@@ -15,6 +16,9 @@ pub enum LogOpenError {
     /// The file system refused.
     #[error(transparent)]
     Io(io::Error),
+    /// They are damaged, or tagged with a key that this node does not have.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
     /// Another version of Keyraft must read them.
     #[error(transparent)]
     Level(#[from] UnreadableLevel),
@@ -47,7 +51,8 @@ impl From<ReadError> for LogOpenError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Level(error) => Self::Level(error),
-            other => io::Error::from(other).into(),
+            ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Io(error) => error.into(),
         }
     }
 }

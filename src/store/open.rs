@@ -55,6 +55,9 @@ pub enum OpenError {
     /// The file system refused, or a file is damaged.
     #[error("{}", io_text(.0))]
     Io(#[from] io::Error),
+    /// A part of it is damaged that the node cannot make again.
+    #[error("{}", damage_text(.0))]
+    Damaged(#[from] Damage),
     /// Another version of Keyraft must read it.
     #[error(transparent)]
     Level(#[from] UnreadableLevel),
@@ -104,12 +107,31 @@ pub enum OpenError {
     LogWithoutRecord,
 }
 
+impl OpenError {
+    /// Whether a restart alone does not help: somebody must act first.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::ClusterFile(ClusterFileError::Io(error)) => is_damage(error),
+            Self::InUse => false,
+            Self::Damaged(_)
+            | Self::Level(_)
+            | Self::KeystoreWithoutLog
+            | Self::ClusterUnknown
+            | Self::NothingBesideDamage
+            | Self::ClusterFile(_)
+            | Self::Forged(_)
+            | Self::LogWithoutRecord => true,
+        }
+    }
+}
+
 impl From<LogOpenError> for OpenError {
     fn from(error: LogOpenError) -> Self {
         match error {
             // Another process holds the lock on the log's folder.
             LogOpenError::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Self::InUse,
             LogOpenError::Io(error) => Self::Io(error),
+            LogOpenError::Damaged(damage) => Self::Damaged(damage),
             LogOpenError::Level(error) => Self::Level(error),
             LogOpenError::Forged(forged) => Self::Forged(forged),
             LogOpenError::Foreign { file, folder } => {
@@ -125,7 +147,8 @@ impl From<ReadError> for OpenError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Level(error) => Self::Level(error),
-            other => Self::Io(other.into()),
+            ReadError::Damaged(damage) => Self::Damaged(damage),
+            ReadError::Io(error) => Self::Io(error),
         }
     }
 }
@@ -312,18 +335,31 @@ fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenE
 fn io_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "its disk is full: give it room, and start the node again".to_owned(),
-        io::ErrorKind::InvalidData => format!("a file in it is damaged: {error}. {KEEP_FOLDER}"),
         io::ErrorKind::PermissionDenied => format!(
             "this process may not read and write all files in it ({error}): make the user that runs the node the owner of the \
              folder and of everything in it"
         ),
+        _ if is_damage(error) => format!("a file in it is damaged: {error}. {KEEP_FOLDER}"),
         _ => format!("it cannot be opened: {error}"),
+    }
+}
+
+/// Whether the bytes of a file make no sense. raft-log reports a wrong checksum like this.
+fn is_damage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}
+
+fn damage_text(damage: &Damage) -> String {
+    match damage {
+        Damage::UnknownKey { .. } => format!("it cannot be opened: {damage}"),
+        _ => format!("a file in it is damaged: {damage}. {KEEP_FOLDER}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Forgery;
 
     #[test]
     fn a_full_disk_is_called_full_and_not_damaged() {
@@ -335,5 +371,34 @@ mod tests {
             damaged.starts_with("a file in it is damaged: crc32 checksum mismatch. Keep the data folder"),
             "{damaged}"
         );
+        let unknown_key = OpenError::from(Damage::UnknownKey { version: 2 }).to_string();
+        assert!(
+            unknown_key.starts_with("it cannot be opened: it names version 2") && !unknown_key.contains(KEEP_FOLDER)
+        );
+        let note = OpenError::from(Damage::Unreadable("the note in the log cannot be read".to_owned())).to_string();
+        assert!(note.ends_with(KEEP_FOLDER), "{note}");
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_not_lasting() {
+        let io = |kind: io::ErrorKind| OpenError::from(io::Error::from(kind));
+        let passing = [
+            io(io::ErrorKind::StorageFull),
+            io(io::ErrorKind::PermissionDenied),
+            io(io::ErrorKind::NotFound),
+            OpenError::InUse,
+            ClusterFileError::from(io::Error::from_raw_os_error(5)).into(),
+        ];
+        let lasting = [
+            io(io::ErrorKind::InvalidData),
+            Damage::UnknownKey { version: 2 }.into(),
+            OpenError::ClusterUnknown,
+            OpenError::KeystoreWithoutLog,
+            Forged(Forgery::End).into(),
+            UnreadableLevel::Format { what: "x", format: 2, known: 1 }.into(),
+            ClusterFileError::from(UnreadableLevel::Format { what: "x", format: 2, known: 1 }).into(),
+        ];
+        assert!(passing.iter().all(|error| !error.is_lasting()), "{passing:?}");
+        assert!(lasting.iter().all(OpenError::is_lasting), "{lasting:?}");
     }
 }

@@ -286,6 +286,23 @@ fn a_data_folder_and_an_audit_file_that_cannot_be_used_are_named() {
 }
 
 #[test]
+fn a_data_folder_that_needs_somebody_ends_the_start_with_2() {
+    let node = Prepared::new();
+    let data = &node.config.cluster.data;
+    // This start makes the key for peers, which the next ones must find.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound");
+    node.start(|config| config.address = address).says(1, "address", &["in use"]);
+    fs::create_dir_all(data.join("log")).expect("the folder is writable");
+    fs::write(data.join("log/x"), "x").expect("the folder is writable");
+    node.start(|_| {}).says(2, "cluster.data", &["says which cluster they belong to", "Delete nothing"]);
+    fs::remove_dir_all(data.join("log")).expect("the folder is writable");
+    fs::write(data.join("cluster.id"), vec![7; 32_768]).expect("the folder is writable");
+    let words = ["nothing beside it says whose folder this is", "name an empty folder instead"];
+    node.start(|_| {}).says(2, "cluster.data", &words);
+}
+
+#[test]
 fn an_address_that_the_node_cannot_listen_on_is_named() {
     let node = Prepared::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");

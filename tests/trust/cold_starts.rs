@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::assert_serve;
 use super::data_folder::{self, Copied, sled_folder, snapshots};
 use super::slots::{CLUSTER_ID, NODE_RECORD};
 use super::support::processes::Processes;
 use super::support::status;
 use super::support::user::DataKey;
+use super::{LASTING, assert_serve};
 
 /// What becomes of the node.
 enum Outcome {
@@ -83,7 +83,7 @@ impl Stopped {
             }
             Waits(words) => status::wait_for_words(&data, words).await,
             Ends(words) => {
-                assert!(!self.processes.ended(number).await.success(), "{name}");
+                assert_eq!(self.processes.ended(number).await.code(), Some(LASTING), "{name}");
                 self.assert_logged(number, before, words);
             }
         }

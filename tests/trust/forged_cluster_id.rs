@@ -9,7 +9,7 @@ use super::slots::CLUSTER_ID;
 use super::support::status;
 use super::wire::store::ClusterFile;
 use super::wire::{peer, state};
-use super::{assert_serve, three_nodes};
+use super::{LASTING, assert_serve, three_nodes};
 
 type Change = fn(&mut ClusterFile);
 
@@ -78,7 +78,11 @@ async fn the_cluster_id_of_another_node_is_refused() {
     status::wait_for_state(&processes.data(1), "serving").await;
     processes.begin(2);
     let how = processes.ended(2).await;
-    assert!(!how.success() && processes.has_logged(2, &["belongs to node"]), "{how}\n{}", processes.log(2));
+    assert!(
+        how.code() == Some(LASTING) && processes.has_logged(2, &["belongs to node"]),
+        "{how}\n{}",
+        processes.log(2)
+    );
     assert_serve(&processes, &[0, 1], &keys, "during").await;
     whole.put_back(&data);
     processes.start_all().await;

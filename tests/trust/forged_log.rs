@@ -17,7 +17,7 @@ use super::support::processes::Processes;
 use super::support::status;
 use super::support::user::DataKey;
 use super::wire::store::TaggedRecord;
-use super::{assert_serve, three_nodes};
+use super::{LASTING, assert_serve, three_nodes};
 
 /// The bytes of a stored payload before those of the entry: format, length and tag.
 const FRAME_BYTES: usize = 1 + 4 + 16;
@@ -109,7 +109,11 @@ async fn assert_refused(processes: &mut Processes, number: usize, found: &str) {
     processes.begin(number);
     let how = processes.ended(number).await;
     let words = [found, "Keep the data folder as it is", "Leave this node stopped"];
-    assert!(!how.success() && processes.has_logged(number, &words), "{found}: {how}\n{}", processes.log(number));
+    assert!(
+        how.code() == Some(LASTING) && processes.has_logged(number, &words),
+        "{found}: {how}\n{}",
+        processes.log(number)
+    );
 }
 
 /// Three nodes, of which node 3 was killed when its keystore had much less than its log, which says that it is committed.
@@ -177,7 +181,8 @@ async fn the_log_of_another_node_is_refused() {
     processes.begin(2);
     let how = processes.ended(2).await;
     assert!(
-        !how.success() && processes.has_logged(2, &["the log and the keystore beside it belong to node 2"]),
+        how.code() == Some(LASTING)
+            && processes.has_logged(2, &["the log and the keystore beside it belong to node 2"]),
         "{how}\n{}",
         processes.log(2)
     );

@@ -27,6 +27,9 @@ mod wire;
 use support::processes::Processes;
 use support::user::DataKey;
 
+/// The exit code of a node that somebody must look at before it starts again (docs/command-line.md, "Exit codes").
+const LASTING: i32 = 2;
+
 /// Three nodes that serve, and data keys that the tests try to open later.
 async fn three_nodes() -> (Processes, Vec<DataKey>) {
     let processes = Processes::start().await;

@@ -4,7 +4,7 @@
 use super::data_folder::Copied;
 use super::support::processes::Processes;
 use super::support::status;
-use super::{assert_serve, three_nodes};
+use super::{LASTING, assert_serve, three_nodes};
 
 const KEYS: usize = 50;
 
@@ -15,7 +15,7 @@ fn words(peer: &str, node: &str) -> [String; 3] {
 
 async fn assert_ends(processes: &mut Processes, number: usize, peers: &[usize]) {
     let how = processes.ended(number).await;
-    assert!(!how.success(), "{how}");
+    assert_eq!(how.code(), Some(LASTING), "{how}");
     let node = format!("node-{}", number + 1);
     let noticed = async || {
         let by = |peer: &&usize| {

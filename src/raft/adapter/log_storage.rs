@@ -35,7 +35,7 @@ impl LogStorage {
         self.log.read(range).inspect_err(|error| {
             // openraft would end without this text, as after any failure of the disk.
             if let Some(forged) = Forged::cause_of(error) {
-                self.failure.report(&forged.to_string());
+                self.failure.report_lasting(&forged.to_string());
             }
         })
     }

@@ -157,12 +157,11 @@ impl Round {
 
 /// Notes that the state of this node is wrong, and stops the node. The next start takes the state of another node.
 pub(in crate::raft) fn report_wrong_state(checkpoint: &KeystoreCheckpoint, failure: &Failure, reason: &str) {
-    let next = match checkpoint.mark_wrong() {
-        Ok(()) => "the next start rebuilds the keystore from another node".to_owned(),
-        Err(error) => format!(
-            "this node cannot note that in its data folder ({error}): before the next start, move the folders 'keystore' \
-             and 'snapshots' out of it, but leave 'log' there"
-        ),
-    };
-    failure.report(&format!("{reason}; {next}"));
+    match checkpoint.mark_wrong() {
+        Ok(()) => failure.report(&format!("{reason}; the next start rebuilds the keystore from another node")),
+        Err(error) => failure.report_lasting(&format!(
+            "{reason}; this node cannot note that in its data folder ({error}): before the next start, move the folders \
+             'keystore' and 'snapshots' out of it, but leave 'log' there"
+        )),
+    }
 }

@@ -37,7 +37,8 @@ impl FirstCommand {
                     && !lets_begin(&outcome)
                 {
                     let outcome = outcome.number();
-                    self.failure.report(&format!("the cluster refused its first command, with outcome {outcome}"));
+                    let reason = format!("the cluster refused its first command, with outcome {outcome}");
+                    self.failure.report_lasting(&reason);
                     return;
                 }
             }

@@ -310,7 +310,7 @@ fn readable_append(
     append_request_from(request).map_err(|error| {
         let leads = vote.is_some_and(|vote| vote >= Metrics::of(raft).now().vote);
         match error {
-            EntryError::LevelAbove(_) if leads => failure.report(&error.to_string()),
+            EntryError::LevelAbove(_) if leads => failure.report_lasting(&error.to_string()),
             EntryError::LevelAbove(_) | EntryError::Damaged => {
                 tracing::error!(%error, "a peer sent entries that this node refuses to append");
             }

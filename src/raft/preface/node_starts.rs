@@ -59,7 +59,7 @@ impl NodeStarts {
 
     /// Ends this node, whose data folder is a copy.
     pub(super) fn report_copy(&self, reason: &str) {
-        self.failure.report(reason);
+        self.failure.report_lasting(reason);
     }
 
     /// Writes to the record. An exchange that runs out of time does not end the write, so that the next one finds it done.

@@ -144,7 +144,7 @@ impl TestNode {
     }
 
     fn has_failed(&self) -> Option<String> {
-        futures::FutureExt::now_or_never(self.failure.reported())
+        self.failure.now().map(|reason| reason.text)
     }
 }
 
@@ -297,6 +297,7 @@ async fn a_node_on_an_older_copy_of_its_folder_ends_whichever_end_it_is() {
         let (at_node, at_peer) = if copy_connects { (at_connector, at_acceptor) } else { (at_acceptor, at_connector) };
         assert!(refused(&at_node, &at_peer, RefusalCode::OwnCopy), "{at_node:?} {at_peer:?}");
         assert!(node.has_failed().is_some_and(|why| why.starts_with("n1 ends: n2 noted start 1-")));
+        assert!(node.failure.now().is_some_and(|reason| reason.is_lasting));
         assert_eq!(peer.has_failed(), None, "nobody ends because another node says so");
     }
 }
