@@ -33,6 +33,7 @@ impl ClusterStatus {
             standing,
             lease_until_ns: cluster.lease_until_ns(),
             fences: cluster.fence_figures(),
+            disputes: cluster.disputes(),
             audit_key: None,
             raft: cluster.status(),
             storage: StorageFigures::default(),

@@ -53,6 +53,8 @@ pub struct ClusterStatus {
     pub lease_until_ns: i64,
     /// How many revocations this node has waited for, and for how long.
     pub fences: FenceFigures,
+    /// How often its state was disputed since it started.
+    pub disputes: u64,
     /// The key that checks the signatures in this node's audit file, in hexadecimal. A sealed node does not have it.
     pub audit_key: Option<String>,
     /// Consensus.

@@ -139,6 +139,11 @@ impl Cluster {
         self.dispute.is_open()
     }
 
+    /// How often this has been so since this node started.
+    pub fn disputes(&self) -> u64 {
+        self.dispute.count()
+    }
+
     /// Whether this node leads.
     pub fn leads(&self) -> bool {
         self.leadership.leader() == Leader::Here

@@ -26,6 +26,8 @@ pub struct ClusterFigures {
     pub applied: u64,
     /// Commands that this node applied and could not read, since it started.
     pub malformed: u64,
+    /// How often this node answered no client because its state was disputed, since it started.
+    pub disputes: u64,
     /// How far each peer lags. Only the leader knows.
     pub lags: Vec<PeerLag>,
     /// Keys that the node holds.
@@ -101,7 +103,11 @@ impl ClusterFamilies {
         )?;
         gauge(out, "keyraft_raft_applied_index", "Index of the last entry that this node applied.", f.applied)?;
         let help = "Commands in the log that this node could not read, or found invalid, and skipped.";
-        counter(out, "keyraft_raft_malformed_commands_total", help, f.malformed)
+        counter(out, "keyraft_raft_malformed_commands_total", help, f.malformed)?;
+        // A gauge would never show it: a node with a disputed state answers no scrape.
+        let help = "How often this node closed its listener because its state differed from another node's, and too few \
+                    nodes answered to say which one was right.";
+        counter(out, "keyraft_raft_disputes_total", help, f.disputes)
     }
 
     fn lags(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -198,6 +204,7 @@ mod tests {
             committed: 29,
             applied: 28,
             malformed: 4,
+            disputes: 2,
             lags: lags.into(),
             keys: 5,
             fsyncs: 6,
@@ -220,6 +227,7 @@ mod tests {
             ("keyraft_raft_committed_index", 29.0),
             ("keyraft_raft_applied_index", 28.0),
             ("keyraft_raft_malformed_commands_total", 4.0),
+            ("keyraft_raft_disputes_total", 2.0),
             (r#"keyraft_raft_peer_lag_entries{peer="node-2"}"#, 0.0),
             (r#"keyraft_raft_peer_lag_entries{peer="node-3"}"#, 17.0),
             ("keyraft_lease_held", 1.0),

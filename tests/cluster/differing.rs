@@ -87,6 +87,8 @@ async fn two_nodes_that_differ_answer_nobody_until_a_third_decides() {
     for other in [0, 2] {
         cluster.admin().assert_decrypts(other, &keys).await;
     }
+    let disputes = cluster.admin().metric(2, "keyraft_raft_disputes_total").await;
+    assert!(disputes >= 1.0, "it shows afterwards that the node answered nobody: {disputes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
