@@ -1,6 +1,7 @@
 //! Nodes whose states differ: one that differs from two others takes their state, and two without a third answer nobody.
 
 use std::fs;
+use std::time::Duration;
 
 use super::three_nodes;
 use crate::support::cluster::TestCluster;
@@ -17,6 +18,36 @@ async fn a_node_that_differs_from_two_others_takes_their_state() {
     let node = cluster.follower().await;
     alter(&mut cluster, node, 1).await;
     assert_takes_the_state_of_others(&mut cluster, node, &keys).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_differs_from_two_others_ends_and_they_go_on() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("key", 10).await;
+    let (node, others) = (0, [1, 2]);
+    cluster.stop_all().await;
+    // The node with the wrong state campaigns long before the others do.
+    for other in others {
+        let timing = &mut cluster.config_mut(other).cluster.timing;
+        (timing.election_min, timing.election_max) = (Duration::from_secs(3), Duration::from_secs(5));
+    }
+    stored::alter_record(cluster.data(node), &cluster.certificates().file("root.key"), "key-3", 1);
+    cluster.begin_nodes(&[0, 1, 2]).await;
+    cluster
+        .wait_for("the wrong node to lead", async || {
+            let followers = others.map(|other| cluster.local_status(other));
+            let seen = futures::future::try_join_all(followers).await.ok()?;
+            seen.iter().all(|status| status["leader"] == node + 1).then_some(())
+        })
+        .await;
+    assert_ends(&mut cluster, node).await;
+    for other in others {
+        cluster.wait_until_serving(other).await;
+        user.assert_decrypts(other, &keys).await;
+        user.create_through(other, &format!("without-{other}")).await;
+    }
+    assert_rebuilds(&mut cluster, node, &keys).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,8 +90,7 @@ async fn a_node_that_differs_takes_the_state_of_others_under_load() {
     });
     let writers: Vec<_> = writers.collect();
     alter(&mut cluster, node, 1).await;
-    let ended = cluster.ended(node).await.to_string();
-    assert!(ended.contains("the next start rebuilds the keystore from another node"), "{ended}");
+    assert_ends(&mut cluster, node).await;
     cluster.start_nodes(&[node]).await;
     stop.send_replace(true);
     for writer in writers {
@@ -114,8 +144,18 @@ async fn alter(cluster: &mut TestCluster, node: usize, bit: u8) {
 }
 
 async fn assert_takes_the_state_of_others(cluster: &mut TestCluster, node: usize, keys: &[DataKey]) {
-    let ended = cluster.ended(node).await.to_string();
-    assert!(ended.contains("the next start rebuilds the keystore from another node"), "{ended}");
+    assert_ends(cluster, node).await;
+    assert_rebuilds(cluster, node, keys).await;
+}
+
+/// The node ends because it is wrong. Its next start helps, so systemd should start it again.
+async fn assert_ends(cluster: &mut TestCluster, node: usize) {
+    let ended = cluster.ended(node).await;
+    let says = ended.to_string().contains("the next start rebuilds the keystore from another node");
+    assert!(says && !ended.is_lasting(), "{ended}");
+}
+
+async fn assert_rebuilds(cluster: &mut TestCluster, node: usize, keys: &[DataKey]) {
     cluster.start_nodes(&[node]).await;
     cluster.admin().assert_decrypts(node, keys).await;
     cluster.assert_equal_digests().await;
