@@ -63,12 +63,16 @@ impl Lifecycle {
             (error, _) => error,
         });
         // A node that fails has answered requests too, and their records must not be lost.
-        if !matches!(result, Err(NodeError::Audit(_)))
-            && let Some(writer) = audit_writer
-            && let Err(error) = writer.stop(AUDIT_TIMEOUT).await
-        {
-            tracing::error!(%error, "the node ends, but not all of its audit records were written");
-        }
+        let writer = audit_writer.filter(|_| !matches!(result, Err(NodeError::Audit(_))));
+        let leaving = async {
+            // A node that must not go on does not vote until its records are written.
+            if result.is_err() {
+                self.consensus.end().await;
+            }
+        };
+        tokio::join!(write_last_records(writer), leaving);
+        // They hold files of consensus, which must be closed when the node starts again in this process.
+        self.tasks.shutdown().await;
         result
     }
 
@@ -126,6 +130,14 @@ impl Lifecycle {
         if let Some(cluster) = phase.cluster() {
             cluster.stop().await;
         }
+    }
+}
+
+async fn write_last_records(writer: Option<AuditWriter>) {
+    if let Some(writer) = writer
+        && let Err(error) = writer.stop(AUDIT_TIMEOUT).await
+    {
+        tracing::error!(%error, "the node ends, but not all of its audit records were written");
     }
 }
 
