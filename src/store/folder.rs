@@ -3,14 +3,18 @@
 //! `LEVEL` notes the level at which all of this is written. It is read before anything else here, and written before
 //! anything of a higher level.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::damage::Damage;
 use super::entries::APPLIED;
-use super::files::{check_folder, make_private_file, make_private_folder, read_file, remove_if_there, replace_file};
+use super::files::{
+    check_folder, make_private_file, make_private_folder, open_file, read_file, remove_if_there, replace_file,
+};
 use super::level::WrittenLevel;
 use super::level_note;
 use super::read_error::ReadError;
@@ -35,6 +39,9 @@ const ASIDE: &str = "damaged";
 const DURABLE: &str = "DURABLE";
 /// What a message about the level calls this folder.
 const KEYSTORE: &str = "the keystore";
+/// How long an opening waits for handles of this process that have yet to close the folder, and how often it looks.
+const CLOSING: Duration = Duration::from_secs(5);
+const CLOSING_CHECK: Duration = Duration::from_millis(10);
 /// A folder whose opening was cut short this often counts as damaged, because it may crash the process each time.
 const OPENINGS_CUT_SHORT: u32 = 2;
 
@@ -246,6 +253,7 @@ impl OpenFolder {
 /// Opens a sled folder. A damaged one can make sled panic. The panic is returned as damage and does not end the node.
 fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
     check_folder(path)?;
+    wait_until_closed(&path.join("db"), CLOSING).map_err(ReadError::Io)?;
     let config = sled::Config::new()
         .path(path)
         .segment_size(SEGMENT_BYTES)
@@ -255,6 +263,23 @@ fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => Ok(opened?),
         Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned()).into()),
+    }
+}
+
+/// Waits until no handle has this file of sled open. sled's own threads may keep theirs a little longer than the last user.
+/// To sled, a file that is open elsewhere is an error like many others, and would count as damage.
+fn wait_until_closed(file: &Path, patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    let file = match open_file(file, File::options().read(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::park_timeout(CLOSING_CHECK),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -148,6 +148,8 @@ impl From<ReadError> for OpenError {
         match error {
             ReadError::Level(error) => Self::Level(error),
             ReadError::Damaged(damage) => Self::Damaged(damage),
+            // Another user of this process still has the sled folder open.
+            ReadError::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Self::InUse,
             ReadError::Io(error) => Self::Io(error),
         }
     }

@@ -115,6 +115,7 @@ async fn two_nodes_that_differ_answer_nobody_until_a_third_decides() {
     cluster.begin_nodes(&[third]).await;
     assert_takes_the_state_of_others(&mut cluster, node, &keys).await;
     for other in [0, 2] {
+        cluster.wait_until_serving(other).await;
         cluster.admin().assert_decrypts(other, &keys).await;
     }
     let disputes = cluster.admin().metric(2, "keyraft_raft_disputes_total").await;

@@ -205,6 +205,21 @@ fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
     whole(open_again(dir.path()).unwrap().keystore);
 }
 
+/// sled's own threads may close the folder later than its last user, above all on a busy machine.
+#[test]
+fn a_keystore_that_is_still_being_closed_is_not_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.checkpoint().run().unwrap();
+    log.close();
+    let closing = std::thread::spawn(move || {
+        std::thread::park_timeout(std::time::Duration::from_millis(300));
+        drop(keystore);
+    });
+    whole(open_again(dir.path()).unwrap().keystore);
+    closing.join().unwrap();
+}
+
 #[test]
 fn a_wrong_state_comes_from_a_peer_and_never_from_the_nodes_own_snapshots() {
     let dir = tempfile::tempdir().unwrap();
