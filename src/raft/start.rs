@@ -155,7 +155,6 @@ impl PeerListener {
             failure: failure.clone(),
             logs: OwnLogs::new(logs),
             refusals: Arc::default(),
-            wraps: Arc::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;

@@ -1,6 +1,7 @@
 //! A sealed node takes no part in consensus, and comes back by itself when its seal opens.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use base64::Engine;
@@ -10,8 +11,10 @@ use keyraft::state::ClusterState;
 use keyraft::store::ClusterFile;
 use prost::Message;
 
+use super::peer_preface::{Answer, Impostor};
 use super::support::processes::Processes;
 use super::support::status;
+use super::wire::peer::{Purpose, WrapsRequest};
 use super::wire::state;
 use super::{assert_serve, data_folder, three_nodes};
 
@@ -67,22 +70,53 @@ fn with_other_wraps(cluster: ClusterState) -> ClusterState {
     ClusterState::decode(&message.encode_to_vec()).expect("the facts")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_wraps_do_not_open_fetches_them_from_a_peer() {
-    let (mut processes, keys) = three_nodes().await;
-    let public_key = data_folder::facts(&processes.data(2)).cluster.secrets.public_key;
+/// Stops the third node and gives it wraps that do not open, as if the ring had changed while the node was away.
+async fn stop_with_other_wraps(processes: &mut Processes) {
     processes.stop(2).await;
     for folder in ["keystore", "snapshots"] {
         fs::remove_dir_all(processes.data(2).join(folder)).expect("the folder is there");
     }
-    // As if the ring had changed while the node was away.
     let keys_of_cluster = data_folder::opened_keys(&processes.data(2), &processes.root_key()).integrity;
     let mut file = ClusterFile::open(&processes.data(2)).expect("cluster.id can be read");
     let mut facts = data_folder::facts(&processes.data(2));
     facts.cluster = with_other_wraps(facts.cluster);
     (0..2).for_each(|_| file.write(facts.clone(), &keys_of_cluster).expect("the folder is writable"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_wraps_do_not_open_fetches_them_from_a_peer() {
+    let (mut processes, keys) = three_nodes().await;
+    let public_key = data_folder::facts(&processes.data(2)).cluster.secrets.public_key;
+    stop_with_other_wraps(&mut processes).await;
     processes.start_all().await;
     assert_eq!(data_folder::facts(&processes.data(2)).cluster.secrets.public_key, public_key);
     assert_serve(&processes, &[0, 1, 2], &keys, "after").await;
     status::assert_equal_digests(&processes.data_folders()).await;
+}
+
+/// Connects with a stolen TLS key and fetches wraps, as fast as the node answers.
+async fn fetch_again_and_again(thief: &Impostor, address: SocketAddr) -> ! {
+    loop {
+        let Ok(greeted) = thief.greet(address, Purpose::Sealed).await else { continue };
+        let (connection, answer) = greeted.show(&thief.preface, Bytes::new()).await;
+        if matches!(answer, Answer::Accepted) {
+            // Another connection with the key may end this one.
+            let _ = connection.client().await.fetch_wraps(WrapsRequest::default()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_of_its_tls_key_does_not_keep_a_sealed_node_from_its_wraps() {
+    let (mut processes, keys) = three_nodes().await;
+    let thief = Impostor::of(&processes.data(2), "node-3");
+    stop_with_other_wraps(&mut processes).await;
+    let [first, second] = [0, 1].map(|number| processes.peer_address(number));
+    tokio::select! {
+        never = fetch_again_and_again(&thief, first) => never,
+        never = fetch_again_and_again(&thief, second) => never,
+        () = processes.start_all() => {}
+    }
+    assert!(processes.has_logged(2, &["opened its key ring with wraps that it fetched from a member"]));
+    assert_serve(&processes, &[0, 1, 2], &keys, "after").await;
 }

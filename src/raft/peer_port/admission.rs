@@ -36,12 +36,9 @@ struct Counts {
 pub(in crate::raft) struct ConnectionPlace {
     admission: Arc<Admission>,
     from: IpAddr,
-    handshake: Option<Handshake>,
-}
-
-#[derive(Clone, Copy)]
-struct Handshake {
+    /// Whether no peer has this address.
     is_stranger: bool,
+    in_handshake: bool,
 }
 
 /// Which limit a connection would exceed, and how high that is.
@@ -86,7 +83,7 @@ impl Admission {
         counts.handshakes += 1;
         counts.strangers += u32::from(is_stranger);
         counts.by_address.insert(from, held + 1);
-        Ok(ConnectionPlace { admission: Arc::clone(self), from, handshake: Some(Handshake { is_stranger }) })
+        Ok(ConnectionPlace { admission: Arc::clone(self), from, is_stranger, in_handshake: true })
     }
 
     /// Addresses that are not in `cluster.peers` get a quarter of the handshakes together and an eighth each. The
@@ -125,7 +122,7 @@ impl Admission {
         }
     }
 
-    fn end_handshake(&self, from: IpAddr, Handshake { is_stranger }: Handshake) {
+    fn end_handshake(&self, from: IpAddr, is_stranger: bool) {
         let mut counts = self.counts.lock();
         counts.handshakes -= 1;
         counts.strangers -= u32::from(is_stranger);
@@ -139,10 +136,15 @@ impl Admission {
 }
 
 impl ConnectionPlace {
+    /// The address at the other end, if `cluster.peers` lists it.
+    pub fn listed_address(&self) -> Option<IpAddr> {
+        (!self.is_stranger).then_some(self.from)
+    }
+
     /// Ends the handshake. The connection keeps its place.
     pub fn handshake_done(&mut self) {
-        if let Some(handshake) = self.handshake.take() {
-            self.admission.end_handshake(self.from, handshake);
+        if std::mem::take(&mut self.in_handshake) {
+            self.admission.end_handshake(self.from, self.is_stranger);
         }
     }
 }
@@ -191,8 +193,10 @@ mod tests {
         let (two, _) = fill(&admission, ip(8));
         let (none, full) = fill(&admission, ip(7));
         assert_eq!((two.len(), none.len(), full), (8, 0, Full::Strangers(16)));
+        assert_eq!(one[0].listed_address(), None);
         for peer in [1, 2] {
             let (places, full) = fill(&admission, ip(peer));
+            assert_eq!(places[0].listed_address(), Some(ip(peer)));
             assert_eq!((places.len(), full), (16, Full::Address(16)), "a peer has its share");
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,6 +29,8 @@ pub(in crate::raft) struct ConnectedPeer {
     pub purpose: Purpose,
     /// What it said about itself at the beginning, and proved.
     pub preface: Arc<Preface>,
+    /// Whether it has fetched the wraps of the key ring on this connection.
+    pub has_wraps: Arc<AtomicBool>,
 }
 
 /// A connection to the peer port, as the service sees it.

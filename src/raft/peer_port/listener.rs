@@ -119,10 +119,10 @@ impl PeerPort {
                 return self.refused(caller, &error).map(|()| None);
             }
         };
-        let stream = self.links.accepted(key, &peer, stream)?;
+        let stream = self.links.accepted(key, place.listed_address(), &peer, stream)?;
         place.handshake_done();
         let ProvenPeer { purpose, preface } = peer;
-        let peer = ConnectedPeer { key, purpose, preface: Arc::new(preface) };
+        let peer = ConnectedPeer { key, purpose, preface: Arc::new(preface), has_wraps: Arc::default() };
         Ok(Some(PeerConnection::new(stream, peer, place)))
     }
 

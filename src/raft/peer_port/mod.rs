@@ -5,4 +5,3 @@ pub(in crate::raft) mod connection;
 pub(in crate::raft) mod listener;
 pub(in crate::raft) mod refusals;
 pub(in crate::raft) mod service;
-pub(in crate::raft) mod wraps_limit;

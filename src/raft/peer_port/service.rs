@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendEr
 
 use super::connection::ConnectedPeer;
 use super::refusals::{Caller, Refusals};
-use super::wraps_limit::WrapsLimit;
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
@@ -68,7 +68,6 @@ pub(in crate::raft) struct PeerService {
     pub failure: Failure,
     pub logs: OwnLogs,
     pub refusals: Arc<Refusals>,
-    pub wraps: Arc<WrapsLimit>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -135,8 +134,9 @@ impl Peer for PeerService {
         let applied = self.running.get().and_then(|running| running.view.cluster());
         let cluster = applied.map(|cluster| ClusterState::clone(&cluster)).or_else(|| self.local.open_cluster());
         let cluster = cluster.ok_or_else(|| self.takes_no_part())?;
-        if !self.wraps.may_ask(peer.key) {
-            return Err(Status::resource_exhausted("it has just sent its wraps to the caller"));
+        // A sealed node needs one answer. A limit for each key would let a thief of that key use up the node's share.
+        if peer.has_wraps.swap(true, Ordering::Relaxed) {
+            return Err(Status::resource_exhausted("it has sent its wraps on this connection already"));
         }
         Ok(Response::new(WrapsReply { cluster: ClusterState { time_ns: 0, ..cluster }.into_stored().bytes }))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::contacts::Contacts;
 use super::dial::{DialedStream, Dialer};
-use super::open_connections::{OpenConnections, StartStream};
+use super::open_connections::{OpenConnections, SealedPlace, StartStream};
 use super::versions::PeerVersions;
 use crate::policy::Identity;
 use crate::raft::peer_port::refusals::Refusals;
@@ -73,12 +74,14 @@ impl Links {
     }
 
     /// Takes a connection from another node after the exchange of prefaces. It ends when the other node starts anew.
+    /// `listed_address` is the address of that node, if `cluster.peers` lists it.
     ///
     /// # Errors
     /// The other node has started anew meanwhile.
     pub(in crate::raft) fn accepted<S>(
         &self,
         key: Identity,
+        listed_address: Option<IpAddr>,
         peer: &ProvenPeer,
         stream: S,
     ) -> io::Result<StartStream<S>> {
@@ -88,7 +91,9 @@ impl Links {
         }
         match peer.preface.start {
             Some(start) => self.dialer.open.enter(peer.preface.store_id, start, stream),
-            None if peer.purpose == Purpose::Sealed => Ok(self.dialer.open.enter_sealed(key, stream)),
+            None if peer.purpose == Purpose::Sealed => {
+                Ok(self.dialer.open.enter_sealed(SealedPlace { key, listed_address }, stream))
+            }
             None => Ok(OpenConnections::unending(stream)),
         }
     }
@@ -270,7 +275,7 @@ mod tests {
         let links = Links::new(owner, "a", tls, HashMap::new(), ShownSeal::default());
         links.set_members(members);
         for (purpose, noted) in [(Purpose::Sealed, None), (Purpose::Member, Some(NodeVersion::own()))] {
-            links.accepted(key, &ProvenPeer { purpose, preface: preface.clone() }, ()).map(drop).unwrap();
+            links.accepted(key, None, &ProvenPeer { purpose, preface: preface.clone() }, ()).map(drop).unwrap();
             assert_eq!(links.versions().of(key), noted, "{purpose:?}");
         }
     }

@@ -1,8 +1,9 @@
 //! The open connections of each peer: those of an older start end when the peer connects with a newer one, and a sealed
-//! peer has one connection.
+//! peer has a few connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,14 +14,28 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::policy::Identity;
 use crate::store::{StartId, StoreId};
 
+/// How many connections of a sealed peer this node keeps from one place. The peer itself needs one, for one call. Somebody
+/// else with its TLS key must make this many connections faster than that call takes, to keep the peer from its answer.
+const SEALED_CONNECTIONS: usize = 8;
+
 /// The open connections of each peer.
 #[derive(Default)]
 pub(in crate::raft) struct OpenConnections {
     /// The newest start of each peer that has connected, or to which this node has connected, and what ends its
     /// connections.
     starts: Mutex<HashMap<StoreId, (StartId, CancellationToken)>>,
-    /// What ends the connection of each sealed peer, by its TLS key.
-    sealed: Mutex<HashMap<Identity, CancellationToken>>,
+    /// What ends the newest connections of each sealed peer, the oldest first.
+    sealed: Mutex<HashMap<SealedPlace, VecDeque<CancellationToken>>>,
+}
+
+/// From where a sealed peer connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::raft) struct SealedPlace {
+    /// Its TLS key.
+    pub key: Identity,
+    /// Its address. All addresses that `cluster.peers` does not list are one place, `None`, so that nobody gets more
+    /// connections by having many of them.
+    pub listed_address: Option<IpAddr>,
 }
 
 /// A connection that ends when its peer has started anew.
@@ -49,13 +64,17 @@ impl OpenConnections {
         Ok(StartStream { stream, ended: Box::pin(token.clone().cancelled_owned()) })
     }
 
-    /// Wraps a connection of a sealed member, and ends the one that it had before. Anybody with a member's TLS key and its
-    /// admission can make such a connection, so one must do.
-    pub(in crate::raft) fn enter_sealed<S>(&self, peer: Identity, stream: S) -> StartStream<S> {
-        let token = CancellationToken::new();
-        if let Some(before) = self.sealed.lock().insert(peer, token.clone()) {
-            before.cancel();
+    /// Wraps a connection of a sealed member. Beyond [`SEALED_CONNECTIONS`] from this place, it ends the oldest one.
+    /// Anybody with a member's TLS key and its admission can make such a connection, so a few must do.
+    pub(in crate::raft) fn enter_sealed<S>(&self, place: SealedPlace, stream: S) -> StartStream<S> {
+        let (token, mut sealed) = (CancellationToken::new(), self.sealed.lock());
+        let newest = sealed.entry(place).or_default();
+        if newest.len() >= SEALED_CONNECTIONS
+            && let Some(oldest) = newest.pop_front()
+        {
+            oldest.cancel();
         }
+        newest.push_back(token.clone());
         StartStream { stream, ended: Box::pin(token.cancelled_owned()) }
     }
 
@@ -107,7 +126,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StartStream<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
@@ -134,20 +153,25 @@ mod tests {
         assert_eq!(others.read_u8().await.unwrap(), b'b');
     }
 
+    /// A connection of the sealed peer with this key, and its other end.
+    fn sealed(open: &OpenConnections, key: u8, address: Option<u8>) -> (StartStream<DuplexStream>, DuplexStream) {
+        let (near, far) = duplex(64);
+        let listed_address = address.map(|last| IpAddr::from([10, 0, 0, last]));
+        let place = SealedPlace { key: Identity::from_bytes([key; Identity::LEN]), listed_address };
+        (open.enter_sealed(place, near), far)
+    }
+
     #[tokio::test]
-    async fn a_sealed_node_has_one_connection() {
-        let (open, [one, other]) = (OpenConnections::default(), [1, 2].map(|byte| Identity::from_bytes([byte; 32])));
-        let (mut first, _far) = {
-            let (near, far) = duplex(64);
-            (open.enter_sealed(one, near), far)
-        };
-        let (mut its, mut its_far) = {
-            let (near, far) = duplex(64);
-            (open.enter_sealed(other, near), far)
-        };
-        let _second = open.enter_sealed(one, ());
+    async fn a_sealed_node_keeps_its_connection_while_somebody_makes_a_few_with_its_key() {
+        let open = OpenConnections::default();
+        let (mut first, mut far) = sealed(&open, 1, Some(1));
+        let _others: Vec<_> = (1..SEALED_CONNECTIONS).map(|_| sealed(&open, 1, Some(1))).collect();
+        for elsewhere in [(1, Some(2)), (1, None), (2, Some(1))] {
+            (0..=SEALED_CONNECTIONS).for_each(|_| drop(sealed(&open, elsewhere.0, elsewhere.1)));
+        }
+        far.write_all(b"b").await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), b'b');
+        let _one_more = sealed(&open, 1, Some(1));
         assert_eq!(first.read_u8().await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
-        its_far.write_all(b"b").await.unwrap();
-        assert_eq!(its.read_u8().await.unwrap(), b'b');
     }
 }
