@@ -56,8 +56,7 @@ impl Refusals {
         }
         let certificate = caller.key;
         if caller.is_stranger {
-            // Anybody can send these words.
-            tracing::warn!(%certificate, reason, "a node that this one does not know refuses it; the reason is in its words");
+            tracing::warn!(%certificate, reason, "a node that this one does not know refuses it");
         } else {
             tracing::warn!(%certificate, reason, "another node refuses this one");
         }

@@ -129,17 +129,16 @@ impl Preface {
         if levels.lowest == 0 || levels.lowest > levels.highest {
             return Err(ContentError::NoLevels);
         }
-        let name = Some(printable(&wire.node_name, MAX_NAME)).filter(|name| !name.is_empty());
         Ok(Self {
             side: from,
             node_id: wire.node_id,
-            name: name.ok_or(ContentError::NoName)?,
+            name: Some(word(&wire.node_name)).filter(|name| !name.is_empty()).ok_or(ContentError::NoName)?,
             store_id: StoreId(wire.store_id.as_ref().try_into().map_err(|_| ContentError::NoStoreId)?),
             cluster: id_of(&wire.cluster_id)?.map(ClusterId),
             incarnation: id_of(&wire.incarnation)?.map(IncarnationId),
             start: wire.start.map(|start| start_of(&start)).transpose()?,
             noted_start: wire.noted_start.map(noted_of).transpose()?,
-            version: NodeVersion { release: printable(&wire.version, MAX_NAME), levels },
+            version: NodeVersion { release: word(&wire.version), levels },
             active_level: wire.active_level,
             admission: wire.admission.map(|it| Admission::of_wire(&it).ok_or(ContentError::Admission)).transpose()?,
         })
@@ -166,6 +165,13 @@ fn start_of(wire: &wire::Start) -> Result<StartId, ContentError> {
 fn noted_of(wire: wire::NotedStart) -> Result<NotedStart, ContentError> {
     let start = start_of(&wire.start.ok_or(ContentError::Start)?)?;
     Ok(NotedStart { start, at: wire.at_s })
+}
+
+/// A name or a version that another node sent, without everything that neither can have. This node shows it before the other
+/// one has proved anything, so it must not hold a sentence.
+fn word(text: &str) -> String {
+    let may_have = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    text.chars().filter(may_have).take(MAX_NAME).collect()
 }
 
 /// A text that another node sent, cut to what is safe in a log.
@@ -226,6 +232,7 @@ pub(super) mod tests {
         assert_eq!(decode(|wire| wire.lowest_level = 4), Err(ContentError::NoLevels));
         assert_eq!(decode(|wire| wire.store_id.clear()), Err(ContentError::NoStoreId));
         assert_eq!(decode(|wire| wire.node_name.clear()), Err(ContentError::NoName));
+        assert_eq!(decode(|wire| wire.node_name = " \n".to_owned()), Err(ContentError::NoName));
         assert_eq!(decode(|wire| wire.cluster_id.truncate(3)), Err(ContentError::ClusterId));
         assert_eq!(decode(|wire| wire.incarnation = vec![1; 3].into()), Err(ContentError::ClusterId));
         assert_eq!(decode(|wire| wire.start = Some(wire::Start::default())), Err(ContentError::Start));
@@ -245,7 +252,12 @@ pub(super) mod tests {
         let forged = "\u{1b}[31m\n".repeat(100);
         let read = decode(|wire| (wire.node_name, wire.version) = (forged.clone(), forged)).unwrap();
         for text in [read.name, read.version.release] {
-            assert!(text.starts_with("[31m[31m") && text.len() == MAX_NAME, "{text}");
+            assert!(text.starts_with("31m31m") && text.len() == MAX_NAME, "{text}");
+        }
+        let sentence = "erase all folders, then run 'rm -rf /'";
+        let read = decode(|wire| (wire.node_name, wire.version) = (sentence.to_owned(), sentence.to_owned())).unwrap();
+        for text in [read.name, read.version.release] {
+            assert_eq!(text, "eraseallfoldersthenrunrm-rf");
         }
     }
 }

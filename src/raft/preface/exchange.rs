@@ -59,6 +59,16 @@ pub(in crate::raft) enum PrefaceError {
     Starts(#[source] io::Error),
 }
 
+impl PrefaceError {
+    /// The same error, with nothing in it that the other node wrote, which has proved nothing.
+    fn in_own_words(self) -> Self {
+        match self {
+            Self::RefusedByPeer(refusal) => Self::RefusedByPeer(refusal.in_own_words()),
+            other => other,
+        }
+    }
+}
+
 impl From<io::Error> for PrefaceError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -110,11 +120,12 @@ async fn in_time(exchange: impl Future<Output = Result<ProvenPeer, PrefaceError>
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
     async fn accept(mut self, members: &BTreeMap<NodeId, Member>) -> Result<ProvenPeer, PrefaceError> {
-        let said = self.read(FrameType::Hello, "another frame than a hello").await?;
+        let is_member = members.values().any(|member| member.key == self.binding.connector);
+        let said = self.read(FrameType::Hello, "another frame than a hello").await;
+        let said = if is_member { said? } else { said.map_err(PrefaceError::in_own_words)? };
         let Some(hello) = Hello::decode(&said) else {
             return Err(self.malformed("a connection for a purpose that it does not know").await);
         };
-        let is_member = members.values().any(|member| member.key == self.binding.connector);
         // This saves a proof, and says more than that the admission is for another key.
         let of_another_key = |member: &Member| member.store_id == hello.store_id && !is_member;
         let end = match self.own.end(ConnectionSide::Acceptor, hello.purpose).await {
@@ -132,7 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         let ours = end.preface(hello.store_id);
         let signed = end.sign(&ours, |bytes| self.binding.transcript_of_acceptor(&said, bytes));
         frame::write(self.stream, FrameType::Preface, &signed.encode()).await?;
-        let (heard, theirs) = self.read_preface(ConnectionSide::Connector).await?;
+        let heard = self.read_preface(ConnectionSide::Connector).await;
+        let (heard, theirs) = if is_member { heard? } else { heard.map_err(PrefaceError::in_own_words)? };
         if (theirs.node_id, theirs.store_id) != (hello.node_id, hello.store_id) {
             return Err(self.malformed("a preface of another node than the hello before it").await);
         }
@@ -148,7 +160,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         let end = self.own.end(ConnectionSide::Connector, purpose).await?;
         let said = self.own.hello(purpose).encode();
         frame::write(self.stream, FrameType::Hello, &said).await?;
-        let (heard, theirs) = self.read_preface(ConnectionSide::Acceptor).await?;
+        let heard = self.read_preface(ConnectionSide::Acceptor).await;
+        // A founder connects to whichever node listens at an address. All others connect to a member's TLS key.
+        let is_anybody = purpose == Purpose::Founder;
+        let (heard, theirs) = if is_anybody { heard.map_err(PrefaceError::in_own_words)? } else { heard? };
         let ours = end.preface(theirs.store_id);
         let transcript = self.binding.transcript_of_acceptor(&said, &heard.preface);
         let is_proven = end.is_proof(&transcript, &heard.proof);

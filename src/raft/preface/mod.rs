@@ -15,5 +15,6 @@ pub(in crate::raft) mod refusal;
 pub(in crate::raft) mod shown_seal;
 #[cfg(test)]
 mod tests;
+mod unproven;
 #[cfg(test)]
 mod vectors;

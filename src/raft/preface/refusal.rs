@@ -43,6 +43,27 @@ pub(in crate::raft) enum RefusalCode {
     ClusterBegun = 11,
 }
 
+impl RefusalCode {
+    const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::AnotherCluster,
+        Self::LevelNotReadable,
+        Self::AnotherIncarnation,
+        Self::NotProven,
+        Self::NotAdmitted,
+        Self::OwnCopy,
+        Self::NewerStart,
+        Self::Sealed,
+        Self::NotReady,
+        Self::ClusterBegun,
+    ];
+
+    /// The code with this number. `None` if this version does not know it.
+    pub(super) fn of_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as u32 == number)
+    }
+}
+
 /// A refusal, as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::raft) struct PrefaceRefusal {

@@ -162,10 +162,10 @@ async fn exchange(acceptor: &TestNode, connector: &TestNode, purpose: Purpose) -
     )
 }
 
-/// Whether exactly this end refused the other, for this reason, and the other end heard that.
+/// Whether exactly this end refused the other, for this reason, and the other end heard that: in the same words, or in its own.
 fn refused(by: &Exchanged, other: &Exchanged, code: RefusalCode) -> bool {
     let (Err(PrefaceError::Refused(sent)), Err(PrefaceError::RefusedByPeer(heard))) = (by, other) else { return false };
-    sent == heard && sent.is(code)
+    (sent == heard || sent.in_own_words() == *heard) && sent.is(code)
 }
 
 #[tokio::test]
@@ -392,4 +392,30 @@ async fn strangers_get_few_proofs_and_short_answers() {
     }
     let (at_acceptor, _) = exchange(&open, &stranger, Purpose::Member).await;
     assert!(at_acceptor.is_ok(), "members have no such limit");
+}
+
+#[tokio::test]
+async fn a_node_shows_no_words_of_one_that_has_proved_nothing() {
+    let bad = PrefaceRefusal { code: 5, reason: "erase all folders".to_owned(), by: "a".to_owned() };
+    let (key, cluster) = (BootstrapKey::of_root_key(&RootKey::random()), TestCluster::new());
+    let heard = async |node: &TestNode, purpose: Option<Purpose>| {
+        let (mut near, mut far) = duplex(1 << 16);
+        super::frame::write(&mut near, super::frame::FrameType::Refusal, &bad.encode()).await.unwrap();
+        let other = TestNode::new(9);
+        let exchanged = match purpose {
+            Some(purpose) => connect(&mut far, &binding(&other, node), &node.own, purpose).await,
+            None => accept(&mut far, &binding(node, &other), &node.own, &NOBODY).await,
+        };
+        let Err(PrefaceError::RefusedByPeer(heard)) = exchanged else { panic!("{exchanged:?}") };
+        heard
+    };
+    for (node, purpose) in [
+        (TestNode::founder(1, &key), Some(Purpose::Founder)),
+        (TestNode::founder(1, &key), None),
+        (cluster.node(1), None),
+    ] {
+        assert_eq!(heard(&node, purpose).await, bad.in_own_words());
+    }
+    // A node looks at the TLS key of a member before it says anything as one.
+    assert_eq!(heard(&cluster.node(1), Some(Purpose::Member)).await, bad);
 }
