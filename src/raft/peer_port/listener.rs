@@ -130,6 +130,7 @@ impl PeerPort {
     fn refused(&self, caller: Caller, error: &PrefaceError) -> Result<(), Refused> {
         match error {
             PrefaceError::Refused(refusal) => self.refusals.log_connection(caller, &refusal.to_string()),
+            PrefaceError::Untimely(refusal) => self.refusals.log_untimely(caller, &refusal.to_string()),
             PrefaceError::RefusedByPeer(refusal) => self.refusals.log_refused_by(caller, &refusal.to_string()),
             PrefaceError::CannotProve(_) | PrefaceError::Starts(_) => {
                 self.refusals.log_connection(caller, &error.to_string());

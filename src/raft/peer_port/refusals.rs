@@ -49,6 +49,14 @@ impl Refusals {
         }
     }
 
+    /// Logs that this node refused a connection that came too early or too late in a start, unless it did so within
+    /// [`QUIET`]. Nothing is wrong then, so the level is INFO.
+    pub(in crate::raft) fn log_untimely(&self, caller: Caller, reason: &str) {
+        if self.is_news(caller, reason, Instant::now()) {
+            tracing::info!(certificate = %caller.key, reason, "this node refused a connection from another node");
+        }
+    }
+
     /// Logs that the node that connected refuses this one, unless it did so within [`QUIET`].
     pub(in crate::raft) fn log_refused_by(&self, caller: Caller, reason: &str) {
         if !self.is_news(caller, reason, Instant::now()) {

@@ -110,7 +110,7 @@ impl PeerTrouble {
     /// Concludes from a failed exchange of prefaces.
     pub(in crate::raft) fn of_preface(error: PrefaceError) -> Self {
         match error {
-            PrefaceError::Refused(refusal) => Self::RefusedHere(refusal.to_string()),
+            PrefaceError::Refused(refusal) | PrefaceError::Untimely(refusal) => Self::RefusedHere(refusal.to_string()),
             PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::Sealed) => Self::Sealed(refusal.reason),
             PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::NotReady) => Self::NotReady(refusal.reason),
             PrefaceError::RefusedByPeer(refusal) if refusal.is(RefusalCode::ClusterBegun) => Self::ClusterBegun,

@@ -57,6 +57,19 @@ pub(in crate::raft) enum CannotProve {
     Open,
 }
 
+impl CannotProve {
+    /// Whether it goes over by itself in a start in which nothing is wrong. `is_known_store` says whether the other node has
+    /// the TLS key and the store of one member: such a founder has yet to see that the cluster has begun. One that lost its
+    /// folder has another store.
+    pub(super) fn ends_by_itself(&self, is_known_store: bool) -> bool {
+        match self {
+            Self::Starting | Self::Blank => true,
+            Self::Begun => is_known_store,
+            Self::Sealed(_) | Self::Open => false,
+        }
+    }
+}
+
 impl Credential {
     /// How this node proves itself at this end of a connection, and what it demands of the other node.
     ///

@@ -39,6 +39,10 @@ pub(in crate::raft) enum PrefaceError {
     /// This node refuses the other one, and has said so to it.
     #[error("{0}")]
     Refused(PrefaceRefusal),
+    /// This node refuses the other one, and has said so to it: the connection came too early or too late in a start.
+    /// Nothing is wrong then.
+    #[error("{0}")]
+    Untimely(PrefaceRefusal),
     /// The other node refuses this one.
     #[error("it refuses this node: {0}")]
     RefusedByPeer(PrefaceRefusal),
@@ -126,6 +130,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         let Some(hello) = Hello::decode(&said) else {
             return Err(self.malformed("a connection for a purpose that it does not know").await);
         };
+        let is_known_store =
+            members.values().any(|member| (member.key, member.store_id) == (self.binding.connector, hello.store_id));
         // This saves a proof, and says more than that the admission is for another key.
         let of_another_key = |member: &Member| member.store_id == hello.store_id && !is_member;
         let end = match self.own.end(ConnectionSide::Acceptor, hello.purpose).await {
@@ -135,8 +141,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
             Ok(end) if is_member || end.affords_stranger() => end,
             Ok(_) => return Err(self.refuse(PrefaceRefusal::too_many_strangers()).await),
             Err(NoEnd::CannotProve(cannot)) => {
+                let ends_by_itself = cannot.ends_by_itself(is_known_store);
                 let refusal = PrefaceRefusal::cannot_prove(self.own.name(), cannot, is_member);
-                return Err(self.refuse(refusal).await);
+                let refused = self.refuse(refusal.clone()).await;
+                return Err(if ends_by_itself { PrefaceError::Untimely(refusal) } else { refused });
             }
             Err(NoEnd::Disk(error)) => return Err(PrefaceError::Starts(error)),
         };

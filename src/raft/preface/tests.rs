@@ -164,7 +164,11 @@ async fn exchange(acceptor: &TestNode, connector: &TestNode, purpose: Purpose) -
 
 /// Whether exactly this end refused the other, for this reason, and the other end heard that: in the same words, or in its own.
 fn refused(by: &Exchanged, other: &Exchanged, code: RefusalCode) -> bool {
-    let (Err(PrefaceError::Refused(sent)), Err(PrefaceError::RefusedByPeer(heard))) = (by, other) else { return false };
+    let (Err(PrefaceError::Refused(sent) | PrefaceError::Untimely(sent)), Err(PrefaceError::RefusedByPeer(heard))) =
+        (by, other)
+    else {
+        return false;
+    };
     (sent == heard || sent.in_own_words() == *heard) && sent.is(code)
 }
 

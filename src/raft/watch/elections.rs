@@ -78,12 +78,11 @@ fn log(event: ElectionEvent, leadership: &Arc<Leadership>) {
             };
             tracing::info!(term, why, "this node campaigns");
         }
+        ElectionEvent::StoppedLeading { term } if leadership.links().contacts().handed_over(term) => {
+            tracing::info!(term, why = "it handed leadership over", "this node no longer leads");
+        }
         ElectionEvent::StoppedLeading { term } => {
-            let why = if leadership.links().contacts().handed_over(term) {
-                "it handed leadership over"
-            } else {
-                "another node began a later term, or a majority of the nodes did not answer"
-            };
+            let why = "another node began a later term, or a majority of the nodes did not answer";
             tracing::warn!(term, why, "this node no longer leads");
         }
         ElectionEvent::Leads { leader, term, last: None } => {
