@@ -4,12 +4,14 @@
 use std::fs;
 use std::path::Path;
 
+use keyraft::tls::PeerKey;
+
 use super::data_folder::{self, Copied, sled_folder, snapshots};
 use super::slots::{CLUSTER_ID, NODE_RECORD};
 use super::support::processes::Processes;
 use super::support::status;
 use super::support::user::DataKey;
-use super::{LASTING, assert_serve};
+use super::{LASTING, assert_serve, three_nodes};
 
 /// What becomes of the node.
 enum Outcome {
@@ -202,4 +204,45 @@ async fn two_nodes_without_their_folders_found_no_other_cluster() {
     stopped.assert_one_cluster().await;
     let refusal = stopped.processes.admin().create(2, "nowhere").await.expect_err("there is no quorum");
     assert_ne!(refusal.status, Some(404), "{refusal:?}");
+}
+
+/// Gives a node another TLS key than the one by which its cluster knows it.
+fn other_key(data: &Path) {
+    let key = PeerKey::generate().expect("keys can be made");
+    fs::write(data.join("peer.key"), key.pem().as_bytes()).expect("the file is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_its_folder_or_its_key_and_the_others_all_log_what_to_do() {
+    let (mut processes, keys) = three_nodes().await;
+    let empty = ["a node that this one does not know refuses it", "knows this node by another TLS key or another data"];
+    let strange = ["another node refuses this one", "expects another TLS key", "leave this node stopped"];
+    let losses: [(&str, Lose, [&str; 3], &[&str]); 2] = [
+        (
+            "the folder",
+            remove,
+            [empty[0], empty[1], "that the disk is mounted"],
+            &["empty data folder", "says what to do"],
+        ),
+        ("the key", other_key, strange, &["has another TLS key than the membership records", "start it with the key"]),
+    ];
+    for (what, lose, says, others_say) in losses {
+        processes.stop(2).await;
+        let (data, from) = (processes.data(2), processes.log(2).len());
+        let whole = Copied::of(&data);
+        lose(&data);
+        processes.begin(2);
+        processes.wait_for_log(2, &says).await;
+        for number in [0, 1] {
+            processes.wait_for_log(number, &[&["this node refused a connection"], others_say].concat()).await;
+            processes.wait_for_log(number, &["peer", "has another key than the membership records"]).await;
+        }
+        let log = processes.log(2)[from..].to_owned();
+        assert!(!log.contains("closed the connection before it said"), "{what}: {log}");
+        assert_serve(&processes, &[0, 1], &keys, &format!("without-{}", what.replace(' ', "-"))).await;
+        processes.end(2);
+        whole.put_back(&data);
+        processes.start_all().await;
+    }
+    status::assert_equal_digests(&processes.data_folders()).await;
 }

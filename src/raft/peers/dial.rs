@@ -48,6 +48,7 @@ impl Dialer {
     ) -> io::Result<DialedStream> {
         let (mut stream, identity) = self.shake_hands(address).await?;
         if key != identity {
+            exchange::refuse_key(&mut stream, &self.own).await;
             return Err(PeerTrouble::OtherKey.into_io());
         }
         let theirs = self.exchange(&mut stream, identity, purpose).await?.preface;

@@ -118,6 +118,18 @@ pub(in crate::raft) async fn connect(
     in_time(Exchange { stream, binding, own }.connect(purpose)).await
 }
 
+/// Refuses a node with another TLS key than the one to which this node connects, and says why.
+pub(in crate::raft) async fn refuse_key(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), own: &OwnPreface) {
+    let refusal = PrefaceRefusal::expects_other_key(own.name());
+    // The node may be gone. Then it does not learn the reason.
+    drop(tokio::time::timeout(TIMEOUT, send_refusal(stream, &refusal)).await);
+}
+
+async fn send_refusal(stream: &mut (impl AsyncWrite + Unpin), refusal: &PrefaceRefusal) -> io::Result<()> {
+    frame::write(stream, FrameType::Refusal, &refusal.encode()).await?;
+    stream.shutdown().await
+}
+
 async fn in_time(exchange: impl Future<Output = Result<ProvenPeer, PrefaceError>>) -> Result<ProvenPeer, PrefaceError> {
     tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or(Err(PrefaceError::Slow))
 }
@@ -243,9 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
 
     /// Sends a refusal and ends the connection. The other node may be gone: then it does not learn the reason.
     async fn refuse(&mut self, refusal: PrefaceRefusal) -> PrefaceError {
-        if frame::write(self.stream, FrameType::Refusal, &refusal.encode()).await.is_ok() {
-            drop(self.stream.shutdown().await);
-        }
+        drop(send_refusal(self.stream, &refusal).await);
         PrefaceError::Refused(refusal)
     }
 }

@@ -113,7 +113,8 @@ impl PrefaceRefusal {
             CannotProve::Sealed(_) => Self::new(RefusalCode::Sealed, by, "its own log says why".to_owned()),
             CannotProve::Starting | CannotProve::Blank => Self::new(RefusalCode::NotReady, by, cannot.to_string()),
             CannotProve::Begun | CannotProve::Open => {
-                let reason = "the cluster has begun, and takes no node with an empty data folder";
+                let reason = "the cluster has begun, and takes no node with an empty data folder: the log of that node says \
+                              what to do";
                 Self::new(RefusalCode::ClusterBegun, by, reason.to_owned())
             }
         }
@@ -147,6 +148,16 @@ impl PrefaceRefusal {
         let reason = "the node that connects has another TLS key than the membership records for its data folder: start it \
                       with the key that it had, which is peer.key in that folder or cluster.tls.key";
         Self::new(RefusalCode::NotAdmitted, by, reason.to_owned())
+    }
+
+    /// The node that accepts has another TLS key than the one that this node expects at its address.
+    pub(super) fn expects_other_key(by: &str) -> Self {
+        let reason = format!(
+            "{by} expects another TLS key at the address of this node: check that cluster.data of this node names its own \
+             folder, and that the disk is mounted. Start it with the key that it had, which is peer.key in that folder or \
+             cluster.tls.key. If that folder is lost, leave this node stopped"
+        );
+        Self::new(RefusalCode::NotAdmitted, by, reason)
     }
 
     pub(super) fn not_admitted(own: &Preface, other: &Preface) -> Self {
