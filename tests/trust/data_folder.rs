@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyraft::crypto::{ClusterKeys, RootKey};
 use keyraft::kms;
+use keyraft::state::ClusterState;
 use keyraft::store::{ClusterFacts, ClusterFile};
 use tempfile::TempDir;
 
@@ -65,8 +66,13 @@ pub fn facts(data: &Path) -> ClusterFacts {
 
 /// The keys of the cluster, which only its root key opens.
 pub fn opened_keys(data: &Path, root_key: &Path) -> ClusterKeys {
+    keys_of(&facts(data).cluster, root_key)
+}
+
+/// The keys of this cluster, which only its root key opens.
+pub fn keys_of(cluster: &ClusterState, root_key: &Path) -> ClusterKeys {
     let root = fs::read_to_string(root_key).expect("the root key is there").trim().parse::<RootKey>();
-    kms::open_cluster(&facts(data).cluster, &root.expect("a root key")).expect("the root key opens it")
+    kms::open_cluster(cluster, &root.expect("a root key")).expect("the root key opens it")
 }
 
 /// The sled folder of the keystore in a data folder.

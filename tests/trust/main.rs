@@ -9,6 +9,7 @@ mod forged_cluster_id;
 mod forged_keystore;
 mod forged_log;
 mod forged_record;
+mod founded;
 mod healthy_starts;
 mod old_connection;
 mod other_cluster;
