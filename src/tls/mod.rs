@@ -33,7 +33,7 @@ pub use files::identity_file::{CertificateIdentity, NoIdentity, certificate_iden
 pub use files::material::{Inspection, inspect_api, inspect_peer, is_for_host};
 pub use handshake::peer_failure::handshake_failure;
 pub use handshake::refused::{Port, Refused, RefusedLog};
-pub use peer::{PeerStream, PeerTls};
+pub use peer::{PeerSession, PeerStream, PeerTls};
 pub use peer_key::{PeerKey, PeerKeyError};
 pub use public::proxied::ForwardedError;
 pub use public::{Accepted, PublicStream, PublicTls};

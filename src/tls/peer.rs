@@ -4,9 +4,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -14,7 +12,6 @@ use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ConnectionCommon, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -34,21 +31,21 @@ use crate::policy::Identity;
 /// The server name that a node sends when it connects. TLS needs one, and no node checks it.
 const NAME: &str = "keyraft-peer";
 
-/// The label under which both sides derive the value of [`PeerStream::exporter`].
+/// The label under which both sides derive [`PeerSession::exporter`].
 const EXPORTER: &[u8] = b"EXPORTER-keyraft-peer-v1";
 
 /// An encrypted connection to or from another node.
-pub struct PeerStream {
-    stream: tokio_rustls::TlsStream<TcpStream>,
-    exporter: [u8; 32],
-}
+pub type PeerStream = tokio_rustls::TlsStream<TcpStream>;
 
-impl PeerStream {
-    /// Returns the TLS exporter (RFC 8446, section 7.5) under a label of the protocol between nodes. It is the same on
-    /// both sides and different on every connection, so what a node signs over it holds on this connection alone.
-    pub fn exporter(&self) -> [u8; 32] {
-        self.exporter
-    }
+/// A connection to or from another node after the TLS handshake.
+pub struct PeerSession {
+    /// The connection.
+    pub stream: PeerStream,
+    /// The key of the other node, which the handshake proved.
+    pub key: Identity,
+    /// The TLS exporter (RFC 8446, section 7.5) under a label of the protocol between nodes. It is the same on both sides
+    /// and different on every connection, so what a node signs over it holds on this connection alone.
+    pub exporter: [u8; 32],
 }
 
 /// A node's TLS for its peers. If the configuration names files, the node reads them again when they change.
@@ -137,13 +134,13 @@ impl PeerTls {
     ///
     /// # Errors
     /// The handshake failed, for example because the peers' CA did not issue the other side's certificate.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<PeerSession> {
         let server = Arc::clone(&self.current.load().server);
         let stream = TlsAcceptor::from(server).accept(tcp).await?;
         speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
-        let identity = proven(stream.get_ref().1.peer_certificates())?;
+        let key = proven(stream.get_ref().1.peer_certificates())?;
         let exporter = exporter(stream.get_ref().1)?;
-        Ok((PeerStream { stream: stream.into(), exporter }, identity))
+        Ok(PeerSession { stream: stream.into(), key, exporter })
     }
 
     /// Shakes hands with a node that this one connected to. Only the first read shows whether that node accepts this
@@ -151,14 +148,14 @@ impl PeerTls {
     ///
     /// # Errors
     /// The handshake failed, for example because the peers' CA did not issue the other side's certificate.
-    pub async fn connect(&self, tcp: TcpStream) -> io::Result<(PeerStream, Identity)> {
+    pub async fn connect(&self, tcp: TcpStream) -> io::Result<PeerSession> {
         let client = Arc::clone(&self.current.load().client);
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
         let stream = TlsConnector::from(client).connect(name, tcp).await?;
         speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
-        let identity = proven(stream.get_ref().1.peer_certificates())?;
+        let key = proven(stream.get_ref().1.peer_certificates())?;
         let exporter = exporter(stream.get_ref().1)?;
-        Ok((PeerStream { stream: stream.into(), exporter }, identity))
+        Ok(PeerSession { stream: stream.into(), key, exporter })
     }
 
     /// Whether this is the certificate of a node: its key is this node's or a member's, or the peers' CA issued it to a
@@ -252,38 +249,6 @@ impl fmt::Debug for PeerTls {
     }
 }
 
-impl AsyncRead for PeerStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PeerStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
@@ -324,7 +289,7 @@ mod tests {
     }
 
     /// Connects `two` to `one`. Returns what each of them says about the other.
-    async fn connect(one: &PeerTls, two: &PeerTls) -> [io::Result<(PeerStream, Identity)>; 2] {
+    async fn connect(one: &PeerTls, two: &PeerTls) -> [io::Result<PeerSession>; 2] {
         let (near, far) = pair().await;
         let (accepted, connected) = tokio::join!(one.accept(far), two.connect(near));
         [accepted, connected]
@@ -337,12 +302,12 @@ mod tests {
         let [three, four] = [(); 2].map(|()| testing::node_with_own_key());
         for (one, two) in [(one, two), (three, four)] {
             let [accepted, connected] = connect(&one, &two).await;
-            let ((mut at_one, client), (mut at_two, server)) = (accepted.unwrap(), connected.unwrap());
-            assert_eq!((client, server), (two.identity(), one.identity()));
-            at_two.write_all(b"hello").await.unwrap();
-            at_two.flush().await.unwrap();
+            let (mut at_one, mut at_two) = (accepted.unwrap(), connected.unwrap());
+            assert_eq!((at_one.key, at_two.key), (two.identity(), one.identity()));
+            at_two.stream.write_all(b"hello").await.unwrap();
+            at_two.stream.flush().await.unwrap();
             let mut heard = [0; 5];
-            at_one.read_exact(&mut heard).await.unwrap();
+            at_one.stream.read_exact(&mut heard).await.unwrap();
             assert_eq!(&heard, b"hello");
         }
     }
@@ -355,7 +320,7 @@ mod tests {
         let (one, two) = (PeerTls::load(&files).unwrap(), testing::node_with_own_key());
         assert_eq!(one.identity(), leaf.identity());
         let [accepted, connected] = connect(&one, &two).await;
-        assert_eq!((accepted.unwrap().1, connected.unwrap().1), (two.identity(), one.identity()));
+        assert_eq!((accepted.unwrap().key, connected.unwrap().key), (two.identity(), one.identity()));
         let chain = vec![TestAuthority::new().old(&leaf.der())];
         assert!(!refuses(&two, testing::client(chain, Some(leaf.key()), None, &[&TLS13])).await, "X.509 version 1");
     }
@@ -376,7 +341,7 @@ mod tests {
         let mut both = Arc::unwrap_or_clone(both);
         both.alpn_protocols = vec![KEYRAFT_PEER.to_vec()];
         let (accepted, _connected) = tokio::join!(node.accept(far), testing::connect(Arc::new(both), near));
-        assert_eq!(accepted.unwrap().1, thief.identity());
+        assert_eq!(accepted.unwrap().key, thief.identity());
     }
 
     #[tokio::test]
@@ -385,7 +350,7 @@ mod tests {
         let (with, without) = (node(&authority, authority.node()).tls.unwrap(), testing::node_with_own_key());
         let why = |error: io::Error| handshake_failure(&error).unwrap();
         let [accepted, connected] = connect(&with, &without).await;
-        let (refuses, mut refused) = (why(accepted.err().unwrap()), connected.unwrap().0);
+        let (refuses, mut refused) = (why(accepted.err().unwrap()), connected.unwrap().stream);
         assert!(refuses.starts_with("this node refuses its certificate: the CA in cluster.tls.ca of this node"));
         let refused = why(refused.read_u8().await.unwrap_err());
         assert!(
@@ -429,7 +394,7 @@ mod tests {
         let [one, two] = [(); 2].map(|()| node(&authority, authority.node()).tls.unwrap());
         let mut seen = HashSet::new();
         for _ in 0..3 {
-            let [accepted, connected] = connect(&one, &two).await.map(|side| side.unwrap().0.exporter());
+            let [accepted, connected] = connect(&one, &two).await.map(|side| side.unwrap().exporter);
             assert_eq!(accepted, connected);
             assert!(seen.insert(accepted));
         }

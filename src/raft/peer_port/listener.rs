@@ -15,13 +15,12 @@ use super::admission::{Admission, ConnectionPlace};
 use super::connection::{ConnectedPeer, PeerConnection};
 use super::refusals::{Caller, Refusals};
 use super::service::PeerService;
-use crate::policy::Identity;
 use crate::raft::peers::links::{Links, MAX_MESSAGE_BYTES};
 use crate::raft::preface::exchange::{self, PrefaceError, ProvenPeer};
 use crate::raft::preface::proof::TlsBinding;
 use crate::raft::protocol::wire::peer_server::PeerServer;
 use crate::socket::{self, Opening};
-use crate::tls::{PeerStream, PeerTls, Port, Refused, RefusedLog};
+use crate::tls::{PeerSession, PeerTls, Port, Refused, RefusedLog};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many connections may wait for the server to take them.
@@ -109,9 +108,9 @@ impl PeerPort {
         let tls = Arc::clone(&self.tls);
         let shaking = async move { tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tls, tcp)).await };
         let handshake = self.handshakes.spawn(shaking).await.map_err(io::Error::other)?;
-        let (mut stream, key) = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
+        let PeerSession { mut stream, key, exporter } = handshake.unwrap_or(Err(Refused::Slow(HANDSHAKE_TIMEOUT)))?;
         let (own, members) = (self.links.own_preface(), self.links.members());
-        let binding = TlsBinding { exporter: stream.exporter(), acceptor: self.links.own_key(), connector: key };
+        let binding = TlsBinding { exporter, acceptor: self.links.own_key(), connector: key };
         let peer = match exchange::accept(&mut stream, &binding, own, &members).await {
             Ok(peer) => peer,
             Err(error) => {
@@ -143,7 +142,7 @@ impl PeerPort {
     }
 }
 
-async fn shake_hands(tls: Arc<PeerTls>, tcp: TcpStream) -> Result<(PeerStream, Identity), Refused> {
+async fn shake_hands(tls: Arc<PeerTls>, tcp: TcpStream) -> Result<PeerSession, Refused> {
     tcp.set_nodelay(true)?;
     match socket::opening(&tcp).await? {
         Opening::Tls => Ok(tls.accept(tcp).await?),
@@ -209,11 +208,11 @@ mod tests {
         let (admission, (near, far)) = (admission(), pair().await);
         let place = admission.enter(FROM).unwrap();
         let admitting = tokio::spawn(async move { port.admit(far, place).await });
-        let (mut stream, key) = caller.connect(near).await.unwrap();
+        let PeerSession { mut stream, key, exporter } = caller.connect(near).await.unwrap();
         assert!(admission.enter(FROM).is_err(), "a client that has not sent its preface takes part of the limit");
         let owner = Owner { store_id: StoreId([2; 16]), node_id: 2 };
         let own = OwnPreface::of_founder(owner, "b", &bootstrap);
-        let binding = TlsBinding { exporter: stream.exporter(), acceptor: key, connector: caller.identity() };
+        let binding = TlsBinding { exporter, acceptor: key, connector: caller.identity() };
         let theirs = exchange::connect(&mut stream, &binding, &own, Purpose::Founder).await.unwrap().preface;
         assert_eq!((theirs.name.as_str(), theirs.node_id), ("a", 1));
         let admitted = admitting.await.unwrap().unwrap().unwrap();
@@ -246,7 +245,7 @@ mod tests {
         let (admission, (near, far)) = (admission(), pair().await);
         let place = admission.enter(FROM).unwrap();
         let admitting = tokio::spawn(async move { port.admit(far, place).await.map(|admitted| admitted.is_some()) });
-        let (mut stream, _) = caller.connect(near).await.unwrap();
+        let mut stream = caller.connect(near).await.unwrap().stream;
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         stream.flush().await.unwrap();
         let mut answer = Vec::new();

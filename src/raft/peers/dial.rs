@@ -19,7 +19,7 @@ use crate::raft::preface::own::OwnPreface;
 use crate::raft::preface::proof::TlsBinding;
 use crate::raft::preface::refusal::RefusalCode;
 use crate::store::StoreId;
-use crate::tls::{PeerStream, PeerTls};
+use crate::tls::{PeerSession, PeerStream, PeerTls};
 
 /// How long connecting and the handshake may take. The exchange of prefaces has a limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,19 +46,19 @@ impl Dialer {
         key: Identity,
         store: StoreId,
     ) -> io::Result<DialedStream> {
-        let (mut stream, identity) = self.shake_hands(address).await?;
-        if key != identity {
-            exchange::refuse_key(&mut stream, &self.own).await;
+        let mut session = self.shake_hands(address).await?;
+        if key != session.key {
+            exchange::refuse_key(&mut session.stream, &self.own).await;
             return Err(PeerTrouble::OtherKey.into_io());
         }
-        let theirs = self.exchange(&mut stream, identity, purpose).await?.preface;
+        let theirs = self.exchange(&mut session, purpose).await?.preface;
         if theirs.store_id != store {
             return Err(PeerTrouble::OtherStore { node: theirs.node_id }.into_io());
         }
         self.versions.note(key, &theirs);
         match theirs.start {
-            Some(start) => self.open.enter(store, start, stream),
-            None => Ok(OpenConnections::unending(stream)),
+            Some(start) => self.open.enter(store, start, session.stream),
+            None => Ok(OpenConnections::unending(session.stream)),
         }
     }
 
@@ -68,13 +68,15 @@ impl Dialer {
         address: &str,
         purpose: Purpose,
     ) -> io::Result<(DialedStream, Identity, ProvenPeer)> {
-        let (mut stream, identity) = self.shake_hands(address).await?;
-        let peer = self.exchange(&mut stream, identity, purpose).await?;
-        Ok((OpenConnections::unending(stream), identity, peer))
+        let mut session = self.shake_hands(address).await?;
+        let peer = self.exchange(&mut session, purpose).await?;
+        Ok((OpenConnections::unending(session.stream), session.key, peer))
     }
 
-    async fn exchange(&self, stream: &mut PeerStream, key: Identity, purpose: Purpose) -> io::Result<ProvenPeer> {
-        let binding = TlsBinding { exporter: stream.exporter(), acceptor: key, connector: self.tls.identity() };
+    async fn exchange(&self, session: &mut PeerSession, purpose: Purpose) -> io::Result<ProvenPeer> {
+        let PeerSession { stream, key, exporter } = session;
+        let (key, exporter) = (*key, *exporter);
+        let binding = TlsBinding { exporter, acceptor: key, connector: self.tls.identity() };
         let exchanged = exchange::connect(stream, &binding, &self.own, purpose).await;
         exchanged.map_err(|error| {
             if let PrefaceError::RefusedByPeer(refusal) = &error
@@ -88,7 +90,7 @@ impl Dialer {
         })
     }
 
-    async fn shake_hands(&self, address: &str) -> io::Result<(PeerStream, Identity)> {
+    async fn shake_hands(&self, address: &str) -> io::Result<PeerSession> {
         let by = Instant::now() + CONNECT_TIMEOUT;
         let tcp = dial(address, by).await.map_err(PeerTrouble::into_io)?;
         // With Nagle's algorithm a small write waits for the acknowledgement of the one before: 26 writes/s, not 1,000.
@@ -141,9 +143,8 @@ mod tests {
     async fn accept(listener: TcpListener, node: Arc<Dialer>) {
         loop {
             let (tcp, _) = listener.accept().await.unwrap();
-            if let Ok((mut stream, connector)) = node.tls.accept(tcp).await {
-                let acceptor = node.tls.identity();
-                let binding = TlsBinding { exporter: stream.exporter(), acceptor, connector };
+            if let Ok(PeerSession { mut stream, key, exporter }) = node.tls.accept(tcp).await {
+                let binding = TlsBinding { exporter, acceptor: node.tls.identity(), connector: key };
                 drop(exchange::accept(&mut stream, &binding, &node.own, &std::collections::BTreeMap::new()).await);
             }
         }
