@@ -32,7 +32,7 @@ use super::start::{PeerListener, PreparedNode, StartError};
 use super::tasks;
 use super::watch::probe;
 use crate::config::{ClusterConfig, ConsistencyConfig};
-use crate::store::{Keystore, KeystoreCheckpoint, LogStore, Snapshots, View};
+use crate::store::{Keystore, KeystoreCheckpoint, LogId, LogStore, Snapshots, View};
 
 impl PreparedNode {
     /// Takes part in consensus.
@@ -117,6 +117,7 @@ impl PreparedNode {
         // openraft may purge the log up to the last applied entry. By then that entry must be durable in the keystore.
         let durable = keystore.checkpoint();
         tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
+        snapshot_what_the_log_lacks(&keystore, &log, &snapshots).await?;
         let state_machine = StateMachine::new(keystore, snapshots.clone(), pending);
         let network = Network::new(Arc::clone(&listener.links), dispute, snapshots.clone());
         let storage = LogStorage::new(log.clone(), listener.failure.clone());
@@ -125,6 +126,22 @@ impl PreparedNode {
         let raft = raft.map_err(|error| StartError::Consensus(error.to_string()))?;
         Ok((Started { listener, cluster, log, snapshots }, raft))
     }
+}
+
+/// Builds a snapshot if openraft needs one that goes further than those that this node has. It takes for granted that the
+/// newest snapshot goes as far as the log is purged, but somebody may have removed that one, or it was damaged. And it purges
+/// a log that ends before what the node has applied.
+async fn snapshot_what_the_log_lacks(keystore: &Keystore, log: &LogStore, snapshots: &Snapshots) -> io::Result<()> {
+    let index = |position: Option<LogId>| position.map(|id| id.index);
+    let (applied, state) = (keystore.last_applied(), log.state()?);
+    let lacks = if index(state.last) < index(applied) { applied } else { state.purged };
+    let covered = snapshots.newest()?.and_then(|snapshot| snapshot.header.applied.last);
+    if index(covered) >= index(lacks) {
+        return Ok(());
+    }
+    let (build, snapshots) = (keystore.begin_snapshot(), snapshots.clone());
+    tokio::task::spawn_blocking(move || build.run(&snapshots)).await.map_err(io::Error::other)??;
+    Ok(())
 }
 
 fn keeper(
@@ -196,4 +213,52 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
         ..openraft::Config::default()
     };
     raft.validate().map(Arc::new).map_err(|error| StartError::Consensus(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::state::ClusterId;
+    use crate::store::{FoundKeystore, Owner, Store, StoreId, Vote};
+    use crate::test_vectors::store_keys;
+
+    fn id(index: u64) -> LogId {
+        LogId { term: 1, node: 1, index }
+    }
+
+    fn apply(keystore: &mut Keystore, index: u64) {
+        keystore.advance(id(index));
+        keystore.commit().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_start_has_a_snapshot_of_everything_that_the_log_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner { store_id: StoreId([1; 16]), node_id: 1 };
+        let Store { log, snapshots, keystore, .. } =
+            Store::create(dir.path(), owner, &store_keys(ClusterId([1; 16]))).unwrap();
+        let FoundKeystore::Whole(mut keystore) = keystore else { panic!("a new store is whole") };
+        log.save_vote(Vote { term: 1, node: 1, committed: true }).unwrap();
+        let (sender, durable) = mpsc::sync_channel(1);
+        let entries = (0..60).map(|index| (id(index), Bytes::new()));
+        log.append(entries, Box::new(move |result| sender.send(result).unwrap())).unwrap();
+        durable.recv().unwrap().unwrap();
+        apply(&mut keystore, 20);
+        let older = keystore.begin_snapshot().run(&snapshots).unwrap();
+        apply(&mut keystore, 59);
+        snapshot_what_the_log_lacks(&keystore, &log, &snapshots).await.unwrap();
+        assert_eq!(snapshots.newest().unwrap(), Some(older), "the log has the rest");
+        // The snapshot for which the log was purged is lost.
+        log.purge(id(40)).unwrap();
+        // After that, the keystore goes further than the log.
+        for applied in [59, 80] {
+            apply(&mut keystore, applied);
+            snapshot_what_the_log_lacks(&keystore, &log, &snapshots).await.unwrap();
+            assert_eq!(snapshots.newest().unwrap().unwrap().header.applied.last, Some(id(applied)));
+        }
+    }
 }
