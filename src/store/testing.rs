@@ -1,12 +1,19 @@
 //! What tests outside `store` need to put a keystore into a certain state, and to see all of it.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use raft_log::codeq::Encode;
+use raft_log::{RaftLogAction, RaftLogRecord};
 
 use super::chain::Anchor;
+use super::flush::LogTypes;
 use super::folder::Folders;
+use super::log_types::{Payload, Tag};
 use super::tags::StoreTags;
-use super::{Keystore, NodeRecord, Owner, SnapshotBuild, StoreId, StoreKeys};
+use super::{Keystore, LogId, LogStore, NodeRecord, Owner, SnapshotBuild, StoreId, StoreKeys};
 use crate::crypto::{DigestKey, IntegrityKeys};
 use crate::state::{ClusterId, Digest, Memory};
 use crate::test_vectors::{CLUSTER, store_keys};
@@ -59,6 +66,34 @@ impl Keystore {
         let folder = self.staging.folder();
         let pairs = folder.db.iter().map(|pair| pair.expect("sled can read what it wrote"));
         pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+}
+
+impl LogStore {
+    /// Gives an entry in the first file of a log that is open other bytes of the same length, with a checksum that fits.
+    /// Returns the file, and what it held before.
+    pub(crate) fn forge_on_disk(dir: &Path, (id, bytes): (LogId, Bytes), other: Bytes) -> (PathBuf, Vec<u8>) {
+        /// The type, the position, and the format and length of the payload.
+        const BEFORE_TAG: usize = 4 + 24 + 5;
+        let record = |bytes: &Bytes, tag| {
+            let mut record = Vec::new();
+            let append = RaftLogAction::Append(id, Payload::appended(bytes.clone(), tag));
+            RaftLogRecord::<LogTypes>::Action(append).encode(&mut record).expect("a vector has room");
+            record
+        };
+        let files = fs::read_dir(dir.join("log")).expect("the folder is there").flatten().map(|entry| entry.path());
+        let first = files.filter(|path| path.extension().is_some()).min().expect("the log has files");
+        let before = fs::read(&first).expect("the file is there");
+        let found = record(&bytes, [0; 16]);
+        let begin = before.windows(BEFORE_TAG).position(|window| window == &found[..BEFORE_TAG]);
+        let begin = begin.expect("the file has the entry");
+        let tag: Tag = before[begin + BEFORE_TAG..][..16].try_into().expect("16 bytes");
+        let at = begin..begin + found.len();
+        assert_eq!(before[at.clone()], record(&bytes, tag), "this is the record");
+        let mut forged = before.clone();
+        forged[at].copy_from_slice(&record(&other, tag));
+        fs::write(&first, &forged).expect("the folder is writable");
+        (first, before)
     }
 }
 

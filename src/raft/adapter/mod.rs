@@ -1,5 +1,7 @@
 //! openraft's storage and network, on our store and our peers.
 
+#[cfg(test)]
+mod forged_log_tests;
 pub(in crate::raft) mod log_storage;
 pub(in crate::raft) mod metrics;
 pub(in crate::raft) mod network;

@@ -1,9 +1,8 @@
 //! What a node does when somebody who can write to its disk has changed its log or its node record, with checksums that
 //! hold.
 
+use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
-use raft_log::codeq::Encode;
-use raft_log::{RaftLog, RaftLogAction, RaftLogRecord};
 
 use super::*;
 use crate::store::flush::LogTypes;
@@ -167,24 +166,7 @@ fn an_entry_that_changes_on_the_disk_while_the_node_runs_is_noticed_when_it_is_r
     let log = open(dir.path());
     let large = |index: u8| (id(index.into()), Bytes::from(vec![index; 1 << 20]));
     (0..40).for_each(|index| append_entries(&log, [large(index)]));
-    let first = std::fs::read_dir(dir.path().join("log")).unwrap().map(|entry| entry.unwrap().path());
-    let first = first.filter(|path| path.extension().is_some()).min().unwrap();
-    let written = std::fs::read(&first).unwrap();
-    let record = |(id, bytes): (LogId, Bytes), tag| {
-        let mut record = Vec::new();
-        let append = RaftLogAction::Append(id, Payload::appended(bytes, tag));
-        RaftLogRecord::<LogTypes>::Action(append).encode(&mut record).unwrap();
-        record
-    };
-    // The record of entry 2 ends with its last byte and the checksum.
-    let end = written.windows(1024).rposition(|window| window == [2; 1024]).unwrap() + 1024 + 8;
-    let length = record(large(2), [0; 16]).len();
-    let begin = end - length;
-    let tag: Tag = written[begin + 4 + 24 + 5..][..16].try_into().unwrap();
-    assert_eq!(written[begin..end], record(large(2), tag), "the test finds the record");
-    let mut forged = written.clone();
-    forged[begin..end].copy_from_slice(&record((id(2), Bytes::from(vec![77; 1 << 20])), tag));
-    std::fs::write(&first, &forged).unwrap();
+    let (first, written) = LogStore::forge_on_disk(dir.path(), large(2), Bytes::from(vec![77; 1 << 20]));
     assert_eq!(log.read(0..2).unwrap(), (0..2).map(large).collect::<Vec<_>>());
     let error = log.read(2..3).expect_err("it is another entry");
     assert_eq!(Forged::cause_of(&error), Some(Forged(Forgery::Entry { index: 2 })));
