@@ -60,9 +60,14 @@ async fn rotate(cluster: &TestCluster, node: usize) -> u32 {
 
 /// Starts a node again with this root key.
 async fn restart_with(cluster: &mut TestCluster, node: usize, root: &RootKey) {
+    cluster.stop(node).await;
+    start_with(cluster, node, root).await;
+}
+
+/// Starts a node that does not run with this root key.
+async fn start_with(cluster: &mut TestCluster, node: usize, root: &RootKey) {
     let path = cluster.certificates().file(&format!("root-of-{node}.key"));
     fs::write(&path, &*root.to_base64()).expect("the folder is writable");
-    cluster.stop(node).await;
     cluster.config_mut(node).seal = SealConfig::File(path);
     cluster.start_nodes(&[node]).await;
 }
@@ -157,6 +162,24 @@ async fn a_node_whose_wrap_is_missing_opens_a_version_under_the_one_before() {
         (facts.ring[1].wraps.len() == 2 && note.versions == [1, 2]).then_some(())
     };
     cluster.wait_for("the node to add its wrap and note it", complete).await;
+    assert_all_decrypt(&cluster, &keys).await;
+    cluster.assert_equal_digests().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_fetches_the_wraps_of_a_seal_that_was_added_while_it_was_away() {
+    let mut cluster = three_nodes().await;
+    let user = cluster.admin();
+    let keys = user.create_many("before", 3).await;
+    let (root, node) = (RootKey::random(), cluster.follower().await);
+    cluster.stop(node).await;
+    let other = kms(&cluster, (node + 1) % 3);
+    other.add_seal("second", &root, by()).await.expect("the cluster takes a second seal");
+    // Nothing in its data folder opens with the second root key.
+    start_with(&mut cluster, node, &root).await;
+    user.create_somewhere(node, "after").await;
+    assert_all_decrypt(&cluster, &keys).await;
+    restart_with(&mut cluster, node, &root).await;
     assert_all_decrypt(&cluster, &keys).await;
     cluster.assert_equal_digests().await;
 }
