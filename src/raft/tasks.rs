@@ -111,7 +111,7 @@ pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: 
     }
 }
 
-/// Writes to the node record how far the log is committed, off the write path.
+/// Writes to the node record how far the log is flushed and committed, off the write path.
 pub(super) async fn record_progress(record: NodeRecord, failure: Failure) {
     loop {
         tokio::time::sleep(RECORD_EVERY).await;

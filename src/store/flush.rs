@@ -126,6 +126,17 @@ impl SharedLog {
         self.flush_and_wait(self.write()?)
     }
 
+    /// The log, locked while no flush is under way.
+    pub(super) fn write_when_idle(self: &Arc<Self>) -> io::Result<LockedLog<'_>> {
+        loop {
+            self.wait_for_writes()?;
+            let log = self.write()?;
+            if !self.queue.lock().in_flight {
+                return Ok(log);
+            }
+        }
+    }
+
     pub(super) fn flush_and_wait(self: &Arc<Self>, mut log: LockedLog<'_>) -> io::Result<()> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let on_durable = Box::new(move |result| {

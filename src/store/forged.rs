@@ -37,6 +37,12 @@ pub enum Forgery {
         /// Its index.
         index: u64,
     },
+    /// An entry that was durable is missing at the end of the log, or is another one.
+    #[error("the log lacks entry {index}, up to which this node noted it as durable")]
+    Flushed {
+        /// Its index.
+        index: u64,
+    },
     /// The log has another entry than the one that the node applied.
     #[error("the log has another entry {index} than the one that this node applied")]
     Applied {

@@ -159,10 +159,9 @@ impl LogStore {
         if self.log.record.facts(|facts| facts.committed) > last {
             return Err(io::Error::other("the log must not lose committed entries"));
         }
-        // No flush is under way after this, so that none makes the record say again what it says no more.
-        self.log.wait_for_writes()?;
+        // No flush may be under way: it would make the record say again what it says no more.
+        let mut log = self.log.write_when_idle()?;
         self.log.record.lower_flushed(last)?;
-        let mut log = self.log.write()?;
         log.entries.truncate(next)?;
         log.chain.truncate_after(last);
         self.log.flush_and_wait(log)

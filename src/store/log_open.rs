@@ -46,7 +46,7 @@ impl LogParts {
     pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, LogOpenError> {
         let record = NodeRecord::open(dir, owner.store_id, keys.integrity.clone());
         let entries = match &record {
-            Ok(record) => open_entries(&dir.join("log"), record.as_ref().and_then(NodeRecord::committed_in_log))?,
+            Ok(record) => open_entries(&dir.join("log"), record.as_ref().and_then(NodeRecord::noted_in_log))?,
             // Do not repair a log that may belong to another node.
             Err(_) => {
                 make_usable(&dir.join("log"))?;
@@ -148,10 +148,12 @@ fn load(
 ) -> io::Result<Chain> {
     let purged = chain.purged();
     let mut reached = facts.durably_committed() <= purged;
+    let mut lacks = facts.flushed_after(purged);
     for entry in entries.read(chain.first(), u64::MAX) {
         let (id, payload) = entry?;
         chain.load(id, &payload.bytes, payload.tag)?;
         reached |= facts.durably_committed() == Some(id);
+        lacks = lacks.filter(|flushed| *flushed != id);
         if applied.is_some_and(|applied| applied.index == id.index && applied != id) {
             return Err(Forged::from(Forgery::Applied { index: id.index }).into());
         }
@@ -160,11 +162,12 @@ fn load(
     // Without an entry, the log may end before the anchor: a crash came between its move beyond the end and the purge.
     let ends = noted == last || (last == purged && noted < purged);
     let vote = facts.vote.map_or(0, |vote| vote.term);
-    let forgery = match (facts.durably_committed(), last) {
+    let forgery = match (facts.durably_committed(), lacks, last) {
         _ if !ends => Forgery::End,
-        (Some(committed), _) if !reached => Forgery::Committed { index: committed.index },
+        (Some(committed), _, _) if !reached => Forgery::Committed { index: committed.index },
+        (_, Some(flushed), _) => Forgery::Flushed { index: flushed.index },
         // The node saves a vote before it takes an entry of its term.
-        (_, Some(last)) if Some(last) != purged && last.term > vote => Forgery::Vote { term: last.term },
+        (_, None, Some(last)) if Some(last) != purged && last.term > vote => Forgery::Vote { term: last.term },
         _ => return Ok(chain),
     };
     Err(Forged::from(forgery).into())
@@ -180,14 +183,14 @@ fn anchor_at(entries: &RaftLog<LogTypes>, maker: &ChainMaker, applied: Option<Lo
 }
 
 /// Opens the write-ahead log, and makes its folder if it does not exist. It removes an unfinished write at the end, but
-/// nothing up to `committed`.
-pub(super) fn open_entries(dir: &Path, committed: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
+/// nothing up to `noted`.
+pub(super) fn open_entries(dir: &Path, noted: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
     make_usable(dir)?;
     log_tail::check_last_file(dir)?;
     match RaftLog::open(config(dir, false)) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            if let Some(committed) = committed {
-                log_tail::check_reaches(&config(dir, false), committed)?;
+            if let Some(noted) = noted {
+                log_tail::check_reaches(&config(dir, false), noted)?;
             }
             RaftLog::open(config(dir, true))
         }

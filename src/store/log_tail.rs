@@ -27,8 +27,8 @@ pub(super) fn check_last_file(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Fails if the records that can be read do not reach this committed position.
-pub(super) fn check_reaches(config: &Arc<Config>, committed: LogId) -> io::Result<()> {
+/// Fails if the records that can be read do not reach this position, up to which they were durable.
+pub(super) fn check_reaches(config: &Arc<Config>, noted: LogId) -> io::Result<()> {
     let mut last = None;
     let mut damaged = false;
     Dump::<LogTypes>::new(Arc::clone(config))?.write_with(|_, _, record| {
@@ -38,8 +38,8 @@ pub(super) fn check_reaches(config: &Arc<Config>, committed: LogId) -> io::Resul
         }
         Ok(())
     })?;
-    if last < Some(committed) {
-        return Err(Forged::from(Forgery::Committed { index: committed.index }).into());
+    if last < Some(noted) {
+        return Err(Forged::from(Forgery::Flushed { index: noted.index }).into());
     }
     Ok(())
 }

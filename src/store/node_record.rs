@@ -13,7 +13,7 @@ use super::StoreId;
 use super::chain::Anchor;
 use super::log_open_error::LogOpenError;
 use super::log_types::{LogId, Vote};
-use super::record_facts::RecordFacts;
+use super::record_facts::{LogProgress, RecordFacts};
 use super::record_file::RecordFile;
 use super::starts::{Noting, StartHistory, StartId};
 use crate::crypto::IntegrityKeys;
@@ -39,8 +39,8 @@ struct Current {
     facts: RecordFacts,
     /// Counts the changes that must be durable before anybody acts on them.
     changes: u64,
-    /// The committed position that the last write had.
-    written_committed: Option<LogId>,
+    /// The progress that the last write had.
+    written: LogProgress,
 }
 
 impl NodeRecord {
@@ -58,8 +58,8 @@ impl NodeRecord {
 
     fn new(file: RecordFile, facts: RecordFacts) -> Self {
         // The first change is that the node acts on what it found. Both slots must say it by then.
-        let written_committed = facts.durably_committed();
-        let current = Current { facts, changes: 1, written_committed };
+        let written = facts.progress();
+        let current = Current { facts, changes: 1, written };
         Self { shared: Arc::new(Shared { current: Mutex::new(current), file: Mutex::new(file) }) }
     }
 
@@ -68,9 +68,12 @@ impl NodeRecord {
         read(&self.shared.current.lock().facts)
     }
 
-    /// The position up to which the log must have its committed entries. `None` if all of them are purged.
-    pub(super) fn committed_in_log(&self) -> Option<LogId> {
-        self.facts(|facts| facts.durably_committed().filter(|committed| Some(*committed) > facts.anchor.position))
+    /// The position up to which the log must have its entries. `None` if all of them are purged.
+    pub(super) fn noted_in_log(&self) -> Option<LogId> {
+        self.facts(|facts| {
+            let committed = facts.durably_committed().filter(|committed| Some(*committed) > facts.anchor.position);
+            committed.max(facts.flushed_after(facts.anchor.position))
+        })
     }
 
     /// Makes both slots say what the node has found or noted so far.
@@ -91,7 +94,7 @@ impl NodeRecord {
 
     /// Moves the anchor of the log. That is durable when this returns.
     pub(super) fn move_anchor(&self, anchor: Anchor) -> io::Result<()> {
-        self.change(|facts| ((), std::mem::replace(&mut facts.anchor, anchor) != anchor))
+        self.change(|facts| ((), facts.move_anchor(anchor)))
     }
 
     /// Notes a committed position, which the log has. It becomes durable later, once the log is durable up to there.
@@ -102,29 +105,21 @@ impl NodeRecord {
 
     /// Notes how far the log is flushed. That becomes durable later.
     pub(super) fn note_flushed(&self, flushed: Option<LogId>) {
-        let facts = &mut self.shared.current.lock().facts;
-        facts.flushed = facts.flushed.max(flushed);
+        self.shared.current.lock().facts.note_flushed(flushed);
     }
 
     /// Notes that the log is about to lose the entries after `last`. That is durable when this returns.
     pub(super) fn lower_flushed(&self, last: Option<LogId>) -> io::Result<()> {
-        self.change(|facts| {
-            let lower = facts.flushed > last;
-            if lower {
-                facts.flushed = last;
-            }
-            ((), lower)
-        })
+        self.change(|facts| ((), facts.lower_flushed(last)))
     }
 
-    /// Whether more of what is committed is durable than the last write says. Nobody waits for a write that says only how
-    /// far the log is flushed.
+    /// Whether more is flushed or durably committed than the last write says.
     pub fn is_behind(&self) -> bool {
         let current = self.shared.current.lock();
-        current.facts.durably_committed() != current.written_committed
+        current.facts.progress() != current.written
     }
 
-    /// Writes how far the log is committed, if the last write does not say it.
+    /// Writes how far the log is flushed and committed, if the last write does not say it.
     ///
     /// # Errors
     /// The disk failed. The node must stop.
@@ -203,7 +198,7 @@ impl NodeRecord {
     fn write(&self, file: &mut RecordFile) -> io::Result<()> {
         let (facts, changes) = {
             let mut current = self.shared.current.lock();
-            current.written_committed = current.facts.durably_committed();
+            current.written = current.facts.progress();
             (current.facts.clone(), current.changes)
         };
         file.write(&facts, changes)

@@ -8,6 +8,13 @@ use super::log_types::{LogId, Vote};
 use super::starts::StartHistory;
 use super::wire;
 
+/// How far the log goes. The record on the disk may be a little older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogProgress {
+    flushed: Option<LogId>,
+    committed: Option<LogId>,
+}
+
 /// What the node record holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RecordFacts {
@@ -32,6 +39,41 @@ impl RecordFacts {
     /// Whether the node has neither voted nor written to its log. It may have begun to start.
     pub fn are_unused(&self) -> bool {
         self.vote.is_none() && self.committed.is_none() && self.flushed.is_none() && self.anchor.position.is_none()
+    }
+
+    /// How far the log is flushed and durably committed.
+    pub fn progress(&self) -> LogProgress {
+        LogProgress { flushed: self.flushed, committed: self.durably_committed() }
+    }
+
+    /// Notes how far a flush has made the log durable. Flushes end in order, and a truncation waits for them. So the note of
+    /// the last one counts, unless it comes from before the anchor moved on.
+    pub fn note_flushed(&mut self, flushed: Option<LogId>) {
+        // Behind the anchor, an entry of an earlier term can follow one of a later term that a snapshot has replaced. So
+        // only the index says which of two positions is further.
+        if index_of(flushed) >= index_of(self.flushed) {
+            self.flushed = flushed;
+        }
+    }
+
+    /// Notes that the log loses the entries after `last`. Returns whether that changed something.
+    pub fn lower_flushed(&mut self, last: Option<LogId>) -> bool {
+        let lower = index_of(self.flushed) > index_of(last);
+        if lower {
+            self.flushed = last;
+        }
+        lower
+    }
+
+    /// Moves the anchor. Returns whether that changed something.
+    pub fn move_anchor(&mut self, anchor: Anchor) -> bool {
+        std::mem::replace(&mut self.anchor, anchor) != anchor
+    }
+
+    /// The position that a log must have which begins after `purged`, because it was flushed up to there. `None` if it need
+    /// not have any.
+    pub fn flushed_after(&self, purged: Option<LogId>) -> Option<LogId> {
+        self.flushed.filter(|flushed| Some(flushed.index) > index_of(purged))
     }
 
     /// The committed position, but no further than the log is durable: after a power cut the log must reach it.
@@ -77,12 +119,30 @@ impl RecordFacts {
     }
 }
 
+fn index_of(position: Option<LogId>) -> Option<u64> {
+    position.map(|id| id.index)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn id(index: u64) -> LogId {
         LogId { term: 1, node: 1, index }
+    }
+
+    /// A snapshot can end with an entry of an earlier term than what it replaces.
+    #[test]
+    fn a_flush_behind_a_new_anchor_counts_although_the_log_had_a_later_term() {
+        let later = |index| LogId { term: 9, ..id(index) };
+        let mut facts = RecordFacts::new(Anchor { position: None, tag: [7; 16], key_version: 1 });
+        facts.note_flushed(Some(later(5)));
+        assert!(facts.move_anchor(Anchor { position: Some(id(20)), ..facts.anchor }));
+        facts.note_flushed(Some(later(6)));
+        facts.note_flushed(Some(id(21)));
+        assert_eq!(facts.flushed_after(facts.anchor.position), Some(id(21)));
+        assert!(!facts.lower_flushed(Some(id(21))) && facts.lower_flushed(Some(id(20))));
+        assert_eq!(facts.flushed, Some(id(20)));
     }
 
     #[test]
@@ -97,6 +157,8 @@ mod tests {
         let read = wire::TaggedRecord::decode(&facts.encode(5)[..]).unwrap();
         assert_eq!(read.key_version, 5);
         assert_eq!(RecordFacts::from_wire(read), Some(RecordFacts { committed: Some(id(8)), ..facts.clone() }));
+        assert_eq!(facts.flushed_after(Some(id(7))), Some(id(8)));
+        assert_eq!(facts.flushed_after(Some(id(8))), None, "a snapshot has what the log had");
         let unflushed = RecordFacts { flushed: None, ..facts };
         assert_eq!(unflushed.durably_committed(), Some(id(3)), "a purged entry was durable elsewhere");
     }

@@ -54,6 +54,10 @@ fn facts_come_back_and_the_file_keeps_its_size() {
     record.move_anchor(anchor(7)).unwrap();
     record.begin_start([1; 16]).unwrap();
     record.mark_spoken().unwrap();
+    record.note_flushed(Some(id(8)));
+    assert!(record.is_behind(), "a start must find a log that is shorter than it was");
+    record.write_progress().unwrap();
+    assert!(!record.is_behind());
     record.note_flushed(Some(id(9)));
     record.note_committed(id(12));
     record.write_progress().unwrap();

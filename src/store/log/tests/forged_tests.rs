@@ -73,8 +73,8 @@ fn a_log_without_its_first_or_its_last_committed_entries_is_not_opened() {
     assert_eq!(found_after(begin), Some(Forgery::Begin { found: 2, expected: 0 }));
     assert_eq!(found_after(|entries| entries.truncate(6)), Some(Forgery::Committed { index: 6 }));
     assert_eq!(found_after(Vec::clear), Some(Forgery::Committed { index: 6 }));
-    // Entries that were not committed may be lost: so far, nothing says that they were durable.
-    assert_eq!(found_after(|entries| entries.truncate(7)), None);
+    // The others need not be committed. But the node may have acknowledged them.
+    assert_eq!(found_after(|entries| entries.truncate(7)), Some(Forgery::Flushed { index: 9 }));
 }
 
 #[test]
@@ -176,8 +176,13 @@ fn an_entry_that_changes_on_the_disk_while_the_node_runs_is_noticed_when_it_is_r
 }
 
 #[test]
-fn opening_a_log_never_removes_what_is_committed() {
-    let dir = folder_with(10, 6);
+fn opening_a_log_never_removes_what_was_noted_as_durable() {
+    let dir = folder_with(7, 3);
+    let (log, record) = (open_again(dir.path()).unwrap(), dir.path().join("node.record"));
+    let noted = std::fs::read(&record).unwrap();
+    append(&log, 7..10);
+    log.close();
+    std::fs::write(&record, noted).unwrap();
     let path = last_file(dir.path());
     let whole = std::fs::read(&path).unwrap();
     // The lengths of the payloads, each before its tag. A wrong one can reach beyond the end of the file.
@@ -190,7 +195,7 @@ fn opening_a_log_never_removes_what_is_committed() {
         damaged[at + 2] = 1;
         std::fs::write(&path, &damaged).unwrap();
         if index <= 6 {
-            assert_eq!(forgery(open_again(dir.path())), Some(Forgery::Committed { index: 6 }));
+            assert_eq!(forgery(open_again(dir.path())), Some(Forgery::Flushed { index: 6 }));
             assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing is removed");
         } else {
             let log = open_again(dir.path()).unwrap();
