@@ -207,7 +207,8 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
         enable_leader_restore: Some(false),
         // `tasks` decides by bytes when to build one. A count of entries cut throughput by a factor of 2.5.
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: config.snapshot.keep_entries,
+        // `tasks` purges the log.
+        max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: u64::MAX,
         install_snapshot_timeout: millis(config.snapshot.transfer_timeout),
         ..openraft::Config::default()

@@ -20,6 +20,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 const RECORD_EVERY: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at who leads.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The pause before the node builds a snapshot again, because the last attempt failed or still goes on.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(30);
 /// The pause between two looks at the size of the log.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 
@@ -68,14 +70,27 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     cause.strip_prefix(&name).map_or(cause.clone(), ToOwned::to_owned)
 }
 
-/// Builds a snapshot when the node has written more to the log since the last one than that one takes on disk.
+/// Builds a snapshot when the node has written more to the log since the last one than that one takes on disk. Purges the log
+/// that snapshots cover.
 pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Snapshots, config: SnapshotConfig) {
     let metrics = Metrics::of(&raft);
     // The size of the log on disk says little. The log frees space in chunks, and may stay large although a snapshot
     // covers all of it.
-    let mut written_then = 0;
+    let (mut written_then, mut known) = (0, None);
+    // When the last build began, and how much was written by then.
+    let mut begun: Option<(Instant, u64)> = None;
     loop {
         tokio::time::sleep(SNAPSHOT_CHECK).await;
+        let newest = metrics.now().snapshot.map(|id| id.index);
+        if newest != known {
+            known = newest;
+            written_then = begun.take().map_or(written_then, |(_, written)| written);
+            if let Some(upto) = purge_upto(&metrics, &snapshots, config.keep_entries)
+                && raft.trigger().purge_log(upto).await.is_err()
+            {
+                return;
+            }
+        }
         let written = log.bytes_written();
         let last = snapshots.newest().ok().flatten();
         let covers = last.as_ref().and_then(|snapshot| snapshot.header.applied.last).map(|id| id.index);
@@ -84,13 +99,25 @@ pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Sn
         // A start has dropped a damaged part of the log, or a damaged snapshot was set aside. A node that lacks entries of the
         // log needs a snapshot that has them.
         let gap = covers < log.state().ok().and_then(|state| state.purged).map(|id| id.index);
-        if anything_new && (gap || written - written_then > config.log_bytes.max(last_bytes)) {
-            written_then = written;
+        let due = anything_new && (gap || written - written_then > config.log_bytes.max(last_bytes));
+        if due && begun.is_none_or(|(at, _)| at.elapsed() >= SNAPSHOT_RETRY) {
+            begun = Some((Instant::now(), written));
             if raft.trigger().snapshot().await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// The index up to which the log may go. A cluster of one keeps what follows its older snapshot, because no other node has it:
+/// if the newest snapshot is damaged, the node goes on from the older one.
+fn purge_upto(metrics: &Metrics, snapshots: &Snapshots, keep_entries: u64) -> Option<u64> {
+    let (newest, voters) = {
+        let metrics = metrics.now();
+        (metrics.snapshot?.index, metrics.membership_config.voter_ids().count())
+    };
+    let covered = if voters > 1 { Some(newest) } else { snapshots.index_before(newest).ok().flatten() };
+    covered?.checked_sub(keep_entries)
 }
 
 /// Writes the keystore every second, and makes it durable after each `every`, off the write path.

@@ -68,20 +68,21 @@ impl Keystore {
 
 #[cfg(test)]
 impl SnapshotBuild {
-    pub(super) fn header(&self) -> &SnapshotHeader {
-        &self.header
-    }
-
     pub(super) fn with_header(self, header: SnapshotHeader) -> Self {
         Self { header, ..self }
     }
 }
 
 impl SnapshotBuild {
+    /// What the snapshot will begin with.
+    pub fn header(&self) -> &SnapshotHeader {
+        &self.header
+    }
+
     /// Writes the snapshot. It blocks for as long as that takes.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The disk failed, or does not have what was written.
     ///
     /// # Panics
     /// The frozen view returned other entries than those that the digest counts.

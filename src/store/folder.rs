@@ -123,7 +123,17 @@ impl Folders {
         let number = self.numbers()?.last().map_or(1, |last| last + 1);
         let path = self.root.join(folder_name(number));
         make_private_folder(&path)?;
-        OpenFolder::open(path).map_err(io::Error::other)
+        OpenFolder::open(path.clone()).map_err(|error| {
+            discard(&path);
+            io::Error::other(error)
+        })
+    }
+
+    /// Removes a folder that is not in use, because filling it failed.
+    pub(super) fn discard(folder: OpenFolder) {
+        let OpenFolder { db, path } = folder;
+        drop(db);
+        discard(&path);
     }
 
     /// Puts a folder that is written at `level` in use, in one step, and removes the others except the one set aside. The
@@ -136,7 +146,7 @@ impl Folders {
         for number in self.numbers()? {
             let path = self.root.join(folder_name(number));
             if path != folder.path {
-                fs::remove_dir_all(path)?;
+                remove_folder_if_there(&path)?;
             }
         }
         Ok(())
@@ -311,6 +321,15 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Removes a folder that no longer matters. If that fails now, the next folder that comes into use removes it. As long as sled
+/// writes to it, no other one may get its name.
+fn discard(folder: &Path) {
+    let closed = wait_until_closed(&folder.join("db"), CLOSING);
+    if let Err(error) = closed.and_then(|()| remove_folder_if_there(folder)) {
+        tracing::warn!(%error, path = %folder.display(), "this node cannot remove a keystore folder that it did not finish");
     }
 }
 

@@ -48,16 +48,26 @@ pub(super) fn scan(db: &sled::Db, tags: &StoreTags) -> Result<(KeystorePosition,
     Ok((position, image))
 }
 
-/// Fills a new folder and an image from a snapshot.
+/// Fills a new folder and an image from a snapshot. If that fails, the folder is removed.
 pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
     let folder = folders.create().map_err(ReadError::Io)?;
+    match fill_folder(&folder, tags, snapshot) {
+        Ok(image) => Ok((folder, image)),
+        Err(error) => {
+            Folders::discard(folder);
+            Err(error)
+        }
+    }
+}
+
+fn fill_folder(folder: &OpenFolder, tags: &StoreTags, snapshot: &Snapshot) -> Result<Image, ReadError> {
     let (mut batch, mut waiting) = (sled::Batch::default(), 0);
     let image = read_image(&snapshot.path, &snapshot.header.applied, tags, |key, value| {
         batch.insert(key, value);
         waiting += 1;
         if waiting == FILL_BATCH {
             waiting = 0;
-            write(&folder, std::mem::take(&mut batch))?;
+            write(folder, std::mem::take(&mut batch))?;
             collect_garbage(FILL_BATCH);
         }
         Ok(())
@@ -66,9 +76,9 @@ pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> 
     batch.insert(OWNER, tags.owner.encode());
     batch.insert(APPLIED, position.encode(tags));
     batch.insert(MEMBERSHIP, &image.membership[..]);
-    write(&folder, batch)?;
+    write(folder, batch)?;
     folder.sync().map_err(ReadError::Io)?;
-    Ok((folder, image))
+    Ok(image)
 }
 
 /// Writes to a new folder. If that fails, the snapshot that fills the folder is not to blame.

@@ -20,10 +20,10 @@ use std::sync::atomic::{self, AtomicU64};
 use sha2::{Digest as _, Sha256};
 
 use super::damage::{Damage, disagreement};
-use super::files::{make_private_file, make_private_folder, open_file, rename_durably};
+use super::files::{make_private_file, make_private_folder, open_file, remove_if_there, rename_durably};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
-use super::snapshot_reader::{Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, tag};
+use super::snapshot_reader::{Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, check_written, tag};
 use super::tags::StoreTags;
 use super::{LogId, SnapshotHeader};
 use crate::state::ClusterId;
@@ -76,7 +76,7 @@ impl Snapshots {
         let snapshots = Self { dir: dir.to_owned(), tags };
         snapshots.newest()?;
         for path in paths(dir)?.filter(|path| path.extension().is_some_and(|end| end == "tmp")) {
-            fs::remove_file(path).map_err(ReadError::Io)?;
+            remove_if_there(&path).map_err(ReadError::Io)?;
         }
         for path in by_age(dir)? {
             if let Err(ReadError::Damaged(damage)) = snapshots.open_own(&path) {
@@ -108,6 +108,18 @@ impl Snapshots {
             (None, Some(failure)) => Err(ReadError::Io(failure)),
             (newest, _) => Ok(newest),
         }
+    }
+
+    /// The index of the newest snapshot that ends before this index. `None` without one.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn index_before(&self, index: u64) -> io::Result<Option<u64>> {
+        let indexes = by_age(&self.dir)?.into_iter().filter_map(|path| {
+            let opened = self.open_own(&path);
+            opened.ok().and_then(|(header, _)| header.applied.last).map(|last| last.index)
+        });
+        Ok(indexes.filter(|older| *older < index).max())
     }
 
     /// A new file for a snapshot that arrives from a peer, and its path. [`Snapshots::accept`] takes it once it is
@@ -201,7 +213,7 @@ impl Snapshots {
 
     /// Removes all snapshots but the newest ones.
     pub(super) fn remove_old(&self) -> io::Result<()> {
-        by_age(&self.dir)?.into_iter().skip(KEPT).try_for_each(fs::remove_file)
+        by_age(&self.dir)?.into_iter().skip(KEPT).try_for_each(|path| remove_if_there(&path))
     }
 
     /// The newest snapshot of this node, and why the file system did not let this process read another.
@@ -231,8 +243,19 @@ impl SnapshotWriter {
         self.out.write_all(value)
     }
 
-    /// Makes the file durable and gives it its name.
-    pub(super) fn finish(mut self) -> io::Result<Snapshot> {
+    /// Makes the file durable, reads it back, and gives it its name.
+    ///
+    /// # Errors
+    /// The disk failed, or does not have what was written. Then the log must keep what the snapshot was for.
+    pub(super) fn finish(self) -> io::Result<Snapshot> {
+        self.finish_if(check_written)
+    }
+
+    /// The same, with another check of what was written.
+    pub(super) fn finish_if(
+        mut self,
+        check: impl FnOnce(File, &Path, &StoreTags) -> io::Result<()>,
+    ) -> io::Result<Snapshot> {
         self.out.write_all(&[0; 8])?;
         let checksum = self.out.hash.clone().finalize();
         self.out.inner.write_all(&checksum)?;
@@ -240,6 +263,10 @@ impl SnapshotWriter {
         self.out.inner.write_all(&tag)?;
         let file = self.out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
+        if let Err(error) = check(file, &self.temporary, &self.tags) {
+            remove_if_there(&self.temporary)?;
+            return Err(error);
+        }
         rename_durably(&self.temporary, &self.path)?;
         Ok(Snapshot { path: self.path, header: self.header })
     }
@@ -292,9 +319,12 @@ fn by_age(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Renames a snapshot file, so that nothing takes it for a snapshot again.
+/// Renames a snapshot file, so that nothing takes it for a snapshot again. Another thread may have done so.
 fn set_aside(path: &Path) -> io::Result<()> {
-    rename_durably(path, &path.with_extension("damaged"))
+    match rename_durably(path, &path.with_extension("damaged")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn paths(dir: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {

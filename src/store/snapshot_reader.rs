@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bytes::Bytes;
+use rustix::fs::Advice;
 use sha2::{Digest as _, Sha256};
 
 use super::SnapshotHeader;
@@ -34,6 +35,27 @@ pub(super) fn read_image(
 ) -> Result<Image, ReadError> {
     let (header, reader) = SnapshotReader::open_at(path, applied, tags)?;
     Ok(reader.read_to_end(&header, tags, entry)?.0)
+}
+
+/// Reads back a snapshot that this node has just written, from the disk. It checks tag and checksum. The node has checked
+/// what the entries say as it wrote them.
+pub(super) fn check_written(written: File, path: &Path, tags: &StoreTags) -> io::Result<()> {
+    // Otherwise the system would return what is still in memory. It may refuse this, and then the memory is all it has.
+    let _ = rustix::fs::fadvise(&written, 0, None, Advice::DontNeed);
+    drop(written);
+    read_back(path, tags).map_err(|error| match error {
+        ReadError::Io(error) => error,
+        damage => {
+            let text = format!("the disk does not hold what was written to {}: {damage}", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        }
+    })
+}
+
+fn read_back(path: &Path, tags: &StoreTags) -> Result<(), ReadError> {
+    let (_, mut reader) = SnapshotReader::open(path, tags)?;
+    while reader.next()?.is_some() {}
+    reader.check().map(drop)
 }
 
 /// The value of one entry. It is not checked, because the reader stops there.

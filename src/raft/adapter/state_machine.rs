@@ -1,6 +1,7 @@
 //! openraft's state machine on the keystore: it applies committed entries, and builds and installs snapshots.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -190,18 +191,27 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let build = self.build.take().ok_or_else(|| io::Error::other("a builder builds one snapshot"))?;
         let (snapshots, checkpoint) = (self.snapshots.clone(), self.checkpoint.clone());
         let begun = Instant::now();
+        let header = build.header().clone();
         let built = tokio::task::spawn_blocking(move || {
-            let snapshot = build.run(&snapshots)?;
-            // After this, openraft may purge the log up to the snapshot. By then the keystore on disk must reach as far.
+            let Ok(snapshot) = build.run(&snapshots).inspect_err(log_failed_build) else { return Ok(None) };
+            // After this, the log may be purged up to the snapshot. By then the keystore on disk must reach as far.
             checkpoint.run()?;
-            Ok::<_, io::Error>(snapshot)
+            Ok::<_, io::Error>(Some(snapshot))
         });
-        let snapshot = built.await.map_err(io::Error::other)??;
+        let Some(snapshot) = built.await.map_err(io::Error::other)?? else {
+            // openraft ignores a snapshot that is not newer than what it knows. An error would end it.
+            let nothing = store::Snapshot { path: PathBuf::new(), header };
+            return Ok(RaftSnapshot { meta: SnapshotMeta::default(), snapshot: nothing });
+        };
         let bytes = snapshot.path.metadata().map_or(0, |metadata| metadata.len());
         let index = snapshot.header.applied.last.map_or(0, |last| last.index);
         tracing::info!(index, bytes, ms = clock::nanos(begun.elapsed()) / 1_000_000, "this node built a snapshot");
         as_openraft(snapshot)
     }
+}
+
+fn log_failed_build(error: &io::Error) {
+    tracing::error!(%error, "this node cannot build a snapshot: it keeps its log, and tries again later");
 }
 
 /// The record of a version of a key, or of its newest one.

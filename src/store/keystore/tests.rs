@@ -15,6 +15,7 @@ use crate::store::{
 use crate::store::testing::tags;
 use crate::test_vectors::store_keys;
 
+mod clean_up;
 mod forged;
 mod forged_snapshots;
 mod levels;
