@@ -34,6 +34,9 @@ use super::watch::probe;
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::store::{Keystore, KeystoreCheckpoint, LogId, LogStore, Snapshots, View};
 
+/// For how many of the longest election timeouts a leader without a quorum is quiet, and then sends heartbeats again.
+const QUIET_ELECTIONS: u32 = 4;
+
 impl PreparedNode {
     /// Takes part in consensus.
     ///
@@ -205,6 +208,9 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
         enable_pre_vote: Some(true),
         // A restarted leader must be elected again: entries that followers committed may not have reached its own disk.
         enable_leader_restore: Some(false),
+        // A leader without a quorum is quiet in between. Otherwise it holds the votes of the nodes that it still reaches, and
+        // those nodes elect no leader with the rest. openraft asks for at least twice the longest election timeout.
+        quorum_loss_probe_interval: Some(millis(config.timing.election_max * QUIET_ELECTIONS)),
         // `tasks` decides by bytes when to build one. A count of entries cut throughput by a factor of 2.5.
         snapshot_policy: SnapshotPolicy::Never,
         // `tasks` purges the log.

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::peers::links::{Links, NodeClient};
-use crate::raft::protocol::types::{Member, NodeId, TypeConfig};
+use crate::raft::protocol::types::{LeaderId, Member, NodeId, TypeConfig};
 
 /// Who leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl Leadership {
         (leader_in(&metrics), metrics.current_term)
     }
 
-    /// The term that this node leads now, if it leads. It was elected for it after it started.
-    pub(in crate::raft) fn led_term(&self) -> Option<u64> {
+    /// The leadership that this node holds now: the term, and this node. It was elected for it after it started.
+    pub(in crate::raft) fn held(&self) -> Option<LeaderId> {
         let metrics = self.metrics.now();
-        (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+        (metrics.state == ServerState::Leader).then(|| LeaderId { term: metrics.current_term, node_id: metrics.id })
     }
 
     /// The id of this node.

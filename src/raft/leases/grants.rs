@@ -11,7 +11,7 @@ use super::ledger::{FenceState, LeaseLedger};
 use super::read_index::ReadIndex;
 use crate::clock;
 use crate::raft::forwarding::leader::Leadership;
-use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::types::{LeaderId, NodeId, from_store_id};
 use crate::store::Progress;
 
 /// The leases that this node grants while it leads.
@@ -74,8 +74,8 @@ impl LeaseGrants {
     /// knows what it has applied.
     pub(in crate::raft) async fn answer_here(&self) -> Option<ReadIndex> {
         let asked_at_ns = clock::boot_ns();
-        // The sooner the ledger begins the term, the sooner the leases of earlier leaders count as over.
-        self.begin_led_term();
+        // The sooner the ledger begins anew, the sooner the leases of earlier leaders count as over.
+        self.begin_leadership();
         let (index, progress) = self.confirmed_index().await?;
         Some(ReadIndex::at(index, &progress, asked_at_ns, self.lease))
     }
@@ -100,7 +100,7 @@ impl LeaseGrants {
 
     /// Notes how far a member has applied the log.
     pub(in crate::raft) fn note_applied(&self, member: NodeId, applied: u64) {
-        if self.begin_led_term().is_some() {
+        if self.begin_leadership().is_some() {
             self.ledger.send_if_modified(|ledger| ledger.note_applied(member, applied));
         }
     }
@@ -109,8 +109,8 @@ impl LeaseGrants {
     /// members that are not known to have applied it, or `None` when this node does not lead.
     ///
     /// No quorum has to confirm the end of the wait. A later leader has the revocation in its log and grants no lease
-    /// without it. No other leader came in between, because this node has applied no entry of a later term than its
-    /// own.
+    /// without it. No other leader came in between, because this node has applied no entry of a later leader. That may be
+    /// a leader of the same term: openraft orders leaders by their terms and then by their ids.
     pub(in crate::raft) async fn wait_for_revocation(&self, index: u64) -> Option<Vec<String>> {
         let mut progress = self.progress.clone();
         let mut ledger = self.ledger.subscribe();
@@ -120,8 +120,8 @@ impl LeaseGrants {
             () = self.leadership.changed_since(epoch) => return None,
         }
         loop {
-            let term = self.begin_led_term()?;
-            if progress.borrow().applied.is_none_or(|applied| applied.term > term) {
+            let leadership = self.begin_leadership()?;
+            if progress.borrow().applied.is_none_or(|applied| from_store_id(applied).leader_id > leadership) {
                 return None;
             }
             let members = self.leadership.members();
@@ -143,16 +143,16 @@ impl LeaseGrants {
         }
     }
 
-    /// Begins the ledger of the term that this node leads, unless the ledger has that term already. Returns the term, or
-    /// `None` if this node does not lead.
-    fn begin_led_term(&self) -> Option<u64> {
-        let term = self.leadership.led_term()?;
+    /// Begins the ledger of the leadership that this node holds, unless the ledger has it already. Returns the
+    /// leadership, or `None` if this node does not lead.
+    fn begin_leadership(&self) -> Option<LeaderId> {
+        let held = self.leadership.held()?;
         self.ledger.send_if_modified(|ledger| {
-            ledger.begin_term(term, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
-            // Do not wake those who wait for revocations: a new term lets none of them end.
+            ledger.begin(held, clock::boot_ns(), self.longest_ns.load(Ordering::Relaxed));
+            // Do not wake those who wait for revocations: a new leadership lets none of them end.
             false
         });
-        Some(term)
+        Some(held)
     }
 
     /// The index that was committed when the call began, and the progress of this node once it has applied that index.

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use crate::raft::protocol::types::NodeId;
+use crate::raft::protocol::types::{LeaderId, NodeId};
 
 /// Grants that the ledger keeps apart for one member. Above this number it merges the oldest two into one that is at
 /// least as long as either.
 const GRANTS_KEPT: usize = 8;
 
-/// What one node, as the leader of one term, knows about the leases that the members may hold.
+/// What one node, while it holds one leadership, knows about the leases that the members may hold.
 ///
 /// A member's lease counts once it has applied the last revocation that the leader knew when it granted the lease. So
 /// only two kinds of leases let a member serve without the revocation at some index:
 ///
 /// - Leases that this leader granted before it had applied that index. The ledger has them.
 /// - Leases of earlier leaders. A quorum confirmed each of them before this leader was elected, so each began before.
-///   The ledger assumes that they all began when it began the term, which is after the election.
+///   The ledger assumes that they all began when it began the leadership, which is after the election.
 ///
-/// Later leaders have the revocation in their logs before their terms begin. All times are nanoseconds of this node's
+/// Later leaders have the revocation in their logs before they lead. All times are nanoseconds of this node's
 /// `CLOCK_BOOTTIME`.
 #[derive(Debug, Default)]
 pub(in crate::raft) struct LeaseLedger {
-    term: u64,
+    leadership: Option<LeaderId>,
     /// Until when any member may hold a lease of an earlier leader.
     assumed_until_ns: i64,
     members: BTreeMap<NodeId, MemberLeases>,
@@ -53,11 +53,12 @@ pub(in crate::raft) enum FenceState {
 }
 
 impl LeaseLedger {
-    /// Begins a term, unless the ledger has it already. At its beginning the ledger does not know what the members have
-    /// applied, and assumes that each holds a lease that began at `now_ns`.
-    pub(in crate::raft) fn begin_term(&mut self, term: u64, now_ns: i64, lease_ns: i64) {
-        if term > self.term {
-            *self = Self { term, assumed_until_ns: end_of(now_ns, lease_ns), members: BTreeMap::new() };
+    /// Begins a leadership, unless the ledger has it already. At its beginning the ledger does not know what the members
+    /// have applied, and assumes that each holds a lease that began at `now_ns`.
+    pub(in crate::raft) fn begin(&mut self, leadership: LeaderId, now_ns: i64, lease_ns: i64) {
+        let leadership = Some(leadership);
+        if leadership > self.leadership {
+            *self = Self { leadership, assumed_until_ns: end_of(now_ns, lease_ns), members: BTreeMap::new() };
         }
     }
 
@@ -134,9 +135,9 @@ mod tests {
     #[test]
     fn the_fence_waits_for_a_member_until_it_reports_or_its_lease_ends() {
         let mut leases = LeaseLedger::default();
-        leases.begin_term(1, 0, LEASE_NS);
-        leases.begin_term(1, 500, LEASE_NS);
-        assert_eq!(leases.fence(7, &[2, 3], 500), FenceState::Wait { until_ns: 1_101 }, "a term begins once");
+        leases.begin(leader(1, 1), 0, LEASE_NS);
+        leases.begin(leader(1, 1), 500, LEASE_NS);
+        assert_eq!(leases.fence(7, &[2, 3], 500), FenceState::Wait { until_ns: 1_101 }, "a leadership begins once");
         assert!(leases.note_applied(2, 7) && !leases.note_applied(2, 6));
         leases.note_grant(3, 6, 600, LEASE_NS);
         leases.note_grant(3, 7, 5_000, LEASE_NS);
@@ -146,8 +147,12 @@ mod tests {
         assert_eq!(leases.fence(8, &[2, 3], 1_701), FenceState::Wait { until_ns: 7_101 });
         assert_eq!(leases.fence(8, &[3], 1_701), FenceState::Wait { until_ns: 7_101 }, "a former member counts, too");
         assert_eq!(leases.fence(8, &[3, 4], 7_101), FenceState::Over { behind: vec![3, 4] });
-        leases.begin_term(2, 7_101, LEASE_NS);
+        leases.begin(leader(2, 1), 7_101, LEASE_NS);
         assert_eq!(leases.fence(7, &[2, 3], 7_101), FenceState::Wait { until_ns: 8_202 });
+    }
+
+    fn leader(term: u64, node_id: NodeId) -> LeaderId {
+        LeaderId { term, node_id }
     }
 
     #[test]
@@ -170,8 +175,8 @@ mod tests {
         to: usize,
         applied: u64,
         sent_ns: i64,
-        /// When it arrived, by the clock of the asked node, and the term of that node.
-        arrived: Option<(i64, u64)>,
+        /// When it arrived, by the clock of the asked node, and the leadership of that node.
+        arrived: Option<(i64, LeaderId)>,
         /// The index that the node has to apply, once a quorum has confirmed that it still leads.
         confirmed: Option<u64>,
         /// The last revocation that the node knew when it granted the lease.
@@ -189,7 +194,7 @@ mod tests {
         applied: u64,
         /// The end of its lease, by its own clock.
         lease_until_ns: i64,
-        leads: Option<u64>,
+        leads: Option<LeaderId>,
         ledger: LeaseLedger,
     }
 
@@ -198,11 +203,10 @@ mod tests {
         random: StdRng,
         now_ns: i64,
         nodes: Vec<Node>,
-        /// The terms of the committed entries, from index 1.
-        log: Vec<u64>,
-        /// The newest term in which a leader was elected, and that leader.
-        term: u64,
-        leader: usize,
+        /// The leaders of the committed entries, from index 1.
+        log: Vec<LeaderId>,
+        /// The leader that was elected last.
+        leader: LeaderId,
         questions: Vec<Question>,
         /// A node that applies few entries.
         lagging: usize,
@@ -224,8 +228,7 @@ mod tests {
                 now_ns: 0,
                 nodes,
                 log: Vec::new(),
-                term: 0,
-                leader: 0,
+                leader: leader(0, 0),
                 questions: Vec::new(),
                 lagging: 0,
                 acknowledged: 0,
@@ -260,12 +263,15 @@ mod tests {
             }
         }
 
-        /// The new leader has every committed entry. The old one may not hear of the election for long.
+        /// The new leader has every committed entry. The old one may not hear of the election for long. A node with a
+        /// higher id may become leader in the same term.
         fn elect(&mut self) {
-            (self.term, self.leader) = (self.term + 1, self.any());
+            let (before, node) = (self.leader, self.any());
+            let same_term = leader(before.term, node as u64);
+            self.leader = if same_term > before { same_term } else { leader(before.term + 1, node as u64) };
             let committed = self.committed();
-            let leader = &mut self.nodes[self.leader];
-            (leader.leads, leader.applied) = (Some(self.term), committed);
+            let elected = &mut self.nodes[node];
+            (elected.leads, elected.applied) = (Some(self.leader), committed);
         }
 
         /// The node applies again what it had not written. Leases and ledgers are not on disk.
@@ -277,9 +283,15 @@ mod tests {
         }
 
         fn commit(&mut self) {
-            if self.nodes[self.leader].leads == Some(self.term) {
-                self.log.push(self.term);
+            if self.leads_now(self.leader) {
+                self.log.push(self.leader);
             }
+        }
+
+        /// Whether this leader still believes to lead, and was elected last.
+        fn leads_now(&self, leader: LeaderId) -> bool {
+            let node = usize::try_from(leader.node_id).unwrap();
+            leader == self.leader && self.nodes[node].leads == Some(leader)
         }
 
         fn apply(&mut self) {
@@ -290,9 +302,9 @@ mod tests {
             }
             self.nodes[node].applied = (self.nodes[node].applied + 1).min(committed);
             let applied = self.nodes[node].applied;
-            // An entry of a later term came from a later leader, so this node no longer leads. It may notice late.
-            let term = applied.checked_sub(1).and_then(|at| self.log.get(usize::try_from(at).unwrap())).copied();
-            if self.nodes[node].leads < term && self.random.random_bool(0.2) {
+            // An entry of a later leader shows that this node no longer leads. It may notice late.
+            let leader = applied.checked_sub(1).and_then(|at| self.log.get(usize::try_from(at).unwrap())).copied();
+            if self.nodes[node].leads < leader && self.random.random_bool(0.2) {
                 self.nodes[node].leads = None;
             }
         }
@@ -328,10 +340,10 @@ mod tests {
         fn arrive(&mut self, question: &mut Question) -> Option<bool> {
             let now_ns = self.clock_ns(question.to);
             let leader = &mut self.nodes[question.to];
-            let term = leader.leads?;
-            question.arrived = Some((now_ns, term));
+            let leadership = leader.leads?;
+            question.arrived = Some((now_ns, leadership));
             if question.from != question.to {
-                leader.ledger.begin_term(term, now_ns, LEASE_NS);
+                leader.ledger.begin(leadership, now_ns, LEASE_NS);
                 leader.ledger.note_applied(u64::try_from(question.from).unwrap(), question.applied);
             }
             Some(false)
@@ -339,7 +351,7 @@ mod tests {
 
         /// A quorum still follows a leader if no other one was elected since.
         fn confirm(&mut self, question: &mut Question) -> Option<bool> {
-            question.arrived.filter(|(_, term)| *term == self.term && self.nodes[question.to].leads == Some(*term))?;
+            question.arrived.filter(|(_, leadership)| self.leads_now(*leadership))?;
             question.confirmed = Some(self.committed());
             Some(false)
         }
@@ -373,14 +385,14 @@ mod tests {
         fn fence(&mut self) {
             let node = self.any();
             let (now_ns, applied) = (self.clock_ns(node), self.nodes[node].applied);
-            let Some(term) = self.nodes[node].leads else { return };
-            if applied <= self.acknowledged || self.log[usize::try_from(applied).unwrap() - 1] > term {
+            let Some(leadership) = self.nodes[node].leads else { return };
+            if applied <= self.acknowledged || self.log[usize::try_from(applied).unwrap() - 1] > leadership {
                 return;
             }
             let index = self.random.random_range(self.acknowledged + 1..=applied);
             let others: Vec<u64> = (0u64..).take(self.nodes.len()).filter(|id| *id != node as u64).collect();
             let ledger = &mut self.nodes[node].ledger;
-            ledger.begin_term(term, now_ns, LEASE_NS);
+            ledger.begin(leadership, now_ns, LEASE_NS);
             if let FenceState::Over { behind } = ledger.fence(index, &others, now_ns) {
                 self.acknowledged = index;
                 *self.acknowledgements.entry(behind.is_empty()).or_default() += 1;
