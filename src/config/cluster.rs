@@ -8,8 +8,19 @@ use super::section::Section;
 use super::settings::{ClusterConfig, PeerConfig, PeerTlsConfig, SnapshotConfig, TimingConfig};
 use super::{duration, value};
 
-const SETTINGS: &[&str] =
-    &["name", "listen", "data", "tls", "bootstrap_key", "peers", "handshakes", "connections", "timing", "snapshot"];
+const SETTINGS: &[&str] = &[
+    "name",
+    "listen",
+    "data",
+    "tls",
+    "bootstrap_key",
+    "vm_generation",
+    "peers",
+    "handshakes",
+    "connections",
+    "timing",
+    "snapshot",
+];
 
 /// Where the node listens for peers by default: a hundred ports above the API.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7473);
@@ -39,6 +50,7 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
     let data = cluster.required("data", "/var/lib/keyraft", value::path);
     let tls = peer_tls(&cluster);
     let bootstrap_key = cluster.value("bootstrap_key", value::path);
+    let vm_generation = cluster.value("vm_generation", value::path);
     let peers = peers(&cluster);
     let name = name(&cluster, &peers);
     let (handshakes, connections) = connections(&cluster);
@@ -48,7 +60,19 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
     let alone =
         || PeerConfig { name: name.clone(), peer_address: listen.to_string(), api_address: address.to_string() };
     let peers = if peers.is_empty() { vec![alone()] } else { peers };
-    Some(ClusterConfig { name, listen, tls, data, bootstrap_key, peers, handshakes, connections, timing, snapshot })
+    Some(ClusterConfig {
+        name,
+        listen,
+        tls,
+        data,
+        bootstrap_key,
+        vm_generation,
+        peers,
+        handshakes,
+        connections,
+        timing,
+        snapshot,
+    })
 }
 
 /// How many peer connections may be in their handshake at a time, and how many may be open.

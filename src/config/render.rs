@@ -137,6 +137,9 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
     if let Some(file) = &cluster.bootstrap_key {
         writeln!(out, "  bootstrap_key: {}  # with which the nodes of a new cluster prove themselves", path(file))?;
     }
+    if let Some(file) = &cluster.vm_generation {
+        writeln!(out, "  vm_generation: {}  # the node ends when this file changes", path(file))?;
+    }
     writeln!(out, "  peers:")?;
     for peer in &cluster.peers {
         let (name, address, api) = (quoted(&peer.name), quoted(&peer.peer_address), quoted(&peer.api_address));

@@ -100,6 +100,9 @@ pub struct ClusterConfig {
     /// The file of the key with which the nodes of a new cluster prove that they belong together: 32 bytes in base64. If
     /// absent, the root key yields it.
     pub bootstrap_key: Option<PathBuf>,
+    /// A file into which a tool of the hypervisor writes the VM generation id. When its content changes, the node ends: the
+    /// machine was cloned, or put back from a snapshot. Kernels that report such a change need no file.
+    pub vm_generation: Option<PathBuf>,
     /// All nodes of the cluster's first membership, including this one, in the same order on every node.
     pub peers: Vec<PeerConfig>,
     /// How many peer connections may be in their handshake at a time.

@@ -55,6 +55,7 @@ pub fn config() -> Config {
             data: none.clone(),
             peers: Vec::new(),
             bootstrap_key: None,
+            vm_generation: None,
             handshakes: 64,
             connections: 128,
             timing: TimingConfig { heartbeat: second, election_min: second, election_max: second },

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consensus::Consensus;
 use super::error::{NodeError, in_address};
+use super::generation;
 use super::joining::{JoinError, Joining};
 use super::local_status;
 use super::parts::Parts;
@@ -84,6 +85,8 @@ impl Lifecycle {
         self.tasks.spawn(Arc::clone(&parts.public_tls).follow());
         self.tasks.spawn(Arc::clone(&parts.peer_tls).follow());
         self.tasks.spawn(parts.waits.clone().log());
+        let generation = parts.config.load().cluster.vm_generation.clone();
+        self.tasks.spawn(generation::watch(generation, parts.failure.clone()));
         self.tasks.spawn(Arc::clone(&parts.public_tls).warn_daily());
         self.tasks.spawn(async move {
             let shown = Arc::clone(&parts);

@@ -4,6 +4,7 @@ mod check;
 mod consensus;
 mod error;
 mod exposed_files;
+mod generation;
 mod joining;
 mod lifecycle;
 mod local_status;

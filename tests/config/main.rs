@@ -98,6 +98,7 @@ fn missing_settings_have_their_defaults() {
             data: "data".into(),
             peers: vec![peer],
             bootstrap_key: None,
+            vm_generation: None,
             handshakes: 64,
             connections: 128,
             timing: TimingConfig {

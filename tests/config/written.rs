@@ -197,6 +197,7 @@ impl Draw {
             }),
             data: self.text().into(),
             bootstrap_key: self.maybe(|draw| draw.text().into()),
+            vm_generation: self.maybe(|draw| draw.text().into()),
             peers,
             handshakes: self.0.random_range(1..=65_536),
             connections: self.0.random_range(65_537..=1_000_000),

@@ -1,6 +1,7 @@
 //! Tests of node processes of the built binary, mostly ended by kill -9.
 
 mod connections;
+mod copied_machine;
 mod crash_loop;
 mod disk;
 mod incident;

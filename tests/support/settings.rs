@@ -92,6 +92,7 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
         data: certificates.file(&peer.name),
         peers: peers.to_vec(),
         bootstrap_key: None,
+        vm_generation: None,
         handshakes: 64,
         connections: 128,
         timing: timing(),

@@ -67,6 +67,7 @@ fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
         data: layout.node_data(number),
         peers: layout.numbers().map(|number| peer(layout, number)).collect(),
         bootstrap_key: None,
+        vm_generation: None,
         handshakes: 64,
         connections: 128,
         timing: TimingConfig {
