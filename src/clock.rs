@@ -17,6 +17,27 @@ pub fn boot_ns() -> i64 {
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }
 
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockPair {
+    /// As [`unix_ns`] has it.
+    pub unix_ns: i64,
+    /// As [`boot_ns`] has it.
+    pub boot_ns: i64,
+}
+
+impl ClockPair {
+    /// Both clocks now.
+    pub fn now() -> Self {
+        Self { unix_ns: unix_ns(), boot_ns: boot_ns() }
+    }
+
+    /// How far the wall clock is ahead of the other one, in nanoseconds. This changes when one of them jumps.
+    pub fn ahead_ns(self) -> i64 {
+        self.unix_ns.saturating_sub(self.boot_ns)
+    }
+}
+
 /// A duration in nanoseconds, for counters and messages. It cuts a duration of more than 584 years short.
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

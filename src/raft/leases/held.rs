@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 
+use super::clock_watch::ClockWatch;
+use super::read_index::ReadIndex;
 use super::reads::Reads;
-use crate::clock;
+use crate::clock::{self, ClockPair};
 use crate::config::ConsistencyConfig;
 use crate::raft::forwarding::leader::Leadership;
 use crate::store::Progress;
@@ -48,6 +51,13 @@ pub(in crate::raft) struct HeldLease {
     reported_revocation: AtomicU64,
     /// Since when this node has known of a revocation that it has not applied.
     behind_since_ns: AtomicI64,
+    /// Compares the clocks, because the one of leases may stand still while the machine is paused.
+    clocks: ClockWatch,
+    /// When a clock last jumped. Answers to questions from before that do not count. Locked while the end of the lease
+    /// changes.
+    jumped_ns: Mutex<i64>,
+    /// Notified when a clock has jumped.
+    jumped: Notify,
     config: ConsistencyConfig,
     reads: Reads,
     progress: watch::Receiver<Progress>,
@@ -65,6 +75,9 @@ impl HeldLease {
             given_up_on_ns: AtomicI64::new(-1),
             reported_revocation: AtomicU64::new(0),
             behind_since_ns: AtomicI64::new(0),
+            clocks: ClockWatch::new(config.lease, ClockPair::now()),
+            jumped_ns: Mutex::new(0),
+            jumped: Notify::new(),
             config,
             reads,
             progress,
@@ -90,7 +103,89 @@ impl HeldLease {
                     }
                 }
                 () = leadership.changed_since(epoch) => {}
+                () = self.jumped.notified() => {}
             }
+        }
+    }
+
+    /// The end of the lease: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first lease.
+    until_ns: AtomicI64,
+    /// The length of the lease that a leader granted last.
+    length_ns: AtomicU64,
+    /// The end of the lease for which a renewal failed while a request waited. Later requests do not wait for it again.
+    given_up_on_ns: AtomicI64,
+    /// The index of the last revocation that a leader reported, whether this node has applied it or not.
+    reported_revocation: AtomicU64,
+    /// Since when this node has known of a revocation that it has not applied.
+    behind_since_ns: AtomicI64,
+    /// Compares the clocks, because the one of leases may stand still while the machine is paused.
+    clocks: ClockWatch,
+    /// When a clock last jumped. Answers to questions from before that do not count. Locked while the end of the lease
+    /// changes.
+    jumped_ns: Mutex<i64>,
+    /// Notified when a clock has jumped.
+    jumped: Notify,
+    config: ConsistencyConfig,
+    reads: Reads,
+    progress: watch::Receiver<Progress>,
+}
+
+impl HeldLease {
+    pub(in crate::raft) fn new(
+        config: ConsistencyConfig,
+        reads: Reads,
+        progress: watch::Receiver<Progress>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            until_ns: AtomicI64::new(0),
+            length_ns: AtomicU64::new(clock::nanos(config.lease)),
+            given_up_on_ns: AtomicI64::new(-1),
+            reported_revocation: AtomicU64::new(0),
+            behind_since_ns: AtomicI64::new(0),
+            clocks: ClockWatch::new(config.lease, ClockPair::now()),
+            jumped_ns: Mutex::new(0),
+            jumped: Notify::new(),
+            config,
+            reads,
+            progress,
+        })
+    }
+
+    /// Renews the lease again and again, as long as the store is open.
+    ///
+    /// Each renewal reports to the leader how far this node has applied the log. So this node renews at once after a
+    /// revocation, because a client waits for its acknowledgement, and after a change of leader, because the new leader
+    /// knows nothing about this node yet. Other renewals may wait for the leader's next heartbeat, while the lease holds.
+    pub(in crate::raft) async fn keep(self: Arc<Self>, leadership: Arc<Leadership>) {
+        let mut progress = self.progress.clone();
+        let mut at_once = true;
+        loop {
+            let (known, epoch) = (progress.borrow().last_revocation, leadership.epoch());
+            if at_once {
+                self.renew().await;
+            }
+            let pause = Duration::from_nanos(self.length_ns.load(Ordering::Relaxed)) / RENEWALS;
+            at_once = tokio::select! {
+                () = self.renew_after(pause) => !self.holds(),
+                revoked = progress.wait_for(|progress| progress.last_revocation > known) => {
+                    if revoked.is_err() {
+                        return;
+                    }
+                    true
+                }
+                () = leadership.changed_since(epoch) => true,
+                () = self.jumped.notified() => true,
+            }
+        }
+    }
+
+    /// Renews the lease after this pause, without haste.
+    async fn renew_after(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        if self.holds()
+            && let Some(answer) = self.reads.ask_patiently().await
+        {
+            self.take(answer).await;
         }
     }
 
@@ -106,12 +201,42 @@ impl HeldLease {
 
     /// Whether the lease holds now. Each request asks this once.
     pub(in crate::raft) fn holds(&self) -> bool {
-        clock::boot_ns() < self.until_ns.load(Ordering::Acquire)
+        let now = ClockPair::now();
+        now.boot_ns < self.checked_until_ns(now)
+    }
+
+    /// The end of the lease: before now if a clock has jumped since the last look.
+    fn checked_until_ns(&self, now: ClockPair) -> i64 {
+        if self.clocks.has_jumped(now) {
+            self.compare_clocks(now);
+        }
+        self.until_ns.load(Ordering::Acquire)
+    }
+
+    /// Ends the lease if a clock has jumped since the last look.
+    pub(in crate::raft) fn look_at_clocks(&self) {
+        self.compare_clocks(ClockPair::now());
+    }
+
+    fn compare_clocks(&self, now: ClockPair) {
+        let Some(moved) = self.clocks.look(now) else { return };
+        let mut jumped_ns = self.jumped_ns.lock();
+        *jumped_ns = now.boot_ns;
+        let held = self.until_ns.fetch_min(now.boot_ns, Ordering::AcqRel) > now.boot_ns;
+        drop(jumped_ns);
+        self.jumped.notify_one();
+        tracing::warn!(
+            moved_ms = clock::nanos(moved) / 1_000_000,
+            held_lease = held,
+            "the wall clock was set, or this machine stood still for a while: the node gives up its lease and asks for a new \
+             one"
+        );
     }
 
     /// What the node may do now, without a renewal.
     pub(in crate::raft) fn standing(&self) -> Standing {
-        let (until, now) = (self.until_ns.load(Ordering::Acquire), clock::boot_ns());
+        let clocks = ClockPair::now();
+        let (until, now) = (self.checked_until_ns(clocks), clocks.boot_ns);
         match u64::try_from(now.saturating_sub(until)) {
             Err(_) => Standing::Held,
             // A node that knows of a revocation must not serve without it, as an offline node may.
@@ -153,10 +278,16 @@ impl HeldLease {
         self.standing()
     }
 
-    /// Asks the leader once. The lease runs from when this node sent the question, and counts only once this node has
-    /// applied the last revocation.
+    /// Asks the leader once.
     async fn renew(&self) {
-        let Some(answer) = self.reads.ask_once().await else { return };
+        if let Some(answer) = self.reads.ask_once().await {
+            self.take(answer).await;
+        }
+    }
+
+    /// Takes the lease in an answer. It runs from when this node sent the question, and counts only once this node has
+    /// applied the last revocation.
+    async fn take(&self, answer: ReadIndex) {
         let mut progress = self.progress.clone();
         let was_behind = self.is_behind();
         self.reported_revocation.fetch_max(answer.last_revocation, Ordering::AcqRel);
@@ -172,8 +303,13 @@ impl HeldLease {
             // pause, and count as one that has held a lease.
             return;
         }
-        self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
-        self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
+        // The machine may have stood still since the node asked.
+        self.look_at_clocks();
+        let jumped_ns = self.jumped_ns.lock();
+        if answer.asked_at_ns > *jumped_ns {
+            self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
+            self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
+        }
     }
 }
 
@@ -182,7 +318,6 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::raft::leases::read_index::ReadIndex;
 
     #[tokio::test]
     async fn a_node_that_knows_what_it_lacks_does_not_count_as_offline() {
@@ -199,6 +334,27 @@ mod tests {
         lease.reported_revocation.store(8, Ordering::Release);
         lease.until_ns.store(i64::MAX, Ordering::Release);
         assert_eq!(lease.standing(), Standing::Held, "a lease counts although a later revocation is not applied");
+    }
+
+    #[tokio::test]
+    async fn a_jump_of_a_clock_ends_the_lease_and_later_answers_to_earlier_questions_do_not_count() {
+        let config = ConsistencyConfig { lease: Duration::from_secs(60), offline: Duration::from_secs(3600) };
+        let last = crate::store::LogId { term: 1, node: 1, index: 7 };
+        let (_applied, progress) = watch::channel(Progress { applied: Some(last), ..Progress::default() });
+        let (reads, _asked) = Reads::unanswered();
+        let lease = HeldLease::new(config, reads, progress);
+        let answer = |asked_at_ns| ReadIndex { index: 0, last_revocation: 0, asked_at_ns, lease: config.lease };
+        let asked_before = clock::boot_ns();
+        lease.take(answer(asked_before)).await;
+        lease.look_at_clocks();
+        assert_eq!(lease.standing(), Standing::Held);
+        let now = ClockPair::now();
+        lease.compare_clocks(ClockPair { unix_ns: now.unix_ns + 7_000_000_000, ..now });
+        assert!(matches!(lease.standing(), Standing::Offline(_)), "the wall clock jumped by 7 seconds");
+        lease.take(answer(asked_before)).await;
+        assert!(matches!(lease.standing(), Standing::Offline(_)), "the node asked before the jump");
+        lease.take(answer(clock::boot_ns())).await;
+        assert_eq!(lease.standing(), Standing::Held);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Reads, leases and the fence that a revocation waits for.
 
+mod clock_watch;
 pub(in crate::raft) mod digest_exchange;
 pub(in crate::raft) mod fence;
 pub(in crate::raft) mod grants;
