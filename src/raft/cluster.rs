@@ -194,9 +194,7 @@ impl Cluster {
     }
 
     async fn hand_to(&self, successor: NodeId) -> bool {
-        let (_, term) = self.leadership.epoch();
-        self.leadership.links().contacts().hands_over(term);
-        if self.raft.trigger().transfer_leader(successor).await.is_err() {
+        if !self.leadership.begin_to_hand_over(successor).await {
             return false;
         }
         let mut metrics = self.leadership.metrics();

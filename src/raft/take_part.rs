@@ -15,6 +15,7 @@ use super::cluster::Cluster;
 use super::cluster_file::ClusterFileKeeper;
 use super::dispute::Dispute;
 use super::failure::Failure;
+use super::forwarding::hand_over::HandOver;
 use super::forwarding::leader::Leadership;
 use super::forwarding::writes::WriteQueue;
 use super::integrity::digest_check::DigestCheck;
@@ -31,6 +32,7 @@ use super::protocol::membership::decode_stored;
 use super::start::{PeerListener, PreparedNode, StartError};
 use super::tasks;
 use super::watch::probe;
+use super::watch::stalled_disk::StalledDisk;
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::store::{Keystore, KeystoreCheckpoint, LogId, LogStore, Snapshots, View};
 
@@ -87,7 +89,8 @@ impl PreparedNode {
         spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
         spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
-        spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), listener.waits.clone()));
+        let disk = StalledDisk::new(log.clone(), HandOver::new(Arc::clone(&leadership), config.timing.heartbeat));
+        spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), disk, listener.waits.clone()));
         Ok(Cluster {
             raft,
             writes,

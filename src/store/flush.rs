@@ -28,6 +28,15 @@ pub struct FlushFigures {
     pub total_ns: u64,
 }
 
+/// A flush that has yet to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushUnderWay {
+    /// When it began.
+    pub begun: Instant,
+    /// The last entry that it makes durable.
+    pub last: Option<LogId>,
+}
+
 /// The write-ahead log, and the tags of its entries.
 pub(super) struct ChainedLog {
     pub(super) entries: RaftLog<LogTypes>,
@@ -54,7 +63,7 @@ pub(super) struct SharedLog {
 #[derive(Default)]
 pub(super) struct FlushQueue {
     pub(super) waiting: Vec<OnDurable>,
-    pub(super) in_flight: bool,
+    pub(super) under_way: Option<FlushUnderWay>,
     pub(super) closed: bool,
 }
 
@@ -64,9 +73,7 @@ pub(super) struct FlushCallback {
     pub(super) log: Weak<SharedLog>,
     /// `None` once they have been called.
     pub(super) waiting: Option<Vec<OnDurable>>,
-    pub(super) begun: Instant,
-    /// The last entry that the flush makes durable.
-    pub(super) last: Option<LogId>,
+    pub(super) flush: FlushUnderWay,
 }
 
 /// The type parameters of the write-ahead log.
@@ -103,20 +110,20 @@ impl SharedLog {
         if queue.closed {
             return Err(closed());
         }
-        if queue.in_flight {
+        if queue.under_way.is_some() {
             queue.waiting.push(on_durable);
             return Ok(());
         }
-        queue.in_flight = true;
+        let flush = queue.begin(log);
         drop(queue);
-        self.flush(log, vec![on_durable])
+        self.flush(log, vec![on_durable], flush)
     }
 
     /// Waits until everything written so far is durable.
     pub(super) fn wait_for_writes(self: &Arc<Self>) -> io::Result<()> {
         {
             let queue = self.queue.lock();
-            match (queue.closed, queue.in_flight) {
+            match (queue.closed, queue.under_way.is_some()) {
                 (true, _) => return Err(closed()),
                 // Each write but a note about the level asks for a flush at once, and that note stands before an append.
                 (false, false) => return Ok(()),
@@ -131,7 +138,7 @@ impl SharedLog {
         loop {
             self.wait_for_writes()?;
             let log = self.write()?;
-            if !self.queue.lock().in_flight {
+            if self.queue.lock().under_way.is_none() {
                 return Ok(log);
             }
         }
@@ -152,16 +159,20 @@ impl SharedLog {
     pub(super) fn close(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
-        while queue.in_flight {
+        while queue.under_way.is_some() {
             self.idle.wait(&mut queue);
         }
         drop(queue);
         *self.log.write() = None;
     }
 
-    fn flush(self: &Arc<Self>, log: &mut ChainedLog, waiting: Vec<OnDurable>) -> io::Result<()> {
-        let (log_again, last) = (Arc::downgrade(self), log.chain.last());
-        let callback = FlushCallback { log: log_again, waiting: Some(waiting), begun: Instant::now(), last };
+    /// The flush that has yet to end, if there is one.
+    pub(super) fn flush_under_way(&self) -> Option<FlushUnderWay> {
+        self.queue.lock().under_way
+    }
+
+    fn flush(self: &Arc<Self>, log: &mut ChainedLog, waiting: Vec<OnDurable>, flush: FlushUnderWay) -> io::Result<()> {
+        let callback = FlushCallback { log: Arc::downgrade(self), waiting: Some(waiting), flush };
         log.entries.flush(true, Some(callback))
     }
 
@@ -175,14 +186,18 @@ impl SharedLog {
         queue.closed |= result.is_err();
         let next = std::mem::take(&mut queue.waiting);
         if next.is_empty() || result.is_err() {
-            queue.in_flight = false;
+            queue.under_way = None;
             self.idle.notify_all();
             drop(queue);
             return report(next, result);
         }
         drop(queue);
+        let begin = |mut log: LockedLog<'_>| {
+            let flush = self.queue.lock().begin(&log);
+            self.flush(&mut log, next, flush)
+        };
         // If this fails, it drops the callback, and the drop reports the failure to those who wait.
-        if let Err(error) = self.write().and_then(|mut log| self.flush(&mut log, next)) {
+        if let Err(error) = self.write().and_then(begin) {
             tracing::error!(%error, "the node cannot flush the Raft log");
         }
     }
@@ -190,9 +205,18 @@ impl SharedLog {
     /// Closes the log after its thread ended without a flush that it was given. Returns those who waited for the next.
     fn lost_flush(&self) -> Vec<OnDurable> {
         let mut queue = self.queue.lock();
-        (queue.closed, queue.in_flight) = (true, false);
+        (queue.closed, queue.under_way) = (true, None);
         self.idle.notify_all();
         std::mem::take(&mut queue.waiting)
+    }
+}
+
+impl FlushQueue {
+    /// Notes that a flush of everything that the log has now begins.
+    fn begin(&mut self, log: &ChainedLog) -> FlushUnderWay {
+        let flush = FlushUnderWay { begun: Instant::now(), last: log.chain.last() };
+        self.under_way = Some(flush);
+        flush
     }
 }
 
@@ -201,11 +225,11 @@ impl Callback for FlushCallback {
         let log = self.log.upgrade();
         if let (Some(log), Ok(())) = (&log, &result) {
             // Before the writers go on: a truncation that waited for this flush then notes less.
-            log.record.note_flushed(self.last);
+            log.record.note_flushed(self.flush.last);
         }
         report(self.waiting.take().unwrap_or_default(), &result);
         if let Some(log) = log {
-            log.flushed(&result, self.begun);
+            log.flushed(&result, self.flush.begun);
         }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
 use super::Owner;
-use super::flush::{ChainedLog, FlushFigures, OnDurable, SharedLog};
+use super::flush::{ChainedLog, FlushFigures, FlushUnderWay, OnDurable, SharedLog};
 use super::keys::StoreKeys;
 use super::level::WrittenLevel;
 use super::level_note;
@@ -235,6 +235,11 @@ impl LogStore {
     /// The size of the log when it was opened and of every entry since, in bytes. It never shrinks.
     pub fn bytes_written(&self) -> u64 {
         self.log.written.load(Ordering::Relaxed)
+    }
+
+    /// The flush that has yet to end, if there is one.
+    pub fn flush_under_way(&self) -> Option<FlushUnderWay> {
+        self.log.flush_under_way()
     }
 
     /// What flushes have cost so far.

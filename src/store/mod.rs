@@ -56,7 +56,7 @@ pub use digest_ring::{DigestRing, StateDigest};
 pub use files::{
     folder_bytes, make_file_once, make_private_file, make_private_folder, make_usable_folder, replace_file,
 };
-pub use flush::{FlushFigures, OnDurable};
+pub use flush::{FlushFigures, FlushUnderWay, OnDurable};
 pub use forged::{Forged, Forgery};
 pub use image::Applied;
 pub use keys::StoreKeys;

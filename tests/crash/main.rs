@@ -8,6 +8,7 @@ mod incident;
 mod loss;
 mod paused;
 mod power_cut;
+mod stalled_disk;
 #[expect(dead_code, reason = "this binary uses a part of what the tests share")]
 #[path = "../support/mod.rs"]
 mod support;

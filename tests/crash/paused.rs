@@ -23,7 +23,7 @@ const REQUESTS: usize = 4;
 async fn a_paused_node_never_serves_after_an_acknowledged_revocation() {
     let processes = Processes::start_with(&[("offline:", "0s"), ("audit: off", "on")]).await;
     for pauses_leader in [false, true] {
-        let leader = leader(&processes).await;
+        let leader = processes.leader().await;
         let paused = if pauses_leader { leader } else { (leader + 1) % 3 };
         assert_serves_nothing_revoked(&processes, paused).await;
         status::assert_equal_digests(&processes.data_folders()).await;
@@ -87,15 +87,4 @@ async fn send(requests: &mut [(TlsStream<TcpStream>, Request)]) {
     for (stream, request) in requests {
         http1::begin(stream, request).await.expect("the socket takes it");
     }
-}
-
-async fn leader(processes: &Processes) -> usize {
-    let data = processes.data_folders();
-    let agreed = async || {
-        let seen = status::of_all(&data).await.ok()?;
-        let leader = seen.first()?["leader"].as_u64()?;
-        seen.iter().all(|status| status["leader"] == leader).then_some(leader)
-    };
-    let id = status::wait_for("a leader", &data, agreed).await;
-    usize::try_from(id).expect("ids are small") - 1
 }

@@ -193,6 +193,18 @@ impl Processes {
         tokio::task::spawn_blocking(move || node.wait().expect("the node is ours")).await.expect("waiting goes on")
     }
 
+    /// The number of the leader, once all nodes agree on it.
+    pub async fn leader(&self) -> usize {
+        let data = self.data_folders();
+        let agreed = async || {
+            let seen = status::of_all(&data).await.ok()?;
+            let leader = seen.first()?["leader"].as_u64()?;
+            seen.iter().all(|status| status["leader"] == leader).then_some(leader)
+        };
+        let id = status::wait_for("a leader", &data, agreed).await;
+        usize::try_from(id).expect("ids are small") - 1
+    }
+
     /// The address of a node's API.
     pub fn api_address(&self, number: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port + number))

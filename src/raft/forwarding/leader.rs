@@ -77,6 +77,13 @@ impl Leadership {
         self.links.members()
     }
 
+    /// Begins to hand leadership to another voter, if this node has it. Returns whether consensus goes on.
+    pub(in crate::raft) async fn begin_to_hand_over(&self, successor: NodeId) -> bool {
+        let (_, term) = self.epoch();
+        self.links.contacts().hands_over(term);
+        self.raft.trigger().transfer_leader(successor).await.is_ok()
+    }
+
     /// Waits until the leader or the term differs from `epoch`.
     pub(in crate::raft) async fn changed_since(&self, epoch: (Leader, u64)) {
         let mut metrics = self.metrics();

@@ -3,4 +3,5 @@
 pub(in crate::raft) mod elections;
 pub(in crate::raft) mod probe;
 pub(in crate::raft) mod situation;
+pub(in crate::raft) mod stalled_disk;
 pub(in crate::raft) mod waits;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::situation::Situation;
+use super::stalled_disk::StalledDisk;
 use super::waits::Waits;
 use crate::raft::forwarding::leader::Leadership;
 use crate::raft::leases::held::{HeldLease, Standing};
@@ -71,11 +72,17 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
     }
 }
 
-/// Keeps what this node waits for up to date, and logs when it loses the quorum or its lease and gets it back. Never
-/// returns.
-pub(in crate::raft) async fn look(leadership: Arc<Leadership>, lease: Arc<HeldLease>, waits: Waits) {
+/// Keeps what this node waits for up to date, and logs when it loses the quorum or its lease and gets it back. A leader
+/// hands over while its disk stalls. Never returns.
+pub(in crate::raft) async fn look(
+    leadership: Arc<Leadership>,
+    lease: Arc<HeldLease>,
+    mut disk: StalledDisk,
+    waits: Waits,
+) {
     let (mut quorum, mut isolated) = (Loss::default(), Loss::default());
     loop {
+        disk.look().await;
         let situation = Situation::of(&leadership, lease.holds());
         waits.set_peers(situation.waits());
         let lost = leadership.links().contacts().lost();

@@ -212,12 +212,13 @@ fn all_who_wait_learn_of_a_lost_flush_and_the_log_takes_no_more_writes() {
         let sender = sender.clone();
         Box::new(move |result| SyncSender::send(&sender, result.is_err()).unwrap())
     };
+    let flush = FlushUnderWay { begun: Instant::now(), last: Some(id(0)) };
     {
         let mut queue = log.log.queue.lock();
-        (queue.in_flight, queue.waiting) = (true, vec![on_durable()]);
+        (queue.under_way, queue.waiting) = (Some(flush), vec![on_durable()]);
     }
     let shared = Arc::downgrade(&log.log);
-    drop(FlushCallback { log: shared, waiting: Some(vec![on_durable()]), begun: Instant::now(), last: Some(id(0)) });
+    drop(FlushCallback { log: shared, waiting: Some(vec![on_durable()]), flush });
     assert!(failed.recv().unwrap() && failed.recv().unwrap());
     assert!(log.append([entry(1)], on_durable()).is_err());
     assert!(log.save_vote(Vote { term: 9, ..VOTE }).is_err(), "a vote needs the log from before");
