@@ -11,6 +11,9 @@ use super::{Keystore, LogId};
 use crate::policy::Rules;
 use crate::state::{Change, Remembered};
 
+/// Copying this many policies and identities takes about a millisecond.
+const MANY_RULES: usize = 4096;
+
 impl Keystore {
     /// Makes the changes of the command at `index`. Requests see them at once. They see the rules as they were before
     /// the command, or after all of it.
@@ -26,6 +29,19 @@ impl Keystore {
         if let Some(rules) = rules {
             self.view.set_rules(rules);
         }
+    }
+
+    /// Whether these changes copy so many rules that others would notice the pause.
+    pub fn copies_many_rules(&self, changes: &[Change]) -> bool {
+        let of_rules = |change: &Change| match change {
+            Change::PutPolicy(..)
+            | Change::RemovePolicy(_)
+            | Change::PutAssignment(..)
+            | Change::RemoveAssignment(_) => true,
+            Change::SetCluster(_) | Change::PutKey { .. } | Change::RemoveKey { .. } => false,
+        };
+        let rules = self.view.rules();
+        rules.policies.len() + rules.identities.len() > MANY_RULES && changes.iter().any(of_rules)
     }
 
     /// Counts a command whose body cannot be read, or is invalid.

@@ -91,7 +91,12 @@ impl StateMachine {
             self.keystore.count_malformed();
         }
         let level = cluster.map(|cluster| cluster.level);
-        self.keystore.change(index, changes);
+        if self.keystore.copies_many_rules(&changes) {
+            // Heartbeats go on meanwhile.
+            tokio::task::block_in_place(|| self.keystore.change(index, changes));
+        } else {
+            self.keystore.change(index, changes);
+        }
         self.log_level(level);
         self.keystore.remember(Remembered { request_id: command.request_id(), index, outcome: outcome.clone() });
         outcome
