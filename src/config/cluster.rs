@@ -178,7 +178,7 @@ fn timing(cluster: &Section<'_>) -> TimingConfig {
     let before = section.problem_count();
     let read = |key, range, ms| section.value(key, duration::within(range)).unwrap_or(Duration::from_millis(ms));
     let timing = TimingConfig {
-        heartbeat: read("heartbeat", HEARTBEAT, 30),
+        heartbeat: read("heartbeat", HEARTBEAT, 50),
         election_min: read("election_min", ELECTION, 100),
         election_max: read("election_max", ELECTION, 160),
     };
@@ -187,7 +187,7 @@ fn timing(cluster: &Section<'_>) -> TimingConfig {
         let [heartbeat, min, max] = [heartbeat, election_min, election_max].map(duration::show);
         let message = format!(
             "cluster.timing: heartbeat ({heartbeat}) must be below election_min ({min}), and that below \
-             election_max ({max}); a good choice is 30ms, 100ms and 160ms"
+             election_max ({max}); a good choice is 50ms, 100ms and 160ms"
         );
         section.problem(section.line, message);
     }

@@ -21,6 +21,7 @@ mod start;
 mod status;
 mod take_part;
 mod tasks;
+mod ticks;
 mod watch;
 
 pub use cluster::Cluster;

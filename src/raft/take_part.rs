@@ -31,6 +31,7 @@ use super::peer_port::service::Running;
 use super::protocol::membership::decode_stored;
 use super::start::{PeerListener, PreparedNode, StartError};
 use super::tasks;
+use super::ticks;
 use super::watch::probe;
 use super::watch::stalled_disk::StalledDisk;
 use crate::config::{ClusterConfig, ConsistencyConfig};
@@ -55,9 +56,12 @@ impl PreparedNode {
         let (links, config, failure) = (Arc::clone(&listener.links), &listener.config, listener.failure.clone());
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
+        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
+        let lease = HeldLease::new(consistency, reads.clone(), progress.clone());
         let answering = Running {
             raft: raft.clone(),
             grants: Arc::clone(&grants),
+            lease: Arc::clone(&lease),
             digests: Arc::clone(&digests),
             progress: progress.clone(),
             view: Arc::clone(&view),
@@ -67,8 +71,6 @@ impl PreparedNode {
         drop(listener.running.set(answering));
         let cluster_file = keeper(&listener, &cluster, &log, &view, &raft);
         let writes = WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending);
-        let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
-        let lease = HeldLease::new(consistency, reads.clone(), progress.clone());
         let mut spawned = JoinSet::new();
         if let Some(founder) = &cluster.founder {
             let (leadership, writes, view) = (Arc::clone(&leadership), writes.clone(), Arc::clone(&view));
@@ -83,6 +85,7 @@ impl PreparedNode {
             failure: failure.clone(),
         };
         spawned.spawn(check.run(unconfirmed));
+        spawned.spawn(ticks::run(raft.clone(), Arc::clone(&links), Arc::clone(&lease), config.timing));
         spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
         keep_on_disk(&mut spawned, &raft, &log, &snapshots, &checkpoint, config, &failure);

@@ -125,6 +125,9 @@ pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: 
     let mut durable_at = Instant::now();
     loop {
         tokio::time::sleep(WRITE_EVERY.min(every)).await;
+        if checkpoint.is_done() {
+            continue;
+        }
         let (checkpoint, due) = (checkpoint.clone(), durable_at.elapsed() >= every);
         if due {
             durable_at = Instant::now();

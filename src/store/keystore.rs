@@ -207,6 +207,11 @@ impl Keystore {
 }
 
 impl KeystoreCheckpoint {
+    /// Whether everything applied so far is in sled, and durable.
+    pub fn is_done(&self) -> bool {
+        self.staging.is_done()
+    }
+
     /// Writes everything applied so far to sled.
     ///
     /// # Errors

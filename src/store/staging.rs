@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -26,6 +27,8 @@ pub(super) struct Staging {
     folders: Folders,
     tags: StoreTags,
     gathered: Mutex<Gathered>,
+    /// Whether sled has something that is not durable.
+    unsynced: AtomicBool,
 }
 
 #[derive(Default)]
@@ -51,7 +54,8 @@ impl Gathered {
 
 impl Staging {
     pub(super) fn new(folders: Folders, folder: OpenFolder, tags: StoreTags) -> Self {
-        Self { folder: Mutex::new(folder), folders, tags, gathered: Mutex::default() }
+        let unsynced = AtomicBool::new(false);
+        Self { folder: Mutex::new(folder), folders, tags, gathered: Mutex::default(), unsynced }
     }
 
     /// Adds a batch, how far it goes, and the level that it makes active, if it does. A later write of a key replaces an earlier one.
@@ -73,6 +77,11 @@ impl Staging {
         self.gathered.lock().bytes > MOST_BYTES / 2
     }
 
+    /// Whether everything that was added is in sled, and durable.
+    pub(super) fn is_done(&self) -> bool {
+        !self.unsynced.load(Ordering::Acquire) && self.gathered.lock().position.is_none()
+    }
+
     /// Writes everything gathered so far to sled, in one transaction.
     pub(super) fn write(&self) -> io::Result<()> {
         self.write_to(&self.folder.lock())
@@ -82,7 +91,9 @@ impl Staging {
     pub(super) fn sync(&self) -> io::Result<()> {
         let folder = self.folder.lock();
         self.write_to(&folder)?;
-        folder.sync()
+        folder.sync()?;
+        self.unsynced.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Changes to another folder, which has the whole state, and drops what was gathered for the old one. Nothing is
@@ -123,6 +134,7 @@ impl Staging {
         let gathered = self.take()?;
         let writes = gathered.writes.len();
         let Some(position) = gathered.position else { return Ok(()) };
+        self.unsynced.store(true, Ordering::Release);
         let mut batch = sled::Batch::default();
         batch.insert(APPLIED, position.encode(&self.tags));
         for (key, value) in gathered.writes {

@@ -17,6 +17,7 @@ mod offline;
 mod older_copy;
 mod once;
 mod one_winner;
+mod partial_partition;
 mod peer_keys;
 mod read_your_writes;
 mod refused_bodies;

@@ -102,7 +102,7 @@ fn missing_settings_have_their_defaults() {
             handshakes: 64,
             connections: 128,
             timing: TimingConfig {
-                heartbeat: Duration::from_millis(30),
+                heartbeat: Duration::from_millis(50),
                 election_min: Duration::from_millis(100),
                 election_max: Duration::from_millis(160),
             },

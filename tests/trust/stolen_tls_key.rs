@@ -96,6 +96,7 @@ async fn call_everything(connection: PeerConnection) -> BTreeMap<&'static str, C
         ("Found", code(client.found(peer::FoundRequest::default()).await)),
         ("Append", code(client.append(stream::iter([peer::AppendRequest::default()])).await)),
         ("AppendOnce", code(client.append_once(peer::AppendRequest::default()).await)),
+        ("Heartbeat", code(client.heartbeat(stream::iter([peer::HeartbeatRequest::default()])).await)),
         ("Vote", code(client.vote(peer::VoteRequest::default()).await)),
         ("TransferLeader", code(client.transfer_leader(peer::TransferRequest::default()).await)),
         ("InstallSnapshot", code(client.install_snapshot(stream::iter([peer::SnapshotPart::default()])).await)),

@@ -71,7 +71,7 @@ fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
         handshakes: 64,
         connections: 128,
         timing: TimingConfig {
-            heartbeat: Duration::from_millis(30),
+            heartbeat: Duration::from_millis(50),
             election_min: Duration::from_millis(100),
             election_max: Duration::from_millis(160),
         },

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod forged_log_tests;
+mod heartbeats;
 pub(in crate::raft) mod log_storage;
 pub(in crate::raft) mod metrics;
 pub(in crate::raft) mod network;

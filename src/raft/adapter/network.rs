@@ -17,6 +17,7 @@ use openraft::raft::{
 };
 use tonic::{Code, Status};
 
+use super::heartbeats::HeartbeatStream;
 use crate::raft::dispute::Dispute;
 use crate::raft::peers::contacts::Acknowledged;
 use crate::raft::peers::links::{Links, NodeClient};
@@ -62,7 +63,8 @@ impl Network {
         }
         let acknowledged = self.links.contacts().acknowledged(target);
         let (dispute, snapshots) = (self.dispute.clone(), self.snapshots.clone());
-        PeerNetwork { own: self.links.owner.node_id, target, client, acknowledged, dispute, snapshots }
+        let heartbeats = (purpose == Purpose::Heartbeats).then(HeartbeatStream::default);
+        PeerNetwork { own: self.links.owner.node_id, target, client, heartbeats, acknowledged, dispute, snapshots }
     }
 }
 
@@ -71,6 +73,8 @@ pub(in crate::raft) struct PeerNetwork {
     own: NodeId,
     target: NodeId,
     client: Result<NodeClient, String>,
+    /// Present for the purpose of heartbeats.
+    heartbeats: Option<HeartbeatStream>,
     acknowledged: Arc<Acknowledged>,
     dispute: Dispute,
     snapshots: Snapshots,
@@ -109,6 +113,19 @@ impl PeerNetwork {
             Ok(Err(status)) => Err(rpc_error(&status)),
             Err(_) => Err(RPCError::Timeout(Timeout { action, id: self.own, target: self.target, timeout })),
         }
+    }
+
+    /// Sends a heartbeat.
+    async fn heartbeat(
+        &mut self,
+        request: &AppendEntriesRequest<TypeConfig>,
+    ) -> Result<StreamAppendResult<TypeConfig>, RpcError> {
+        let client = self.client()?;
+        let heartbeats = self.heartbeats.get_or_insert_default();
+        let reply = heartbeats.send(client, request).await.map_err(|status| rpc_error(&status))?;
+        let reply = stream_reply(reply).ok_or_else(malformed)?;
+        note_reply(self.target, &self.acknowledged, request.vote.leader_id.term, &reply);
+        Ok(reply)
     }
 
     async fn ask_vote(
@@ -155,6 +172,11 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             // Connect only once there is something to send. Otherwise openraft would open streams to a dead follower in a
             // tight loop.
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
+            if self.heartbeats.is_some() {
+                // openraft sends each heartbeat as a stream of one request.
+                let reply = self.heartbeat(&first).await?;
+                return Ok(stream::once(ready(Ok(reply))).boxed());
+            }
             let (term, target, acknowledged) = (first.vote.leader_id.term, self.target, Arc::clone(&self.acknowledged));
             let requests = stream::once(async { first }).chain(input).map(|request| append_request(&request));
             let mut client = self.client()?;

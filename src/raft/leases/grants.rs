@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use openraft::raft::ReadPolicy;
+use openraft::raft::linearizable_read::LinearizerOption;
 use tokio::sync::watch;
 
 use super::ledger::{FenceState, LeaseLedger};
@@ -33,6 +33,8 @@ pub(in crate::raft) struct LeaseRequest {
     pub applied: u64,
     /// The lease that it asks for.
     pub lease: Duration,
+    /// Whether the answer may wait for the next heartbeat.
+    pub may_wait: bool,
 }
 
 impl LeaseGrants {
@@ -72,11 +74,11 @@ impl LeaseGrants {
 
     /// The answer of this node to itself, if it leads a quorum now. The ledger needs no entry for this node, which
     /// knows what it has applied.
-    pub(in crate::raft) async fn answer_here(&self) -> Option<ReadIndex> {
+    pub(in crate::raft) async fn answer_here(&self, may_wait: bool) -> Option<ReadIndex> {
         let asked_at_ns = clock::boot_ns();
         // The sooner the ledger begins anew, the sooner the leases of earlier leaders count as over.
         self.begin_leadership();
-        let (index, progress) = self.confirmed_index().await?;
+        let (index, progress) = self.confirmed_index(may_wait).await?;
         Some(ReadIndex::at(index, &progress, asked_at_ns, self.lease))
     }
 
@@ -84,7 +86,7 @@ impl LeaseGrants {
     pub(in crate::raft) async fn answer(&self, request: LeaseRequest) -> Option<ReadIndex> {
         let arrived_ns = clock::boot_ns();
         self.note_applied(request.from, request.applied);
-        let (index, _) = self.confirmed_index().await?;
+        let (index, _) = self.confirmed_index(request.may_wait).await?;
         let lease = request.lease.min(self.lease);
         let mut progress = Progress::default();
         self.ledger.send_if_modified(|ledger| {
@@ -156,9 +158,12 @@ impl LeaseGrants {
     }
 
     /// The index that was committed when the call began, and the progress of this node once it has applied that index.
-    /// `None` unless a quorum still followed this node.
-    async fn confirmed_index(&self) -> Option<(u64, Progress)> {
-        let (read_log_id, _) = self.leadership.raft().get_read_log_id(ReadPolicy::ReadIndex).await.ok()?;
+    /// `None` unless a quorum still followed this node. If the call may wait, the answers to the next heartbeat show that.
+    /// Otherwise this node sends a heartbeat for it at once.
+    async fn confirmed_index(&self, may_wait: bool) -> Option<(u64, Progress)> {
+        // The age of zero asks for a heartbeat that is sent after this call began.
+        let confirmation = LinearizerOption::new(Some(Duration::ZERO), !may_wait);
+        let (read_log_id, _) = self.leadership.raft().get_read_log_id(confirmation).await.ok()?;
         let index = read_log_id.index();
         let mut progress = self.progress.clone();
         let progress = progress.wait_for(|progress| progress.reached(index)).await.ok()?.clone();

@@ -20,46 +20,54 @@ const ROUND_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The pause between two rounds while no leader answers.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// Who waits for the answer to a question.
+type Question = oneshot::Sender<Option<ReadIndex>>;
+
 /// Asks in rounds. A question joins the next round that starts. The round in flight may have begun before a write that
 /// the question must see.
 #[derive(Clone)]
 pub(in crate::raft) struct Reads {
-    questions: mpsc::Sender<oneshot::Sender<Option<ReadIndex>>>,
+    questions: mpsc::Sender<Question>,
+    /// Questions that may wait for the leader's next heartbeat. They have rounds of their own, so that no other question
+    /// waits with them.
+    patient: mpsc::Sender<Question>,
+}
+
+/// Who asks.
+#[derive(Clone)]
+struct Asker {
+    leadership: Arc<Leadership>,
+    grants: Arc<LeaseGrants>,
+    digests: Arc<DigestExchange>,
+    may_wait: bool,
 }
 
 impl Reads {
-    /// Starts the task that asks.
+    /// Starts the tasks that ask.
     pub(in crate::raft) fn start(
         leadership: Arc<Leadership>,
         grants: Arc<LeaseGrants>,
         digests: Arc<DigestExchange>,
     ) -> Self {
-        let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Option<ReadIndex>>>(QUEUE);
-        tokio::spawn(async move {
-            let mut round = Vec::new();
-            while asked.recv_many(&mut round, QUEUE).await > 0 {
-                let answer = one_round(&leadership, &grants, &digests).await;
-                for question in round.drain(..) {
-                    // The caller may have run out of time.
-                    let _ = question.send(answer);
-                }
-            }
-        });
-        Self { questions }
+        let asker = Asker { leadership, grants, digests, may_wait: false };
+        Self { questions: asker.clone().start(), patient: Asker { may_wait: true, ..asker }.start() }
     }
 
     /// Reads to which no leader answers.
     #[cfg(test)]
-    pub(in crate::raft) fn unanswered() -> (Self, mpsc::Receiver<oneshot::Sender<Option<ReadIndex>>>) {
+    pub(in crate::raft) fn unanswered() -> (Self, mpsc::Receiver<Question>) {
         let (questions, asked) = mpsc::channel(QUEUE);
-        (Self { questions }, asked)
+        (Self { patient: questions.clone(), questions }, asked)
     }
 
     /// Asks in one round. `None` when no leader answered.
     pub(in crate::raft) async fn ask_once(&self) -> Option<ReadIndex> {
-        let (question, answer) = oneshot::channel();
-        self.questions.send(question).await.ok()?;
-        answer.await.ok()?
+        ask_through(&self.questions).await
+    }
+
+    /// Asks once, and lets the leader wait for its next heartbeat. That saves the cluster a heartbeat to each node.
+    pub(in crate::raft) async fn ask_patiently(&self) -> Option<ReadIndex> {
+        ask_through(&self.patient).await
     }
 
     /// Asks until a leader answers. `None` when the deadline comes first.
@@ -77,42 +85,65 @@ impl Reads {
     }
 }
 
-/// One round. It ends early when the leader changes, because the old one may not answer for long.
-async fn one_round(leadership: &Leadership, grants: &LeaseGrants, digests: &DigestExchange) -> Option<ReadIndex> {
-    tokio::select! {
-        answer = tokio::time::timeout(ROUND_TIMEOUT, ask(leadership, grants, digests)) => answer.ok().flatten(),
-        () = leadership.changed_since(leadership.epoch()) => None,
-    }
+async fn ask_through(questions: &mpsc::Sender<Question>) -> Option<ReadIndex> {
+    let (question, answer) = oneshot::channel();
+    questions.send(question).await.ok()?;
+    answer.await.ok()?
 }
 
-async fn ask(leadership: &Leadership, grants: &LeaseGrants, digests: &DigestExchange) -> Option<ReadIndex> {
-    match leadership.leader() {
-        Leader::Here => grants.answer_here().await,
-        Leader::There(id) => ask_peer(leadership, grants, digests, id).await,
-        Leader::Unknown => None,
+impl Asker {
+    /// Starts the task that asks in rounds.
+    fn start(self) -> mpsc::Sender<Question> {
+        let (questions, mut asked) = mpsc::channel::<Question>(QUEUE);
+        tokio::spawn(async move {
+            let mut round = Vec::new();
+            while asked.recv_many(&mut round, QUEUE).await > 0 {
+                let answer = self.one_round().await;
+                for question in round.drain(..) {
+                    // The caller may have run out of time.
+                    let _ = question.send(answer);
+                }
+            }
+        });
+        questions
     }
-}
 
-async fn ask_peer(
-    leadership: &Leadership,
-    grants: &LeaseGrants,
-    digests: &DigestExchange,
-    id: NodeId,
-) -> Option<ReadIndex> {
-    let mut client = leadership.client(id)?;
-    let asked_at_ns = clock::boot_ns();
-    let lease_ns = clock::nanos(grants.lease());
-    let request = ReadIndexRequest { applied: grants.applied(), lease_ns, digest: digests.newest().map(to_wire) };
-    let reply = client.read_index(request).await.ok()?.into_inner();
-    if let Some(digest) = reply.digest.as_ref().and_then(from_wire) {
-        digests.compare(id, digest);
+    /// One round. It ends early when the leader changes, because the old one may not answer for long.
+    async fn one_round(&self) -> Option<ReadIndex> {
+        tokio::select! {
+            answer = tokio::time::timeout(ROUND_TIMEOUT, self.ask()) => answer.ok().flatten(),
+            () = self.leadership.changed_since(self.leadership.epoch()) => None,
+        }
     }
-    let longest = Duration::from_nanos(reply.lease_ns);
-    grants.note_longest_lease(longest);
-    Some(ReadIndex {
-        index: reply.index,
-        last_revocation: reply.last_revocation,
-        asked_at_ns,
-        lease: longest.min(grants.lease()),
-    })
+
+    async fn ask(&self) -> Option<ReadIndex> {
+        match self.leadership.leader() {
+            Leader::Here => self.grants.answer_here(self.may_wait).await,
+            Leader::There(id) => self.ask_peer(id).await,
+            Leader::Unknown => None,
+        }
+    }
+
+    async fn ask_peer(&self, id: NodeId) -> Option<ReadIndex> {
+        let mut client = self.leadership.client(id)?;
+        let asked_at_ns = clock::boot_ns();
+        let request = ReadIndexRequest {
+            applied: self.grants.applied(),
+            lease_ns: clock::nanos(self.grants.lease()),
+            digest: self.digests.newest().map(to_wire),
+            may_wait: self.may_wait,
+        };
+        let reply = client.read_index(request).await.ok()?.into_inner();
+        if let Some(digest) = reply.digest.as_ref().and_then(from_wire) {
+            self.digests.compare(id, digest);
+        }
+        let longest = Duration::from_nanos(reply.lease_ns);
+        self.grants.note_longest_lease(longest);
+        Some(ReadIndex {
+            index: reply.index,
+            last_revocation: reply.last_revocation,
+            asked_at_ns,
+            lease: longest.min(self.grants.lease()),
+        })
+    }
 }

@@ -2,6 +2,8 @@
 
 pub(in crate::raft) mod admission;
 pub(in crate::raft) mod connection;
+mod heartbeats;
 pub(in crate::raft) mod listener;
 pub(in crate::raft) mod refusals;
 pub(in crate::raft) mod service;
+mod statuses;

@@ -12,7 +12,9 @@ use tonic::{Request, Response, Status, Streaming};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
 
 use super::connection::ConnectedPeer;
+use super::heartbeats::HeartbeatAnswers;
 use super::refusals::{Caller, Refusals};
+use super::statuses::{malformed, not_leading, refused, stopped};
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
@@ -23,6 +25,7 @@ use crate::raft::integrity::digest_check::PEER_CATCH_UP;
 use crate::raft::joining::local::{LocalFounder, NotNoted};
 use crate::raft::leases::digest_exchange::{DigestExchange, from_wire, to_wire};
 use crate::raft::leases::grants::{LeaseGrants, LeaseRequest};
+use crate::raft::leases::held::HeldLease;
 use crate::raft::log_follow::OwnLogs;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
@@ -37,9 +40,9 @@ use crate::raft::protocol::types::{NodeId, RaftVote, TypeConfig};
 use crate::raft::protocol::wire::peer_server::Peer;
 use crate::raft::protocol::wire::{
     AppendReply, AppendRequest, DigestReply, DigestRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest,
-    FoundReply, FoundRequest, FounderAnswer, FounderQuestion, InstallReply, LogLines, Proposals, ProposalsReply,
-    ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest, SnapshotPart, TransferReply, TransferRequest,
-    VoteReply, VoteRequest, WrapsReply, WrapsRequest,
+    FoundReply, FoundRequest, FounderAnswer, FounderQuestion, HeartbeatReply, HeartbeatRequest, InstallReply, LogLines,
+    Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest, SnapshotPart,
+    TransferReply, TransferRequest, VoteReply, VoteRequest, WrapsReply, WrapsRequest,
 };
 use crate::state::ClusterState;
 use crate::store::{Progress, Snapshots, View};
@@ -53,6 +56,7 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 pub(in crate::raft) struct Running {
     pub raft: Raft,
     pub grants: Arc<LeaseGrants>,
+    pub lease: Arc<HeldLease>,
     pub digests: Arc<DigestExchange>,
     pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
@@ -103,6 +107,7 @@ impl Peer for PeerService {
     type AppendStream = Replies<AppendReply>;
     type FetchSnapshotStream = Replies<SnapshotPart>;
     type FollowLogStream = Replies<LogLines>;
+    type HeartbeatStream = Replies<HeartbeatReply>;
     type ProposeStream = Replies<ProposalsReply>;
 
     async fn ask_founder(&self, request: Request<FounderQuestion>) -> Result<Response<FounderAnswer>, Status> {
@@ -181,6 +186,17 @@ impl Peer for PeerService {
         Ok(Response::new(append_reply_of(response)))
     }
 
+    async fn heartbeat(
+        &self,
+        request: Request<Streaming<HeartbeatRequest>>,
+    ) -> Result<Response<Self::HeartbeatStream>, Status> {
+        let (_, running) = self.check_sender(&request)?;
+        let sender = caller(&request, Purpose::Member)?.clone();
+        let (raft, links, lease) = (running.raft.clone(), Arc::clone(&self.links), Arc::clone(&running.lease));
+        let answers = HeartbeatAnswers { raft, links, lease, sender };
+        Ok(Response::new(answers.stream(request.into_inner()).boxed()))
+    }
+
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
         let (_, running) = self.check_sender(&request)?;
         let message = request.into_inner();
@@ -248,8 +264,8 @@ impl Peer for PeerService {
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Result<Response<ReadIndexReply>, Status> {
         let (from, running) = self.check_sender(&request)?;
-        let ReadIndexRequest { applied, lease_ns, digest } = request.into_inner();
-        let question = LeaseRequest { from, applied, lease: Duration::from_nanos(lease_ns) };
+        let ReadIndexRequest { applied, lease_ns, digest, may_wait } = request.into_inner();
+        let question = LeaseRequest { from, applied, lease: Duration::from_nanos(lease_ns), may_wait };
         let read = running.grants.answer(question).await.ok_or_else(not_leading)?;
         // By now this node has applied as much as the member had.
         let theirs = digest.as_ref().and_then(from_wire);
@@ -331,20 +347,4 @@ async fn newest_or_new(raft: &Raft, snapshots: &Snapshots, at_least: u64) -> io:
     let built = |metrics: &openraft::RaftMetrics<TypeConfig>| reaches(metrics.snapshot.map(|id| id.index));
     raft.wait(Some(SNAPSHOT_WAIT)).metrics(built, "a snapshot").await.map_err(io::Error::other)?;
     newest()?.ok_or_else(|| io::Error::other("the new snapshot does not reach the index that the call asks for"))
-}
-
-fn stopped(error: &dyn std::fmt::Display) -> Status {
-    Status::unavailable(format!("the node is stopping: {error}"))
-}
-
-fn refused(error: &dyn std::fmt::Display) -> Status {
-    Status::failed_precondition(error.to_string())
-}
-
-fn not_leading() -> Status {
-    Status::unavailable("this node does not lead a quorum now")
-}
-
-fn malformed() -> Status {
-    Status::invalid_argument("a malformed message")
 }

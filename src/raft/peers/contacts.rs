@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::Discriminant;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -25,6 +25,8 @@ pub(in crate::raft) struct Contacts {
     handed_over: AtomicU64,
     /// The last term whose leader sent something to this node since it started.
     followed: AtomicU64,
+    /// When this node last took a heartbeat: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first.
+    heartbeat_ns: AtomicI64,
 }
 
 /// Why a peer does not work with this node, and for how long it has not.
@@ -174,6 +176,16 @@ impl Contacts {
     /// Whether the leader of this term, or of a later one, sent something to this node since it started.
     pub(in crate::raft) fn has_followed(&self, term: u64) -> bool {
         self.followed.load(Ordering::Relaxed) >= term
+    }
+
+    /// Notes that this node took a heartbeat of its leader at this time, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(in crate::raft) fn hears_leader(&self, now_ns: i64) {
+        self.heartbeat_ns.fetch_max(now_ns, Ordering::Relaxed);
+    }
+
+    /// When this node last took a heartbeat: nanoseconds of `CLOCK_BOOTTIME`; 0 before the first.
+    pub(in crate::raft) fn heard_leader_ns(&self) -> i64 {
+        self.heartbeat_ns.load(Ordering::Relaxed)
     }
 
     /// Notes that the leader of this term hands leadership over.

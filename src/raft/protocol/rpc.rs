@@ -35,6 +35,31 @@ pub(in crate::raft) fn append_request_from(
     })
 }
 
+/// A heartbeat as a message has it. It carries no entries.
+pub(in crate::raft) fn heartbeat_request(
+    number: u64,
+    request: &AppendEntriesRequest<TypeConfig>,
+) -> wire::HeartbeatRequest {
+    wire::HeartbeatRequest {
+        number,
+        vote: Some(request.vote.into()),
+        previous: request.prev_log_id.map(Into::into),
+        leader_commit: request.leader_commit.map(Into::into),
+    }
+}
+
+/// The heartbeat in a message. `None` if it is malformed.
+pub(in crate::raft) fn heartbeat_request_from(
+    wire: wire::HeartbeatRequest,
+) -> Option<AppendEntriesRequest<TypeConfig>> {
+    Some(AppendEntriesRequest {
+        vote: wire.vote?.into(),
+        prev_log_id: wire.previous.map(Into::into),
+        entries: Vec::new(),
+        leader_commit: wire.leader_commit.map(Into::into),
+    })
+}
+
 pub(in crate::raft) fn append_reply_of(response: AppendEntriesResponse<TypeConfig>) -> wire::AppendReply {
     let result = match response {
         AppendEntriesResponse::Success => Reply::Matched(Matched { upto: None, partial: false }),
