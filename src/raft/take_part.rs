@@ -123,9 +123,13 @@ impl PreparedNode {
         if let Some(founder) = &cluster.founder {
             first_entry::append(&log, &founder.document.members).await?;
         }
-        // openraft may purge the log up to the last applied entry. By then that entry must be durable in the keystore.
+        // If the log ends before the last applied entry, openraft purges it up to there. By then the keystore must be durable.
+        // Otherwise the log has what a keystore in memory would lose.
         let durable = keystore.checkpoint();
-        tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)??;
+        let synced = tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)?;
+        if log.state()?.last < keystore.last_applied() {
+            synced?;
+        }
         snapshot_what_the_log_lacks(&keystore, &log, &snapshots).await?;
         let state_machine = StateMachine::new(keystore, snapshots.clone(), pending);
         let network = Network::new(Arc::clone(&listener.links), dispute, snapshots.clone());
@@ -181,7 +185,8 @@ fn keep_on_disk(
     config: &ClusterConfig,
     failure: &Failure,
 ) {
-    spawned.spawn(tasks::snapshot_when_large(raft.clone(), log.clone(), snapshots.clone(), config.snapshot));
+    let (taken, written) = (checkpoint.clone(), snapshots.clone());
+    spawned.spawn(tasks::snapshot_when_large(raft.clone(), log.clone(), written, taken, config.snapshot));
     let every = config.snapshot.checkpoint_every;
     spawned.spawn(tasks::checkpoint_regularly(checkpoint.clone(), every, failure.clone()));
     spawned.spawn(tasks::record_progress(log.record().clone(), failure.clone()));
@@ -245,7 +250,7 @@ mod tests {
 
     fn apply(keystore: &mut Keystore, index: u64) {
         keystore.advance(id(index));
-        keystore.commit().unwrap();
+        keystore.commit();
     }
 
     #[tokio::test]

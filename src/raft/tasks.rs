@@ -25,6 +25,11 @@ const SNAPSHOT_RETRY: Duration = Duration::from_secs(30);
 /// The pause between two looks at the size of the log.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(1);
 
+/// What the disk must have left for a new keystore, besides four times the last snapshot: sled begins with 8 MiB.
+const REFILL_ROOM: u64 = 32 << 20;
+/// What the disk must have left for a snapshot, besides twice the last one.
+const SNAPSHOT_ROOM: u64 = 4 << 20;
+
 /// Keeps the links in line with the membership, and logs elections. Returns when consensus ends.
 pub(super) async fn follow_membership(mut metrics: Metrics, links: Arc<Links>, leadership: Arc<Leadership>) {
     let mut elections = ElectionState::default();
@@ -70,9 +75,16 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     cause.strip_prefix(&name).map_or(cause.clone(), ToOwned::to_owned)
 }
 
-/// Builds a snapshot when the node has written more to the log since the last one than that one takes on disk. Purges the log
-/// that snapshots cover.
-pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Snapshots, config: SnapshotConfig) {
+/// Builds a snapshot when the node has written more to the log since the last one than that one takes on disk. Also builds
+/// one for a keystore that is in memory only, which gets a new sled folder with it. Both wait for room on the disk. Purges
+/// the log that snapshots cover.
+pub(super) async fn snapshot_when_large(
+    raft: Raft,
+    log: LogStore,
+    snapshots: Snapshots,
+    checkpoint: KeystoreCheckpoint,
+    config: SnapshotConfig,
+) {
     let metrics = Metrics::of(&raft);
     // The size of the log on disk says little. The log frees space in chunks, and may stay large although a snapshot
     // covers all of it.
@@ -99,8 +111,11 @@ pub(super) async fn snapshot_when_large(raft: Raft, log: LogStore, snapshots: Sn
         // A start has dropped a damaged part of the log, or a damaged snapshot was set aside. A node that lacks entries of the
         // log needs a snapshot that has them.
         let gap = covers < log.state().ok().and_then(|state| state.purged).map(|id| id.index);
+        let room = snapshots.space().map_or(u64::MAX, |space| space.free);
         let due = anything_new && (gap || written - written_then > config.log_bytes.max(last_bytes));
-        if due && begun.is_none_or(|(at, _)| at.elapsed() >= SNAPSHOT_RETRY) {
+        let due = due && room >= SNAPSHOT_ROOM.saturating_add(last_bytes.saturating_mul(2));
+        let refill = checkpoint.is_memory_only() && room >= REFILL_ROOM.saturating_add(last_bytes.saturating_mul(4));
+        if (due || refill) && begun.is_none_or(|(at, _)| at.elapsed() >= SNAPSHOT_RETRY) {
             begun = Some((Instant::now(), written));
             if raft.trigger().snapshot().await.is_err() {
                 return;
@@ -134,8 +149,8 @@ pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: 
         }
         let work = move || if due { checkpoint.run() } else { checkpoint.write() };
         match tokio::task::spawn_blocking(work).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return failure.report_storage("the keystore", &error),
+            // After an error the keystore is in memory only, and has logged that. The log has everything.
+            Ok(_) => {}
             Err(panic) => return failure.report(&format!("writing the keystore panicked: {panic}")),
         }
     }

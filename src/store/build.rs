@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::entries::{self, KEY, MEMORY};
 use super::image::Applied;
+use super::refill::Refill;
 use super::snapshot::{Snapshot, Snapshots};
 use super::{Keystore, SnapshotHeader, View, WrittenLevel};
 use crate::clock;
@@ -22,6 +23,8 @@ pub struct SnapshotBuild {
     copied: Vec<(Vec<u8>, Bytes)>,
     digest_key: DigestKey,
     view: Arc<View>,
+    /// The sled folder to make from the snapshot, if the keystore is in memory only.
+    refill: Option<Refill>,
 }
 
 impl Keystore {
@@ -45,6 +48,7 @@ impl Keystore {
             copied: self.copy_small_kinds(),
             digest_key: self.digest_key.clone(),
             view: Arc::clone(&self.view),
+            refill: Refill::begin(&self.staging, &self.folders, &self.tags),
         }
     }
 
@@ -66,27 +70,35 @@ impl Keystore {
     }
 }
 
-#[cfg(test)]
 impl SnapshotBuild {
-    pub(super) fn with_header(self, header: SnapshotHeader) -> Self {
-        Self { header, ..self }
-    }
-}
-
-impl SnapshotBuild {
-    /// What the snapshot will begin with.
+    /// What the snapshot will say about itself.
     pub fn header(&self) -> &SnapshotHeader {
         &self.header
     }
 
-    /// Writes the snapshot. It blocks for as long as that takes.
+    #[cfg(test)]
+    pub(super) fn with_header(self, header: SnapshotHeader) -> Self {
+        Self { header, ..self }
+    }
+
+    /// Writes the snapshot, and a sled folder from it if the keystore is in memory only. It blocks for as long as that takes.
     ///
     /// # Errors
-    /// The disk failed, or does not have what was written.
+    /// The disk failed. Then the unfinished file is removed.
     ///
     /// # Panics
     /// The frozen view returned other entries than those that the digest counts.
-    pub fn run(self, snapshots: &Snapshots) -> io::Result<Snapshot> {
+    pub fn run(mut self, snapshots: &Snapshots) -> io::Result<Snapshot> {
+        let refill = self.refill.take();
+        let snapshot = self.write(snapshots)?;
+        snapshots.remove_old()?;
+        if let Some(refill) = refill {
+            refill.run(&snapshot);
+        }
+        Ok(snapshot)
+    }
+
+    fn write(self, snapshots: &Snapshots) -> io::Result<Snapshot> {
         let _thaw = Thaw(Arc::clone(&self.view));
         let applied = self.header.applied.clone();
         let mut writer = snapshots.write(self.header)?;
@@ -107,9 +119,7 @@ impl SnapshotBuild {
             }
         }
         assert_eq!(written.digest, applied.digest, "invariant broken: a snapshot holds what its digest says");
-        let snapshot = writer.finish()?;
-        snapshots.remove_old()?;
-        Ok(snapshot)
+        writer.finish()
     }
 }
 

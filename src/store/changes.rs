@@ -1,7 +1,5 @@
 //! Applying the changes of committed entries: to the view, to the digest, and to what sled gets next.
 
-use std::io;
-
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
@@ -87,19 +85,15 @@ impl Keystore {
 
     /// Stages what was applied since the last call, with its position, as part of one transaction. Sled gets it when a
     /// checkpoint is due or enough has gathered. That is soon enough, because the log already holds it durably.
-    ///
-    /// # Errors
-    /// The disk failed. The node must stop.
-    pub fn commit(&mut self) -> io::Result<()> {
+    pub fn commit(&mut self) {
         for page in std::mem::take(&mut self.changed_pages) {
             self.write_page(page);
         }
         self.applied.memory_first = self.memory.first();
         self.applied.memory_forgotten_index = self.memory.forgotten_index();
         let position = KeystorePosition { applied: self.applied.clone(), membership_hash: self.membership_hash };
-        self.staging.add(std::mem::take(&mut self.writes), position, self.new_level.take())?;
+        self.staging.add(std::mem::take(&mut self.writes), position, self.new_level.take());
         self.publish();
-        Ok(())
     }
 
     fn change_one(&mut self, change: Change, rules: &mut Option<Rules>) {

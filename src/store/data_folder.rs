@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::cluster_id::{ClusterFacts, ClusterFile, ClusterFileError};
+use super::file_error::at;
 use super::files::{make_private_folder, open_file};
 use super::open::OpenError;
 use super::stored_facts::stored_facts;
@@ -42,7 +43,7 @@ impl DataFolder {
     /// Another process uses the folder, the file system refused, or the folder has a log or a keystore, and nothing says
     /// to which cluster these belong.
     pub fn open(dir: &Path, new_owner: Owner) -> Result<Self, OpenError> {
-        make_private_folder(dir)?;
+        make_private_folder(dir).map_err(at(dir))?;
         let lock = FolderLock::take(dir)?;
         let file = ClusterFile::open(dir)?;
         if let (Some(owner), Some(_)) = (file.owner(), file.facts()) {
@@ -91,9 +92,9 @@ impl DataFolder {
 
 impl FolderLock {
     fn take(dir: &Path) -> Result<Self, OpenError> {
-        let mut options = OpenOptions::new();
-        let opened = open_file(&dir.join(LOCK), options.write(true).create(true).truncate(false).mode(0o600));
-        let file = opened.map_err(|error| io::Error::new(error.kind(), format!("{LOCK}: {error}")))?;
+        let (path, mut options) = (dir.join(LOCK), OpenOptions::new());
+        let opened = open_file(&path, options.write(true).create(true).truncate(false).mode(0o600));
+        let file = opened.map_err(at(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(Arc::new(file))),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse),

@@ -4,27 +4,27 @@
 //! anything of a higher level.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::damage::Damage;
+use super::disk_space::disk_space;
 use super::entries::APPLIED;
-use super::files::{
-    check_folder, make_private_file, make_private_folder, open_file, read_file, remove_if_there, replace_file,
-};
+use super::file_error::at;
+use super::files::{check_folder, make_private_folder, open_file, read_file, remove_if_there, replace_file};
 use super::level::WrittenLevel;
 use super::level_note;
-use super::read_error::ReadError;
+use super::read_error::{ReadError, sled_failure};
 
 /// Sled would put a value over a quarter of this size into a file that it never syncs. No entry is nearly that large.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Opening a folder may begin a segment, and writes some small files.
+const ROOM_TO_OPEN: u64 = 2 * SEGMENT_BYTES as u64;
 /// A small cache is enough, because requests never read sled.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
-/// A file that the node writes to see whether the disk has room, and removes at once.
-const ROOM: &str = "ROOM";
 /// The name of the sled folder in use.
 const CURRENT: &str = "CURRENT";
 /// The note about the level of everything in here.
@@ -59,20 +59,13 @@ pub(super) struct OpenFolder {
 
 impl Folders {
     pub(super) fn new(root: &Path) -> io::Result<Self> {
-        make_private_folder(root)?;
+        make_private_folder(root).map_err(at(root))?;
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Checks that the disk has as much room as opening a keystore may need. Opening fails on a full disk, and that
-    /// must not look like damage.
-    ///
-    /// # Errors
-    /// The disk does not have the room.
-    pub(super) fn check_room(&self) -> io::Result<()> {
-        let path = self.root.join(ROOM);
-        let written = write_segment(&path);
-        let removed = remove_if_there(&path);
-        written.and(removed)
+    /// Whether the disk has as much room as opening a keystore may need. If the disk does not say, it has.
+    pub(super) fn have_room(&self) -> bool {
+        disk_space(&self.root).map_or(true, |space| space.free >= ROOM_TO_OPEN)
     }
 
     /// Finds the folder in use, or returns `None` if no folder is in use yet. This changes nothing on disk.
@@ -102,7 +95,7 @@ impl Folders {
     /// Notes that what this node has applied is wrong. Its snapshots may be wrong, too, so the next keystore comes from a
     /// peer.
     pub(super) fn mark_wrong(&self) -> io::Result<()> {
-        replace_file(&self.root.join(WRONG), b"")
+        replace(&self.root.join(WRONG), b"")
     }
 
     /// Removes that note. To be called when a start has set the snapshots aside, and a new keystore is in use.
@@ -122,10 +115,10 @@ impl Folders {
     pub(super) fn create(&self) -> io::Result<OpenFolder> {
         let number = self.numbers()?.last().map_or(1, |last| last + 1);
         let path = self.root.join(folder_name(number));
-        make_private_folder(&path)?;
+        make_private_folder(&path).map_err(at(&path))?;
         OpenFolder::open(path.clone()).map_err(|error| {
             discard(&path);
-            io::Error::other(error)
+            error.into()
         })
     }
 
@@ -141,12 +134,15 @@ impl Folders {
     pub(super) fn switch_to(&self, folder: &OpenFolder, level: u32) -> io::Result<()> {
         self.raise_level(level)?;
         let name = folder.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        replace_file(&self.root.join(CURRENT), name.as_bytes())?;
+        replace(&self.root.join(CURRENT), name.as_bytes())?;
         self.clear_opening_mark()?;
         for number in self.numbers()? {
             let path = self.root.join(folder_name(number));
-            if path != folder.path {
-                remove_folder_if_there(&path)?;
+            // The other folder is in use by now. What stays here is removed the next time.
+            if path != folder.path
+                && let Err(error) = remove_folder_if_there(&path)
+            {
+                tracing::warn!(%error, path = %path.display(), "this node cannot remove an old folder of its keystore");
             }
         }
         Ok(())
@@ -166,7 +162,7 @@ impl Folders {
         if noted >= level {
             return Ok(());
         }
-        replace_file(&note, &level_note::encode(WrittenLevel::active(level), &[]))
+        replace(&note, &level_note::encode(WrittenLevel::active(level), &[]))
     }
 
     fn check_level(&self) -> Result<(), ReadError> {
@@ -227,12 +223,15 @@ impl Folders {
             return Err(Damage::Unreadable(format!("the last {cut_short} attempts to open it did not finish")).into());
         }
         let marks = vec![b'x'; cut_short as usize + 1];
-        replace_file(&marker, &marks).map_err(ReadError::Io)
+        replace(&marker, &marks).map_err(ReadError::Io)
     }
 
     fn numbers(&self) -> io::Result<Vec<u64>> {
-        let names = fs::read_dir(&self.root)?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let mut numbers: Vec<u64> = names.filter_map(|name| number_of(&name)).collect();
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(at(&self.root))? {
+            let name = entry.map_err(at(&self.root))?.file_name();
+            numbers.extend(name.to_str().and_then(number_of));
+        }
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -241,16 +240,16 @@ impl Folders {
 impl OpenFolder {
     /// Opens this sled folder.
     pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
-        Ok(Self { db: open_sled(&path)?, path })
+        Ok(Self { db: open_sled(&path).map_err(|error| error.at(&path))?, path })
     }
 
     /// Makes everything written so far durable, and notes the position. The file is synced here, because on Linux
     /// sled's own flush does not sync it (`sync_file_range`).
     pub(super) fn sync(&self) -> io::Result<()> {
-        let applied = self.db.get(APPLIED).map_err(io::Error::other)?;
-        self.db.flush().map_err(io::Error::other)?;
+        let applied = self.db.get(APPLIED).map_err(sled_failure)?;
+        self.db.flush().map_err(sled_failure)?;
         File::open(self.path.join("db"))?.sync_data()?;
-        applied.map_or(Ok(()), |applied| replace_file(&self.path.join(DURABLE), &applied))
+        applied.map_or(Ok(()), |applied| replace(&self.path.join(DURABLE), &applied))
     }
 
     /// The applied position that the last sync made durable, or `None` before the first. Sled drops everything after a
@@ -272,7 +271,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
         .mode(sled::Mode::HighThroughput);
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(opened) => Ok(opened?),
-        Err(_) => Err(Damage::Unreadable("opening it panicked".to_owned()).into()),
+        Err(payload) => Err(ReadError::of_panic("opening it", &*payload)),
     }
 }
 
@@ -293,17 +292,12 @@ fn wait_until_closed(file: &Path, patience: Duration) -> io::Result<()> {
     }
 }
 
-fn write_segment(path: &Path) -> io::Result<()> {
-    let (mut file, part) = (make_private_file(path)?, vec![b'x'; 64 * 1024]);
-    (0..SEGMENT_BYTES / part.len()).try_for_each(|_| file.write_all(&part))
-}
-
 /// Whether a folder exists. If this process may not look, that is an error, and not a folder that is gone.
 fn is_there(folder: &Path) -> io::Result<bool> {
     match fs::metadata(folder) {
         Ok(found) => Ok(found.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => Err(at(folder)(error)),
     }
 }
 
@@ -320,7 +314,7 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match read_file(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(at(path)(error)),
     }
 }
 
@@ -331,6 +325,11 @@ fn discard(folder: &Path) {
     if let Err(error) = closed.and_then(|()| remove_folder_if_there(folder)) {
         tracing::warn!(%error, path = %folder.display(), "this node cannot remove a keystore folder that it did not finish");
     }
+}
+
+/// Replaces a file in one step. A failure names the file.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_file(path, content).map_err(at(path))
 }
 
 fn remove_folder_if_there(path: &Path) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The keystore: what this node has applied from the log, in sled for the next start and in memory for requests.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +15,12 @@ use super::damage::Damage;
 use super::entries::{APPLIED, OWNER};
 use super::folder::{Folders, OpenFolder};
 use super::image::{Applied, Image, ImageBuilder};
-use super::load::{fill, scan};
+use super::load::{fill_if_possible, scan};
 use super::owner::Owner;
 use super::position::KeystorePosition;
-use super::read_error::ReadError;
+use super::read_error::{ReadError, sled_failure};
 use super::snapshot::Snapshot;
+use super::snapshot_reader::read_image;
 use super::staging::{Staging, Writes};
 use super::tags::StoreTags;
 use super::{DigestRing, LogId, Progress, RecordsPerRingVersion, StateDigest, View};
@@ -27,7 +29,7 @@ use crate::state::{LOWEST_LEVEL, Memory};
 
 /// What this node has applied. The state machine owns it, and gives it the changes of committed entries in order.
 pub struct Keystore {
-    folders: Folders,
+    pub(super) folders: Folders,
     pub(super) staging: Arc<Staging>,
     pub(super) tags: StoreTags,
     /// The key of digests at the active version of the integrity keys.
@@ -71,7 +73,7 @@ impl Keystore {
             folders.clear_opening_mark()?;
         }
         let (folder, image) = read?;
-        Ok(Some(Self::assemble(folders, folder, tags, image)))
+        Ok(Some(Self::assemble(folders, Some(folder), tags, image)))
     }
 
     /// Makes an empty keystore and puts it in use.
@@ -79,31 +81,47 @@ impl Keystore {
         let folder = folders.create()?;
         let applied = Applied { key_version: tags.active(), ..Applied::default() };
         let position = KeystorePosition::of(applied.clone(), &[]);
-        folder.db.insert(OWNER, tags.owner.encode()).map_err(io::Error::other)?;
-        folder.db.insert(APPLIED, position.encode(&tags)).map_err(io::Error::other)?;
+        folder.db.insert(OWNER, tags.owner.encode()).map_err(sled_failure)?;
+        folder.db.insert(APPLIED, position.encode(&tags)).map_err(sled_failure)?;
         folder.sync()?;
         folders.switch_to(&folder, LOWEST_LEVEL)?;
         folders.clear_wrong_mark()?;
-        let empty = ImageBuilder::new(&tags, applied.key_version).and_then(|empty| empty.finish(applied, Bytes::new()));
-        Ok(Self::assemble(folders, folder, tags, empty.map_err(io::Error::other)?))
+        let empty = empty_image(&tags, applied).map_err(io::Error::other)?;
+        Ok(Self::assemble(folders, Some(folder), tags, empty))
     }
 
-    /// Makes a keystore from a snapshot and puts it in use.
+    /// Makes a keystore from a snapshot and puts it in use. If sled cannot be written, it is in memory only.
     pub(super) fn create_from(folders: Folders, tags: StoreTags, snapshot: &Snapshot) -> Result<Self, ReadError> {
-        let (folder, image) = fill(&folders, &tags, snapshot)?;
-        folders.switch_to(&folder, snapshot.header.level.level).map_err(ReadError::Io)?;
-        folders.clear_wrong_mark().map_err(ReadError::Io)?;
-        Ok(Self::assemble(folders, folder, tags, image))
+        let (folder, image) = fill_if_possible(&folders, &tags, snapshot)?;
+        let keystore = Self::assemble(folders, None, tags, image);
+        keystore.put_in_use(folder, snapshot);
+        keystore.folders.clear_wrong_mark().map_err(ReadError::Io)?;
+        Ok(keystore)
     }
 
-    /// Replaces the whole state by that of a snapshot. Requests see the old state or the new one.
+    /// Makes a keystore that is in memory only, with the state of a snapshot, or without any. What was applied since must be
+    /// in the log.
+    pub(super) fn in_memory(folders: Folders, tags: StoreTags, from: Option<&Snapshot>) -> Result<Self, ReadError> {
+        let image = match from {
+            Some(snapshot) => read_image(&snapshot.path, &snapshot.header.applied, &tags, |_, _| Ok(()))?,
+            None => empty_image(&tags, Applied { key_version: tags.active(), ..Applied::default() })?,
+        };
+        Ok(Self::assemble(folders, None, tags, image))
+    }
+
+    /// Puts a folder in use that has the whole state of a snapshot. Without one, the keystore is in memory only.
+    fn put_in_use(&self, folder: Option<OpenFolder>, snapshot: &Snapshot) {
+        self.staging.replace(folder, |folder| self.folders.switch_to(folder, snapshot.header.level.level));
+    }
+
+    /// Replaces the whole state by that of a snapshot. Requests see the old state or the new one. If sled cannot be written,
+    /// the keystore is in memory only.
     ///
     /// # Errors
-    /// The snapshot is damaged, or the disk failed. Then nothing has changed.
+    /// The snapshot is damaged or cannot be read. Then nothing has changed.
     pub fn install(&mut self, snapshot: &Snapshot) -> Result<(), ReadError> {
-        let (folder, image) = fill(&self.folders, &self.tags, snapshot)?;
-        let switch = |folder: &_| self.folders.switch_to(folder, snapshot.header.level.level);
-        self.staging.replace(folder, switch).map_err(ReadError::Io)?;
+        let (folder, image) = fill_if_possible(&self.folders, &self.tags, snapshot)?;
+        self.put_in_use(folder, snapshot);
         self.view.replace_with(image.view);
         (self.small, self.memory) = (image.small, image.memory);
         (self.applied, self.membership) = (image.applied, image.membership);
@@ -118,7 +136,7 @@ impl Keystore {
         Ok(())
     }
 
-    fn assemble(folders: Folders, folder: OpenFolder, tags: StoreTags, image: Image) -> Self {
+    fn assemble(folders: Folders, folder: Option<OpenFolder>, tags: StoreTags, image: Image) -> Self {
         let keystore = Self {
             staging: Arc::new(Staging::new(folders.clone(), folder, tags.clone())),
             folders,
@@ -212,18 +230,23 @@ impl KeystoreCheckpoint {
         self.staging.is_done()
     }
 
-    /// Writes everything applied so far to sled.
+    /// Whether the keystore is in memory only, because sled failed. The next snapshot then brings a new sled folder.
+    pub fn is_memory_only(&self) -> bool {
+        self.staging.is_memory_only()
+    }
+
+    /// Writes everything applied so far to sled, unless the keystore is in memory only.
     ///
     /// # Errors
-    /// The disk failed. The node must stop.
+    /// Sled failed. From now on the keystore is in memory only.
     pub fn write(&self) -> io::Result<()> {
         self.staging.write()
     }
 
-    /// Writes everything applied so far to sled and makes it durable.
+    /// Writes everything applied so far to sled and makes it durable, unless the keystore is in memory only.
     ///
     /// # Errors
-    /// The disk failed. The node must stop.
+    /// Sled failed. From now on the keystore is in memory only.
     pub fn run(&self) -> io::Result<()> {
         self.staging.sync()
     }
@@ -237,11 +260,16 @@ impl KeystoreCheckpoint {
     }
 }
 
+/// The state of a cluster that has not begun.
+fn empty_image(tags: &StoreTags, applied: Applied) -> Result<Image, Damage> {
+    ImageBuilder::new(tags, applied.key_version).and_then(|empty| empty.finish(applied, Bytes::new()))
+}
+
 fn read_folder(path: PathBuf, tags: &StoreTags) -> Result<(OpenFolder, Image), ReadError> {
     let folder = OpenFolder::open(path)?;
     let scanned = catch_unwind(AssertUnwindSafe(|| scan(&folder.db, tags)));
-    let panicked = || Err(Damage::Unreadable("reading it panicked".to_owned()).into());
-    let (position, image) = scanned.unwrap_or_else(|_| panicked())?;
+    let panicked = |payload: Box<dyn Any + Send>| Err(ReadError::of_panic("reading it", &*payload));
+    let (position, image) = scanned.unwrap_or_else(panicked).map_err(|error| error.at(&folder.path))?;
     let durable = folder.durable_position()?;
     let durable = durable.ok_or_else(|| Damage::Unreadable("its file DURABLE is gone".to_owned()))?;
     let durable = KeystorePosition::decode(&durable, tags).map_err(|damage| match damage {

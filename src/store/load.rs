@@ -1,7 +1,5 @@
 //! Loading a keystore: from the sled folder in use, or from a snapshot into a new folder.
 
-use std::io;
-
 use bytes::Bytes;
 
 use super::damage::Damage;
@@ -10,7 +8,7 @@ use super::folder::{Folders, OpenFolder};
 use super::image::{Image, ImageBuilder};
 use super::owner::Owner;
 use super::position::KeystorePosition;
-use super::read_error::ReadError;
+use super::read_error::{ReadError, sled_failure};
 use super::snapshot::Snapshot;
 use super::snapshot_reader::read_image;
 use super::staging::collect_garbage;
@@ -48,7 +46,25 @@ pub(super) fn scan(db: &sled::Db, tags: &StoreTags) -> Result<(KeystorePosition,
     Ok((position, image))
 }
 
-/// Fills a new folder and an image from a snapshot. If that fails, the folder is removed.
+/// Reads a snapshot, and fills a new folder from it. If sled cannot be written, the image alone is returned.
+pub(super) fn fill_if_possible(
+    folders: &Folders,
+    tags: &StoreTags,
+    snapshot: &Snapshot,
+) -> Result<(Option<OpenFolder>, Image), ReadError> {
+    match fill(folders, tags, snapshot) {
+        Ok((folder, image)) => Ok((Some(folder), image)),
+        Err(ReadError::Io(error)) => {
+            tracing::error!(%error, "this node cannot write its keystore: it keeps the state of a snapshot in memory only");
+            let image = read_image(&snapshot.path, &snapshot.header.applied, tags, |_, _| Ok(()))?;
+            Ok((None, image))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Fills a new folder and an image from a snapshot. If that fails, the folder is removed: it may take the last room of the
+/// disk.
 pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> Result<(OpenFolder, Image), ReadError> {
     let folder = folders.create().map_err(ReadError::Io)?;
     match fill_folder(&folder, tags, snapshot) {
@@ -83,5 +99,5 @@ fn fill_folder(folder: &OpenFolder, tags: &StoreTags, snapshot: &Snapshot) -> Re
 
 /// Writes to a new folder. If that fails, the snapshot that fills the folder is not to blame.
 fn write(folder: &OpenFolder, batch: sled::Batch) -> Result<(), ReadError> {
-    folder.db.apply_batch(batch).map_err(|error| ReadError::Io(io::Error::other(error)))
+    folder.db.apply_batch(batch).map_err(|error| ReadError::Io(sled_failure(error)))
 }

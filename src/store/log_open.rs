@@ -11,6 +11,7 @@ use raft_log::{Config, Dump, DumpApi, RaftLog, WALRecord};
 use super::Owner;
 use super::chain::{Anchor, Chain, ChainMaker};
 use super::damage::Damage;
+use super::file_error::at;
 use super::files::{check_folder, make_private_folder, sync_folder};
 use super::flush::{ChainedLog, LogTypes};
 use super::forged::{Forged, Forgery};
@@ -49,8 +50,8 @@ impl LogParts {
             Ok(record) => open_entries(&dir.join("log"), record.as_ref().and_then(NodeRecord::noted_in_log))?,
             // Do not repair a log that may belong to another node.
             Err(_) => {
-                make_usable(&dir.join("log"))?;
-                RaftLog::open(config(&dir.join("log"), false))?
+                let log = dir.join("log");
+                make_usable(&log).and_then(|()| RaftLog::open(config(&log, false))).map_err(at(&log))?
             }
         };
         let noted = noted_owner(&entries)?;
@@ -185,7 +186,10 @@ fn anchor_at(entries: &RaftLog<LogTypes>, maker: &ChainMaker, applied: Option<Lo
 /// Opens the write-ahead log, and makes its folder if it does not exist. It removes an unfinished write at the end, but
 /// nothing up to `noted`.
 pub(super) fn open_entries(dir: &Path, noted: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
-    make_usable(dir)?;
+    make_usable(dir).and_then(|()| try_open(dir, noted)).map_err(at(dir))
+}
+
+fn try_open(dir: &Path, noted: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
     log_tail::check_last_file(dir)?;
     match RaftLog::open(config(dir, false)) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

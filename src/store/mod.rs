@@ -7,7 +7,9 @@ mod cluster_id;
 mod damage;
 mod data_folder;
 mod digest_ring;
+mod disk_space;
 mod entries;
+mod file_error;
 mod files;
 mod flush;
 mod folder;
@@ -32,6 +34,7 @@ mod progress;
 mod read_error;
 mod record_facts;
 mod record_file;
+mod refill;
 mod ring_versions;
 mod slot;
 mod snapshot;
@@ -53,6 +56,8 @@ pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError, 
 pub use damage::Damage;
 pub use data_folder::{DataFolder, FolderLock};
 pub use digest_ring::{DigestRing, StateDigest};
+pub use disk_space::{DiskSpace, disk_space};
+pub use file_error::may_pass;
 pub use files::{
     folder_bytes, make_file_once, make_private_file, make_private_folder, make_usable_folder, replace_file,
 };

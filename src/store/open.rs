@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::damage::Damage;
+use super::file_error::{advice, at, is_system_failure};
 use super::files::make_private_folder;
 use super::folder::Folders;
 use super::forged::{Forged, KEEP_FOLDER};
@@ -189,12 +190,20 @@ struct Parts {
     log: LogParts,
     snapshots: Snapshots,
     folders: Folders,
-    keystore: Result<Option<Keystore>, Damage>,
+    keystore: Result<Option<Keystore>, NotUsable>,
+}
+
+/// Why a keystore that is in use cannot be used.
+enum NotUsable {
+    /// It is damaged.
+    Damaged(Damage),
+    /// The file system refused, and it may be whole.
+    Refused(ReadError),
 }
 
 impl Parts {
     fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
-        make_private_folder(dir)?;
+        make_private_folder(dir).map_err(at(dir))?;
         let log = LogParts::open(dir, owner, keys).map_err(|error| match error {
             LogOpenError::Foreign { file, folder } => {
                 ClusterFileError::Foreign { file: (file, Some(keys.cluster)), folder: (folder, None) }.into()
@@ -209,7 +218,6 @@ impl Parts {
         // The log belongs to this node. With the tags of another one, everything would look damaged.
         let tags = StoreTags::new(owner, keys);
         let snapshots = Snapshots::open(&dir.join("snapshots"), tags.clone())?;
-        folders.check_room()?;
         let keystore = open_keystore(&folders, tags)?;
         Ok(Self { log, snapshots, folders, keystore })
     }
@@ -244,11 +252,15 @@ impl Parts {
                 },
                 Some(damage) => {
                     drop(keystore);
-                    rebuild(folders, &log, &snapshots, damage)?
+                    match caught_up(&folders, &log, &snapshots)? {
+                        Some(keystore) => FoundKeystore::Whole(keystore),
+                        None => rebuild(folders, &log, &snapshots, damage)?,
+                    }
                 }
             },
             Ok(None) => rebuild(folders, &log, &snapshots, Damage::Unreadable("it is gone".to_owned()))?,
-            Err(damage) => rebuild(folders, &log, &snapshots, damage)?,
+            Err(NotUsable::Damaged(damage)) => rebuild(folders, &log, &snapshots, damage)?,
+            Err(NotUsable::Refused(error)) => in_memory(folders, &log, &snapshots, error)?,
         };
         Ok(Store { log, snapshots, owner, keystore })
     }
@@ -280,13 +292,64 @@ fn mismatch(keystore: &Keystore, log: &LogStore) -> io::Result<Option<Damage>> {
 }
 
 /// The keystore in use, if it is whole and the node did not find it wrong.
-fn open_keystore(folders: &Folders, tags: StoreTags) -> Result<Result<Option<Keystore>, Damage>, OpenError> {
+fn open_keystore(folders: &Folders, tags: StoreTags) -> Result<Result<Option<Keystore>, NotUsable>, OpenError> {
     if folders.is_wrong()? {
         // If the file system fails, or another version must read the keystore, everything stays as it is.
         drop(damage_only(folders.find_current())?);
-        return Ok(Err(Damage::Unreadable("it differs from what the other nodes have".to_owned())));
+        let differs = Damage::Unreadable("it differs from what the other nodes have".to_owned());
+        return Ok(Err(NotUsable::Damaged(differs)));
     }
-    damage_only(Keystore::open(folders.clone(), tags))
+    match Keystore::open(folders.clone(), tags) {
+        Err(refused @ ReadError::Io(_)) => Ok(Err(NotUsable::Refused(refused))),
+        // Sled does not always say that the disk is full.
+        Err(ReadError::Damaged(damage)) if !folders.have_room() => {
+            let full = format!("the disk has no room to open it ({damage})");
+            Ok(Err(NotUsable::Refused(ReadError::Io(io::Error::new(io::ErrorKind::StorageFull, full)))))
+        }
+        read => damage_only(read).map(|read| read.map_err(NotUsable::Damaged)),
+    }
+}
+
+/// The newest snapshot that reaches the log, if this node has one.
+fn snapshot_before_log(log: &LogStore, snapshots: &Snapshots) -> Result<Option<Snapshot>, OpenError> {
+    let purged = log.state()?.purged.map(|id| id.index);
+    let reaches = |snapshot: &Snapshot| snapshot.header.applied.last.map(|id| id.index) >= purged;
+    Ok(snapshots.newest_for_rebuild()?.filter(reaches))
+}
+
+/// A keystore in memory, for a node that the file system refused the one in use: with the state of the newest snapshot, or
+/// without any if the log is whole. The one in use stays as it is.
+fn in_memory(
+    folders: Folders,
+    log: &LogStore,
+    snapshots: &Snapshots,
+    refused: ReadError,
+) -> Result<FoundKeystore, OpenError> {
+    let snapshot = snapshot_before_log(log, snapshots)?;
+    if snapshot.is_none() && log.state()?.purged.is_some() {
+        return Err(refused.into());
+    }
+    tracing::error!(
+        error = %refused,
+        "this node cannot use its keystore now, and leaves it as it is: it keeps the state of its newest snapshot and its log in \
+         memory, and writes the keystore anew when the disk takes it"
+    );
+    match damage_only(Keystore::in_memory(folders, snapshots.tags.clone(), snapshot.as_ref()))? {
+        Ok(keystore) => Ok(FoundKeystore::Whole(keystore)),
+        // The keystore may be whole. So the node waits for it instead of asking a peer.
+        Err(_) => Err(refused.into()),
+    }
+}
+
+/// A keystore from the newest snapshot, for one that lacks entries that the log has purged. That is not damage: while the
+/// disk takes no keystore, a node goes on in memory.
+fn caught_up(folders: &Folders, log: &LogStore, snapshots: &Snapshots) -> Result<Option<Keystore>, OpenError> {
+    let Some(snapshot) = snapshot_before_log(log, snapshots)? else { return Ok(None) };
+    let made = damage_only(Keystore::create_from(folders.clone(), snapshots.tags.clone(), &snapshot))?;
+    if made.is_ok() {
+        tracing::info!("the keystore of this node was older than its log, and is made anew from its newest snapshot");
+    }
+    Ok(made.ok())
 }
 
 fn rebuild(
@@ -295,7 +358,6 @@ fn rebuild(
     snapshots: &Snapshots,
     damage: Damage,
 ) -> Result<FoundKeystore, OpenError> {
-    folders.check_room()?;
     let aside = folders.set_aside()?;
     if folders.is_wrong()? {
         // The snapshots may hold the same wrong state. The node must neither use them nor send them to another one.
@@ -312,7 +374,6 @@ fn rebuild(
         match damage_only(Keystore::create_from(folders.clone(), snapshots.tags.clone(), &snapshot))? {
             Ok(keystore) => return Ok(FoundKeystore::Rebuilt { keystore, damage, aside }),
             Err(_) => {
-                folders.check_room()?;
                 snapshots.set_aside(&snapshot)?;
             }
         }
@@ -336,7 +397,9 @@ fn damage_only<T>(read: Result<T, ReadError>) -> Result<Result<T, Damage>, OpenE
 
 fn io_text(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::StorageFull => "its disk is full: give it room, and start the node again".to_owned(),
+        _ if is_system_failure(error) && error.kind() != io::ErrorKind::PermissionDenied => {
+            format!("{error}{}", advice(error))
+        }
         io::ErrorKind::PermissionDenied => format!(
             "this process may not read and write all files in it ({error}): make the user that runs the node the owner of the \
              folder and of everything in it"
@@ -365,8 +428,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_called_full_and_not_damaged() {
-        let full = OpenError::from(io::Error::from(io::ErrorKind::StorageFull));
-        assert_eq!(full.to_string(), "its disk is full: give it room, and start the node again");
+        let full = OpenError::from(at(Path::new("keystore/LEVEL"))(io::Error::from_raw_os_error(28)));
+        let text = "keystore/LEVEL: No space left on device (os error 28). The disk is full: give it room";
+        assert_eq!(full.to_string(), text);
         let damaged =
             OpenError::from(io::Error::new(io::ErrorKind::InvalidData, "crc32 checksum mismatch")).to_string();
         assert!(

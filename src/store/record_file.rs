@@ -7,6 +7,7 @@ use std::path::Path;
 
 use prost::Message;
 
+use super::file_error::at;
 use super::files::{open_file, read_file, replace_file};
 use super::forged::Forgery;
 use super::log_open_error::LogOpenError;
@@ -47,7 +48,7 @@ impl RecordFile {
         let path = dir.join(RECORD_FILE);
         let mut content = encode(facts, 1, store, &keys)?;
         content.resize(2 * SLOT_BYTES, 0);
-        replace_file(&path, &content)?;
+        replace_file(&path, &content).map_err(at(&path))?;
         let slots = [SlotState { sequence: 1, changes: 0 }, SlotState::default()];
         Ok(Self { file: open_file(&path, OpenOptions::new().write(true))?, store, keys, slots, failed: false })
     }
@@ -60,7 +61,7 @@ impl RecordFile {
         let path = dir.join(RECORD_FILE);
         let content = match read_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read?,
+            read => read.map_err(at(&path))?,
         };
         let (first, second) = content.split_at(content.len().min(SLOT_BYTES));
         let parsed = [FRAME.parse(first), FRAME.parse(second)];
@@ -75,7 +76,7 @@ impl RecordFile {
         let facts = read(slot, store, &keys)?;
         // No change is noted for either slot, so the next durable write goes to both.
         let slots = sequences.map(|sequence| SlotState { sequence, changes: 0 });
-        let file = open_file(&path, OpenOptions::new().write(true))?;
+        let file = open_file(&path, OpenOptions::new().write(true)).map_err(at(&path))?;
         Ok(Some((Self { file, store, keys, slots, failed: false }, facts)))
     }
 

@@ -20,6 +20,8 @@ use std::sync::atomic::{self, AtomicU64};
 use sha2::{Digest as _, Sha256};
 
 use super::damage::{Damage, disagreement};
+use super::disk_space::{DiskSpace, disk_space};
+use super::file_error::at;
 use super::files::{make_private_file, make_private_folder, open_file, remove_if_there, rename_durably};
 use super::read_error::ReadError;
 use super::snapshot_header::CHECKSUM_BYTES;
@@ -40,6 +42,10 @@ pub struct Snapshot {
     pub header: SnapshotHeader,
 }
 
+/// The file of a snapshot until it has its name. Dropping it removes the file: what is unfinished may take the last room
+/// of the disk.
+struct Temporary(PathBuf);
+
 /// The folder of snapshots.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
@@ -57,7 +63,7 @@ pub(super) struct CheckedSnapshot {
 /// A snapshot that is being written. The file gets its name in [`SnapshotWriter::finish`].
 pub(super) struct SnapshotWriter {
     out: Hashing<BufWriter<File>>,
-    temporary: PathBuf,
+    temporary: Temporary,
     path: PathBuf,
     header: SnapshotHeader,
     header_checksum: [u8; CHECKSUM_BYTES],
@@ -72,7 +78,7 @@ impl Snapshots {
     /// The file system refused, or another version of Keyraft must read the newest snapshot. Then nothing has changed:
     /// this version must not go on without that snapshot.
     pub(super) fn open(dir: &Path, tags: StoreTags) -> Result<Self, ReadError> {
-        make_private_folder(dir).map_err(ReadError::Io)?;
+        make_private_folder(dir).map_err(|error| ReadError::Io(at(dir)(error)))?;
         let snapshots = Self { dir: dir.to_owned(), tags };
         snapshots.newest()?;
         for path in paths(dir)?.filter(|path| path.extension().is_some_and(|end| end == "tmp")) {
@@ -188,6 +194,14 @@ impl Snapshots {
         SentSnapshot::open(&snapshot.path, &snapshot.header.applied, &self.tags)
     }
 
+    /// How much room the disk of this folder has.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn space(&self) -> io::Result<DiskSpace> {
+        disk_space(&self.dir)
+    }
+
     /// Whether a snapshot is in this folder. Then [`Snapshots::accept`] has checked it, or this node wrote it.
     pub fn holds(&self, snapshot: &Snapshot) -> bool {
         snapshot.path.parent() == Some(&self.dir)
@@ -203,8 +217,8 @@ impl Snapshots {
 
     pub(super) fn write(&self, header: SnapshotHeader) -> io::Result<SnapshotWriter> {
         let path = self.dir.join(file_name(header.applied.last));
-        let temporary = path.with_extension("tmp");
-        let mut out = Hashing { inner: BufWriter::new(make_private_file(&temporary)?), hash: Sha256::new() };
+        let temporary = Temporary(path.with_extension("tmp"));
+        let mut out = Hashing { inner: BufWriter::new(make_private_file(&temporary.0)?), hash: Sha256::new() };
         let encoded = header.encode()?;
         out.write_all(&encoded)?;
         let header_checksum = *encoded.last_chunk().expect("a header ends with its checksum");
@@ -263,12 +277,16 @@ impl SnapshotWriter {
         self.out.inner.write_all(&tag)?;
         let file = self.out.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
-        if let Err(error) = check(file, &self.temporary, &self.tags) {
-            remove_if_there(&self.temporary)?;
-            return Err(error);
-        }
-        rename_durably(&self.temporary, &self.path)?;
+        check(file, &self.temporary.0, &self.tags)?;
+        rename_durably(&self.temporary.0, &self.path)?;
         Ok(Snapshot { path: self.path, header: self.header })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A finished snapshot has another name by now. The next start removes a file that cannot be removed now.
+        drop(fs::remove_file(&self.0));
     }
 }
 
@@ -303,7 +321,7 @@ fn newest_in(
             Err(ReadError::Damaged(_)) => {}
             // Another thread has removed it since, because a newer one is there.
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(ReadError::Io(error)) => failure = Some(error),
+            Err(ReadError::Io(error)) => failure = Some(at(&path)(error)),
             Err(newer @ ReadError::Level(_)) => return Err(newer),
         }
     }
@@ -327,8 +345,10 @@ fn set_aside(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Everything in a folder. If one entry cannot be read, nothing is known: what is missing must not look removed.
 fn paths(dir: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
-    Ok(fs::read_dir(dir)?.flatten().map(|entry| entry.path()))
+    let entries: io::Result<Vec<_>> = fs::read_dir(dir).and_then(Iterator::collect);
+    Ok(entries.map_err(at(dir))?.into_iter().map(|entry| entry.path()))
 }
 
 fn length(bytes: &[u8]) -> io::Result<u32> {

@@ -30,7 +30,7 @@ fn stopped() -> (tempfile::TempDir, Snapshot) {
     let dir = tempfile::tempdir().unwrap();
     let (log, snapshots, mut keystore) = filled(open(dir.path()), 60);
     keystore.set_membership(Bytes::from_static(b"members"));
-    keystore.commit().unwrap();
+    keystore.commit();
     let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
     keystore.checkpoint().run().unwrap();
     drop(keystore);
@@ -170,7 +170,7 @@ fn an_older_keystore_of_this_node_is_whole() {
     let current = sled_folder(dir.path());
     copy(&current, &older);
     apply_change(&mut keystore, 31, created("later", 31));
-    keystore.commit().unwrap();
+    keystore.commit();
     keystore.checkpoint().run().unwrap();
     drop(keystore);
     log.close();
@@ -332,7 +332,7 @@ fn a_keystore_goes_over_to_the_active_version_of_the_integrity_keys() {
     assert_eq!(keystore.digests.newest().map(|digest| digest.key_version), Some(2));
     assert_eq!(store.snapshots.newest().unwrap(), Some(snapshot), "an older version still verifies");
     apply_change(&mut keystore, 61, created("later", 61));
-    keystore.commit().unwrap();
+    keystore.commit();
     let newer = keystore.begin_snapshot().run(&store.snapshots).unwrap();
     keystore.install(&newer).unwrap();
     keystore.checkpoint().run().unwrap();

@@ -122,7 +122,7 @@ fn what_takes_the_place_of_a_received_snapshot_after_its_check_gets_no_tag() {
     let header = SnapshotHeader { applied, ..build.header().clone() };
     let past = fs::read(build.with_header(header).run(&sender).unwrap().path).unwrap();
     (31..=60).for_each(|index| apply_change(&mut keystore, index, created(&format!("later-{index}"), index)));
-    keystore.commit().unwrap();
+    keystore.commit();
     let genuine = fs::read(keystore.begin_snapshot().run(&sender).unwrap().path).unwrap();
     let (received, other) = (dir.path().join("received"), dir.path().join("other"));
     let replacements: [Replace; 2] =
@@ -149,7 +149,7 @@ fn an_older_snapshot_in_the_place_of_a_newer_one_is_neither_installed_nor_sent()
     let (_log, snapshots, mut keystore) = filled(open(dir.path()), 30);
     let older = keystore.begin_snapshot().run(&snapshots).unwrap();
     (31..=60).for_each(|index| apply_change(&mut keystore, index, created(&format!("later-{index}"), index)));
-    keystore.commit().unwrap();
+    keystore.commit();
     let names_of_newer = names(&keystore);
     let newer = keystore.begin_snapshot().run(&snapshots).unwrap();
     snapshots.open_to_send(&newer).unwrap();

@@ -1,0 +1,138 @@
+//! Tests of a keystore whose sled the disk refuses: it goes on in memory, and is written anew later.
+
+use std::fs;
+
+use super::*;
+
+/// A folder where a file is about to be made. Making the file then fails, as on a disk that takes nothing.
+fn block(file: &std::path::Path) -> std::path::PathBuf {
+    let blocked = file.with_extension("tmp");
+    fs::create_dir(&blocked).unwrap();
+    blocked
+}
+
+/// A keystore that has a snapshot, and more in sled.
+fn closed_store(dir: &std::path::Path) -> Vec<String> {
+    let (log, snapshots, mut keystore) = filled(open(dir), 30);
+    keystore.begin_snapshot().run(&snapshots).unwrap();
+    let expected = names(&keystore);
+    apply_change(&mut keystore, 31, created("later", 31));
+    keystore.commit();
+    keystore.checkpoint().run().unwrap();
+    drop(keystore);
+    log.close();
+    expected
+}
+
+#[test]
+fn a_keystore_that_the_disk_refuses_is_made_from_the_snapshot_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = closed_store(dir.path());
+    let blocked = block(&dir.path().join("keystore/OPENING"));
+    let before = all_names(dir.path());
+    for _ in 0..3 {
+        let store = open_again(dir.path()).unwrap();
+        let keystore = whole(store.keystore);
+        assert!(keystore.checkpoint().is_memory_only());
+        // The log has the rest.
+        assert_eq!((names(&keystore), keystore.last_applied()), (expected.clone(), Some(id(30))));
+        keystore.checkpoint().run().unwrap();
+        store.log.close();
+    }
+    assert_eq!(all_names(dir.path()), before);
+    fs::remove_dir(blocked).unwrap();
+    let keystore = whole(open_again(dir.path()).unwrap().keystore);
+    assert!(!keystore.checkpoint().is_memory_only() && names(&keystore).contains(&"later".to_owned()));
+}
+
+#[test]
+fn without_a_snapshot_that_reaches_the_log_the_start_fails_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_store(dir.path());
+    let log = open_again(dir.path()).unwrap().log;
+    log.purge(id(31)).unwrap();
+    log.close();
+    let blocked = block(&dir.path().join("keystore/OPENING"));
+    let before = all_names(dir.path());
+    assert!(matches!(open_again(dir.path()), Err(OpenError::Io(_))));
+    assert_eq!(all_names(dir.path()), before);
+    fs::remove_dir(blocked).unwrap();
+    whole(open_again(dir.path()).unwrap().keystore);
+}
+
+#[test]
+fn a_keystore_that_fails_goes_on_in_memory_and_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, mut keystore) = filled(open(dir.path()), 30);
+    let failed = keystore.staging.folder().path.clone();
+    let blocked = block(&failed.join("DURABLE"));
+    keystore.checkpoint().run().unwrap_err();
+    assert!(keystore.checkpoint().is_memory_only());
+    // From now on nothing needs the disk.
+    apply_change(&mut keystore, 31, created("in-memory", 31));
+    keystore.commit();
+    keystore.checkpoint().run().unwrap();
+    // A build that fails leaves nothing behind, and can be repeated.
+    let full = block(&dir.path().join("keystore/CURRENT"));
+    keystore.begin_snapshot().run(&snapshots).unwrap();
+    assert!(keystore.checkpoint().is_memory_only());
+    fs::remove_dir(full).unwrap();
+    let build = keystore.begin_snapshot();
+    apply_change(&mut keystore, 32, created("meanwhile", 32));
+    apply_change(&mut keystore, 33, deleted("in-memory"));
+    keystore.commit();
+    build.run(&snapshots).unwrap();
+    assert!(!keystore.checkpoint().is_memory_only() && !blocked.exists());
+    apply_change(&mut keystore, 34, created("afterwards", 34));
+    keystore.commit();
+    keystore.checkpoint().run().unwrap();
+    let (applied, expected) = (keystore.applied.clone(), names(&keystore));
+    drop(keystore);
+    log.close();
+    let again = whole(open_again(dir.path()).unwrap().keystore);
+    assert_eq!((again.applied.clone(), names(&again)), (applied, expected));
+}
+
+#[test]
+fn a_keystore_older_than_its_log_is_made_anew_from_the_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, mut keystore) = filled(open(dir.path()), 30);
+    block(&keystore.staging.folder().path.join("DURABLE"));
+    keystore.checkpoint().run().unwrap_err();
+    apply_change(&mut keystore, 31, created("in-memory", 31));
+    keystore.commit();
+    // The snapshot is there, the new folder is not.
+    let full = block(&dir.path().join("keystore/CURRENT"));
+    keystore.begin_snapshot().run(&snapshots).unwrap();
+    let expected = names(&keystore);
+    log.purge(id(31)).unwrap();
+    drop(keystore);
+    log.close();
+    fs::remove_dir(full).unwrap();
+    let keystore = whole(open_again(dir.path()).unwrap().keystore);
+    assert!(!keystore.checkpoint().is_memory_only() && !dir.path().join("keystore/damaged").exists());
+    assert_eq!((names(&keystore), keystore.last_applied()), (expected, Some(id(31))));
+}
+
+#[test]
+fn a_snapshot_is_installed_even_if_sled_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_log, snapshots, mut keystore) = filled(open(dir.path()), 30);
+    let expected = names(&keystore);
+    let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
+    apply_change(&mut keystore, 31, created("later", 31));
+    keystore.commit();
+    block(&dir.path().join("keystore/CURRENT"));
+    keystore.install(&snapshot).unwrap();
+    assert!(keystore.checkpoint().is_memory_only());
+    assert_eq!((names(&keystore), keystore.last_applied()), (expected, Some(id(30))));
+}
+
+/// The names of everything in the keystore's folder and in that of snapshots.
+fn all_names(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let folders = ["keystore", "snapshots"].map(|name| dir.join(name));
+    let mut names: Vec<_> =
+        folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names
+}
