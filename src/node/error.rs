@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::raft::{StartError, StopReason};
+use crate::store::may_pass;
 use crate::tls::{PeerKeyError, SettingError};
 
 /// Why a node cannot run, or has ended.
@@ -61,7 +62,17 @@ pub enum NodeError {
 impl NodeError {
     /// Whether the configuration names something that the node cannot use.
     pub fn is_of_files(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::File { .. })
+        match self {
+            Self::Tls(_) => true,
+            // Nobody has to correct the configuration when a disk is full or fails. A service manager should try again.
+            Self::File { error, .. } => error.kind() == io::ErrorKind::PermissionDenied || !may_pass(error),
+            _ => false,
+        }
+    }
+
+    /// Whether the file system refused the node its data folder, and a later attempt may succeed.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Start(error) if error.may_pass())
     }
 
     /// Whether a restart alone does not help: somebody must act first.

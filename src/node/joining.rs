@@ -230,6 +230,17 @@ impl Joining<'_> {
         Ok(OpenedRing { cluster_id: state.id, ring })
     }
 
+    /// Closes what a start has opened, after the file system refused the node its data folder. The node then joins again.
+    pub(super) async fn give_back(&self, error: &NodeError) -> Result<(), NodeError> {
+        tracing::error!(
+            %error,
+            "this node cannot use its data folder now: it has changed nothing there, and tries again by itself"
+        );
+        self.parts.waits.set_step(Some(format!("its data folder, which it cannot use now: {error}")));
+        self.phases.enter(Phase::Starting { rebuilding: false });
+        self.consensus.restart().await
+    }
+
     /// Leaves consensus, because the root key does not open the key ring that the cluster has now. The node then joins
     /// again, which first waits for the right root key.
     pub(super) async fn leave(&self, error: &SealError) -> Result<(), NodeError> {

@@ -14,11 +14,14 @@ use super::joining::{JoinError, Joining};
 use super::local_status;
 use super::parts::Parts;
 use super::phase::PhaseSender;
+use super::seal::Pauses;
 use super::serving::{self, ServingNode};
 use crate::config::Config;
 use crate::http::{ApiServer, serve_local};
 use crate::telemetry::AuditWriter;
 
+/// How often a node waits for a data folder that it cannot use. Then the process ends, and a service manager starts it anew.
+const MOST_REFUSALS: u32 = 10;
 /// How long a stopping node waits until its audit records are written.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stopping node may take to report to the others which keys it used.
@@ -106,6 +109,7 @@ impl Lifecycle {
         address_is_free(&config).await?;
         // Leaving consensus closes files, so a stop must not cut it short.
         let joining = Joining { parts: &self.parts, consensus: &self.consensus, phases: &self.phases };
+        let (mut pauses, mut refused) = (Pauses::new(), 0);
         while let Some(joined) = self.stop.run_until_cancelled(Box::pin(joining.join(&config))).await {
             match joined {
                 Ok((cluster, opened)) => {
@@ -115,6 +119,15 @@ impl Lifecycle {
                     break;
                 }
                 Err(JoinError::Sealed(error)) => joining.leave(&error).await?,
+                Err(JoinError::Node(error)) if error.may_pass() && refused < MOST_REFUSALS => {
+                    refused += 1;
+                    joining.give_back(&error).await?;
+                    let pause = pauses.wait(&self.parts.seal_asked);
+                    if self.stop.run_until_cancelled(pause).await.is_none() {
+                        break;
+                    }
+                    self.parts.waits.set_step(None);
+                }
                 Err(JoinError::Node(error)) => return Err(error),
             }
         }

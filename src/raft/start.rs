@@ -30,8 +30,8 @@ use crate::failpoint::{self, Failpoint};
 use crate::socket;
 use crate::state::ClusterState;
 use crate::store::{
-    ClusterFacts, Damage, DataFolder, FolderLock, FoundKeystore, FoundingStage, Keystore, LogStore, OpenError, Owner,
-    Snapshots, Store, StoreId, StoreKeys,
+    ClusterFacts, ClusterFileError, Damage, DataFolder, FolderLock, FoundKeystore, FoundingStage, Keystore, LogStore,
+    OpenError, Owner, Snapshots, Store, StoreId, StoreKeys, may_pass,
 };
 use crate::tls::PeerTls;
 
@@ -82,6 +82,17 @@ impl StartError {
             Self::Store { error, .. } => error.is_lasting(),
             Self::FirstCommand(_) | Self::Document { .. } => true,
             Self::Listen { .. } | Self::Io(_) | Self::Consensus(_) => false,
+        }
+    }
+
+    /// Whether the file system refused the node its data folder, and a later start may succeed. Nothing there has changed.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Store {
+                error: OpenError::Io(error) | OpenError::ClusterFile(ClusterFileError::Io(error)), ..
+            }
+            | Self::Io(error) => may_pass(error),
+            _ => false,
         }
     }
 }
