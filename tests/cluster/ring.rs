@@ -210,6 +210,8 @@ async fn another_root_key_takes_the_place_of_the_first() {
         .await;
     assert_eq!(facts(&cluster, 0).ring[0].wraps.len(), 1);
     rotate(&cluster, 1).await;
+    // It has the keystore of the node open, and the next start would find the folder in use.
+    drop(kms_0);
     cluster.stop_all().await;
     cluster.start_all().await;
     assert_all_decrypt(&cluster, &keys).await;
@@ -233,6 +235,8 @@ async fn a_version_is_dropped_once_no_key_is_sealed_under_it() {
     })
     .await;
     assert_all_decrypt(&cluster, &keys).await;
+    // It has the keystore of the node open, and the next start would find the folder in use.
+    drop(drop_first);
     cluster.stop_all().await;
     cluster.start_all().await;
     assert_all_decrypt(&cluster, &keys).await;
