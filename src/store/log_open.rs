@@ -120,6 +120,8 @@ impl LogParts {
             }
         };
         record.move_anchor(chain.anchor())?;
+        // From now on the node acknowledges what it has found here, and all of it is durable.
+        record.note_flushed(chain.last());
         record.settle()?;
         let mut log = ChainedLog { entries: self.entries, chain };
         log.purge_again()?;
@@ -190,6 +192,7 @@ pub(super) fn open_entries(dir: &Path, noted: Option<LogId>) -> io::Result<RaftL
 }
 
 fn try_open(dir: &Path, noted: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
+    log_tail::settle(dir)?;
     log_tail::check_last_file(dir)?;
     match RaftLog::open(config(dir, false)) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

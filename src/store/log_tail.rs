@@ -1,5 +1,5 @@
-//! Looks at the end of a write-ahead log that does not open as it is. Opening it anyway removes an unfinished write at its
-//! end. It must not remove more: a damaged length can look like an unfinished write.
+//! The end of a write-ahead log, before it opens: what is not durable there becomes so. Opening a log that ends with an
+//! unfinished write removes that write. It must not remove more: a damaged length can look like an unfinished write.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use raft_log::codeq::Decode;
 use raft_log::{Config, Dump, DumpApi, RaftLogAction, RaftLogRecord, WALRecord};
+use rustix::fs::Advice;
 
 use super::flush::LogTypes;
 use super::forged::{Forged, Forgery};
@@ -15,6 +16,23 @@ use super::log_types::LogId;
 
 /// More than the first record of a file has: a checkpoint without entries.
 const FIRST_RECORD_BYTES: u64 = 1024;
+/// How many files may have bytes that are not durable: the last one, and the one before if the last is still empty.
+const UNSETTLED_FILES: usize = 2;
+
+/// Makes durable what an earlier process has written without a flush, so that the node may count on everything that it reads.
+/// After a flush that failed, the system keeps bytes in memory that the disk does not have. So this also has the next read
+/// go to the disk.
+pub(super) fn settle(dir: &Path) -> io::Result<()> {
+    let mut files = files(dir)?;
+    files.sort();
+    for path in files.iter().rev().take(UNSETTLED_FILES) {
+        let file = File::open(path)?;
+        file.sync_data()?;
+        // The system may refuse this, and then the memory is all it has.
+        let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+    }
+    Ok(())
+}
 
 /// Fails if the last file is long, but does not have a whole first record. The write-ahead log would remove the file.
 pub(super) fn check_last_file(dir: &Path) -> io::Result<()> {

@@ -176,6 +176,22 @@ fn an_entry_that_changes_on_the_disk_while_the_node_runs_is_noticed_when_it_is_r
 }
 
 #[test]
+fn a_start_notes_what_it_finds_in_the_log_as_durable() {
+    let dir = folder_with(7, 3);
+    let (log, record) = (open_again(dir.path()).unwrap(), dir.path().join("node.record"));
+    let noted = std::fs::read(&record).unwrap();
+    append(&log, 7..10);
+    log.close();
+    // The process was killed before the record named these entries. The next one acknowledges them, and appends nothing.
+    std::fs::write(&record, noted).unwrap();
+    open_again(dir.path()).unwrap().close();
+    let mut entries = stored(dir.path());
+    entries.truncate(8);
+    replace_entries(dir.path(), entries);
+    assert_eq!(forgery(open_again(dir.path())), Some(Forgery::Flushed { index: 9 }));
+}
+
+#[test]
 fn opening_a_log_never_removes_what_was_noted_as_durable() {
     let dir = folder_with(7, 3);
     let (log, record) = (open_again(dir.path()).unwrap(), dir.path().join("node.record"));
