@@ -32,11 +32,24 @@ class Answer:
         return self.status == 0 and self.took >= TIMEOUT_S - 0.5
 
 
+class Connection(http.client.HTTPSConnection):
+    """A connection to a node at any address. `keyraft dev` makes certificates for 127.0.0.1 only."""
+
+    def __init__(self, host, port, tls, timeout_s):
+        super().__init__(host, port, timeout=timeout_s, context=tls)
+        self.tls = tls
+
+    def connect(self):
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = self.tls.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
 class Client:
     """Requests to one node. Each thread needs one of its own."""
 
-    def __init__(self, folder, port):
-        self.port, self.connection = port, None
+    def __init__(self, folder, host, port, timeout_s=TIMEOUT_S):
+        self.host, self.port, self.timeout_s, self.connection = host, port, timeout_s, None
         self.tls = ssl.create_default_context(cafile=folder / "ca.crt")
         self.tls.load_cert_chain(folder / "admin.crt", folder / "admin.key")
 
@@ -44,7 +57,7 @@ class Client:
         start = time.monotonic()
         try:
             if self.connection is None:
-                self.connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=TIMEOUT_S, context=self.tls)
+                self.connection = Connection(self.host, self.port, self.tls, self.timeout_s)
             self.connection.request(method, path, json.dumps(body) if body is not None else None)
             answer = self.connection.getresponse()
             status, content = answer.status, answer.read()

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from .client import Client, equal
+from .client import equal
 from .tools import shorten
 
 # How long a reader and a writer pause between two requests.
@@ -15,6 +15,9 @@ READ_PAUSE_S, WRITE_PAUSE_S = 0.03, 0.05
 ONE_DELETION_IN = 4
 # A node that does not answer is asked again after this time.
 REFUSED_PAUSE_S = 0.15
+
+# So many keys are never deleted. Every node knows them long before a fault begins, so it can always use them.
+STEADY_KEYS = 10
 
 ALIVE, DELETING, DELETED = "alive", "deleting", "deleted"
 
@@ -49,11 +52,11 @@ class Ledger:
             self.readable.append(key)
 
     def take_for_deletion(self):
-        """Returns a key that no other thread deletes. Some keys stay, so that there is always one to decrypt."""
+        """Returns a key that no other thread deletes."""
         with self.guard:
-            if len(self.readable) < 20:
+            if len(self.readable) < 2 * STEADY_KEYS:
                 return None
-            key = self.readable.pop(random.randrange(10, len(self.readable)))
+            key = self.readable.pop(random.randrange(STEADY_KEYS, len(self.readable)))
             key.state = DELETING
             return key
 
@@ -66,9 +69,13 @@ class Ledger:
         with self.guard:
             return random.choice(of) if of else None
 
+    def pick_steady(self):
+        with self.guard:
+            return random.choice(self.readable[:STEADY_KEYS]) if self.readable else None
+
 
 class Load:
-    """A reader and a writer for each node. They never stop at an error: they write it down."""
+    """Two readers and a writer for each node. They never stop at an error: they write it down."""
 
     def __init__(self, cluster):
         self.cluster, self.ledger = cluster, Ledger()
@@ -79,7 +86,7 @@ class Load:
         self.busy = 0
         self.threads = []
         for node in cluster.nodes:
-            for work in (self.read, self.write):
+            for work in (self.read_steady, self.read_any, self.write):
                 self.threads.append(threading.Thread(target=self.repeat, args=(work, node), daemon=True))
 
     def __enter__(self):
@@ -102,7 +109,7 @@ class Load:
         self.paused.clear()
 
     def repeat(self, work, node):
-        client = Client(self.cluster.folder, node.port)
+        client = node.client()
         while not self.ending.is_set():
             if self.paused.is_set():
                 time.sleep(0.05)
@@ -131,17 +138,28 @@ class Load:
         time.sleep(REFUSED_PAUSE_S)
         return False
 
-    def read(self, client, node):
+    def read_steady(self, client, node):
+        """Decrypts with a key that the node knows. It needs no other node for that."""
+        key = self.ledger.pick_steady()
+        if key:
+            self.decrypt("decrypt", client, node, key)
+        time.sleep(READ_PAUSE_S)
+
+    def read_any(self, client, node):
+        """Decrypts with any key. A node that does not know it asks the leader, and waits if there is none."""
         if random.randrange(10) == 0:
             self.read_deleted(client, node)
         key = self.ledger.pick(self.ledger.readable)
         if key:
-            answer = client.decrypt(key.name, key.ciphertext)
-            if answer.status == 404 and key.state != ALIVE:
-                return
-            if self.note("decrypt", node, answer) and not equal(answer.json()["plaintext"], key.plaintext):
-                self.ledger.note_wrong(f"decrypt at {node.name}: another plaintext for {key.name}")
+            self.decrypt("decrypt of any key", client, node, key)
         time.sleep(READ_PAUSE_S)
+
+    def decrypt(self, kind, client, node, key):
+        answer = client.decrypt(key.name, key.ciphertext)
+        if answer.status == 404 and key.state != ALIVE:
+            return
+        if self.note(kind, node, answer) and not equal(answer.json()["plaintext"], key.plaintext):
+            self.ledger.note_wrong(f"decrypt at {node.name}: another plaintext for {key.name}")
 
     def read_deleted(self, client, node):
         key = self.ledger.pick(self.ledger.deleted)
@@ -188,7 +206,7 @@ class Load:
 
 def verify(load, node):
     """Asks a node for every key whose outcome is known. Returns what is not as it was acknowledged."""
-    client, lost = Client(load.cluster.folder, node.port), []
+    client, lost = node.client(), []
     for key in list(load.ledger.keys):
         if key.state == DELETING:
             continue

@@ -16,18 +16,8 @@ WRITE_GAP_S = 12
 AGAIN_S = 60
 # So long a node that must refuse is watched.
 REFUSES_S = 12
-
-
-class Expected:
-    """What must be seen of a fault."""
-
-    def __init__(self, serving="others", writes=True, refusal=None, notice=None, stays_out=None, waits=None):
-        self.serving = serving  # "all" nodes decrypt all the time, the "others" do, or "none" has to
-        self.writes = writes  # whether writes go on somewhere
-        self.refusal = refusal  # what a refused write must say meanwhile
-        self.notice = notice  # what a node with the fault must log or report
-        self.stays_out = stays_out  # what a node must say that cannot come back before a later feature
-        self.waits = waits  # what the nodes must say that wait for the third one
+# So long two of three nodes are watched that must serve alone, and so long they are watched if they need not.
+ALONE_S, ALONE_WAITING_S = 60, 15
 
 
 class Stage:
@@ -62,9 +52,32 @@ class Stage:
     def hold(self, seconds):
         time.sleep(seconds)
 
+    def watch_alone(self, nodes):
+        """Two of three nodes are up. They must serve, or say what they wait for if that is enough."""
+        begin, enough = time.monotonic(), self.expected.alone or self.expected.stays_out
+        serve = lambda: all(self.works(node, begin) for node in nodes)
+        took = wait_until(serve, ALONE_WAITING_S if enough else ALONE_S, 0.3)
+        if took is not None:
+            self.outcome.append(f"without the third node both serve after {took:.1f} s")
+            return
+        said = [f"{node.name}: {text}" for node in nodes for text in self.reasons(node)]
+        self.outcome.append(f"without the third node: {shorten('; '.join(said), 300) or 'no word'}")
+        if not enough:
+            self.bad.append(f"two sound nodes do not serve without the third one: {shorten('; '.join(said), 600)}")
+        elif not any(re.search(enough, text) for text in said):
+            self.bad.append(f"no node says {enough!r}: {said}")
+
+    def reasons(self, node):
+        """Why a node does not serve, as it says itself."""
+        last = node.last_word(self.marks[node]) if node in self.victims else "no word"
+        return node.waits_for() + [last] * (last != "no word")
+
     def lift(self):
         """The fault is over, or all that will happen to the nodes has happened."""
         self.judge_meanwhile()
+        out = self.expected.stays_out or self.expected.may_stay_out
+        self.bad += [f"{node.name} ended for good: {node.last_word(self.marks[node])}" for node in self.cluster.nodes
+                     if node.given_up and not (out and node in self.victims)]
         self.lifted = time.monotonic()
 
     def judge_meanwhile(self):
@@ -117,6 +130,8 @@ class Stage:
         out = self.victims if self.expected.stays_out else []
         if out:
             time.sleep(REFUSES_S)
+        elif self.expected.may_stay_out:
+            out = self.refusing()
         self.await_again([node for node in self.cluster.nodes if node not in out])
         self.notice()
         self.note_exits()
@@ -126,6 +141,13 @@ class Stage:
         self.load.pause()
         self.compare([node for node in self.cluster.nodes if node not in out])
 
+    def refusing(self):
+        """The nodes with the fault that say that they cannot come back, after some time."""
+        works = lambda: all(self.works(node, self.lifted) for node in self.victims)
+        wait_until(works, 2 * REFUSES_S, 0.3)
+        says = lambda node: any(re.search(self.expected.may_stay_out, text) for text in self.reasons(node))
+        return [node for node in self.victims if not self.works(node, self.lifted) and says(node)]
+
     def await_again(self, nodes):
         again = {}
 
@@ -134,7 +156,7 @@ class Stage:
 
         def look():
             for node in nodes:
-                if node not in again and self.works(node):
+                if node not in again and self.works(node, self.lifted):
                     again[node] = time.monotonic() - self.lifted
             return len(again) == len(nodes)
 
@@ -154,10 +176,10 @@ class Stage:
         if len(again) == len(nodes):
             self.outcome.append(f"{self.called(nodes)} serve again after {max(again.values()):.1f} s")
 
-    def works(self, node):
-        """Whether a node has answered a decrypt and a write since the fault was over, and says that it serves."""
-        since = lambda kind: any(t > self.lifted for t in self.load.good[kind, node.name][-3:])
-        return node.runs() and since("decrypt") and since("create") and node.serves()
+    def works(self, node, since):
+        """Whether a node has answered a decrypt and a write since then, and says that it serves."""
+        did = lambda kind: any(t > since for t in self.load.good[kind, node.name][-3:])
+        return node.runs() and did("decrypt") and did("create") and node.serves()
 
     def note_set_aside(self):
         """A fault of a running node is not damage: no file may be set aside."""
@@ -177,7 +199,7 @@ class Stage:
                 self.bad.append(f"{node.name} ended for good: {node.last_word(self.marks[node])}")
 
     def note_refusal(self, node):
-        if self.works(node):
+        if self.works(node, self.lifted):
             self.outcome.append(f"{node.name} serves")
         else:
             text = node.last_word(self.marks[node])
