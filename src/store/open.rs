@@ -236,11 +236,11 @@ impl Parts {
 
     /// The store, if its parts belong to this owner and this cluster. A damaged keystore is rebuilt if that is possible.
     fn store(self, owner: Owner, keys: &StoreKeys) -> Result<Store, OpenError> {
-        let applied = self.applied()?;
+        let (applied, reached) = (self.applied()?, self.reached()?);
         let Self { log, snapshots, folders, keystore } = self;
         let log = LogStore::of(log.check(owner, keys, applied)?);
-        // A crash can come between the installing of a snapshot and the purge that follows.
-        applied.map_or(Ok(()), |applied| log.make_room_for(applied))?;
+        // A crash can come between the arrival of a snapshot and the truncation or the purge that follows.
+        reached.map_or(Ok(()), |reached| log.make_room_for(reached))?;
         let keystore = match keystore {
             Ok(Some(keystore)) => match mismatch(&keystore, &log)? {
                 None => match cluster_of(&keystore).filter(|cluster| *cluster != keys.cluster) {
@@ -273,6 +273,12 @@ impl Parts {
             _ if self.folders.is_wrong()? => Ok(None),
             _ => Ok(self.snapshots.newest_for_rebuild()?.and_then(|snapshot| snapshot.header.applied.last)),
         }
+    }
+
+    /// The position that consensus begins with: it installs a snapshot that goes further than the keystore.
+    fn reached(&self) -> Result<Option<LogId>, OpenError> {
+        let snapshot = if self.folders.is_wrong()? { None } else { self.snapshots.newest()? };
+        Ok(self.applied()?.max(snapshot.and_then(|snapshot| snapshot.header.applied.last)))
     }
 }
 

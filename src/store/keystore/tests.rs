@@ -165,6 +165,26 @@ fn entries_that_an_installed_snapshot_leaves_no_room_for_are_dropped_at_the_star
     assert_eq!((store.log.state().unwrap().last, whole(store.keystore).last_applied().unwrap().index), (None, 50));
 }
 
+/// The crash came after a snapshot had arrived. openraft would install it at the start, and then find a log that ends in
+/// other entries.
+#[test]
+fn entries_that_a_received_snapshot_leaves_no_room_for_are_dropped_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, snapshots, mut keystore) = filled(open(dir.path()), 1);
+    keystore.checkpoint().run().unwrap();
+    log.save_vote(crate::store::Vote { term: 4, node: 1, committed: true }).unwrap();
+    let of_term = |index| LogId { term: if index > 1 { 3 } else { 1 }, ..id(index) };
+    log.append((0..9).map(|index| (of_term(index), Bytes::new())), Box::new(|_| {})).unwrap();
+    log.commit(id(1)).unwrap();
+    keystore.advance(LogId { term: 4, ..id(5) });
+    keystore.begin_snapshot().run(&snapshots).unwrap();
+    drop(keystore);
+    log.close();
+    let store = open_again(dir.path()).unwrap();
+    assert_eq!(store.log.state().unwrap().last, Some(id(1)));
+    assert_eq!(whole(store.keystore).last_applied(), Some(id(1)));
+}
+
 #[test]
 fn a_failure_of_the_file_system_is_never_taken_for_a_damaged_keystore() {
     let dir = tempfile::tempdir().unwrap();
