@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::closing::Closing;
 use super::damage::Damage;
 use super::disk_space::disk_space;
 use super::entries::APPLIED;
@@ -53,7 +54,7 @@ pub(super) struct Folders {
 
 /// A sled folder that is open.
 pub(super) struct OpenFolder {
-    pub db: sled::Db,
+    pub db: Closing<sled::Db>,
     pub path: PathBuf,
 }
 
@@ -240,7 +241,8 @@ impl Folders {
 impl OpenFolder {
     /// Opens this sled folder.
     pub(super) fn open(path: PathBuf) -> Result<Self, ReadError> {
-        Ok(Self { db: open_sled(&path).map_err(|error| error.at(&path))?, path })
+        let db = open_sled(&path).map_err(|error| error.at(&path))?;
+        Ok(Self { db: Closing::new(db), path })
     }
 
     /// Makes everything written so far durable, and notes the position. The file is synced here, because on Linux

@@ -3,6 +3,7 @@
 mod build;
 mod chain;
 mod changes;
+mod closing;
 mod cluster_id;
 mod damage;
 mod data_folder;
