@@ -123,11 +123,15 @@ impl Folders {
         })
     }
 
-    /// Removes a folder that is not in use, because filling it failed.
-    pub(super) fn discard(folder: OpenFolder) {
+    /// Removes a folder that could not be filled or put in use: it may take the last room of the disk. If `CURRENT` may name
+    /// it, it stays.
+    pub(super) fn discard(&self, folder: OpenFolder) {
         let OpenFolder { db, path } = folder;
         drop(db);
-        discard(&path);
+        let current = self.current();
+        if current.is_ok_and(|current| current.is_none_or(|current| !path.ends_with(current))) {
+            discard(&path);
+        }
     }
 
     /// Puts a folder that is written at `level` in use, in one step, and removes the others except the one set aside. The

@@ -80,11 +80,11 @@ impl Keystore {
     pub(super) fn create(folders: Folders, tags: StoreTags) -> io::Result<Self> {
         let folder = folders.create()?;
         let applied = Applied { key_version: tags.active(), ..Applied::default() };
-        let position = KeystorePosition::of(applied.clone(), &[]);
-        folder.db.insert(OWNER, tags.owner.encode()).map_err(sled_failure)?;
-        folder.db.insert(APPLIED, position.encode(&tags)).map_err(sled_failure)?;
-        folder.sync()?;
-        folders.switch_to(&folder, LOWEST_LEVEL)?;
+        let made = fill_empty(&folder, &tags, &applied).and_then(|()| folders.switch_to(&folder, LOWEST_LEVEL));
+        if let Err(error) = made {
+            folders.discard(folder);
+            return Err(error);
+        }
         folders.clear_wrong_mark()?;
         let empty = empty_image(&tags, applied).map_err(io::Error::other)?;
         Ok(Self::assemble(folders, Some(folder), tags, empty))
@@ -263,6 +263,13 @@ impl KeystoreCheckpoint {
 /// The state of a cluster that has not begun.
 fn empty_image(tags: &StoreTags, applied: Applied) -> Result<Image, Damage> {
     ImageBuilder::new(tags, applied.key_version).and_then(|empty| empty.finish(applied, Bytes::new()))
+}
+
+fn fill_empty(folder: &OpenFolder, tags: &StoreTags, applied: &Applied) -> io::Result<()> {
+    let position = KeystorePosition::of(applied.clone(), &[]);
+    folder.db.insert(OWNER, tags.owner.encode()).map_err(sled_failure)?;
+    folder.db.insert(APPLIED, position.encode(tags)).map_err(sled_failure)?;
+    folder.sync()
 }
 
 fn read_folder(path: PathBuf, tags: &StoreTags) -> Result<(OpenFolder, Image), ReadError> {

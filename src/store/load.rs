@@ -70,7 +70,7 @@ pub(super) fn fill(folders: &Folders, tags: &StoreTags, snapshot: &Snapshot) -> 
     match fill_folder(&folder, tags, snapshot) {
         Ok(image) => Ok((folder, image)),
         Err(error) => {
-            Folders::discard(folder);
+            folders.discard(folder);
             Err(error)
         }
     }

@@ -147,16 +147,18 @@ impl Staging {
     /// only.
     pub(super) fn replace(&self, folder: Option<OpenFolder>, switch: impl FnOnce(&OpenFolder) -> io::Result<()>) {
         let mut current = self.folder.lock();
-        let folder = folder.and_then(|folder| match switch(&folder) {
-            Ok(()) => Some(folder),
-            Err(error) => {
-                log_failure(&error);
-                None
-            }
-        });
-        let mode = if folder.is_some() { Mode::Sled } else { Mode::MemoryOnly };
+        let switched = folder.as_ref().map(switch);
+        let (used, unused) = if matches!(switched, Some(Ok(()))) { (folder, None) } else { (None, folder) };
+        let mode = if used.is_some() { Mode::Sled } else { Mode::MemoryOnly };
         *self.gathered.lock() = Gathered::in_mode(mode);
-        *current = folder;
+        *current = used;
+        drop(current);
+        if let Some(Err(error)) = switched {
+            log_failure(&error);
+        }
+        if let Some(unused) = unused {
+            self.folders.discard(unused);
+        }
     }
 
     /// Begins to gather for a folder that will have the state as it is now. Returns whether the keystore needs one.
@@ -177,10 +179,13 @@ impl Staging {
         switch: impl FnOnce(&OpenFolder) -> io::Result<()>,
     ) -> io::Result<bool> {
         let mut current = self.folder.lock();
-        if self.gathered.lock().mode != Mode::Refill {
-            return Ok(false);
+        let still_needed = self.gathered.lock().mode == Mode::Refill;
+        let switched = if still_needed { switch(&folder).map(|()| true) } else { Ok(false) };
+        if !matches!(switched, Ok(true)) {
+            drop(current);
+            self.folders.discard(folder);
+            return switched;
         }
-        switch(&folder)?;
         let mut gathered = self.gathered.lock();
         // Nobody else leaves this mode while the folder is locked, but too many batches may have come.
         let complete = gathered.mode == Mode::Refill;

@@ -76,6 +76,7 @@ fn a_keystore_that_fails_goes_on_in_memory_and_is_written_anew() {
     let full = block(&dir.path().join("keystore/CURRENT"));
     keystore.begin_snapshot().run(&snapshots).unwrap();
     assert!(keystore.checkpoint().is_memory_only());
+    assert_eq!(sled_folders(dir.path()), [failed], "a folder that did not come into use takes no room");
     fs::remove_dir(full).unwrap();
     let build = keystore.begin_snapshot();
     apply_change(&mut keystore, 32, created("meanwhile", 32));
@@ -122,10 +123,34 @@ fn a_snapshot_is_installed_even_if_sled_cannot_be_written() {
     let snapshot = keystore.begin_snapshot().run(&snapshots).unwrap();
     apply_change(&mut keystore, 31, created("later", 31));
     keystore.commit();
+    let before = sled_folders(dir.path());
     block(&dir.path().join("keystore/CURRENT"));
     keystore.install(&snapshot).unwrap();
     assert!(keystore.checkpoint().is_memory_only());
+    assert_eq!(sled_folders(dir.path()), before, "a folder that did not come into use takes no room");
     assert_eq!((names(&keystore), keystore.last_applied()), (expected, Some(id(30))));
+}
+
+#[test]
+fn attempts_to_make_an_empty_keystore_leave_no_folder_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("keystore");
+    let folders = Folders::new(&root).unwrap();
+    let blocked = block(&root.join("CURRENT"));
+    for _ in 0..3 {
+        assert!(Keystore::create(folders.clone(), tags()).is_err());
+        assert!(sled_folders(dir.path()).is_empty());
+    }
+    fs::remove_dir(blocked).unwrap();
+    Keystore::create(folders, tags()).unwrap();
+}
+
+/// The sled folders of a data folder, sorted.
+fn sled_folders(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(dir.join("keystore")).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = entries.filter(|path| path.join("db").exists()).collect();
+    folders.sort();
+    folders
 }
 
 /// The names of everything in the keystore's folder and in that of snapshots.
