@@ -31,7 +31,7 @@ use crate::socket;
 use crate::state::ClusterState;
 use crate::store::{
     ClusterFacts, ClusterFileError, Damage, DataFolder, FolderLock, FoundKeystore, FoundingStage, Keystore, LogStore,
-    OpenError, Owner, Snapshots, Store, StoreId, StoreKeys, may_pass,
+    OnLoss, OpenError, Owner, Snapshots, Store, StoreId, StoreKeys, may_pass,
 };
 use crate::tls::PeerTls;
 
@@ -222,7 +222,7 @@ impl PeerListener {
         let stage = cluster.facts.founding.as_ref().map(|founding| founding.stage);
         let (owner, is_new) = (self.owner, stage == Some(FoundingStage::Noted));
         let opened = on_disk(&self.config, move |dir| {
-            if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys) }
+            if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys, OnLoss::Refuse) }
         });
         let store = opened.await?;
         self.write_if_lost(&cluster, &store);

@@ -58,6 +58,12 @@ pub enum Forgery {
         /// The term of the last entry.
         term: u64,
     },
+    /// The node record knows less than the log, so that its vote may be an older one.
+    #[error("node.record is older than the log, as entry {index} of the log shows")]
+    OlderRecord {
+        /// The index of the entry.
+        index: u64,
+    },
     /// Both slots of the node record are damaged.
     #[error("both parts of node.record are damaged")]
     Record,
@@ -67,6 +73,19 @@ pub enum Forgery {
 }
 
 impl Forgery {
+    /// Whether the log alone is damaged or lost entries. Otherwise the vote in the node record may be an older one.
+    pub(super) fn is_loss(self) -> bool {
+        match self {
+            Self::Entry { .. }
+            | Self::Begin { .. }
+            | Self::Committed { .. }
+            | Self::Flushed { .. }
+            | Self::Applied { .. }
+            | Self::End => true,
+            Self::Vote { .. } | Self::OlderRecord { .. } | Self::Record | Self::RecordTag => false,
+        }
+    }
+
     /// The index of the entry that is not what the node wrote, if it is a certain one.
     pub(super) fn index(self) -> Option<u64> {
         match self {

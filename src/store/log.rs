@@ -10,6 +10,7 @@ use bytes::Bytes;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 
 use super::Owner;
+use super::doubt::OnLoss;
 use super::flush::{ChainedLog, FlushFigures, FlushUnderWay, OnDurable, SharedLog};
 use super::keys::StoreKeys;
 use super::level::WrittenLevel;
@@ -47,7 +48,11 @@ impl LogStore {
     /// # Errors
     /// As for [`LogStore::open`]. A log or a node record that the node has used must still have the other beside it.
     pub fn create(dir: &Path, owner: Owner, keys: &StoreKeys, applied: Option<LogId>) -> Result<Self, LogOpenError> {
-        Ok(Self::of(LogParts::open(dir, owner, keys)?.completed(dir, owner, keys)?.check(owner, keys, applied)?))
+        Ok(Self::of(
+            LogParts::open(dir, owner, keys, OnLoss::Refuse)?
+                .completed(dir, owner, keys)?
+                .check(owner, keys, applied)?,
+        ))
     }
 
     /// Opens the log and the node record in the data folder `dir`, and checks the whole chain of the log. The node has
@@ -56,8 +61,14 @@ impl LogStore {
     /// # Errors
     /// This process cannot read or write the files, one of the two is missing, they belong to another store, or they are not
     /// what this node wrote. Then nothing has changed, except that an unfinished write at the end of the log is removed.
-    pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys, applied: Option<LogId>) -> Result<Self, LogOpenError> {
-        Ok(Self::of(LogParts::open(dir, owner, keys)?.check(owner, keys, applied)?))
+    pub fn open(
+        dir: &Path,
+        owner: Owner,
+        keys: &StoreKeys,
+        applied: Option<LogId>,
+        on_loss: OnLoss,
+    ) -> Result<Self, LogOpenError> {
+        Ok(Self::of(LogParts::open(dir, owner, keys, on_loss)?.check(owner, keys, applied)?))
     }
 
     pub(super) fn of((log, record): (ChainedLog, NodeRecord)) -> Self {

@@ -9,6 +9,7 @@ mod damage;
 mod data_folder;
 mod digest_ring;
 mod disk_space;
+mod doubt;
 mod entries;
 mod file_error;
 mod files;
@@ -22,8 +23,10 @@ mod level;
 mod level_note;
 mod load;
 mod log;
+mod log_files;
 mod log_open;
 mod log_open_error;
+mod log_salvage;
 mod log_tail;
 mod log_types;
 mod many_digest;
@@ -58,6 +61,7 @@ pub use damage::Damage;
 pub use data_folder::{DataFolder, FolderLock};
 pub use digest_ring::{DigestRing, StateDigest};
 pub use disk_space::{DiskSpace, disk_space};
+pub use doubt::{Doubt, OnLoss};
 pub use file_error::may_pass;
 pub use files::{
     folder_bytes, make_file_once, make_private_file, make_private_folder, make_usable_folder, replace_file,

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::StoreId;
 use super::chain::Anchor;
+use super::doubt::Doubt;
 use super::log_open_error::LogOpenError;
 use super::log_types::{LogId, Vote};
 use super::record_facts::{LogProgress, RecordFacts};
@@ -111,6 +112,33 @@ impl NodeRecord {
     /// Notes that the log is about to lose the entries after `last`. That is durable when this returns.
     pub(super) fn lower_flushed(&self, last: Option<LogId>) -> io::Result<()> {
         self.change(|facts| ((), facts.lower_flushed(last)))
+    }
+
+    /// Notes that the log lost entries that the node may have acknowledged. That is durable when this returns.
+    pub(super) fn enter_doubt(&self) -> io::Result<()> {
+        self.change(|facts| (facts.enter_doubt(), true))
+    }
+
+    /// The last vote. It may not be durable yet.
+    pub fn vote(&self) -> Option<Vote> {
+        self.facts(|facts| facts.vote)
+    }
+
+    /// What the node knows no more. `None` if it is not in doubt.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.facts(|facts| facts.doubt)
+    }
+
+    /// Ends the doubt, if everything up to this index is committed and durable in the log. Returns whether the node is in
+    /// doubt no more, which is then durable.
+    ///
+    /// # Errors
+    /// The disk failed. The node must stop.
+    pub fn end_doubt(&self, bar: u64) -> io::Result<bool> {
+        self.change(|facts| {
+            let ended = facts.end_doubt(bar);
+            (facts.doubt.is_none(), ended)
+        })
     }
 
     /// Whether more is flushed or durably committed than the last write says.

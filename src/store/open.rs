@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::damage::Damage;
+use super::doubt::OnLoss;
 use super::file_error::{advice, at, is_system_failure};
 use super::files::make_private_folder;
 use super::folder::Folders;
@@ -162,7 +163,7 @@ impl Store {
     /// # Errors
     /// The node cannot use the folder, or a part of it is missing that the node has used.
     pub fn create(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
-        let parts = Parts::open(dir, owner, keys)?;
+        let parts = Parts::open(dir, owner, keys, OnLoss::Refuse)?;
         if parts.log.is_new() { parts.claim(dir, owner, keys) } else { parts.store(owner, keys) }
     }
 
@@ -171,8 +172,8 @@ impl Store {
     /// # Errors
     /// The node cannot use the folder, a part of it is missing, belongs to another node or to another cluster, or is not
     /// what this node wrote.
-    pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
-        Parts::open(dir, owner, keys)?.store(owner, keys)
+    pub fn open(dir: &Path, owner: Owner, keys: &StoreKeys, on_loss: OnLoss) -> Result<Self, OpenError> {
+        Parts::open(dir, owner, keys, on_loss)?.store(owner, keys)
     }
 
     /// Makes a keystore from a peer's snapshot that is among `snapshots`, for a node that could not rebuild its own.
@@ -202,9 +203,9 @@ enum NotUsable {
 }
 
 impl Parts {
-    fn open(dir: &Path, owner: Owner, keys: &StoreKeys) -> Result<Self, OpenError> {
+    fn open(dir: &Path, owner: Owner, keys: &StoreKeys, on_loss: OnLoss) -> Result<Self, OpenError> {
         make_private_folder(dir).map_err(at(dir))?;
-        let log = LogParts::open(dir, owner, keys).map_err(|error| match error {
+        let log = LogParts::open(dir, owner, keys, on_loss).map_err(|error| match error {
             LogOpenError::Foreign { file, folder } => {
                 ClusterFileError::Foreign { file: (file, Some(keys.cluster)), folder: (folder, None) }.into()
             }

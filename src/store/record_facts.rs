@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::chain::Anchor;
+use super::doubt::Doubt;
 use super::log_types::{LogId, Vote};
 use super::starts::StartHistory;
 use super::wire;
@@ -28,17 +29,20 @@ pub(super) struct RecordFacts {
     pub anchor: Anchor,
     /// The starts of this node and of its peers.
     pub starts: StartHistory,
+    /// Present from the moment at which the node finds that its log lost entries, until it has caught up.
+    pub doubt: Option<Doubt>,
 }
 
 impl RecordFacts {
     /// The facts of a node that has done nothing yet.
     pub fn new(anchor: Anchor) -> Self {
-        Self { vote: None, committed: None, flushed: None, anchor, starts: StartHistory::default() }
+        Self { vote: None, committed: None, flushed: None, anchor, starts: StartHistory::default(), doubt: None }
     }
 
     /// Whether the node has neither voted nor written to its log. It may have begun to start.
     pub fn are_unused(&self) -> bool {
-        self.vote.is_none() && self.committed.is_none() && self.flushed.is_none() && self.anchor.position.is_none()
+        let positions = [self.committed, self.flushed, self.anchor.position];
+        self.vote.is_none() && positions.iter().all(Option::is_none) && self.doubt.is_none()
     }
 
     /// How far the log is flushed and durably committed.
@@ -63,6 +67,37 @@ impl RecordFacts {
             self.flushed = last;
         }
         lower
+    }
+
+    /// Notes that the log lost entries. What the node noted of its end no longer holds.
+    pub fn enter_doubt(&mut self) {
+        let flushed = self.flushed.take().max(self.doubt.and_then(|doubt| doubt.flushed));
+        self.committed = None;
+        self.doubt = Some(Doubt { flushed });
+    }
+
+    /// Whether the node had more in its log than these facts say, because its log has this entry: then the facts are from an
+    /// earlier moment, and the vote may be an older one.
+    pub fn are_older_than(&self, entry: LogId) -> bool {
+        let leader = |id: LogId| (id.term, id.node);
+        // The node saves a vote before it takes an entry of that leader. The first entry needs no vote.
+        let voted = self.vote.map_or(entry.term == 0, |vote| leader(entry) <= (vote.term, vote.node));
+        // Along a log, leaders never become older.
+        let follows = |noted: LogId| entry.index <= noted.index && leader(entry) > leader(noted);
+        let is_kept = Some(entry.index) > index_of(self.anchor.position);
+        !voted || (is_kept && [self.flushed, self.committed].into_iter().flatten().any(follows))
+    }
+
+    /// Ends the doubt if everything up to this index is committed, and the log is durable up to there. Returns whether that
+    /// changed something.
+    pub fn end_doubt(&mut self, bar: u64) -> bool {
+        // A node purges committed entries only.
+        let reached = index_of(self.durably_committed()).max(index_of(self.anchor.position));
+        let ends = self.doubt.is_some() && reached >= Some(bar);
+        if ends {
+            self.doubt = None;
+        }
+        ends
     }
 
     /// Moves the anchor. Returns whether that changed something.
@@ -98,6 +133,7 @@ impl RecordFacts {
             committed: self.durably_committed().map(Into::into),
             anchor: Some(anchor),
             starts: Some(self.starts.to_wire()),
+            doubt: self.doubt.map(|doubt| wire::LogDoubt { flushed: doubt.flushed.map(Into::into) }),
         }
         .encode_to_vec()
     }
@@ -115,6 +151,7 @@ impl RecordFacts {
                 key_version: anchor.key_version,
             },
             starts: StartHistory::from_wire(&wire.starts?)?,
+            doubt: wire.doubt.map(|doubt| Doubt { flushed: doubt.flushed.map(Into::into) }),
         })
     }
 }
@@ -143,6 +180,24 @@ mod tests {
         assert_eq!(facts.flushed_after(facts.anchor.position), Some(id(21)));
         assert!(!facts.lower_flushed(Some(id(21))) && facts.lower_flushed(Some(id(20))));
         assert_eq!(facts.flushed, Some(id(20)));
+    }
+
+    /// Such facts may have an older vote, so the node must not go on with them.
+    #[test]
+    fn an_entry_that_these_facts_could_not_know_shows_that_they_are_older_than_the_log() {
+        let of = |term, node, index| LogId { term, node, index };
+        let vote = Some(Vote { term: 7, node: 2, committed: true });
+        let new = RecordFacts::new(Anchor { position: Some(id(3)), tag: [7; 16], key_version: 1 });
+        let facts = RecordFacts { vote, flushed: Some(of(5, 2, 70)), ..new.clone() };
+        assert!([of(5, 2, 70), of(4, 3, 60), of(7, 2, 71)].iter().all(|entry| !facts.are_older_than(*entry)));
+        assert!(facts.are_older_than(of(8, 1, 71)), "it took an entry without a vote for that leader");
+        assert!(facts.are_older_than(of(7, 3, 71)));
+        assert!(facts.are_older_than(of(7, 2, 61)), "a later leader cut the log off since");
+        assert!(!facts.are_older_than(of(7, 2, 2)), "it is purged");
+        assert!(
+            !new.are_older_than(of(0, 1, 0)) && new.are_older_than(of(1, 1, 4)),
+            "only the first entry needs no vote"
+        );
     }
 
     #[test]

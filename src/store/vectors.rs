@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::log_types::{LogId, Vote};
-use super::{LogStore, Noting, Owner, StartId, StoreId};
+use super::{LogStore, Noting, OnLoss, Owner, StartId, StoreId};
 use crate::test_vectors::{CLUSTER, STORE, compare, folder_text, make_files, read, read_json, store_keys};
 
 const OWNER: Owner = Owner { store_id: StoreId(STORE), node_id: 2 };
@@ -60,7 +60,8 @@ fn the_vector_of_a_log_is_what_this_version_writes() {
 fn the_vector_of_a_log_can_be_read() {
     let dir = tempfile::tempdir().expect("a folder");
     make_files(&read("log.txt"), dir.path());
-    let log = LogStore::open(dir.path(), OWNER, &store_keys(CLUSTER), None).expect("a log of this level");
+    let log =
+        LogStore::open(dir.path(), OWNER, &store_keys(CLUSTER), None, OnLoss::Refuse).expect("a log of this level");
     let state = log.state().expect("it is open");
     assert_eq!((state.purged, state.last), (Some(position(3, 10)), Some(position(4, 13))));
     assert_eq!((state.vote, state.committed), (Some(Vote { term: 4, ..VOTE }), Some(position(3, 11))));

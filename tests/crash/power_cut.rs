@@ -17,7 +17,7 @@ use keyraft::crypto::RootKey;
 use keyraft::kms;
 use keyraft::policy::{KeyName, Rules};
 use keyraft::state::{self, Change, CreationId, Current, Memory, Outcome, Remembered, RequestId};
-use keyraft::store::{FoundKeystore, Keystore, LogId, Owner, Store, StoreId, StoreKeys};
+use keyraft::store::{FoundKeystore, Keystore, LogId, OnLoss, Owner, Store, StoreId, StoreKeys};
 
 use crate::support::consensus;
 use crate::support::processes::Processes;
@@ -119,7 +119,7 @@ fn a_store_notices_that_it_lost_durable_writes() {
         let mut writer = Writer::start(&dir);
         let durable_to = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
         disk.back();
-        let store = Store::open(&dir, OWNER, &keys()).expect("the folder can be used");
+        let store = Store::open(&dir, OWNER, &keys(), OnLoss::Refuse).expect("the folder can be used");
         match store.keystore {
             FoundKeystore::Whole(keystore) => {
                 let applied = keystore.last_applied().map_or(0, |id| id.index);

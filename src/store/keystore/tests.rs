@@ -12,6 +12,7 @@ use crate::store::{
     FoundKeystore, LogStore, OpenError, ReadError, SnapshotHeader, Snapshots, Store, StoreId, WrittenLevel,
 };
 
+use crate::store::doubt::OnLoss;
 use crate::store::testing::tags;
 use crate::test_vectors::store_keys;
 
@@ -145,7 +146,7 @@ fn make_unreadable(file: &std::path::Path) {
 }
 
 fn open_again(dir: &std::path::Path) -> Result<Store, OpenError> {
-    Store::open(dir, OWNER, &store_keys(ClusterId([1; 16])))
+    Store::open(dir, OWNER, &store_keys(ClusterId([1; 16])), OnLoss::Refuse)
 }
 
 /// The crash came between the installing of a snapshot and the purge of the log. The log ends with entries of a later term
@@ -452,7 +453,7 @@ fn a_store_of_another_owner_or_another_cluster_is_refused() {
     let other = Owner { node_id: 2, ..OWNER };
     for (owner, cluster) in [(other, 1), (OWNER, 2)] {
         let keys = store_keys(ClusterId([cluster; 16]));
-        let opened = Store::open(dir.path(), owner, &keys).map(drop);
+        let opened = Store::open(dir.path(), owner, &keys, OnLoss::Refuse).map(drop);
         assert!(matches!(opened, Err(OpenError::ClusterFile(_))), "{opened:?}");
     }
 }

@@ -7,11 +7,13 @@ use std::time::Instant;
 use super::*;
 use crate::crypto::IntegrityKeys;
 use crate::state::{ClusterId, HIGHEST_LEVEL, IncarnationId, LOWEST_LEVEL};
+use crate::store::doubt::OnLoss;
 use crate::store::flush::FlushCallback;
 use crate::store::forged::{Forged, Forgery};
-use crate::store::log_open::open_entries;
+use crate::store::log_files::open_entries;
 use crate::store::{StoreId, UnreadableLevel};
 
+mod doubt_tests;
 mod forged_tests;
 mod model_tests;
 
@@ -36,7 +38,7 @@ fn open(dir: &Path) -> LogStore {
 }
 
 fn open_again(dir: &Path) -> Result<LogStore, LogOpenError> {
-    LogStore::open(dir, OWNER, &keys(), None)
+    LogStore::open(dir, OWNER, &keys(), None, OnLoss::Refuse)
 }
 
 fn id(index: u64) -> LogId {
@@ -146,7 +148,7 @@ fn entries_that_differ_from_what_was_committed_make_room_for_a_snapshot() {
     log.make_room_for(applied).unwrap();
     assert_eq!(log.state().unwrap().last, Some(id(4)));
     log.close();
-    let log = LogStore::open(dir.path(), OWNER, &keys(), Some(applied)).unwrap();
+    let log = LogStore::open(dir.path(), OWNER, &keys(), Some(applied), OnLoss::Refuse).unwrap();
     log.purge(applied).unwrap();
     assert_eq!(log.state().unwrap().last, Some(applied));
 }

@@ -326,7 +326,7 @@ fn a_keystore_goes_over_to_the_active_version_of_the_integrity_keys() {
         keys.integrity = crate::crypto::IntegrityKeys::of_versions(active, &versions);
         keys
     };
-    let open_with = |active, versions: &[u32]| Store::open(dir.path(), OWNER, &keys(active, versions));
+    let open_with = |active, versions: &[u32]| Store::open(dir.path(), OWNER, &keys(active, versions), OnLoss::Refuse);
     let store = open_with(2, &[1, 2]).unwrap();
     let mut keystore = whole(store.keystore);
     assert_eq!(keystore.digests.newest().map(|digest| digest.key_version), Some(2));

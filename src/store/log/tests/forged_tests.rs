@@ -100,10 +100,10 @@ fn a_forged_end_or_beginning_in_the_notes_of_the_log_is_not_believed() {
 fn a_log_or_record_of_another_node_store_or_cluster_is_not_opened() {
     let dir = folder_with(10, 6);
     let other_store = Owner { store_id: StoreId([6; 16]), ..OWNER };
-    let opened = LogStore::open(dir.path(), other_store, &keys(), None);
+    let opened = LogStore::open(dir.path(), other_store, &keys(), None, OnLoss::Refuse);
     assert!(matches!(opened, Err(LogOpenError::Foreign { folder: OWNER, .. })));
     let other_key = StoreKeys { integrity: IntegrityKeys::of_bytes(1, [4; 32]), ..keys() };
-    assert_eq!(forgery(LogStore::open(dir.path(), OWNER, &other_key, None)), Some(Forgery::RecordTag));
+    assert_eq!(forgery(LogStore::open(dir.path(), OWNER, &other_key, None, OnLoss::Refuse)), Some(Forgery::RecordTag));
     // Somebody puts the entries of another store beside this record, and names this store in the note of the log.
     let other = tempfile::tempdir().unwrap();
     let log = LogStore::create(other.path(), other_store, &keys(), None).unwrap();
@@ -135,28 +135,32 @@ fn an_older_record_or_an_older_log_is_noticed_where_they_contradict_each_other()
 
 #[test]
 fn a_damaged_part_that_the_node_has_applied_is_dropped() {
-    let applied = |applied: u64, broken: usize| {
+    let applied = |applied: u64, broken: usize, on_loss| {
         let dir = folder_with(10, 6);
         let mut entries = stored(dir.path());
         entries[broken] = with_bytes(&entries[broken], b"forged");
         replace_entries(dir.path(), entries);
-        let opened = LogStore::open(dir.path(), OWNER, &keys(), Some(id(applied)));
+        let opened = LogStore::open(dir.path(), OWNER, &keys(), Some(id(applied)), on_loss);
         (dir, opened)
     };
     for (at, broken) in [(7, 7), (7, 0), (9, 3), (20, 9)] {
-        let (dir, opened) = applied(at, broken);
+        let (dir, opened) = applied(at, broken, OnLoss::Doubt);
         let log = opened.unwrap();
+        assert!(log.record().doubt().is_none());
         assert_eq!((log.state().unwrap().purged, log.state().unwrap().last), (Some(id(at)), Some(id(at.max(9)))));
         append(&log, at.max(9) + 1..at.max(9) + 3);
         let entries = log.read(0..99).unwrap();
         log.close();
         assert_eq!(open_again(dir.path()).unwrap().read(0..99).unwrap(), entries, "{at} {broken}");
     }
-    let (_dir, opened) = applied(7, 8);
+    let (_dir, opened) = applied(7, 8, OnLoss::Refuse);
     assert_eq!(forgery(opened), Some(Forgery::Entry { index: 8 }));
     let dir = folder_with(10, 6);
     let other = LogId { term: 2, ..id(7) };
-    assert_eq!(forgery(LogStore::open(dir.path(), OWNER, &keys(), Some(other))), Some(Forgery::Applied { index: 7 }));
+    assert_eq!(
+        forgery(LogStore::open(dir.path(), OWNER, &keys(), Some(other), OnLoss::Refuse)),
+        Some(Forgery::Applied { index: 7 })
+    );
 }
 
 /// Entries leave the cache only with a chunk of 16 MiB, so this writes more than that.
