@@ -207,7 +207,8 @@ impl Cluster {
     fn successor(&self) -> Option<NodeId> {
         let metrics = self.leadership.metrics().now().clone();
         let replication = metrics.replication.as_ref()?;
-        let voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id);
+        let in_doubt = self.leadership.links().contacts().in_doubt();
+        let voters = metrics.membership_config.voter_ids().filter(|id| *id != metrics.id && !in_doubt.contains(id));
         voters.max_by_key(|id| replication.get(id).copied().flatten())
     }
 

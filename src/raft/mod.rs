@@ -4,6 +4,7 @@ mod adapter;
 mod cluster;
 mod cluster_file;
 mod dispute;
+mod doubt;
 mod failure;
 mod forwarding;
 mod integrity;

@@ -24,6 +24,8 @@ use super::peer_port::service::{PeerService, Running};
 use super::peers::links::Links;
 use super::preface::credential::Credential;
 use super::preface::shown_seal::ShownSeal;
+use super::protocol::membership::decode_stored;
+use super::protocol::types::NodeId;
 use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
 use crate::failpoint::{self, Failpoint};
@@ -221,8 +223,9 @@ impl PeerListener {
         };
         let stage = cluster.facts.founding.as_ref().map(|founding| founding.stage);
         let (owner, is_new) = (self.owner, stage == Some(FoundingStage::Noted));
+        let on_loss = on_loss(&cluster.facts, owner.node_id);
         let opened = on_disk(&self.config, move |dir| {
-            if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys, OnLoss::Refuse) }
+            if is_new { Store::create(dir, owner, &keys) } else { Store::open(dir, owner, &keys, on_loss) }
         });
         let store = opened.await?;
         self.write_if_lost(&cluster, &store);
@@ -294,6 +297,13 @@ impl StoredNode {
         };
         Ok(PreparedNode { listener, cluster, log, snapshots, keystore })
     }
+}
+
+/// Only another voter can give a node back what its log lost.
+fn on_loss(facts: &ClusterFacts, own: NodeId) -> OnLoss {
+    let members = decode_stored(&facts.membership).unwrap_or_default();
+    let has_others = members.voter_ids().any(|id| id != own);
+    if has_others { OnLoss::Doubt } else { OnLoss::Refuse }
 }
 
 /// Runs something on the data folder that may block.

@@ -33,6 +33,8 @@ pub struct RaftStatus {
     pub digest: String,
     /// How many commands this node could not read, or found invalid, since it started.
     pub malformed: u64,
+    /// Whether the log of this node lost entries, and the node has yet to catch up.
+    pub in_doubt: bool,
     /// Every member, by id.
     pub members: Vec<RaftMemberStatus>,
 }
@@ -83,6 +85,7 @@ impl RaftStatus {
             applied: progress.index(),
             digest: progress.digest.to_string(),
             malformed: progress.malformed,
+            in_doubt: links.contacts().in_doubt().contains(&metrics.id),
             members: members(metrics, leader, last, links),
         }
     }

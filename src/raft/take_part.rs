@@ -14,6 +14,8 @@ use super::adapter::state_machine::StateMachine;
 use super::cluster::Cluster;
 use super::cluster_file::ClusterFileKeeper;
 use super::dispute::Dispute;
+use super::doubt::catch_up::CatchUp;
+use super::doubt::log_doubt::LogDoubt;
 use super::failure::Failure;
 use super::forwarding::hand_over::HandOver;
 use super::forwarding::leader::Leadership;
@@ -54,6 +56,7 @@ impl PreparedNode {
         let (started, raft) = self.consensus(pending.clone(), dispute.clone()).await?;
         let Started { listener, cluster, log, snapshots } = started;
         let (links, config, failure) = (Arc::clone(&listener.links), &listener.config, listener.failure.clone());
+        let doubt = Arc::new(LogDoubt::of(log.record().clone()));
         let leadership = Arc::new(Leadership::new(raft.clone(), Arc::clone(&links)));
         let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
@@ -66,6 +69,7 @@ impl PreparedNode {
             progress: progress.clone(),
             view: Arc::clone(&view),
             snapshots: snapshots.clone(),
+            doubt: Arc::clone(&doubt),
         };
         // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
         drop(listener.running.set(answering));
@@ -78,16 +82,12 @@ impl PreparedNode {
             let (progress, failure) = (progress.clone(), failure.clone());
             spawned.spawn(FirstCommand { command, leadership, writes, view, progress, failure }.propose());
         }
-        let check = DigestCheck {
-            digests,
-            leadership: Arc::clone(&leadership),
-            checkpoint: checkpoint.clone(),
-            failure: failure.clone(),
-        };
+        let check = digest_check(digests, &leadership, &checkpoint, &failure);
         spawned.spawn(check.run(unconfirmed));
         spawned.spawn(ticks::run(raft.clone(), Arc::clone(&links), Arc::clone(&lease), config.timing));
         spawned.spawn(tasks::follow_membership(Metrics::of(&raft), links, Arc::clone(&leadership)));
         spawned.spawn(tasks::watch_consensus(Metrics::of(&raft), failure.clone()));
+        spawned.spawn(catch_up(doubt, &leadership, &failure).run());
         keep_on_disk(&mut spawned, &raft, &log, &snapshots, &checkpoint, config, &failure);
         spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
         spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
@@ -120,7 +120,9 @@ impl PreparedNode {
     async fn consensus(self, pending: Pending, dispute: Dispute) -> Result<(Started, Raft), StartError> {
         let Self { listener, cluster, log, snapshots, keystore } = self;
         show_members(&listener, &keystore);
-        if let Some(founder) = &cluster.founder {
+        let in_doubt = log.record().doubt().is_some();
+        // The log may have had entries. The node gets its first one from a leader.
+        if let Some(founder) = cluster.founder.as_ref().filter(|_| !in_doubt) {
             first_entry::append(&log, &founder.document.members).await?;
         }
         // If the log ends before the last applied entry, openraft purges it up to there. By then the keystore must be durable.
@@ -134,8 +136,8 @@ impl PreparedNode {
         let state_machine = StateMachine::new(keystore, snapshots.clone(), pending);
         let network = Network::new(Arc::clone(&listener.links), dispute, snapshots.clone());
         let storage = LogStorage::new(log.clone(), listener.failure.clone());
-        let raft =
-            Raft::new(listener.owner.node_id, raft_config(&listener.config)?, network, storage, state_machine).await;
+        let config = raft_config(&listener.config, in_doubt)?;
+        let raft = Raft::new(listener.owner.node_id, config, network, storage, state_machine).await;
         let raft = raft.map_err(|error| StartError::Consensus(error.to_string()))?;
         Ok((Started { listener, cluster, log, snapshots }, raft))
     }
@@ -175,6 +177,21 @@ fn keeper(
     })
 }
 
+fn digest_check(
+    digests: Arc<DigestExchange>,
+    leadership: &Arc<Leadership>,
+    checkpoint: &KeystoreCheckpoint,
+    failure: &Failure,
+) -> DigestCheck {
+    let (leadership, checkpoint) = (Arc::clone(leadership), checkpoint.clone());
+    DigestCheck { digests, leadership, checkpoint, failure: failure.clone() }
+}
+
+fn catch_up(doubt: Arc<LogDoubt>, leadership: &Leadership, failure: &Failure) -> CatchUp {
+    let (raft, links) = (leadership.raft().clone(), Arc::clone(leadership.links()));
+    CatchUp { doubt, raft, links, failure: failure.clone() }
+}
+
 /// Starts the tasks that build snapshots and make the keystore durable.
 fn keep_on_disk(
     spawned: &mut JoinSet<()>,
@@ -209,7 +226,7 @@ fn show_members(listener: &PeerListener, keystore: &Keystore) {
     }
 }
 
-fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartError> {
+fn raft_config(config: &ClusterConfig, in_doubt: bool) -> Result<Arc<openraft::Config>, StartError> {
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let raft = openraft::Config {
         cluster_name: "keyraft".to_owned(),
@@ -217,6 +234,8 @@ fn raft_config(config: &ClusterConfig) -> Result<Arc<openraft::Config>, StartErr
         election_timeout_min: millis(config.timing.election_min),
         election_timeout_max: millis(config.timing.election_max),
         enable_pre_vote: Some(true),
+        // `doubt` turns it on when the node has caught up.
+        enable_elect: !in_doubt,
         // A restarted leader must be elected again: entries that followers committed may not have reached its own disk.
         enable_leader_restore: Some(false),
         // A leader without a quorum is quiet in between. Otherwise it holds the votes of the nodes that it still reaches, and

@@ -13,7 +13,7 @@ use super::flush::LogTypes;
 use super::folder::Folders;
 use super::log_types::{Payload, Tag};
 use super::tags::StoreTags;
-use super::{Keystore, LogId, LogStore, NodeRecord, Owner, SnapshotBuild, StoreId, StoreKeys};
+use super::{Keystore, LogId, LogStore, NodeRecord, Owner, SnapshotBuild, StoreId, StoreKeys, Vote};
 use crate::crypto::{DigestKey, IntegrityKeys};
 use crate::state::{ClusterId, Digest, Memory};
 use crate::test_vectors::{CLUSTER, store_keys};
@@ -104,6 +104,11 @@ impl NodeRecord {
         let found = Self::open(dir, store, keys.clone()).expect("the record is whole");
         let anchor = Anchor { position: None, tag: [0; 16], key_version: 1 };
         found.unwrap_or_else(|| Self::create(dir, store, keys, anchor).expect("the folder can be used"))
+    }
+
+    /// Puts the node in doubt, after it gave this vote.
+    pub(crate) fn in_doubt_after(&self, vote: Vote) {
+        self.save_vote(vote).and_then(|()| self.enter_doubt()).expect("the folder can be used");
     }
 }
 

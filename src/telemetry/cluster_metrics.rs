@@ -26,6 +26,8 @@ pub struct ClusterFigures {
     pub applied: u64,
     /// Commands that this node applied and could not read, since it started.
     pub malformed: u64,
+    /// Whether the log of this node lost entries, and the node has yet to catch up.
+    pub in_doubt: bool,
     /// How often this node answered no client because its state was disputed, since it started.
     pub disputes: u64,
     /// How far each peer lags. Only the leader knows.
@@ -104,6 +106,8 @@ impl ClusterFamilies {
         gauge(out, "keyraft_raft_applied_index", "Index of the last entry that this node applied.", f.applied)?;
         let help = "Commands in the log that this node could not read, or found invalid, and skipped.";
         counter(out, "keyraft_raft_malformed_commands_total", help, f.malformed)?;
+        let help = "1 while this node neither votes nor leads, because its log lost entries and it has yet to catch up, else 0.";
+        gauge(out, "keyraft_raft_in_doubt", help, u64::from(f.in_doubt))?;
         // A gauge would never show it: a node with a disputed state answers no scrape.
         let help = "How often this node closed its listener because its state differed from another node's, and too few \
                     nodes answered to say which one was right.";
@@ -204,6 +208,7 @@ mod tests {
             committed: 29,
             applied: 28,
             malformed: 4,
+            in_doubt: true,
             disputes: 2,
             lags: lags.into(),
             keys: 5,
@@ -227,6 +232,7 @@ mod tests {
             ("keyraft_raft_committed_index", 29.0),
             ("keyraft_raft_applied_index", 28.0),
             ("keyraft_raft_malformed_commands_total", 4.0),
+            ("keyraft_raft_in_doubt", 1.0),
             ("keyraft_raft_disputes_total", 2.0),
             (r#"keyraft_raft_peer_lag_entries{peer="node-2"}"#, 0.0),
             (r#"keyraft_raft_peer_lag_entries{peer="node-3"}"#, 17.0),

@@ -12,6 +12,7 @@ mod drain;
 mod failover;
 mod file_keys;
 mod hostile;
+mod in_doubt;
 mod nothing_lost;
 mod offline;
 mod older_copy;

@@ -47,7 +47,7 @@ async fn a_wiped_node_never_votes_while_it_cannot_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_lost_only_its_log_is_refused() {
+async fn a_node_that_lost_its_node_record_is_refused() {
     let mut cluster = three_nodes().await;
     cluster.admin().create_many("before", 3).await;
     let node = cluster.follower().await;
@@ -58,15 +58,24 @@ async fn a_node_that_lost_only_its_log_is_refused() {
     cluster.begin_nodes(&[node]).await;
     let why = cluster.ended(node).await.to_string();
     assert!(why.contains("it holds a log, but no node.record"), "{why}");
-    fs::rename(&aside, &record).expect("the file is there");
-    // At last, only `cluster.id` and `node.record` are left.
-    for lost in [&["log"][..], &["log", "keystore", "snapshots"]] {
-        for folder in lost {
-            fs::remove_dir_all(data.join(folder)).expect("the folder is there");
-        }
-        cluster.begin_nodes(&[node]).await;
-        let why = cluster.ended(node).await.to_string();
-        assert!(why.contains("holds a keystore, snapshots or cluster.id, but no log"), "it says what is wrong: {why}");
+    // At last, only `cluster.id` is left.
+    for folder in ["log", "keystore", "snapshots"] {
+        fs::remove_dir_all(data.join(folder)).expect("the folder is there");
     }
+    cluster.begin_nodes(&[node]).await;
+    let why = cluster.ended(node).await.to_string();
+    assert!(why.contains("holds a keystore, snapshots or cluster.id, but no log"), "it says what is wrong: {why}");
     cluster.assert_equal_digests().await;
+}
+
+/// No other node has what a node lost that is alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_node_of_a_cluster_is_refused_without_its_log() {
+    let mut cluster = super::cluster(1, |_| {}).await;
+    cluster.admin().create_many("before", 3).await;
+    cluster.stop(0).await;
+    fs::remove_dir_all(cluster.data(0).join("log")).expect("the folder is there");
+    cluster.begin_nodes(&[0]).await;
+    let why = cluster.ended(0).await.to_string();
+    assert!(why.contains("holds a keystore, snapshots or cluster.id, but no log"), "it says what is wrong: {why}");
 }

@@ -75,6 +75,7 @@ pub fn figures(status: &ClusterStatus) -> ClusterFigures {
         committed: raft.committed,
         applied: raft.applied,
         malformed: raft.malformed,
+        in_doubt: raft.in_doubt,
         disputes: status.disputes,
         lags: peers.filter_map(lag).collect(),
         keys: storage.keys,
@@ -127,6 +128,7 @@ mod tests {
             applied: 7,
             digest: "ab".to_owned(),
             malformed: 0,
+            in_doubt: false,
             members: vec![member(1, Some(0)), member(2, Some(5)), member(3, None)],
         };
         ClusterStatus {

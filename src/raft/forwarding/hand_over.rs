@@ -82,14 +82,17 @@ impl HandOver {
             return Vec::new();
         };
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
+        // Such a node neither votes nor leads.
+        let in_doubt = self.leadership.links().contacts().in_doubt();
         let others = voters.iter().filter(|id| **id != metrics.id).map(|id| Voter {
             id: *id,
             acknowledged: replication.get(id).copied().flatten(),
-            answers: heartbeats
-                .get(id)
-                .copied()
-                .flatten()
-                .is_some_and(|sent| is_recent(sent.into_inner(), self.heard_within)),
+            answers: !in_doubt.contains(id)
+                && heartbeats
+                    .get(id)
+                    .copied()
+                    .flatten()
+                    .is_some_and(|sent| is_recent(sent.into_inner(), self.heard_within)),
         });
         candidates(others.collect(), voters.len(), at_least)
     }

@@ -11,6 +11,7 @@ use super::connection::ConnectedPeer;
 use super::statuses::{malformed, stopped};
 use crate::clock;
 use crate::raft::adapter::metrics::Raft;
+use crate::raft::doubt::log_doubt::LogDoubt;
 use crate::raft::leases::held::HeldLease;
 use crate::raft::peers::links::Links;
 use crate::raft::protocol::rpc::{heartbeat_request_from, stream_reply_of};
@@ -23,6 +24,7 @@ pub(super) struct HeartbeatAnswers {
     pub raft: Raft,
     pub links: Arc<Links>,
     pub lease: Arc<HeldLease>,
+    pub doubt: Arc<LogDoubt>,
     pub sender: ConnectedPeer,
 }
 
@@ -43,6 +45,7 @@ impl HeartbeatAnswers {
         self.links.sender(self.sender.key, &self.sender.preface)?;
         let number = message.number;
         let heartbeat = heartbeat_request_from(message).ok_or_else(malformed)?;
+        self.doubt.check_leader(&heartbeat.vote)?;
         let (term, previous) = (heartbeat.vote.leader_id.term, heartbeat.prev_log_id);
         // Heartbeats come often enough to see a jump of a clock soon, and wake this node anyway.
         self.lease.look_at_clocks();

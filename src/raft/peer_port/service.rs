@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError};
@@ -18,6 +18,8 @@ use super::statuses::{malformed, not_leading, refused, stopped};
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
+use crate::raft::doubt::bar;
+use crate::raft::doubt::log_doubt::LogDoubt;
 use crate::raft::failure::Failure;
 use crate::raft::forwarding::proposals::propose;
 use crate::raft::integrity::comparison::answer_record;
@@ -39,10 +41,10 @@ use crate::raft::protocol::rpc::{
 use crate::raft::protocol::types::{NodeId, RaftVote, TypeConfig};
 use crate::raft::protocol::wire::peer_server::Peer;
 use crate::raft::protocol::wire::{
-    AppendReply, AppendRequest, DigestReply, DigestRequest, FenceReply, FenceRequest, FetchRequest, FollowLogRequest,
-    FoundReply, FoundRequest, FounderAnswer, FounderQuestion, HeartbeatReply, HeartbeatRequest, InstallReply, LogLines,
-    Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, RecordReply, RecordRequest, SnapshotPart,
-    TransferReply, TransferRequest, VoteReply, VoteRequest, WrapsReply, WrapsRequest,
+    AppendReply, AppendRequest, CatchUpReply, CatchUpRequest, DigestReply, DigestRequest, FenceReply, FenceRequest,
+    FetchRequest, FollowLogRequest, FoundReply, FoundRequest, FounderAnswer, FounderQuestion, HeartbeatReply,
+    HeartbeatRequest, InstallReply, LogLines, Proposals, ProposalsReply, ReadIndexReply, ReadIndexRequest, RecordReply,
+    RecordRequest, SnapshotPart, TransferReply, TransferRequest, VoteReply, VoteRequest, WrapsReply, WrapsRequest,
 };
 use crate::state::ClusterState;
 use crate::store::{Progress, Snapshots, View};
@@ -61,6 +63,7 @@ pub(in crate::raft) struct Running {
     pub progress: tokio::sync::watch::Receiver<Progress>,
     pub view: Arc<View>,
     pub snapshots: Snapshots,
+    pub doubt: Arc<LogDoubt>,
 }
 
 /// The service. It answers other founders from the start, and all other calls once the node takes part.
@@ -149,10 +152,15 @@ impl Peer for PeerService {
     async fn append(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::AppendStream>, Status> {
         let (_, running) = self.check_sender(&request)?;
         let (failure, raft) = (self.failure.clone(), running.raft.clone());
-        let links = Arc::clone(&self.links);
+        let (links, doubt) = (Arc::clone(&self.links), Arc::clone(&running.doubt));
+        let refusal = Arc::new(OnceLock::new());
+        let refused = Arc::clone(&refusal);
         let readable = move |message: Result<AppendRequest, Status>| {
-            let request = readable_append(message.ok()?, &raft, &failure).ok();
-            request.inspect(|request| links.contacts().follows(request.vote.leader_id.term))
+            let request = readable_append(message.ok()?, &raft, &failure).ok()?;
+            // The cell is empty: the stream ends with the first refusal.
+            doubt.check_leader(&request.vote).map_err(|status| drop(refused.set(status))).ok()?;
+            links.contacts().follows(request.vote.leader_id.term);
+            Some(request)
         };
         let requests = request.into_inner().map(readable);
         let requests =
@@ -169,12 +177,14 @@ impl Peer for PeerService {
             }
             Err(fatal) => Err(stopped(&fatal)),
         });
-        Ok(Response::new(replies.boxed()))
+        let refusals = stream::once(async move { refusal.get().cloned() }).filter_map(std::future::ready);
+        Ok(Response::new(replies.chain(refusals.map(Err)).boxed()))
     }
 
     async fn append_once(&self, request: Request<AppendRequest>) -> Result<Response<AppendReply>, Status> {
         let (_, running) = self.check_sender(&request)?;
         let append = readable_append(request.into_inner(), &running.raft, &self.failure)?;
+        running.doubt.check_leader(&append.vote)?;
         self.links.contacts().follows(append.vote.leader_id.term);
         let previous = append.prev_log_id.map_or(0, |id| id.index);
         let response = running.raft.append_entries(append).await.map_err(|error| stopped(&error))?;
@@ -193,7 +203,7 @@ impl Peer for PeerService {
         let (_, running) = self.check_sender(&request)?;
         let sender = caller(&request, Purpose::Member)?.clone();
         let (raft, links, lease) = (running.raft.clone(), Arc::clone(&self.links), Arc::clone(&running.lease));
-        let answers = HeartbeatAnswers { raft, links, lease, sender };
+        let answers = HeartbeatAnswers { raft, links, lease, doubt: Arc::clone(&running.doubt), sender };
         Ok(Response::new(answers.stream(request.into_inner()).boxed()))
     }
 
@@ -201,6 +211,9 @@ impl Peer for PeerService {
         let (_, running) = self.check_sender(&request)?;
         let message = request.into_inner();
         let vote = vote_request_from(&message).ok_or_else(malformed)?;
+        if let Some(refused) = running.doubt.refused_vote() {
+            return Ok(Response::new(refused));
+        }
         let raft = &running.raft;
         let response = if message.pre_vote { raft.pre_vote(vote).await } else { raft.vote(vote).await };
         Ok(Response::new(vote_reply_of(&response.map_err(|error| stopped(&error))?)))
@@ -209,6 +222,9 @@ impl Peer for PeerService {
     async fn transfer_leader(&self, request: Request<TransferRequest>) -> Result<Response<TransferReply>, Status> {
         let (_, running) = self.check_sender(&request)?;
         let transfer = transfer_request_from(request.into_inner()).ok_or_else(malformed)?;
+        if running.doubt.is_open() {
+            return Err(Status::unavailable("its log lost entries, and it has yet to catch up"));
+        }
         self.links.contacts().hands_over(transfer.from_leader().leader_id.term);
         let response = running.raft.handle_transfer_leader(transfer).await.map_err(|error| stopped(&error))?;
         Ok(Response::new(transfer_reply_of(response)))
@@ -223,6 +239,7 @@ impl Peer for PeerService {
         let received = snapshot_stream::receive(&running.snapshots, cluster, request.into_inner()).await;
         let (snapshot, vote) = received.map_err(|e| refused(&e))?;
         let vote = vote.ok_or_else(malformed)?.into();
+        running.doubt.check_leader(&vote)?;
         let snapshot = as_openraft(snapshot).map_err(|e| refused(&e))?;
         let response = running.raft.install_full_snapshot(vote, snapshot).await.map_err(|error| stopped(&error))?;
         Ok(Response::new(InstallReply { vote: Some(response.vote.into()) }))
@@ -299,11 +316,16 @@ impl Peer for PeerService {
     async fn fetch_mark(&self, request: Request<DigestRequest>) -> Result<Response<DigestReply>, Status> {
         let (from, running) = self.check_sender(&request)?;
         let Some(theirs) = request.get_ref().own.as_ref().and_then(from_wire) else {
-            return Ok(Response::new(DigestReply::default()));
+            return Ok(Response::new(DigestReply { digest: None, in_doubt: running.doubt.is_open() }));
         };
         running.digests.compare(from, theirs);
         let own = running.digests.at(theirs.index, PEER_CATCH_UP).await;
-        Ok(Response::new(DigestReply { digest: own.map(to_wire) }))
+        Ok(Response::new(DigestReply { digest: own.map(to_wire), in_doubt: running.doubt.is_open() }))
+    }
+
+    async fn catch_up(&self, request: Request<CatchUpRequest>) -> Result<Response<CatchUpReply>, Status> {
+        let (from, running) = self.check_sender(&request)?;
+        Ok(Response::new(bar::answer(&running.raft, &self.links, from, request.into_inner()).await?))
     }
 }
 

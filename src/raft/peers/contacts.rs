@@ -21,6 +21,8 @@ pub(in crate::raft) struct Contacts {
     peers: Mutex<BTreeMap<NodeId, Contact>>,
     acknowledged: Mutex<BTreeMap<NodeId, Arc<Acknowledged>>>,
     missing: ArcSwapOption<Missing>,
+    /// The nodes whose logs lost entries and that have yet to catch up.
+    in_doubt: Mutex<BTreeSet<NodeId>>,
     /// The last term whose leader handed leadership over; 0 before the first.
     handed_over: AtomicU64,
     /// The last term whose leader sent something to this node since it started.
@@ -134,6 +136,17 @@ impl Contacts {
         peers.iter().filter(|(_, contact)| !contact.reported.is_empty()).map(|(id, _)| *id).collect()
     }
 
+    /// Notes whether the log of a node is in doubt, this one included. Returns whether that changed.
+    pub(in crate::raft) fn note_doubt(&self, node: NodeId, is_in_doubt: bool) -> bool {
+        let mut in_doubt = self.in_doubt.lock();
+        if is_in_doubt { in_doubt.insert(node) } else { in_doubt.remove(&node) }
+    }
+
+    /// The nodes whose logs are in doubt, as far as this one knows.
+    pub(in crate::raft) fn in_doubt(&self) -> BTreeSet<NodeId> {
+        self.in_doubt.lock().clone()
+    }
+
     /// Whether the last call to this peer failed.
     pub(in crate::raft) fn failed(&self, peer: NodeId) -> bool {
         self.peers.lock().get(&peer).is_some_and(|contact| contact.trouble.is_some())
@@ -220,6 +233,11 @@ impl Acknowledged {
         }
         progress.lost = Some(Instant::now());
         Some(progress.index)
+    }
+
+    /// Forgets what the peer acknowledged, because the peer said that its log lost entries.
+    pub(in crate::raft) fn forget(&self) {
+        *self.0.lock() = AcknowledgedUpTo::default();
     }
 
     /// That the peer no longer has entries that it acknowledged, if so.

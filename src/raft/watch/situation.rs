@@ -21,6 +21,8 @@ pub(in crate::raft) struct Situation {
     pub members: BTreeMap<NodeId, (String, String)>,
     pub voters: BTreeSet<NodeId>,
     pub away: BTreeMap<NodeId, Away>,
+    /// The nodes whose logs lost entries and that do not vote until they have caught up, this one included.
+    pub in_doubt: BTreeSet<NodeId>,
     /// The leader that this node follows, even if it does not answer.
     pub leader: Option<NodeId>,
     pub has_lease: bool,
@@ -45,6 +47,7 @@ impl Situation {
             members: members.iter().map(|(id, member)| (*id, at(member))).collect(),
             voters: metrics.membership_config.voter_ids().collect(),
             away: links.contacts().away(),
+            in_doubt: links.contacts().in_doubt(),
             leader: metrics.current_leader,
             has_lease,
             has_its_key: members.get(&own).is_none_or(|member| member.key == links.own_key()),
@@ -56,10 +59,11 @@ impl Situation {
     /// What this node waits for. While it holds a lease, only an older copy of its data matters.
     pub(in crate::raft) fn waits(&self) -> Vec<String> {
         if self.has_lease {
-            return self.older_copy().into_iter().collect();
+            return self.older_copy().into_iter().chain(self.own_doubt()).collect();
         }
         let own = self.other_data().or_else(|| self.other_key()).into_iter().chain(self.older_copy());
-        let mut waits: Vec<_> = own.chain(self.majority()).chain(self.waits_of_peers()).collect();
+        let doubts = self.own_doubt().into_iter().chain(self.doubts());
+        let mut waits: Vec<_> = own.chain(doubts).chain(self.majority()).chain(self.waits_of_peers()).collect();
         if waits.is_empty() {
             waits.push(self.leader_or_election());
         }
@@ -116,6 +120,28 @@ impl Situation {
                 self.last
             )
         })
+    }
+
+    fn own_doubt(&self) -> Option<String> {
+        self.in_doubt.contains(&self.own).then(|| {
+            "the log of this node lost entries, so the node neither votes nor leads until it has caught up with a leader"
+                .to_owned()
+        })
+    }
+
+    /// The voters that cannot vote because their logs lost entries.
+    fn doubts(&self) -> Option<String> {
+        let cannot: Vec<_> = self.voters.intersection(&self.in_doubt).map(|id| self.name(*id)).collect();
+        let (names, needed, all) = (cannot.join(", "), self.needed(), self.voters.len());
+        if all - cannot.len() < needed {
+            return Some(format!(
+                "votes of {needed} of the {all} nodes are needed, but the logs of too many nodes lost entries: {names}. Only \
+                 a node that still leads can help them. Without one this cluster cannot go on, and this version cannot \
+                 recover it: keep all data folders as they are"
+            ));
+        }
+        let others = cannot.len() > usize::from(self.in_doubt.contains(&self.own));
+        others.then(|| format!("votes of {needed} of the {all} nodes are needed, and these do not vote, because their logs lost entries: {names}"))
     }
 
     fn majority(&self) -> Option<String> {
@@ -189,6 +215,19 @@ mod tests {
     fn a_node_that_works_waits_for_nothing() {
         let working = Situation { has_lease: true, ..three(&[(2, PeerTrouble::TimedOut)]) };
         assert!(working.waits().is_empty());
+    }
+
+    #[test]
+    fn a_node_names_those_whose_logs_lost_entries() {
+        let in_doubt = |ids: &[NodeId]| Situation { in_doubt: ids.iter().copied().collect(), ..three(&[]) };
+        let other = in_doubt(&[2]).waits();
+        assert!(other[0].ends_with("because their logs lost entries: node-2") && other.len() == 1, "{other:?}");
+        let own = in_doubt(&[1]).waits();
+        assert!(own[0].contains("until it has caught up with a leader") && own.len() == 1, "{own:?}");
+        let under_lease = Situation { has_lease: true, ..in_doubt(&[1, 2]) }.waits();
+        assert_eq!(under_lease, own, "it serves, and does not vote");
+        let too_many = in_doubt(&[2, 3]).waits();
+        assert!(too_many[0].contains("too many nodes lost entries: node-2, node-3. Only"), "{too_many:?}");
     }
 
     #[test]
