@@ -108,6 +108,7 @@ error_codes! {
     LastAdmin, "last-admin", Useless, "The identity is the last admin, whom nobody can remove.";
     AdminOfFile, "admin-of-file", Useless, "The identity is the admin that the configuration file names.";
     NoLeader, "no-leader", Safe, "The node could not reach a leader in time.";
+    NoRoom, "no-room", Safe, "The disks of most nodes lack room, so the cluster makes no change that needs room.";
     NodeStopping, "node-stopping", Safe, "The node is stopping, or must not serve now.";
     TimedOut, "timed-out", Safe, "The request took longer than its path may, and nothing was changed.";
     AuditUnavailable, "audit-unavailable", Safe,

@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod disk;
 pub mod error_code;
 pub mod failpoint;
 pub mod file;

@@ -58,6 +58,7 @@ const MAP: &[Module] = &[
         ],
     },
     Module { name: "file", may_use: &[], only: &[] },
+    Module { name: "disk", may_use: &["config"], only: &[] },
     Module { name: "socket", may_use: &[], only: &[] },
     Module { name: "error_code", may_use: &[], only: &[] },
     Module { name: "failpoint", may_use: &[], only: &[] },
@@ -70,20 +71,24 @@ const MAP: &[Module] = &[
     },
     Module {
         name: "store",
-        may_use: &["clock", "config", "crypto", "failpoint", "policy", "state"],
+        may_use: &["clock", "config", "crypto", "disk", "failpoint", "policy", "state"],
         only: &["sled", "raft_log"],
     },
     Module {
         name: "raft",
-        may_use: &["clock", "config", "crypto", "failpoint", "policy", "socket", "state", "store", "tls"],
+        may_use: &["clock", "config", "crypto", "disk", "failpoint", "policy", "socket", "state", "store", "tls"],
         // The adapter between a tonic channel and a TLS stream is hyper's.
         only: &["openraft", "tonic", "hyper", "hyper_util"],
     },
-    Module { name: "kms", may_use: &["clock", "config", "crypto", "policy", "state", "store", "raft"], only: &[] },
+    Module {
+        name: "kms",
+        may_use: &["clock", "config", "crypto", "disk", "policy", "state", "store", "raft"],
+        only: &[],
+    },
     Module {
         name: "telemetry",
         // It signs the checkpoints of the audit trail.
-        may_use: &["clock", "config", "crypto", "policy"],
+        may_use: &["clock", "config", "crypto", "disk", "policy"],
         only: &["prometheus_client", "tracing_subscriber"],
     },
     Module {

@@ -88,7 +88,10 @@ fn problems(status: &ClusterStatus) -> String {
         let (name, reason) = (printable(&member.name), printable(&problem.reason));
         Some(format!("  {name} {reason} (for {})", duration_text(problem.for_ms / 1000)))
     };
-    titled(&format!("Problems, as {} sees them:", printable(&status.node.name)), status.members.iter().filter_map(line))
+    let full = status.members.iter().filter(|member| member.lacks_room);
+    let full = full.map(|member| format!("  {} lacks room on the disk of its data folder", printable(&member.name)));
+    let lines = status.members.iter().filter_map(line).chain(full);
+    titled(&format!("Problems, as {} sees them:", printable(&status.node.name)), lines)
 }
 
 fn titled(title: &str, lines: impl Iterator<Item = String>) -> String {

@@ -260,6 +260,9 @@ pub struct MemberStatus {
     /// Milliseconds since the leader heard from it. Only the leader reports this, and only of the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard_ms: Option<u64>,
+    /// Whether its disk lacks room. Only the leader reports this of others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_room: bool,
     /// The problem between it and the node that answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<MemberProblem>,

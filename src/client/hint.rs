@@ -13,6 +13,8 @@ const NO_CERTIFICATE: &str = "the server requires a client certificate: set MINI
 const UNKNOWN: &str = "the outcome is unknown: check whether the change took effect before you try again";
 const NO_LEADER: &str = "`keyraft cluster status` shows the leader and which nodes are up; more than half of the \
                          nodes must be up: 2 of 3, or 3 of 5";
+const NO_ROOM: &str = "`keyraft cluster status` shows whose disks lack room; deletions and decryptions go on, and the nodes take \
+                       changes again once more than half of them have room";
 const NO_AUDIT: &str =
     "the node cannot write its audit trail: its log says why, and it accepts requests again once it can write";
 const NOT_PERMITTED: &str = "your identity may not do this; `keyraft identity info` shows what its policy allows";
@@ -129,6 +131,7 @@ fn code_hint(path: &str, code: ErrorCode, retried: bool) -> Option<String> {
         }
         ErrorCode::UnknownPath => "this server does not have that operation".to_owned(),
         ErrorCode::AuditUnavailable | ErrorCode::OutcomeNotRecorded => NO_AUDIT.to_owned(),
+        ErrorCode::NoRoom => NO_ROOM.to_owned(),
         ErrorCode::NoLeader
         | ErrorCode::NodeStopping
         | ErrorCode::TimedOut

@@ -120,6 +120,7 @@ async fn a_rotation_goes_to_no_other_server_once_it_may_be_done() {
 async fn the_code_decides_and_not_the_message() {
     for (code, may_be_done) in [
         (ErrorCode::NoLeader, false),
+        (ErrorCode::NoRoom, false),
         (ErrorCode::AuditUnavailable, false),
         (ErrorCode::OutcomeUnknown, true),
         (ErrorCode::OutcomeNotRecorded, true),

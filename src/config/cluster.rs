@@ -1,4 +1,4 @@
-//! The `cluster` section: this node and its peers.
+//! The sections `cluster` and `storage`: this node, its peers, and the room on its disk.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::settings::{ClusterConfig, PeerConfig, PeerTlsConfig, SnapshotConfig, TimingConfig};
+use super::storage::{RESERVE_PART, StorageConfig};
 use super::{duration, value};
 
 const SETTINGS: &[&str] = &[
@@ -38,6 +39,10 @@ const KEEP_ENTRIES: RangeInclusive<u64> = 0..=10_000_000;
 const CHECKPOINT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 const TRANSFER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
+/// At least this, so that a node notices the lack of room before it has none.
+const LOW: RangeInclusive<u64> = 1 << 20..=1 << 50;
+const RESERVE: RangeInclusive<u64> = 0..=1 << 48;
+
 /// The whole section, which a node needs. `address` is where its API listens.
 pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<ClusterConfig> {
     if !top.gives("cluster") {
@@ -56,6 +61,7 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
     let (handshakes, connections) = connections(&cluster);
     let timing = timing(&cluster);
     let snapshot = snapshot(&cluster);
+    let storage = storage(top);
     let (name, data) = (name?, data?);
     let alone =
         || PeerConfig { name: name.clone(), peer_address: listen.to_string(), api_address: address.to_string() };
@@ -72,6 +78,7 @@ pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<Cluster
         connections,
         timing,
         snapshot,
+        storage,
     })
 }
 
@@ -204,4 +211,21 @@ fn snapshot(cluster: &Section<'_>) -> SnapshotConfig {
         checkpoint_every: time("checkpoint_every", CHECKPOINT, standard.checkpoint_every),
         transfer_timeout: time("transfer_timeout", TRANSFER, standard.transfer_timeout),
     }
+}
+
+/// How much room the disk of the data folder must have.
+fn storage(top: &Section<'_>) -> StorageConfig {
+    let section = top.section("storage", &["low", "reserve"]);
+    let low = section.value("low", value::size(LOW));
+    let reserve = section.value("reserve", value::size(RESERVE));
+    if let (Some(low), Some(reserve)) = (low, reserve)
+        && reserve > low / RESERVE_PART
+    {
+        let message = format!(
+            "storage.reserve ({reserve} bytes) must be at most a quarter of storage.low ({low} bytes), because the node fills \
+             the reserve before it says that it has room; lower storage.reserve"
+        );
+        section.problem(section.line_of("reserve"), message);
+    }
+    StorageConfig { low, reserve }
 }

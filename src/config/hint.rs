@@ -20,7 +20,7 @@ const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES relea
                                 `keyraft migrate --help` shows how to copy the keystore's keys";
 
 /// Settings that people look for in other sections. `NAME` stands for a name that the user chose.
-const PLACES: [&str; 54] = [
+const PLACES: [&str; 56] = [
     "admin.identity",
     "api.NAME.skip_auth",
     "api.NAME.timeout",
@@ -66,6 +66,8 @@ const PLACES: [&str; 54] = [
     "policy.NAME.deny",
     "policy.NAME.identities",
     "seal.env",
+    "storage.low",
+    "storage.reserve",
     "tls.auth",
     "tls.ca",
     "tls.cert",

@@ -1,7 +1,7 @@
 //! The configuration: a YAML file becomes a valid [`Config`], or a list of problems with line numbers.
 //!
-//! A file has the sections that KES users know (wire contract, "Configuration and environment") and five of our own:
-//! `cluster`, `seal`, `audit`, `consistency` and `limits`. Any value may contain `${NAME}`, which stands for a variable of
+//! A file has the sections that KES users know (wire contract, "Configuration and environment") and six of our own:
+//! `cluster`, `storage`, `seal`, `audit`, `consistency` and `limits`. Any value may contain `${NAME}`, which stands for a variable of
 //! the environment; `$${` stands for `${`. Relative paths are relative to the working directory, as in KES.
 
 mod audit;
@@ -23,6 +23,7 @@ mod render;
 mod routes;
 mod section;
 mod settings;
+mod storage;
 mod tls;
 mod tree;
 mod value;
@@ -40,3 +41,4 @@ pub use settings::{
     CacheConfig, ClusterConfig, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, Password, PeerConfig,
     PeerTlsConfig, RouteConfig, SealConfig, SnapshotConfig, TimingConfig, TlsConfig,
 };
+pub use storage::{StorageConfig, StorageLimits};

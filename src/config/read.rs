@@ -27,6 +27,7 @@ const SECTIONS: &[&str] = &[
     "audit",
     "keystore",
     "cluster",
+    "storage",
     "seal",
     "consistency",
     "limits",

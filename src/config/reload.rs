@@ -22,6 +22,7 @@ impl Config {
             ("cluster.connections", ours.connections != theirs.connections),
             ("cluster.timing", ours.timing != theirs.timing),
             ("cluster.snapshot", ours.snapshot != theirs.snapshot),
+            ("storage", ours.storage != theirs.storage),
             ("seal", self.seal != new.seal),
             ("consistency", self.consistency != new.consistency),
             ("limits", self.limits != new.limits),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::policies::Policies;
 use super::{
     AuditConfig, AuditFileConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat,
-    PeerTlsConfig, RouteConfig, SealConfig, SnapshotConfig, SyslogConfig, TlsConfig, duration, environment,
+    PeerTlsConfig, RouteConfig, SealConfig, SnapshotConfig, StorageConfig, SyslogConfig, TlsConfig, duration,
+    environment,
 };
 use crate::policy::{Identity, Policy};
 
@@ -155,7 +156,8 @@ fn cluster(out: &mut String, cluster: &ClusterConfig) -> fmt::Result {
     writeln!(out, "  timing:\n    heartbeat: {}", time(timing.heartbeat))?;
     writeln!(out, "    election_min: {}", time(timing.election_min))?;
     writeln!(out, "    election_max: {}  # also the leader's lease", time(timing.election_max))?;
-    snapshot(out, cluster.snapshot)
+    snapshot(out, cluster.snapshot)?;
+    storage(out, cluster.storage)
 }
 
 fn peer_tls(out: &mut String, tls: Option<&PeerTlsConfig>) -> fmt::Result {
@@ -174,6 +176,19 @@ fn snapshot(out: &mut String, snapshot: SnapshotConfig) -> fmt::Result {
     writeln!(out, "    keep_entries: {}  # log entries to keep behind it", snapshot.keep_entries)?;
     writeln!(out, "    checkpoint_every: {}", time(snapshot.checkpoint_every))?;
     writeln!(out, "    transfer_timeout: {}\n", time(snapshot.transfer_timeout))
+}
+
+fn storage(out: &mut String, storage: StorageConfig) -> fmt::Result {
+    let StorageConfig { low, reserve } = storage;
+    if low.is_some() || reserve.is_some() {
+        writeln!(out, "# How much room the disk of cluster.data must have, in bytes.\nstorage:")?;
+    }
+    low.iter()
+        .try_for_each(|low| writeln!(out, "  low: {low}  # with less, the cluster makes no change that needs room"))?;
+    reserve
+        .iter()
+        .try_for_each(|reserve| writeln!(out, "  reserve: {reserve}  # for what a node must write all the same"))?;
+    if low.is_some() || reserve.is_some() { writeln!(out) } else { Ok(()) }
 }
 
 fn seal(out: &mut String, seal: &SealConfig) -> fmt::Result {

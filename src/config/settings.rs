@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
+use super::storage::StorageConfig;
 use crate::policy::Identity;
 
 /// TLS of the public API (wire contract, "Identity and TLS").
@@ -113,6 +114,8 @@ pub struct ClusterConfig {
     pub timing: TimingConfig,
     /// When the node builds snapshots, and how much of the log it keeps.
     pub snapshot: SnapshotConfig,
+    /// How much room the disk of `data` must have. The file has this in a section of its own.
+    pub storage: StorageConfig,
 }
 
 /// One node of the first membership.

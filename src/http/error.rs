@@ -138,6 +138,7 @@ const IDENTITY_IS_ADMIN: &str = "the identity is an admin: no policy can be assi
 const ADMIN_OF_FILE: &str = "the identity is the admin of the configuration file: change it there";
 const OUTCOME_UNKNOWN: &str =
     "the leader did not answer in time: the outcome is unknown; check whether the change was made before you try again";
+const NO_ROOM: &str = "the disks of most nodes lack room: nothing was changed";
 const NOT_EVERYWHERE: &str = "the change is made, but some nodes did not confirm it in time: they may use the earlier \
     state until their leases end";
 
@@ -181,6 +182,7 @@ fn kms_error(error: &kms::Error) -> Row {
         kms::Error::KeyUnopenable => (409, Code::KeyUnopenable, "key cannot be opened"),
         kms::Error::Denied => return not_authorized(),
         kms::Error::NoLeader => (503, Code::NoLeader, "the node could not reach a leader in time: nothing was changed"),
+        kms::Error::NoRoom => (503, Code::NoRoom, NO_ROOM),
         kms::Error::OutcomeUnknown => (503, Code::OutcomeUnknown, OUTCOME_UNKNOWN),
         kms::Error::UnknownOutcome(number) => {
             return (503, Code::OutcomeUnknown, done_by_newer_version(*number).into());
@@ -334,7 +336,7 @@ mod tests {
             [K::KeyUnopenable, K::PolicyNotFound, K::PolicyExists, K::PolicyChanged, K::PolicyTooLarge],
             [K::IdentityNotFound, K::IdentityExists, K::IdentityIsAdmin, K::LastAdmin, K::AdminOfFile],
             [K::Denied, K::NoLeader, K::OutcomeUnknown, K::NotEverywhere, K::Stopping],
-            [K::UnknownOutcome(999), K::Denied, K::Denied, K::Denied, K::Denied],
+            [K::UnknownOutcome(999), K::NoRoom, K::Denied, K::Denied, K::Denied],
         ];
         let of_kms = of_kms.into_iter().flatten().map(ApiError::Kms);
         own.into_iter()
@@ -429,7 +431,12 @@ mod tests {
             assert_eq!(status, 503);
             text
         };
-        for known in [kms::Error::NoLeader.into(), kms::Error::Stopping.into(), ApiError::TimedOut { writes: false }] {
+        for known in [
+            kms::Error::NoLeader.into(),
+            kms::Error::NoRoom.into(),
+            kms::Error::Stopping.into(),
+            ApiError::TimedOut { writes: false },
+        ] {
             assert!(text(known).contains("nothing was changed"));
         }
         assert!(text(kms::Error::NotEverywhere.into()).contains("the change is made"));

@@ -60,6 +60,7 @@ pub fn config() -> Config {
             connections: 128,
             timing: TimingConfig { heartbeat: second, election_min: second, election_max: second },
             snapshot: SnapshotConfig::default(),
+            storage: crate::config::StorageConfig::default(),
         },
         seal: SealConfig::File(none),
         consistency: ConsistencyConfig { lease: second, offline: second },

@@ -64,7 +64,8 @@ pub async fn wait_until_caught_up(cluster: &Cluster) {
 }
 
 impl Kms {
-    /// Creates the missing keys of the configuration file. Returns once each one exists or waits for its deletion.
+    /// Creates the missing keys of the configuration file. Returns once each one exists, waits for its deletion, or finds no
+    /// room on the disks: the node must serve the other keys then.
     pub async fn create_file_keys(&self, names: &[String], waits: &Waits) {
         for name in names.iter().filter_map(|name| KeyName::parse(name).ok()) {
             let permit = Permit::for_node(name);
@@ -76,6 +77,14 @@ impl Kms {
                             key = name.as_str(),
                             "a key of the configuration file was deleted and its deletion window is not over, so the node \
                              does not create it; to use it again: keyraft key restore NAME"
+                        );
+                        break;
+                    }
+                    Err(Error::NoRoom) => {
+                        tracing::error!(
+                            key = name.as_str(),
+                            "the disks of most nodes lack room, so the node serves without a key of the configuration file: give \
+                             them room, and restart the node or use `keyraft key create`"
                         );
                         break;
                     }

@@ -14,6 +14,8 @@ impl Kms {
                 keys: self.cluster.view().key_count(),
                 fsyncs: flushes.count,
                 fsync_ns: flushes.total_ns,
+                room: self.cluster.room(),
+                waits_for_room: self.cluster.waits_for_room(),
                 ..self.seen_on_disk.figures(&self.cluster, &self.this_node)
             },
             ..ClusterStatus::before_serving(&self.cluster, &self.this_node.name, (self.state)())

@@ -76,6 +76,9 @@ pub enum Error {
     /// No leader answered before the deadline, and the node wrote nothing.
     #[error("no leader answered in time, and nothing was written")]
     NoLeader,
+    /// The disks of most nodes lack room for the write, and the node wrote nothing.
+    #[error("the disks of most nodes lack room, and nothing was written")]
+    NoRoom,
     /// The node sent the write, but got no answer before the deadline. The write may or may not take effect.
     #[error("no answer came in time; the write may or may not take effect")]
     OutcomeUnknown,
@@ -106,6 +109,7 @@ impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::NoLeader => Self::NoLeader,
+            WriteError::NoRoom => Self::NoRoom,
             WriteError::OutcomeUnknown => Self::OutcomeUnknown,
             WriteError::NotEverywhere => Self::NotEverywhere,
         }

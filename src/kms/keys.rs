@@ -109,11 +109,27 @@ impl Kms {
         loop {
             let record = self.sealed_record(name, CreationId(random::bytes()), FIRST_VERSION, material, author)?;
             let operation = Operation::CreateKey { name: name.as_str().to_owned(), record: record.encode().into() };
-            match self.write(permission, operation, by).await? {
+            let outcome = match self.write(permission, operation, by).await {
+                Err(Error::NoRoom) => return Err(self.refusal_without_room(name, by).await),
+                written => written?,
+            };
+            match outcome {
                 Outcome::RingInactive => self.take_active_ring(by).await?,
                 Outcome::KeyWaiting => return Err(self.waiting_error(name)),
                 outcome => return result_of(outcome),
             }
+        }
+    }
+
+    /// Why the cluster does not make a key while it lacks room: the same as otherwise, if the name is taken.
+    async fn refusal_without_room(&self, name: KeyName<'_>, by: Instant) -> Error {
+        if self.linearize(by).await.is_err() {
+            return Error::NoRoom;
+        }
+        match self.cluster.view().newest_record(name) {
+            Some(record) if KeyRecord::is_waiting(&record) => self.waiting_error(name),
+            Some(_) => Error::KeyExists,
+            None => Error::NoRoom,
         }
     }
 

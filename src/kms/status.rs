@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::disk::RoomFigures;
 use crate::raft::{Cluster, FenceFigures, Standing};
 use crate::store::folder_bytes;
 
@@ -76,6 +77,10 @@ pub struct StorageFigures {
     pub snapshot_at: Option<i64>,
     /// The bytes of all files in the data folder.
     pub disk_bytes: u64,
+    /// The room on its disk.
+    pub room: RoomFigures,
+    /// Whether the log waits for room.
+    pub waits_for_room: bool,
 }
 
 /// The last figures of the disk, and the time of that look.

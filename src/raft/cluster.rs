@@ -19,6 +19,7 @@ use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
 use super::watch::waits::Waits;
+use crate::disk::{DiskRoom, RoomFigures};
 use crate::state::{EncodedCommand, RecordedOutcome, RingVersion};
 use crate::store::{FolderLock, KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
 
@@ -37,6 +38,7 @@ pub struct Cluster {
     pub(super) fence: Fence,
     pub(super) dispute: Dispute,
     pub(super) log: LogStore,
+    pub(super) room: Arc<DiskRoom>,
     pub(super) snapshots: Snapshots,
     pub(super) checkpoint: KeystoreCheckpoint,
     pub(super) cluster_file: Arc<ClusterFileKeeper>,
@@ -157,6 +159,7 @@ impl Cluster {
             self.leadership.links(),
             self.view.cluster().map(|cluster| cluster.level),
             self.holds_lease(),
+            self.room.lacks_room(),
         )
     }
 
@@ -172,6 +175,16 @@ impl Cluster {
     /// How often and how long this node has flushed its log so far.
     pub fn flush_figures(&self) -> crate::store::FlushFigures {
         self.log.flush_figures()
+    }
+
+    /// The room on the disk of this node's data folder.
+    pub fn room(&self) -> RoomFigures {
+        self.room.figures()
+    }
+
+    /// Whether the log of this node waits for room on its disk.
+    pub fn waits_for_room(&self) -> bool {
+        self.log.waits_for_room()
     }
 
     /// When the newest snapshot was made, in Unix nanoseconds. `None` without a snapshot.
@@ -260,6 +273,8 @@ impl Cluster {
 
     async fn end_consensus(&self) {
         self.tasks.lock().abort_all();
+        // Consensus may wait for a flush that waits for room.
+        self.log.give_up_held();
         drop(self.raft.shutdown().await);
         self.waits.set_peers(Vec::new());
         if let Some(stop) = self.stop_listener.lock().take() {

@@ -40,6 +40,9 @@ pub enum RaiseLevelError {
     /// No leader took the command. Nothing was written.
     #[error("no leader answered in time, so the feature level stays as it is; try again")]
     NoLeader,
+    /// The disks of most nodes lack room for the command. Nothing was written.
+    #[error("the disks of most nodes lack room, so the feature level stays as it is; give them room and try again")]
+    NoRoom,
     /// The command was sent, but its outcome did not come in time.
     #[error("the leader did not answer in time, so the feature level may rise now or stay as it is; try again")]
     OutcomeUnknown,
@@ -83,6 +86,7 @@ impl Cluster {
         let encoded = command.encode(next, RequestId(random::bytes()), self.seen_index());
         let outcome = self.write(&encoded, by).await.map_err(|error| match error {
             WriteError::NoLeader => RaiseLevelError::NoLeader,
+            WriteError::NoRoom => RaiseLevelError::NoRoom,
             WriteError::OutcomeUnknown | WriteError::NotEverywhere => RaiseLevelError::OutcomeUnknown,
         })?;
         // If another node raised it meanwhile, the outcome of this command is a refusal.

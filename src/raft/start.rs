@@ -28,6 +28,7 @@ use super::protocol::membership::decode_stored;
 use super::protocol::types::NodeId;
 use super::watch::waits::Waits;
 use crate::config::ClusterConfig;
+use crate::disk::DiskRoom;
 use crate::failpoint::{self, Failpoint};
 use crate::socket;
 use crate::state::ClusterState;
@@ -109,6 +110,7 @@ pub struct PeerListener {
     pub(super) waits: Waits,
     pub(super) stop: oneshot::Sender<()>,
     pub(super) lock: FolderLock,
+    pub(super) room: Arc<DiskRoom>,
     pub(super) owner: Owner,
     /// What the keystore or a snapshot says about the cluster. Read when `cluster.id` does not say it.
     pub(super) stored: Option<ClusterFacts>,
@@ -151,8 +153,13 @@ impl PeerListener {
         waits: Waits,
     ) -> Result<Self, StartError> {
         let new_owner = Owner { store_id: new_store_id, node_id: id_of(&config.peers, &config.name) };
-        let folder = on_disk(config, move |dir| DataFolder::open(dir, new_owner)).await?;
-        let DataFolder { lock, file, owner, stored } = folder;
+        let storage = config.storage;
+        let opened = on_disk(config, move |dir| {
+            let folder = DataFolder::open(dir, new_owner)?;
+            Ok((folder, DiskRoom::open(dir, storage)?))
+        });
+        let (DataFolder { lock, file, owner, stored }, room) = opened.await?;
+        let room = Arc::new(room);
         let addresses = config.peers.iter().map(|peer| (peer.name.clone(), peer.peer_address.clone()));
         let links = Arc::new(Links::new(owner, &config.name, Arc::clone(&tls), addresses.collect(), seal.clone()));
         if let Some(facts) = file.facts().or(stored.as_ref()) {
@@ -179,7 +186,7 @@ impl PeerListener {
             drop(stopped.await);
         }));
         let (config, looked) = (config.clone(), stored.is_some());
-        Ok(Self { config, links, local, running, failure, waits, stop, lock, owner, stored, looked })
+        Ok(Self { config, links, local, running, failure, waits, stop, lock, room, owner, stored, looked })
     }
 
     /// Whether this node has never belonged to a cluster.

@@ -58,6 +58,8 @@ pub struct RaftMemberStatus {
     pub lag: Option<u64>,
     /// How long ago it last answered the leader. Only the leader knows, except about itself.
     pub heard: Option<Duration>,
+    /// Whether its disk lacks room, as far as this node knows. Only the leader knows it of others.
+    pub lacks_room: bool,
     /// Why it does not work with this node, if so.
     pub away: Option<Away>,
 }
@@ -71,6 +73,7 @@ impl RaftStatus {
         links: &Links,
         level: Option<u32>,
         has_lease: bool,
+        lacks_room: bool,
     ) -> Self {
         let leader = metrics.current_leader.filter(|_| has_lease);
         let last = metrics.last_log_index.unwrap_or(0);
@@ -86,7 +89,7 @@ impl RaftStatus {
             digest: progress.digest.to_string(),
             malformed: progress.malformed,
             in_doubt: links.contacts().in_doubt().contains(&metrics.id),
-            members: members(metrics, leader, last, links),
+            members: members(metrics, leader, last, links, lacks_room),
         }
     }
 }
@@ -96,7 +99,10 @@ fn members(
     leader: Option<NodeId>,
     last: u64,
     links: &Links,
+    lacks_room: bool,
 ) -> Vec<RaftMemberStatus> {
+    let rooms = links.contacts().rooms();
+    let lacks = |id| if id == metrics.id { lacks_room } else { metrics.replication.is_some() && rooms.lacks(id) };
     let away = links.contacts().away();
     let version = |id, member: &Member| {
         if id == metrics.id { Some(NodeVersion::own()) } else { links.versions().of(member.key) }
@@ -121,6 +127,7 @@ fn members(
         peer_address: member.peer_address.clone(),
         lag: if leader == Some(*id) { lag(*id).map(|_| 0) } else { lag(*id) },
         heard: heard(*id).filter(|_| *id != metrics.id),
+        lacks_room: lacks(*id),
         away: away.get(id).cloned(),
     });
     members.collect()

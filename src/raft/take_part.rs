@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use openraft::SnapshotPolicy;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::adapter::log_storage::LogStorage;
@@ -19,6 +20,7 @@ use super::doubt::log_doubt::LogDoubt;
 use super::failure::Failure;
 use super::forwarding::hand_over::HandOver;
 use super::forwarding::leader::Leadership;
+use super::forwarding::room_gate::RoomGate;
 use super::forwarding::writes::WriteQueue;
 use super::integrity::digest_check::DigestCheck;
 use super::joining::first_command::FirstCommand;
@@ -29,15 +31,18 @@ use super::leases::fence::Fence;
 use super::leases::grants::LeaseGrants;
 use super::leases::held::HeldLease;
 use super::leases::reads::Reads;
+use super::peer_port::room::AppendRoom;
 use super::peer_port::service::Running;
 use super::protocol::membership::decode_stored;
 use super::start::{PeerListener, PreparedNode, StartError};
 use super::tasks;
 use super::ticks;
-use super::watch::probe;
+use super::watch::full_disk::FullDisk;
+use super::watch::probe::{self, WatchedDisk};
 use super::watch::stalled_disk::StalledDisk;
 use crate::config::{ClusterConfig, ConsistencyConfig};
-use crate::store::{Keystore, KeystoreCheckpoint, LogId, LogStore, Snapshots, View};
+use crate::disk::DiskRoom;
+use crate::store::{Keystore, KeystoreCheckpoint, LogId, LogStore, Progress, Snapshots, View};
 
 /// For how many of the longest election timeouts a leader without a quorum is quiet, and then sends heartbeats again.
 const QUIET_ELECTIONS: u32 = 4;
@@ -61,8 +66,12 @@ impl PreparedNode {
         let grants = Arc::new(LeaseGrants::new(Arc::clone(&leadership), progress.clone(), consistency.lease));
         let reads = Reads::start(Arc::clone(&leadership), Arc::clone(&grants), Arc::clone(&digests));
         let lease = HeldLease::new(consistency, reads.clone(), progress.clone());
+        let room = Arc::clone(&listener.room);
+        let gate = Arc::new(RoomGate::new(Arc::clone(&leadership), Arc::clone(&room), config.timing.heartbeat));
         let answering = Running {
             raft: raft.clone(),
+            gate: Arc::clone(&gate),
+            append_room: AppendRoom { raft: raft.clone(), room: Arc::clone(&room), log: log.clone() },
             grants: Arc::clone(&grants),
             lease: Arc::clone(&lease),
             digests: Arc::clone(&digests),
@@ -74,14 +83,9 @@ impl PreparedNode {
         // From now on the peer service answers all calls. A listener takes part once, so the cell is empty.
         drop(listener.running.set(answering));
         let cluster_file = keeper(&listener, &cluster, &log, &view, &raft);
-        let writes = WriteQueue::start(Arc::clone(&leadership), Arc::clone(&view), pending);
+        let writes = WriteQueue::start(Arc::clone(&leadership), Arc::clone(&gate), Arc::clone(&view), pending);
         let mut spawned = JoinSet::new();
-        if let Some(founder) = &cluster.founder {
-            let (leadership, writes, view) = (Arc::clone(&leadership), writes.clone(), Arc::clone(&view));
-            let command = founder.document.first_command.clone();
-            let (progress, failure) = (progress.clone(), failure.clone());
-            spawned.spawn(FirstCommand { command, leadership, writes, view, progress, failure }.propose());
-        }
+        begin_cluster(&mut spawned, &cluster, &leadership, &writes, &view, &progress, &failure);
         let check = digest_check(digests, &leadership, &checkpoint, &failure);
         spawned.spawn(check.run(unconfirmed));
         spawned.spawn(ticks::run(raft.clone(), Arc::clone(&links), Arc::clone(&lease), config.timing));
@@ -92,7 +96,7 @@ impl PreparedNode {
         spawned.spawn(Arc::clone(&cluster_file).follow(progress.clone()));
         spawned.spawn(Arc::clone(&lease).keep(Arc::clone(&leadership)));
         spawned.spawn(probe::ask_peers(Arc::clone(&leadership)));
-        let disk = StalledDisk::new(log.clone(), HandOver::new(Arc::clone(&leadership), config.timing.heartbeat));
+        let disk = watched_disk(&log, &room, gate, &leadership, config);
         spawned.spawn(probe::look(Arc::clone(&leadership), Arc::clone(&lease), disk, listener.waits.clone()));
         Ok(Cluster {
             raft,
@@ -105,6 +109,7 @@ impl PreparedNode {
             lease,
             dispute,
             log,
+            room,
             snapshots,
             checkpoint,
             cluster_file,
@@ -120,6 +125,7 @@ impl PreparedNode {
     async fn consensus(self, pending: Pending, dispute: Dispute) -> Result<(Started, Raft), StartError> {
         let Self { listener, cluster, log, snapshots, keystore } = self;
         show_members(&listener, &keystore);
+        log.keep_room(Arc::clone(&listener.room));
         let in_doubt = log.record().doubt().is_some();
         // The log may have had entries. The node gets its first one from a leader.
         if let Some(founder) = cluster.founder.as_ref().filter(|_| !in_doubt) {
@@ -190,6 +196,37 @@ fn digest_check(
 fn catch_up(doubt: Arc<LogDoubt>, leadership: &Leadership, failure: &Failure) -> CatchUp {
     let (raft, links) = (leadership.raft().clone(), Arc::clone(leadership.links()));
     CatchUp { doubt, raft, links, failure: failure.clone() }
+}
+
+fn watched_disk(
+    log: &LogStore,
+    room: &Arc<DiskRoom>,
+    gate: Arc<RoomGate>,
+    leadership: &Arc<Leadership>,
+    config: &ClusterConfig,
+) -> WatchedDisk {
+    let hand_over = Arc::new(HandOver::new(Arc::clone(leadership), config.timing.heartbeat));
+    WatchedDisk {
+        stalled: StalledDisk::new(log.clone(), Arc::clone(&hand_over)),
+        full: FullDisk { log: log.clone(), room: Arc::clone(room), gate, hand_over },
+    }
+}
+
+/// A founder proposes the first command until the cluster has begun.
+fn begin_cluster(
+    spawned: &mut JoinSet<()>,
+    cluster: &KnownCluster,
+    leadership: &Arc<Leadership>,
+    writes: &WriteQueue,
+    view: &Arc<View>,
+    progress: &watch::Receiver<Progress>,
+    failure: &Failure,
+) {
+    let Some(founder) = &cluster.founder else { return };
+    let (leadership, writes, view) = (Arc::clone(leadership), writes.clone(), Arc::clone(view));
+    let command = founder.document.first_command.clone();
+    let (progress, failure) = (progress.clone(), failure.clone());
+    spawned.spawn(FirstCommand { command, leadership, writes, view, progress, failure }.propose());
 }
 
 /// Starts the tasks that build snapshots and make the keystore durable.

@@ -90,6 +90,14 @@ pub fn raises_level(command: &EncodedCommand) -> bool {
     operation == Operation::RaiseLevel { to: command.level() } && actor == Actor::Node && action.is_none()
 }
 
+/// Whether what a command changes takes room on the disk for good, as far as this version can read the command. A cluster
+/// without room refuses such commands, and takes those that take something away.
+pub fn needs_room(command: &EncodedCommand) -> bool {
+    let decoded = Level::of(command.level()).map(|level| decode(level, command.body()));
+    let Some(Ok(Some(Command { operation, .. }))) = decoded else { return true };
+    operation.needs_room()
+}
+
 fn decide_at_level_1(command: &Command, cluster: &ClusterState, current: Current<'_>) -> Decision {
     check_permission(command, current.rules)?;
     match &command.operation {

@@ -116,6 +116,7 @@ pub(super) fn with_action_number(command: &Command, action: u32) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::policy::{Identity, KeyAction};
+    use crate::state::needs_room;
     use crate::state::operation::every_operation;
 
     fn command(operation: Operation) -> Command {
@@ -137,6 +138,28 @@ mod tests {
             assert_eq!((encoded.level(), encoded.request_id(), encoded.seen_index()), (1, RequestId([1; 16]), 42));
             assert_eq!(Command::decode(encoded.body()).unwrap(), command);
         }
+    }
+
+    #[test]
+    fn a_cluster_without_room_takes_what_removes_or_withdraws_something() {
+        const TAKEN: [&str; 8] = [
+            "Init",
+            "SetVersion",
+            "DeleteKey",
+            "PurgeKey",
+            "Access(DeletePolicy",
+            "Access(DeleteIdentity",
+            "Ring(DropVersion",
+            "Ring(RemoveSeal",
+        ];
+        let needs = |operation| needs_room(&command(operation).encode(1, RequestId([1; 16]), 42));
+        for operation in every_operation() {
+            let text = format!("{operation:?}");
+            assert_eq!(needs(operation), !TAKEN.iter().any(|name| text.starts_with(name)), "{text}");
+        }
+        let key = crate::state::KeySeen { name: "a".to_owned(), creation_id: crate::state::CreationId([3; 16]) };
+        assert!(needs(Operation::SetVersion { key, version: 2, disabled: false }), "it enables the version");
+        assert!(needs_room(&EncodedCommand::new(1, RequestId([1; 16]), 42, b"\xff")), "nobody knows what it does");
     }
 
     /// An absent field must not give more than one that is set: not the standing of a node or of an admin, and not the

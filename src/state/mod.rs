@@ -26,7 +26,7 @@ mod stored;
 mod wire;
 
 pub use access_change::{AccessChange, Replaces};
-pub use apply::{apply, raises_level};
+pub use apply::{apply, needs_room, raises_level};
 pub use change::{Change, Current};
 pub use cluster::{ClusterId, ClusterSecrets, ClusterState, IncarnationId};
 pub use command::Command;

@@ -111,6 +111,33 @@ impl Operation {
         }
     }
 
+    /// Whether a cluster without room refuses it. Such a cluster takes what removes or withdraws something, and it can begin.
+    pub(super) fn needs_room(&self) -> bool {
+        match self {
+            Self::Init(_) | Self::DeleteKey { .. } | Self::PurgeKey(_) => false,
+            Self::SetVersion { disabled, .. } => !disabled,
+            Self::Access(change) => match change {
+                AccessChange::DeletePolicy { .. } | AccessChange::DeleteIdentity { .. } => false,
+                AccessChange::PutPolicy { .. }
+                | AccessChange::AssignPolicy { .. }
+                | AccessChange::CreateIdentity { .. } => true,
+            },
+            Self::Ring(change) => match change {
+                RingChange::DropVersion { .. } | RingChange::RemoveSeal { .. } => false,
+                RingChange::AddVersion(_)
+                | RingChange::ActivateVersion { .. }
+                | RingChange::AddSeal { .. }
+                | RingChange::NoteOpened(_) => true,
+            },
+            Self::CreateKey { .. }
+            | Self::RotateKey { .. }
+            | Self::RestoreKey(_)
+            | Self::RecordUse(_)
+            | Self::AdvanceTime { .. }
+            | Self::RaiseLevel { .. } => true,
+        }
+    }
+
     pub(super) fn to_wire(&self) -> Wire {
         match self {
             Self::Init(init) => Wire::Init(init.to_wire()),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use parking_lot::{Condvar, MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, RwLock};
@@ -12,6 +12,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog, Types};
 
 use super::chain::Chain;
+use super::log_room::LogRoom;
 use super::log_types::{LogId, Payload, Vote};
 use super::node_record::NodeRecord;
 use crate::clock;
@@ -56,6 +57,8 @@ pub(super) struct SharedLog {
     pub(super) written: AtomicU64,
     /// At least this level is noted for the log; 0 before this is known.
     pub(super) level: AtomicU32,
+    /// Set once the node knows how much room its disk must have.
+    pub(super) room: OnceLock<LogRoom>,
 }
 
 /// Writers that wait for the next flush. At most one flush is in flight. Writes that arrive meanwhile share the next
@@ -64,6 +67,8 @@ pub(super) struct SharedLog {
 pub(super) struct FlushQueue {
     pub(super) waiting: Vec<OnDurable>,
     pub(super) under_way: Option<FlushUnderWay>,
+    /// Whether the flush under way waits for room on the disk.
+    pub(super) held: bool,
     pub(super) closed: bool,
 }
 
@@ -93,6 +98,7 @@ impl SharedLog {
             flushes: AtomicU64::new(0),
             flush_ns: AtomicU64::new(0),
             level: AtomicU32::new(0),
+            room: OnceLock::new(),
         }
     }
 
@@ -157,8 +163,9 @@ impl SharedLog {
 
     /// Closes the log once no flush is in flight. Later reads and writes fail.
     pub(super) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.give_up_held();
         let mut queue = self.queue.lock();
-        queue.closed = true;
         while queue.under_way.is_some() {
             self.idle.wait(&mut queue);
         }
@@ -171,7 +178,55 @@ impl SharedLog {
         self.queue.lock().under_way
     }
 
+    /// Begins the flush that waits for room on the disk, if there is one and the disk has room now.
+    ///
+    /// # Errors
+    /// The log is closed, or its disk failed.
+    pub(super) fn flush_held(self: &Arc<Self>) -> io::Result<()> {
+        if !self.is_held() {
+            return Ok(());
+        }
+        let mut log = self.write()?;
+        let (waiting, flush) = {
+            let mut queue = self.queue.lock();
+            if !std::mem::take(&mut queue.held) {
+                return Ok(());
+            }
+            let begun = queue.under_way.map(|flush| flush.begun);
+            let flush = queue.begin(&log);
+            // It has taken since then.
+            let flush = FlushUnderWay { begun: begun.unwrap_or(flush.begun), ..flush };
+            queue.under_way = Some(flush);
+            (std::mem::take(&mut queue.waiting), flush)
+        };
+        self.flush(&mut log, waiting, flush)
+    }
+
+    /// Whether a flush waits for room on the disk.
+    pub(super) fn is_held(&self) -> bool {
+        self.queue.lock().held
+    }
+
+    /// Closes the log if a flush waits for room on the disk. Those who wait for that flush learn that it failed.
+    pub(super) fn give_up_held(&self) {
+        let mut queue = self.queue.lock();
+        if !std::mem::take(&mut queue.held) {
+            return;
+        }
+        (queue.closed, queue.under_way) = (true, None);
+        let waiting = std::mem::take(&mut queue.waiting);
+        self.idle.notify_all();
+        drop(queue);
+        report(waiting, &Err(closed()));
+    }
+
     fn flush(self: &Arc<Self>, log: &mut ChainedLog, waiting: Vec<OnDurable>, flush: FlushUnderWay) -> io::Result<()> {
+        if self.room.get().is_some_and(|room| !room.has_enough(&log.entries)) {
+            let refused = self.queue.lock().hold(waiting);
+            self.idle.notify_all();
+            report(refused, &Err(closed()));
+            return Ok(());
+        }
         let callback = FlushCallback { log: Arc::downgrade(self), waiting: Some(waiting), flush };
         log.entries.flush(true, Some(callback))
     }
@@ -217,6 +272,18 @@ impl FlushQueue {
         let flush = FlushUnderWay { begun: Instant::now(), last: log.chain.last() };
         self.under_way = Some(flush);
         flush
+    }
+
+    /// Has the flush wait for room on the disk. Returns those who wait for it in vain, because the log is closed.
+    fn hold(&mut self, waiting: Vec<OnDurable>) -> Vec<OnDurable> {
+        if self.closed {
+            self.under_way = None;
+            return waiting;
+        }
+        let later = std::mem::replace(&mut self.waiting, waiting);
+        self.waiting.extend(later);
+        self.held = true;
+        Vec::new()
     }
 }
 

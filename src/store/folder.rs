@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use super::closing::Closing;
 use super::damage::Damage;
-use super::disk_space::disk_space;
 use super::entries::APPLIED;
 use super::file_error::at;
 use super::files::{check_folder, make_private_folder, open_file, read_file, remove_if_there, replace_file};
 use super::level::WrittenLevel;
 use super::level_note;
 use super::read_error::{ReadError, sled_failure};
+use crate::disk::disk_space;
 
 /// Sled would put a value over a quarter of this size into a file that it never syncs. No entry is nearly that large.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;

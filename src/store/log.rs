@@ -17,8 +17,10 @@ use super::level::WrittenLevel;
 use super::level_note;
 use super::log_open::{LOG, LogParts};
 use super::log_open_error::LogOpenError;
+use super::log_room::LogRoom;
 use super::log_types::{LogId, PAYLOAD_FRAME_BYTES, Payload, Vote};
 use super::node_record::NodeRecord;
+use crate::disk::DiskRoom;
 
 /// What a record takes besides the entry's bytes: type, position, the frame of the payload, and checksum.
 const RECORD_BYTES: u64 = 36 + PAYLOAD_FRAME_BYTES as u64;
@@ -120,9 +122,12 @@ impl LogStore {
         let mut log = self.log.write()?;
         let ChainedLog { entries: raft_log, chain } = &mut *log;
         let before = chain.last();
-        let mut written = 0;
+        let entries: Vec<_> = entries.into_iter().collect();
+        let bytes = entries.iter().map(|(_, payload)| RECORD_BYTES + payload.len() as u64).sum();
+        if let Some(room) = self.log.room.get() {
+            room.prepare(raft_log, bytes);
+        }
         let tagged = entries.into_iter().map(|(id, payload)| {
-            written += RECORD_BYTES + payload.len() as u64;
             let tag = chain.append(id, &payload);
             (id, Payload::appended(payload, tag))
         });
@@ -131,7 +136,7 @@ impl LogStore {
             chain.truncate_after(before);
             return Err(error);
         }
-        self.log.written.fetch_add(written, Ordering::Relaxed);
+        self.log.written.fetch_add(bytes, Ordering::Relaxed);
         self.log.when_durable(&mut log, on_durable)
     }
 
@@ -251,6 +256,34 @@ impl LogStore {
     /// The flush that has yet to end, if there is one.
     pub fn flush_under_way(&self) -> Option<FlushUnderWay> {
         self.log.flush_under_way()
+    }
+
+    /// Keeps room on this disk from now on for what the log is about to write. While the disk has none, and its reserve is
+    /// used up, flushes wait.
+    pub fn keep_room(&self, disk: Arc<DiskRoom>) {
+        self.log.room.get_or_init(|| LogRoom::new(disk));
+    }
+
+    /// Whether a flush waits for room on the disk.
+    pub fn waits_for_room(&self) -> bool {
+        self.log.is_held()
+    }
+
+    /// Begins the flush that waits for room on the disk, if the disk has room now. Otherwise allocates room for what may come
+    /// soon. The caller may block.
+    ///
+    /// # Errors
+    /// The log is closed, or its disk failed.
+    pub fn use_room(&self) -> io::Result<()> {
+        if let Some(room) = self.log.room.get() {
+            room.fill(&self.log.read()?.entries);
+        }
+        self.log.flush_held()
+    }
+
+    /// Closes the log if a flush waits for room on the disk, so that nobody waits for that flush any more.
+    pub fn give_up_held(&self) {
+        self.log.give_up_held();
     }
 
     /// What flushes have cost so far.

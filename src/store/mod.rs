@@ -8,7 +8,6 @@ mod cluster_id;
 mod damage;
 mod data_folder;
 mod digest_ring;
-mod disk_space;
 mod doubt;
 mod entries;
 mod file_error;
@@ -26,6 +25,7 @@ mod log;
 mod log_files;
 mod log_open;
 mod log_open_error;
+mod log_room;
 mod log_salvage;
 mod log_tail;
 mod log_types;
@@ -60,7 +60,6 @@ pub use cluster_id::{CLUSTER_FILE, ClusterFacts, ClusterFile, ClusterFileError, 
 pub use damage::Damage;
 pub use data_folder::{DataFolder, FolderLock};
 pub use digest_ring::{DigestRing, StateDigest};
-pub use disk_space::{DiskSpace, disk_space};
 pub use doubt::{Doubt, OnLoss};
 pub use file_error::may_pass;
 pub use files::{

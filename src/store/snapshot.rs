@@ -20,7 +20,6 @@ use std::sync::atomic::{self, AtomicU64};
 use sha2::{Digest as _, Sha256};
 
 use super::damage::{Damage, disagreement};
-use super::disk_space::{DiskSpace, disk_space};
 use super::file_error::at;
 use super::files::{make_private_file, make_private_folder, open_file, remove_if_there, rename_durably};
 use super::read_error::ReadError;
@@ -28,6 +27,7 @@ use super::snapshot_header::CHECKSUM_BYTES;
 use super::snapshot_reader::{Hashing, MAX_PART_BYTES, SentSnapshot, SnapshotReader, TAG_BYTES, check_written, tag};
 use super::tags::StoreTags;
 use super::{LogId, SnapshotHeader};
+use crate::disk::{DiskSpace, disk_space};
 use crate::state::ClusterId;
 
 /// How many snapshots the node keeps: the newest, and the one before in case the newest is damaged.

@@ -42,6 +42,16 @@ pub struct ClusterFigures {
     pub snapshot_at: Option<i64>,
     /// Bytes that the data folder takes on disk.
     pub disk_bytes: u64,
+    /// Bytes that the disk has left.
+    pub free_bytes: u64,
+    /// With fewer bytes left than this, the node lacks room.
+    pub low_bytes: u64,
+    /// Bytes that the reserve keeps.
+    pub reserve_bytes: u64,
+    /// Whether the node lacks room.
+    pub lacks_room: bool,
+    /// Whether the log waits for room.
+    pub waits_for_room: bool,
     /// How often this node waited until all members held to a revocation.
     pub fence_waits: u64,
     /// Time that it waited, in nanoseconds.
@@ -172,7 +182,21 @@ impl ClusterFamilies {
                 age,
             )?;
         }
-        gauge(out, "keyraft_disk_used_bytes", "Bytes that the data folder takes on disk.", f.disk_bytes)
+        gauge(out, "keyraft_disk_used_bytes", "Bytes that the data folder takes on disk.", f.disk_bytes)?;
+        self.room(out)
+    }
+
+    fn room(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let f = &self.figures;
+        gauge(out, "keyraft_disk_free_bytes", "Bytes that the disk of the data folder has left.", f.free_bytes)?;
+        let help = "With fewer bytes left than this, the node lacks room (storage.low).";
+        gauge(out, "keyraft_disk_low_bytes", help, f.low_bytes)?;
+        let help = "Bytes that the reserve keeps for what the node must write to a full disk.";
+        gauge(out, "keyraft_disk_reserve_bytes", help, f.reserve_bytes)?;
+        let help = "1 if the disk of this node lacks room, else 0.";
+        gauge(out, "keyraft_disk_lacks_room", help, u64::from(f.lacks_room))?;
+        let help = "1 if the log of this node waits until its disk has room, else 0.";
+        gauge(out, "keyraft_log_waits_for_room", help, u64::from(f.waits_for_room))
     }
 }
 
@@ -216,6 +240,11 @@ mod tests {
             fsync_ns: 1_500_000_000,
             snapshot_at: Some(7_500_000_000),
             disk_bytes: 1_024,
+            free_bytes: 2_048,
+            low_bytes: 4_096,
+            reserve_bytes: 512,
+            lacks_room: true,
+            waits_for_room: false,
             fence_waits: 9,
             fence_ns: 2_500_000_000,
             members_waited_out: 1,
@@ -247,6 +276,11 @@ mod tests {
             ("keyraft_log_fsync_seconds_total", 1.5),
             ("keyraft_snapshot_age_seconds", 2.5),
             ("keyraft_disk_used_bytes", 1_024.0),
+            ("keyraft_disk_free_bytes", 2_048.0),
+            ("keyraft_disk_low_bytes", 4_096.0),
+            ("keyraft_disk_reserve_bytes", 512.0),
+            ("keyraft_disk_lacks_room", 1.0),
+            ("keyraft_log_waits_for_room", 0.0),
         ];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)).into());
     }

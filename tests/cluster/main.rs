@@ -11,6 +11,7 @@ mod differing;
 mod drain;
 mod failover;
 mod file_keys;
+mod full_disk;
 mod hostile;
 mod in_doubt;
 mod nothing_lost;

@@ -107,6 +107,7 @@ fn missing_settings_have_their_defaults() {
                 election_max: Duration::from_millis(160),
             },
             snapshot: keyraft::config::SnapshotConfig::default(),
+            storage: keyraft::config::StorageConfig::default(),
         },
         seal: SealConfig::File("root.key".into()),
         consistency: ConsistencyConfig { lease: Duration::from_secs(2), offline: Duration::from_secs(3600) },

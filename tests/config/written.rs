@@ -208,6 +208,10 @@ impl Draw {
                 checkpoint_every: Duration::from_millis(self.0.random_range(100..=3_600_000)),
                 transfer_timeout: Duration::from_millis(self.0.random_range(1_000..=86_400_000)),
             },
+            storage: keyraft::config::StorageConfig {
+                low: self.maybe(|draw| draw.0.random_range(4 << 20..=1 << 50)),
+                reserve: self.maybe(|draw| draw.0.random_range(0..=1 << 20)),
+            },
         }
     }
 

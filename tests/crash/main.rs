@@ -4,6 +4,7 @@ mod connections;
 mod copied_machine;
 mod crash_loop;
 mod disk;
+mod full_disk;
 mod incident;
 mod loss;
 mod paused;

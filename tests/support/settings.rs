@@ -97,6 +97,8 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
         connections: 128,
         timing: timing(),
         snapshot: keyraft::config::SnapshotConfig::default(),
+        // Tests must not depend on how full the disk is, and need no large file in each data folder.
+        storage: keyraft::config::StorageConfig { low: Some(1 << 20), reserve: None },
     }
 }
 

@@ -40,6 +40,7 @@ async fn ask(connect: &Connect, leader: &MemberStatus) -> Result<ClusterStatus, 
 fn merged(mut status: ClusterStatus, leaders: &ClusterStatus) -> ClusterStatus {
     for member in &mut status.members {
         if let Some(reported) = leaders.members.iter().find(|reported| reported.id == member.id) {
+            member.lacks_room |= reported.lacks_room;
             member.lag = reported.lag.or(member.lag);
             // The leader itself has answered just now.
             member.heard_ms = if leaders.leader == Some(member.id) { Some(0) } else { reported.heard_ms };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::layout::Layout;
 use crate::config::{
     Borrowed, CacheConfig, ClusterConfig, Config, ConsistencyConfig, LimitsConfig, LogConfig, LogFormat, PeerConfig,
-    SealConfig, SnapshotConfig, TimingConfig, TlsConfig,
+    SealConfig, SnapshotConfig, StorageConfig, TimingConfig, TlsConfig,
 };
 use crate::policy::Identity;
 
@@ -76,6 +76,7 @@ fn cluster(layout: &Layout, number: u16) -> ClusterConfig {
             election_max: Duration::from_millis(160),
         },
         snapshot: SnapshotConfig::default(),
+        storage: StorageConfig::default(),
     }
 }
 

@@ -54,6 +54,7 @@ pub enum AnswerSchema {
 }
 
 const NO_LEADER: Example = || ApiError::Kms(Error::NoLeader);
+const NO_ROOM: Example = || ApiError::Kms(Error::NoRoom);
 const OUTCOME_UNKNOWN: Example = || ApiError::Kms(Error::OutcomeUnknown);
 const NOT_EVERYWHERE: Example = || ApiError::Kms(Error::NotEverywhere);
 const NO_KEY: Example = || ApiError::Kms(Error::KeyNotFound);
@@ -177,7 +178,7 @@ const fn version_or_deleted_key(action: KeyAction) -> Description {
         KeyAction::Versions => get("Lists the versions of a key.", AnswerSchema::Json("KeyVersions"), ORIGIN),
         KeyAction::Disable => put("Disables a version of a key.", VERSION, AnswerSchema::Empty, DISABLE),
         KeyAction::Enable => put("Enables a disabled version of a key.", VERSION, AnswerSchema::Empty, ENABLE),
-        KeyAction::Restore => put("Restores a deleted key.", RequestSchema::None, AnswerSchema::Empty, WAITING),
+        KeyAction::Restore => put("Restores a deleted key.", RequestSchema::None, AnswerSchema::Empty, RESTORE),
         _ => get("Removes a deleted key for good.", AnswerSchema::Empty, WAITING),
     }
 }
@@ -188,7 +189,7 @@ const KEY_EXISTS: Example = || ApiError::Kms(Error::KeyExists);
 
 const KEY_WAITS: Example = || ApiError::Kms(Error::KeyWaiting { until: EXAMPLE_DATE });
 
-const CREATE: &[Example] = &[KEY_EXISTS, KEY_WAITS, NO_LEADER, OUTCOME_UNKNOWN];
+const CREATE: &[Example] = &[KEY_EXISTS, KEY_WAITS, NO_LEADER, NO_ROOM, OUTCOME_UNKNOWN];
 
 const IMPORT: &[Example] = &[
     || ApiError::ImportBody,
@@ -197,6 +198,7 @@ const IMPORT: &[Example] = &[
     || ApiError::KeySize(Cipher::Aes256),
     KEY_WAITS,
     NO_LEADER,
+    NO_ROOM,
     OUTCOME_UNKNOWN,
 ];
 
@@ -209,12 +211,15 @@ const DECRYPT: &[Example] = &[BAD_BODY, NOT_AUTHENTIC, NO_KEY, NO_VERSION, DISAB
 const HMAC: &[Example] =
     &[BAD_BODY, NO_KEY, NO_VERSION, DISABLED, || ApiError::Kms(Error::NoHmac), UNOPENABLE, NO_LEADER];
 
-const ROTATE: &[Example] = &[|| ApiError::Kms(Error::TooManyVersions), NO_KEY, UNOPENABLE, NO_LEADER, OUTCOME_UNKNOWN];
+const ROTATE: &[Example] =
+    &[|| ApiError::Kms(Error::TooManyVersions), NO_KEY, UNOPENABLE, NO_LEADER, NO_ROOM, OUTCOME_UNKNOWN];
 
 const DISABLE: &[Example] =
     &[BAD_BODY, || ApiError::Kms(Error::VersionNewest), NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
-const ENABLE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, OUTCOME_UNKNOWN];
+const ENABLE: &[Example] = &[BAD_BODY, NO_KEY, NO_VERSION, NO_LEADER, NO_ROOM, OUTCOME_UNKNOWN];
+
+const RESTORE: &[Example] = &[|| ApiError::Kms(Error::NothingWaiting), NO_LEADER, NO_ROOM, OUTCOME_UNKNOWN];
 
 const WAITING: &[Example] = &[|| ApiError::Kms(Error::NothingWaiting), NO_LEADER, OUTCOME_UNKNOWN];
 
@@ -252,12 +257,19 @@ const POLICY_READ: &[Example] = &[NO_POLICY, NO_LEADER];
 const BAD_PATTERN: Example =
     || ApiError::Pattern(PatternError { pattern: "/v1/*/create".into(), why: Unmatchable::StarInside });
 
-const POLICY_CREATE: &[Example] =
-    &[BAD_BODY, BAD_PATTERN, || ApiError::Kms(Error::PolicyExists), NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+const POLICY_CREATE: &[Example] = &[
+    BAD_BODY,
+    BAD_PATTERN,
+    || ApiError::Kms(Error::PolicyExists),
+    NO_LEADER,
+    NO_ROOM,
+    OUTCOME_UNKNOWN,
+    NOT_EVERYWHERE,
+];
 
 const CHANGED: Example = || ApiError::Kms(Error::PolicyChanged);
 
-const POLICY_WRITE: &[Example] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
+const POLICY_WRITE: &[Example] = &[BAD_BODY, BAD_PATTERN, CHANGED, NO_LEADER, NO_ROOM, OUTCOME_UNKNOWN, NOT_EVERYWHERE];
 
 const NOT_AN_IDENTITY: Example = || ApiError::Identity(IdentityError);
 
@@ -268,6 +280,7 @@ const POLICY_ASSIGN: &[Example] = &[
     NO_POLICY,
     NO_IDENTITY,
     NO_LEADER,
+    NO_ROOM,
     OUTCOME_UNKNOWN,
     NOT_EVERYWHERE,
 ];
@@ -307,6 +320,7 @@ const IDENTITY_CREATE: &[Example] = &[
     || ApiError::Kms(Error::IdentityExists),
     NO_POLICY,
     NO_LEADER,
+    NO_ROOM,
     OUTCOME_UNKNOWN,
     NOT_EVERYWHERE,
 ];

@@ -49,6 +49,9 @@ fn member(member: &RaftMemberStatus) -> Value {
         shown["version"] = json!(version.release);
         shown["levels"] = levels_json(version.levels);
     }
+    if member.lacks_room {
+        shown["lacks_room"] = json!(true);
+    }
     if let Some(away) = &member.away {
         let for_ms = u64::try_from(away.since.as_millis()).unwrap_or(u64::MAX);
         shown["problem"] = json!({ "reason": away.trouble.to_string(), "for_ms": for_ms });
@@ -83,6 +86,11 @@ pub fn figures(status: &ClusterStatus) -> ClusterFigures {
         fsync_ns: storage.fsync_ns,
         snapshot_at: storage.snapshot_at,
         disk_bytes: storage.disk_bytes,
+        free_bytes: storage.room.free,
+        low_bytes: storage.room.low,
+        reserve_bytes: storage.room.reserve,
+        lacks_room: storage.room.lacks,
+        waits_for_room: storage.waits_for_room,
         fence_waits: status.fences.waits,
         fence_ns: status.fences.waited_ns,
         members_waited_out: status.fences.waited_out,
@@ -115,6 +123,7 @@ mod tests {
             peer_address: format!("127.0.0.1:747{id}"),
             lag,
             heard: lag.map(Duration::from_secs),
+            lacks_room: id == 3,
             away: None,
         };
         let raft = RaftStatus {
@@ -154,6 +163,8 @@ mod tests {
         assert_eq!(shown["members"][2]["lag"], Value::Null);
         assert_eq!(shown["members"][1]["heard_ms"], 5_000);
         assert!(shown["members"][2].get("heard_ms").is_none());
+        assert_eq!(shown["members"][2]["lacks_room"], true);
+        assert!(shown["members"][1].get("lacks_room").is_none());
     }
 
     #[test]

@@ -27,7 +27,7 @@ struct OpenStream {
 }
 
 impl HeartbeatStream {
-    /// Sends a heartbeat, and waits for the answer to it. The caller may give up at any time, and the stream stays open.
+    /// Sends a heartbeat, and waits for the answer to it, and for whether the peer lacks room. The caller may give up at any time, and the stream stays open.
     ///
     /// # Errors
     /// The stream could not be opened, or it ended.
@@ -35,7 +35,7 @@ impl HeartbeatStream {
         &mut self,
         client: NodeClient,
         request: &AppendEntriesRequest<TypeConfig>,
-    ) -> Result<wire::AppendReply, Status> {
+    ) -> Result<(wire::AppendReply, bool), Status> {
         self.number += 1;
         let request = rpc::heartbeat_request(self.number, request);
         let answered = match &mut self.open {
@@ -53,13 +53,14 @@ impl HeartbeatStream {
 }
 
 impl OpenStream {
-    async fn send(&mut self, request: wire::HeartbeatRequest) -> Result<wire::AppendReply, Status> {
+    async fn send(&mut self, request: wire::HeartbeatRequest) -> Result<(wire::AppendReply, bool), Status> {
         let number = request.number;
         self.requests.send(request).await.map_err(|_| ended())?;
         while let Some(answer) = self.replies.next().await.transpose()? {
             // An earlier one answers a heartbeat on which the caller gave up.
             if answer.number == number {
-                return answer.reply.ok_or_else(|| Status::invalid_argument("a malformed reply"));
+                let reply = answer.reply.ok_or_else(|| Status::invalid_argument("a malformed reply"))?;
+                return Ok((reply, answer.lacks_room));
             }
         }
         Err(ended())

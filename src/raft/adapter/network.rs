@@ -64,13 +64,13 @@ impl Network {
         let acknowledged = self.links.contacts().acknowledged(target);
         let (dispute, snapshots) = (self.dispute.clone(), self.snapshots.clone());
         let heartbeats = (purpose == Purpose::Heartbeats).then(HeartbeatStream::default);
-        PeerNetwork { own: self.links.owner.node_id, target, client, heartbeats, acknowledged, dispute, snapshots }
+        PeerNetwork { links: Arc::clone(&self.links), target, client, heartbeats, acknowledged, dispute, snapshots }
     }
 }
 
 /// A client of one peer, for one purpose.
 pub(in crate::raft) struct PeerNetwork {
-    own: NodeId,
+    links: Arc<Links>,
     target: NodeId,
     client: Result<NodeClient, String>,
     /// Present for the purpose of heartbeats.
@@ -111,7 +111,9 @@ impl PeerNetwork {
         match tokio::time::timeout(timeout, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(rpc_error(&status)),
-            Err(_) => Err(RPCError::Timeout(Timeout { action, id: self.own, target: self.target, timeout })),
+            Err(_) => {
+                Err(RPCError::Timeout(Timeout { action, id: self.links.owner.node_id, target: self.target, timeout }))
+            }
         }
     }
 
@@ -122,7 +124,8 @@ impl PeerNetwork {
     ) -> Result<StreamAppendResult<TypeConfig>, RpcError> {
         let client = self.client()?;
         let heartbeats = self.heartbeats.get_or_insert_default();
-        let reply = heartbeats.send(client, request).await.map_err(|status| rpc_error(&status))?;
+        let (reply, lacks_room) = heartbeats.send(client, request).await.map_err(|status| rpc_error(&status))?;
+        self.links.contacts().rooms().note(self.target, lacks_room);
         let reply = stream_reply(reply).ok_or_else(malformed)?;
         note_reply(self.target, &self.acknowledged, request.vote.leader_id.term, &reply);
         Ok(reply)

@@ -38,10 +38,11 @@ impl HandOver {
         Self { leadership, heard_within: heartbeat * 4, last: Mutex::default() }
     }
 
-    /// Hands leadership to a voter that has made the entry `at_least` durable. Does nothing if this node does not lead, if
+    /// Hands leadership to a voter that is `able`, and has made the entry `at_least` durable. Does nothing if this node does not lead, if
     /// it did this a moment ago, or if the other voters could not elect a leader without it.
-    pub(in crate::raft) async fn run(&self, at_least: Option<RaftLogId>, why: &str) {
-        let candidates = self.candidates(at_least);
+    pub(in crate::raft) async fn run(&self, at_least: Option<RaftLogId>, able: impl Fn(NodeId) -> bool, why: &str) {
+        let mut candidates = self.candidates(at_least);
+        candidates.retain(|candidate| able(*candidate));
         if candidates.is_empty() || !self.is_time() {
             return;
         }

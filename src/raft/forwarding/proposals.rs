@@ -33,12 +33,27 @@ impl RefusedCommand {
     }
 }
 
-/// Proposes commands in their order, while `level` is active on this node. Returns the positions of those that openraft did not take. They may be sent again,
-/// because a command takes effect once however often it is sent.
-pub(in crate::raft) async fn propose(raft: &Raft, level: Option<u32>, commands: Vec<Bytes>) -> Vec<u32> {
+/// Which commands of a batch a leader did not take, by their positions.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::raft) struct NotTaken {
+    /// They may be sent again, because a command takes effect once however often it is sent.
+    pub rejected: Vec<u32>,
+    /// The cluster lacks room for them.
+    pub no_room: Vec<u32>,
+}
+
+/// Proposes commands in their order, while `level` is active on this node. Without room, it takes only those that need none.
+pub(in crate::raft) async fn propose(
+    raft: &Raft,
+    has_room: bool,
+    level: Option<u32>,
+    commands: Vec<Bytes>,
+) -> NotTaken {
     let (mut positions, mut proposals, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+    let mut no_room = Vec::new();
     for (position, command) in (0u32..).zip(commands) {
         match readable(level, command) {
+            Ok(command) if !has_room && state::needs_room(&command) => no_room.push(position),
             Ok(command) => {
                 positions.push(position);
                 proposals.push(Proposal::new(&command));
@@ -52,7 +67,7 @@ pub(in crate::raft) async fn propose(raft: &Raft, level: Option<u32>, commands: 
     }
     let Ok(mut results) = raft.client_write_many(proposals).await else {
         rejected.extend(positions);
-        return rejected;
+        return NotTaken { rejected, no_room };
     };
     let mut answered = 0;
     while let Some(Ok(result)) = results.next().await {
@@ -62,7 +77,7 @@ pub(in crate::raft) async fn propose(raft: &Raft, level: Option<u32>, commands: 
         answered += 1;
     }
     rejected.extend(positions.into_iter().skip(answered));
-    rejected
+    NotTaken { rejected, no_room }
 }
 
 /// Reads the header of a command. Its body is for `apply`, which answers a malformed one: a leader that checked more here

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::leader::{Leader, Leadership};
-use super::proposals::propose;
-use crate::raft::adapter::pending::Pending;
+use super::proposals::{NotTaken, propose};
+use super::room_gate::RoomGate;
+use crate::raft::adapter::pending::{Pending, Refused};
 use crate::raft::protocol::types::NodeId;
 use crate::raft::protocol::wire::Proposals;
 use crate::state::{EncodedCommand, RecordedOutcome, RequestId};
@@ -24,11 +25,16 @@ const BATCH: usize = 512;
 /// The pause before the node sends a write again that the leader did not take.
 const BACK_OFF: Duration = Duration::from_millis(5);
 
+/// The same pause while the cluster lacks room for the write.
+const NO_ROOM: Duration = Duration::from_millis(250);
+
 /// Why a write has no outcome to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteError {
     /// The node never sent it, so nothing was written.
     NoLeader,
+    /// The disks of a quorum lack room for it, so nothing was written.
+    NoRoom,
     /// The node sent it, but its outcome did not come before the deadline. It may or may not take effect.
     OutcomeUnknown,
     /// It took effect, but the deadline came while a member may still serve without it.
@@ -50,9 +56,14 @@ struct Outgoing {
 
 impl WriteQueue {
     /// Starts the task that sends.
-    pub(in crate::raft) fn start(leadership: Arc<Leadership>, view: Arc<View>, pending: Pending) -> Self {
+    pub(in crate::raft) fn start(
+        leadership: Arc<Leadership>,
+        gate: Arc<RoomGate>,
+        view: Arc<View>,
+        pending: Pending,
+    ) -> Self {
         let (queue, outgoing) = mpsc::channel(QUEUE);
-        let forwarder = Forwarder { leadership, view, pending: pending.clone(), queue: queue.downgrade() };
+        let forwarder = Forwarder { leadership, gate, view, pending: pending.clone(), queue: queue.downgrade() };
         tokio::spawn(forwarder.run(outgoing));
         Self { pending, queue }
     }
@@ -60,7 +71,7 @@ impl WriteQueue {
     /// Sends a command and waits until it is applied on this node.
     ///
     /// # Errors
-    /// The deadline came first.
+    /// The deadline came first, or the cluster lacks room for the command.
     pub(in crate::raft) async fn write(
         &self,
         command: &EncodedCommand,
@@ -73,7 +84,8 @@ impl WriteQueue {
             (&mut waiting.answer).await.ok()
         };
         match tokio::time::timeout_at(by.into(), applied).await {
-            Ok(Some(outcome)) => Ok(outcome),
+            Ok(Some(Ok(outcome))) => Ok(outcome),
+            Ok(Some(Err(Refused))) => Err(WriteError::NoRoom),
             Ok(None) | Err(_) => Err(if waiting.give_up() { WriteError::OutcomeUnknown } else { WriteError::NoLeader }),
         }
     }
@@ -82,6 +94,7 @@ impl WriteQueue {
 /// Sends the queued writes to the leader.
 struct Forwarder {
     leadership: Arc<Leadership>,
+    gate: Arc<RoomGate>,
     view: Arc<View>,
     pending: Pending,
     queue: mpsc::WeakSender<Outgoing>,
@@ -109,10 +122,11 @@ impl Forwarder {
     fn propose_here(&self, sending: Vec<Outgoing>) {
         let sending = self.wanted(sending);
         let (raft, level, retry) = (self.leadership.raft().clone(), self.view.level(), self.retry());
+        let has_room = self.gate.is_open();
         tokio::spawn(async move {
             let commands = sending.iter().map(|write| write.command.clone()).collect();
-            let rejected = propose(&raft, level, commands).await;
-            retry.again(rejected.into_iter().filter_map(|position| sending.get(position as usize).cloned()).collect());
+            let not_taken = propose(&raft, has_room, level, commands).await;
+            retry.not_taken(&sending, &not_taken);
         });
     }
 
@@ -156,7 +170,7 @@ impl Forwarder {
     }
 
     fn retry(&self) -> Retry {
-        Retry { queue: self.queue.clone() }
+        Retry { queue: self.queue.clone(), pending: self.pending.clone() }
     }
 
     /// Opens a stream to the leader and watches it until it breaks or the leader or term changes.
@@ -171,8 +185,7 @@ impl Forwarder {
                 let mut replies = client.propose(ReceiverStream::new(receiver)).await.ok()?.into_inner();
                 while let Some(Ok(reply)) = replies.next().await {
                     let batch = watched.remove(reply.batch);
-                    let rejected = reply.rejected.iter().filter_map(|position| batch.get(*position as usize).cloned());
-                    retry.again(rejected.collect());
+                    retry.not_taken(&batch, &NotTaken { rejected: reply.rejected, no_room: reply.no_room });
                 }
                 Some(())
             };
@@ -228,16 +241,31 @@ struct LeaderStream {
 #[derive(Clone)]
 struct Retry {
     queue: mpsc::WeakSender<Outgoing>,
+    pending: Pending,
 }
 
 impl Retry {
+    /// Sends again what the leader did not take of a batch. Those for which the cluster lacks room are refused, unless an
+    /// earlier leader may have taken them.
+    fn not_taken(&self, batch: &[Outgoing], not_taken: &NotTaken) {
+        let at = |position: &u32| batch.get(*position as usize).cloned();
+        let rejected = not_taken.rejected.iter().filter_map(at);
+        let doubtful = not_taken.no_room.iter().filter_map(at).filter(|write| !self.pending.refuse(write.id));
+        self.again_after(NO_ROOM, doubtful.collect());
+        self.again(rejected.collect());
+    }
+
     fn again(&self, writes: Vec<Outgoing>) {
+        self.again_after(BACK_OFF, writes);
+    }
+
+    fn again_after(&self, pause: Duration, writes: Vec<Outgoing>) {
         if writes.is_empty() {
             return;
         }
         let queue = self.queue.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(BACK_OFF).await;
+            tokio::time::sleep(pause).await;
             for write in writes {
                 let Some(queue) = queue.upgrade() else { return };
                 if queue.send(write).await.is_err() {

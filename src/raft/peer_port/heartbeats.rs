@@ -10,6 +10,7 @@ use tonic::{Status, Streaming};
 use super::connection::ConnectedPeer;
 use super::statuses::{malformed, stopped};
 use crate::clock;
+use crate::disk::DiskRoom;
 use crate::raft::adapter::metrics::Raft;
 use crate::raft::doubt::log_doubt::LogDoubt;
 use crate::raft::leases::held::HeldLease;
@@ -25,6 +26,7 @@ pub(super) struct HeartbeatAnswers {
     pub links: Arc<Links>,
     pub lease: Arc<HeldLease>,
     pub doubt: Arc<LogDoubt>,
+    pub room: Arc<DiskRoom>,
     pub sender: ConnectedPeer,
 }
 
@@ -60,7 +62,8 @@ impl HeartbeatAnswers {
             Err(StreamAppendError::Conflict(at)) => contacts.entry_missing(at.index),
             Err(StreamAppendError::HigherVote(_)) => {}
         }
-        Ok(HeartbeatReply { number, reply: Some(stream_reply_of(result)) })
+        let lacks_room = self.room.lacks_room();
+        Ok(HeartbeatReply { number, reply: Some(stream_reply_of(result)), lacks_room })
     }
 }
 

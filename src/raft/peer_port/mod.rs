@@ -5,5 +5,6 @@ pub(in crate::raft) mod connection;
 mod heartbeats;
 pub(in crate::raft) mod listener;
 pub(in crate::raft) mod refusals;
+pub(in crate::raft) mod room;
 pub(in crate::raft) mod service;
 mod statuses;

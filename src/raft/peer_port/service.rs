@@ -14,14 +14,16 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendEr
 use super::connection::ConnectedPeer;
 use super::heartbeats::HeartbeatAnswers;
 use super::refusals::{Caller, Refusals};
-use super::statuses::{malformed, not_leading, refused, stopped};
+use super::room::AppendRoom;
+use super::statuses::{malformed, no_room, not_leading, refused, stopped};
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
 use crate::raft::doubt::bar;
 use crate::raft::doubt::log_doubt::LogDoubt;
 use crate::raft::failure::Failure;
-use crate::raft::forwarding::proposals::propose;
+use crate::raft::forwarding::proposals::{NotTaken, propose};
+use crate::raft::forwarding::room_gate::RoomGate;
 use crate::raft::integrity::comparison::answer_record;
 use crate::raft::integrity::digest_check::PEER_CATCH_UP;
 use crate::raft::joining::local::{LocalFounder, NotNoted};
@@ -57,6 +59,8 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 /// What the service needs once the node takes part in consensus.
 pub(in crate::raft) struct Running {
     pub raft: Raft,
+    pub gate: Arc<RoomGate>,
+    pub append_room: AppendRoom,
     pub grants: Arc<LeaseGrants>,
     pub lease: Arc<HeldLease>,
     pub digests: Arc<DigestExchange>,
@@ -165,6 +169,8 @@ impl Peer for PeerService {
         let requests = request.into_inner().map(readable);
         let requests =
             requests.take_while(|request| std::future::ready(request.is_some())).filter_map(std::future::ready);
+        let room = running.append_room.clone();
+        let requests = requests.then(move |request| room.clone().wait_for(request));
         let links = Arc::clone(&self.links);
         let replies = running.raft.stream_append(requests).map(move |result| match result {
             Ok(result) => {
@@ -186,6 +192,9 @@ impl Peer for PeerService {
         let append = readable_append(request.into_inner(), &running.raft, &self.failure)?;
         running.doubt.check_leader(&append.vote)?;
         self.links.contacts().follows(append.vote.leader_id.term);
+        if !running.append_room.may_append(&append) {
+            return Err(no_room());
+        }
         let previous = append.prev_log_id.map_or(0, |id| id.index);
         let response = running.raft.append_entries(append).await.map_err(|error| stopped(&error))?;
         match &response {
@@ -203,7 +212,8 @@ impl Peer for PeerService {
         let (_, running) = self.check_sender(&request)?;
         let sender = caller(&request, Purpose::Member)?.clone();
         let (raft, links, lease) = (running.raft.clone(), Arc::clone(&self.links), Arc::clone(&running.lease));
-        let answers = HeartbeatAnswers { raft, links, lease, doubt: Arc::clone(&running.doubt), sender };
+        let (doubt, room) = (Arc::clone(&running.doubt), Arc::clone(&running.append_room.room));
+        let answers = HeartbeatAnswers { raft, links, lease, doubt, room, sender };
         Ok(Response::new(answers.stream(request.into_inner()).boxed()))
     }
 
@@ -235,6 +245,9 @@ impl Peer for PeerService {
         request: Request<Streaming<SnapshotPart>>,
     ) -> Result<Response<InstallReply>, Status> {
         let (_, running) = self.check_sender(&request)?;
+        if running.append_room.room.lacks_room() {
+            return Err(no_room());
+        }
         let cluster = running.view.cluster().map(|cluster| cluster.id);
         let received = snapshot_stream::receive(&running.snapshots, cluster, request.into_inner()).await;
         let (snapshot, vote) = received.map_err(|e| refused(&e))?;
@@ -266,14 +279,17 @@ impl Peer for PeerService {
 
     async fn propose(&self, request: Request<Streaming<Proposals>>) -> Result<Response<Self::ProposeStream>, Status> {
         let (_, running) = self.check_sender(&request)?;
-        let (raft, view) = (running.raft.clone(), Arc::clone(&running.view));
+        let (raft, view, gate) = (running.raft.clone(), Arc::clone(&running.view), Arc::clone(&running.gate));
         let replies = request
             .into_inner()
             .take_while(|message| std::future::ready(message.is_ok()))
             .filter_map(|message| std::future::ready(message.ok()))
             .map(move |Proposals { batch, commands }| {
-                let (raft, level) = (raft.clone(), view.level());
-                async move { Ok(ProposalsReply { batch, rejected: propose(&raft, level, commands).await }) }
+                let (raft, level, has_room) = (raft.clone(), view.level(), gate.is_open());
+                async move {
+                    let NotTaken { rejected, no_room } = propose(&raft, has_room, level, commands).await;
+                    Ok(ProposalsReply { batch, rejected, no_room })
+                }
             })
             .buffer_unordered(BATCHES_AT_A_TIME);
         Ok(Response::new(replies.boxed()))

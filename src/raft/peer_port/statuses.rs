@@ -14,6 +14,10 @@ pub(super) fn not_leading() -> Status {
     Status::unavailable("this node does not lead a quorum now")
 }
 
+pub(super) fn no_room() -> Status {
+    Status::unavailable("its disk lacks room")
+}
+
 pub(super) fn malformed() -> Status {
     Status::invalid_argument("a malformed message")
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
+use super::rooms::Rooms;
 use super::trouble::PeerTrouble;
 use crate::raft::protocol::types::NodeId;
 
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(in crate::raft) struct Contacts {
     peers: Mutex<BTreeMap<NodeId, Contact>>,
     acknowledged: Mutex<BTreeMap<NodeId, Arc<Acknowledged>>>,
+    rooms: Rooms,
     missing: ArcSwapOption<Missing>,
     /// The nodes whose logs lost entries and that have yet to catch up.
     in_doubt: Mutex<BTreeSet<NodeId>>,
@@ -150,6 +152,11 @@ impl Contacts {
     /// Whether the last call to this peer failed.
     pub(in crate::raft) fn failed(&self, peer: NodeId) -> bool {
         self.peers.lock().get(&peer).is_some_and(|contact| contact.trouble.is_some())
+    }
+
+    /// Which peers lack room on their disks.
+    pub(in crate::raft) fn rooms(&self) -> &Rooms {
+        &self.rooms
     }
 
     /// How far a peer has acknowledged entries to this node.

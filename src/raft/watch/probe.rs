@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::full_disk::FullDisk;
 use super::situation::Situation;
 use super::stalled_disk::StalledDisk;
 use super::waits::Waits;
@@ -87,17 +88,24 @@ fn note_doubt(leadership: &Leadership, peer: NodeId, is_in_doubt: bool) {
     }
 }
 
+/// What this node watches of its disk.
+pub(in crate::raft) struct WatchedDisk {
+    pub stalled: StalledDisk,
+    pub full: FullDisk,
+}
+
 /// Keeps what this node waits for up to date, and logs when it loses the quorum or its lease and gets it back. A leader
-/// hands over while its disk stalls. Never returns.
+/// hands over while its disk stalls or lacks room. Never returns.
 pub(in crate::raft) async fn look(
     leadership: Arc<Leadership>,
     lease: Arc<HeldLease>,
-    mut disk: StalledDisk,
+    mut disk: WatchedDisk,
     waits: Waits,
 ) {
     let (mut quorum, mut isolated) = (Loss::default(), Loss::default());
     loop {
-        disk.look().await;
+        disk.stalled.look().await;
+        disk.full.look().await;
         let situation = Situation::of(&leadership, lease.holds());
         waits.set_peers(situation.waits());
         let lost = leadership.links().contacts().lost();

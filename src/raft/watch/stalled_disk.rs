@@ -1,5 +1,6 @@
 //! Notices a disk that does not finish a flush of the log. A leader then hands leadership to a voter whose disk did.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::raft::forwarding::hand_over::HandOver;
@@ -12,13 +13,13 @@ const STALL: Duration = Duration::from_secs(1);
 /// Watches the flushes of this node's log.
 pub(in crate::raft) struct StalledDisk {
     log: LogStore,
-    hand_over: HandOver,
+    hand_over: Arc<HandOver>,
     /// When the stall began that the log has mentioned.
     since: Option<Instant>,
 }
 
 impl StalledDisk {
-    pub(in crate::raft) fn new(log: LogStore, hand_over: HandOver) -> Self {
+    pub(in crate::raft) fn new(log: LogStore, hand_over: Arc<HandOver>) -> Self {
         Self { log, hand_over, since: None }
     }
 
@@ -42,7 +43,7 @@ impl StalledDisk {
         }
         if let Some(flush) = flush {
             // Who made the last entry of this flush durable is caught up, and its disk does not stall.
-            self.hand_over.run(flush.last.map(from_store_id), "its disk stalls").await;
+            self.hand_over.run(flush.last.map(from_store_id), |_| true, "its disk stalls").await;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::store::{StoreId, UnreadableLevel};
 mod doubt_tests;
 mod forged_tests;
 mod model_tests;
+mod room_tests;
 
 const OWNER: Owner = Owner { store_id: StoreId([5; 16]), node_id: 1 };
 const VOTE: Vote = Vote { term: 1, node: 1, committed: true };
