@@ -137,6 +137,9 @@ impl Sinks {
             }
             (old, None) => old.take().into_iter().for_each(|mut file| file.close()),
         }
+        if let Some(file) = &mut self.file.sink {
+            file.keep_room(config.required);
+        }
         if self.syslog.sink.as_ref().map(Syslog::config) != config.syslog.as_ref() {
             self.syslog.sink = config.syslog.clone().map(|config| Syslog::new(config, &wanted.node));
         }

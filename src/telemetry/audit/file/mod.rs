@@ -1,6 +1,7 @@
 //! The audit file: a hash chain with signed checkpoints, over rotation and restarts.
 
 pub(super) mod head;
+mod kept_room;
 pub(super) mod lines;
 mod recovery;
 pub(super) mod rotation;
@@ -9,13 +10,14 @@ mod tests;
 pub(super) mod writable;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::head::HeadFile;
+use self::kept_room::KeptRoom;
 use self::recovery::FileEnd;
 use super::chain::{self, ChainLink};
 use crate::clock;
@@ -40,6 +42,8 @@ pub struct AuditFile {
     head: HeadFile,
     /// Whether the last attempt to write `head` failed, which the node logs once.
     head_failed: bool,
+    /// Room for records on a full disk. `None` if the node serves without records.
+    kept_room: Option<KeptRoom>,
     key: Option<Arc<SigningKey>>,
     /// The last line that the node wrote, in this file or in another.
     last: Option<ChainLink>,
@@ -68,7 +72,12 @@ impl AuditFile {
     /// Takes the file as configured, and does not open it yet. `folder` gets a note of how far the file goes.
     pub fn new(config: AuditFileConfig, node: &str, folder: PathBuf, key: Option<Arc<SigningKey>>) -> Self {
         let (node, head) = (node.to_owned(), HeadFile::of(&folder, &config.path));
-        Self { config, node, head, head_failed: false, key, last: None, open: None, after: "start" }
+        Self { config, node, head, head_failed: false, kept_room: None, key, last: None, open: None, after: "start" }
+    }
+
+    /// Keeps room for records on a full disk, if the node needs them to serve.
+    pub fn keep_room(&mut self, needed: bool) {
+        self.kept_room = needed.then(|| KeptRoom::beside(&self.config.path));
     }
 
     /// Takes over other settings. If the path is another one, the chain goes on in that file.
@@ -169,6 +178,7 @@ impl AuditFile {
         if self.open.is_none() {
             self.open_file()?;
         }
+        self.kept_room.iter_mut().for_each(KeptRoom::fill);
         let (most, age) = (self.config.max_size, self.config.max_age.as_nanos());
         let old = |began: i64| clock::unix_ns().saturating_sub(began).max(0).unsigned_abs();
         let may = |open: &OpenFile| open.stuck_at.is_none_or(|at| at.elapsed() >= ROTATION_PAUSE);
@@ -324,11 +334,7 @@ impl AuditFile {
 
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         let open = self.open.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        if let Err(error) = open.file.write_all(bytes) {
-            // If even this fails, the node finds and records the torn line when it opens the file again.
-            let _ = open.file.set_len(open.bytes);
-            return Err(error);
-        }
+        KeptRoom::append(self.kept_room.as_ref(), &mut open.file, open.bytes, bytes)?;
         open.bytes += bytes.len() as u64;
         Ok(())
     }
