@@ -117,9 +117,14 @@ fn a_store_notices_that_it_lost_durable_writes() {
     let (mut torn, mut durable) = (0, 0);
     for cut in 0..cuts {
         let mut writer = Writer::start(&dir);
-        let durable_to = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
+        let made = writer.until(cut % 4, Duration::from_millis(rand::random_range(0..2_500)), || disk.cut());
         disk.back();
-        let store = Store::open(&dir, OWNER, &keys(), OnLoss::Refuse).expect("the folder can be used");
+        // A node that was cut off before its store was made makes it at its next start.
+        let store = match made {
+            Some(_) => Store::open(&dir, OWNER, &keys(), OnLoss::Refuse),
+            None => Store::create(&dir, OWNER, &keys()),
+        };
+        let (store, durable_to) = (store.expect("the folder can be used"), made.unwrap_or(0));
         match store.keystore {
             FoundKeystore::Whole(keystore) => {
                 let applied = keystore.last_applied().map_or(0, |id| id.index);
@@ -147,6 +152,7 @@ fn writes_until_cut_off() {
     let Some(dir) = std::env::var_os(WRITER) else { return };
     let store = Store::create(Path::new(&dir), OWNER, &keys()).expect("the folder can be made");
     let FoundKeystore::Whole(mut keystore) = store.keystore else { panic!("a new store is whole") };
+    println!("durable 0");
     let checkpoint = keystore.checkpoint();
     std::thread::spawn(move || {
         loop {
@@ -193,11 +199,11 @@ impl Writer {
     }
 
     /// Lets the process reach this many checkpoints and then write for this long. Then cuts it off and ends it. Returns the
-    /// last index that it had called durable.
-    fn until(&mut self, checkpoints: usize, time: Duration, cut: impl FnOnce()) -> u64 {
-        let durable_to = self.lines.iter().take(checkpoints).last().unwrap_or(0);
+    /// last index that it had called durable, 0 for a new store, or `None` if it had not made the store yet.
+    fn until(&mut self, checkpoints: usize, time: Duration, cut: impl FnOnce()) -> Option<u64> {
+        let reached = if checkpoints > 0 { self.lines.iter().take(checkpoints + 1).last() } else { None };
         std::thread::park_timeout(time);
-        let durable_to = self.lines.try_iter().last().unwrap_or(durable_to);
+        let durable_to = self.lines.try_iter().last().or(reached);
         cut();
         let _ = self.process.kill();
         let _ = self.process.wait();
