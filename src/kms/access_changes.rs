@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use super::{Behind, Error, Kms};
 use crate::policy::permitted::{AssignPolicy, CreateIdentity, CreatePolicy, DeleteIdentity, DeletePolicy, WritePolicy};
-use crate::policy::{Author, Identity, MAX_POLICY_BYTES, Permission, Permit, Policy, PolicyName, PolicyTag, Role};
+use crate::policy::{
+    Author, Identity, MAX_POLICY_BYTES, Permission, Permit, Policy, PolicyName, PolicyTag, Role, Rules,
+};
 use crate::state::{AccessChange, Operation, Replaces, stored_policy};
 
 impl Kms {
@@ -18,8 +20,11 @@ impl Kms {
         policy: Policy,
         by: Instant,
     ) -> Result<Behind, Error> {
-        let change = put_policy(permit.target(), policy, Replaces::Nothing)?;
-        self.change(permit.permission(), change, by).await
+        let name = permit.target();
+        let change = put_policy(name, policy, Replaces::Nothing)?;
+        let created = self.change(permit.permission(), change, by).await;
+        let is_taken = |rules: &Rules| rules.policies.contains_key(name);
+        self.or_taken(created, Error::PolicyExists, is_taken, by).await
     }
 
     /// Makes a policy, or replaces it: any policy of this name, or only the one with this tag.
@@ -81,7 +86,9 @@ impl Kms {
         if self.file_admin() == Some(identity) {
             return Err(Error::IdentityExists);
         }
-        self.change(permit.permission(), AccessChange::CreateIdentity { identity, role }, by).await
+        let created = self.change(permit.permission(), AccessChange::CreateIdentity { identity, role }, by).await;
+        let is_taken = |rules: &Rules| rules.identities.contains_key(&identity);
+        self.or_taken(created, Error::IdentityExists, is_taken, by).await
     }
 
     /// Takes the role of an identity away.
@@ -99,6 +106,18 @@ impl Kms {
     }
 
     /// Writes a change. Each counts as a revocation, also one that grants access.
+    /// The same, or `taken` where the cluster lacks room for what exists already: that needs no room.
+    async fn or_taken(
+        &self,
+        created: Result<Behind, Error>,
+        taken: Error,
+        is_taken: impl Fn(&Rules) -> bool,
+        by: Instant,
+    ) -> Result<Behind, Error> {
+        let is_refused = matches!(created, Err(Error::NoRoom)) && self.linearize(by).await.is_ok();
+        if is_refused && is_taken(&self.rules()) { Err(taken) } else { created }
+    }
+
     async fn change(&self, permission: Permission, change: AccessChange, by: Instant) -> Result<Behind, Error> {
         self.revoke(permission, Operation::Access(change), by).await
     }

@@ -97,6 +97,8 @@ async fn without_room_at_a_quorum_keys_are_served_and_deleted_but_nothing_grows(
         wait_for_refusal(&cluster, &user, number).await;
         user.assert_decrypts(number, &keys).await;
     }
+    let exists = user.create(0, "before-0").await.expect_err("it exists");
+    assert!(exists.is(400, "key already exists"), "{exists:?}");
     user.delete(0, "before-3").await.expect("a deletion needs no room");
     assert!(user.decrypt(1, &keys[3]).await.is_err_and(|refusal| refusal.status == Some(404)));
     empty(&mut cluster, &[0]).await;

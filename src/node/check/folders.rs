@@ -4,10 +4,11 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::{Access, access};
 
 use super::report::CheckReport;
 use crate::config::{Config, SyslogAddress};
+use crate::disk::{DiskSpace, disk_space};
 use crate::node::error::unusable;
 use crate::telemetry::check_audit_file;
 
@@ -90,8 +91,8 @@ fn parent(path: &Path) -> &Path {
 fn room(config: &Config, report: &mut CheckReport<'_>) {
     let data = &config.cluster.data;
     let place = if data.exists() { data } else { nearest(data) };
-    let Ok(system) = statvfs(place) else { return };
-    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    let Ok(DiskSpace { free, size }) = disk_space(place) else { return };
+    let low = config.cluster.storage.on_disk_of(size).low;
     let little = LITTLE_ROOM.saturating_add(config.cluster.snapshot.log_bytes.saturating_mul(2));
     let message = format!("the file system of {} has {} MiB left", data.display(), free >> 20);
     if free < LEAST_ROOM {
@@ -99,6 +100,9 @@ fn room(config: &Config, report: &mut CheckReport<'_>) {
             "cluster.data",
             format!("{message}, and a node needs {} MiB at least: make room", LEAST_ROOM >> 20),
         );
+    } else if free < low {
+        let low = low >> 20;
+        report.warn("storage.low", format!("{message}, less than {low} MiB: the node would say that it lacks room"));
     } else if free < little {
         report.warn("cluster.data", format!("{message}: make room, or choose another place for the data"));
     }
