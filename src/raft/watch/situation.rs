@@ -111,7 +111,8 @@ impl Situation {
     }
 
     fn older_copy(&self) -> Option<String> {
-        let (missing, for_long) = self.missing?;
+        // A log in doubt lacks such entries, too, and the leader knows that.
+        let (missing, for_long) = self.missing.filter(|_| !self.in_doubt.contains(&self.own))?;
         (for_long >= SEARCH && missing > self.last).then(|| {
             format!(
                 "this node's log ends at index {}, but the leader has its acknowledgement up to index {missing}: the \
@@ -237,6 +238,8 @@ mod tests {
         assert!(searching[0].starts_with("the leader, node-2"), "{searching:?}");
         let stuck = after(SEARCH).waits();
         assert!(stuck[0].contains("ends at index 7") && stuck[0].contains("older copy"), "{stuck:?}");
+        let in_doubt = Situation { in_doubt: [1].into(), ..after(SEARCH) }.waits();
+        assert!(!in_doubt.iter().any(|wait| wait.contains("older copy")), "{in_doubt:?}");
     }
 
     #[test]
