@@ -1,4 +1,4 @@
-//! The vector of a log folder and the node record beside it: reading them, and writing them again.
+//! The vectors of a log folder and of node records: reading them, and writing them again.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::log_types::{LogId, Vote};
-use super::{LogStore, Noting, OnLoss, Owner, StartId, StoreId};
-use crate::test_vectors::{CLUSTER, STORE, compare, folder_text, make_files, read, read_json, store_keys};
+use super::{Doubt, LogStore, NodeRecord, Noting, OnLoss, Owner, StartId, StoreId};
+use crate::test_vectors::{CLUSTER, STORE, compare, file_text, folder_text, make_files, read, read_json, store_keys};
 
 const OWNER: Owner = Owner { store_id: StoreId(STORE), node_id: 2 };
 const VOTE: Vote = Vote { term: 3, node: 2, committed: true };
@@ -72,4 +72,25 @@ fn the_vector_of_a_log_can_be_read() {
     assert_eq!((starts.current().map(|start| start.number), starts.has_spoken()), (Some(1), true));
     assert_eq!(starts.noted_of(StoreId([0x51; 16])).map(|noted| noted.at), Some(1_800_000_000));
     log.close();
+}
+
+#[test]
+fn the_vector_of_a_record_in_doubt_is_what_this_version_writes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    make_files(&read("log.txt"), dir.path());
+    std::fs::remove_dir_all(dir.path().join("log")).expect("the folder is there");
+    let log =
+        LogStore::open(dir.path(), OWNER, &store_keys(CLUSTER), None, OnLoss::Doubt).expect("it goes on in doubt");
+    log.close();
+    compare("node_record_in_doubt.txt", &file_text(&dir.path().join("node.record"), "node.record"));
+}
+
+#[test]
+fn the_vector_of_a_record_in_doubt_can_be_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    make_files(&read("node_record_in_doubt.txt"), dir.path());
+    let record = NodeRecord::open(dir.path(), OWNER.store_id, store_keys(CLUSTER).integrity).expect("of this level");
+    let record = record.expect("the file is there");
+    assert_eq!(record.doubt(), Some(Doubt { flushed: Some(position(4, 13)) }));
+    assert_eq!(record.vote(), Some(Vote { term: 4, ..VOTE }));
 }
