@@ -18,16 +18,30 @@ struct Older {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_lost_its_tail_elects_no_leader_that_lacks_acknowledged_writes() {
-    let mut cluster = three_nodes().await;
+    elects_nobody_without_the_writes_that_were_lost(three_nodes().await, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_five_nodes_that_lost_their_tails_elect_no_leader_that_lacks_acknowledged_writes() {
+    elects_nobody_without_the_writes_that_were_lost(super::cluster(5, |_| {}).await, 2).await;
+}
+
+/// One node acknowledges writes together with so many others, which lose them all again, while as many are behind.
+async fn elects_nobody_without_the_writes_that_were_lost(mut cluster: TestCluster, losers: usize) {
     let user = cluster.admin();
-    user.create_many("before", 3).await;
+    user.create_many("before", 5).await;
     let holder = cluster.leader().await;
-    let (short, behind) = ((holder + 1) % 3, (holder + 2) % 3);
-    cluster.stop(short).await;
-    let older = Older::of(&cluster, short);
-    cluster.start_nodes(&[short]).await;
-    // From now on one node acknowledges together with the one that loses it all again.
-    cluster.stop(behind).await;
+    let others: Vec<_> = cluster.running().filter(|node| *node != holder).collect();
+    let (short, behind) = others.split_at(losers);
+    let mut older = Vec::new();
+    for &node in short {
+        cluster.stop(node).await;
+        older.push((node, Older::of(&cluster, node)));
+    }
+    cluster.start_nodes(short).await;
+    for &node in behind {
+        cluster.stop(node).await;
+    }
     let mut keys = Vec::new();
     for number in 0..10 {
         let name = format!("since-{number}");
@@ -35,24 +49,34 @@ async fn a_node_that_lost_its_tail_elects_no_leader_that_lacks_acknowledged_writ
         keys.push(user.generate(holder, &name).await.expect("the key is there"));
     }
     cluster.kill_all().await;
-    older.put_back(&cluster, short);
-    cluster.begin_nodes(&[short, behind]).await;
-    wait_until_waiting_for(&cluster, short, &["the log of this node lost entries"]).await;
-    let status = wait_until_waiting_for(&cluster, behind, &["because their logs lost entries: node-"]).await;
-    assert_eq!(status["leader"], Value::Null, "{status}");
+    older.iter().for_each(|(node, older)| older.put_back(&cluster, *node));
+    cluster.begin_nodes(&others).await;
+    for &node in short {
+        wait_until_waiting_for(&cluster, node, &["the log of this node lost entries"]).await;
+    }
+    for &node in behind {
+        let status = wait_until_waiting_for(&cluster, node, &["because their logs lost entries: node-"]).await;
+        assert_eq!(status["leader"], Value::Null, "{status}");
+    }
     // The others elect again with the node that has all acknowledged writes.
     cluster.start_nodes(&[holder]).await;
-    for node in [short, behind] {
+    for &node in &others {
         cluster.wait_until_serving(node).await;
         user.assert_decrypts(node, &keys).await;
     }
     cluster.assert_equal_digests().await;
-    wait_until_it_waits_for_nothing(&cluster, short).await;
-    // By now the node that had lost its tail votes again.
+    for &node in short {
+        wait_until_it_waits_for_nothing(&cluster, node).await;
+    }
+    // By now the nodes that had lost their tails vote again.
     cluster.stop(holder).await;
-    cluster.leader_of(&[short, behind]).await;
-    user.create_through(short, "after").await;
-    user.assert_decrypts(behind, &keys).await;
+    for &node in &behind[1..] {
+        cluster.stop(node).await;
+    }
+    let left: Vec<_> = cluster.running().collect();
+    cluster.leader_of(&left).await;
+    user.create_through(short[0], "after").await;
+    user.assert_decrypts(behind[0], &keys).await;
 }
 
 /// The leader goes on meanwhile, and remembers what the node acknowledged to it.
