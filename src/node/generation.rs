@@ -25,8 +25,10 @@ const CHANGED: &[u8] = b"NEW_VMGENID=1";
 const MAX_EVENT: usize = 16 * 1024;
 
 const WHY: &str = "the VM generation id of this machine has changed: the machine was cloned, or put back from a snapshot, \
-                   while this node ran. The node ends, because a second copy of it may run. Make sure that only one does, \
-                   and start the node again there";
+                   while this node ran. The node ends: its data folder (cluster.data) may lack writes that the node \
+                   acknowledged, and using it can lose keys. Start the node again here only if it has not run anywhere \
+                   since the snapshot was taken. Delete a clone, because the node runs on the original. Otherwise leave \
+                   the node stopped. The other nodes go on without it while more than half of all nodes run";
 
 /// Reports when this machine has become a copy, as the kernel or the file says. Never returns before.
 pub(super) async fn watch(file: Option<PathBuf>, failure: Failure) {
@@ -46,7 +48,8 @@ pub(super) async fn watch(file: Option<PathBuf>, failure: Failure) {
         () = by_file => {}
         () = by_kernel => {}
     }
-    failure.report(WHY);
+    // The next start would not find out by itself: peers noted this start, and the copy knows it.
+    failure.report_lasting(WHY);
 }
 
 /// Returns once the content of the file differs from what it was at first, in two looks. A file that is empty or cannot be

@@ -20,7 +20,7 @@ async fn a_node_ends_when_the_generation_id_of_its_machine_changes() {
     processes.admin().assert_decrypts(0, &keys).await;
     fs::write(&generation, "two").expect("the folder is writable");
     let ended = processes.ended(0).await;
-    assert_eq!(ended.code(), Some(1), "{}", processes.log(0));
+    assert_eq!(ended.code(), Some(2), "systemd must not start it again: {}", processes.log(0));
     assert!(processes.has_logged(0, &["VM generation id", "cloned"]), "{}", processes.log(0));
     processes.start_all().await;
     processes.admin().assert_decrypts(0, &keys).await;
