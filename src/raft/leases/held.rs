@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::clock_watch::ClockWatch;
@@ -53,9 +52,6 @@ pub(in crate::raft) struct HeldLease {
     behind_since_ns: AtomicI64,
     /// Compares the clocks, because the one of leases may stand still while the machine is paused.
     clocks: ClockWatch,
-    /// When a clock last jumped. Answers to questions from before that do not count. Locked while the end of the lease
-    /// changes.
-    jumped_ns: Mutex<i64>,
     /// Notified when a clock has jumped.
     jumped: Notify,
     config: ConsistencyConfig,
@@ -76,7 +72,6 @@ impl HeldLease {
             reported_revocation: AtomicU64::new(0),
             behind_since_ns: AtomicI64::new(0),
             clocks: ClockWatch::new(config.lease, ClockPair::now()),
-            jumped_ns: Mutex::new(0),
             jumped: Notify::new(),
             config,
             reads,
@@ -152,11 +147,9 @@ impl HeldLease {
     }
 
     fn compare_clocks(&self, now: ClockPair) {
-        let Some(moved) = self.clocks.look(now) else { return };
-        let mut jumped_ns = self.jumped_ns.lock();
-        *jumped_ns = now.boot_ns;
-        let held = self.until_ns.fetch_min(now.boot_ns, Ordering::AcqRel) > now.boot_ns;
-        drop(jumped_ns);
+        let mut held = false;
+        let end_lease = || held = self.until_ns.fetch_min(now.boot_ns, Ordering::AcqRel) > now.boot_ns;
+        let Some(moved) = self.clocks.look(now, end_lease) else { return };
         self.jumped.notify_one();
         tracing::warn!(
             moved_ms = clock::nanos(moved) / 1_000_000,
@@ -236,13 +229,12 @@ impl HeldLease {
             // pause, and count as one that has held a lease.
             return;
         }
-        // The machine may have stood still since the node asked.
+        // The machine may have stood still since the node asked. Answers to questions from before that do not count.
         self.look_at_clocks();
-        let jumped_ns = self.jumped_ns.lock();
-        if answer.asked_at_ns > *jumped_ns {
+        self.clocks.unless_jumped_since(answer.asked_at_ns, || {
             self.length_ns.store(lease.unsigned_abs(), Ordering::Relaxed);
             self.until_ns.fetch_max(answer.asked_at_ns.saturating_add(lease), Ordering::AcqRel);
-        }
+        });
     }
 }
 
