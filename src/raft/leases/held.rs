@@ -85,35 +85,39 @@ impl HeldLease {
     /// revocation, because a client waits for its acknowledgement, and after a change of leader, because the new leader
     /// knows nothing about this node yet. Other renewals may wait for the leader's next heartbeat, while the lease holds.
     pub(in crate::raft) async fn keep(self: Arc<Self>, leadership: Arc<Leadership>) {
-        let mut progress = self.progress.clone();
-        let mut at_once = true;
         loop {
-            let (known, epoch) = (progress.borrow().last_revocation, leadership.epoch());
-            if at_once {
-                self.renew().await;
-            }
-            let pause = Duration::from_nanos(self.length_ns.load(Ordering::Relaxed)) / RENEWALS;
-            at_once = tokio::select! {
-                () = self.renew_after(pause) => !self.holds(),
-                revoked = progress.wait_for(|progress| progress.last_revocation > known) => {
-                    if revoked.is_err() {
-                        return;
-                    }
-                    true
-                }
-                () = leadership.changed_since(epoch) => true,
-                () = self.jumped.notified() => true,
+            let (known, epoch) = (self.progress.borrow().last_revocation, leadership.epoch());
+            self.renew().await;
+            if self.renew_patiently(known, leadership.changed_since(epoch)).await.is_none() {
+                return;
             }
         }
     }
 
-    /// Renews the lease after this pause, without haste.
-    async fn renew_after(&self, pause: Duration) {
-        tokio::time::sleep(pause).await;
-        if self.holds()
-            && let Some(answer) = self.reads.ask_patiently().await
-        {
-            self.take(answer).await;
+    /// Renews the lease after each pause, until a renewal is due at once: this node has applied a revocation after the one at
+    /// `known`, follows another leader, or may lose its lease. `None` once the store is closed.
+    async fn renew_patiently(&self, known: u64, led_anew: impl Future<Output = ()>) -> Option<()> {
+        let mut progress = self.progress.clone();
+        let renewals = async {
+            loop {
+                let pause = Duration::from_nanos(self.length_ns.load(Ordering::Relaxed)) / RENEWALS;
+                tokio::time::sleep(pause).await;
+                if !self.holds() {
+                    return;
+                }
+                match tokio::time::timeout(pause, self.reads.ask_patiently()).await {
+                    Ok(Some(answer)) => self.take(answer).await,
+                    Ok(None) => {}
+                    // The next heartbeat may come after the end of the lease.
+                    Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = renewals => Some(()),
+            revoked = progress.wait_for(|progress| progress.last_revocation > known) => revoked.ok().map(drop),
+            () = led_anew => Some(()),
+            () = self.jumped.notified() => Some(()),
         }
     }
 
@@ -280,6 +284,24 @@ mod tests {
         assert!(matches!(lease.standing(), Standing::Offline(_)), "the node asked before the jump");
         lease.take(answer(clock::boot_ns())).await;
         assert_eq!(lease.standing(), Standing::Held);
+    }
+
+    #[tokio::test]
+    async fn a_revocation_ends_patience_whatever_happens_at_the_same_time() {
+        let config = ConsistencyConfig { lease: Duration::from_millis(200), offline: Duration::from_secs(3600) };
+        let (applied, progress) = watch::channel(Progress::default());
+        let (reads, mut asked) = Reads::unanswered();
+        let lease = HeldLease::new(config, reads, progress);
+        lease.until_ns.store(i64::MAX, Ordering::Release);
+        let mut patient = pin!(lease.renew_patiently(0, std::future::pending()));
+        let question = tokio::select! {
+            biased;
+            question = asked.recv() => question.unwrap(),
+            _ = &mut patient => panic!("nothing is due at once"),
+        };
+        applied.send_modify(|progress| progress.last_revocation = 7);
+        question.send(None).unwrap();
+        assert_eq!(patient.now_or_never(), Some(Some(())), "the leader learns of the revocation at once");
     }
 
     #[tokio::test]
