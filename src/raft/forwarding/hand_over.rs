@@ -53,8 +53,12 @@ impl HandOver {
             if !goes_on || self.is_over().await {
                 return;
             }
-            // openraft does nothing else as leader until another node leads. So this node does not leave it at one attempt.
-            tracing::warn!(to = name, "a node to which this one handed leadership did not become leader in time");
+            // openraft does nothing else as leader until another node leads. So this node does not leave it at one attempt. The
+            // other one may lead by now: this node hears of that once its vote for it is durable.
+            tracing::warn!(
+                to = name,
+                "this node has not heard in time that the other one leads; while its own disk stalls, it cannot hear of that"
+            );
         }
     }
 
