@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -33,6 +34,8 @@ struct Shared {
     /// Nothing holds this lock while it waits for the disk, so that consensus never waits for it.
     current: Mutex<Current>,
     file: Mutex<RecordFile>,
+    /// How many changes both slots have.
+    in_both: AtomicU64,
 }
 
 /// The facts now. The file may be behind.
@@ -61,7 +64,8 @@ impl NodeRecord {
         // The first change is that the node acts on what it found. Both slots must say it by then.
         let written = facts.progress();
         let current = Current { facts, changes: 1, written };
-        Self { shared: Arc::new(Shared { current: Mutex::new(current), file: Mutex::new(file) }) }
+        let in_both = AtomicU64::new(file.changes_in_both());
+        Self { shared: Arc::new(Shared { current: Mutex::new(current), file: Mutex::new(file), in_both }) }
     }
 
     /// What the record says now, of which the newest may not be durable yet.
@@ -216,6 +220,10 @@ impl NodeRecord {
 
     /// Returns once both slots have this change. A write of another thread may have taken it along.
     fn make_durable(&self, changes: u64) -> io::Result<()> {
+        // Who has changed nothing must not wait for another thread's write: a node whose disk stalls takes connections.
+        if self.shared.in_both.load(Ordering::Acquire) >= changes {
+            return Ok(());
+        }
         let mut file = self.shared.file.lock();
         while file.changes_in_both() < changes {
             self.write(&mut file)?;
@@ -229,7 +237,9 @@ impl NodeRecord {
             current.written = current.facts.progress();
             (current.facts.clone(), current.changes)
         };
-        file.write(&facts, changes)
+        file.write(&facts, changes)?;
+        self.shared.in_both.store(file.changes_in_both(), Ordering::Release);
+        Ok(())
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::*;
 use crate::store::forged::{Forged, Forgery};
@@ -215,6 +217,26 @@ fn a_change_that_is_durable_already_costs_no_write() {
     record.write_progress().unwrap();
     assert_eq!(fs::read(path(dir.path())).unwrap(), written);
     assert_eq!(facts(dir.path()).starts, record.starts(Clone::clone));
+}
+
+#[test]
+fn a_peer_whose_start_is_noted_waits_for_no_write_of_another_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = create(dir.path());
+    let (peer, start) = (StoreId([8; 16]), StartId { number: 1, random: [7; 16] });
+    record.begin_start([1; 16]).unwrap();
+    record.mark_spoken().unwrap();
+    assert_eq!(record.note_peer_start(peer, start, None, 1).unwrap(), Noting::Changed);
+    let (sender, noted) = mpsc::sync_channel(1);
+    let other = record.clone();
+    // As while a write waits for a disk that stalls.
+    let writing = record.shared.file.lock();
+    std::thread::spawn(move || {
+        other.mark_spoken().unwrap();
+        sender.send(other.note_peer_start(peer, start, Some(start), 2).unwrap()).unwrap();
+    });
+    assert_eq!(noted.recv_timeout(Duration::from_secs(60)), Ok(Noting::Known), "the node takes the connection");
+    drop(writing);
 }
 
 #[test]
