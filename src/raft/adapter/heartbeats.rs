@@ -27,7 +27,7 @@ struct OpenStream {
 }
 
 impl HeartbeatStream {
-    /// Sends a heartbeat, and waits for the answer to it, and for whether the peer lacks room. The caller may give up at any time, and the stream stays open.
+    /// Sends a heartbeat, and waits for the answer to it, and for whether the peer has room. The caller may give up at any time, and the stream stays open.
     ///
     /// # Errors
     /// The stream could not be opened, or it ended.
@@ -60,7 +60,7 @@ impl OpenStream {
             // An earlier one answers a heartbeat on which the caller gave up.
             if answer.number == number {
                 let reply = answer.reply.ok_or_else(|| Status::invalid_argument("a malformed reply"))?;
-                return Ok((reply, answer.lacks_room));
+                return Ok((reply, answer.has_room));
             }
         }
         Err(ended())

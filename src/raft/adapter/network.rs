@@ -124,8 +124,8 @@ impl PeerNetwork {
     ) -> Result<StreamAppendResult<TypeConfig>, RpcError> {
         let client = self.client()?;
         let heartbeats = self.heartbeats.get_or_insert_default();
-        let (reply, lacks_room) = heartbeats.send(client, request).await.map_err(|status| rpc_error(&status))?;
-        self.links.contacts().rooms().note(self.target, lacks_room);
+        let (reply, has_room) = heartbeats.send(client, request).await.map_err(|status| rpc_error(&status))?;
+        self.links.contacts().rooms().note(self.target, has_room);
         let reply = stream_reply(reply).ok_or_else(malformed)?;
         note_reply(self.target, &self.acknowledged, request.vote.leader_id.term, &reply);
         Ok(reply)

@@ -62,8 +62,8 @@ impl HeartbeatAnswers {
             Err(StreamAppendError::Conflict(at)) => contacts.entry_missing(at.index),
             Err(StreamAppendError::HigherVote(_)) => {}
         }
-        let lacks_room = self.room.lacks_room();
-        Ok(HeartbeatReply { number, reply: Some(stream_reply_of(result)), lacks_room })
+        let has_room = !self.room.lacks_room();
+        Ok(HeartbeatReply { number, reply: Some(stream_reply_of(result)), has_room })
     }
 }
 

@@ -12,12 +12,12 @@ pub(in crate::raft) struct Rooms(Mutex<BTreeSet<NodeId>>);
 
 impl Rooms {
     /// Notes what a peer says about its disk.
-    pub(in crate::raft) fn note(&self, peer: NodeId, lacks_room: bool) {
+    pub(in crate::raft) fn note(&self, peer: NodeId, has_room: bool) {
         let mut lacking = self.0.lock();
-        if lacks_room {
-            lacking.insert(peer);
-        } else {
+        if has_room {
             lacking.remove(&peer);
+        } else {
+            lacking.insert(peer);
         }
     }
 
