@@ -83,6 +83,7 @@ impl KeptRoom {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::process::Command;
 
     use super::*;
 
@@ -101,5 +102,54 @@ mod tests {
         let mut file = fs::File::create(&path).unwrap();
         KeptRoom::append(Some(&kept), &mut file, 0, b"line\n").unwrap();
         assert_eq!((fs::read(&path).unwrap(), kept.reserve.held()), (b"line\n".to_vec(), held));
+    }
+
+    /// A disk of this size. Dropping it unmounts the disk. `None` where this process may not mount: the test needs root.
+    struct SmallDisk(tempfile::TempDir);
+
+    impl SmallDisk {
+        fn mounted() -> Option<Self> {
+            let disk = Self(tempfile::tempdir().unwrap());
+            let mut mount = Command::new("mount");
+            let mounted = mount.args(["-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs"]).arg(disk.0.path()).output();
+            let is_mounted = mounted.is_ok_and(|mounted| mounted.status.success());
+            if !is_mounted {
+                println!("SKIPPED: this process may not mount a file system");
+            }
+            is_mounted.then_some(disk)
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        }
+    }
+
+    #[test]
+    fn a_full_disk_takes_as_much_as_was_kept_and_then_leaves_the_file_as_it_was() {
+        const LINES: [u8; 4096] = [b'x'; 4096];
+        let Some(disk) = SmallDisk::mounted() else { return };
+        let path = disk.0.path().join("audit.log");
+        let mut kept = KeptRoom::beside(&path);
+        kept.fill();
+        let held = kept.reserve.held();
+        assert_eq!(held, (64 << 20) / 50);
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        KeptRoom::append(Some(&kept), &mut file, 0, &LINES).unwrap();
+        let filler = disk.0.path().join("filler");
+        let mut full = fs::File::create(&filler).unwrap();
+        while full.write_all(&LINES).is_ok() {}
+        let mut length = LINES.len() as u64;
+        while KeptRoom::append(Some(&kept), &mut file, length, &LINES).is_ok() {
+            length += LINES.len() as u64;
+        }
+        assert!(length >= held && kept.reserve.held() == 0, "{length} bytes");
+        assert_eq!(path.metadata().unwrap().len(), length, "nothing of the last lines is there");
+        fs::remove_file(&filler).unwrap();
+        drop(full);
+        KeptRoom::append(Some(&kept), &mut file, length, &LINES).unwrap();
+        kept.try_fill().unwrap();
+        assert_eq!(kept.reserve.held(), held);
     }
 }
