@@ -167,12 +167,14 @@ async fn with_one_file_lost_or_damaged_the_others_serve_and_the_node_says_what_i
     let snapshot = |data: &Path| snapshots(data).iter().for_each(|path| damage(path));
     let both = |data: &Path| ["keystore", "snapshots"].iter().for_each(|folder| remove(&data.join(folder)));
     let rebuilds: &[&str] = &["the keystore is damaged; the node rebuilds it"];
-    let losses: [(&str, Lose, Outcome); 11] = [
+    let all = |data: &Path| ["log", "keystore", "snapshots"].iter().for_each(|folder| remove(&data.join(folder)));
+    let losses: [(&str, Lose, Outcome); 12] = [
         ("cluster.id", |data| remove_file(&data.join("cluster.id")), Serves(&["cluster.id"])),
         ("both slots of cluster.id", |data| CLUSTER_ID.damage(data), Serves(&["cluster.id"])),
         ("node.record", |data| remove_file(&data.join("node.record")), Ends(&["no node.record"])),
         ("both slots of node.record", |data| NODE_RECORD.damage(data), Ends(KEEP)),
         ("the log", |data| remove(&data.join("log")), Serves(IN_DOUBT)),
+        ("the log, the keystore and the snapshots", all, Serves(IN_DOUBT)),
         ("bytes of the log", |data| damage(&last_file(&data.join("log"))), Serves(IN_DOUBT)),
         ("the keystore", keystore, Serves(rebuilds)),
         ("bytes of the keystore", sled, Serves(rebuilds)),
