@@ -281,6 +281,21 @@ fn open_sled(path: &Path) -> Result<sled::Db, ReadError> {
     }
 }
 
+/// Reads all files of a sled folder to their ends.
+///
+/// # Errors
+/// The file system failed, so the folder may be whole although it does not look so.
+pub(super) fn check_files(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        if fs::metadata(&path).map_err(at(&path))?.is_file() {
+            let mut file = open_file(&path, File::options().read(true)).map_err(at(&path))?;
+            io::copy(&mut file, &mut io::sink()).map_err(at(&path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits until no handle has this file of sled open. sled's own threads may keep theirs a little longer than the last user.
 /// To sled, a file that is open elsewhere is an error like many others, and would count as damage.
 fn wait_until_closed(file: &Path, patience: Duration) -> io::Result<()> {

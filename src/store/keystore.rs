@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::damage::Damage;
 use super::entries::{APPLIED, OWNER};
-use super::folder::{Folders, OpenFolder};
+use super::folder::{Folders, OpenFolder, check_files};
 use super::image::{Applied, Image, ImageBuilder};
 use super::load::{fill_if_possible, scan};
 use super::owner::Owner;
@@ -66,7 +66,11 @@ impl Keystore {
         let Some(path) = folders.find_current()? else { return Ok(None) };
         // What fails before this leaves the mark of an earlier start, which may say that the keystore is damaged.
         folders.mark_opening()?;
-        let read = read_folder(path, &tags);
+        let read = read_folder(path.clone(), &tags).map_err(|error| match error {
+            // Sled takes what it cannot read for something that was never written.
+            ReadError::Damaged(damage) => check_files(&path).map_or_else(ReadError::Io, |()| damage.into()),
+            other => other,
+        });
         // This opening did not end in a crash. If a failure of the file system left the mark, the next openings would
         // count as crashes, and those as damage.
         if !matches!(read, Err(ReadError::Damaged(_))) {

@@ -45,6 +45,29 @@ fn a_keystore_that_the_disk_refuses_is_made_from_the_snapshot_in_memory() {
     assert!(!keystore.checkpoint().is_memory_only() && names(&keystore).contains(&"later".to_owned()));
 }
 
+/// Sled opens such a folder as if it were empty.
+#[test]
+fn a_keystore_that_seems_damaged_because_the_disk_does_not_read_it_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = closed_store(dir.path());
+    let sled = dir.path().join("keystore/sled-1");
+    let content = fs::read(sled.join("db")).unwrap();
+    fs::write(sled.join("db"), b"").unwrap();
+    // Reading the beginning of this file fails with EIO.
+    let unreadable = sled.join("unreadable");
+    std::os::unix::fs::symlink("/proc/self/mem", &unreadable).unwrap();
+    let store = open_again(dir.path()).unwrap();
+    let keystore = whole(store.keystore);
+    assert!(keystore.checkpoint().is_memory_only() && names(&keystore) == expected);
+    drop(keystore);
+    store.log.close();
+    assert!(sled.join("DURABLE").exists() && !dir.path().join("keystore/damaged").exists());
+    fs::remove_file(unreadable).unwrap();
+    fs::write(sled.join("db"), content).unwrap();
+    let keystore = whole(open_again(dir.path()).unwrap().keystore);
+    assert!(!keystore.checkpoint().is_memory_only() && names(&keystore).contains(&"later".to_owned()));
+}
+
 #[test]
 fn without_a_snapshot_that_reaches_the_log_the_start_fails_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
