@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::file::{UnreadableFile, UnreadableReason};
 use crate::raft::{StartError, StopReason};
 use crate::store::may_pass;
-use crate::tls::{PeerKeyError, SettingError};
+use crate::tls::{PeerKeyError, SettingError, TlsError};
 
 /// Why a node cannot run, or has ended.
 #[derive(Debug, Error)]
@@ -63,9 +64,12 @@ impl NodeError {
     /// Whether the configuration names something that the node cannot use.
     pub fn is_of_files(&self) -> bool {
         match self {
-            Self::Tls(_) => true,
             // Nobody has to correct the configuration when a disk is full or fails. A service manager should try again.
-            Self::File { error, .. } => error.kind() == io::ErrorKind::PermissionDenied || !may_pass(error),
+            Self::Tls(SettingError { error: TlsError::UnreadablePeerKey(UnreadableFile { why, .. }), .. }) => {
+                !matches!(why, UnreadableReason::Io(error) if passes_by_itself(error))
+            }
+            Self::Tls(_) => true,
+            Self::File { error, .. } => !passes_by_itself(error),
             _ => false,
         }
     }
@@ -98,6 +102,11 @@ impl From<StartError> for NodeError {
             other => Self::Start(other),
         }
     }
+}
+
+/// Whether a disk failed, or is full, and nobody has to change a setting or a permission.
+fn passes_by_itself(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::PermissionDenied && may_pass(error)
 }
 
 /// Makes the error of a node that cannot listen for clients on this address.

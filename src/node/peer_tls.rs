@@ -111,6 +111,16 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(matches!(refused(data.path()), TlsError::UnreadablePeerKey(_)));
+        assert!(NodeError::from(own_key(data.path()).unwrap_err()).is_lasting());
+    }
+
+    #[test]
+    fn a_key_that_a_failing_disk_does_not_read_is_no_reason_to_stay_down() {
+        let data = tempfile::tempdir().unwrap();
+        // Reading the beginning of this file fails with EIO.
+        std::os::unix::fs::symlink("/proc/self/mem", key_file(data.path())).unwrap();
+        let error = NodeError::from(own_key(data.path()).unwrap_err());
+        assert!(!error.is_lasting() && error.to_string().contains("os error 5"), "{error}");
     }
 
     #[test]
