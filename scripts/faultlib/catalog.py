@@ -8,7 +8,7 @@ from .fault import Expected, Fault, Row
 
 NO_ROOM = Expected(serving="all", notice="(?i)room|space")
 ALL_NO_ROOM = Expected(serving="all", writes=False, notice="(?i)room|space", refusal="(?i)room|space")
-NONE_STARTS = Expected(serving="none", writes=False, notice="(?i)room|space")
+NONE_STARTS = Expected(serving="none", writes=False, notice="(?i)room|space", refusal="(?i)room|space")
 
 
 def leader(stage):
@@ -120,10 +120,10 @@ RUNNING = [
         "Make room.",
         [full("full-follower", "the disk of a follower is full, then empty again", one(follower), NO_ROOM),
          full("full-leader", "the disk of the leader is full, then empty again", one(leader), NO_ROOM),
-         full("full-all", "the disks of all nodes are full, then empty again", all_of, ALL_NO_ROOM)]),
+         full("full-all", "the disks of all nodes are full, then empty again", all_of, ALL_NO_ROOM, quick=True)]),
     Row("a node starts while its disk is full",
-        "serves if it can, else says what it waits for and tries again",
-        "The other nodes go on. The node serves by itself when there is room.",
+        "serves keys, and refuses what needs room",
+        "Decrypts continue, also if all nodes start on full disks. Writes need a quorum with room.",
         "Make room.",
         [full("full-follower-restart", "a follower starts again while its disk is full", one(follower),
               Expected(notice="(?i)room|space"), restart=True),

@@ -182,9 +182,9 @@ class Node:
                 found.append(("ERROR", line))
         return found
 
-    def last_word(self, since):
+    def last_word(self, since, length=220):
         errors = [text for level, text in self.words(since) if level == "ERROR"]
-        return shorten(errors[-1]) if errors else "no word"
+        return shorten(errors[-1], length) if errors else "no word"
 
     def client(self, **options):
         return Client(self.folder.parent, self.host, self.port, **options)

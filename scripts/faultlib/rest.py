@@ -143,7 +143,7 @@ def comes_back(mode):
 
 def in_doubt(mode):
     """The node comes back once a quorum of others stands for the writes that it may have lost."""
-    return Expected() if mode == BOTH else Expected(serving="none", writes=False, alone=WAITS)
+    return Expected() if mode == BOTH else Expected(serving="none", writes=False, alone=IN_DOUBT)
 
 
 def stays_out(mode):
@@ -157,13 +157,15 @@ def stays_out(mode):
 def may_stay_out(mode):
     """The node comes back, or says why it cannot."""
     expected = in_doubt(mode)
+    expected.alone = expected.alone and WAITS
     expected.may_stay_out = "(?i)delete nothing|keep the data folder|replace"
     return expected
 
 
-WAITS = "(?i)doubt|quorum|vote|leader|waits|answer"
+IN_DOUBT = "neither votes nor leads"
+WAITS = r"votes of \d of the \d nodes are needed"
 ALL_DAMAGES, ALL_MODES = list(DAMAGES), [BOTH, AWAY]
-QUICK = {"bit-sled", "lost-both-away", "bit-record-behind", "lost-peer-key"}
+QUICK = {"tail-log-behind", "bit-sled", "lost-both-away", "bit-record-behind", "lost-peer-key"}
 
 ROWS = [
     Row("damage at rest in the keystore or in a snapshot",
@@ -185,7 +187,7 @@ ROWS = [
         "comes back in doubt: it does not vote until it has again all that a leader had",
         "Nothing is lost. The node serves again by itself, once the other nodes have a quorum.",
         "Start the other nodes, if they are down.",
-        faults([LOG], ALL_DAMAGES, [BOTH, AWAY, BEHIND], in_doubt)),
+        faults([LOG], ALL_DAMAGES, [BOTH, AWAY, BEHIND], in_doubt, QUICK)),
     Row("`node.record` is lost",
         "does not vote: it no longer knows whom it voted for",
         "Nothing is lost. The node comes back, or says what to do. The other nodes serve.",

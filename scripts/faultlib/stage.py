@@ -69,7 +69,7 @@ class Stage:
 
     def reasons(self, node):
         """Why a node does not serve, as it says itself."""
-        last = node.last_word(self.marks[node]) if node in self.victims else "no word"
+        last = node.last_word(self.marks[node], 2000) if node in self.victims else "no word"
         return node.waits_for() + [last] * (last != "no word")
 
     def lift(self):
