@@ -54,7 +54,9 @@ impl Memory {
     }
 
     /// Puts back what storage kept: commands from number `first` on, and the index of the last one forgotten.
-    pub fn restore(first: u64, forgotten_index: u64, recent: VecDeque<Remembered>) -> Self {
+    pub fn restore(first: u64, forgotten_index: u64, mut recent: VecDeque<Remembered>) -> Self {
+        // It may have grown to twice what the memory ever holds: 20 MB more.
+        recent.shrink_to_fit();
         let numbers = (first..).zip(&recent).map(|(number, command)| (command.request_id, number)).collect();
         Self { recent, numbers, first, forgotten_index }
     }

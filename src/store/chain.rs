@@ -146,6 +146,8 @@ impl Chain {
         let next = anchor.position.map_or(0, |id| id.index + 1);
         let purged = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.tags.drain(..purged.min(self.tags.len()));
+        // The log may never again be as long as before this purge.
+        self.tags.shrink_to(2 * self.tags.len());
         self.first = self.first.max(next);
         self.last = self.last.max(anchor.position);
         self.anchor = anchor;
