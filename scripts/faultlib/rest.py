@@ -6,6 +6,8 @@ from .fault import Expected, Fault, Row
 from .tools import Stopped, wait_until
 
 SECTOR = 512
+# After this time sled has the cluster's first command (cluster.SETTINGS).
+CHECKPOINT_S = 2
 # The last blocks of the log hold what the node has not applied yet. The middle of another file is as good as any part.
 NEAR_END = 4
 
@@ -102,6 +104,7 @@ def act(stage, kind, damage, mode):
     leader = next(node for node in stage.cluster.nodes if node not in (damaged, late))
     if wait_until(lambda: kind.find(damaged), 60) is None:
         raise Stopped(f"{damaged.name} has no file {kind.pattern}")
+    stage.hold(CHECKPOINT_S)
     stage.begin([damaged])
     stage.damages = True
     if mode:
@@ -175,7 +178,7 @@ ROWS = [
         faults(DERIVED, ALL_DAMAGES, ALL_MODES, comes_back, QUICK)),
     Row("damage at rest in `cluster.id`",
         "uses the other half of the file, or makes it again from its keystore",
-        "Nothing is lost. The node serves again by itself.",
+        "Nothing is lost. The node serves again by itself. If a new cluster crashes before its first checkpoint (`checkpoint_every`), and this file is lost, too, the node stays out and says so.",
         "Replace the disk if it happens again.",
         faults([CLUSTER_ID], ALL_DAMAGES, ALL_MODES, comes_back)),
     Row("one of the two slots of `node.record` is damaged",
