@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{cluster, three_nodes};
+use super::nodes;
 use crate::support::api_key::ApiKey;
 use crate::support::connection::Client;
 use crate::support::http::{self, Http, Request};
@@ -18,15 +18,15 @@ async fn write(admin: &User, node: usize, name: &str, body: Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_holds_on_every_node_once_it_is_acknowledged() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let admin = cluster.admin();
     let app = cluster.user(Client::new(Some(ApiKey::parse(APP_KEY).credential())));
     for round in 0..9 {
-        let (node, key) = (round % 3, format!("free-{round}"));
+        let (node, key) = (cluster.in_turn(round), format!("free-{round}"));
         write(&admin, node, "app", json!({"allow": {"/v1/key/create/free-*": {}}})).await;
-        app.create((node + 1) % 3, &key).await.expect("its policy allows it now");
+        app.create(cluster.in_turn(node + 1), &key).await.expect("its policy allows it now");
         write(&admin, node, "app", json!({"allow": {"/v1/key/generate/*": {}}})).await;
-        for other in 0..3 {
+        for other in cluster.all() {
             let refusal = app.create(other, &format!("late-{round}-{other}")).await.expect_err("not any more");
             assert!(refusal.is(403, FORBIDDEN), "round {round}, node {other}: {refusal:?}");
         }
@@ -36,7 +36,7 @@ async fn a_change_holds_on_every_node_once_it_is_acknowledged() {
     cluster.start_all().await;
     app.generate(2, "free-0").await.expect("its policy allows it still");
     admin.ask(0, "DELETE", "/v1/policy/delete/app", None).await.expect("it is deleted");
-    for node in 0..3 {
+    for node in cluster.all() {
         let refusal = app.generate(node, "free-0").await.expect_err("it has no policy");
         assert!(refusal.is(403, FORBIDDEN), "node {node}: {refusal:?}");
     }
@@ -45,7 +45,7 @@ async fn a_change_holds_on_every_node_once_it_is_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_admin_stays_if_no_file_names_one() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let ops = cluster.user(Client::new(Some(ApiKey::parse(OPS_KEY).credential())));
     let admin = cluster.admin();
     for identity in [OPS, APP] {
@@ -55,7 +55,7 @@ async fn the_last_admin_stays_if_no_file_names_one() {
         admin.ask(1, "PUT", &path, Some(&body)).await.expect("it becomes an admin");
     }
     cluster.stop_all().await;
-    (0..3).for_each(|node| cluster.config_mut(node).admin = None);
+    cluster.all().for_each(|node| cluster.config_mut(node).admin = None);
     cluster.start_all().await;
     let refusal = cluster.admin().create(0, "k").await.expect_err("no file names it any more");
     assert!(refusal.is(403, FORBIDDEN), "{refusal:?}");
@@ -68,12 +68,12 @@ async fn the_last_admin_stays_if_no_file_names_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_made_by_concurrent_creates_is_made_once() {
-    let cluster = cluster(3, |_| {}).await;
+    let cluster = nodes().await;
     let admin = cluster.user(Client::new(Some(ApiKey::parse(ADMIN_KEY).credential())));
     let body = |node: usize| json!({"allow": [format!("/v1/key/create/by-{node}")]});
     let attempts = (0..12).map(|number| {
-        let (admin, body) = (&admin, body(number));
-        async move { admin.ask(number % 3, "PUT", "/v1/policy/create/p", Some(&body)).await }
+        let (admin, node, body) = (&admin, cluster.in_turn(number), body(number));
+        async move { admin.ask(node, "PUT", "/v1/policy/create/p", Some(&body)).await }
     });
     let answers = futures::future::join_all(attempts).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
@@ -86,7 +86,7 @@ async fn a_policy_made_by_concurrent_creates_is_made_once() {
 /// Two clients that each change what they have read do not undo each other's changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conditional_write_replaces_only_the_version_that_it_names() {
-    let cluster = three_nodes().await;
+    let cluster = nodes().await;
     let client = Client::new(Some(ApiKey::parse(ADMIN_KEY).credential()));
     let send = async |node: usize, request: Request| {
         http::send(&cluster.endpoint(node), &client, Http::One, &request).await.expect("it is answered")
@@ -99,10 +99,10 @@ async fn a_conditional_write_replaces_only_the_version_that_it_names() {
     };
     for round in 0..3 {
         let seen = read(round).await.header("etag").expect("a policy has one").to_owned();
-        let answers = join_all((0..9).map(|writer| write(writer % 3, &seen))).await;
+        let answers = join_all((0..9).map(|writer| write(cluster.in_turn(writer), &seen))).await;
         let count = |status| answers.iter().filter(|answer| answer.status == status).count();
         assert_eq!((count(200), count(412)), (1, 8), "round {round}");
-        assert_ne!(read((round + 1) % 3).await.header("etag"), Some(&*seen), "it is another policy now");
+        assert_ne!(read(cluster.in_turn(round + 1)).await.header("etag"), Some(&*seen), "it is another policy now");
     }
     for never in ["\"00\"", "*", "", "W/\"x\""] {
         assert_eq!(write(0, never).await.status, 412, "{never}");

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::cluster;
+use super::nodes_with;
 use crate::support::cluster::TestCluster;
 use crate::support::user::{Refusal, User};
 
 const GONE: &str = "key does not exist";
 
 async fn with_window(window: Duration) -> TestCluster {
-    cluster(3, |config| config.deletion_window = window).await
+    nodes_with(|config| config.deletion_window = window).await
 }
 
 async fn restore(user: &User, node: usize) -> Result<Value, Refusal> {
@@ -28,7 +28,7 @@ async fn a_deleted_key_is_gone_everywhere_and_comes_back_with_all_its_versions()
     user.ask(1, "PUT", "/v1/key/rotate/k", None).await.expect("it is rotated");
     made.push(user.generate(2, "k").await.expect("it is generated"));
     user.delete(1, "k").await.expect("it is deleted");
-    for node in 0..3 {
+    for node in cluster.all() {
         let refused = [
             user.generate(node, "k").await.expect_err("it is deleted"),
             user.decrypt(node, &made[0]).await.expect_err("it is deleted"),
@@ -48,7 +48,7 @@ async fn a_deleted_key_is_gone_everywhere_and_comes_back_with_all_its_versions()
     cluster.stop_all().await;
     cluster.start_all().await;
     restore(&user, 2).await.expect("it is restored");
-    for node in 0..3 {
+    for node in cluster.all() {
         user.assert_decrypts(node, &made).await;
     }
     assert_eq!(restore(&user, 0).await.expect_err("it lives").status, Some(404));

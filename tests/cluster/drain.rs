@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::three_nodes;
+use super::nodes;
 use crate::support::api_key::ApiKey;
 use crate::support::connection::Client;
 use crate::support::http::Http;
@@ -15,10 +15,10 @@ use crate::support::user::User;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_fails_on_a_client_that_tries_another_node() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let over = Arc::new(AtomicBool::new(false));
-    let writing = tokio::spawn(keep_creating(user.clone(), Arc::clone(&over)));
+    let writing = tokio::spawn(keep_creating(user.clone(), cluster.all().len(), Arc::clone(&over)));
     for _ in 0..3 {
         let leader = cluster.leader().await;
         let term = cluster.local_status(leader).await.expect("the node answers")["term"].clone();
@@ -32,16 +32,16 @@ async fn no_write_fails_on_a_client_that_tries_another_node() {
     let written = writing.await.expect("no write fails");
     assert!(written > 0);
     for name in (0..written).map(|number| format!("key-{number}")) {
-        user.generate(written % 3, &name).await.expect("an acknowledged key exists");
+        user.generate(cluster.in_turn(written), &name).await.expect("an acknowledged key exists");
     }
     cluster.assert_equal_digests().await;
 }
 
 /// Creates keys until `over` is set. Returns how many.
-async fn keep_creating(user: User, over: Arc<AtomicBool>) -> usize {
+async fn keep_creating(user: User, nodes: usize, over: Arc<AtomicBool>) -> usize {
     let mut done = 0;
     while !over.load(Ordering::Relaxed) {
-        user.create_somewhere(done % 3, &format!("key-{done}")).await;
+        user.create_somewhere(done % nodes, &format!("key-{done}")).await;
         done += 1;
     }
     done
@@ -49,7 +49,7 @@ async fn keep_creating(user: User, over: Arc<AtomicBool>) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_flight_is_finished_while_the_listener_is_closed() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     cluster.admin().create(0, "key").await.expect("the key is new");
     let leader = cluster.leader().await;
     let endpoint = cluster.endpoint(leader);

@@ -41,7 +41,21 @@ mod wiped;
 use keyraft::config::Config;
 use support::api_key::ApiKey;
 use support::cluster::TestCluster;
-use support::settings::ADMIN_KEY;
+use support::settings::{ADMIN_KEY, node_count};
+
+/// Nodes that serve, with the configuration of every test: three, or as many as `KEYRAFT_TEST_NODES` says.
+///
+/// This is for properties of a whole cluster, of its quorum, or of every node of it. [`three_nodes`] is for what one node
+/// does with its files, its listener or its seal, which the number of the others does not change, and for properties of
+/// exactly three nodes.
+async fn nodes() -> TestCluster {
+    nodes_with(|_| {}).await
+}
+
+/// The same, each with its configuration as `adjust` leaves it.
+async fn nodes_with(adjust: impl Fn(&mut Config)) -> TestCluster {
+    cluster(node_count(), adjust).await
+}
 
 /// Three nodes that serve, with the configuration of every test.
 async fn three_nodes() -> TestCluster {

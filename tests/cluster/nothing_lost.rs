@@ -1,6 +1,6 @@
 //! Acknowledged writes survive restarts, crashes, and a power cut of all nodes.
 
-use super::three_nodes;
+use super::nodes;
 use crate::support::cluster::TestCluster;
 use crate::support::user::DataKey;
 
@@ -13,17 +13,16 @@ async fn assert_all_there(cluster: &TestCluster, keys: &[DataKey]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolling_restarts_lose_nothing() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let mut keys = user.create_many("before", 30).await;
-    for node in 0..3 {
+    for node in cluster.all() {
         if node == 1 {
             cluster.kill(node).await;
         } else {
             cluster.stop(node).await;
         }
-        let others = [(node + 1) % 3, (node + 2) % 3];
-        for (number, other) in others.into_iter().enumerate() {
+        for (number, other) in cluster.others(node).into_iter().enumerate() {
             let name = format!("without-{node}-{number}");
             user.create_somewhere(other, &name).await;
             keys.push(user.generate(other, &name).await.expect("the key is there"));
@@ -35,7 +34,7 @@ async fn rolling_restarts_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_of_all_nodes_loses_nothing_and_needs_no_repair() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let mut keys = cluster.admin().create_many("before", 60).await;
     cluster.kill_all().await;
     cluster.start_all().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyraft::config::{Config, RouteConfig};
 
-use super::cluster;
+use super::nodes_with;
 
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -17,11 +17,11 @@ fn short_timeouts(config: &mut Config) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_quorum_serves_only_known_keys() {
-    let mut cluster = cluster(3, short_timeouts).await;
+    let mut cluster = nodes_with(short_timeouts).await;
     let user = cluster.admin();
     let mut keys = user.create_many("known", 6).await;
     let alone = cluster.follower().await;
-    for other in [(alone + 1) % 3, (alone + 2) % 3] {
+    for other in cluster.others(alone) {
         cluster.kill(other).await;
     }
     let until = tokio::time::Instant::now() + 3 * SHORT;
@@ -42,7 +42,7 @@ async fn a_node_without_a_quorum_serves_only_known_keys() {
     }
     let status = cluster.local_status(alone).await.expect("the node answers");
     assert!(status["leader"].is_null() && status["node"]["state"] == "isolated", "{status}");
-    let others = [(alone + 1) % 3, (alone + 2) % 3];
+    let others = cluster.others(alone);
     cluster.start_nodes(&others).await;
     user.create_somewhere(alone, "new-again").await;
     user.assert_decrypts(others[0], &keys).await;
@@ -51,7 +51,7 @@ async fn a_node_without_a_quorum_serves_only_known_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_may_not_be_offline_closes_its_listener_with_the_lease() {
-    let mut cluster = cluster(3, |config| {
+    let mut cluster = nodes_with(|config| {
         short_timeouts(config);
         config.consistency.offline = Duration::ZERO;
     })
@@ -59,7 +59,7 @@ async fn a_node_that_may_not_be_offline_closes_its_listener_with_the_lease() {
     let user = cluster.admin();
     let keys = user.create_many("known", 3).await;
     let alone = cluster.follower().await;
-    for other in [(alone + 1) % 3, (alone + 2) % 3] {
+    for other in cluster.others(alone) {
         cluster.kill(other).await;
     }
     let status = cluster.wait_for_state(alone, "offline").await;
@@ -67,7 +67,8 @@ async fn a_node_that_may_not_be_offline_closes_its_listener_with_the_lease() {
     let refused = user.decrypt(alone, &keys[0]).await.expect_err("the listener is closed");
     assert_eq!(refused.status, None, "{refused:?}");
     // The listener opens again by itself.
-    cluster.start_nodes(&[(alone + 1) % 3]).await;
+    let missing = cluster.quorum() - 1;
+    cluster.start_nodes(&cluster.others(alone)[..missing]).await;
     cluster.wait_until_serving(alone).await;
     user.assert_decrypts(alone, &keys).await;
     cluster.assert_equal_digests().await;

@@ -12,7 +12,7 @@ async fn a_create_sent_again_after_a_delete_does_not_bring_the_key_back() {
     let (created, creation) = create(consensus.node(0).seen_index(), "key");
     assert_eq!(consensus.write(0, &created).await, Outcome::Done);
     assert_eq!(consensus.write(1, &delete(0, "key", creation)).await, Outcome::Done);
-    for node in 0..3 {
+    for node in consensus.all() {
         assert_eq!(consensus.write(node, &created).await, Outcome::Done, "it gets the first outcome");
         assert_eq!(consensus.creation("key").await, None);
     }
@@ -28,7 +28,7 @@ async fn a_delete_sent_again_after_a_create_does_not_delete_the_new_key() {
     for command in [&first, &deleted, &second] {
         assert_eq!(consensus.write(2, command).await, Outcome::Done);
     }
-    for node in 0..3 {
+    for node in consensus.all() {
         assert_eq!(consensus.write(node, &deleted).await, Outcome::Done, "it gets the first outcome");
         // This is another request, which saw the same creation.
         assert_eq!(consensus.write(node, &delete(0, "key", old)).await, Outcome::KeyNotFound);
@@ -43,15 +43,16 @@ async fn a_command_sent_through_every_node_takes_effect_once() {
     for round in 0..20 {
         let name = format!("key-{round}");
         let (created, creation) = create(0, &name);
-        let outcomes = join_all((0..3).map(|node| consensus.write(node, &created))).await;
-        assert_eq!(outcomes, [Outcome::Done; 3]);
+        let outcomes = join_all(consensus.all().map(|node| consensus.write(node, &created))).await;
+        assert_eq!(outcomes, vec![Outcome::Done; consensus.all().len()]);
         let deleted = delete(0, &name, creation);
         let outcomes = join_all(
-            (0..3)
+            consensus
+                .all()
                 .flat_map(|node| [(node, &deleted), (node, &created)])
                 .map(async |(node, command)| consensus.write(node, command).await),
         );
-        assert_eq!(outcomes.await, [Outcome::Done; 6]);
+        assert_eq!(outcomes.await, vec![Outcome::Done; 2 * consensus.all().len()]);
         assert_eq!(consensus.creation(&name).await, None);
     }
     consensus.assert_equal_digests().await;

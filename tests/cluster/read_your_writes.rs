@@ -2,24 +2,24 @@
 
 use futures::StreamExt;
 
-use super::three_nodes;
-use crate::support::user::User;
+use super::nodes;
+use crate::support::cluster::TestCluster;
 
 const KEYS: usize = 150;
 const AT_A_TIME: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_created_key_can_be_used_on_every_node_at_once() {
-    let cluster = three_nodes().await;
-    let user = cluster.admin();
-    let works = futures::stream::iter(0..KEYS).map(|number| create_here_and_use_there(&user, number));
+    let cluster = nodes().await;
+    let works = futures::stream::iter(0..KEYS).map(|number| create_here_and_use_there(&cluster, number));
     works.buffer_unordered(AT_A_TIME).collect::<()>().await;
     cluster.assert_equal_digests().await;
 }
 
 /// The nodes take turns at creating and using, so that each pair of them occurs.
-async fn create_here_and_use_there(user: &User, number: usize) {
-    let (here, there, elsewhere) = (number % 3, (number / 3) % 3, (number / 9) % 3);
+async fn create_here_and_use_there(cluster: &TestCluster, number: usize) {
+    let (user, nodes) = (cluster.admin(), cluster.all().len());
+    let (here, there, elsewhere) = (number % nodes, number / nodes % nodes, number / nodes / nodes % nodes);
     let name = format!("key-{number}");
     user.create(here, &name).await.expect("the key is new");
     let described = user.ask(there, "GET", &format!("/v1/key/describe/{name}"), None).await.expect("the key is there");

@@ -13,7 +13,7 @@ use keyraft::kms::{Kms, RingChangeError};
 use keyraft::policy::KeyName;
 use keyraft::state::{ClusterState, KeyRecord, SealId};
 
-use super::three_nodes;
+use super::nodes;
 use crate::support::cluster::TestCluster;
 use crate::support::user::DataKey;
 
@@ -80,7 +80,7 @@ async fn assert_all_decrypt(cluster: &TestCluster, keys: &[DataKey]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ring_rotates_while_clients_create_keys() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let mut keys = user.create_many("before", 3).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -95,7 +95,7 @@ async fn the_ring_rotates_while_clients_create_keys() {
         }
     });
     for expected in [2, 3] {
-        assert_eq!(rotate(&cluster, expected % 3).await, u32::try_from(expected).expect("small"));
+        assert_eq!(rotate(&cluster, cluster.in_turn(expected)).await, u32::try_from(expected).expect("small"));
         user.create_somewhere(0, &format!("after-{expected}")).await;
         assert_eq!(ring_version_of(&cluster, &format!("after-{expected}")), u32::try_from(expected).expect("small"));
     }
@@ -111,18 +111,18 @@ async fn the_ring_rotates_while_clients_create_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_is_away_keeps_a_version_from_becoming_active() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("before", 3).await;
     let node = cluster.follower().await;
     cluster.stop(node).await;
-    let kms = kms(&cluster, (node + 1) % 3);
+    let kms = kms(&cluster, cluster.in_turn(node + 1));
     let version = kms.add_ring_version(by()).await.expect("the others add it");
-    let others = [(node + 1) % 3, (node + 2) % 3];
+    let others = cluster.others(node);
     cluster
         .wait_for("the others to note it", async || {
             let noted = facts(&cluster, others[0]).ring_notes.iter().filter(|n| n.versions.contains(&version)).count();
-            (noted == 2).then_some(())
+            (noted == others.len()).then_some(())
         })
         .await;
     let name = format!("node-{}", node + 1);
@@ -139,11 +139,11 @@ async fn a_member_that_is_away_keeps_a_version_from_becoming_active() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_wrap_is_missing_opens_a_version_under_the_one_before() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("before", 3).await;
     let (root, node) = (RootKey::random(), cluster.follower().await);
-    let other = (node + 1) % 3;
+    let other = cluster.in_turn(node + 1);
     let id = kms(&cluster, other).add_seal("second", &root, by()).await.expect("the cluster takes a second seal");
     cluster.wait_for("the node to note the wrap", async || has_noted_wraps(&cluster, node)).await;
     restart_with(&mut cluster, node, &root).await;
@@ -168,12 +168,12 @@ async fn a_node_whose_wrap_is_missing_opens_a_version_under_the_one_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_fetches_the_wraps_of_a_seal_that_was_added_while_it_was_away() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("before", 3).await;
     let (root, node) = (RootKey::random(), cluster.follower().await);
     cluster.stop(node).await;
-    let other = kms(&cluster, (node + 1) % 3);
+    let other = kms(&cluster, cluster.in_turn(node + 1));
     other.add_seal("second", &root, by()).await.expect("the cluster takes a second seal");
     // Nothing in its data folder opens with the second root key.
     start_with(&mut cluster, node, &root).await;
@@ -193,13 +193,13 @@ fn has_noted_wraps(cluster: &TestCluster, node: usize) -> Option<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_root_key_takes_the_place_of_the_first() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("before", 3).await;
     let root = RootKey::random();
     let first: SealId = facts(&cluster, 0).seals[0].id;
     kms(&cluster, 0).add_seal("second", &root, by()).await.expect("the cluster takes a second seal");
-    for node in 0..3 {
+    for node in cluster.all() {
         cluster.wait_for("the node to note the wrap", async || has_noted_wraps(&cluster, node)).await;
         let removed = kms(&cluster, node).remove_seal(first, by()).await;
         assert!(matches!(removed, Err(RingChangeError::NotOpened(_))), "{removed:?}");
@@ -220,7 +220,7 @@ async fn another_root_key_takes_the_place_of_the_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_is_dropped_once_no_key_is_sealed_under_it() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     user.create_many("before", 2).await;
     rotate(&cluster, 0).await;
@@ -247,7 +247,7 @@ async fn a_version_is_dropped_once_no_key_is_sealed_under_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_read_its_root_key_again_follows_a_rotation() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("before", 3).await;
     let root = fs::read(cluster.certificates().file("root.key")).expect("it is there");
@@ -258,7 +258,7 @@ async fn a_node_that_cannot_read_its_root_key_again_follows_a_rotation() {
     cluster.config_mut(node).seal = SealConfig::File(own.clone());
     cluster.start_nodes(&[node]).await;
     fs::write(&own, BASE64_STANDARD.encode(b"short")).expect("the folder is writable");
-    let version = rotate(&cluster, (node + 1) % 3).await;
+    let version = rotate(&cluster, cluster.in_turn(node + 1)).await;
     user.create_somewhere(node, "after").await;
     assert_eq!(ring_version_of(&cluster, "after"), version);
     assert_all_decrypt(&cluster, &keys).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use keyraft::policy::{Pattern, Policy, PolicyName};
 use serde_json::json;
 
-use super::three_nodes;
+use super::nodes;
 use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::connection::Client;
@@ -21,10 +21,10 @@ fn app(cluster: &TestCluster) -> User {
 /// Fails unless the policy `app` holds on every node. Each round makes further keys.
 async fn assert_rules_hold(cluster: &TestCluster, round: &str) {
     let (app, admin) = (app(cluster), cluster.admin());
-    for node in 0..3 {
+    for node in cluster.all() {
         let key = format!("my-app-{round}-{node}");
         app.create(node, &key).await.expect("its policy allows it");
-        app.generate((node + 1) % 3, &key).await.expect("its policy allows it");
+        app.generate(cluster.in_turn(node + 1), &key).await.expect("its policy allows it");
         let internal = format!("my-app-internal-{round}-{node}");
         app.create(node, &internal).await.expect("creating is not denied");
         for refused in [
@@ -44,16 +44,16 @@ async fn assert_rules_hold(cluster: &TestCluster, round: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policies_of_the_file_hold_on_every_node() {
-    let cluster = three_nodes().await;
+    let cluster = nodes().await;
     assert_rules_hold(&cluster, "first").await;
     cluster.assert_equal_digests().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_changes_no_policy() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     cluster.stop_all().await;
-    for node in 0..3 {
+    for node in cluster.all() {
         let everything = Policy::new(vec![Pattern::parse("/v1/*").expect("a pattern")], Vec::new());
         let name = PolicyName::parse("app").expect("a name");
         cluster.config_mut(node).policies = BTreeMap::from([(name, (everything, vec![identity(OPS)]))]);

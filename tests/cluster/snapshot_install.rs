@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyraft::config::{Config, SnapshotConfig};
 
-use super::cluster;
+use super::nodes_with;
 use crate::support::cluster::TestCluster;
 
 /// How many keys the test creates: enough for about three snapshots under [`snapshots_early`].
@@ -25,20 +25,20 @@ pub fn snapshots_early(config: &mut Config) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_was_away_too_long_installs_a_snapshot() {
-    let mut cluster = cluster(3, snapshots_early).await;
+    let mut cluster = nodes_with(snapshots_early).await;
     let user = cluster.admin();
     let mut keys = user.create_many("before", 10).await;
     let away = cluster.follower().await;
-    let others = [(away + 1) % 3, (away + 2) % 3];
+    let others = cluster.others(away);
     cluster.kill(away).await;
     for first in (0..KEYS).step_by(AT_A_TIME) {
         let name = |number: usize| format!("meanwhile-{number}");
         let creates = (first..first + AT_A_TIME).map(|number| {
-            let (user, node, name) = (&user, others[number % 2], name(number));
+            let (user, node, name) = (&user, others[number % others.len()], name(number));
             async move { user.create(node, &name).await }
         });
         for created in futures::future::join_all(creates).await {
-            created.expect("two of three are enough");
+            created.expect("the others are enough");
         }
         keys.push(user.generate(others[0], &name(first)).await.expect("the key is there"));
     }

@@ -2,23 +2,23 @@
 
 use serde_json::json;
 
-use super::three_nodes;
+use super::nodes;
 use crate::support::stored;
 use crate::support::user::{Refusal, User};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_opens_nowhere_affects_only_its_key() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("key", 10).await;
     // Stop all first: a node that differs from the others would not stay up.
     cluster.stop_all().await;
-    for node in 0..3 {
+    for node in cluster.all() {
         stored::alter_record(cluster.data(node), &cluster.certificates().file("root.key"), "key-3", 1);
     }
     cluster.start_all().await;
     let rest: Vec<_> = keys.iter().filter(|key| key.name != "key-3").cloned().collect();
-    for node in 0..3 {
+    for node in cluster.all() {
         for refusal in futures::future::join_all((0..8).map(|_| refusal(&user, node))).await {
             assert!(refusal.is(409, "key cannot be opened"), "{refusal:?}");
         }

@@ -4,7 +4,7 @@
 use keyraft::config::PeerTlsConfig;
 use serde_json::Value;
 
-use super::three_nodes;
+use super::{nodes, three_nodes};
 use crate::support::api_key::ApiKey;
 use crate::support::cluster::TestCluster;
 use crate::support::settings::ADMIN_KEY;
@@ -36,7 +36,7 @@ async fn the_last_node_without_a_quorum_names_the_votes_that_are_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_node_reports_a_node_with_a_new_certificate_key() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let node = cluster.follower().await;
     cluster.stop(node).await;
     let other = cluster.certificates().peer_tls("other");
@@ -48,8 +48,7 @@ async fn every_node_reports_a_node_with_a_new_certificate_key() {
     ];
     wait_until_waiting_for(&cluster, node, &words).await;
     let leader = cluster.wait_for("a leader", async || {
-        let others = [(node + 1) % 3, (node + 2) % 3];
-        for number in others {
+        for number in cluster.others(node) {
             let status = cluster.local_status(number).await.ok()?;
             let member = status["members"].as_array()?.iter().find(|member| member["id"] == node + 1)?.clone();
             if status["leader"] == status["node"]["id"] && member["problem"]["reason"].is_string() {
@@ -132,8 +131,8 @@ async fn begin_on_the_data_of_another_cluster(cluster: &mut TestCluster) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_node_shows_the_version_and_the_levels_of_every_member() {
-    let cluster = three_nodes().await;
-    for number in 0..3 {
+    let cluster = nodes().await;
+    for number in cluster.all() {
         let look = async || {
             let status = cluster.local_status(number).await.ok()?;
             let (version, levels) = (&status["node"]["version"], &status["node"]["levels"]);

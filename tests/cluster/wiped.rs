@@ -5,12 +5,12 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::three_nodes;
+use super::nodes;
 use super::waiting::wait_until_waiting_for;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     let user = cluster.admin();
     let keys = user.create_many("before", 10).await;
     let wiped = cluster.leader().await;
@@ -20,7 +20,7 @@ async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
     let words = ["belongs to a cluster that has begun", "Never put back a copy or a backup"];
     let status = wait_until_waiting_for(&cluster, wiped, &words).await;
     assert_eq!((&status["node"]["state"], &status["cluster_id"]), (&json!("starting"), &Value::Null), "{status}");
-    let survivors = [(wiped + 1) % 3, (wiped + 2) % 3];
+    let survivors = cluster.others(wiped);
     let survivor = cluster.leader_of(&survivors).await;
     user.create(survivor, "after").await.expect("the others go on");
     user.assert_decrypts(survivor, &keys).await;
@@ -29,26 +29,31 @@ async fn a_wiped_node_is_refused_and_the_cluster_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_node_never_votes_while_it_cannot_ask() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     cluster.admin().create_many("before", 3).await;
     let leader = cluster.leader().await;
-    let (wiped, alone) = ((leader + 1) % 3, (leader + 2) % 3);
+    let followers = cluster.others(leader);
+    let (wiped, few) = (followers[0], &followers[1..cluster.quorum()]);
     cluster.kill_all().await;
     fs::remove_dir_all(cluster.data(wiped)).expect("the folder is there");
-    // With the vote of the wiped node, the other follower would lead without entries that the leader may have
-    // committed.
-    cluster.begin_nodes(&[wiped, alone]).await;
+    // With the vote of the wiped node, the other followers would be a quorum, and one of them would lead without entries
+    // that the leader may have committed.
+    cluster.begin_nodes(&[&[wiped], few].concat()).await;
     wait_until_waiting_for(&cluster, wiped, &["belongs to a cluster that has begun"]).await;
-    let status = cluster.local_status(alone).await.expect("the node answers");
-    assert_eq!((&status["leader"], &status["node"]["state"]), (&Value::Null, &json!("starting")));
+    for &node in few {
+        let status = cluster.local_status(node).await.expect("the node answers");
+        assert_eq!((&status["leader"], &status["node"]["state"]), (&Value::Null, &json!("starting")));
+    }
     cluster.start_nodes(&[leader]).await;
-    cluster.wait_until_serving(alone).await;
-    cluster.assert_equal_digests_of(&[leader, alone]).await;
+    for &node in few {
+        cluster.wait_until_serving(node).await;
+    }
+    cluster.assert_equal_digests_of(&[&[leader], few].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_lost_its_node_record_is_refused() {
-    let mut cluster = three_nodes().await;
+    let mut cluster = nodes().await;
     cluster.admin().create_many("before", 3).await;
     let node = cluster.follower().await;
     cluster.stop(node).await;

@@ -1,6 +1,7 @@
 //! A cluster of real nodes in this process, in a folder that is removed with it.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,7 @@ impl TestCluster {
 
     /// Starts every node and waits until all serve.
     pub async fn start_all(&mut self) {
-        self.start_nodes(&(0..self.nodes.len()).collect::<Vec<_>>()).await;
+        self.start_nodes(&self.all().collect::<Vec<_>>()).await;
     }
 
     /// Starts nodes that are not running, together, and waits until they serve.
@@ -65,6 +66,11 @@ impl TestCluster {
         for &number in numbers {
             self.wait_until_serving(number).await;
         }
+    }
+
+    /// Starts every node and does not wait until they serve.
+    pub async fn begin_all(&mut self) {
+        self.begin_nodes(&self.all().collect::<Vec<_>>()).await;
     }
 
     /// Starts nodes that are not running, together, and does not wait until they serve.
@@ -154,7 +160,7 @@ impl TestCluster {
 
     /// A client of all nodes with this certificate.
     pub fn user(&self, client: Client) -> User {
-        User::new(client, (0..self.nodes.len()).map(|number| self.endpoint(number)).collect())
+        User::new(client, self.all().map(|number| self.endpoint(number)).collect())
     }
 
     /// The number of the leader, once all running nodes agree on it.
@@ -212,6 +218,26 @@ impl TestCluster {
     /// It found nothing for too long.
     pub async fn wait_for<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         status::wait_for(what, &self.running_data(), look).await
+    }
+
+    /// The numbers of all nodes.
+    pub fn all(&self) -> Range<usize> {
+        0..self.nodes.len()
+    }
+
+    /// The numbers of all nodes but one, beginning with the one after it.
+    pub fn others(&self, number: usize) -> Vec<usize> {
+        (1..self.nodes.len()).map(|steps| self.in_turn(number + steps)).collect()
+    }
+
+    /// The number of the node whose turn it is in this round, if the nodes take turns.
+    pub fn in_turn(&self, round: usize) -> usize {
+        round % self.nodes.len()
+    }
+
+    /// How many nodes are a quorum.
+    pub fn quorum(&self) -> usize {
+        self.nodes.len() / 2 + 1
     }
 
     /// The numbers of the running nodes.

@@ -1,5 +1,6 @@
-//! Three nodes of consensus without the layers above it. They take commands as a test made them.
+//! Nodes of consensus without the layers above it. They take commands as a test made them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,11 +32,11 @@ pub struct Consensus {
 }
 
 impl Consensus {
-    /// Starts three nodes of a new cluster, with the policies of every test.
+    /// Starts the nodes of a new cluster, with the policies of every test.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let certificates = Certificates::create(folder.path());
-        let configs = settings::configs(&certificates, 3);
+        let configs = settings::configs(&certificates, settings::node_count());
         let root = Arc::new(RootKey::random());
         let started = (0u8..).zip(&configs).map(|(number, config)| take_part(number, config, Arc::clone(&root)));
         let nodes = join_all(started).await;
@@ -66,13 +67,13 @@ impl Consensus {
     /// Kills the leader. Returns the number of another node.
     pub async fn kill_leader(&mut self) -> usize {
         let leader = loop {
-            if let Some(leader) = (0..3).find(|node| self.nodes[*node].as_ref().is_some_and(Cluster::leads)) {
+            if let Some(leader) = self.all().find(|node| self.nodes[*node].as_ref().is_some_and(Cluster::leads)) {
                 break leader;
             }
             tokio::time::sleep(PAUSE).await;
         };
         self.nodes[leader].take().expect("it leads").kill().await;
-        (leader + 1) % 3
+        (leader + 1) % self.nodes.len()
     }
 
     /// Fails unless the running nodes have the same state once they have applied the same entries.
@@ -84,6 +85,11 @@ impl Consensus {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The numbers of all nodes.
+    pub fn all(&self) -> Range<usize> {
+        0..self.nodes.len()
     }
 
     /// A running node.

@@ -27,6 +27,19 @@ pub const APP_KEY: &str = "kes:v1:ALcqgN9Qr39WREHhmBZ1Gk7Dztv8Lez9eKoV7c7Jqy6F";
 /// The API key of [`OPS`].
 pub const OPS_KEY: &str = "kes:v1:AFHpEzuL5IlNHjnLH0LAJJhf43qHJ28sfrvEva/q7Y9j";
 
+/// The variable that says how many nodes [`node_count`] is.
+const NODES: &str = "KEYRAFT_TEST_NODES";
+
+/// How many nodes a cluster has in the tests that work with any number: three, or as many as `KEYRAFT_TEST_NODES` says.
+///
+/// # Panics
+/// The variable is not an odd number from 3 to 9.
+pub fn node_count() -> usize {
+    let Ok(said) = std::env::var(NODES) else { return 3 };
+    let count = said.parse().ok().filter(|count| (3..=9).contains(count) && count % 2 == 1);
+    count.unwrap_or_else(|| panic!("{NODES} is '{said}': set it to an odd number from 3 to 9, or leave it out"))
+}
+
 /// The configurations of a cluster's nodes, each with its files in place.
 pub fn configs(certificates: &Certificates, count: usize) -> Vec<Config> {
     let peers: Vec<_> = (1..=count).map(|number| peer(&format!("node-{number}"))).collect();
