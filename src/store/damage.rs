@@ -32,6 +32,13 @@ pub enum Damage {
         /// The version.
         version: u32,
     },
+    /// The process ended while it opened the keystore, each of the last times. The files may be whole: a machine without
+    /// memory does that, too.
+    #[error("the last {openings} attempts to open it did not finish")]
+    CutShort {
+        /// How many times.
+        openings: u32,
+    },
     /// It cannot be opened or read, for this reason.
     #[error("{0}")]
     Unreadable(String),

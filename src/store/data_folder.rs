@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::cluster_id::{ClusterFacts, ClusterFile, ClusterFileError};
 use super::file_error::at;
 use super::files::{make_private_folder, open_file};
-use super::open::OpenError;
+use super::open_error::OpenError;
 use super::stored_facts::stored_facts;
 use super::{CLUSTER_FILE, Owner};
 use crate::failpoint::{self, Failpoint};

@@ -223,11 +223,11 @@ impl Folders {
         let marker = self.root.join(OPENING);
         // If the marks cannot be read, the folder may be marked as damaged. The node must not open it.
         let marks = read_if_there(&marker)?.unwrap_or_default();
-        let cut_short = u32::try_from(marks.len()).unwrap_or(u32::MAX);
-        if cut_short >= OPENINGS_CUT_SHORT {
-            return Err(Damage::Unreadable(format!("the last {cut_short} attempts to open it did not finish")).into());
+        let openings = u32::try_from(marks.len()).unwrap_or(u32::MAX);
+        if openings >= OPENINGS_CUT_SHORT {
+            return Err(Damage::CutShort { openings }.into());
         }
-        let marks = vec![b'x'; cut_short as usize + 1];
+        let marks = vec![b'x'; openings as usize + 1];
         replace(&marker, &marks).map_err(ReadError::Io)
     }
 

@@ -45,6 +45,39 @@ fn a_keystore_that_the_disk_refuses_is_made_from_the_snapshot_in_memory() {
     assert!(!keystore.checkpoint().is_memory_only() && names(&keystore).contains(&"later".to_owned()));
 }
 
+/// A machine without memory ends the process while sled opens.
+#[test]
+fn a_keystore_whose_openings_were_cut_short_is_not_set_aside_but_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = closed_store(dir.path());
+    let mark = dir.path().join("keystore/OPENING");
+    fs::write(&mark, b"xx").unwrap();
+    let store = open_again(dir.path()).unwrap();
+    let keystore = whole(store.keystore);
+    assert!(keystore.checkpoint().is_memory_only() && names(&keystore) == expected);
+    assert!(dir.path().join("keystore/sled-1").exists() && !dir.path().join("keystore/damaged").exists());
+    keystore.begin_snapshot().run(&store.snapshots).unwrap();
+    assert!(!keystore.checkpoint().is_memory_only() && !mark.exists());
+    drop(keystore);
+    store.log.close();
+    assert_eq!(names(&whole(open_again(dir.path()).unwrap().keystore)), expected);
+}
+
+#[test]
+fn a_keystore_whose_openings_were_cut_short_counts_as_damaged_if_nothing_else_has_the_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, keystore) = filled(open(dir.path()), 30);
+    keystore.checkpoint().run().unwrap();
+    log.purge(id(30)).unwrap();
+    drop(keystore);
+    log.close();
+    fs::write(dir.path().join("keystore/OPENING"), b"xx").unwrap();
+    let FoundKeystore::NeedsPeer { damage } = open_again(dir.path()).unwrap().keystore else {
+        panic!("it has a state")
+    };
+    assert!(matches!(damage, Damage::CutShort { openings: 2 }), "{damage}");
+}
+
 /// Sled opens such a folder as if it were empty.
 #[test]
 fn a_keystore_that_seems_damaged_because_the_disk_does_not_read_it_stays_as_it_is() {
