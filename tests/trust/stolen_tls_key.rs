@@ -99,6 +99,7 @@ async fn call_everything(connection: PeerConnection) -> BTreeMap<&'static str, C
         ("Heartbeat", code(client.heartbeat(stream::iter([peer::HeartbeatRequest::default()])).await)),
         ("Vote", code(client.vote(peer::VoteRequest::default()).await)),
         ("TransferLeader", code(client.transfer_leader(peer::TransferRequest::default()).await)),
+        ("CatchUp", code(client.catch_up(peer::CatchUpRequest::default()).await)),
         ("InstallSnapshot", code(client.install_snapshot(stream::iter([peer::SnapshotPart::default()])).await)),
         ("FetchSnapshot", code(client.fetch_snapshot(peer::FetchRequest::default()).await)),
         ("FollowLog", code(client.follow_log(peer::FollowLogRequest::default()).await)),
