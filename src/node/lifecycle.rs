@@ -22,8 +22,9 @@ use crate::telemetry::AuditWriter;
 
 /// How often a node waits for a data folder that it cannot use. Then the process ends, and a service manager starts it anew.
 const MOST_REFUSALS: u32 = 10;
-/// How long a stopping node waits until its audit records are written.
-const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stopping node waits for one write of its audit records. It goes on waiting while writes end, however many
+/// there are.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a stopping node may take to report to the others which keys it used.
 const LAST_USES_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a starting node waits for the API's address to become free.
@@ -151,7 +152,7 @@ impl Lifecycle {
 
 async fn write_last_records(writer: Option<AuditWriter>) {
     if let Some(writer) = writer
-        && let Err(error) = writer.stop(AUDIT_TIMEOUT).await
+        && let Err(error) = writer.stop(AUDIT_PATIENCE).await
     {
         tracing::error!(%error, "the node ends, but not all of its audit records were written");
     }

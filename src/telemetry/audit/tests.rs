@@ -229,6 +229,23 @@ async fn a_stuck_console_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
+async fn a_slow_console_gets_every_record_before_the_end() {
+    let (console, read) = pipe();
+    let (audit, writer) = Audit::start_on(console, wanted(true, false), 1_000).unwrap();
+    for _ in 0..1_000 {
+        audit.record(record("/")).await.unwrap();
+    }
+    // Each pause lets the console take some of the records, or lets the thread find that none is left.
+    let pause = async || {
+        let before = audit.writes();
+        until(|| read.try_recv().is_ok() || audit.writes() != before).await;
+        until(|| audit.writes() != before).await;
+    };
+    assert_eq!(writer.stop_unless_blocked(pause).await, Ok(()));
+    assert!(read.try_recv().is_err(), "nothing comes later");
+}
+
+#[tokio::test]
 async fn records_are_counted_without_sinks_and_listeners() {
     let (audit, writer) = Audit::start_on(Box::new(io::sink()), wanted(false, false), 4).unwrap();
     for _ in 0..100 {

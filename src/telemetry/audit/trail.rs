@@ -42,6 +42,8 @@ pub struct Audit {
     refusing: AtomicBool,
     /// When the thread began to write: milliseconds after `began`, plus one. 0 while it does not write.
     writing_since: AtomicU64,
+    /// How often the thread has begun or ended a write.
+    writes: AtomicU64,
     began: Instant,
     pub(super) thread: OnceLock<Thread>,
     pub(super) sinks: AllSinkCounters,
@@ -90,6 +92,7 @@ impl Audit {
             blocked: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
             writing_since: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             began: Instant::now(),
             thread: OnceLock::new(),
             sinks: AllSinkCounters::default(),
@@ -189,6 +192,12 @@ impl Audit {
     pub(super) fn note_writing(&self, writing: bool) {
         let since = if writing { self.began.elapsed().as_millis() + 1 } else { 0 };
         self.writing_since.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        self.writes.fetch_add(1, Relaxed);
+    }
+
+    /// Returns a number that grows as the thread gets on with its writes.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Relaxed)
     }
 
     fn has_written_for(&self, time: Duration) -> bool {

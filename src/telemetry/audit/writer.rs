@@ -31,7 +31,7 @@ pub struct AuditWriter {
 /// Why the thread left records unwritten.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritten {
-    /// A sink blocked for longer than the timeout of the caller.
+    /// A sink blocked for longer than the caller waits.
     #[error("an audit sink does not answer")]
     Blocked,
     /// No sink took this many.
@@ -92,18 +92,35 @@ impl AuditWriter {
         }
     }
 
-    /// Writes all records from before this call, and ends the thread. Call it when the node serves no more requests.
+    /// Writes all records from before this call, signs the file, and ends the thread. Call it when the node serves no
+    /// more requests. A slow disk may take its time, as long as each write ends within `patience`.
     ///
     /// # Errors
-    /// Records stay unwritten, because no sink took them or one blocked longer than `timeout`.
-    pub async fn stop(mut self, timeout: Duration) -> Result<(), Unwritten> {
+    /// Records stay unwritten, because no sink took them or one blocked longer than `patience`.
+    pub async fn stop(self, patience: Duration) -> Result<(), Unwritten> {
+        self.stop_unless_blocked(|| tokio::time::sleep(patience)).await
+    }
+
+    /// As [`AuditWriter::stop`], but waits for progress with `pause` instead of a time.
+    pub(super) async fn stop_unless_blocked<P>(mut self, pause: impl Fn() -> P) -> Result<(), Unwritten>
+    where
+        P: Future<Output = ()>,
+    {
         self.audit.stopping.store(true, Relaxed);
         self.audit.wake();
-        match tokio::time::timeout(timeout, &mut self.outcome).await {
-            Ok(Ok(0)) => Ok(()),
-            Ok(Ok(left)) => Err(Unwritten::Left(left)),
-            Ok(Err(_)) => Err(Unwritten::Panicked),
-            Err(_) => Err(Unwritten::Blocked),
+        loop {
+            let written = self.audit.writes();
+            tokio::select! {
+                biased;
+                outcome = &mut self.outcome => return match outcome {
+                    Ok(0) => Ok(()),
+                    Ok(left) => Err(Unwritten::Left(left)),
+                    Err(_) => Err(Unwritten::Panicked),
+                },
+                () = pause() => if self.audit.writes() == written {
+                    return Err(Unwritten::Blocked);
+                },
+            }
         }
     }
 }
@@ -154,7 +171,9 @@ impl RecordWriter {
                 }
             }
         }
+        self.audit.note_writing(true);
         self.sinks.close();
+        self.audit.note_writing(false);
         self.batch.len() as u64 + self.lost
     }
 
