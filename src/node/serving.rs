@@ -16,8 +16,10 @@ use crate::http::{Api, ApiServer};
 use crate::kms::{Kms, NodeState, OpenedRing, RootKeySource, SealError, StateSource};
 use crate::raft::{CATCHING_UP, Cluster, Standing};
 
-/// The time between two checks of whether the node may serve.
-const SERVING_CHECK: Duration = Duration::from_millis(50);
+/// The time between two checks of whether a node that does not serve may serve.
+const CLOSED_CHECK: Duration = Duration::from_millis(50);
+/// The time between two checks of whether a node that serves still may. Each request checks the lease by itself.
+const OPEN_CHECK: Duration = Duration::from_millis(100);
 
 /// A node that serves.
 pub(super) struct ServingNode<'a> {
@@ -67,13 +69,13 @@ impl ServingNode<'_> {
                 self.enter_if_closed();
                 may_serve(cluster, parts)
             };
-            if !self.wait_until(opens).await {
+            if !self.wait_until(CLOSED_CHECK, opens).await {
                 return Ok(());
             }
             let (api, tls) = (Arc::clone(api), Arc::clone(&parts.public_tls));
             let server = ApiServer::bind(config.address, api, tls, limits).map_err(in_address(config.address))?;
             self.enter(ListenerState::Open);
-            if self.wait_until(|| !may_serve(cluster, parts)).await {
+            if self.wait_until(OPEN_CHECK, || !may_serve(cluster, parts)).await {
                 self.enter_if_closed();
             } else {
                 self.phases.begin_draining();
@@ -95,10 +97,10 @@ impl ServingNode<'_> {
     }
 
     /// Waits until the condition holds. Returns false if the node must stop before.
-    async fn wait_until(&self, holds: impl Fn() -> bool) -> bool {
+    async fn wait_until(&self, check: Duration, holds: impl Fn() -> bool) -> bool {
         let waited = self.stop.run_until_cancelled(async {
             while !holds() {
-                tokio::time::sleep(SERVING_CHECK).await;
+                tokio::time::sleep(check).await;
             }
         });
         waited.await.is_some()
