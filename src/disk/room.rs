@@ -15,6 +15,8 @@ use crate::config::{StorageConfig, StorageLimits};
 const RESERVE_FILE: &str = "reserve";
 /// After a part of the reserve was given back in vain, the node keeps the rest for so long.
 const AFTER_VAIN: Duration = Duration::from_secs(10);
+/// No program fills this much of a disk within a second.
+const PLENTY: u64 = 8 << 30;
 /// A start needs about this much for its small files.
 const START_BYTES: u64 = 128 << 10;
 
@@ -114,6 +116,12 @@ impl DiskRoom {
     /// Whether the node lacks room.
     pub fn lacks_room(&self) -> bool {
         self.lacks.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last look saw so much room that the next one can wait for a second.
+    pub fn has_plenty(&self) -> bool {
+        let seen = self.seen.lock();
+        !self.lacks_room() && seen.free >= PLENTY.saturating_add(seen.limits.low)
     }
 
     /// Whether this node may still write entries that need room. A leader proposes some before it hears that a node lacks room,
@@ -250,6 +258,19 @@ mod tests {
     /// The room of a folder, with these limits on a disk that has more.
     fn room(folder: &Path, low: u64) -> DiskRoom {
         DiskRoom::open(folder, StorageConfig { low: Some(low), reserve: None }).unwrap()
+    }
+
+    #[test]
+    fn a_node_looks_seldom_only_while_it_has_much_more_room_than_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let room = room(dir.path(), 4 << 20);
+        room.seen.lock().free = PLENTY + (4 << 20);
+        assert!(room.has_plenty());
+        room.seen.lock().free -= 1;
+        assert!(!room.has_plenty());
+        room.seen.lock().free = u64::MAX;
+        room.lacks.store(true, Ordering::Relaxed);
+        assert!(!room.has_plenty());
     }
 
     #[test]
