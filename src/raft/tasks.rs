@@ -16,7 +16,7 @@ use crate::store::{KeystoreCheckpoint, LogStore, NodeRecord, Snapshots};
 
 /// The pause between two times that the node gives sled what it has applied.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// The pause between two looks whether the node record is behind the log.
+/// How long progress gathers before it is written to the node record.
 const RECORD_EVERY: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at who leads.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -159,10 +159,8 @@ pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: 
 /// Writes to the node record how far the log is flushed and committed, off the write path.
 pub(super) async fn record_progress(record: NodeRecord, failure: Failure) {
     loop {
+        record.falls_behind().await;
         tokio::time::sleep(RECORD_EVERY).await;
-        if !record.is_behind() {
-            continue;
-        }
         let record = record.clone();
         match tokio::task::spawn_blocking(move || record.write_progress()).await {
             Ok(Ok(())) => {}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::StoreId;
 use super::chain::Anchor;
@@ -36,6 +37,8 @@ struct Shared {
     file: Mutex<RecordFile>,
     /// How many changes both slots have.
     in_both: AtomicU64,
+    /// Tells the task that writes progress that there is some.
+    progressed: Notify,
 }
 
 /// The facts now. The file may be behind.
@@ -65,7 +68,14 @@ impl NodeRecord {
         let written = facts.progress();
         let current = Current { facts, changes: 1, written };
         let in_both = AtomicU64::new(file.changes_in_both());
-        Self { shared: Arc::new(Shared { current: Mutex::new(current), file: Mutex::new(file), in_both }) }
+        Self {
+            shared: Arc::new(Shared {
+                current: Mutex::new(current),
+                file: Mutex::new(file),
+                in_both,
+                progressed: Notify::new(),
+            }),
+        }
     }
 
     /// What the record says now, of which the newest may not be durable yet.
@@ -104,13 +114,17 @@ impl NodeRecord {
 
     /// Notes a committed position, which the log has. It becomes durable later, once the log is durable up to there.
     pub(super) fn note_committed(&self, committed: LogId) {
-        let facts = &mut self.shared.current.lock().facts;
-        facts.committed = facts.committed.max(Some(committed));
+        {
+            let facts = &mut self.shared.current.lock().facts;
+            facts.committed = facts.committed.max(Some(committed));
+        }
+        self.shared.progressed.notify_one();
     }
 
     /// Notes how far the log is flushed. That becomes durable later.
     pub(super) fn note_flushed(&self, flushed: Option<LogId>) {
         self.shared.current.lock().facts.note_flushed(flushed);
+        self.shared.progressed.notify_one();
     }
 
     /// Notes that the log is about to lose the entries after `last`. That is durable when this returns.
@@ -149,6 +163,13 @@ impl NodeRecord {
     pub fn is_behind(&self) -> bool {
         let current = self.shared.current.lock();
         current.facts.progress() != current.written
+    }
+
+    /// Waits until more is flushed or durably committed than the last write says. One task at a time may wait.
+    pub async fn falls_behind(&self) {
+        while !self.is_behind() {
+            self.shared.progressed.notified().await;
+        }
     }
 
     /// Writes how far the log is flushed and committed, if the last write does not say it.

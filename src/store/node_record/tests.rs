@@ -71,6 +71,24 @@ fn facts_come_back_and_the_file_keeps_its_size() {
     assert_eq!((metadata.permissions().mode() & 0o777, metadata.len()), (0o600, 2 * SLOT_BYTES as u64));
 }
 
+#[tokio::test]
+async fn the_task_that_writes_progress_sleeps_until_there_is_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = create(dir.path());
+    let falls_behind = || Box::pin(record.falls_behind());
+    assert!(futures::poll!(falls_behind()).is_pending());
+    let mut waiting = falls_behind();
+    assert!(futures::poll!(&mut waiting).is_pending());
+    record.note_flushed(Some(id(8)));
+    assert!(futures::poll!(waiting).is_ready() && futures::poll!(falls_behind()).is_ready());
+    record.write_progress().unwrap();
+    assert!(futures::poll!(falls_behind()).is_pending());
+    record.note_committed(id(8));
+    record.write_progress().unwrap();
+    record.note_committed(id(9));
+    assert!(futures::poll!(falls_behind()).is_pending(), "the log is not durable up to there");
+}
+
 #[test]
 fn a_vote_survives_a_crash_in_a_later_write_and_the_damage_of_either_slot() {
     let dir = tempfile::tempdir().unwrap();
