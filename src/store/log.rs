@@ -183,26 +183,30 @@ impl LogStore {
         self.log.flush_and_wait(log)
     }
 
-    /// Makes room for a snapshot that goes up to `applied`, which the node is about to take or has taken. If the log ends in
-    /// other entries than the ones that lead there, this removes everything that is not known to be committed. The caller may
-    /// block.
+    /// Makes room for a state that goes up to `applied`, which the node is about to take. If the log ends in other entries
+    /// than the ones that lead there, this removes everything that is not known to be committed, and the log is in doubt: the
+    /// node may have acknowledged some of it, and may yet find that it cannot take the state. The caller may block.
     ///
     /// # Errors
     /// The disk failed.
     pub fn make_room_for(&self, applied: LogId) -> io::Result<()> {
-        let (found, last, purged) = {
-            let log = self.log.read()?;
-            let found = log.entries.read(applied.index, applied.index + 1).next().transpose()?;
-            (found, log.chain.last(), log.chain.purged())
-        };
+        let Some(kept) = self.kept_before(applied)? else { return Ok(()) };
+        // This forgets what is known to be committed.
+        self.log.record.enter_doubt()?;
+        self.truncate_after(kept)
+    }
+
+    /// What the log keeps if it ends in other entries than the ones that lead to `applied`: everything up to this position
+    /// is known to be committed. `None` if the log need not lose anything.
+    fn kept_before(&self, applied: LogId) -> io::Result<Option<Option<LogId>>> {
+        let log = self.log.read()?;
+        let found = log.entries.read(applied.index, applied.index + 1).next().transpose()?;
         let has_another = found.is_some_and(|(id, _)| id != applied);
         // A leader of a later term wrote the end, and was replaced before it was committed. The log would take it for newer
         // than the snapshot.
-        let ends_apart = last.is_some_and(|last| last.index < applied.index && last > applied);
-        if !has_another && !ends_apart {
-            return Ok(());
-        }
-        self.truncate_after(self.log.record.facts(|facts| facts.committed).max(purged))
+        let ends_later = log.chain.last().is_some_and(|last| last.index < applied.index && last > applied);
+        let committed = self.log.record.facts(|facts| facts.committed);
+        Ok((has_another || ends_later).then(|| committed.max(log.chain.purged())))
     }
 
     /// Removes the entries up to and including `upto`. The caller may block.
@@ -211,7 +215,8 @@ impl LogStore {
     /// The log has another entry at that index, or the disk failed.
     pub fn purge(&self, upto: LogId) -> io::Result<()> {
         if self.log.read()?.chain.last().is_some_and(|last| last.index < upto.index) {
-            self.make_room_for(upto)?;
+            // The node has the state at `upto`, and needs no entry before it.
+            self.kept_before(upto)?.map_or(Ok(()), |kept| self.truncate_after(kept))?;
         }
         let anchor = {
             let log = self.log.read()?;

@@ -145,9 +145,11 @@ fn entries_that_differ_from_what_was_committed_make_room_for_a_snapshot() {
     log.commit(id(4)).unwrap();
     log.make_room_for(id(7)).unwrap();
     assert_eq!(log.state().unwrap().last, Some(id(9)), "the log has that entry");
+    assert_eq!(log.record().doubt(), None);
     let applied = LogId { term: 2, ..id(7) };
     log.make_room_for(applied).unwrap();
     assert_eq!(log.state().unwrap().last, Some(id(4)));
+    assert!(log.record().doubt().is_some(), "a crash now must not make the node forget what it acknowledged");
     log.close();
     let log = LogStore::open(dir.path(), OWNER, &keys(), Some(applied), OnLoss::Refuse).unwrap();
     log.purge(applied).unwrap();
@@ -168,6 +170,7 @@ fn a_snapshot_takes_the_place_of_an_end_that_has_a_later_term() {
     let applied = LogId { term: 2, ..id(50) };
     log.purge(applied).unwrap();
     assert_eq!((log.state().unwrap().purged, log.state().unwrap().last), (Some(applied), Some(applied)));
+    assert_eq!(log.record().doubt(), None, "the node has the state at that position");
     log.close();
     let log = open_again(dir.path()).unwrap();
     let next = LogId { term: 4, ..id(51) };
