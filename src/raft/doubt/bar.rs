@@ -45,6 +45,8 @@ pub(in crate::raft) async fn answer(
     if !request.done {
         links.contacts().acknowledged(from).forget();
     }
+    // At once, because this node must not hand leadership to a node in doubt.
+    links.note_doubt(from, !request.done);
     let state = raft.with_raft_state(|state| {
         let last = state.log_ids.last().map_or(0, |last| last.index);
         (state.server_state == ServerState::Leader)

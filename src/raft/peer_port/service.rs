@@ -341,6 +341,10 @@ impl Peer for PeerService {
 
     async fn catch_up(&self, request: Request<CatchUpRequest>) -> Result<Response<CatchUpReply>, Status> {
         let (from, running) = self.check_sender(&request)?;
+        // The end of the doubt of one start says nothing about the next one.
+        if !self.links.is_of_newest_start(&caller(&request, Purpose::Member)?.preface) {
+            return Err(Status::aborted("the caller has started anew since it sent this call"));
+        }
         Ok(Response::new(bar::answer(&running.raft, &self.links, from, request.into_inner()).await?))
     }
 }

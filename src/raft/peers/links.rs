@@ -98,6 +98,11 @@ impl Links {
         }
     }
 
+    /// Whether a peer has not started anew since it said this about itself. A call that it sent before may come later.
+    pub(in crate::raft) fn is_of_newest_start(&self, peer: &Preface) -> bool {
+        peer.start.is_none_or(|start| self.dialer.open.is_newest(peer.store_id, start))
+    }
+
     /// Notes the version of a node that connected, if its key and its store are a member's.
     fn note_version(&self, key: Identity, preface: &Preface) {
         if self.members.load().values().any(|member| member.key == key && member.store_id == preface.store_id) {
@@ -108,6 +113,19 @@ impl Links {
     /// What this node last heard of each peer.
     pub(in crate::raft) fn contacts(&self) -> &Contacts {
         &self.contacts
+    }
+
+    /// Notes whether the log of a peer is in doubt, and logs a change.
+    pub(in crate::raft) fn note_doubt(&self, peer: NodeId, is_in_doubt: bool) {
+        if !self.contacts.note_doubt(peer, is_in_doubt) {
+            return;
+        }
+        let peer = self.members.load().get(&peer).map_or_else(|| format!("node {peer}"), |member| member.name.clone());
+        if is_in_doubt {
+            tracing::warn!(peer, "the log of a peer lost entries: the peer does not vote until it has caught up");
+        } else {
+            tracing::info!(peer, "a peer has caught up, and votes again");
+        }
     }
 
     /// The address at which this node reaches a member.

@@ -64,6 +64,11 @@ impl OpenConnections {
         Ok(StartStream { stream, ended: Box::pin(token.clone().cancelled_owned()) })
     }
 
+    /// Whether no newer start of this peer has connected. A call of an older one may still be under way.
+    pub(in crate::raft) fn is_newest(&self, peer: StoreId, start: StartId) -> bool {
+        self.starts.lock().get(&peer).is_none_or(|(newest, _)| *newest == start)
+    }
+
     /// Wraps a connection of a sealed member. Beyond [`SEALED_CONNECTIONS`] from this place, it ends the oldest one.
     /// Anybody with a member's TLS key and its admission can make such a connection, so a few must do.
     pub(in crate::raft) fn enter_sealed<S>(&self, place: SealedPlace, stream: S) -> StartStream<S> {
@@ -145,7 +150,12 @@ mod tests {
         assert_eq!(older.read_u8().await.unwrap(), b'a');
         let waiting = tokio::spawn(async move { older.read_u8().await.unwrap_err().kind() });
         tokio::task::yield_now().await;
+        assert!(open.is_newest(one, start(1)));
         assert!(open.enter(one, start(2), ()).is_ok());
+        assert!(
+            open.is_newest(one, start(2)) && !open.is_newest(one, start(1)),
+            "a call of the older start comes too late"
+        );
         assert_eq!(waiting.await.unwrap(), io::ErrorKind::ConnectionAborted);
         assert!(open.enter(one, start(1), ()).is_err(), "a slow connection of the older start comes too late");
         assert!(open.enter(one, StartId { random: [8; 16], ..start(2) }, ()).is_err(), "a copy of the peer");

@@ -56,7 +56,7 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
     // Any call can find that out, because the peer checks each one as it checks those of consensus. This one is cheap.
     let outcome = match tokio::time::timeout(patience, client.fetch_mark(DigestRequest::default())).await {
         Ok(Ok(reply)) => {
-            note_doubt(leadership, peer, reply.get_ref().in_doubt);
+            leadership.links().note_doubt(peer, reply.get_ref().in_doubt);
             Ok(())
         }
         Ok(Err(status)) => Err(PeerTrouble::of(&status)),
@@ -73,18 +73,6 @@ pub(in crate::raft) async fn ask(leadership: &Leadership, peer: NodeId, patience
             tracing::info!(peer = name, away_ms = millis(after), "a peer is back");
         }
         None => {}
-    }
-}
-
-fn note_doubt(leadership: &Leadership, peer: NodeId, is_in_doubt: bool) {
-    if !leadership.links().contacts().note_doubt(peer, is_in_doubt) {
-        return;
-    }
-    let name = leadership.name_of(peer);
-    if is_in_doubt {
-        tracing::warn!(peer = name, "the log of a peer lost entries: the peer does not vote until it has caught up");
-    } else {
-        tracing::info!(peer = name, "a peer has caught up, and votes again");
     }
 }
 
