@@ -19,6 +19,7 @@ mod memory;
 mod operation;
 mod outcome;
 mod record;
+mod record_parts;
 mod ring;
 mod ring_change;
 mod rules;
@@ -42,6 +43,7 @@ pub(crate) use operation::every_operation;
 pub use operation::{Init, KeySeen, Operation, Use};
 pub use outcome::{Outcome, RecordedOutcome, UnknownOutcome};
 pub use record::{CreationId, KeyRecord, RecordError};
+pub use record_parts::CommonPart;
 pub use ring::{ResealedKeys, RingLink, RingNote, RingVersion, Seal, SealId};
 pub use ring_change::RingChange;
 #[cfg(test)]

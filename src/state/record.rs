@@ -48,17 +48,20 @@ pub enum RecordError {
     Damaged,
 }
 
-const FORMAT: u8 = 1;
-const FLAG_CREATED_AT: u8 = 1;
-const FLAG_CREATED_BY: u8 = 2;
+pub(super) const FORMAT: u8 = 1;
+pub(super) const FLAG_CREATED_AT: u8 = 1;
+pub(super) const FLAG_CREATED_BY: u8 = 2;
 const FLAG_DISABLED: u8 = 4;
 const FLAG_LAST_USED: u8 = 8;
 const FLAG_DELETE_AT: u8 = 16;
 const FLAGS: u8 = FLAG_CREATED_AT | FLAG_CREATED_BY | FLAG_DISABLED | FLAG_LAST_USED | FLAG_DELETE_AT;
-const FLAGS_AT: usize = 1;
-const ID_AT: usize = 3;
-const VERSION_AT: usize = ID_AT + 16;
-const RING_VERSION_AT: usize = VERSION_AT + 4;
+pub(super) const FLAGS_AT: usize = 1;
+pub(super) const CREATION_ID_AT: usize = 3;
+pub(super) const VERSION_AT: usize = CREATION_ID_AT + 16;
+pub(super) const RING_VERSION_AT: usize = VERSION_AT + 4;
+/// Where what depends on flags begins: first the time of the creation, and then who created it.
+pub(super) const OPTIONAL_AT: usize = RING_VERSION_AT + 4;
+pub(super) const CREATED_AT_BYTES: usize = 8;
 
 impl KeyRecord {
     /// The record as bytes.
@@ -127,14 +130,14 @@ impl KeyRecord {
 
     /// The creation id and version of an encoded record, without decoding the rest; `None` if it is too short.
     pub fn peek(bytes: &[u8]) -> Option<(CreationId, u32)> {
-        let id = bytes.get(ID_AT..VERSION_AT)?.try_into().ok()?;
-        let version = bytes.get(VERSION_AT..VERSION_AT + 4)?.try_into().ok()?;
+        let id = bytes.get(CREATION_ID_AT..VERSION_AT)?.try_into().ok()?;
+        let version = bytes.get(VERSION_AT..RING_VERSION_AT)?.try_into().ok()?;
         Some((CreationId(id), u32::from_be_bytes(version)))
     }
 
     /// The version of the key ring that seals an encoded record; `None` if it is too short.
     pub fn peek_ring_version(bytes: &[u8]) -> Option<u32> {
-        let version = bytes.get(RING_VERSION_AT..RING_VERSION_AT + 4)?.try_into().ok()?;
+        let version = bytes.get(RING_VERSION_AT..OPTIONAL_AT)?.try_into().ok()?;
         Some(u32::from_be_bytes(version))
     }
 

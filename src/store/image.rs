@@ -10,7 +10,7 @@ use super::entries::{self, ASSIGNMENT, CLUSTER, KEY, MEMORY, POLICY};
 use super::level::{UnreadableLevel, WrittenLevel};
 use super::many_digest::digest_of_many;
 use super::tags::StoreTags;
-use super::view::split;
+use super::view::Keys;
 use super::{LogId, RecordsPerRingVersion, View, wire};
 use crate::crypto::DigestKey;
 use crate::policy::{KeyName, Rules};
@@ -63,7 +63,7 @@ struct Sum {
 pub(super) struct ImageBuilder {
     view: View,
     small: BTreeMap<Vec<u8>, Bytes>,
-    keys: Vec<Box<[u8]>>,
+    keys: Keys,
     rules: Rules,
     ring_versions: RecordsPerRingVersion,
     commands: Vec<(u64, Remembered)>,
@@ -81,7 +81,7 @@ impl ImageBuilder {
         Ok(Self {
             view: View::default(),
             small: BTreeMap::new(),
-            keys: Vec::new(),
+            keys: Keys::default(),
             rules: Rules::default(),
             ring_versions: RecordsPerRingVersion::default(),
             commands: Vec::new(),
@@ -130,7 +130,7 @@ impl ImageBuilder {
             Some((key_version, sum)) => Applied { digest: sum.digest, key_version, ..applied },
             None => applied,
         };
-        self.view.fill(self.keys);
+        self.view.set_keys(self.keys);
         self.view.set_rules(self.rules);
         let ring_versions = self.ring_versions;
         Ok(Image { view: self.view, small: self.small, memory, applied, ring_versions, membership })
@@ -148,11 +148,11 @@ impl ImageBuilder {
             return Err(Damage::Entry(format!("the record of key '{}' is not of version {version}", name.as_str())));
         }
         // Sled and snapshots have these entries in order. Version keys differ before the shorter one ends.
-        if self.keys.last().is_some_and(|last| **last >= *version_key) {
+        if self.keys.last().is_some_and(|last| last >= version_key) {
             return Err(Damage::Entry(format!("version {version} of key '{}' is out of order", name.as_str())));
         }
         self.ring_versions.add(record);
-        self.keys.push([version_key, record].concat().into());
+        self.keys.push(version_key, record);
         Ok(())
     }
 
@@ -197,12 +197,12 @@ impl ImageBuilder {
         self.entries += 1;
     }
 
-    /// Counts the versions of keys, each a version key and then its record.
     fn count_keys(&mut self) {
         let keys = std::mem::take(&mut self.keys);
-        self.count_many(&keys, |digest, digest_key, entry| {
-            let (version_key, record) = split(entry);
-            digest.add(digest_key, &entries::key(KEY, version_key), record);
+        let entries: Vec<&[u8]> = keys.entries().collect();
+        self.count_many(&entries, |digest, digest_key, entry| {
+            let (version_key, record) = keys.version_record(entry);
+            digest.add(digest_key, &entries::key(KEY, &version_key), &record);
         });
         self.keys = keys;
     }

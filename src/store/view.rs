@@ -1,15 +1,19 @@
 //! The view: the part of the applied state that requests read, in memory and in order. Its key records are sealed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+mod blocks;
+mod keys;
+mod short_records;
+
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::RwLock;
 
-use super::entries::{VERSION_SUFFIX_BYTES, version_key};
+pub(super) use keys::Keys;
+use keys::VersionRecord;
+
 use crate::policy::{KeyName, Prefix, Rules};
-use crate::state::{ClusterState, CreationId, KeyRecord};
+use crate::state::{ClusterState, CreationId};
 
 /// The applied state as requests read it. The state machine alone changes it, in the order of the log.
 #[derive(Default)]
@@ -18,21 +22,6 @@ pub struct View {
     rules: ArcSwap<Rules>,
     cluster: ArcSwapOption<ClusterState>,
 }
-
-/// Key versions. Each is one allocation: its version key and then its record. Their byte order is the order of
-/// listings.
-#[derive(Default)]
-struct Keys {
-    entries: BTreeSet<Box<[u8]>>,
-    names: u64,
-    /// The few names that are deleted and wait for their removal. Their entries are still there.
-    waiting: BTreeSet<Box<str>>,
-    /// While a snapshot is built: the old form of each entry that has changed since, by version key. `None` stands for
-    /// an entry that is new.
-    before: Option<Before>,
-}
-
-type Before = BTreeMap<Vec<u8>, Option<Box<[u8]>>>;
 
 impl View {
     /// The rules in force.
@@ -59,27 +48,27 @@ impl View {
     /// removal does not count.
     pub fn newest(&self, name: KeyName<'_>) -> Option<(CreationId, u32)> {
         let keys = self.keys.read();
-        keys.newest(name.as_str()).filter(|record| !KeyRecord::is_waiting(record)).and_then(KeyRecord::peek)
+        keys.newest(name.as_str()).filter(|record| !record.is_waiting()).and_then(|record| record.creation())
     }
 
     /// The encoded record of the newest version of a name, also while its key waits for removal.
     pub fn newest_record(&self, name: KeyName<'_>) -> Option<Vec<u8>> {
-        self.keys.read().newest(name.as_str()).map(Into::into)
+        self.keys.read().newest(name.as_str()).map(|record| record.whole())
     }
 
     /// Whether a version of a name exists and is disabled.
     pub fn is_disabled(&self, name: KeyName<'_>, version: u32) -> bool {
-        self.keys.read().record(&version_key(name.as_str(), version)).is_some_and(KeyRecord::is_disabled)
+        self.keys.read().record(name.as_str(), version).is_some_and(|record| record.is_disabled())
     }
 
     /// Names that are deleted and wait for their removal, in order.
     pub fn waiting(&self) -> Vec<String> {
-        self.keys.read().waiting.iter().map(ToString::to_string).collect()
+        self.keys.read().waiting().map(ToString::to_string).collect()
     }
 
     /// The encoded record of one version.
     pub fn record(&self, name: KeyName<'_>, version: u32) -> Option<Vec<u8>> {
-        self.keys.read().record(&version_key(name.as_str(), version)).map(Into::into)
+        self.keys.read().record(name.as_str(), version).map(|record| record.whole())
     }
 
     /// At most `limit` names that begin with `prefix`, in order, starting with `from`.
@@ -91,8 +80,7 @@ impl View {
 
     /// The number of keys, without those that wait for their removal.
     pub fn key_count(&self) -> u64 {
-        let keys = self.keys.read();
-        keys.names - keys.waiting.len() as u64
+        self.keys.read().count()
     }
 
     pub(super) fn set_rules(&self, rules: Rules) {
@@ -104,197 +92,42 @@ impl View {
     }
 
     /// Puts the record of a version and returns the one that it replaces.
-    pub(super) fn put(&self, name: &str, version: u32, record: &[u8]) -> Option<Box<[u8]>> {
+    pub(super) fn put(&self, name: &str, version: u32, record: &[u8]) -> Option<Vec<u8>> {
         self.keys.write().put(name, version, record)
     }
 
-    /// Replaces all key versions by these, each its version key and then its record. This costs a third of putting them
-    /// one by one, and the set takes less memory.
-    pub(super) fn fill(&self, entries: Vec<Box<[u8]>>) {
-        *self.keys.write() = Keys::of(entries);
+    /// Replaces all key versions by these.
+    pub(super) fn set_keys(&self, keys: Keys) {
+        *self.keys.write() = keys;
     }
 
     /// Removes every version of a name and returns them: version key and record.
-    pub(super) fn remove(&self, name: &str) -> Vec<(Vec<u8>, Box<[u8]>)> {
+    pub(super) fn remove(&self, name: &str) -> Vec<VersionRecord> {
         self.keys.write().remove(name)
     }
 
     /// From now on keeps the old form of what changes, for [`View::frozen_after`]. One snapshot is built at a time.
     pub(super) fn freeze(&self) {
-        self.keys.write().before = Some(BTreeMap::new());
+        self.keys.write().freeze();
     }
 
     /// Stops keeping the old form of what changes.
     pub(super) fn thaw(&self) {
-        self.keys.write().before = None;
+        self.keys.write().thaw();
     }
 
     /// Up to `limit` entries after `after` as they were when the view was frozen: version key and record.
-    pub(super) fn frozen_after(&self, after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Box<[u8]>)> {
+    pub(super) fn frozen_after(&self, after: Option<&[u8]>, limit: usize) -> Vec<VersionRecord> {
         self.keys.read().frozen_after(after, limit)
     }
 
     /// Replaces everything by the content of another view, at once.
     pub(super) fn replace_with(&self, other: Self) {
         let mut keys = self.keys.write();
-        let replaced = std::mem::replace(&mut *keys, other.keys.into_inner());
-        keys.before = replaced.before.map(|before| replaced_whole(before, replaced.entries, &keys.entries));
+        keys.replace_with(other.keys.into_inner());
         self.rules.store(other.rules.load_full());
         self.cluster.store(other.cluster.load_full());
     }
-}
-
-impl Keys {
-    fn of(entries: Vec<Box<[u8]>>) -> Self {
-        let mut keys = Self { entries: entries.into_iter().collect(), ..Self::default() };
-        let mut following = keys.entries.iter().skip(1);
-        for entry in &keys.entries {
-            let ((version_key, record), name) = (split(entry), name_of(entry));
-            // The versions of a name are neighbours, and the newest is the last.
-            if following.next().is_some_and(|next| name_of(next) == name) {
-                continue;
-            }
-            keys.names += 1;
-            if KeyRecord::is_waiting(record) {
-                let name = String::from_utf8_lossy(&version_key[..name.len()]);
-                keys.waiting.insert(name.into());
-            }
-        }
-        keys
-    }
-
-    fn entry(&self, version_key: &[u8]) -> Option<&[u8]> {
-        let start = (Bound::Included(version_key), Bound::Unbounded);
-        self.entries.range::<[u8], _>(start).next().filter(|entry| entry.starts_with(version_key)).map(|entry| &**entry)
-    }
-
-    fn record(&self, version_key: &[u8]) -> Option<&[u8]> {
-        self.entry(version_key).map(|entry| &entry[version_key.len()..])
-    }
-
-    /// The newest version's record.
-    fn newest(&self, name: &str) -> Option<&[u8]> {
-        // In a version key a zero byte follows the name, so the name and a one byte are above all of its versions. The
-        // array saves an allocation on the path of every request.
-        let mut end = [0; 96]; // a name has at most 80 bytes
-        let bound = end.get_mut(..=name.len())?;
-        bound[..name.len()].copy_from_slice(name.as_bytes());
-        bound[name.len()] = 1;
-        let entry = self.entries.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(&*bound))).next_back()?;
-        let rest = entry.strip_prefix(name.as_bytes())?;
-        (rest.first() == Some(&0)).then(|| rest.get(VERSION_SUFFIX_BYTES..)).flatten()
-    }
-
-    fn names_from(&self, start: &str, limit: usize, matches: impl Fn(&[u8]) -> bool) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        let range = (Bound::Included(start.as_bytes()), Bound::Unbounded);
-        for name in self.entries.range::<[u8], _>(range).map(|entry| name_of(entry)) {
-            if names.last().is_some_and(|last| last.as_bytes() == name) || self.is_waiting(name) {
-                continue;
-            }
-            if names.len() == limit || !matches(name) {
-                break;
-            }
-            names.push(String::from_utf8_lossy(name).into_owned());
-        }
-        names
-    }
-
-    fn is_waiting(&self, name: &[u8]) -> bool {
-        !self.waiting.is_empty() && std::str::from_utf8(name).is_ok_and(|name| self.waiting.contains(name))
-    }
-
-    fn put(&mut self, name: &str, version: u32, record: &[u8]) -> Option<Box<[u8]>> {
-        let newest = self.newest(name).and_then(KeyRecord::peek);
-        self.names += u64::from(newest.is_none());
-        if newest.is_none_or(|(_, newest)| newest <= version) {
-            self.note_waiting(name, KeyRecord::is_waiting(record));
-        }
-        let version_key = version_key(name, version);
-        let replaced = self.take(&version_key);
-        self.keep(&version_key, replaced.as_deref());
-        self.entries.insert([&version_key, record].concat().into());
-        replaced
-    }
-
-    fn remove(&mut self, name: &str) -> Vec<(Vec<u8>, Box<[u8]>)> {
-        let mut removed = Vec::new();
-        while let Some((_, version)) = self.newest(name).and_then(KeyRecord::peek) {
-            let version_key = version_key(name, version);
-            let Some(record) = self.take(&version_key) else { break };
-            self.keep(&version_key, Some(&record));
-            removed.push((version_key, record));
-        }
-        self.names -= u64::from(!removed.is_empty());
-        self.waiting.remove(name);
-        removed
-    }
-
-    fn note_waiting(&mut self, name: &str, waiting: bool) {
-        if waiting {
-            self.waiting.insert(name.into());
-        } else if !self.waiting.is_empty() {
-            self.waiting.remove(name);
-        }
-    }
-
-    /// Takes an entry out and returns its record.
-    fn take(&mut self, version_key: &[u8]) -> Option<Box<[u8]>> {
-        let entry: Box<[u8]> = self.entry(version_key)?.into();
-        self.entries.remove(&entry);
-        Some(entry[version_key.len()..].into())
-    }
-
-    fn keep(&mut self, version_key: &[u8], record: Option<&[u8]>) {
-        if let Some(before) = &mut self.before {
-            before.entry(version_key.to_vec()).or_insert_with(|| record.map(Into::into));
-        }
-    }
-
-    fn frozen_after(&self, after: Option<&[u8]>, limit: usize) -> Vec<(Vec<u8>, Box<[u8]>)> {
-        let Some(before) = &self.before else { return Vec::new() };
-        let after_entry = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut now = self.entries.range::<[u8], _>((after_entry, Bound::Unbounded)).map(|e| split(e)).peekable();
-        let mut then = before.range::<[u8], _>((after_entry, Bound::Unbounded)).peekable();
-        let mut frozen = Vec::new();
-        while now.next_if(|(key, _)| Some(*key) == after).is_some() {}
-        while frozen.len() < limit {
-            match (now.peek(), then.peek()) {
-                (Some((key, record)), other) if other.is_none_or(|(then_key, _)| *key < then_key.as_slice()) => {
-                    frozen.push((key.to_vec(), (*record).into()));
-                    now.next();
-                }
-                (_, Some((key, record))) => {
-                    now.next_if(|(now_key, _)| now_key == key);
-                    frozen.extend(record.iter().map(|record| ((*key).clone(), record.clone())));
-                    then.next();
-                }
-                (_, None) => break,
-            }
-        }
-        frozen
-    }
-}
-
-/// The old forms that a frozen view needs when all of its entries are replaced at once.
-fn replaced_whole(mut before: Before, old: BTreeSet<Box<[u8]>>, new: &BTreeSet<Box<[u8]>>) -> Before {
-    for (version_key, record) in old.iter().map(|entry| split(entry)) {
-        before.entry(version_key.to_vec()).or_insert_with(|| Some(record.into()));
-    }
-    for (version_key, _) in new.iter().map(|entry| split(entry)) {
-        before.entry(version_key.to_vec()).or_insert(None);
-    }
-    before
-}
-
-/// Splits an entry into its version key and its record.
-pub(super) fn split(entry: &[u8]) -> (&[u8], &[u8]) {
-    entry.split_at((name_of(entry).len() + VERSION_SUFFIX_BYTES).min(entry.len()))
-}
-
-/// The name at the front of an entry: the bytes before the first zero byte, which no name has.
-fn name_of(entry: &[u8]) -> &[u8] {
-    entry.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -302,6 +135,8 @@ mod tests {
     use super::*;
     use crate::crypto::Cipher;
     use crate::policy::Author;
+    use crate::state::KeyRecord;
+    use crate::store::entries::version_key;
 
     fn record(id: u8, version: u32) -> Vec<u8> {
         let creation_id = CreationId([id; 16]);
@@ -376,16 +211,22 @@ mod tests {
     #[test]
     fn a_view_filled_at_once_is_the_one_filled_key_by_key() {
         let (one_by_one, at_once) = (View::default(), View::default());
-        let mut entries = Vec::new();
-        for (text, id, versions) in [("b", 1, 3), ("a", 2, 1), ("a-1", 3, 300), ("ab", 4, 1)] {
+        let mut keys = Keys::default();
+        for (text, id, versions) in [("a", 2, 1), ("a-1", 3, 300), ("ab", 4, 1), ("b", 1, 3)] {
             for version in 1..=versions {
-                one_by_one.put(text, version, &record(id, version));
-                entries.push([version_key(text, version), record(id, version)].concat().into());
+                let record = KeyRecord::decode(&record(id, version)).unwrap();
+                let delete_at = (id == 1 && version == 3).then_some(7);
+                let record = KeyRecord { delete_at, ..record }.encode();
+                one_by_one.put(text, version, &record);
+                keys.push(&version_key(text, version), &record);
             }
         }
-        at_once.fill(entries);
+        at_once.set_keys(keys);
         let (filled, put) = (at_once.keys.read(), one_by_one.keys.read());
-        assert_eq!((&filled.entries, filled.names, &filled.waiting), (&put.entries, put.names, &put.waiting));
+        let all = |keys: &Keys| keys.entries().map(|entry| keys.version_record(entry)).collect::<Vec<_>>();
+        assert_eq!(all(&filled), all(&put));
+        assert_eq!((filled.count(), put.count()), (3, 3));
+        assert!(filled.waiting().eq(["b"]) && put.waiting().eq(["b"]));
     }
 
     #[test]
@@ -396,7 +237,7 @@ mod tests {
         view.freeze();
         view.remove("c");
         view.replace_with(other);
-        let expected: Vec<_> = ["a", "b", "c"].map(|name| (version_key(name, 1), Box::from(record(1, 1)))).into();
+        let expected: Vec<_> = ["a", "b", "c"].map(|name| (version_key(name, 1), record(1, 1))).into();
         assert_eq!(view.frozen_after(None, 10), expected);
     }
 
@@ -405,7 +246,7 @@ mod tests {
         let view = View::default();
         let names: Vec<String> = (0..50).map(|i| format!("key-{i:02}")).collect();
         names.iter().for_each(|name| drop(view.put(name, 1, &record(1, 1))));
-        let expected: Vec<_> = names.iter().map(|name| (version_key(name, 1), Box::from(record(1, 1)))).collect();
+        let expected: Vec<_> = names.iter().map(|name| (version_key(name, 1), record(1, 1))).collect();
         view.freeze();
         let mut frozen = view.frozen_after(None, 7);
         let mut step = 0u8;
@@ -414,7 +255,7 @@ mod tests {
             view.remove(&names[usize::from(step) * 3 % 50]);
             view.put(&names[usize::from(step) * 7 % 50], 1, &record(2, 1));
             view.put(&format!("key-{step:02}-new"), 1, &record(3, 1));
-            let after = frozen.last().map(|(key, _): &(Vec<u8>, Box<[u8]>)| key.clone());
+            let after = frozen.last().map(|(key, _): &VersionRecord| key.clone());
             let more = view.frozen_after(after.as_deref(), 7);
             if more.is_empty() {
                 break;
