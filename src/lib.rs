@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod blocking;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -37,6 +37,7 @@ struct Module {
 const ALL: &[&str] = &["*"];
 
 const MAP: &[Module] = &[
+    Module { name: "blocking", may_use: &[], only: &["task::spawn_blocking", "task::block_in_place"] },
     Module { name: "clock", may_use: &[], only: &["SystemTime::now"] },
     Module {
         name: "crypto",
@@ -66,7 +67,7 @@ const MAP: &[Module] = &[
     Module { name: "state", may_use: &["crypto", "policy"], only: &[] },
     Module {
         name: "tls",
-        may_use: &["clock", "config", "crypto", "file", "policy"],
+        may_use: &["blocking", "clock", "config", "crypto", "file", "policy"],
         only: &["rustls", "tokio_rustls", "rcgen", "aws_lc_rs"],
     },
     Module {
@@ -76,13 +77,25 @@ const MAP: &[Module] = &[
     },
     Module {
         name: "raft",
-        may_use: &["clock", "config", "crypto", "disk", "failpoint", "policy", "socket", "state", "store", "tls"],
+        may_use: &[
+            "blocking",
+            "clock",
+            "config",
+            "crypto",
+            "disk",
+            "failpoint",
+            "policy",
+            "socket",
+            "state",
+            "store",
+            "tls",
+        ],
         // The adapter between a tonic channel and a TLS stream is hyper's.
         only: &["openraft", "tonic", "hyper", "hyper_util"],
     },
     Module {
         name: "kms",
-        may_use: &["clock", "config", "crypto", "disk", "policy", "state", "store", "raft"],
+        may_use: &["blocking", "clock", "config", "crypto", "disk", "policy", "state", "store", "raft"],
         only: &[],
     },
     Module {

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::cluster_keys::keeps_keys;
 use super::ring::{self, SealError, encode};
 use super::{Error, Kms};
+use crate::blocking;
 use crate::crypto::{Ring, RingWrap, RootKey};
 use crate::state::{ClusterState, Operation, RingChange, RingNote, RingVersion, Seal, SealId};
 
@@ -108,7 +109,7 @@ impl Kms {
     /// Reads the root key. The caller drops it soon.
     pub(super) async fn read_root_key(&self) -> Result<RootKey, SealError> {
         let root = Arc::clone(&self.root);
-        let read = tokio::task::spawn_blocking(move || root()).await;
+        let read = blocking::spawn(move || root()).await;
         read.unwrap_or_else(|_| Err(SealError::NoRootKey("the node is stopping".to_owned())))
     }
 

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::error::NodeError;
+use crate::blocking;
 
 /// How long consensus may take to close its files.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +39,7 @@ impl Consensus {
         let runtime = self.0.lock().take();
         if let Some(runtime) = runtime {
             // This fails only when the runtime of this node ends, and then its tasks have ended too.
-            drop(tokio::task::spawn_blocking(move || runtime.shutdown_timeout(SHUTDOWN_TIMEOUT)).await);
+            drop(blocking::spawn(move || runtime.shutdown_timeout(SHUTDOWN_TIMEOUT)).await);
         }
     }
 

@@ -19,6 +19,7 @@ use super::leases::reads::Reads;
 use super::protocol::types::{NodeId, TypeConfig};
 use super::status::RaftStatus;
 use super::watch::waits::Waits;
+use crate::blocking;
 use crate::disk::{DiskRoom, RoomFigures};
 use crate::state::{EncodedCommand, RecordedOutcome, RingVersion};
 use crate::store::{FolderLock, KeystoreCheckpoint, LogStore, Progress, Snapshots, StoreId, View};
@@ -233,7 +234,7 @@ impl Cluster {
         self.end_consensus().await;
         let (log, checkpoint) = (self.log.clone(), self.checkpoint.clone());
         let (cluster_file, folder) = (Arc::clone(&self.cluster_file), self.folder.clone());
-        let closed = tokio::task::spawn_blocking(move || {
+        let closed = blocking::spawn(move || {
             if let Err(error) = cluster_file.write_if_changed() {
                 tracing::warn!(%error, "{CANNOT_WRITE}");
             }
@@ -255,7 +256,7 @@ impl Cluster {
     /// The file could not be written. The node has left consensus even so.
     pub async fn leave(&self) -> io::Result<()> {
         let cluster_file = Arc::clone(&self.cluster_file);
-        let written = tokio::task::spawn_blocking(move || cluster_file.write_if_changed()).await;
+        let written = blocking::spawn(move || cluster_file.write_if_changed()).await;
         self.stop().await;
         written.map_err(io::Error::other)?
     }
@@ -268,7 +269,7 @@ impl Cluster {
             log.close();
             folder.release();
         };
-        drop(tokio::task::spawn_blocking(close).await);
+        drop(blocking::spawn(close).await);
     }
 
     async fn end_consensus(&self) {

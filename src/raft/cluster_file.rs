@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::adapter::metrics::Metrics;
 use super::protocol::membership::encode_membership;
+use crate::blocking;
 use crate::crypto::IntegrityKeys;
 use crate::failpoint::{self, Failpoint};
 use crate::state::{ClusterState, RingVersion};
@@ -42,7 +43,7 @@ impl ClusterFileKeeper {
         loop {
             if !self.is_current() {
                 let keeper = Arc::clone(&self);
-                match tokio::task::spawn_blocking(move || keeper.write_if_changed()).await {
+                match blocking::spawn(move || keeper.write_if_changed()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "{CANNOT_WRITE}");

@@ -27,6 +27,7 @@ use super::preface::shown_seal::ShownSeal;
 use super::protocol::membership::decode_stored;
 use super::protocol::types::NodeId;
 use super::watch::waits::Waits;
+use crate::blocking;
 use crate::config::ClusterConfig;
 use crate::disk::DiskRoom;
 use crate::failpoint::{self, Failpoint};
@@ -319,7 +320,6 @@ pub(super) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce(&std::path::Path) -> Result<T, OpenError> + Send + 'static,
 ) -> Result<T, StartError> {
     let dir = config.data.clone();
-    let done =
-        tokio::task::spawn_blocking(move || work(&dir).map_err(|error| StartError::Store { folder: dir, error }));
+    let done = blocking::spawn(move || work(&dir).map_err(|error| StartError::Store { folder: dir, error }));
     done.await.map_err(io::Error::other)?
 }

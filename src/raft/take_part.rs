@@ -40,6 +40,7 @@ use super::ticks;
 use super::watch::full_disk::FullDisk;
 use super::watch::probe::{self, WatchedDisk};
 use super::watch::stalled_disk::StalledDisk;
+use crate::blocking;
 use crate::config::{ClusterConfig, ConsistencyConfig};
 use crate::disk::DiskRoom;
 use crate::store::{Keystore, KeystoreCheckpoint, LogId, LogStore, Progress, Snapshots, View};
@@ -134,7 +135,7 @@ impl PreparedNode {
         // If the log ends before the last applied entry, openraft purges it up to there. By then the keystore must be durable.
         // Otherwise the log has what a keystore in memory would lose.
         let durable = keystore.checkpoint();
-        let synced = tokio::task::spawn_blocking(move || durable.run()).await.map_err(io::Error::other)?;
+        let synced = blocking::spawn(move || durable.run()).await.map_err(io::Error::other)?;
         if log.state()?.last < keystore.last_applied() {
             synced?;
         }
@@ -161,7 +162,7 @@ async fn snapshot_what_the_log_lacks(keystore: &Keystore, log: &LogStore, snapsh
         return Ok(());
     }
     let (build, snapshots) = (keystore.begin_snapshot(), snapshots.clone());
-    tokio::task::spawn_blocking(move || build.run(&snapshots)).await.map_err(io::Error::other)??;
+    blocking::spawn(move || build.run(&snapshots)).await.map_err(io::Error::other)??;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::forwarding::leader::Leadership;
 use super::peers::links::Links;
 use super::watch::elections::ElectionState;
+use crate::blocking;
 use crate::config::SnapshotConfig;
 use crate::store::{KeystoreCheckpoint, LogStore, NodeRecord, Snapshots};
 
@@ -148,7 +149,7 @@ pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: 
             durable_at = Instant::now();
         }
         let work = move || if due { checkpoint.run() } else { checkpoint.write() };
-        match tokio::task::spawn_blocking(work).await {
+        match blocking::spawn(work).await {
             // After an error the keystore is in memory only, and has logged that. The log has everything.
             Ok(_) => {}
             Err(panic) => return failure.report(&format!("writing the keystore panicked: {panic}")),
@@ -162,7 +163,7 @@ pub(super) async fn record_progress(record: NodeRecord, failure: Failure) {
         record.falls_behind().await;
         tokio::time::sleep(RECORD_EVERY).await;
         let record = record.clone();
-        match tokio::task::spawn_blocking(move || record.write_progress()).await {
+        match blocking::spawn(move || record.write_progress()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return failure.report_storage("node.record", &error),
             Err(panic) => return failure.report(&format!("writing node.record panicked: {panic}")),

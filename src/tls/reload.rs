@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::certificate::dates::{DatedCertificate, log_date_warnings};
 use super::files::error::SettingError;
+use crate::blocking;
 
 /// The time between two looks at the files.
 const EVERY: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ pub(super) async fn follow<T: Reload>(of: Arc<T>, what: &'static str) {
     loop {
         tokio::time::sleep(EVERY).await;
         let changing = Arc::clone(&of);
-        match tokio::task::spawn_blocking(move || changing.reload_if_changed()).await {
+        match blocking::spawn(move || changing.reload_if_changed()).await {
             Ok(Ok(true)) => {
                 tracing::info!("the node read the changed {what} certificates");
                 log_date_warnings(&of.certificates());

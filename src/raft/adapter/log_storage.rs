@@ -7,6 +7,7 @@ use std::ops::{Bound, Range, RangeBounds};
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
+use crate::blocking;
 use crate::raft::failure::Failure;
 use crate::raft::protocol::entry::{decode_entry, encode_payload, level_of};
 use crate::raft::protocol::types::{
@@ -131,5 +132,5 @@ impl RaftLogStorage<TypeConfig> for LogStorage {
 
 async fn blocking(log: &LogStore, work: impl FnOnce(&LogStore) -> io::Result<()> + Send + 'static) -> io::Result<()> {
     let log = log.clone();
-    tokio::task::spawn_blocking(move || work(&log)).await.map_err(io::Error::other)?
+    blocking::spawn(move || work(&log)).await.map_err(io::Error::other)?
 }

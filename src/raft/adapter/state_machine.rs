@@ -10,6 +10,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
 use super::pending::Pending;
+use crate::blocking;
 use crate::clock;
 use crate::policy::KeyName;
 use crate::raft::protocol::membership::{decode_stored, encode_membership};
@@ -51,7 +52,7 @@ impl StateMachine {
         }
         if self.keystore.may_wait() {
             // sled may take long for this much. Heartbeats go on meanwhile.
-            tokio::task::block_in_place(|| self.keystore.commit());
+            blocking::in_place(|| self.keystore.commit());
         } else {
             self.keystore.commit();
         }
@@ -93,7 +94,7 @@ impl StateMachine {
         let level = cluster.map(|cluster| cluster.level);
         if self.keystore.copies_many_rules(&changes) {
             // Heartbeats go on meanwhile.
-            tokio::task::block_in_place(|| self.keystore.change(index, changes));
+            blocking::in_place(|| self.keystore.change(index, changes));
         } else {
             self.keystore.change(index, changes);
         }
@@ -149,7 +150,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: store::Snapshot) -> io::Result<()> {
         let (begun, level) = (Instant::now(), self.keystore.view().level());
         // Filling in a million keys takes seconds. Heartbeats go on meanwhile.
-        tokio::task::block_in_place(|| {
+        blocking::in_place(|| {
             // openraft hands over a snapshot that arrived here. Only its own checks bring one from another folder.
             let arrived = self.snapshots.holds(&snapshot);
             let snapshot = if arrived { snapshot } else { self.snapshots.accept(&snapshot.path, None)? };
@@ -197,7 +198,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (snapshots, checkpoint) = (self.snapshots.clone(), self.checkpoint.clone());
         let begun = Instant::now();
         let header = build.header().clone();
-        let built = tokio::task::spawn_blocking(move || {
+        let built = blocking::spawn(move || {
             let Ok(snapshot) = build.run(&snapshots).inspect_err(log_failed_build) else { return Ok(None) };
             // After this, the log may be purged up to the snapshot. If the keystore on disk does not reach as far, the next
             // start makes it anew from the snapshot.

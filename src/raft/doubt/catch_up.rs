@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::bar::Bar;
 use super::log_doubt::LogDoubt;
+use crate::blocking;
 use crate::raft::adapter::metrics::Raft;
 use crate::raft::failure::Failure;
 use crate::raft::peers::links::{Links, NodeClient};
@@ -72,7 +73,7 @@ impl CatchUp {
     async fn look(&self) -> io::Result<Option<Bar>> {
         let Some(bar) = self.doubt.bar() else { return Ok(None) };
         let doubt = Arc::clone(&self.doubt);
-        let is_over = tokio::task::spawn_blocking(move || doubt.end_at(bar)).await.map_err(io::Error::other)??;
+        let is_over = blocking::spawn(move || doubt.end_at(bar)).await.map_err(io::Error::other)??;
         Ok(is_over.then_some(bar))
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::blocking;
 use crate::raft::peers::links::Links;
 use crate::raft::peers::snapshot_stream;
 use crate::raft::peers::trouble::PeerTrouble;
@@ -56,7 +57,7 @@ impl Rebuild<'_> {
         let received = snapshot_stream::receive(snapshots, cluster, parts).await;
         let (snapshot, _) = received.map_err(|error| PeerTrouble::of_io(&error))?;
         let (dir, log, snapshots) = (self.dir.to_owned(), self.log.clone(), snapshots.clone());
-        let rebuilt = tokio::task::spawn_blocking(move || fill(&dir, &log, &snapshots, &snapshot, purged)).await;
+        let rebuilt = blocking::spawn(move || fill(&dir, &log, &snapshots, &snapshot, purged)).await;
         let rebuilt = rebuilt.map_err(|panic| PeerTrouble::NotReady(panic.to_string()))?;
         rebuilt.map_err(|error| PeerTrouble::NotReady(format!("its snapshot cannot be used: {error}")))
     }

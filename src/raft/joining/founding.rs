@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::document::{BEGIN_AGAIN, FirstCommandRefused, FoundingDocument};
 use super::local::{Founder, LocalFounder, NotFounded, Stage, peer_list_hash};
+use crate::blocking;
 use crate::config::PeerConfig;
 use crate::failpoint::{self, Failpoint};
 use crate::raft::peers::links::{Links, NodeClient};
@@ -172,7 +173,7 @@ impl FoundingTask<'_> {
         members: BTreeMap<NodeId, Member>,
     ) -> Result<Option<String>, FirstCommandRefused> {
         let local = Arc::clone(self.local);
-        match tokio::task::spawn_blocking(move || local.found(level, members)).await {
+        match blocking::spawn(move || local.found(level, members)).await {
             Ok(Ok(())) => Ok(None),
             Ok(Err(NotFounded::Refused(error))) => Err(error),
             Ok(Err(error)) => Ok(Some(format!("the first start of the cluster: {error}"))),

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::document::{BEGIN_AGAIN, DocumentError, FirstCommandRefused, FoundingDocument, dry_run};
+use crate::blocking;
 use crate::config::PeerConfig;
 use crate::crypto::ClusterKeys;
 use crate::failpoint::{self, Failpoint};
@@ -221,7 +222,7 @@ impl LocalFounder {
     pub(in crate::raft) async fn note_stage(&self, founder: &Founder, stage: FoundingStage) -> io::Result<()> {
         let (file, facts) = (Arc::clone(&self.file), founder.document.facts(self.owner, stage));
         let integrity = founder.keys.integrity.clone();
-        let written = tokio::task::spawn_blocking(move || file.lock().write(facts, &integrity)).await;
+        let written = blocking::spawn(move || file.lock().write(facts, &integrity)).await;
         written.map_err(io::Error::other)?
     }
 }

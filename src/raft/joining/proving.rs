@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::blocking;
 use crate::crypto::{ClusterKeys, random};
 use crate::raft::failure::Failure;
 use crate::raft::peers::links::Links;
@@ -32,7 +33,7 @@ pub(in crate::raft) async fn begin_start(
     failure: &Failure,
 ) -> io::Result<()> {
     let (members, beginning) = (links.members(), record.clone());
-    let begun = tokio::task::spawn_blocking(move || {
+    let begun = blocking::spawn(move || {
         beginning.forget_strangers(|store: StoreId| members.values().any(|member| member.store_id == store));
         beginning.begin_start(random::bytes())
     });

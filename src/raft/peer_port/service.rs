@@ -16,6 +16,7 @@ use super::heartbeats::HeartbeatAnswers;
 use super::refusals::{Caller, Refusals};
 use super::room::AppendRoom;
 use super::statuses::{malformed, no_room, not_leading, refused, stopped};
+use crate::blocking;
 use crate::clock;
 use crate::raft::adapter::metrics::{Metrics, Raft};
 use crate::raft::adapter::state_machine::as_openraft;
@@ -131,7 +132,7 @@ impl Peer for PeerService {
     async fn found(&self, request: Request<FoundRequest>) -> Result<Response<FoundReply>, Status> {
         let from = caller(&request, Purpose::Founder)?.key;
         let local = Arc::clone(&self.local);
-        let noted = tokio::task::spawn_blocking(move || local.take(request.into_inner().document, from)).await;
+        let noted = blocking::spawn(move || local.take(request.into_inner().document, from)).await;
         match noted.map_err(|panic| Status::internal(panic.to_string()))? {
             Ok(()) => Ok(Response::new(FoundReply {})),
             Err(NotNoted::Sealed(why)) => Err(sealed_status(&why)),

@@ -9,6 +9,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Status;
 
+use crate::blocking;
 use crate::raft::protocol::wire::{SnapshotPart, VoteState};
 use crate::state::ClusterId;
 use crate::store::{ReadError, Snapshot, Snapshots};
@@ -71,7 +72,7 @@ pub(in crate::raft) async fn receive(
     let unfinished = Unfinished(path);
     let vote = write_parts(File::from_std(file), parts).await?;
     let snapshots = snapshots.clone();
-    let taken = tokio::task::spawn_blocking(move || snapshots.accept(&unfinished.0, cluster));
+    let taken = blocking::spawn(move || snapshots.accept(&unfinished.0, cluster));
     Ok((taken.await.map_err(io::Error::other)?.map_err(io::Error::other)?, vote))
 }
 

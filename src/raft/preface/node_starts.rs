@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::blocking;
 use crate::raft::failure::Failure;
 use crate::store::{NodeRecord, NotedStart, Noting, StartHistory, StartId, StoreId};
 
@@ -68,7 +69,7 @@ impl NodeStarts {
         write: impl FnOnce(&NodeRecord) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let (record, failure) = (self.record.clone(), self.failure.clone());
-        let written = tokio::task::spawn_blocking(move || {
+        let written = blocking::spawn(move || {
             write(&record).inspect_err(|error| failure.report_storage("the node record", error))
         });
         written.await.map_err(io::Error::other)?

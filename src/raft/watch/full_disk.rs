@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::blocking;
 use crate::disk::DiskRoom;
 use crate::raft::forwarding::hand_over::HandOver;
 use crate::raft::forwarding::room_gate::RoomGate;
@@ -32,7 +33,7 @@ impl FullDisk {
         self.looked = Some(Instant::now());
         let (room, log) = (Arc::clone(&self.room), self.log.clone());
         // If this fails, the next look tries again. A disk that fails shows in the log's own writes.
-        let looked = tokio::task::spawn_blocking(move || room.look().and_then(|()| log.use_room())).await;
+        let looked = blocking::spawn(move || room.look().and_then(|()| log.use_room())).await;
         if let Ok(Err(error)) = looked {
             tracing::debug!(%error, "the node cannot see how much room its disk has");
         }
