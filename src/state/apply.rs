@@ -17,7 +17,7 @@ use crate::policy::{ActionKind, Actor, KeyAction, Rules};
 /// A command that was applied before gets its old outcome and changes nothing.
 pub fn apply(command: &EncodedCommand, current: Current<'_>) -> (RecordedOutcome, Vec<Change>) {
     if let Some(outcome) = current.memory.outcome_of(command.request_id()) {
-        return (outcome.clone(), Vec::new());
+        return (outcome, Vec::new());
     }
     match decide(command, current) {
         Ok(changes) => (Outcome::Done.into(), changes),

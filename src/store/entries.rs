@@ -80,7 +80,7 @@ pub(super) fn numbers_of(page: u64) -> Range<u64> {
 
 /// Encodes a page: the number of its first command `u64`, and each command: request id `[16]`, index `u64`, the number
 /// of its outcome `u16`, the length `u16` of the outcome's detail, and the detail.
-pub(super) fn encode_page<'a>(first: u64, commands: impl Iterator<Item = &'a Remembered>) -> Vec<u8> {
+pub(super) fn encode_page(first: u64, commands: impl Iterator<Item = Remembered>) -> Vec<u8> {
     let mut page = first.to_be_bytes().to_vec();
     for command in commands {
         let detail = command.outcome.detail();
@@ -146,7 +146,7 @@ mod tests {
             outcome: outcomes[usize::from(i % 2)].clone(),
         };
         let commands: Vec<_> = (0..5).map(command).collect();
-        let page = encode_page(130, commands.iter());
+        let page = encode_page(130, commands.iter().cloned());
         let numbered: Vec<_> = (130..).zip(commands).collect();
         assert_eq!(decode_page(&page), Some(numbered));
         assert_eq!(decode_page(&page[..page.len() - 1]), None);

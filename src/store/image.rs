@@ -1,6 +1,6 @@
 //! The whole state in memory, read entry by entry from a keystore or a snapshot, and checked at the end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -188,7 +188,7 @@ impl ImageBuilder {
             let (key, value) = entries::outcome_entry(command);
             digest.add(digest_key, &key, &value);
         });
-        let recent: VecDeque<Remembered> = commands.into_iter().map(|(_, command)| command).collect();
+        let recent = commands.into_iter().map(|(_, command)| command);
         Ok(Memory::restore(applied.memory_first, applied.memory_forgotten_index, recent))
     }
 
@@ -278,7 +278,7 @@ mod tests {
         let pattern = Pattern::parse("/v1/key/*").unwrap();
         let policy = stored_policy(&name, Policy::new([pattern], []), Author::default()).bytes;
         let remembered = Remembered { request_id: RequestId([1; 16]), index: 9, outcome: Outcome::Done.into() };
-        let page = entries::encode_page(130, [&remembered].into_iter());
+        let page = entries::encode_page(130, [remembered].into_iter());
         let key = |kind, rest: &[u8]| entries::key(kind, rest);
         let added = |key: &[u8], value: &[u8]| ImageBuilder::new(&tags(), 1).unwrap().add(key, value).is_ok();
         for (fits, key, value) in [

@@ -1,6 +1,5 @@
 //! What tests outside `store` need to put a keystore into a certain state, and to see all of it.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +43,7 @@ impl Keystore {
     /// Makes an empty memory of done commands one that has forgotten all commands before number `first`, the last of
     /// which was in the entry at `index`.
     pub(crate) fn begin_memory(&mut self, first: u64, index: u64) {
-        self.memory = Memory::restore(first, index, VecDeque::new());
+        self.memory = Memory::restore(first, index, []);
     }
 
     /// Opens the keystore in this folder, without the log that belongs to it.

@@ -169,7 +169,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             "this node installed a snapshot from the leader"
         );
         // The snapshot may cover commands for which callers wait. The memory in it has their outcomes.
-        let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome.clone()));
+        let remembered = |id: RequestId| self.keystore.memory().outcome_of(id).map(|outcome| (id, outcome));
         let outcomes: Vec<_> = self.pending.ids().into_iter().filter_map(remembered).collect();
         self.pending.answer(outcomes);
         Ok(())

@@ -21,7 +21,7 @@ fn the_memory_comes_before_everything_and_the_age_before_the_level() {
         memory.remember(Remembered { request_id: RequestId([3; 16]), index: 1, outcome });
         memory
     };
-    let forgetful = Memory::restore(1, 10, [].into());
+    let forgetful = Memory::restore(1, 10, []);
     let creation = command(ADMIN, on_key(KeyAction::Create), create(2, 110));
     let outcome = |level, seen_index, memory: &Memory| {
         let encoded = at_level(level, seen_index, &creation);

@@ -75,7 +75,7 @@ fn a_pair_that_is_added_changed_or_removed_is_noticed() {
         ("the order of two remembered commands", &|db| {
             let key = entries::key(entries::MEMORY, &0u64.to_be_bytes());
             let numbered = entries::decode_page(&db.get(&*key).unwrap().unwrap()).unwrap();
-            let swapped = [1, 0].into_iter().chain(2..numbered.len()).map(|at| &numbered[at].1);
+            let swapped = [1, 0].into_iter().chain(2..numbered.len()).map(|at| numbered[at].1.clone());
             db.insert(&*key, entries::encode_page(0, swapped)).unwrap();
         }),
         ("a membership", &|db| drop(db.insert(MEMBERSHIP, b"other members").unwrap())),
