@@ -255,6 +255,15 @@ impl KeystoreCheckpoint {
         self.staging.sync()
     }
 
+    /// Closes sled, which takes much memory, if it has everything, durably. The next write opens it again. Returns whether
+    /// this closed it.
+    ///
+    /// # Errors
+    /// The disk failed. Sled stays open.
+    pub fn close(&self) -> io::Result<bool> {
+        self.staging.close()
+    }
+
     /// Notes that the state of this node is wrong, so that the next start sets it aside and takes a peer's.
     ///
     /// # Errors

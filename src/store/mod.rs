@@ -51,6 +51,7 @@ mod stored_facts;
 mod tags;
 #[cfg(test)]
 mod testing;
+mod used_folder;
 #[cfg(test)]
 mod vectors;
 mod view;

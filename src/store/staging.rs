@@ -19,10 +19,11 @@ use super::folder::{Folders, OpenFolder};
 use super::position::KeystorePosition;
 use super::read_error::{ReadError, sled_failure};
 use super::tags::StoreTags;
+use super::used_folder::UsedFolder;
 
 /// Beyond this, [`Staging::add`] writes at once. So memory is bounded however slow the disk is.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// The most that gathers while a new folder is made.
+/// The most that gathers while a new folder is made, or a closed one is opened.
 const MOST_REFILL_BYTES: usize = 64 * 1024 * 1024;
 
 /// The writes of one batch: a value, or `None` to remove the key.
@@ -30,14 +31,16 @@ pub(super) type Writes = HashMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// The folder in use, and the writes that it does not have yet.
 pub(super) struct Staging {
-    /// Locked while sled writes. Batches that arrive meanwhile go into the next write. `None` while the keystore is in memory
-    /// only.
-    folder: Mutex<Option<OpenFolder>>,
+    /// Locked while sled writes. Batches that arrive meanwhile go into the next write.
+    folder: Mutex<UsedFolder>,
     folders: Folders,
     tags: StoreTags,
     gathered: Mutex<Gathered>,
     /// Whether sled has something that is not durable.
     unsynced: AtomicBool,
+    /// Whether the folder is closed, or has been opened again and not written yet. Opening takes a while, and more may
+    /// gather meanwhile.
+    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -82,8 +85,8 @@ impl Staging {
     /// Without a folder the keystore is in memory only.
     pub(super) fn new(folders: Folders, folder: Option<OpenFolder>, tags: StoreTags) -> Self {
         let mode = if folder.is_some() { Mode::Sled } else { Mode::MemoryOnly };
-        let (gathered, unsynced) = (Mutex::new(Gathered::in_mode(mode)), AtomicBool::new(false));
-        Self { folder: Mutex::new(folder), folders, tags, gathered, unsynced }
+        let (folder, gathered) = (Mutex::new(UsedFolder::of(folder)), Mutex::new(Gathered::in_mode(mode)));
+        Self { folder, folders, tags, gathered, unsynced: AtomicBool::new(false), closed: AtomicBool::new(false) }
     }
 
     /// Whether the keystore is in memory only, because sled failed.
@@ -107,7 +110,7 @@ impl Staging {
             if gathered.mode == Mode::Refill && gathered.bytes > MOST_REFILL_BYTES {
                 *gathered = Gathered::in_mode(Mode::MemoryOnly);
             }
-            gathered.mode == Mode::Sled && gathered.bytes > MOST_BYTES
+            gathered.mode == Mode::Sled && gathered.bytes > self.most_bytes()
         };
         if much {
             // If sled fails, the node goes on without it, and has logged that.
@@ -118,7 +121,11 @@ impl Staging {
     /// Whether so many bytes have gathered that the next batch may have to wait for the disk.
     pub(super) fn is_nearly_full(&self) -> bool {
         let gathered = self.gathered.lock();
-        gathered.mode == Mode::Sled && gathered.bytes > MOST_BYTES / 2
+        gathered.mode == Mode::Sled && gathered.bytes > self.most_bytes() / 2
+    }
+
+    fn most_bytes(&self) -> usize {
+        if self.closed.load(Ordering::Relaxed) { MOST_REFILL_BYTES } else { MOST_BYTES }
     }
 
     /// Whether everything that was added is in sled, and durable, or does not go there.
@@ -151,7 +158,7 @@ impl Staging {
         let (used, unused) = if matches!(switched, Some(Ok(()))) { (folder, None) } else { (None, folder) };
         let mode = if used.is_some() { Mode::Sled } else { Mode::MemoryOnly };
         *self.gathered.lock() = Gathered::in_mode(mode);
-        *current = used;
+        *current = UsedFolder::of(used);
         drop(current);
         if let Some(Err(error)) = switched {
             log_failure(&error);
@@ -191,7 +198,7 @@ impl Staging {
         let complete = gathered.mode == Mode::Refill;
         if complete {
             gathered.mode = Mode::Sled;
-            *current = Some(folder);
+            *current = UsedFolder::Open(folder);
         }
         Ok(complete)
     }
@@ -204,18 +211,30 @@ impl Staging {
         }
     }
 
+    /// Closes sled's folder, if it has everything, durably. The next write opens it again. Returns whether this closed it.
+    pub(super) fn close(&self) -> io::Result<bool> {
+        let mut folder = self.folder.lock();
+        let closed = self.is_done() && folder.close()?;
+        self.closed.fetch_or(closed, Ordering::Relaxed);
+        Ok(closed)
+    }
+
     /// Does something with sled, unless the keystore is in memory only. It is from then on if that fails: the batch that sled
     /// did not take is lost for it, and after an error sled takes no other.
     fn with_sled(&self, work: impl FnOnce(&OpenFolder) -> io::Result<()>) -> io::Result<()> {
         let mut folder = self.folder.lock();
-        let Some(open) = &*folder else { return Ok(()) };
+        // A closed folder has everything that sled has.
+        if folder.is_closed() && self.is_done() {
+            return Ok(());
+        }
         let panicked = |payload: Box<dyn Any + Send>| Err(ReadError::of_panic("writing it", &*payload).into());
-        let done = catch_unwind(AssertUnwindSafe(|| work(open))).unwrap_or_else(panicked);
+        let work = || folder.opened(&self.folders)?.map_or(Ok(()), work);
+        let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(panicked);
         if let Err(error) = &done {
             log_failure(error);
             *self.gathered.lock() = Gathered::in_mode(Mode::MemoryOnly);
             self.unsynced.store(false, Ordering::Release);
-            *folder = None;
+            *folder = UsedFolder::None;
         }
         done
     }
@@ -236,7 +255,10 @@ impl Staging {
 
     #[cfg(test)]
     pub(super) fn folder(&self) -> parking_lot::MappedMutexGuard<'_, OpenFolder> {
-        parking_lot::MutexGuard::map(self.folder.lock(), |folder| folder.as_mut().expect("the keystore is in sled"))
+        parking_lot::MutexGuard::map(self.folder.lock(), |folder| match folder {
+            UsedFolder::Open(folder) => folder,
+            UsedFolder::None | UsedFolder::Closed(_) => panic!("sled does not have the keystore open"),
+        })
     }
 
     fn write_to(&self, folder: &OpenFolder) -> io::Result<()> {
@@ -253,6 +275,7 @@ impl Staging {
             }
         }
         folder.db.apply_batch(batch).map_err(sled_failure)?;
+        self.closed.store(false, Ordering::Relaxed);
         collect_garbage(writes);
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::store::doubt::OnLoss;
 use crate::store::testing::tags;
 use crate::test_vectors::store_keys;
 
+mod at_rest;
 mod clean_up;
 mod forged;
 mod forged_snapshots;
