@@ -17,6 +17,12 @@ use crate::store::{KeystoreCheckpoint, LogStore, NodeRecord, Snapshots};
 
 /// The pause between two times that the node gives sled what it has applied.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// A node that has applied nothing for so long is at rest. Then it gives back memory that only writes need.
+const REST: Duration = Duration::from_secs(20);
+/// At rest, a snapshot is due when the log has so many entries since the last one, and as many as an eighth of what that one
+/// has. Each entry of the log takes about 150 bytes of memory.
+const REST_ENTRIES: u64 = 20_000;
+const REST_SHARE: u64 = 8;
 /// How long progress gathers before it is written to the node record.
 const RECORD_EVERY: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at who leads.
@@ -92,6 +98,7 @@ pub(super) async fn snapshot_when_large(
     let (mut written_then, mut known) = (0, None);
     // When the last build began, and how much was written by then.
     let mut begun: Option<(Instant, u64)> = None;
+    let mut rest = Rest::default();
     loop {
         tokio::time::sleep(SNAPSHOT_CHECK).await;
         let newest = metrics.now().snapshot.map(|id| id.index);
@@ -107,13 +114,17 @@ pub(super) async fn snapshot_when_large(
         let written = log.bytes_written();
         let last = snapshots.newest().ok().flatten();
         let covers = last.as_ref().and_then(|snapshot| snapshot.header.applied.last).map(|id| id.index);
+        let entries = last.as_ref().map_or(0, |snapshot| snapshot.header.applied.entries);
         let last_bytes = last.and_then(|s| s.path.metadata().ok()).map_or(0, |metadata| metadata.len());
-        let anything_new = covers < metrics.now().last_applied.as_ref().map(|id| id.index);
+        let applied = metrics.now().last_applied.as_ref().map(|id| id.index);
+        let anything_new = covers < applied;
+        let at_rest = rest.look(applied, Instant::now());
+        let frees_memory = at_rest && frees_memory(applied, covers, entries);
         // A start has dropped a damaged part of the log, or a damaged snapshot was set aside. A node that lacks entries of the
         // log needs a snapshot that has them.
         let gap = covers < log.state().ok().and_then(|state| state.purged).map(|id| id.index);
         let room = snapshots.space().map_or(u64::MAX, |space| space.free);
-        let due = anything_new && (gap || written - written_then > config.log_bytes.max(last_bytes));
+        let due = anything_new && (gap || frees_memory || written - written_then > config.log_bytes.max(last_bytes));
         let due = due && room >= SNAPSHOT_ROOM.saturating_add(last_bytes.saturating_mul(2));
         let refill = checkpoint.is_memory_only() && room >= REFILL_ROOM.saturating_add(last_bytes.saturating_mul(4));
         if (due || refill) && begun.is_none_or(|(at, _)| at.elapsed() >= SNAPSHOT_RETRY) {
@@ -122,6 +133,30 @@ pub(super) async fn snapshot_when_large(
                 return;
             }
         }
+    }
+}
+
+/// Whether a snapshot of a node at rest is worth its cost, because the log has many entries since the one that `covers` and
+/// that has this many `entries`.
+fn frees_memory(applied: Option<u64>, covers: Option<u64>, entries: u64) -> bool {
+    let since = applied.unwrap_or(0).saturating_sub(covers.unwrap_or(0));
+    since >= REST_ENTRIES.max(entries / REST_SHARE)
+}
+
+/// Notices when a node has applied nothing for a while.
+#[derive(Default)]
+struct Rest {
+    applied: Option<u64>,
+    since: Option<Instant>,
+}
+
+impl Rest {
+    /// Takes how far the node has applied the log. Returns whether it is at rest.
+    fn look(&mut self, applied: Option<u64>, now: Instant) -> bool {
+        if self.applied != applied {
+            (self.applied, self.since) = (applied, None);
+        }
+        now.duration_since(*self.since.get_or_insert(now)) >= REST
     }
 }
 
@@ -136,19 +171,31 @@ fn purge_upto(metrics: &Metrics, snapshots: &Snapshots, keep_entries: u64) -> Op
     covered?.checked_sub(keep_entries)
 }
 
-/// Writes the keystore every second, and makes it durable after each `every`, off the write path.
+/// Writes the keystore every second, and makes it durable after each `every`, off the write path. Closes it while the node is
+/// at rest.
 pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: Duration, failure: Failure) {
     let mut durable_at = Instant::now();
+    // When the keystore last had something to write, and whether it is closed since.
+    let (mut busy_at, mut closed) = (Instant::now(), false);
     loop {
         tokio::time::sleep(WRITE_EVERY.min(every)).await;
-        if checkpoint.is_done() {
+        let (checkpoint, done) = (checkpoint.clone(), checkpoint.is_done());
+        if done && (closed || busy_at.elapsed() < REST) {
             continue;
         }
-        let (checkpoint, due) = (checkpoint.clone(), durable_at.elapsed() >= every);
+        let due = !done && durable_at.elapsed() >= every;
+        closed = done;
+        if !done {
+            busy_at = Instant::now();
+        }
         if due {
             durable_at = Instant::now();
         }
-        let work = move || if due { checkpoint.run() } else { checkpoint.write() };
+        let work = move || match (done, due) {
+            (true, _) => checkpoint.close().map(drop),
+            (false, true) => checkpoint.run(),
+            (false, false) => checkpoint.write(),
+        };
         match blocking::spawn(work).await {
             // After an error the keystore is in memory only, and has logged that. The log has everything.
             Ok(_) => {}
@@ -177,6 +224,23 @@ mod tests {
     use crate::raft::protocol::types::TypeConfig;
     use openraft::StorageError;
     use openraft::type_config::TypeConfigExt;
+
+    #[test]
+    fn a_node_is_at_rest_when_it_has_applied_nothing_for_a_while() {
+        let (mut rest, began) = (Rest::default(), Instant::now());
+        assert!(!rest.look(Some(1), began) && !rest.look(Some(1), began + REST / 2));
+        assert!(!rest.look(Some(2), began + REST) && !rest.look(Some(2), began + REST + REST / 2));
+        assert!(rest.look(Some(2), began + REST * 2) && rest.look(Some(2), began + REST * 9));
+        assert!(!rest.look(Some(3), began + REST * 10));
+    }
+
+    #[test]
+    fn at_rest_a_snapshot_must_free_much_memory_for_its_size() {
+        assert!(frees_memory(Some(20_000), None, 0) && !frees_memory(Some(19_999), None, 0));
+        assert!(frees_memory(Some(1_125_000), Some(1_000_000), 1_000_000));
+        assert!(!frees_memory(Some(1_124_999), Some(1_000_000), 1_000_000));
+        assert!(!frees_memory(None, Some(7), 7));
+    }
 
     #[test]
     fn a_failed_disk_is_reported_in_the_words_of_the_system() {
