@@ -3,6 +3,11 @@
 use std::process::ExitCode;
 
 use keyraft::cli::{self, Cli};
+use tikv_jemallocator::Jemalloc;
+
+/// The allocator of the system keeps most of what a node frees after many creates, or once it has opened its keys.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
