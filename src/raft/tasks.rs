@@ -19,10 +19,10 @@ use crate::store::{KeystoreCheckpoint, LogStore, NodeRecord, Snapshots};
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// A node that has applied nothing for so long is at rest. Then it gives back memory that only writes need.
 const REST: Duration = Duration::from_secs(20);
-/// At rest, a snapshot is due when the log has so many entries since the last one, and as many as an eighth of what that one
+/// At rest, a snapshot is due when the log has so many entries since the last one, and as many as a sixteenth of what that one
 /// has. Each entry of the log takes about 150 bytes of memory.
 const REST_ENTRIES: u64 = 20_000;
-const REST_SHARE: u64 = 8;
+const REST_SHARE: u64 = 16;
 /// How long progress gathers before it is written to the node record.
 const RECORD_EVERY: Duration = Duration::from_millis(100);
 /// The longest pause between two looks at who leads.
@@ -237,8 +237,8 @@ mod tests {
     #[test]
     fn at_rest_a_snapshot_must_free_much_memory_for_its_size() {
         assert!(frees_memory(Some(20_000), None, 0) && !frees_memory(Some(19_999), None, 0));
-        assert!(frees_memory(Some(1_125_000), Some(1_000_000), 1_000_000));
-        assert!(!frees_memory(Some(1_124_999), Some(1_000_000), 1_000_000));
+        assert!(frees_memory(Some(1_062_500), Some(1_000_000), 1_000_000));
+        assert!(!frees_memory(Some(1_062_499), Some(1_000_000), 1_000_000));
         assert!(!frees_memory(None, Some(7), 7));
     }
 
