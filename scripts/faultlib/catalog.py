@@ -151,7 +151,7 @@ RUNNING = [
         "Look after the disk.",
         [unreadable(kind) for kind in READ]),
     Row("a disk is slow or stalls",
-        "a leader whose flush takes longer than a second hands over. A follower that cannot apply a revocation in time closes its listener until it has",
+        "a leader whose flush takes longer than `storage.stall` (a second) hands over. A follower that cannot apply a revocation in time closes its listener until it has",
         "Decrypts and writes continue, more slowly if the disks of a quorum are slow.",
         "Look after the disk.",
         [slow_flushes("leader", one(leader), 300), slow_flushes("follower", one(follower), 300), slow_flushes("all", all_of, 300),

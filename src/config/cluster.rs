@@ -42,6 +42,7 @@ const TRANSFER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 /// At least this, so that a node notices the lack of room before it has none.
 const LOW: RangeInclusive<u64> = 1 << 20..=1 << 50;
 const RESERVE: RangeInclusive<u64> = 0..=1 << 48;
+const STALL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 
 /// The whole section, which a node needs. `address` is where its API listens.
 pub(super) fn settings(top: &Section<'_>, address: SocketAddr) -> Option<ClusterConfig> {
@@ -213,9 +214,9 @@ fn snapshot(cluster: &Section<'_>) -> SnapshotConfig {
     }
 }
 
-/// How much room the disk of the data folder must have.
+/// What the disk of the data folder must have and do.
 fn storage(top: &Section<'_>) -> StorageConfig {
-    let section = top.section("storage", &["low", "reserve"]);
+    let section = top.section("storage", &["low", "reserve", "stall"]);
     let low = section.value("low", value::size(LOW));
     let reserve = section.value("reserve", value::size(RESERVE));
     if let (Some(low), Some(reserve)) = (low, reserve)
@@ -227,5 +228,6 @@ fn storage(top: &Section<'_>) -> StorageConfig {
         );
         section.problem(section.line_of("reserve"), message);
     }
-    StorageConfig { low, reserve }
+    let stall = section.value("stall", duration::within(STALL)).unwrap_or(StorageConfig::default().stall);
+    StorageConfig { low, reserve, stall }
 }

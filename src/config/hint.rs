@@ -20,7 +20,7 @@ const KEYSTORE_IN_KEYS: &str = "`keys` was the keystore section of old KES relea
                                 `keyraft migrate --help` shows how to copy the keystore's keys";
 
 /// Settings that people look for in other sections. `NAME` stands for a name that the user chose.
-const PLACES: [&str; 56] = [
+const PLACES: [&str; 57] = [
     "admin.identity",
     "api.NAME.skip_auth",
     "api.NAME.timeout",
@@ -68,6 +68,7 @@ const PLACES: [&str; 56] = [
     "seal.env",
     "storage.low",
     "storage.reserve",
+    "storage.stall",
     "tls.auth",
     "tls.ca",
     "tls.cert",

@@ -179,16 +179,17 @@ fn snapshot(out: &mut String, snapshot: SnapshotConfig) -> fmt::Result {
 }
 
 fn storage(out: &mut String, storage: StorageConfig) -> fmt::Result {
-    let StorageConfig { low, reserve } = storage;
-    if low.is_some() || reserve.is_some() {
-        writeln!(out, "# How much room the disk of cluster.data must have, in bytes.\nstorage:")?;
+    let StorageConfig { low, reserve, stall } = storage;
+    if storage == StorageConfig::default() {
+        return Ok(());
     }
+    writeln!(out, "# What the disk of cluster.data must have, in bytes, and how fast it must be.\nstorage:")?;
     low.iter()
         .try_for_each(|low| writeln!(out, "  low: {low}  # with less, the cluster makes no change that needs room"))?;
     reserve
         .iter()
         .try_for_each(|reserve| writeln!(out, "  reserve: {reserve}  # for what a node must write all the same"))?;
-    if low.is_some() || reserve.is_some() { writeln!(out) } else { Ok(()) }
+    writeln!(out, "  stall: {}  # after a flush that takes longer, another node leads\n", time(stall))
 }
 
 fn seal(out: &mut String, seal: &SealConfig) -> fmt::Result {

@@ -1,14 +1,18 @@
-//! How much room the disk of the data folder must have.
+//! What the disk of the data folder must have and do.
+
+use std::time::Duration;
 
 /// The default of `low`, unless a twentieth of the disk is less.
 const STANDARD_LOW: u64 = 512 << 20;
 /// The default of `reserve`, unless a quarter of `low` is less.
 const STANDARD_RESERVE: u64 = 16 << 20;
+/// The default of `stall`.
+const STANDARD_STALL: Duration = Duration::from_secs(1);
 /// `reserve` is at most this part of `low`.
 pub(super) const RESERVE_PART: u64 = 4;
 
-/// How much room the disk of the data folder must have (design, "Full disks").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How much room the disk of the data folder must have (design, "Full disks"), and how fast it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageConfig {
     /// With less room than this, in bytes, the node says that it lacks room. If absent, 512 MiB or 5 % of the disk, whichever
     /// is less.
@@ -16,6 +20,8 @@ pub struct StorageConfig {
     /// The size of the file that keeps room for what must be written to a full disk, in bytes. If absent, 16 MiB or a quarter
     /// of `low`, whichever is less.
     pub reserve: Option<u64>,
+    /// How long a flush of the log may take. After that the disk counts as stalled, and a leader hands leadership over.
+    pub stall: Duration,
 }
 
 /// The same for one disk, in bytes.
@@ -25,6 +31,12 @@ pub struct StorageLimits {
     pub low: u64,
     /// The size of the file that keeps room.
     pub reserve: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { low: None, reserve: None, stall: STANDARD_STALL }
+    }
 }
 
 impl StorageConfig {
@@ -43,7 +55,8 @@ mod tests {
     #[test]
     fn the_limits_depend_on_the_disk_unless_the_file_says_otherwise() {
         let limits = |low, reserve, disk| {
-            let StorageLimits { low, reserve } = StorageConfig { low, reserve }.on_disk_of(disk);
+            let StorageLimits { low, reserve } =
+                StorageConfig { low, reserve, ..StorageConfig::default() }.on_disk_of(disk);
             (low, reserve)
         };
         assert_eq!(limits(None, None, 1 << 40), (512 << 20, 16 << 20));

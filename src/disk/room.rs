@@ -257,7 +257,7 @@ mod tests {
 
     /// The room of a folder, with these limits on a disk that has more.
     fn room(folder: &Path, low: u64) -> DiskRoom {
-        DiskRoom::open(folder, StorageConfig { low: Some(low), reserve: None }).unwrap()
+        DiskRoom::open(folder, StorageConfig { low: Some(low), ..StorageConfig::default() }).unwrap()
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn watched_disk(
 ) -> WatchedDisk {
     let hand_over = Arc::new(HandOver::new(Arc::clone(leadership), config.timing.heartbeat));
     WatchedDisk {
-        stalled: StalledDisk::new(log.clone(), Arc::clone(&hand_over)),
+        stalled: StalledDisk::new(log.clone(), Arc::clone(&hand_over), config.storage.stall),
         full: FullDisk { log: log.clone(), room: Arc::clone(room), gate, hand_over, looked: None },
     }
 }

@@ -27,7 +27,7 @@ async fn fill(cluster: &mut TestCluster, numbers: &[usize]) {
 fn lacks_room_from_now_on(cluster: &mut TestCluster, number: usize) {
     // The reserve is as large as before.
     cluster.config_mut(number).cluster.storage =
-        StorageConfig { low: Some(MORE_THAN_ANY_DISK), reserve: Some(256 << 10) };
+        StorageConfig { low: Some(MORE_THAN_ANY_DISK), reserve: Some(256 << 10), ..StorageConfig::default() };
 }
 
 /// Starts nodes again whose disks have room from now on.

@@ -135,6 +135,7 @@ fn each_kind_of_problem_has_its_line() {
         ("keys:\n-\n- {} #!\n", "keys.name is missing"),
         ("api:\n  /v1/ready: {}\n  /v1/ready/: {} #!\n", "the route /v1/ready appears twice"),
         ("api:\n  /v1/ready: {timeout: 2h} #!\n", "out of range: from 0s to 1h"),
+        ("storage: {stall: 10ms} #!\n", "out of range: from 100ms to 10m"),
         ("address: '0.0.0.0:${NOPE}' #!\n", "address: the environment has no variable NOPE"),
         ("limits: {audit_queue: 1.5} #!\n", "not a whole number from 16 to 16777216"),
         ("limits: {reserved_files: 10} #!\n", "not a whole number from 64 to 1000000"),

@@ -211,6 +211,7 @@ impl Draw {
             storage: keyraft::config::StorageConfig {
                 low: self.maybe(|draw| draw.0.random_range(4 << 20..=1 << 50)),
                 reserve: self.maybe(|draw| draw.0.random_range(0..=1 << 20)),
+                stall: Duration::from_millis(self.0.random_range(100..=600_000)),
             },
         }
     }

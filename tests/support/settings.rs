@@ -111,7 +111,7 @@ fn cluster(certificates: &Certificates, peer: &PeerConfig, peers: &[PeerConfig])
         timing: timing(),
         snapshot: keyraft::config::SnapshotConfig::default(),
         // Tests must not depend on how full the disk is, and need no large file in each data folder.
-        storage: keyraft::config::StorageConfig { low: Some(1 << 20), reserve: None },
+        storage: keyraft::config::StorageConfig { low: Some(1 << 20), ..Default::default() },
     }
 }
 

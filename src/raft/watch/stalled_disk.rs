@@ -7,25 +7,24 @@ use crate::raft::forwarding::hand_over::HandOver;
 use crate::raft::protocol::types::from_store_id;
 use crate::store::LogStore;
 
-/// How long a flush may take until the disk counts as stalled.
-const STALL: Duration = Duration::from_secs(1);
-
 /// Watches the flushes of this node's log.
 pub(in crate::raft) struct StalledDisk {
     log: LogStore,
     hand_over: Arc<HandOver>,
+    /// How long a flush may take until the disk counts as stalled.
+    stall: Duration,
     /// When the stall began that the log has mentioned.
     since: Option<Instant>,
 }
 
 impl StalledDisk {
-    pub(in crate::raft) fn new(log: LogStore, hand_over: Arc<HandOver>) -> Self {
-        Self { log, hand_over, since: None }
+    pub(in crate::raft) fn new(log: LogStore, hand_over: Arc<HandOver>, stall: Duration) -> Self {
+        Self { log, hand_over, stall, since: None }
     }
 
     /// Looks whether the disk stalls. A leader then hands leadership over.
     pub(in crate::raft) async fn look(&mut self) {
-        let flush = self.log.flush_under_way().filter(|flush| flush.begun.elapsed() >= STALL);
+        let flush = self.log.flush_under_way().filter(|flush| flush.begun.elapsed() >= self.stall);
         match (self.since, &flush) {
             (None, Some(flush)) => {
                 tracing::error!(

@@ -53,7 +53,7 @@ impl Drop for SmallDisk {
 
 fn with_room(disk: &SmallDisk) -> LogStore {
     let log = open(&disk.data());
-    let config = StorageConfig { low: Some(1 << 20), reserve: Some(0) };
+    let config = StorageConfig { low: Some(1 << 20), reserve: Some(0), ..StorageConfig::default() };
     log.keep_room(Arc::new(DiskRoom::open(&disk.data(), config).unwrap()));
     log
 }
