@@ -5,13 +5,13 @@ use bytes::Bytes;
 use super::damage::Damage;
 use super::entries::{APPLIED, MEMBERSHIP, OWNER};
 use super::folder::{Folders, OpenFolder};
+use super::garbage::collect_garbage;
 use super::image::{Image, ImageBuilder};
 use super::owner::Owner;
 use super::position::KeystorePosition;
 use super::read_error::{ReadError, sled_failure};
 use super::snapshot::Snapshot;
 use super::snapshot_reader::read_image;
-use super::staging::collect_garbage;
 use super::tags::StoreTags;
 
 /// Entries that sled gets at a time while a folder is filled.

@@ -15,6 +15,7 @@ mod files;
 mod flush;
 mod folder;
 mod forged;
+mod garbage;
 mod image;
 mod keys;
 mod keystore;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::entries::APPLIED;
 use super::folder::{Folders, OpenFolder};
+use super::garbage::collect_garbage;
 use super::position::KeystorePosition;
 use super::read_error::{ReadError, sled_failure};
 use super::tags::StoreTags;
@@ -287,18 +288,4 @@ fn log_failure(error: &io::Error) {
         "this node cannot write its keystore: it keeps everything in memory, and writes the keystore anew when the disk takes it. \
          Nothing is lost: the log and the snapshot have everything"
     );
-}
-
-/// Frees what sled replaced during so many writes. Each write copies a whole node of sled's tree. Later calls free the
-/// earlier copies, about a hundred in a hundred calls. With one call a second, the copies would grow to 200 MB.
-pub(super) fn collect_garbage(writes: usize) {
-    /// The objects that one step frees at most.
-    const STEP: usize = 512;
-    /// The objects that one write leaves to be freed.
-    const OBJECTS: usize = 8;
-    /// The steps until no thread can still see an object that was just replaced.
-    const EPOCHS: usize = 4;
-    for _ in 0..EPOCHS + writes * OBJECTS / STEP {
-        crossbeam_epoch::pin().flush();
-    }
 }

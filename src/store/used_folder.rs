@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::entries::APPLIED;
 use super::folder::{Folders, OpenFolder};
+use super::garbage::collect_garbage;
 use super::read_error::{ReadError, sled_failure};
-use super::staging::collect_garbage;
 
 /// How many objects sled leaves to be freed when it closes, at most.
 const LEFT_BEHIND: usize = 1024;
