@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,20 +74,13 @@ impl ClusterFileKeeper {
         if ends_founding {
             failpoint::reached(Failpoint::FirstCommandApplied);
             // The founding document goes now. What replaces it is in the log, which openraft applies before it is durable.
-            self.make_log_durable()?;
+            self.log.wait_until_durable()?;
         }
         file.write(facts, &self.integrity)?;
         if ends_founding {
             failpoint::reached(Failpoint::DocumentDropped);
         }
         Ok(())
-    }
-
-    /// Waits until everything in the log so far is durable.
-    fn make_log_durable(&self) -> io::Result<()> {
-        let (sender, durable) = sync_channel(1);
-        self.log.append([], Box::new(move |result| drop(sender.send(result))))?;
-        durable.recv().map_err(io::Error::other)?
     }
 
     /// Whether the file durably holds this key ring.

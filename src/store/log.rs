@@ -140,6 +140,14 @@ impl LogStore {
         self.log.when_durable(&mut log, on_durable)
     }
 
+    /// Waits until everything that was appended so far is durable. The caller may block.
+    ///
+    /// # Errors
+    /// The log is closed, or the disk failed.
+    pub fn wait_until_durable(&self) -> io::Result<()> {
+        self.log.wait_for_writes()
+    }
+
     /// Saves a vote. When this returns, the vote is durable, and so is everything that was appended before. The caller may
     /// block.
     ///
