@@ -1,20 +1,36 @@
 //! The only source of wall time, and of a time that never steps and goes on while the machine sleeps.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+#[cfg(not(feature = "simulation"))]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Nanoseconds since the Unix epoch, by this machine's wall clock.
+#[cfg(not(feature = "simulation"))]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
 pub fn unix_ns() -> i64 {
     signed_nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Nanoseconds since this machine booted, sleep included (`CLOCK_BOOTTIME`). Leases are measured by it.
+#[cfg(not(feature = "simulation"))]
 pub fn boot_ns() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
+}
+
+/// Nanoseconds since the Unix epoch, by the clock of the simulation.
+#[cfg(feature = "simulation")]
+pub fn unix_ns() -> i64 {
+    signed_nanos(turmoil::since_epoch().unwrap_or_default())
+}
+
+/// Nanoseconds since the machines of the simulation booted, an hour before it began.
+#[cfg(feature = "simulation")]
+pub fn boot_ns() -> i64 {
+    signed_nanos(Duration::from_secs(3_600) + turmoil::sim_elapsed().unwrap_or_default())
 }
 
 /// Both clocks at one moment.

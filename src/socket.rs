@@ -1,5 +1,7 @@
 //! Sockets of both listeners: the address families that one listens on, and what a client's first byte shows.
 
+pub mod peer;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -44,12 +46,20 @@ pub fn try_address(address: SocketAddr) -> io::Result<()> {
 /// The connection broke.
 pub async fn opening(tcp: &TcpStream) -> io::Result<Opening> {
     let mut first = [0];
-    Ok(match tcp.peek(&mut first).await? {
-        0 => Opening::Nothing,
-        // A TLS record begins with a number from 20 to 24.
-        _ if first[0].is_ascii_alphabetic() => Opening::Text,
-        _ => Opening::Tls,
-    })
+    let read = tcp.peek(&mut first).await?;
+    Ok(Opening::of(&first[..read]))
+}
+
+impl Opening {
+    /// What this byte shows. Without one, the client closed the connection.
+    fn of(first: &[u8]) -> Self {
+        match first {
+            [] => Self::Nothing,
+            // A TLS record begins with a number from 20 to 24.
+            [byte, ..] if byte.is_ascii_alphabetic() => Self::Text,
+            _ => Self::Tls,
+        }
+    }
 }
 
 fn listen_with<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {

@@ -38,7 +38,7 @@ const ALL: &[&str] = &["*"];
 
 const MAP: &[Module] = &[
     Module { name: "blocking", may_use: &[], only: &["task::spawn_blocking", "task::block_in_place"] },
-    Module { name: "clock", may_use: &[], only: &["SystemTime::now"] },
+    Module { name: "clock", may_use: &[], only: &["SystemTime::now", "turmoil"] },
     Module {
         name: "crypto",
         may_use: &["clock"],
@@ -60,14 +60,14 @@ const MAP: &[Module] = &[
     },
     Module { name: "file", may_use: &[], only: &[] },
     Module { name: "disk", may_use: &["config"], only: &[] },
-    Module { name: "socket", may_use: &[], only: &[] },
+    Module { name: "socket", may_use: &[], only: &["turmoil"] },
     Module { name: "error_code", may_use: &[], only: &[] },
     Module { name: "failpoint", may_use: &[], only: &[] },
     Module { name: "policy", may_use: &["clock"], only: &[] },
     Module { name: "state", may_use: &["crypto", "policy"], only: &[] },
     Module {
         name: "tls",
-        may_use: &["blocking", "clock", "config", "crypto", "file", "policy"],
+        may_use: &["blocking", "clock", "config", "crypto", "file", "policy", "socket"],
         only: &["rustls", "tokio_rustls", "rcgen", "aws_lc_rs"],
     },
     Module {

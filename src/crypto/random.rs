@@ -1,4 +1,6 @@
 //! Random bytes that differ between clones of a running machine (design, "Libraries").
+//!
+//! In a simulation (cargo feature `simulation`), all come from the system, whose answers the simulation seeds.
 
 use std::sync::OnceLock;
 
@@ -31,6 +33,9 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 /// Fills `bytes` for a key that lasts, from two sources: the system, and aws-lc's generator. Either one is enough.
 pub(super) fn fill_key(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("a system without randomness cannot keep keys");
+    if cfg!(feature = "simulation") {
+        return;
+    }
     let mut other = Zeroizing::new(vec![0; bytes.len()]);
     aws_lc_rs::rand::fill(&mut other).expect("aws-lc ends the process when it lacks randomness");
     bytes.iter_mut().zip(&*other).for_each(|(byte, other)| *byte ^= other);
@@ -49,6 +54,9 @@ fn new_nonce() -> [u8; 12] {
 /// A number that the processor draws. `None` if it cannot.
 fn from_processor() -> Option<u64> {
     static PROCESSOR: OnceLock<Option<RdRand>> = OnceLock::new();
+    if cfg!(feature = "simulation") {
+        return None;
+    }
     let mut processor = (*PROCESSOR.get_or_init(|| RdRand::new().ok()))?;
     processor.try_next_u64().ok()
 }

@@ -179,7 +179,7 @@ impl PeerListener {
         };
         let (stop, stopped) = oneshot::channel();
         let address = config.listen;
-        let bound = socket::listen(address).map_err(|error| StartError::Listen { address, error })?;
+        let bound = socket::peer::listen(address).map_err(|error| StartError::Listen { address, error })?;
         let peers: Vec<_> = config.peers.iter().map(|peer| peer.peer_address.clone()).collect();
         let admission = Admission::new(config.connections, config.handshakes, &peers);
         tokio::spawn(Admission::keep_resolving(Arc::downgrade(&admission), peers));

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, MappedRwLockReadGuard, MappedRwLockWriteGuard, Mutex, RwLock};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
-use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog, Types};
 
 use super::chain::Chain;
+use super::log_device::{DeviceCallback, LogDevice};
 use super::log_room::LogRoom;
 use super::log_types::{LogId, Payload, Vote};
 use super::node_record::NodeRecord;
@@ -48,6 +48,7 @@ pub(super) struct ChainedLog {
 pub(super) struct SharedLog {
     /// `None` once closed, so that another process, or another `LogStore`, can open the folder.
     pub(super) log: RwLock<Option<ChainedLog>>,
+    device: LogDevice<FlushCallback>,
     pub(super) record: NodeRecord,
     pub(super) queue: Mutex<FlushQueue>,
     /// Notified when a flush ends and no other one begins.
@@ -91,6 +92,7 @@ impl SharedLog {
     pub(super) fn new(log: ChainedLog, record: NodeRecord) -> Self {
         Self {
             written: AtomicU64::new(log.entries.on_disk_size()),
+            device: LogDevice::new(&log.entries),
             log: RwLock::new(Some(log)),
             record,
             queue: Mutex::default(),
@@ -158,6 +160,7 @@ impl SharedLog {
         });
         self.when_durable(&mut log, on_durable)?;
         drop(log);
+        self.device.before_waiting();
         receiver.recv().map_err(|_| closed())?
     }
 
@@ -165,6 +168,7 @@ impl SharedLog {
     pub(super) fn close(&self) {
         self.queue.lock().closed = true;
         self.give_up_held();
+        self.device.before_waiting();
         let mut queue = self.queue.lock();
         while queue.under_way.is_some() {
             self.idle.wait(&mut queue);
@@ -228,7 +232,7 @@ impl SharedLog {
             return Ok(());
         }
         let callback = FlushCallback { log: Arc::downgrade(self), waiting: Some(waiting), flush };
-        log.entries.flush(true, Some(callback))
+        self.device.begin(&mut log.entries, callback)
     }
 
     /// After a flush: begins the next one, unless nobody waits for one or this one failed.
@@ -314,7 +318,7 @@ impl Types for LogTypes {
     type LogId = LogId;
     type LogPayload = Payload;
     type Vote = Vote;
-    type Callback = FlushCallback;
+    type Callback = DeviceCallback<FlushCallback>;
     type UserData = Vec<u8>;
 
     fn log_index(log_id: &LogId) -> u64 {

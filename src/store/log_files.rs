@@ -10,6 +10,7 @@ use raft_log::{Config, RaftLog};
 use super::file_error::at;
 use super::files::{check_folder, make_private_folder};
 use super::flush::LogTypes;
+use super::log_device::before_opening;
 use super::log_tail;
 use super::log_types::LogId;
 
@@ -22,7 +23,7 @@ const READ_BUFFER_BYTES: usize = 1024 * 1024;
 /// Opens the write-ahead log, and makes its folder if it does not exist. It removes an unfinished write at the end, but
 /// nothing up to `noted`.
 pub(super) fn open_entries(dir: &Path, noted: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {
-    make_usable(dir).and_then(|()| try_open(dir, noted)).map_err(at(dir))
+    make_usable(dir).and_then(|()| before_opening(dir)).and_then(|()| try_open(dir, noted)).map_err(at(dir))
 }
 
 fn try_open(dir: &Path, noted: Option<LogId>) -> io::Result<RaftLog<LogTypes>> {

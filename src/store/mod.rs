@@ -23,6 +23,8 @@ mod level;
 mod level_note;
 mod load;
 mod log;
+#[cfg_attr(feature = "simulation", path = "simulated/log_device.rs")]
+mod log_device;
 mod log_files;
 mod log_open;
 mod log_open_error;

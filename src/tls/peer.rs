@@ -12,7 +12,6 @@ use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ConnectionCommon, ServerConfig};
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::certificate;
@@ -27,6 +26,7 @@ use super::reload::{Reload, follow};
 use super::verify::peers::PeerVerifier;
 use crate::config::PeerTlsConfig;
 use crate::policy::Identity;
+use crate::socket::peer::Stream;
 
 /// The server name that a node sends when it connects. TLS needs one, and no node checks it.
 const NAME: &str = "keyraft-peer";
@@ -35,7 +35,7 @@ const NAME: &str = "keyraft-peer";
 const EXPORTER: &[u8] = b"EXPORTER-keyraft-peer-v1";
 
 /// An encrypted connection to or from another node.
-pub type PeerStream = tokio_rustls::TlsStream<TcpStream>;
+pub type PeerStream = tokio_rustls::TlsStream<Stream>;
 
 /// A connection to or from another node after the TLS handshake.
 pub struct PeerSession {
@@ -134,7 +134,7 @@ impl PeerTls {
     ///
     /// # Errors
     /// The handshake failed, for example because the peers' CA did not issue the other side's certificate.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<PeerSession> {
+    pub async fn accept(&self, tcp: Stream) -> io::Result<PeerSession> {
         let server = Arc::clone(&self.current.load().server);
         let stream = TlsAcceptor::from(server).accept(tcp).await?;
         speaks_peer_protocol(stream.get_ref().1.alpn_protocol())?;
@@ -148,7 +148,7 @@ impl PeerTls {
     ///
     /// # Errors
     /// The handshake failed, for example because the peers' CA did not issue the other side's certificate.
-    pub async fn connect(&self, tcp: TcpStream) -> io::Result<PeerSession> {
+    pub async fn connect(&self, tcp: Stream) -> io::Result<PeerSession> {
         let client = Arc::clone(&self.current.load().client);
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
         let stream = TlsConnector::from(client).connect(name, tcp).await?;

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,7 +18,8 @@ use crate::raft::peers::links::{Links, MAX_MESSAGE_BYTES};
 use crate::raft::preface::exchange::{self, PrefaceError, ProvenPeer};
 use crate::raft::preface::proof::TlsBinding;
 use crate::raft::protocol::wire::peer_server::PeerServer;
-use crate::socket::{self, Opening};
+use crate::socket::Opening;
+use crate::socket::peer::{self, Listener, Stream};
 use crate::tls::{PeerSession, PeerTls, Port, Refused, RefusedLog};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ const PING: Duration = Duration::from_secs(10);
 /// Serves the peer service until `stop` resolves, on the connections that `admission` admits. TLS handshakes run on
 /// `handshakes`, a runtime apart from the one of consensus: anybody can make this node shake hands as often as they like.
 pub(in crate::raft) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     admission: Arc<Admission>,
     tls: Arc<PeerTls>,
     handshakes: Handle,
@@ -68,7 +68,7 @@ struct PeerPort {
 /// Admits each connection in a task of its own. Closes a connection beyond the limits at once: a peer then
 /// tries again, and need not wait for others to finish.
 async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     admission: Arc<Admission>,
     port: Arc<PeerPort>,
     accepted: mpsc::Sender<io::Result<PeerConnection>>,
@@ -104,7 +104,7 @@ async fn accept(
 
 impl PeerPort {
     /// Shakes hands and exchanges prefaces. `None` after a refusal, which is in the log then.
-    async fn admit(&self, tcp: TcpStream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
+    async fn admit(&self, tcp: Stream, mut place: ConnectionPlace) -> Result<Option<PeerConnection>, Refused> {
         let tls = Arc::clone(&self.tls);
         let shaking = async move { tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tls, tcp)).await };
         let handshake = self.handshakes.spawn(shaking).await.map_err(io::Error::other)?;
@@ -142,9 +142,9 @@ impl PeerPort {
     }
 }
 
-async fn shake_hands(tls: Arc<PeerTls>, tcp: TcpStream) -> Result<PeerSession, Refused> {
+async fn shake_hands(tls: Arc<PeerTls>, mut tcp: Stream) -> Result<PeerSession, Refused> {
     tcp.set_nodelay(true)?;
-    match socket::opening(&tcp).await? {
+    match peer::opening(&mut tcp).await? {
         Opening::Tls => Ok(tls.accept(tcp).await?),
         Opening::Text => Err(Refused::PlainText),
         Opening::Nothing => Err(Refused::Silent),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout_at};
 
 use super::open_connections::{OpenConnections, StartStream};
@@ -18,6 +18,7 @@ use crate::raft::preface::hello::Purpose;
 use crate::raft::preface::own::OwnPreface;
 use crate::raft::preface::proof::TlsBinding;
 use crate::raft::preface::refusal::RefusalCode;
+use crate::socket::peer;
 use crate::store::StoreId;
 use crate::tls::{PeerSession, PeerStream, PeerTls};
 
@@ -101,12 +102,12 @@ impl Dialer {
 }
 
 /// Resolves the name and connects, as two steps, so that the error says which one failed.
-async fn dial(address: &str, by: Instant) -> Result<TcpStream, PeerTrouble> {
+async fn dial(address: &str, by: Instant) -> Result<peer::Stream, PeerTrouble> {
     let resolved = timeout_at(by, lookup_host(address)).await;
     let resolved = resolved.map_err(|_| PeerTrouble::NameNotResolved(format!("no answer in {CONNECT_TIMEOUT:?}")))?;
     let resolved = resolved.map_err(|error| PeerTrouble::NameNotResolved(error.to_string()))?;
     let addresses: Vec<SocketAddr> = resolved.collect();
-    let connected = timeout_at(by, TcpStream::connect(&addresses[..])).await.map_err(|_| PeerTrouble::TimedOut)?;
+    let connected = timeout_at(by, peer::connect(&addresses)).await.map_err(|_| PeerTrouble::TimedOut)?;
     connected.map_err(|error| PeerTrouble::of_io(&error))
 }
 
