@@ -1,6 +1,7 @@
 //! The composition root: it builds every part of a node, runs it, and stops it.
 
 mod check;
+#[cfg_attr(feature = "simulation", path = "simulated/consensus.rs")]
 mod consensus;
 mod error;
 mod exposed_files;
@@ -17,6 +18,8 @@ mod protect;
 mod run;
 mod seal;
 mod serving;
+#[cfg(feature = "simulation")]
+mod simulated;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +31,8 @@ pub use check::{Checked, check};
 pub use error::NodeError;
 pub use exposed_files::{ExposedFile, Exposure, exposed_files};
 pub use run::{RunError, run};
+#[cfg(feature = "simulation")]
+pub use simulated::{SimulatedNode, run_simulated};
 
 use crate::config::Config;
 use crate::http::Api;
