@@ -175,23 +175,21 @@ fn purge_upto(metrics: &Metrics, snapshots: &Snapshots, keep_entries: u64) -> Op
 /// at rest.
 pub(super) async fn checkpoint_regularly(checkpoint: KeystoreCheckpoint, every: Duration, failure: Failure) {
     let mut durable_at = Instant::now();
-    // When the keystore last had something to write, and whether it is closed since.
-    let (mut busy_at, mut closed) = (Instant::now(), false);
+    // When the keystore last had something to write, or could not be closed.
+    let mut busy_at = Instant::now();
     loop {
         tokio::time::sleep(WRITE_EVERY.min(every)).await;
         let (checkpoint, done) = (checkpoint.clone(), checkpoint.is_done());
-        if done && (closed || busy_at.elapsed() < REST) {
+        if done && (checkpoint.is_closed() || busy_at.elapsed() < REST) {
             continue;
         }
+        busy_at = Instant::now();
         let due = !done && durable_at.elapsed() >= every;
-        closed = done;
-        if !done {
-            busy_at = Instant::now();
-        }
         if due {
             durable_at = Instant::now();
         }
         let work = move || match (done, due) {
+            // If this fails, the node tries again when it has been at rest for as long again.
             (true, _) => checkpoint.close().map(drop),
             (false, true) => checkpoint.run(),
             (false, false) => checkpoint.write(),

@@ -255,6 +255,11 @@ impl KeystoreCheckpoint {
         self.staging.sync()
     }
 
+    /// Whether sled takes no memory: it is closed, or the keystore is in memory only.
+    pub fn is_closed(&self) -> bool {
+        self.staging.is_closed() || self.staging.is_memory_only()
+    }
+
     /// Closes sled, which takes much memory, if it has everything, durably. The next write opens it again. Returns whether
     /// this closed it.
     ///

@@ -126,7 +126,7 @@ impl Staging {
     }
 
     fn most_bytes(&self) -> usize {
-        if self.closed.load(Ordering::Relaxed) { MOST_REFILL_BYTES } else { MOST_BYTES }
+        if self.is_closed() { MOST_REFILL_BYTES } else { MOST_BYTES }
     }
 
     /// Whether everything that was added is in sled, and durable, or does not go there.
@@ -160,6 +160,7 @@ impl Staging {
         let mode = if used.is_some() { Mode::Sled } else { Mode::MemoryOnly };
         *self.gathered.lock() = Gathered::in_mode(mode);
         *current = UsedFolder::of(used);
+        self.closed.store(false, Ordering::Relaxed);
         drop(current);
         if let Some(Err(error)) = switched {
             log_failure(&error);
@@ -200,6 +201,7 @@ impl Staging {
         if complete {
             gathered.mode = Mode::Sled;
             *current = UsedFolder::Open(folder);
+            self.closed.store(false, Ordering::Relaxed);
         }
         Ok(complete)
     }
@@ -210,6 +212,11 @@ impl Staging {
         if gathered.mode == Mode::Refill {
             *gathered = Gathered::in_mode(Mode::MemoryOnly);
         }
+    }
+
+    /// Whether sled's folder is closed, or has been opened again and not written yet.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Closes sled's folder, if it has everything, durably. The next write opens it again. Returns whether this closed it.

@@ -27,11 +27,11 @@ fn a_closed_keystore_opens_again_with_the_next_write() {
         // Nobody has the folder open.
         drop(crate::store::folder::OpenFolder::open(dir.path().join("keystore/sled-1")).unwrap());
         checkpoint.run().unwrap();
-        assert!(!checkpoint.close().unwrap(), "there was nothing to write");
+        assert!(checkpoint.is_closed() && !checkpoint.close().unwrap(), "there was nothing to write");
         write_one_more(&mut keystore, index);
         assert!(!checkpoint.close().unwrap());
         checkpoint.write().unwrap();
-        assert!(!checkpoint.close().unwrap(), "it is not durable");
+        assert!(!checkpoint.is_closed() && !checkpoint.close().unwrap(), "it is not durable");
         checkpoint.run().unwrap();
         assert!(checkpoint.close().unwrap() && !checkpoint.is_memory_only());
     }
@@ -53,8 +53,10 @@ fn a_closed_keystore_that_the_disk_refuses_goes_on_in_memory() {
     keystore.checkpoint().write().unwrap_err();
     assert!(keystore.checkpoint().is_memory_only() && !keystore.checkpoint().close().unwrap());
     fs::remove_dir(&blocked).unwrap();
+    assert!(keystore.checkpoint().is_closed());
     keystore.begin_snapshot().run(&snapshots).unwrap();
     assert!(!keystore.checkpoint().is_memory_only(), "it is written anew with the next snapshot");
+    assert!(!keystore.checkpoint().is_closed());
     let expected = names(&keystore);
     drop(keystore);
     log.close();
@@ -90,6 +92,7 @@ fn a_snapshot_is_installed_while_the_keystore_is_closed() {
     keystore.checkpoint().run().unwrap();
     assert!(keystore.checkpoint().close().unwrap());
     keystore.install(&snapshot).unwrap();
+    assert!(!keystore.checkpoint().is_closed(), "the new folder is open");
     assert_eq!(names(&keystore), expected);
     drop(keystore);
     log.close();
