@@ -1,15 +1,19 @@
 //! A simulated cluster: its nodes, its network, and the steps of virtual time.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use keyraft::config::Config;
 use keyraft::node::{SimulatedNode, run_simulated};
-use tokio::sync::{mpsc, oneshot};
+use keyraft::store::Progress;
+use tokio::sync::{mpsc, oneshot, watch};
 use turmoil::Sim;
 
+use crate::faults::{self, Fault, Way};
 use crate::operations::{Answer, Operation, carry_out};
 use crate::settings;
 use crate::trace::Trace;
@@ -27,12 +31,22 @@ const QUEUE: usize = 1_024;
 
 type Asked = (Operation, oneshot::Sender<Answer>);
 /// Where a node takes operations, while it serves.
-type Mailbox = Rc<RefCell<Option<mpsc::Sender<Asked>>>>;
+type Mailbox = Rc<RefCell<Option<ServingNode>>>;
+type Ways = BTreeMap<(usize, usize), Way>;
+
+/// A node that serves, as the simulation sees it.
+struct ServingNode {
+    sender: mpsc::Sender<Asked>,
+    progress: watch::Receiver<Progress>,
+}
 
 /// A cluster under simulation.
 pub struct Cluster<'a> {
     sim: Sim<'a>,
     mailboxes: Vec<Mailbox>,
+    /// The nodes that do not run.
+    down: BTreeSet<usize>,
+    ways: Ways,
     trace: Trace,
 }
 
@@ -49,7 +63,7 @@ impl Cluster<'_> {
             mailbox
         });
         let mailboxes = mailboxes.collect();
-        Self { sim, mailboxes, trace: trace.clone() }
+        Self { sim, mailboxes, down: BTreeSet::new(), ways: Ways::new(), trace: trace.clone() }
     }
 
     /// Waits until this node, counted from 1, serves.
@@ -69,17 +83,89 @@ impl Cluster<'_> {
         answer
     }
 
-    /// Ends a node as a power cut of its machine does.
-    pub fn crash(&mut self, number: usize) {
-        self.note(format_args!("crash node {number}"));
-        *self.mailboxes[number - 1].borrow_mut() = None;
-        self.sim.crash(settings::name(number));
+    /// Has these faults hold, and no others.
+    pub fn have(&mut self, faults: &[Fault]) {
+        for node in self.numbers() {
+            let down = faults.iter().any(|fault| fault.down() == Some(node));
+            match (down, self.down.contains(&node)) {
+                (true, false) => self.crash(node, faults),
+                (false, true) => self.restart(node),
+                _ => {}
+            }
+        }
+        self.set_ways(faults);
     }
 
-    /// Starts a node that has crashed.
-    pub fn restart(&mut self, number: usize) {
-        self.note(format_args!("restart node {number}"));
-        self.sim.bounce(settings::name(number));
+    fn crash(&mut self, node: usize, faults: &[Fault]) {
+        if faults.contains(&Fault::PowerCut(node)) {
+            // Nobody hears that its connections end.
+            self.set_ways(&[faults, &[Fault::Isolated(node)]].concat());
+        }
+        self.note(format_args!("node {node} ends"));
+        *self.mailboxes[node - 1].borrow_mut() = None;
+        self.sim.crash(settings::name(node));
+        self.down.insert(node);
+    }
+
+    fn restart(&mut self, node: usize) {
+        self.note(format_args!("node {node} starts again"));
+        self.down.remove(&node);
+        self.sim.bounce(settings::name(node));
+    }
+
+    fn set_ways(&mut self, faults: &[Fault]) {
+        let wanted = faults::ways(faults, self.mailboxes.len());
+        let pairs: Vec<_> = wanted.keys().copied().filter(|(from, to)| from < to).collect();
+        for (one, other) in pairs {
+            let both =
+                |ways: &Ways| [(one, other), (other, one)].map(|pair| ways.get(&pair).copied().unwrap_or(Way::Open));
+            let (now, then) = (both(&wanted), both(&self.ways));
+            if now == then {
+                continue;
+            }
+            let (from, to) = (settings::name(one), settings::name(other));
+            if then.contains(&Way::Held) {
+                self.sim.release(&*from, &*to);
+            }
+            self.sim.repair(&*from, &*to);
+            match now {
+                [Way::Closed, Way::Closed] => self.sim.partition(&*from, &*to),
+                [Way::Closed, _] => self.sim.partition_oneway(&*from, &*to),
+                [_, Way::Closed] => self.sim.partition_oneway(&*to, &*from),
+                [Way::Held, _] | [_, Way::Held] => self.sim.hold(&*from, &*to),
+                [Way::Open, Way::Open] => {}
+            }
+        }
+        self.ways = wanted;
+    }
+
+    /// The nodes, counted from 1.
+    pub fn numbers(&self) -> RangeInclusive<usize> {
+        1..=self.mailboxes.len()
+    }
+
+    /// Shows how far each node that serves has applied the log.
+    pub fn each_progress(&self, mut see: impl FnMut(usize, &Progress)) {
+        for (mailbox, node) in self.mailboxes.iter().zip(1..) {
+            if let Some(serving) = &*mailbox.borrow() {
+                see(node, &serving.progress.borrow());
+            }
+        }
+    }
+
+    /// How long the run has gone on.
+    pub fn elapsed(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    /// The same in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.sim.elapsed().as_millis()).expect("a run is short")
+    }
+
+    /// Lets one step of virtual time pass.
+    pub fn step(&mut self) {
+        self.sim.step().expect("no node fails");
     }
 
     /// Lets virtual time pass.
@@ -87,9 +173,10 @@ impl Cluster<'_> {
         self.step_until(time, || None::<()>);
     }
 
-    fn ask(&self, number: usize, operation: Operation) -> Option<oneshot::Receiver<Answer>> {
+    /// Asks a node for an operation. `None` if it does not serve.
+    pub fn ask(&self, number: usize, operation: Operation) -> Option<oneshot::Receiver<Answer>> {
         let (sender, answered) = oneshot::channel();
-        self.mailboxes[number - 1].borrow().as_ref()?.try_send((operation, sender)).ok()?;
+        self.mailboxes[number - 1].borrow().as_ref()?.sender.try_send((operation, sender)).ok()?;
         Some(answered)
     }
 
@@ -102,11 +189,12 @@ impl Cluster<'_> {
             if self.sim.elapsed() >= end {
                 return None;
             }
-            self.sim.step().expect("no node fails");
+            self.step();
         }
     }
 
-    fn note(&self, what: std::fmt::Arguments<'_>) {
+    /// Writes what the simulation does to the trace.
+    pub fn note(&self, what: std::fmt::Arguments<'_>) {
         self.trace.note(self.sim.elapsed().as_millis(), what);
     }
 }
@@ -125,7 +213,8 @@ fn host(sim: &mut Sim<'_>, config: Config, mailbox: &Mailbox) {
 }
 
 /// Takes operations for this node.
-fn take(node: SimulatedNode) -> mpsc::Sender<Asked> {
+fn take(node: SimulatedNode) -> ServingNode {
+    let progress = node.cluster.progress();
     let (sender, mut asked) = mpsc::channel::<Asked>(QUEUE);
     tokio::spawn(async move {
         while let Some((operation, answer)) = asked.recv().await {
@@ -136,5 +225,5 @@ fn take(node: SimulatedNode) -> mpsc::Sender<Asked> {
             });
         }
     });
-    sender
+    ServingNode { sender, progress }
 }

@@ -3,7 +3,11 @@
 //! Each run is a process of its own: the libraries below keep counters and random states for as long as a process lives. This
 //! program is its own runner, because the threads of the usual one would wait in virtual time, too.
 
+mod clients;
 mod cluster;
+mod faults;
+mod history;
+mod invariants;
 mod operations;
 mod run;
 mod scenario;

@@ -1,5 +1,6 @@
 //! Operations of clients. The node that gets one carries it out in a task of its own, and answers when it is done.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use keyraft::kms::{Error, Kms};
@@ -8,27 +9,46 @@ use keyraft::policy::{Action, Permit, PermittedAction, permitted};
 use crate::settings::ADMIN;
 
 /// How long a node may take for an operation.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a client asks a node for.
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Operation {
     /// Make a key of this name.
     Create(String),
     /// Make a data key under the key of this name.
     Generate(String),
-    /// Open this ciphertext with the key of this name.
-    Decrypt(String, Vec<u8>),
+    /// Open this data key of the key of this name.
+    Decrypt(String, DataKey),
+    /// Delete the key of this name.
+    Delete(String),
 }
 
 /// What the node answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Done,
-    /// A data key, and the ciphertext of it.
-    DataKey([u8; 32], Vec<u8>),
-    Plaintext(Vec<u8>),
-    Failed(String),
+    Created,
+    Generated(DataKey),
+    Opened(Vec<u8>),
+    /// Deleted, and these nodes may not know it.
+    Deleted(Vec<String>),
+    Failed(Error),
+}
+
+/// A data key, and the ciphertext of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DataKey {
+    pub plaintext: Vec<u8>,
+    pub ciphertext: Vec<u8>,
+}
+
+impl Operation {
+    /// The key that it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Create(name) | Self::Generate(name) | Self::Decrypt(name, _) | Self::Delete(name) => name,
+        }
+    }
 }
 
 /// Carries out an operation on this node.
@@ -36,29 +56,36 @@ pub async fn carry_out(kms: &Kms, operation: Operation) -> Answer {
     let done = match operation {
         Operation::Create(name) => create(kms, &name).await,
         Operation::Generate(name) => generate(kms, &name).await,
-        Operation::Decrypt(name, ciphertext) => decrypt(kms, &name, &ciphertext).await,
+        Operation::Decrypt(name, key) => decrypt(kms, &name, &key.ciphertext).await,
+        Operation::Delete(name) => delete(kms, &name).await,
     };
-    done.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+    done.unwrap_or_else(Answer::Failed)
 }
 
 async fn create(kms: &Kms, name: &str) -> Result<Answer, Error> {
     let path = format!("/v1/key/create/{name}");
     let permit = permit::<permitted::CreateKey>(kms, &path).await?;
     kms.create_key(&permit, by()).await?;
-    Ok(Answer::Done)
+    Ok(Answer::Created)
 }
 
 async fn generate(kms: &Kms, name: &str) -> Result<Answer, Error> {
     let path = format!("/v1/key/generate/{name}");
     let permit = permit::<permitted::Generate>(kms, &path).await?;
     let key = kms.generate(&permit, None, b"", by()).await?;
-    Ok(Answer::DataKey(*key.plaintext, key.ciphertext))
+    Ok(Answer::Generated(DataKey { plaintext: key.plaintext.to_vec(), ciphertext: key.ciphertext }))
 }
 
 async fn decrypt(kms: &Kms, name: &str, ciphertext: &[u8]) -> Result<Answer, Error> {
     let path = format!("/v1/key/decrypt/{name}");
     let permit = permit::<permitted::Decrypt>(kms, &path).await?;
-    Ok(Answer::Plaintext(kms.decrypt(&permit, None, ciphertext, b"", by()).await?.to_vec()))
+    Ok(Answer::Opened(kms.decrypt(&permit, None, ciphertext, b"", by()).await?.to_vec()))
+}
+
+async fn delete(kms: &Kms, name: &str) -> Result<Answer, Error> {
+    let path = format!("/v1/key/delete/{name}");
+    let permit = permit::<permitted::DeleteKey>(kms, &path).await?;
+    Ok(Answer::Deleted(kms.delete_key(&permit, by()).await?.0))
 }
 
 async fn permit<'p, A: PermittedAction>(kms: &Kms, path: &'p str) -> Result<Permit<'p, A>, Error> {
@@ -69,4 +96,21 @@ async fn permit<'p, A: PermittedAction>(kms: &Kms, path: &'p str) -> Result<Perm
 
 fn by() -> Instant {
     Instant::now() + DEADLINE
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(name) => write!(f, "create {name}"),
+            Self::Generate(name) => write!(f, "generate {name}"),
+            Self::Decrypt(name, key) => write!(f, "decrypt {name} {key:?}"),
+            Self::Delete(name) => write!(f, "delete {name}"),
+        }
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", hex::encode(&self.plaintext[..4]))
+    }
 }

@@ -92,7 +92,7 @@ fn cluster(data: std::path::PathBuf, peer: &PeerConfig, peers: &[PeerConfig]) ->
         timing: TimingConfig { heartbeat, election_min, election_max },
         snapshot: SnapshotConfig::default(),
         // A run must not depend on how full the real disk is.
-        storage: StorageConfig { low: Some(1 << 20), reserve: None },
+        storage: StorageConfig { low: Some(1 << 20), ..StorageConfig::default() },
     }
 }
 
